@@ -1,0 +1,2 @@
+//! Laid out, not yet built.
+fn main() {}

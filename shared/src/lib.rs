@@ -1,0 +1,3 @@
+//! What producer, consumer and console share.
+
+pub mod clock;
