@@ -1,0 +1,2 @@
+-- The version that this database's schema has.
+SELECT coalesce(max(version), 0) FROM polychron_control_migration WHERE success

@@ -1,0 +1,13 @@
+-- First statement of the claim: a dispatched row becomes this worker's. Idempotent for one worker,
+-- since a row that it claimed without hearing so has not started. Refused: a row that anybody else
+-- holds or that is over, and a row of a queue this worker doesn't take from.
+-- Differs because SQLite has no intervals and cannot return columns of a joined table.
+UPDATE job_execution
+SET status = 'running', worker = $2, started_at = $3,
+    lease_until = min($4, strftime('%Y-%m-%dT%H:%M:%f+00:00', $3, '+' || coalesce(j.timeout_seconds, $5) || ' seconds')),
+    deadline_at = strftime('%Y-%m-%dT%H:%M:%f+00:00', $3, '+' || coalesce(j.timeout_seconds, $5) || ' seconds'),
+    job_version = j.version, payload = coalesce(job_execution.payload, j.payload)
+FROM job j
+WHERE job_execution.id = $1 AND j.id = job_execution.job_id
+  AND j.queue IN (SELECT value FROM json_each($6)) AND NOT cancel_requested
+  AND (status = 'dispatched' OR (status = 'running' AND worker = $2))

@@ -1,0 +1,27 @@
+-- The end of running rows, and the birth of the next attempts' rows, in one move. Guarded by the
+-- worker that holds the row; the rescuer, who speaks for a lost one, also by the lease's end ($13).
+-- `freed`: a row of the same job waits, so the producer should look.
+-- Differs because SQLite needs a transaction of several statements.
+WITH ended AS (
+    UPDATE job_execution e
+    SET status = i.status, finished_at = $12, error_kind = i.error_kind, error_message = i.error_message,
+        error_detail = i.error_detail, result = i.result::jsonb, output = coalesce(i.output, e.output)
+    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+                $9::uuid[], $10::text[], $11::timestamptz[])
+         AS i(id, worker, status, error_kind, error_message, error_detail, result, output,
+              next_id, next_trigger, next_available_at)
+    WHERE e.id = i.id AND e.status = 'running' AND e.worker = i.worker
+      AND ($13::timestamptz IS NULL OR e.lease_until < $13)
+    RETURNING e.id, e.job_id, e.scheduled_for, e.attempt, e.payload, e.cancel_requested,
+              i.next_id, i.next_trigger, i.next_available_at
+), next AS (
+    INSERT INTO job_execution (id, job_id, scheduled_for, trigger, attempt, status, available_at, payload)
+    SELECT next_id, job_id, scheduled_for, next_trigger, attempt + 1, 'scheduled', next_available_at, payload
+    FROM ended WHERE next_id IS NOT NULL AND NOT cancel_requested
+    ON CONFLICT DO NOTHING
+    RETURNING id
+)
+SELECT ended.id, next.id IS NOT NULL AS followed,
+       EXISTS (SELECT 1 FROM job_execution w WHERE w.job_id = ended.job_id AND w.finished_at IS NULL
+                                               AND w.status = 'scheduled') AS freed
+FROM ended LEFT JOIN next ON next.id = ended.next_id

@@ -1,0 +1,2 @@
+-- Whose database this is.
+SELECT tenant_id FROM polychron_identity

@@ -1,0 +1,201 @@
+//! What an attempt came to, as one closed set: whatever happens to a handler becomes an
+//! [`Outcome`] in one place (`consumer/executor.rs`, or the rescuer when nobody is left to say),
+//! and from it follow the row's ending and the next attempt.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::execution::{ErrorKind, Status};
+
+/// The most that is kept of an error's message, in bytes.
+pub const MESSAGE_BYTES_MAX: usize = 8 * 1024;
+/// The most that is kept of an error's chain and backtrace, in bytes.
+pub const DETAIL_BYTES_MAX: usize = 64 * 1024;
+/// The largest result that is kept, in bytes of JSON text.
+pub const RESULT_BYTES_MAX: usize = 64 * 1024;
+
+/// What an attempt came to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// The handler returned this.
+    Success(Value),
+    /// The handler returned an error, or could not read its payload.
+    Failure(Failure),
+    /// The attempt ran past its deadline.
+    Timeout {
+        /// The longest it was allowed to run.
+        limit: Duration,
+    },
+    /// The handler panicked.
+    Panic {
+        /// What it panicked with.
+        message: String,
+        /// Where, with the backtrace.
+        detail: String,
+    },
+    /// The consumer knows no handler of this type.
+    UnknownType {
+        /// The job's type.
+        job_type: String,
+        /// The types that this consumer knows.
+        known: Vec<String>,
+    },
+    /// The lease ran out.
+    Lost {
+        /// Who held it.
+        worker: String,
+    },
+    /// The worker shut down before the handler was done.
+    Shutdown {
+        /// Who gave the row back.
+        worker: String,
+    },
+    /// Somebody asked for the end.
+    Cancelled,
+}
+
+/// A handler's error.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Failure {
+    /// What went wrong, in a sentence.
+    pub message: String,
+    /// The chain of causes, outermost first.
+    pub detail: Option<String>,
+    /// False when another attempt would come to the same.
+    pub retry: bool,
+}
+
+/// What a row is given when its attempt ends. Texts are cleaned and capped.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ending {
+    /// The final status.
+    pub status: Status,
+    /// Why, unless it is a success.
+    pub error_kind: Option<ErrorKind>,
+    /// The same in a sentence.
+    pub error_message: Option<String>,
+    /// The chain of causes and the backtrace.
+    pub error_detail: Option<String>,
+    /// What the handler returned.
+    pub result: Option<Value>,
+}
+
+impl Outcome {
+    /// The row's ending.
+    pub fn ending(&self) -> Ending {
+        use ErrorKind as Kind;
+        match self {
+            Outcome::Success(result) => Ending {
+                status: Status::Success,
+                error_kind: None,
+                error_message: None,
+                error_detail: None,
+                result: Some(keepable(result)),
+            },
+            Outcome::Failure(Failure { message, detail, .. }) => {
+                failed(Kind::Handler, message, detail.as_deref())
+            }
+            Outcome::Timeout { limit } => failed(
+                Kind::Timeout,
+                &format!("ran longer than its {}", humantime::format_duration(*limit)),
+                None,
+            ),
+            Outcome::Panic { message, detail } => failed(Kind::Panic, message, Some(detail)),
+            Outcome::UnknownType { job_type, known } => failed(
+                Kind::UnknownType,
+                &format!(
+                    "no handler for job type `{job_type}`; this consumer knows {}",
+                    if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+                ),
+                None,
+            ),
+            Outcome::Lost { worker } => failed(
+                Kind::Lost,
+                &format!("the lease of worker {worker} ran out: it died, hung or was cut off"),
+                None,
+            ),
+            Outcome::Shutdown { worker } => Ending {
+                status: Status::Cancelled,
+                ..failed(Kind::Shutdown, &format!("worker {worker} shut down"), None)
+            },
+            Outcome::Cancelled => Ending {
+                status: Status::Cancelled,
+                ..failed(Kind::Cancelled, "cancelled on request", None)
+            },
+        }
+    }
+}
+
+fn failed(kind: ErrorKind, message: &str, detail: Option<&str>) -> Ending {
+    Ending {
+        status: Status::Failed,
+        error_kind: Some(kind),
+        error_message: Some(clean(message, MESSAGE_BYTES_MAX)),
+        error_detail: detail.map(|detail| clean(detail, DETAIL_BYTES_MAX)),
+        result: None,
+    }
+}
+
+/// Makes a text fit to be stored: NUL, which PostgreSQL refuses, becomes U+FFFD, and what is
+/// longer than `bytes_max` is cut at a character's boundary, with a mark.
+pub fn clean(text: &str, bytes_max: usize) -> String {
+    const MARK: &str = " […]";
+    let mut kept = text.replace('\0', "\u{FFFD}");
+    if kept.len() > bytes_max {
+        kept.truncate(kept.floor_char_boundary(bytes_max - MARK.len()));
+        kept.push_str(MARK);
+    }
+    kept
+}
+
+/// A result that can be stored: one that is too large is replaced by a note of its size and its
+/// beginning, since the handler's work is done and must not be repeated for that.
+fn keepable(result: &Value) -> Value {
+    let text = result.to_string();
+    if text.len() > RESULT_BYTES_MAX {
+        let beginning = clean(&text, 1024);
+        return json!({"polychron_cut": {"bytes": text.len(), "beginning": beginning}});
+    }
+    if text.contains("\\u0000") { without_nul(result) } else { result.clone() }
+}
+
+fn without_nul(value: &Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(text.replace('\0', "\u{FFFD}")),
+        Value::Array(values) => values.iter().map(without_nul).collect(),
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(name, value)| (name.replace('\0', "\u{FFFD}"), without_nul(value)))
+            .collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_cut_at_a_character_and_loses_its_nul() {
+        assert_eq!(clean("a\0b", 10), "a\u{FFFD}b");
+        assert_eq!(clean("äöüäöüäöü", 11), "äö […]");
+        assert_eq!(clean("short", 5), "short");
+    }
+
+    #[test]
+    fn a_result_too_large_becomes_a_note_and_nul_is_replaced_everywhere() {
+        let large = json!("x".repeat(RESULT_BYTES_MAX));
+        let kept = Outcome::Success(large).ending().result.unwrap();
+        assert_eq!(kept["polychron_cut"]["bytes"], RESULT_BYTES_MAX + 2);
+        let nul = Outcome::Success(json!({"a\0": ["\0", {"b": "c\0d"}]})).ending().result.unwrap();
+        assert_eq!(nul, json!({"a\u{FFFD}": ["\u{FFFD}", {"b": "c\u{FFFD}d"}]}));
+    }
+
+    #[test]
+    fn an_unknown_type_names_the_known_ones() {
+        let outcome = Outcome::UnknownType { job_type: "mail".into(), known: vec!["noop".into()] };
+        let message = outcome.ending().error_message.unwrap();
+        assert_eq!(message, "no handler for job type `mail`; this consumer knows noop");
+    }
+}

@@ -1,0 +1,107 @@
+//! The only place that speaks SQL: every move of a job's life as one guarded statement.
+//!
+//! A [`Store`] is one tenant's database, [`Control`] the database that lists the tenants; either
+//! may be PostgreSQL or SQLite. Zero rows changed is an ordinary answer ("no longer yours"), and
+//! every method says what it means. All times are the database's own ([`Store::now`]).
+//!
+//! The moves, in the order of a job's life: `dispatch.rs` (look, arm, dispatch, sweep),
+//! `execute.rs` (claim, heartbeat, finish), `history.rs` (what people define, ask for and read).
+//! In the life of a job this is the last file; then `producer/rescuer.rs`: what if any of the
+//! others died.
+
+mod connections;
+mod control;
+mod db;
+mod dispatch;
+mod error;
+mod execute;
+mod history;
+mod migrate;
+mod rows;
+mod server_clock;
+pub mod sql;
+mod types;
+
+use std::time::Duration;
+
+use tokio::sync::OnceCell;
+
+pub use connections::Connections;
+pub use control::{Control, Worker};
+pub use dispatch::{
+    Advance, Arm, Dispatch, Dispatched, DueJob, Look, NewExecution, Ready, UnarmedJob, Unheard,
+};
+pub use error::{Result, StoreError, chain};
+pub use execute::{Claim, ClaimTerms, Ended, End, Expired, Heartbeat, NextRow};
+pub use history::{ExecutionFilter, NewJob};
+pub use migrate::{Migrated, Schema, migrate};
+
+use crate::clock::Time;
+use crate::database_url::DatabaseUrl;
+use crate::id::TenantId;
+use db::{Db, run_on_either};
+use server_clock::ServerClock;
+
+/// One tenant's database. Nothing is opened before the first use.
+pub struct Store {
+    tenant: TenantId,
+    db: Db,
+    clock: ServerClock,
+    /// Set once the database has proved to be this tenant's, with the schema we know.
+    proved: OnceCell<()>,
+}
+
+impl Store {
+    /// Prepares to connect.
+    ///
+    /// # Errors
+    /// Only a URL that cannot be read.
+    pub fn new(tenant: TenantId, url: &DatabaseUrl, connections: &Connections) -> Result<Store> {
+        let db = Db::new(url, connections)?;
+        let clock = ServerClock::new(connections.clock().clone());
+        Ok(Store { tenant, db, clock, proved: OnceCell::new() })
+    }
+
+    /// The database's time.
+    pub async fn now(&self) -> Result<Time> {
+        self.proved().await?;
+        self.clock.now(&self.db).await
+    }
+
+    /// How long until the database's clock shows `time`.
+    pub fn until(&self, time: Time) -> Duration {
+        self.clock.until(&self.db, time)
+    }
+
+    /// Checks, once, that the database is this tenant's and has the schema we know.
+    async fn proved(&self) -> Result<()> {
+        self.proved
+            .get_or_try_init(|| async {
+                migrate::check(&self.db, Schema::Tenant).await?;
+                match self.owner().await? {
+                    Some(owner) if owner == self.tenant => Ok(()),
+                    Some(owner) => Err(StoreError::Owned(owner)),
+                    None => Err(StoreError::Unclaimed),
+                }
+            })
+            .await
+            .copied()
+    }
+
+    /// Whose database this is, by its own word.
+    pub async fn owner(&self) -> Result<Option<TenantId>> {
+        run_on_either!(&self.db, sql::READ_IDENTITY, |text, connection| {
+            sqlx::query_scalar(text).fetch_optional(connection)
+        })
+    }
+
+    /// Enters this tenant in its database. Another tenant's entry is replaced only when `adopt`
+    /// is set. False: another tenant stands there.
+    pub async fn claim_database(&self, adopt: bool) -> Result<bool> {
+        let done = run_on_either!(&self.db, sql::CLAIM_DATABASE, |text, connection| async {
+            let done = sqlx::query(text).bind(self.tenant).bind(adopt).execute(connection).await?;
+            Ok(done.rows_affected())
+        })?;
+        Ok(done > 0)
+    }
+}

@@ -1,0 +1,296 @@
+//! The connections of this process: opened lazily, shared within a budget per database server,
+//! closed when idle.
+//!
+//! Why not sqlx's pool: a pool belongs to one database, so thousands of tenants on one server
+//! would each hold connections that the others cannot have; and in sqlx 0.9 a query that is given
+//! up on a dark connection takes the pool's slot with it, and a transaction cancelled while it
+//! begins stays open for the next borrower. Here a connection that was not answered properly is
+//! dropped, whatever the reason, and all idle ones of a server lie on one shelf.
+
+use std::collections::HashMap;
+use std::ops::{Deref, DerefMut};
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions, Connection, Executor};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use super::error::{Result, StoreError};
+use crate::clock::Clock;
+
+/// The longest wait for a connection, be it for a free one or for a new one.
+const ACQUIRE_LIMIT: Duration = Duration::from_secs(3);
+/// An idle connection older than this is asked whether it still lives before it is used.
+const TRUSTED_FOR: Duration = Duration::from_secs(5);
+/// How long a connection may stay idle.
+const IDLE_LIMIT: Duration = Duration::from_secs(30);
+
+/// What a PostgreSQL session is told first. As statements, because a pooler in between refuses
+/// start-up parameters. Custom plans, because a generic plan made while `job_execution` is small
+/// scans it whole for as long as it is cached.
+const SESSION: &str = "SET statement_timeout = '5s'; SET lock_timeout = '2s'; \
+                       SET idle_in_transaction_session_timeout = '10s'; \
+                       SET plan_cache_mode = 'force_custom_plan'; \
+                       SET synchronous_commit = 'on'; SET TimeZone = 'UTC'";
+
+/// All connections of one process. Clones share them.
+#[derive(Clone)]
+pub struct Connections(Arc<Servers>);
+
+struct Servers {
+    clock: Clock,
+    per_server: usize,
+    postgres: Mutex<HashMap<String, Arc<Server<PgConnection>>>>,
+    sqlite: Arc<Server<SqliteConnection>>,
+    next_database: AtomicU64,
+}
+
+impl Connections {
+    /// At most `per_server` connections at once to each database server, and as many open SQLite
+    /// files.
+    pub fn new(clock: Clock, per_server: usize) -> Connections {
+        let sqlite = Arc::new(Server::new(clock.clone(), per_server));
+        Connections(Arc::new(Servers {
+            clock,
+            per_server,
+            postgres: Mutex::default(),
+            sqlite,
+            next_database: AtomicU64::new(0),
+        }))
+    }
+
+    /// The clock that idle times are measured by.
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    /// Closes what has been idle for long. To be called every few seconds.
+    pub fn close_idle(&self) {
+        self.0.sqlite.close_idle();
+        for server in lock(&self.0.postgres).values() {
+            server.close_idle();
+        }
+    }
+
+    /// A PostgreSQL database, of whose connections at most `at_once` are used at a time.
+    pub(super) fn postgres(
+        &self,
+        options: PgConnectOptions,
+        at_once: usize,
+    ) -> Database<PgConnection> {
+        let place = match options.get_socket() {
+            Some(socket) => socket.display().to_string(),
+            None => format!("{}:{}", options.get_host(), options.get_port()),
+        };
+        let server = lock(&self.0.postgres)
+            .entry(place)
+            .or_insert_with(|| Arc::new(Server::new(self.0.clock.clone(), self.0.per_server)))
+            .clone();
+        self.database(server, options, at_once)
+    }
+
+    /// An SQLite file.
+    pub(super) fn sqlite(
+        &self,
+        options: SqliteConnectOptions,
+        at_once: usize,
+    ) -> Database<SqliteConnection> {
+        self.database(self.0.sqlite.clone(), options, at_once)
+    }
+
+    fn database<C: Open>(
+        &self,
+        server: Arc<Server<C>>,
+        options: C::Options,
+        at_once: usize,
+    ) -> Database<C> {
+        let number = self.0.next_database.fetch_add(1, Ordering::Relaxed);
+        Database { server, number, options, turns: Arc::new(Semaphore::new(at_once)) }
+    }
+}
+
+/// How a connection is opened and made ready.
+pub(super) trait Open: Connection + Sized + Send + 'static {
+    /// Opens one; the caller limits how long it may take.
+    fn open(options: &Self::Options) -> impl Future<Output = sqlx::Result<Self>> + Send;
+}
+
+impl Open for PgConnection {
+    async fn open(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
+        let mut connection = options.connect().await?;
+        connection.execute(SESSION).await?;
+        Ok(connection)
+    }
+}
+
+impl Open for SqliteConnection {
+    async fn open(options: &SqliteConnectOptions) -> sqlx::Result<SqliteConnection> {
+        options.connect().await
+    }
+}
+
+/// The budget of one database server, and the idle connections to any database on it.
+struct Server<C> {
+    clock: Clock,
+    budget: usize,
+    shelf: Mutex<Shelf<C>>,
+    /// Told whenever a connection was closed or laid on the shelf.
+    freed: Notify,
+}
+
+struct Shelf<C> {
+    /// Connections that exist, in use or idle.
+    open: usize,
+    /// Those that nobody uses, the longest idle first.
+    idle: Vec<Idle<C>>,
+}
+
+struct Idle<C> {
+    database: u64,
+    since: Duration,
+    place: Place<C>,
+    connection: C,
+}
+
+/// One unit of a server's budget; dropping it gives the unit back.
+struct Place<C>(Arc<Server<C>>);
+
+impl<C> Drop for Place<C> {
+    fn drop(&mut self) {
+        lock(&self.0.shelf).open -= 1;
+        self.0.freed.notify_one();
+    }
+}
+
+/// What a server can offer to somebody who wants a connection.
+enum Offer<C> {
+    Idle(Idle<C>),
+    Place(Place<C>),
+}
+
+impl<C> Server<C> {
+    fn new(clock: Clock, budget: usize) -> Server<C> {
+        let shelf = Mutex::new(Shelf { open: 0, idle: Vec::new() });
+        Server { clock, budget, shelf, freed: Notify::new() }
+    }
+
+    /// An idle connection to `database`, else room for a new one, else the room of the longest
+    /// idle connection to some other database; waits until there is one of them.
+    async fn offer(self: &Arc<Self>, database: u64) -> Offer<C> {
+        loop {
+            // Listening begins before looking, so that nothing freed in between is missed.
+            let mut freed = pin!(self.freed.notified());
+            freed.as_mut().enable();
+            if let Some(offer) = self.offer_now(database) {
+                return offer;
+            }
+            freed.await;
+        }
+    }
+
+    fn offer_now(self: &Arc<Self>, database: u64) -> Option<Offer<C>> {
+        let mut shelf = lock(&self.shelf);
+        if let Some(at) = shelf.idle.iter().rposition(|idle| idle.database == database) {
+            return Some(Offer::Idle(shelf.idle.remove(at)));
+        }
+        if shelf.open < self.budget {
+            shelf.open += 1;
+            return Some(Offer::Place(Place(self.clone())));
+        }
+        let evicted = (!shelf.idle.is_empty()).then(|| shelf.idle.remove(0))?;
+        drop(shelf); // closing what was evicted must not hold the others up
+        Some(Offer::Place(evicted.place))
+    }
+
+    fn close_idle(&self) {
+        let now = self.clock.boot_time();
+        let mut closed = Vec::new();
+        let mut shelf = lock(&self.shelf);
+        let young = |idle: &Idle<C>| now.saturating_sub(idle.since) < IDLE_LIMIT;
+        while shelf.idle.first().is_some_and(|idle| !young(idle)) {
+            closed.push(shelf.idle.remove(0));
+        }
+        drop(shelf);
+        drop(closed);
+    }
+}
+
+/// One database: where it is, and how many of its connections may be used at once.
+pub(super) struct Database<C: Open> {
+    server: Arc<Server<C>>,
+    number: u64,
+    options: C::Options,
+    turns: Arc<Semaphore>,
+}
+
+impl<C: Open> Database<C> {
+    /// A connection that lives: an idle one, else a new one.
+    pub(super) async fn acquire(&self) -> Result<Held<C>> {
+        let busy = |_| StoreError::Busy(ACQUIRE_LIMIT.as_secs());
+        let slow = |_| StoreError::Slow(ACQUIRE_LIMIT.as_secs());
+        let turn = timeout(ACQUIRE_LIMIT, self.turns.clone().acquire_owned()).await;
+        // The semaphore is never closed, so that its error cannot come.
+        let turn = turn.map_err(busy)?.map_err(|_| StoreError::Busy(0))?;
+        loop {
+            match timeout(ACQUIRE_LIMIT, self.server.offer(self.number)).await.map_err(busy)? {
+                Offer::Idle(Idle { since, place, mut connection, .. }) => {
+                    let age = self.server.clock.boot_time().saturating_sub(since);
+                    if age < TRUSTED_FOR
+                        || matches!(timeout(ACQUIRE_LIMIT, connection.ping()).await, Ok(Ok(())))
+                    {
+                        return Ok(Held { connection, place, database: self.number, turn });
+                    }
+                }
+                Offer::Place(place) => {
+                    let opening = timeout(ACQUIRE_LIMIT, C::open(&self.options)).await;
+                    let connection = opening.map_err(slow)??;
+                    return Ok(Held { connection, place, database: self.number, turn });
+                }
+            }
+        }
+    }
+}
+
+/// A connection in use. Dropping it closes it: only [`Held::keep`] makes it available again, so
+/// that one whose statement was given up halfway never serves anybody else.
+pub(super) struct Held<C> {
+    connection: C,
+    place: Place<C>,
+    database: u64,
+    turn: OwnedSemaphorePermit,
+}
+
+impl<C> Held<C> {
+    /// Gives it back for the next statement.
+    pub(super) fn keep(self) {
+        let Held { connection, place, database, turn } = self;
+        let server = place.0.clone();
+        let since = server.clock.boot_time();
+        lock(&server.shelf).idle.push(Idle { database, since, place, connection });
+        server.freed.notify_one();
+        drop(turn);
+    }
+}
+
+impl<C> Deref for Held<C> {
+    type Target = C;
+    fn deref(&self) -> &C {
+        &self.connection
+    }
+}
+
+impl<C> DerefMut for Held<C> {
+    fn deref_mut(&mut self) -> &mut C {
+        &mut self.connection
+    }
+}
+
+/// The shelf and the registry are sound whatever their last holder did.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,131 @@
+//! The control database: which tenants there are, and which consumers serve them.
+
+use serde::Serialize;
+use sqlx::{FromRow, query, query_as};
+
+use super::connections::Connections;
+use super::db::{Db, run_on_either};
+use super::error::Result;
+use super::migrate::{self, Schema};
+use super::server_clock::ServerClock;
+use super::sql;
+use crate::clock::Time;
+use crate::database_url::DatabaseUrl;
+use crate::tenant::Tenant;
+
+/// The database that lists the tenants. Nothing is opened before the first use.
+pub struct Control {
+    db: Db,
+    clock: ServerClock,
+}
+
+/// A consumer process.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow, Serialize)]
+pub struct Worker {
+    /// New at every start.
+    pub name: String,
+    /// Where it runs.
+    pub host: String,
+    /// Its process id there.
+    pub pid: i32,
+    /// The program's version.
+    pub version: String,
+    /// The queues it takes from.
+    #[sqlx(json)]
+    pub queues: Vec<String>,
+    /// The job types it knows.
+    #[sqlx(json)]
+    pub job_types: Vec<String>,
+    /// The most executions it runs at once.
+    pub slots: i32,
+    /// How many it runs.
+    pub running: i32,
+    /// Since when.
+    pub started_at: Time,
+    /// When it was last heard of.
+    pub seen_at: Time,
+}
+
+impl Control {
+    /// Prepares to connect.
+    ///
+    /// # Errors
+    /// Only a URL that cannot be read.
+    pub fn new(url: &DatabaseUrl, connections: &Connections) -> Result<Control> {
+        let db = Db::new(url, connections)?;
+        Ok(Control { db, clock: ServerClock::new(connections.clock().clone()) })
+    }
+
+    /// The database's time.
+    pub async fn now(&self) -> Result<Time> {
+        self.clock.now(&self.db).await
+    }
+
+    /// Refuses a schema that is older than this program.
+    pub async fn check_schema(&self) -> Result<()> {
+        migrate::check(&self.db, Schema::Control).await
+    }
+
+    /// Every tenant, by slug.
+    pub async fn list_tenants(&self) -> Result<Vec<Tenant>> {
+        run_on_either!(&self.db, sql::LIST_TENANTS, |text, connection| {
+            query_as(text).fetch_all(connection)
+        })
+    }
+
+    /// Adds a tenant.
+    ///
+    /// # Errors
+    /// [`Refused`](super::StoreError::Refused) when the slug is taken or malformed.
+    pub async fn insert_tenant(&self, tenant: &Tenant) -> Result<()> {
+        run_on_either!(&self.db, sql::INSERT_TENANT, |text, connection| async {
+            query(text)
+                .bind(tenant.id)
+                .bind(&tenant.slug)
+                .bind(&tenant.name)
+                .bind(tenant.status)
+                .bind(&tenant.database_url)
+                .bind(tenant.max_running)
+                .bind(tenant.created_at)
+                .execute(connection)
+                .await?;
+            Ok(())
+        })
+    }
+
+    /// A consumer process says that it lives, and what it offers.
+    pub async fn register_worker(&self, worker: &Worker) -> Result<()> {
+        let (queues, job_types) =
+            (sqlx::types::Json(&worker.queues), sqlx::types::Json(&worker.job_types));
+        run_on_either!(&self.db, sql::REGISTER_WORKER, |text, connection| async {
+            query(text)
+                .bind(&worker.name)
+                .bind(&worker.host)
+                .bind(worker.pid)
+                .bind(&worker.version)
+                .bind(queues)
+                .bind(job_types)
+                .bind(worker.slots)
+                .bind(worker.running)
+                .bind(worker.seen_at)
+                .execute(connection)
+                .await?;
+            Ok(())
+        })
+    }
+
+    /// A consumer process says goodbye; those not seen since `forget_before` are forgotten, too.
+    pub async fn unregister_worker(&self, name: &str, forget_before: Time) -> Result<()> {
+        run_on_either!(&self.db, sql::UNREGISTER_WORKER, |text, connection| async {
+            query(text).bind(name).bind(forget_before).execute(connection).await?;
+            Ok(())
+        })
+    }
+
+    /// The consumer processes heard of since `seen_since`.
+    pub async fn list_workers(&self, seen_since: Time) -> Result<Vec<Worker>> {
+        run_on_either!(&self.db, sql::LIST_WORKERS, |text, connection| {
+            query_as(text).bind(seen_since).fetch_all(connection)
+        })
+    }
+}

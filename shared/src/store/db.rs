@@ -1,0 +1,133 @@
+//! One database of either kind, and how a statement is run on it.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous,
+};
+use sqlx::{ConnectOptions, Connection};
+use tokio::time::timeout;
+
+use super::connections::{Connections, Database};
+use super::error::{Result, StoreError};
+use crate::database_url::DatabaseUrl;
+
+/// The longest that one move may take, seen from here. The server gives a statement up after 5 s;
+/// this is the fence for a path that has gone dark.
+const STATEMENT_LIMIT: Duration = Duration::from_secs(7);
+/// How many connections to one PostgreSQL database a process uses at once.
+const POSTGRES_AT_ONCE: usize = 4;
+/// SQLite has one writer at a time, so that a second connection would only wait.
+const SQLITE_AT_ONCE: usize = 1;
+/// How long SQLite waits for the writers of other processes.
+const SQLITE_BUSY_LIMIT: Duration = Duration::from_secs(5);
+
+/// A database of either kind.
+pub(super) enum Db {
+    Postgres(Database<PgConnection>),
+    Sqlite(Database<SqliteConnection>),
+}
+
+impl Db {
+    /// Prepares to connect; nothing is opened yet.
+    pub(super) fn new(url: &DatabaseUrl, connections: &Connections) -> Result<Db> {
+        Ok(match Options::of(url)? {
+            Options::Postgres(options) => {
+                Db::Postgres(connections.postgres(*options, POSTGRES_AT_ONCE))
+            }
+            Options::Sqlite(options) => Db::Sqlite(connections.sqlite(*options, SQLITE_AT_ONCE)),
+        })
+    }
+}
+
+/// How a database is connected to.
+pub(super) enum Options {
+    Postgres(Box<PgConnectOptions>),
+    Sqlite(Box<SqliteConnectOptions>),
+}
+
+impl Options {
+    pub(super) fn of(url: &DatabaseUrl) -> Result<Options> {
+        if url.is_sqlite() {
+            let options = SqliteConnectOptions::from_str(url.expose())?
+                .journal_mode(SqliteJournalMode::Wal)
+                // A result that was reported as recorded survives a power cut, too.
+                .synchronous(SqliteSynchronous::Full)
+                .busy_timeout(SQLITE_BUSY_LIMIT)
+                .pragma("trusted_schema", "OFF")
+                .disable_statement_logging();
+            return Ok(Options::Sqlite(Box::new(options)));
+        }
+        let options = PgConnectOptions::from_str(url.expose())?
+            .application_name("polychron")
+            .disable_statement_logging();
+        Ok(Options::Postgres(Box::new(options)))
+    }
+}
+
+/// Waits for a database's answer, but not for ever.
+pub(super) async fn limited<T>(statement: impl Future<Output = sqlx::Result<T>>) -> Result<T> {
+    match timeout(STATEMENT_LIMIT, statement).await {
+        Ok(answer) => answer.map_err(StoreError::from),
+        Err(_) => Err(StoreError::Slow(STATEMENT_LIMIT.as_secs())),
+    }
+}
+
+/// How often a move that collided with another (deadlock, serialisation) is tried in all.
+pub(super) const TRIES: usize = 4;
+
+/// Runs a statement on a connection of one kind of database.
+macro_rules! run {
+    ($database:expr, |$connection:ident| $statement:expr) => {{
+        let mut tries = 0;
+        loop {
+            let mut held = $database.acquire().await?;
+            let $connection = &mut *held;
+            match crate::store::db::limited($statement).await {
+                Ok(answer) => {
+                    held.keep();
+                    break Ok(answer);
+                }
+                Err(error) => {
+                    if error.spares_connection() {
+                        held.keep();
+                    }
+                    tries += 1;
+                    if tries == crate::store::db::TRIES
+                        || !matches!(error, crate::store::error::StoreError::Conflict(_))
+                    {
+                        break Err(error);
+                    }
+                }
+            }
+        }
+    }};
+}
+
+/// Runs a statement that is written the same way for both kinds of database.
+macro_rules! run_on_either {
+    ($db:expr, $sql:expr, |$text:ident, $connection:ident| $statement:expr) => {
+        match $db {
+            crate::store::db::Db::Postgres(database) => {
+                let $text = $sql.postgres;
+                crate::store::db::run!(database, |$connection| $statement)
+            }
+            crate::store::db::Db::Sqlite(database) => {
+                let $text = $sql.sqlite;
+                crate::store::db::run!(database, |$connection| $statement)
+            }
+        }
+    };
+}
+
+pub(super) use {run, run_on_either};
+
+/// Begins the one kind of transaction that SQLite needs: the one that takes the write lock first,
+/// because a transaction that reads and then writes is refused when another wrote in between.
+pub(super) async fn begin_immediate(
+    connection: &mut SqliteConnection,
+) -> sqlx::Result<sqlx::Transaction<'_, sqlx::Sqlite>> {
+    connection.begin_with("BEGIN IMMEDIATE").await
+}

@@ -1,0 +1,425 @@
+//! The producer's moves: look, arm, dispatch, sweep.
+
+use sqlx::{FromRow, query, query_as, query_scalar};
+
+use super::db::{Db, begin_immediate, run, run_on_either};
+use super::error::Result;
+use super::{Store, sql};
+use crate::clock::Time;
+use crate::execution::{ErrorKind, Status};
+use crate::id::{ExecutionId, JobId, TenantId};
+use crate::job::{MisfirePolicy, OverlapPolicy};
+
+/// What there is to do at a tenant.
+#[derive(Clone, Copy, Debug, FromRow)]
+pub struct Look {
+    /// Whose database it says it is.
+    pub tenant_id: TenantId,
+    /// How many dispatches there have been; the next one compares it.
+    pub dispatch_no: i64,
+    /// Rows that may be claimed.
+    pub dispatched: i64,
+    /// Rows that a worker holds.
+    pub running: i64,
+    /// Occurrences that wait for their turn.
+    pub waiting: i64,
+    /// When the first retry or manual run is due.
+    pub next_available_at: Option<Time>,
+    /// When the first lease ends.
+    pub next_lease_until: Option<Time>,
+    /// The oldest dispatch whose message was never confirmed.
+    pub unconfirmed_since: Option<Time>,
+    /// The oldest publish that nobody has followed up.
+    pub published_since: Option<Time>,
+    /// When the first job is due.
+    pub next_due_at: Option<Time>,
+    /// Whether some job's next time must be worked out.
+    pub unarmed: bool,
+}
+
+/// A job whose next time nobody has worked out.
+#[derive(Clone, Debug, FromRow)]
+pub struct UnarmedJob {
+    /// The job.
+    pub id: JobId,
+    /// Its version when it was read.
+    pub version: i32,
+    /// Its schedule, as JSON text that nobody has checked.
+    pub schedule: String,
+}
+
+/// A job's first time under its present schedule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arm {
+    /// The job.
+    pub job: JobId,
+    /// Its version when it was read.
+    pub version: i32,
+    /// The time.
+    pub next_run_at: Time,
+}
+
+/// A job that is due.
+#[derive(Clone, Debug, FromRow)]
+pub struct DueJob {
+    /// The job.
+    pub id: JobId,
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub job_type: String,
+    /// Where its executions are published.
+    pub queue: String,
+    /// Its version when it was read.
+    pub version: i32,
+    /// The occurrence that is due.
+    pub next_run_at: Time,
+    /// Its schedule, as JSON text that nobody has checked since it was armed.
+    pub schedule: String,
+    /// What becomes of occurrences seen too late.
+    pub misfire_policy: MisfirePolicy,
+    /// How late is too late.
+    pub misfire_grace_seconds: i32,
+    /// What becomes of an occurrence while another is open.
+    pub overlap_policy: OverlapPolicy,
+    /// How many of its rows are not final.
+    pub open: i64,
+    /// How many of those are occurrences that wait for their turn.
+    pub waiting: i64,
+}
+
+/// A row that may be dispatched, with what its message shows.
+#[derive(Clone, Debug, FromRow)]
+pub struct Ready {
+    /// The row.
+    pub id: ExecutionId,
+    /// Its occurrence.
+    pub scheduled_for: Time,
+    /// Which attempt it is.
+    pub attempt: i32,
+    /// The job's name.
+    pub name: String,
+    /// The job's type.
+    pub job_type: String,
+    /// Where it is published.
+    pub queue: String,
+}
+
+/// A dispatched row that may need another message.
+#[derive(Clone, Debug, FromRow)]
+pub struct Unheard {
+    /// The row, with what its message shows.
+    #[sqlx(flatten)]
+    pub ready: Ready,
+    /// When the broker last confirmed a message.
+    pub published_at: Option<Time>,
+    /// How many publishes were recorded when it was read.
+    pub publish_count: i32,
+}
+
+/// All that one dispatch does.
+#[derive(Clone, Debug, Default)]
+pub struct Dispatch {
+    /// The jobs that move on.
+    pub advances: Vec<Advance>,
+    /// The occurrences' rows.
+    pub executions: Vec<NewExecution>,
+    /// Waiting rows whose time or turn has come.
+    pub released: Vec<ExecutionId>,
+}
+
+/// A job's step to its next occurrence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Advance {
+    /// The job.
+    pub job: JobId,
+    /// Its version when it was read.
+    pub version: i32,
+    /// The occurrence that was due when it was read.
+    pub due_at: Time,
+    /// The next one; none uses the schedule up and switches the job off.
+    pub next_run_at: Option<Time>,
+}
+
+/// An occurrence's first row: dispatched, waiting (scheduled) or skipped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewExecution {
+    /// The row's id.
+    pub id: ExecutionId,
+    /// The job; the row is only inserted if the job advances.
+    pub job: JobId,
+    /// The occurrence.
+    pub scheduled_for: Time,
+    /// Dispatched, scheduled or skipped.
+    pub status: Status,
+    /// How many occurrences the row accounts for.
+    pub stands_for: i32,
+    /// Why it is skipped.
+    pub error_kind: Option<ErrorKind>,
+    /// The same in a sentence.
+    pub error_message: Option<String>,
+}
+
+/// What became of a dispatch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Dispatched {
+    /// It was carried out; these rows may be published.
+    Done(Vec<ExecutionId>),
+    /// Another producer had the turn: look again.
+    Stale,
+}
+
+impl Store {
+    /// What there is to do.
+    pub async fn look(&self) -> Result<Look> {
+        self.proved().await?;
+        run_on_either!(&self.db, sql::LOOK, |text, connection| {
+            query_as(text).fetch_one(connection)
+        })
+    }
+
+    /// Jobs whose next time must be worked out.
+    pub async fn read_unarmed(&self, limit: i64) -> Result<Vec<UnarmedJob>> {
+        run_on_either!(&self.db, sql::READ_UNARMED, |text, connection| {
+            query_as(text).bind(limit).fetch_all(connection)
+        })
+    }
+
+    /// Gives jobs their first times, counted from `since`. Those edited meanwhile are left alone.
+    pub async fn arm(&self, arms: &[Arm], since: Time) -> Result<()> {
+        match &self.db {
+            Db::Postgres(database) => run!(database, |connection| async {
+                query(sql::ARM.postgres)
+                    .bind(column(arms, |arm| arm.job))
+                    .bind(column(arms, |arm| arm.version))
+                    .bind(column(arms, |arm| arm.next_run_at))
+                    .bind(since)
+                    .execute(connection)
+                    .await?;
+                Ok(())
+            }),
+            Db::Sqlite(database) => run!(database, |connection| async {
+                let mut transaction = begin_immediate(connection).await?;
+                for arm in arms {
+                    query(sql::ARM.sqlite)
+                        .bind(arm.job)
+                        .bind(arm.version)
+                        .bind(arm.next_run_at)
+                        .bind(since)
+                        .execute(&mut *transaction)
+                        .await?;
+                }
+                transaction.commit().await
+            }),
+        }
+    }
+
+    /// Takes a job out of the due query until its schedule is edited. False: it was edited
+    /// meanwhile.
+    pub async fn quarantine(&self, job: JobId, version: i32, reason: &str) -> Result<bool> {
+        run_on_either!(&self.db, sql::QUARANTINE, |text, connection| async {
+            let done =
+                query(text).bind(job).bind(version).bind(reason).execute(connection).await?;
+            Ok(done.rows_affected() > 0)
+        })
+    }
+
+    /// Due jobs, oldest first. Those of `full_queues` only once they were due at `seen_by`.
+    pub async fn read_due(
+        &self,
+        now: Time,
+        seen_by: Time,
+        full_queues: &[String],
+        limit: i64,
+    ) -> Result<Vec<DueJob>> {
+        let full = listed(full_queues);
+        run_on_either!(&self.db, sql::READ_DUE, |text, connection| {
+            query_as(text).bind(now).bind(seen_by).bind(&full).bind(limit).fetch_all(connection)
+        })
+    }
+
+    /// Scheduled rows whose time or turn has come, but none of `full_queues`.
+    pub async fn read_waiting(
+        &self,
+        now: Time,
+        full_queues: &[String],
+        limit: i64,
+    ) -> Result<Vec<Ready>> {
+        let full = listed(full_queues);
+        run_on_either!(&self.db, sql::READ_WAITING, |text, connection| {
+            query_as(text).bind(now).bind(&full).bind(limit).fetch_all(connection)
+        })
+    }
+
+    /// Carries a dispatch out, all or nothing, if nobody dispatched since `dispatch_no` was read.
+    pub async fn dispatch(
+        &self,
+        dispatch: &Dispatch,
+        dispatch_no: i64,
+        now: Time,
+    ) -> Result<Dispatched> {
+        match &self.db {
+            Db::Postgres(database) => {
+                let Dispatch { advances, executions, released } = dispatch;
+                let mut ids: Vec<Option<ExecutionId>> = run!(database, |connection| {
+                    query_scalar(sql::DISPATCH.postgres)
+                        .bind(dispatch_no)
+                        .bind(now)
+                        .bind(column(advances, |advance| advance.job))
+                        .bind(column(advances, |advance| advance.version))
+                        .bind(column(advances, |advance| advance.due_at))
+                        .bind(column(advances, |advance| advance.next_run_at))
+                        .bind(column(executions, |row| row.id))
+                        .bind(column(executions, |row| row.job))
+                        .bind(column(executions, |row| row.scheduled_for))
+                        .bind(column(executions, |row| row.status.word()))
+                        .bind(column(executions, |row| row.stands_for))
+                        .bind(column(executions, |row| row.error_kind.map(ErrorKind::word)))
+                        .bind(column(executions, |row| row.error_message.clone()))
+                        .bind(released)
+                        .fetch_all(connection)
+                })?;
+                if ids.is_empty() {
+                    return Ok(Dispatched::Stale);
+                }
+                Ok(Dispatched::Done(ids.drain(..).flatten().collect()))
+            }
+            Db::Sqlite(database) => run!(database, |connection| async {
+                let mut transaction = begin_immediate(connection).await?;
+                let dispatched =
+                    dispatch_in(&mut transaction, dispatch, dispatch_no, now).await?;
+                transaction.commit().await?;
+                Ok(dispatched)
+            }),
+        }
+    }
+
+    /// Records that the broker confirmed messages for these rows.
+    pub async fn mark_published(&self, ids: &[ExecutionId], now: Time) -> Result<()> {
+        match &self.db {
+            Db::Postgres(database) => run!(database, |connection| async {
+                let statement = query(sql::MARK_PUBLISHED.postgres).bind(ids).bind(now);
+                statement.execute(connection).await?;
+                Ok(())
+            }),
+            Db::Sqlite(database) => run!(database, |connection| async {
+                let statement = query(sql::MARK_PUBLISHED.sqlite).bind(json(ids)).bind(now);
+                statement.execute(connection).await?;
+                Ok(())
+            }),
+        }
+    }
+
+    /// Dispatched rows that may need another message: never confirmed and dispatched before
+    /// `unconfirmed_since`, or last published before `published_before`.
+    pub async fn read_unheard(
+        &self,
+        unconfirmed_since: Time,
+        published_before: Time,
+        limit: i64,
+    ) -> Result<Vec<Unheard>> {
+        run_on_either!(&self.db, sql::READ_UNHEARD, |text, connection| {
+            query_as(text)
+                .bind(unconfirmed_since)
+                .bind(published_before)
+                .bind(limit)
+                .fetch_all(connection)
+        })
+    }
+
+    /// Takes unheard rows for another publish. Only those in the answer are this caller's to
+    /// publish: the others were claimed, or swept by somebody else.
+    pub async fn sweep(&self, rows: &[Unheard], now: Time) -> Result<Vec<ExecutionId>> {
+        match &self.db {
+            Db::Postgres(database) => run!(database, |connection| {
+                query_scalar(sql::SWEEP.postgres)
+                    .bind(column(rows, |row| row.ready.id))
+                    .bind(column(rows, |row| row.publish_count))
+                    .bind(now)
+                    .fetch_all(connection)
+            }),
+            Db::Sqlite(database) => run!(database, |connection| async {
+                let mut transaction = begin_immediate(connection).await?;
+                let mut swept = Vec::new();
+                for row in rows {
+                    let id = query_scalar(sql::SWEEP.sqlite)
+                        .bind(row.ready.id)
+                        .bind(row.publish_count)
+                        .bind(now)
+                        .fetch_optional(&mut *transaction)
+                        .await?;
+                    swept.extend::<Option<ExecutionId>>(id);
+                }
+                transaction.commit().await?;
+                Ok(swept)
+            }),
+        }
+    }
+}
+
+/// The dispatch in SQLite, within its transaction. Rows of a job that did not advance are left
+/// out, as the one statement in PostgreSQL does by a join.
+async fn dispatch_in(
+    transaction: &mut sqlx::SqliteConnection,
+    dispatch: &Dispatch,
+    dispatch_no: i64,
+    now: Time,
+) -> sqlx::Result<Dispatched> {
+    let turn = query(sql::TAKE_TURN.sqlite).bind(dispatch_no).execute(&mut *transaction).await?;
+    if turn.rows_affected() == 0 {
+        return Ok(Dispatched::Stale);
+    }
+    let mut advanced = std::collections::HashSet::new();
+    for advance in &dispatch.advances {
+        let done = query(sql::ADVANCE.sqlite)
+            .bind(advance.job)
+            .bind(advance.version)
+            .bind(advance.due_at)
+            .bind(advance.next_run_at)
+            .execute(&mut *transaction)
+            .await?;
+        if done.rows_affected() > 0 {
+            advanced.insert(advance.job);
+        }
+    }
+    let mut ready = Vec::new();
+    for row in dispatch.executions.iter().filter(|row| advanced.contains(&row.job)) {
+        let done = query(sql::INSERT_OCCURRENCE.sqlite)
+            .bind(now)
+            .bind(row.id)
+            .bind(row.job)
+            .bind(row.scheduled_for)
+            .bind(row.status)
+            .bind(row.stands_for)
+            .bind(row.error_kind)
+            .bind(&row.error_message)
+            .execute(&mut *transaction)
+            .await?;
+        if done.rows_affected() > 0 && row.status == Status::Dispatched {
+            ready.push(row.id);
+        }
+    }
+    for id in &dispatch.released {
+        let statement = query(sql::RELEASE_WAITING.sqlite).bind(id).bind(now);
+        if statement.execute(&mut *transaction).await?.rows_affected() > 0 {
+            ready.push(*id);
+        }
+    }
+    Ok(Dispatched::Done(ready))
+}
+
+/// One column of a batch, as PostgreSQL takes it.
+pub(super) fn column<R, T>(rows: &[R], of: impl FnMut(&R) -> T) -> Vec<T> {
+    rows.iter().map(of).collect()
+}
+
+/// A batch of ids or names, as SQLite takes it.
+pub(super) fn json<T: serde::Serialize>(values: &[T]) -> String {
+    serde_json::to_string(values).unwrap_or_else(|_| "[]".to_owned())
+}
+
+/// Names as `read_due.sql` takes them: `,a,b,`.
+fn listed(names: &[String]) -> String {
+    names.iter().fold(String::from(","), |list, name| list + name + ",")
+}

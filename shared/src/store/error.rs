@@ -1,0 +1,133 @@
+//! What can go wrong with a database, in the cases that callers tell apart.
+
+use crate::id::TenantId;
+
+/// Why a store could not do what it was asked. The text holds no URL, no password and no row.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The server cannot be reached, hung up, or takes no more connections.
+    #[error("the database cannot be reached")]
+    Unreachable(#[source] sqlx::Error),
+    /// It took too long; whether the statement was carried out is not known.
+    #[error("the database did not answer within {0} s")]
+    Slow(u64),
+    /// All connections that this process may open to the server are in use.
+    #[error("no connection to the database server became free within {0} s")]
+    Busy(u64),
+    /// The user, the password or the rights are wrong.
+    #[error("the database refuses access; correct the tenant's database_url or its role's rights")]
+    Denied(#[source] sqlx::Error),
+    /// The schema is not the one this program was built for.
+    #[error("the schema is at version {found}, {expected} is needed: run `polychron migrate`")]
+    Schema {
+        /// What the database has; 0 when it has none.
+        found: i64,
+        /// What this program was built with.
+        expected: i64,
+    },
+    /// No tenant has been entered in it.
+    #[error("the database belongs to no tenant yet: enter it with `polychron tenant add`")]
+    Unclaimed,
+    /// Another tenant's id stands in it.
+    #[error(
+        "the database belongs to tenant {0}: the URL is wrong, or this is a copy; \
+         `polychron tenant add --adopt` takes it over on purpose"
+    )]
+    Owned(TenantId),
+    /// The database refused the data.
+    #[error("the database refused the data: {}", message(.0))]
+    Refused(#[source] sqlx::Error),
+    /// A deadlock or a serialisation failure; the same statement may succeed when repeated.
+    #[error("the statement collided with another")]
+    Conflict(#[source] sqlx::Error),
+    /// Anything else.
+    #[error("the database failed: {}", message(.0))]
+    Failed(#[source] sqlx::Error),
+}
+
+/// The result of a database operation.
+pub type Result<T> = std::result::Result<T, StoreError>;
+
+impl StoreError {
+    /// Whether the connection that brought this answer may be used again.
+    pub(super) fn spares_connection(&self) -> bool {
+        match self {
+            StoreError::Refused(_) | StoreError::Conflict(_) => true,
+            // The server answered, so the session is sound, unless it ended it.
+            StoreError::Failed(error) | StoreError::Denied(error) => code(error).is_some(),
+            StoreError::Schema { .. } | StoreError::Unclaimed | StoreError::Owned(_) => true,
+            StoreError::Unreachable(_) | StoreError::Slow(_) | StoreError::Busy(_) => false,
+        }
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> StoreError {
+        let sqlite = matches!(&error, sqlx::Error::Database(database)
+            if database.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_some());
+        match code(&error) {
+            Some(code) if sqlite => of_sqlite(&code, error),
+            Some(code) => of_postgres(&code, error),
+            None => match &error {
+                sqlx::Error::Io(_)
+                | sqlx::Error::Tls(_)
+                | sqlx::Error::Protocol(_)
+                | sqlx::Error::WorkerCrashed => StoreError::Unreachable(error),
+                sqlx::Error::Encode(_) | sqlx::Error::Decode(_) => StoreError::Refused(error),
+                _ => StoreError::Failed(error),
+            },
+        }
+    }
+}
+
+/// By SQLSTATE (PostgreSQL manual, appendix A), never by text, which is translated.
+fn of_postgres(code: &str, error: sqlx::Error) -> StoreError {
+    match (&code[..2.min(code.len())], code) {
+        ("08" | "53" | "57", code) if code != "57014" => StoreError::Unreachable(error),
+        // Read-only, recovering or failing storage: the server is there but cannot serve.
+        ("25" | "58" | "XX", _) => StoreError::Unreachable(error),
+        ("28", _) | (_, "42501" | "3D000") => StoreError::Denied(error),
+        ("22" | "23", _) => StoreError::Refused(error),
+        ("40", _) | (_, "55P03") => StoreError::Conflict(error),
+        _ => StoreError::Failed(error),
+    }
+}
+
+/// By primary result code (sqlite.org/rescode.html), the low byte of the extended one.
+fn of_sqlite(code: &str, error: sqlx::Error) -> StoreError {
+    match code.parse::<u32>().unwrap_or_default() & 0xff {
+        5 | 6 => StoreError::Conflict(error), // BUSY, LOCKED
+        8 | 10 | 13 | 14 | 26 => StoreError::Unreachable(error), // READONLY, IOERR, FULL, CANTOPEN, NOTADB
+        3 | 23 => StoreError::Denied(error),                     // PERM, AUTH
+        18..=20 => StoreError::Refused(error),                   // TOOBIG, CONSTRAINT, MISMATCH
+        _ => StoreError::Failed(error),
+    }
+}
+
+fn code(error: &sqlx::Error) -> Option<String> {
+    error.as_database_error()?.code().map(|code| code.into_owned())
+}
+
+/// The database's own sentence: its message without the details, which may quote a row.
+fn message(error: &sqlx::Error) -> String {
+    match error.as_database_error() {
+        Some(database) => database.message().to_owned(),
+        None => error.to_string(),
+    }
+}
+
+/// The chain of causes in one line, for a log line or a status.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        // Some of sqlx's errors repeat their cause in their own text.
+        if !text.contains(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        cause = error.source();
+    }
+    text
+}

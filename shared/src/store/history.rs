@@ -1,0 +1,165 @@
+//! What people define, ask for and read: jobs, manual runs, executions.
+
+use serde_json::Value;
+use sqlx::{query, query_as, query_scalar};
+
+use super::db::run_on_either;
+use super::error::Result;
+use super::{Store, sql};
+use crate::clock::Time;
+use crate::execution::{Execution, Status};
+use crate::id::{ExecutionId, JobId};
+use crate::job::{Job, MisfirePolicy, OrphanPolicy, OverlapPolicy};
+
+/// A job as a user defines it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewJob {
+    /// Unique within the tenant.
+    pub name: String,
+    /// Chooses the handler.
+    pub job_type: String,
+    /// What the handler is given.
+    pub payload: Value,
+    /// When it runs.
+    pub schedule: Value,
+    /// Whether it starts to run at once.
+    pub is_enabled: bool,
+    /// Where its executions are published.
+    pub queue: String,
+    /// The longest one attempt may run.
+    pub timeout_seconds: Option<i32>,
+    /// How many attempts that count one occurrence gets.
+    pub max_attempts: i32,
+    /// The backoff before the second attempt.
+    pub retry_base_seconds: i32,
+    /// What becomes of occurrences seen too late.
+    pub misfire_policy: MisfirePolicy,
+    /// How late is too late.
+    pub misfire_grace_seconds: i32,
+    /// What becomes of an occurrence while another is open.
+    pub overlap_policy: OverlapPolicy,
+    /// What becomes of an occurrence whose worker was lost.
+    pub orphan_policy: OrphanPolicy,
+}
+
+impl NewJob {
+    /// A job with the table's own defaults.
+    pub fn new(name: &str, job_type: &str, schedule: Value) -> NewJob {
+        NewJob {
+            name: name.to_owned(),
+            job_type: job_type.to_owned(),
+            payload: Value::Object(serde_json::Map::new()),
+            schedule,
+            is_enabled: true,
+            queue: "default".to_owned(),
+            timeout_seconds: None,
+            max_attempts: 3,
+            retry_base_seconds: 10,
+            misfire_policy: MisfirePolicy::RunOnce,
+            misfire_grace_seconds: 60,
+            overlap_policy: OverlapPolicy::Skip,
+            orphan_policy: OrphanPolicy::Retry,
+        }
+    }
+}
+
+/// Which executions to list; what is none does not filter.
+#[derive(Clone, Debug, Default)]
+pub struct ExecutionFilter {
+    /// Only older ones than this, for the next page.
+    pub before: Option<ExecutionId>,
+    /// Only those of the job of this name.
+    pub job: Option<String>,
+    /// Only those of this status.
+    pub status: Option<Status>,
+}
+
+impl Store {
+    /// Adds a job. The producer works out its first time.
+    ///
+    /// # Errors
+    /// [`Refused`](super::StoreError::Refused) when the name is taken or a constraint is violated;
+    /// the text names it.
+    pub async fn insert_job(&self, job: &NewJob) -> Result<JobId> {
+        self.proved().await?;
+        run_on_either!(&self.db, sql::INSERT_JOB, |text, connection| {
+            query_scalar(text)
+                .bind(&job.name)
+                .bind(&job.job_type)
+                .bind(&job.payload)
+                .bind(&job.schedule)
+                .bind(job.is_enabled)
+                .bind(&job.queue)
+                .bind(job.timeout_seconds)
+                .bind(job.max_attempts)
+                .bind(job.retry_base_seconds)
+                .bind(job.misfire_policy)
+                .bind(job.misfire_grace_seconds)
+                .bind(job.overlap_policy)
+                .bind(job.orphan_policy)
+                .fetch_one(connection)
+        })
+    }
+
+    /// Jobs by name, a page of those after `after`.
+    pub async fn list_jobs(&self, after: &str, limit: i64) -> Result<Vec<Job>> {
+        self.proved().await?;
+        run_on_either!(&self.db, sql::LIST_JOBS, |text, connection| {
+            query_as(text).bind(after).bind(limit).fetch_all(connection)
+        })
+    }
+
+    /// One job by its name.
+    pub async fn find_job(&self, name: &str) -> Result<Option<Job>> {
+        self.proved().await?;
+        run_on_either!(&self.db, sql::FIND_JOB, |text, connection| {
+            query_as(text).bind(name).fetch_optional(connection)
+        })
+    }
+
+    /// Asks for a manual run, with a payload of its own if one is given. False: no such job.
+    pub async fn run_job(
+        &self,
+        name: &str,
+        id: ExecutionId,
+        payload: Option<&Value>,
+        now: Time,
+    ) -> Result<bool> {
+        self.proved().await?;
+        run_on_either!(&self.db, sql::RUN_JOB, |text, connection| async {
+            let done = query(text)
+                .bind(id)
+                .bind(name)
+                .bind(now)
+                .bind(payload)
+                .execute(connection)
+                .await?;
+            Ok(done.rows_affected() > 0)
+        })
+    }
+
+    /// Executions, newest first.
+    pub async fn list_executions(
+        &self,
+        filter: &ExecutionFilter,
+        limit: i64,
+    ) -> Result<Vec<Execution>> {
+        self.proved().await?;
+        run_on_either!(&self.db, sql::LIST_EXECUTIONS, |text, connection| {
+            query_as(text)
+                .bind(filter.before)
+                .bind(&filter.job)
+                .bind(filter.status)
+                .bind(limit)
+                .fetch_all(connection)
+        })
+    }
+
+    /// One execution.
+    pub async fn find_execution(&self, id: ExecutionId) -> Result<Option<Execution>> {
+        self.proved().await?;
+        run_on_either!(&self.db, sql::FIND_EXECUTION, |text, connection| {
+            query_as(text).bind(id).fetch_optional(connection)
+        })
+    }
+}

@@ -1,0 +1,79 @@
+//! The time at the tenant's database, by which everything of that tenant is judged.
+//!
+//! Asking the server for each move would cost a round trip, so its time is derived: the server is
+//! asked now and then, and boot time is added since. Two processes whose own clocks are an hour
+//! apart therefore behave alike.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+use super::db::{Db, run};
+use super::error::Result;
+use super::sql;
+use crate::clock::{Clock, Time, cut, delta};
+
+/// How long one reading of the server's clock is used.
+const READING_LASTS: Duration = Duration::from_secs(10);
+
+/// Derives one server's time from boot time.
+pub(super) struct ServerClock {
+    clock: Clock,
+    reading: Mutex<Option<Reading>>,
+}
+
+#[derive(Clone, Copy)]
+struct Reading {
+    /// The server's time at boot time zero.
+    booted: Time,
+    /// When it was taken, in boot time.
+    taken: Duration,
+}
+
+impl ServerClock {
+    pub(super) fn new(clock: Clock) -> ServerClock {
+        ServerClock { clock, reading: Mutex::new(None) }
+    }
+
+    /// The server's time now.
+    pub(super) async fn now(&self, db: &Db) -> Result<Time> {
+        let database = match (db, &self.clock) {
+            (Db::Postgres(database), Clock::System) => database,
+            // An SQLite file is on this machine; a manual clock is everybody's.
+            (Db::Sqlite(_), _) | (_, Clock::Manual(_)) => return Ok(self.clock.wall_time()),
+        };
+        let boot_time = self.clock.boot_time();
+        let reading = *self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(reading) = reading
+            && boot_time.saturating_sub(reading.taken) < READING_LASTS
+        {
+            return Ok(cut(reading.booted + delta(boot_time)));
+        }
+        let (time, before, after) = run!(database, |connection| async {
+            let before = self.clock.boot_time();
+            let time: Time =
+                sqlx::query_scalar(sql::READ_CLOCK.postgres).fetch_one(connection).await?;
+            Ok((time, before, self.clock.boot_time()))
+        })?;
+        // The server read its clock somewhere between; half way is off by at most half.
+        let booted = time - delta(before + (after - before) / 2);
+        let reading = Reading { booted, taken: after };
+        *self.reading.lock().unwrap_or_else(PoisonError::into_inner) = Some(reading);
+        Ok(cut(booted + delta(after)))
+    }
+
+    /// How long until the server's clock shows `time`, by the last reading; nothing when it does
+    /// already, and nothing known means: now.
+    pub(super) fn until(&self, db: &Db, time: Time) -> Duration {
+        let reading = *self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = match (db, &self.clock, reading) {
+            (Db::Postgres(_), Clock::System, Some(reading)) => {
+                reading.booted + delta(self.clock.boot_time())
+            }
+            (Db::Postgres(_), Clock::System, None) => return Duration::ZERO,
+            (Db::Sqlite(_), _, _) | (_, Clock::Manual(_), _) => self.clock.wall_time(),
+        };
+        (time - now).max(TimeDelta::zero()).to_std().unwrap_or_default()
+    }
+}

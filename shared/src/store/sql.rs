@@ -1,0 +1,94 @@
+//! The table of statements: each stands in a file of its own under `shared/sql/`, named by the
+//! move it makes. Most are one text for both databases; where that cannot be, the pair says why.
+
+/// One statement, in both dialects. Empty where a database does the move in another way.
+#[derive(Clone, Copy, Debug)]
+pub struct Sql {
+    /// The path below `shared/sql/`, without its ending.
+    pub name: &'static str,
+    /// For PostgreSQL.
+    pub postgres: &'static str,
+    /// For SQLite.
+    pub sqlite: &'static str,
+}
+
+macro_rules! text {
+    (both $path:literal) => {
+        Sql {
+            name: $path,
+            postgres: include_str!(concat!("../../sql/", $path, ".sql")),
+            sqlite: include_str!(concat!("../../sql/", $path, ".sql")),
+        }
+    };
+    (pair $path:literal) => {
+        Sql {
+            name: $path,
+            postgres: include_str!(concat!("../../sql/", $path, ".postgres.sql")),
+            sqlite: include_str!(concat!("../../sql/", $path, ".sqlite.sql")),
+        }
+    };
+    (postgres $path:literal) => {
+        Sql {
+            name: $path,
+            postgres: include_str!(concat!("../../sql/", $path, ".postgres.sql")),
+            sqlite: "",
+        }
+    };
+    (sqlite $path:literal) => {
+        Sql {
+            name: $path,
+            postgres: "",
+            sqlite: include_str!(concat!("../../sql/", $path, ".sqlite.sql")),
+        }
+    };
+}
+
+macro_rules! statements {
+    ($all:ident: $($name:ident = $kind:ident $path:literal;)+) => {
+        $( pub(super) const $name: Sql = text!($kind $path); )+
+        /// Every statement of this database, for the test that prepares them all.
+        pub const $all: &[Sql] = &[$($name),+];
+    };
+}
+
+statements! { TENANT:
+    READ_TENANT_SCHEMA = both "tenant/read_schema";
+    LOOK = both "tenant/look";
+    READ_UNARMED = both "tenant/read_unarmed";
+    ARM = pair "tenant/arm";
+    QUARANTINE = both "tenant/quarantine";
+    READ_DUE = both "tenant/read_due";
+    READ_WAITING = both "tenant/read_waiting";
+    DISPATCH = postgres "tenant/dispatch";
+    TAKE_TURN = sqlite "tenant/take_turn";
+    ADVANCE = sqlite "tenant/advance";
+    INSERT_OCCURRENCE = sqlite "tenant/insert_occurrence";
+    RELEASE_WAITING = sqlite "tenant/release_waiting";
+    MARK_PUBLISHED = pair "tenant/mark_published";
+    READ_UNHEARD = both "tenant/read_unheard";
+    SWEEP = pair "tenant/sweep";
+    CLAIM = pair "tenant/claim";
+    READ_CLAIMED = sqlite "tenant/read_claimed";
+    HEARTBEAT = pair "tenant/heartbeat";
+    FINISH = pair "tenant/finish";
+    INSERT_NEXT_ATTEMPT = sqlite "tenant/insert_next_attempt";
+    READ_EXPIRED = both "tenant/read_expired";
+    READ_CLOCK = postgres "tenant/read_clock";
+    READ_IDENTITY = both "tenant/read_identity";
+    CLAIM_DATABASE = both "tenant/claim_database";
+    INSERT_JOB = both "tenant/insert_job";
+    LIST_JOBS = both "tenant/list_jobs";
+    FIND_JOB = both "tenant/find_job";
+    RUN_JOB = both "tenant/run_job";
+    LIST_EXECUTIONS = both "tenant/list_executions";
+    FIND_EXECUTION = both "tenant/find_execution";
+}
+
+statements! { CONTROL:
+    READ_CONTROL_SCHEMA = both "control/read_schema";
+    LIST_TENANTS = both "control/list_tenants";
+    INSERT_TENANT = both "control/insert_tenant";
+    REGISTER_WORKER = both "control/register_worker";
+    UNREGISTER_WORKER = both "control/unregister_worker";
+    LIST_WORKERS = both "control/list_workers";
+}

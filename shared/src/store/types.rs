@@ -1,0 +1,139 @@
+//! How the domain's types are written to, and read from, either database.
+//!
+//! Words are text on both sides. A uuid is a `uuid` in PostgreSQL and, because people read those
+//! files, hyphenated text in SQLite. The pure modules know nothing of this.
+
+use sqlx::encode::IsNull;
+use sqlx::error::BoxDynError;
+use sqlx::{Database, Decode, Encode, Postgres, Sqlite, Type};
+use uuid::Uuid;
+
+use crate::database_url::DatabaseUrl;
+use crate::execution::{ErrorKind, Status, Trigger};
+use crate::id::{ExecutionId, JobId, TenantId};
+use crate::job::{MisfirePolicy, OrphanPolicy, OverlapPolicy};
+use crate::tenant::TenantStatus;
+
+macro_rules! stored_as_text {
+    ($($name:ty => $text:expr),+ $(,)?) => { $(
+        impl<DB: Database> Type<DB> for $name where String: Type<DB> {
+            fn type_info() -> DB::TypeInfo {
+                <String as Type<DB>>::type_info()
+            }
+            fn compatible(ty: &DB::TypeInfo) -> bool {
+                <String as Type<DB>>::compatible(ty)
+            }
+        }
+
+        impl<'q, DB: Database> Encode<'q, DB> for $name where String: Encode<'q, DB> {
+            fn encode_by_ref(&self, buffer: &mut DB::ArgumentBuffer) -> Result<IsNull, BoxDynError> {
+                let text: fn(&$name) -> &str = $text;
+                text(self).to_owned().encode(buffer)
+            }
+        }
+
+        impl<'r, DB: Database> Decode<'r, DB> for $name where &'r str: Decode<'r, DB> {
+            fn decode(value: DB::ValueRef<'r>) -> Result<$name, BoxDynError> {
+                Ok(<&str as Decode<'r, DB>>::decode(value)?.parse()?)
+            }
+        }
+    )+ };
+}
+
+stored_as_text! {
+    Status => |word| word.word(),
+    Trigger => |word| word.word(),
+    ErrorKind => |word| word.word(),
+    MisfirePolicy => |word| word.word(),
+    OverlapPolicy => |word| word.word(),
+    OrphanPolicy => |word| word.word(),
+    TenantStatus => |word| word.word(),
+    DatabaseUrl => |url| url.expose(),
+}
+
+macro_rules! stored_as_uuid {
+    ($($id:ident),+) => { $(
+        impl Type<Postgres> for $id {
+            fn type_info() -> sqlx::postgres::PgTypeInfo {
+                <Uuid as Type<Postgres>>::type_info()
+            }
+        }
+
+        impl sqlx::postgres::PgHasArrayType for $id {
+            fn array_type_info() -> sqlx::postgres::PgTypeInfo {
+                <Uuid as sqlx::postgres::PgHasArrayType>::array_type_info()
+            }
+        }
+
+        impl Encode<'_, Postgres> for $id {
+            fn encode_by_ref(
+                &self,
+                buffer: &mut sqlx::postgres::PgArgumentBuffer,
+            ) -> Result<IsNull, BoxDynError> {
+                <Uuid as Encode<'_, Postgres>>::encode_by_ref(&self.0, buffer)
+            }
+        }
+
+        impl Decode<'_, Postgres> for $id {
+            fn decode(value: sqlx::postgres::PgValueRef<'_>) -> Result<$id, BoxDynError> {
+                <Uuid as Decode<'_, Postgres>>::decode(value).map($id)
+            }
+        }
+
+        impl Type<Sqlite> for $id {
+            fn type_info() -> sqlx::sqlite::SqliteTypeInfo {
+                <String as Type<Sqlite>>::type_info()
+            }
+        }
+
+        impl Encode<'_, Sqlite> for $id {
+            fn encode_by_ref(
+                &self,
+                buffer: &mut sqlx::sqlite::SqliteArgumentsBuffer,
+            ) -> Result<IsNull, BoxDynError> {
+                <String as Encode<'_, Sqlite>>::encode(self.0.to_string(), buffer)
+            }
+        }
+
+        impl Decode<'_, Sqlite> for $id {
+            fn decode(value: sqlx::sqlite::SqliteValueRef<'_>) -> Result<$id, BoxDynError> {
+                Ok($id(Uuid::parse_str(<&str as Decode<'_, Sqlite>>::decode(value)?)?))
+            }
+        }
+    )+ };
+}
+
+stored_as_uuid!(TenantId, ExecutionId);
+
+impl<DB: Database> Type<DB> for JobId
+where
+    i64: Type<DB>,
+{
+    fn type_info() -> DB::TypeInfo {
+        <i64 as Type<DB>>::type_info()
+    }
+}
+
+impl sqlx::postgres::PgHasArrayType for JobId {
+    fn array_type_info() -> sqlx::postgres::PgTypeInfo {
+        <i64 as sqlx::postgres::PgHasArrayType>::array_type_info()
+    }
+}
+
+impl<'q, DB: Database> Encode<'q, DB> for JobId
+where
+    i64: Encode<'q, DB>,
+{
+    fn encode_by_ref(&self, buffer: &mut DB::ArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        self.0.encode_by_ref(buffer)
+    }
+}
+
+impl<'r, DB: Database> Decode<'r, DB> for JobId
+where
+    i64: Decode<'r, DB>,
+{
+    fn decode(value: DB::ValueRef<'r>) -> Result<JobId, BoxDynError> {
+        <i64 as Decode<'r, DB>>::decode(value).map(JobId)
+    }
+}

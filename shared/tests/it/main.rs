@@ -1,0 +1,7 @@
+//! One conformance suite over every backend: what a store and a queue must do, whichever they are.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop right there")]
+
+extern crate polychron_shared as shared;
+
+mod statements;
+mod store;

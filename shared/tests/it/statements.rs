@@ -1,0 +1,96 @@
+//! What the compiler cannot see of the SQL files.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use shared::database_url::DatabaseUrl;
+use shared::store::sql::{CONTROL, Sql, TENANT};
+use shared::store::{Schema, migrate};
+use sqlx::{Connection, Executor, PgConnection, SqlSafeStr, SqliteConnection, Statement};
+use testkit::{Folder, postgres_database};
+
+#[tokio::test]
+async fn every_statement_is_understood_by_its_database() {
+    let folder = Folder::new();
+    for (schema, statements) in [(Schema::Control, CONTROL), (Schema::Tenant, TENANT)] {
+        let url = postgres_database().await;
+        migrate(&url, schema).await.unwrap();
+        let mut postgres = PgConnection::connect(url.expose()).await.unwrap();
+        let url = folder.sqlite_database(&format!("{schema:?}.db"));
+        migrate(&url, schema).await.unwrap();
+        let mut sqlite = SqliteConnection::connect(url.expose()).await.unwrap();
+        for Sql { name, postgres: text, sqlite: other } in statements {
+            if !text.is_empty() {
+                let prepared = postgres.prepare(text.into_sql_str()).await;
+                let parameters = prepared.unwrap_or_else(|error| panic!("{name}: {error}"));
+                assert!(parameters.parameters().is_some());
+            }
+            if !other.is_empty() {
+                let prepared = sqlite.prepare(other.into_sql_str()).await;
+                prepared.unwrap_or_else(|error| panic!("{name}: {error}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn every_file_is_a_statement_and_explains_itself() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql");
+    let mut files = BTreeSet::new();
+    for kind in ["control", "tenant"] {
+        for entry in std::fs::read_dir(folder.join(kind)).unwrap() {
+            let path = entry.unwrap().path();
+            let text = std::fs::read_to_string(&path).unwrap();
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            assert!(text.starts_with("-- "), "{name} does not say what it does");
+            let differs = text.contains("\n-- Differs because");
+            assert_eq!(differs, name.matches('.').count() == 2, "{name}: a pair says why, no other does");
+            files.insert(format!("{kind}/{}", name.split('.').next().unwrap()));
+        }
+    }
+    let statements: BTreeSet<String> =
+        CONTROL.iter().chain(TENANT).map(|statement| statement.name.to_owned()).collect();
+    assert_eq!(files, statements);
+}
+
+#[tokio::test]
+async fn both_databases_have_the_same_tables() {
+    let folder = Folder::new();
+    for schema in [Schema::Control, Schema::Tenant] {
+        let url = postgres_database().await;
+        migrate(&url, schema).await.unwrap();
+        let postgres = postgres_columns(&url).await;
+        let url = folder.sqlite_database(&format!("{schema:?}.db"));
+        migrate(&url, schema).await.unwrap();
+        let sqlite = sqlite_columns(&url).await;
+        assert!(!postgres.is_empty());
+        assert_eq!(postgres, sqlite);
+    }
+}
+
+/// Table, column, and whether it may be null.
+type Column = (String, String, bool);
+
+async fn postgres_columns(url: &DatabaseUrl) -> BTreeSet<Column> {
+    let mut connection = PgConnection::connect(url.expose()).await.unwrap();
+    let rows: Vec<(String, String, bool)> = sqlx::query_as(
+        "SELECT table_name::text, column_name::text, is_nullable = 'YES' FROM information_schema.columns
+         WHERE table_schema = 'public' AND table_name NOT LIKE '%migration'",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .unwrap();
+    rows.into_iter().collect()
+}
+
+async fn sqlite_columns(url: &DatabaseUrl) -> BTreeSet<Column> {
+    let mut connection = SqliteConnection::connect(url.expose()).await.unwrap();
+    let rows: Vec<(String, String, bool)> = sqlx::query_as(
+        "SELECT m.name, c.name, c.\"notnull\" = 0 FROM sqlite_schema m, pragma_table_info(m.name) c
+         WHERE m.type = 'table' AND m.name NOT LIKE '%migration' AND m.name NOT LIKE 'sqlite_%'",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .unwrap();
+    rows.into_iter().collect()
+}

@@ -1,0 +1,114 @@
+//! What the tests share: databases and virtual hosts of their own on the private servers that
+//! `scripts/services` starts, and ways to wait without sleeping blindly.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop right there")]
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use shared::database_url::DatabaseUrl;
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use uuid::Uuid;
+
+/// A setting that `scripts/services` makes. Its absence fails the test: nothing is skipped.
+#[expect(clippy::disallowed_methods, reason = "the servers' addresses come by the environment")]
+pub fn setting(name: &str) -> String {
+    std::env::var(name)
+        .unwrap_or_else(|_| panic!("{name} is not set: run the tests by `make test`, or `scripts/services run cargo test`"))
+}
+
+/// A name that no other test has.
+fn fresh_name() -> String {
+    format!("t{}", Uuid::now_v7().simple())
+}
+
+/// An empty PostgreSQL database of the test's own.
+pub async fn postgres_database() -> DatabaseUrl {
+    let admin = setting("POLYCHRON_TEST_POSTGRES");
+    let name = fresh_name();
+    let mut connection = PgConnection::connect(&admin).await.unwrap();
+    connection.execute(AssertSqlSafe(format!("CREATE DATABASE {name}"))).await.unwrap();
+    connection.close().await.unwrap();
+    let (server, _) = admin.rsplit_once('/').unwrap();
+    format!("{server}/{name}").parse().unwrap()
+}
+
+/// A folder of the test's own, removed when it is dropped.
+pub struct Folder(TempDir);
+
+impl Folder {
+    /// Makes one.
+    pub fn new() -> Folder {
+        Folder(TempDir::with_prefix("polychron-test-").unwrap())
+    }
+
+    /// A path in it.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// The URL of an SQLite file in it, which doesn't exist yet.
+    pub fn sqlite_database(&self, name: &str) -> DatabaseUrl {
+        format!("sqlite://{}", self.path(name).display()).parse().unwrap()
+    }
+}
+
+impl Default for Folder {
+    fn default() -> Folder {
+        Folder::new()
+    }
+}
+
+/// The AMQP URL of a virtual host of the test's own, on the private RabbitMQ.
+pub async fn virtual_host() -> String {
+    let name = fresh_name();
+    management("PUT", &format!("/api/vhosts/{name}"), "{}").await;
+    let everything = r#"{"configure":".*","write":".*","read":".*"}"#;
+    management("PUT", &format!("/api/permissions/{name}/guest"), everything).await;
+    format!("{}/{name}", setting("POLYCHRON_TEST_AMQP"))
+}
+
+/// Asks RabbitMQ's management API; answers with the body.
+pub async fn management(method: &str, path: &str, body: &str) -> String {
+    let address = setting("POLYCHRON_TEST_MANAGEMENT");
+    let mut stream = TcpStream::connect(&address).await.unwrap();
+    let request = format!(
+        "{method} {path} HTTP/1.0\r\nHost: {address}\r\nAuthorization: Basic Z3Vlc3Q6Z3Vlc3Q=\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status: u16 = head.split(' ').nth(1).unwrap().parse().unwrap();
+    assert!((200..300).contains(&status), "{method} {path}: {answer}");
+    body.to_owned()
+}
+
+/// Waits until `condition` holds, looking every few milliseconds. Says what it waited for when a
+/// minute was not enough.
+#[track_caller]
+pub fn eventually<T, F>(what: &str, mut condition: impl FnMut() -> F) -> impl Future<Output = T>
+where
+    F: Future<Output = Option<T>>,
+{
+    let what = what.to_owned();
+    let caller = std::panic::Location::caller();
+    async move {
+        let wait = async {
+            loop {
+                if let Some(value) = condition().await {
+                    return value;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        match tokio::time::timeout(Duration::from_secs(60), wait).await {
+            Ok(value) => value,
+            Err(_) => panic!("{caller}: waited a minute for: {what}"),
+        }
+    }
+}
