@@ -14,6 +14,12 @@ pub struct DatabaseUrl(String);
 pub struct UnknownScheme;
 
 impl DatabaseUrl {
+    /// What stands in the control database, where anybody may have written it. If it is no URL,
+    /// connecting will say so, for this tenant only.
+    pub fn stored(text: String) -> DatabaseUrl {
+        DatabaseUrl(text)
+    }
+
     /// The whole URL, for connecting and for storing; never for showing.
     pub fn expose(&self) -> &str {
         &self.0

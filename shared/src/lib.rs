@@ -12,13 +12,19 @@
 //! every state that isn't final has a deadline and somebody who collects it.
 
 pub mod clock;
+pub mod config;
 pub mod database_url;
 pub mod execution;
+pub mod health;
 pub mod id;
 pub mod job;
 pub mod message;
 pub mod outcome;
+pub mod queue;
+pub mod reconnect;
 pub mod retry;
 pub mod store;
+pub mod telemetry;
 pub mod tenant;
+pub mod tenants;
 mod words;

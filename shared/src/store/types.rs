@@ -14,8 +14,8 @@ use crate::id::{ExecutionId, JobId, TenantId};
 use crate::job::{MisfirePolicy, OrphanPolicy, OverlapPolicy};
 use crate::tenant::TenantStatus;
 
-macro_rules! stored_as_text {
-    ($($name:ty => $text:expr),+ $(,)?) => { $(
+macro_rules! stored_as_word {
+    ($($name:ty),+) => { $(
         impl<DB: Database> Type<DB> for $name where String: Type<DB> {
             fn type_info() -> DB::TypeInfo {
                 <String as Type<DB>>::type_info()
@@ -27,8 +27,7 @@ macro_rules! stored_as_text {
 
         impl<'q, DB: Database> Encode<'q, DB> for $name where String: Encode<'q, DB> {
             fn encode_by_ref(&self, buffer: &mut DB::ArgumentBuffer) -> Result<IsNull, BoxDynError> {
-                let text: fn(&$name) -> &str = $text;
-                text(self).to_owned().encode(buffer)
+                self.word().to_owned().encode(buffer)
             }
         }
 
@@ -40,16 +39,15 @@ macro_rules! stored_as_text {
     )+ };
 }
 
-stored_as_text! {
-    Status => |word| word.word(),
-    Trigger => |word| word.word(),
-    ErrorKind => |word| word.word(),
-    MisfirePolicy => |word| word.word(),
-    OverlapPolicy => |word| word.word(),
-    OrphanPolicy => |word| word.word(),
-    TenantStatus => |word| word.word(),
-    DatabaseUrl => |url| url.expose(),
-}
+stored_as_word!(
+    Status,
+    Trigger,
+    ErrorKind,
+    MisfirePolicy,
+    OverlapPolicy,
+    OrphanPolicy,
+    TenantStatus
+);
 
 macro_rules! stored_as_uuid {
     ($($id:ident),+) => { $(
@@ -135,5 +133,32 @@ where
 {
     fn decode(value: DB::ValueRef<'r>) -> Result<JobId, BoxDynError> {
         <i64 as Decode<'r, DB>>::decode(value).map(JobId)
+    }
+}
+
+impl<DB: Database> Type<DB> for DatabaseUrl
+where
+    String: Type<DB>,
+{
+    fn type_info() -> DB::TypeInfo {
+        <String as Type<DB>>::type_info()
+    }
+}
+
+impl<'q, DB: Database> Encode<'q, DB> for DatabaseUrl
+where
+    String: Encode<'q, DB>,
+{
+    fn encode_by_ref(&self, buffer: &mut DB::ArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        self.expose().to_owned().encode(buffer)
+    }
+}
+
+impl<'r, DB: Database> Decode<'r, DB> for DatabaseUrl
+where
+    String: Decode<'r, DB>,
+{
+    fn decode(value: DB::ValueRef<'r>) -> Result<DatabaseUrl, BoxDynError> {
+        <String as Decode<'r, DB>>::decode(value).map(DatabaseUrl::stored)
     }
 }

@@ -1,0 +1,415 @@
+//! The settings, and the only place that reads the environment.
+//!
+//! Each has one [`Key`], which names it in the environment, as a flag and in the file, and says
+//! its default. Flag goes before environment, environment before file, file before default. All
+//! problems are reported at once, each with its key and remedy, before anything starts.
+
+mod flags;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+pub use flags::{command, from_arguments, read};
+
+use crate::database_url::DatabaseUrl;
+use crate::queue::AmqpUrl;
+use crate::words::words;
+
+/// One setting.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// In the environment.
+    pub name: &'static str,
+    /// Whether it may hold a secret, and is therefore never a flag; instead, `<NAME>_FILE` may
+    /// name a file that holds it.
+    pub secret: bool,
+    /// What holds if nobody sets it; empty means none.
+    pub default: &'static str,
+    /// What it means, with its unit.
+    pub help: &'static str,
+}
+
+impl Key {
+    /// Its name in the configuration file: `POLYCHRON_JOB_TIMEOUT` is `job_timeout`.
+    pub fn in_file(&self) -> String {
+        self.name.strip_prefix("POLYCHRON_").unwrap_or(self.name).to_lowercase()
+    }
+
+    /// Its name as a flag, without the dashes: `job-timeout`.
+    pub fn flag(&self) -> String {
+        self.in_file().replace('_', "-")
+    }
+}
+
+macro_rules! keys {
+    ($($constant:ident = $name:literal $(, $secret:ident)?, $default:literal, $help:literal;)+) => {
+        $( const $constant: Key = Key {
+            name: $name,
+            secret: false $(|| stringify!($secret).len() > 0)?,
+            default: $default,
+            help: $help,
+        }; )+
+        /// Every setting, in the order in which help shows them.
+        pub const KEYS: &[Key] = &[$($constant),+];
+    };
+}
+
+keys! {
+    DATABASE_URL = "DATABASE_URL", secret, "", "the control database, postgres:// or sqlite://";
+    AMQP_URL = "AMQP_URL", secret, "", "RabbitMQ, amqp:// or amqps://";
+    PREFETCH = "POLYCHRON_PREFETCH", "5", "slots: the most executions at once in one consumer process, and its AMQP prefetch on each queue";
+    JOB_TIMEOUT = "POLYCHRON_JOB_TIMEOUT", "30m", "timeout of a job whose timeout_seconds is null";
+    POLL_INTERVAL = "POLYCHRON_POLL_INTERVAL", "30s", "the longest a change made directly in a tenant's tables may go unseen";
+    QUEUES = "POLYCHRON_QUEUES", "default", "the queues a consumer takes from, separated by commas; a producer declares them";
+    DRAIN_TIMEOUT = "POLYCHRON_DRAIN_TIMEOUT", "30s", "how long SIGTERM waits for running jobs";
+    HTTP = "POLYCHRON_HTTP", "off", "address on which producer and consumer serve /metrics, /health/live and /health/ready, such as 127.0.0.1:9090";
+    CONNECTIONS = "POLYCHRON_CONNECTIONS", "20", "the most connections of one process to one database server";
+    ACK_TIMEOUT = "POLYCHRON_ACK_TIMEOUT", "30m", "RabbitMQ's consumer_timeout, which AMQP cannot tell; `check` compares the longest job timeout with it";
+    DIAGNOSTICS = "POLYCHRON_DIAGNOSTICS", "off", "on: a consumer also knows the diagnostic job types noop, sleep, fail, panic, block and record";
+    LOG = "POLYCHRON_LOG", "info", "what is logged: error, warn, info, debug or trace, or directives such as info,polychron_shared=debug";
+    LOG_FORMAT = "POLYCHRON_LOG_FORMAT", "text", "text for people, json for machines";
+}
+
+/// Where a file with settings may be named, besides `--config`.
+const CONFIG_FILE: &str = "POLYCHRON_CONFIG";
+
+words! {
+    /// How log lines are written.
+    pub enum LogFormat {
+        /// For people.
+        Text = "text",
+        /// For machines.
+        Json = "json",
+    }
+}
+
+/// The settings of one process.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The control database; present if the program asked for it.
+    pub database_url: Option<DatabaseUrl>,
+    /// RabbitMQ; present if the program asked for it.
+    pub amqp_url: Option<AmqpUrl>,
+    /// The most executions at once in one consumer process.
+    pub prefetch: usize,
+    /// The timeout of jobs that have none of their own.
+    pub job_timeout: Duration,
+    /// The longest a change made directly in a tenant's tables may go unseen.
+    pub poll_interval: Duration,
+    /// The queues a consumer takes from, and a producer declares.
+    pub queues: Vec<String>,
+    /// How long SIGTERM waits for running jobs.
+    pub drain_timeout: Duration,
+    /// Where health and metrics are served.
+    pub http: Option<SocketAddr>,
+    /// The most connections of this process to one database server.
+    pub connections: usize,
+    /// RabbitMQ's acknowledgement timeout, as the operator states it.
+    pub ack_timeout: Duration,
+    /// Whether the diagnostic job types are known.
+    pub diagnostics: bool,
+    /// What is logged.
+    pub log: String,
+    /// How it is written.
+    pub log_format: LogFormat,
+}
+
+/// Where settings come from, each by its name there.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// The command line, by [`Key::name`].
+    pub flags: BTreeMap<String, String>,
+    /// The environment.
+    pub environment: BTreeMap<String, String>,
+    /// The configuration file's text, if there is one.
+    pub file: Option<String>,
+}
+
+/// Everything that is wrong with the settings.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{}", numbered(.0))]
+pub struct Problems(pub Vec<String>);
+
+fn numbered(problems: &[String]) -> String {
+    let count = problems.len();
+    let mut text =
+        format!("the configuration has {count} problem{}:", if count == 1 { "" } else { "s" });
+    for problem in problems {
+        let _ = write!(text, "\n  - {problem}");
+    }
+    text
+}
+
+impl Config {
+    /// Reads the settings; `required` are those that must be there.
+    ///
+    /// # Errors
+    /// All problems at once.
+    pub fn read(sources: &Sources, required: &[&str]) -> Result<Config, Problems> {
+        let mut reader = Reader { sources, file: BTreeMap::new(), problems: Vec::new() };
+        reader.read_file();
+        reader.refuse_unknown();
+        for key in KEYS.iter().filter(|key| required.contains(&key.name)) {
+            if reader.text(key).is_none() {
+                let problem = format!(
+                    "{} is not set: set it in the environment, or name a file that holds it by {}_FILE ({})",
+                    key.name, key.name, key.help
+                );
+                reader.problems.push(problem);
+            }
+        }
+        let config = Config {
+            database_url: reader.parse(&DATABASE_URL, DatabaseUrl::from_str),
+            amqp_url: reader.parse(&AMQP_URL, AmqpUrl::from_str),
+            prefetch: reader.parse(&PREFETCH, |text| whole(text, 1, 2000)).unwrap_or(5),
+            job_timeout: reader.duration(&JOB_TIMEOUT, 1, 30 * 86_400),
+            poll_interval: reader.duration(&POLL_INTERVAL, 1, 3600),
+            queues: reader.parse(&QUEUES, queues).unwrap_or_default(),
+            drain_timeout: reader.duration(&DRAIN_TIMEOUT, 0, 86_400),
+            http: reader.parse(&HTTP, address).flatten(),
+            connections: reader.parse(&CONNECTIONS, |text| whole(text, 1, 10_000)).unwrap_or(20),
+            ack_timeout: reader.duration(&ACK_TIMEOUT, 60, 365 * 86_400),
+            diagnostics: reader.parse(&DIAGNOSTICS, switch).unwrap_or_default(),
+            log: reader.parse(&LOG, filter).unwrap_or_default(),
+            log_format: reader.parse(&LOG_FORMAT, LogFormat::from_str).unwrap_or(LogFormat::Text),
+        };
+        if reader.problems.is_empty() { Ok(config) } else { Err(Problems(reader.problems)) }
+    }
+}
+
+/// Collects values and problems.
+struct Reader<'a> {
+    sources: &'a Sources,
+    file: BTreeMap<String, String>,
+    problems: Vec<String>,
+}
+
+impl Reader<'_> {
+    fn read_file(&mut self) {
+        let Some(text) = &self.sources.file else { return };
+        let table = match text.parse::<toml::Table>() {
+            Ok(table) => table,
+            Err(error) => {
+                // Its text would quote the file, which may hold a password.
+                let message = error.message();
+                self.problems.push(format!("the configuration file is not TOML: {message}"));
+                return;
+            }
+        };
+        let known: BTreeSet<String> = KEYS.iter().map(Key::in_file).collect();
+        for (name, value) in table {
+            let text = match value {
+                toml::Value::String(text) => Some(text),
+                toml::Value::Integer(number) => Some(number.to_string()),
+                toml::Value::Boolean(switch) => Some(if switch { "on" } else { "off" }.to_owned()),
+                toml::Value::Array(values) => {
+                    let texts: Option<Vec<&str>> = values.iter().map(toml::Value::as_str).collect();
+                    texts.map(|texts| texts.join(","))
+                }
+                _ => None,
+            };
+            match text {
+                _ if !known.contains(&name) => {
+                    self.problems.push(format!("the configuration file has an unknown key `{name}`; it may have {}", join(&known)));
+                }
+                Some(text) => {
+                    self.file.insert(name, text);
+                }
+                None => self.problems.push(format!("`{name}` in the configuration file must be a text, a whole number or a list of texts")),
+            }
+        }
+    }
+
+    /// A misspelt name would be silently without effect.
+    fn refuse_unknown(&mut self) {
+        let known: BTreeSet<String> = KEYS
+            .iter()
+            .flat_map(|key| [key.name.to_owned(), format!("{}_FILE", key.name)])
+            .chain([CONFIG_FILE.to_owned()])
+            .collect();
+        for name in self.sources.environment.keys() {
+            let ours = name.starts_with("POLYCHRON_") && !name.starts_with("POLYCHRON_TEST_");
+            if ours && !known.contains(name) {
+                self.problems.push(format!("{name} in the environment is no setting; see --help for those there are"));
+            }
+        }
+    }
+
+    /// The value and, for messages, where it stands.
+    fn text(&mut self, key: &Key) -> Option<(String, String)> {
+        let Sources { flags, environment, .. } = self.sources;
+        if let Some(value) = flags.get(key.name) {
+            return Some((value.clone(), format!("--{}", key.flag())));
+        }
+        if let Some(value) = environment.get(key.name).filter(|value| !value.is_empty()) {
+            return Some((value.clone(), key.name.to_owned()));
+        }
+        let by_file = format!("{}_FILE", key.name);
+        if let Some(path) = environment.get(&by_file).filter(|_| key.secret) {
+            return match std::fs::read_to_string(Path::new(path)) {
+                Ok(value) => Some((value.trim().to_owned(), by_file)),
+                Err(error) => {
+                    self.problems.push(format!("{by_file} names {path}, which cannot be read: {error}"));
+                    None
+                }
+            };
+        }
+        if let Some(value) = self.file.get(&key.in_file()) {
+            return Some((value.clone(), format!("`{}` in the configuration file", key.in_file())));
+        }
+        let default = (!key.default.is_empty()).then(|| key.default.to_owned());
+        default.map(|value| (value, "the default".to_owned()))
+    }
+
+    fn parse<T, E: std::fmt::Display>(
+        &mut self,
+        key: &Key,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let (text, place) = self.text(key)?;
+        match parse(text.trim()) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                // A secret is never repeated, not even a malformed one.
+                let shown = if key.secret { String::new() } else { format!(" is `{text}`, which") };
+                self.problems.push(format!("{place}{shown} {error} ({})", key.help));
+                None
+            }
+        }
+    }
+
+    fn duration(&mut self, key: &Key, seconds_min: u64, seconds_max: u64) -> Duration {
+        let between = |text: &str| {
+            let duration = humantime::parse_duration(text)
+                .map_err(|_| "is no duration such as 90s, 15m or 1h 30m".to_owned())?;
+            let (min, max) = (Duration::from_secs(seconds_min), Duration::from_secs(seconds_max));
+            if duration < min || duration > max {
+                let show = humantime::format_duration;
+                return Err(format!("is not between {} and {}", show(min), show(max)));
+            }
+            Ok(duration)
+        };
+        self.parse(key, between).unwrap_or_default()
+    }
+}
+
+fn switch(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("is neither on nor off".to_owned()),
+    }
+}
+
+fn whole(text: &str, min: usize, max: usize) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (min..=max).contains(number));
+    number.ok_or_else(|| format!("is no whole number from {min} to {max}"))
+}
+
+fn queues(text: &str) -> Result<Vec<String>, String> {
+    let names: BTreeSet<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
+    let is_name = |name: &String| {
+        (1..=64).contains(&name.len())
+            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b))
+    };
+    if names.iter().all(is_name) {
+        Ok(names.into_iter().collect())
+    } else {
+        Err("is no list of queues such as default,reports: a queue is 1 to 64 of a-z, 0-9, _ and -".to_owned())
+    }
+}
+
+fn address(text: &str) -> Result<Option<SocketAddr>, String> {
+    if text == "off" {
+        return Ok(None);
+    }
+    let address = text.parse().map(Some);
+    address.map_err(|_| "is neither `off` nor an address such as 127.0.0.1:9090".to_owned())
+}
+
+fn filter(text: &str) -> Result<String, String> {
+    match tracing_subscriber::EnvFilter::try_new(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err("is neither a level nor a list of directives".to_owned()),
+    }
+}
+
+fn join(names: &BTreeSet<String>) -> String {
+    names.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_with(environment: &[(&str, &str)], file: Option<&str>) -> Result<Config, Problems> {
+        let pair = |(name, value): &(&str, &str)| (name.to_string(), value.to_string());
+        let environment = environment.iter().map(pair).collect();
+        let sources = Sources { environment, file: file.map(str::to_owned), ..Sources::default() };
+        Config::read(&sources, &[])
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_contract() {
+        let config = read_with(&[], None).unwrap();
+        assert_eq!(config.prefetch, 5);
+        assert_eq!(config.job_timeout, Duration::from_secs(1800));
+        assert_eq!(config.poll_interval, Duration::from_secs(30));
+        assert_eq!(config.queues, ["default"]);
+        assert_eq!(config.drain_timeout, Duration::from_secs(30));
+        assert_eq!(config.http, None);
+        assert!(!config.diagnostics && config.database_url.is_none());
+    }
+
+    #[test]
+    fn flag_goes_before_environment_before_file_before_default() {
+        let mut sources = Sources {
+            file: Some("prefetch = 7\njob_timeout = \"1m\"\nqueues = [\"a\", \"b\"]".into()),
+            ..Sources::default()
+        };
+        let read = |sources: &Sources| Config::read(sources, &[]).unwrap();
+        assert_eq!(read(&sources).prefetch, 7);
+        assert_eq!(read(&sources).queues, ["a", "b"]);
+        sources.environment.insert("POLYCHRON_PREFETCH".into(), "8".into());
+        assert_eq!(read(&sources).prefetch, 8);
+        sources.flags.insert("POLYCHRON_PREFETCH".into(), "9".into());
+        assert_eq!(read(&sources).prefetch, 9);
+        assert_eq!(read(&sources).job_timeout, Duration::from_secs(60));
+    }
+
+    #[test]
+    fn every_problem_is_reported_at_once_and_no_secret_is_repeated() {
+        let environment = [
+            ("DATABASE_URL", "mysql://ann:s3cret@db/x"),
+            ("AMQP_URL", "s3cret"),
+            ("POLYCHRON_PREFETCH", "0"),
+            ("POLYCHRON_JOB_TIMEOUT", "soon"),
+            ("POLYCHRON_PREFECTH", "5"),
+            ("POLYCHRON_QUEUES", "Default"),
+        ];
+        let Problems(problems) = read_with(&environment, Some("prefech = 5")).unwrap_err();
+        assert_eq!(problems.len(), 7, "{problems:#?}");
+        let text = numbered(&problems);
+        assert!(!text.contains("s3cret") && !text.contains("ann"), "{text}");
+        for name in environment.map(|(name, _)| name).iter().chain(&["prefech"]) {
+            assert!(text.contains(name), "{name} is missing in {text}");
+        }
+    }
+
+    #[test]
+    fn what_is_required_must_be_there_and_may_stand_in_a_file() {
+        let mut sources = Sources::default();
+        let Problems(problems) = Config::read(&sources, &["DATABASE_URL"]).unwrap_err();
+        assert!(problems[0].starts_with("DATABASE_URL is not set"), "{problems:?}");
+        let folder = std::env::temp_dir().join("polychron-config-test-url");
+        std::fs::write(&folder, "sqlite:///x.db\n").unwrap();
+        let path = folder.display().to_string();
+        sources.environment.insert("DATABASE_URL_FILE".into(), path);
+        let config = Config::read(&sources, &["DATABASE_URL"]).unwrap();
+        assert_eq!(config.database_url.unwrap().expose(), "sqlite:///x.db");
+    }
+}

@@ -1,0 +1,232 @@
+//! The queue in the process, for the embedded mode and for tests: the same promises as the
+//! broker's, and like it, it forgets everything when its process ends.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, broadcast, watch};
+
+use super::{BrokerState, Confirm, Delivery, Depth};
+use crate::id::TenantId;
+use crate::message::Outgoing;
+
+/// How many wakes a slow listener may be behind before it is told to look at all.
+const WAKES_MAX: usize = 1024;
+/// How many unreadable bodies are kept for people to look at.
+const DEAD_MAX: usize = 1024;
+
+/// A broker in this process. Clones are the same broker.
+#[derive(Clone)]
+pub struct MemoryBroker(Arc<Broker>);
+
+struct Broker {
+    queues: Mutex<Queues>,
+    /// Told whenever a message comes into a queue.
+    arrived: Notify,
+    wakes: broadcast::Sender<TenantId>,
+    state: watch::Sender<BrokerState>,
+}
+
+#[derive(Default)]
+struct Queues {
+    ready: HashMap<String, VecDeque<Body>>,
+    consumers: HashMap<String, u32>,
+    dead: VecDeque<Vec<u8>>,
+}
+
+struct Body {
+    bytes: Vec<u8>,
+    redelivered: bool,
+}
+
+impl MemoryBroker {
+    /// An empty one.
+    pub fn new() -> MemoryBroker {
+        MemoryBroker(Arc::new(Broker {
+            queues: Mutex::default(),
+            arrived: Notify::new(),
+            wakes: broadcast::Sender::new(WAKES_MAX),
+            state: watch::Sender::new(BrokerState::Open),
+        }))
+    }
+
+    /// As an operator's alarm, restart or cut cable would: while it isn't open, what is published
+    /// is lost and nothing is delivered.
+    pub fn set_state(&self, state: BrokerState) {
+        self.0.state.send_replace(state);
+        self.0.arrived.notify_waiters();
+    }
+
+    /// As an operator's purge would: forgets the messages that nobody was given.
+    pub fn purge(&self) {
+        self.0.queues().ready.clear();
+    }
+
+    pub(super) fn publish(&self, messages: Vec<Outgoing>) -> Vec<Confirm> {
+        if !self.is_open() {
+            return vec![Confirm::Unknown; messages.len()];
+        }
+        let confirms = vec![Confirm::Confirmed; messages.len()];
+        for outgoing in messages {
+            self.inject(&outgoing.queue, outgoing.message.encode());
+        }
+        confirms
+    }
+
+    /// Puts any body into a queue, as anybody with access to a broker can.
+    pub fn inject(&self, queue: &str, bytes: Vec<u8>) {
+        let body = Body { bytes, redelivered: false };
+        self.0.queues().ready.entry(queue.to_owned()).or_default().push_back(body);
+        self.0.arrived.notify_waiters();
+    }
+
+    pub(super) fn depth(&self, queue: &str) -> Depth {
+        let queues = self.0.queues();
+        let ready = queues.ready.get(queue).map_or(0, VecDeque::len);
+        let consumers = queues.consumers.get(queue).copied().unwrap_or_default();
+        Depth { ready: u32::try_from(ready).unwrap_or(u32::MAX), consumers }
+    }
+
+    pub(super) fn wake(&self, tenant: TenantId) {
+        // Nobody listens: nobody needs to know.
+        let _ = self.0.wakes.send(tenant);
+    }
+
+    pub(super) fn bury(&self, body: Vec<u8>) -> bool {
+        let mut queues = self.0.queues();
+        if queues.dead.len() == DEAD_MAX {
+            queues.dead.pop_front();
+        }
+        queues.dead.push_back(body);
+        true
+    }
+
+    /// What was put aside as unreadable.
+    pub fn dead(&self) -> Vec<Vec<u8>> {
+        self.0.queues().dead.iter().cloned().collect()
+    }
+
+    pub(super) fn state(&self) -> watch::Receiver<BrokerState> {
+        self.0.state.subscribe()
+    }
+
+    pub(super) fn receiver(&self, names: &[String]) -> MemoryReceiver {
+        let mut queues = self.0.queues();
+        for name in names {
+            *queues.consumers.entry(name.clone()).or_default() += 1;
+        }
+        drop(queues);
+        MemoryReceiver { broker: self.clone(), names: names.to_vec() }
+    }
+
+    pub(super) fn wakes(&self) -> MemoryWakes {
+        MemoryWakes(self.0.wakes.subscribe())
+    }
+
+    fn is_open(&self) -> bool {
+        *self.0.state.borrow() == BrokerState::Open
+    }
+}
+
+impl Default for MemoryBroker {
+    fn default() -> MemoryBroker {
+        MemoryBroker::new()
+    }
+}
+
+impl Broker {
+    fn queues(&self) -> MutexGuard<'_, Queues> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes from some queues of a [`MemoryBroker`].
+pub(super) struct MemoryReceiver {
+    broker: MemoryBroker,
+    names: Vec<String>,
+}
+
+impl MemoryReceiver {
+    pub(super) async fn next(&mut self) -> Delivery {
+        loop {
+            let arrived = self.broker.0.arrived.notified();
+            if let Some(delivery) = self.take() {
+                return delivery;
+            }
+            arrived.await;
+        }
+    }
+
+    fn take(&self) -> Option<Delivery> {
+        if !self.broker.is_open() {
+            return None;
+        }
+        let mut queues = self.broker.0.queues();
+        self.names.iter().find_map(|name| {
+            let body = queues.ready.get_mut(name)?.pop_front()?;
+            let receipt = Receipt {
+                broker: self.broker.clone(),
+                queue: name.clone(),
+                unacknowledged: Some(body.bytes.clone()),
+            };
+            Some(Delivery {
+                body: body.bytes,
+                redelivered: body.redelivered,
+                receipt: super::Receipt::Memory(receipt),
+            })
+        })
+    }
+
+    pub(super) fn state(&self) -> watch::Receiver<BrokerState> {
+        self.broker.state()
+    }
+}
+
+impl Drop for MemoryReceiver {
+    fn drop(&mut self) {
+        let mut queues = self.broker.0.queues();
+        for name in &self.names {
+            if let Some(consumers) = queues.consumers.get_mut(name) {
+                *consumers -= 1;
+            }
+        }
+    }
+}
+
+/// Acknowledges one delivery; dropped unused, the message is delivered again.
+pub(super) struct Receipt {
+    broker: MemoryBroker,
+    queue: String,
+    unacknowledged: Option<Vec<u8>>,
+}
+
+impl Receipt {
+    pub(super) fn ack(mut self) {
+        self.unacknowledged = None;
+    }
+}
+
+impl Drop for Receipt {
+    fn drop(&mut self) {
+        if let Some(bytes) = self.unacknowledged.take() {
+            let body = Body { bytes, redelivered: true };
+            let queue = std::mem::take(&mut self.queue);
+            self.broker.0.queues().ready.entry(queue).or_default().push_front(body);
+            self.broker.0.arrived.notify_waiters();
+        }
+    }
+}
+
+/// Hears the wakes of a [`MemoryBroker`].
+pub(super) struct MemoryWakes(broadcast::Receiver<TenantId>);
+
+impl MemoryWakes {
+    pub(super) async fn next(&mut self) -> Option<TenantId> {
+        match self.0.recv().await {
+            Ok(tenant) => Some(tenant),
+            Err(broadcast::error::RecvError::Lagged(_)) => None,
+            // The broker is gone, and with it whoever could wake.
+            Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Where RabbitMQ is, and whether somebody answers there.
+
+use std::fmt;
+use std::str::FromStr;
+
+use lapin::uri::{AMQPScheme, AMQPUri};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::Fault;
+use crate::database_url::without_secrets;
+
+/// Between two heartbeats, in seconds: a dead path is noticed after two.
+const HEARTBEAT_SECONDS: u16 = 10;
+
+/// An `amqp://` or `amqps://` URL. `Debug` and `Display` leave out user, password and parameters.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AmqpUrl(String);
+
+/// What is wrong with a broker's URL; never repeats it.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("must look like amqp://user:password@host:5672/vhost, or amqps:// for TLS")]
+pub struct InvalidAmqpUrl;
+
+impl FromStr for AmqpUrl {
+    type Err = InvalidAmqpUrl;
+    fn from_str(text: &str) -> Result<AmqpUrl, InvalidAmqpUrl> {
+        let text = text.trim();
+        match AMQPUri::from_str(text) {
+            Ok(_) => Ok(AmqpUrl(text.to_owned())),
+            Err(_) => Err(InvalidAmqpUrl),
+        }
+    }
+}
+
+impl AmqpUrl {
+    pub(super) fn to_lapin(&self) -> AMQPUri {
+        // It was parsed when it was made.
+        let mut uri = AMQPUri::from_str(&self.0).unwrap_or_default();
+        uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
+        uri
+    }
+}
+
+impl fmt::Display for AmqpUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&without_secrets(&self.0))
+    }
+}
+
+impl fmt::Debug for AmqpUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Knocks: the broker introduces itself with its version when it is greeted (AMQP 0-9-1, 2.2.4).
+/// Over TLS only the port is tried. The caller limits how long it may take.
+pub(super) async fn probe(url: &AmqpUrl) -> Result<Option<String>, Fault> {
+    let uri = url.to_lapin();
+    let host = uri.authority.host.trim_matches(['[', ']']);
+    let mut stream = TcpStream::connect((host, uri.authority.port)).await?;
+    if uri.scheme == AMQPScheme::AMQPS {
+        return Ok(None);
+    }
+    stream.write_all(b"AMQP\x00\x00\x09\x01").await?;
+    let mut header = [0; 7];
+    stream.read_exact(&mut header).await?;
+    // A method frame on channel 0; anything else is not the answer of an AMQP 0-9-1 server.
+    if header[..3] != [1, 0, 0] {
+        return Err(Fault::NotAmqp);
+    }
+    let length = u32::from_be_bytes([header[3], header[4], header[5], header[6]]).min(65_536);
+    let mut introduction = vec![0; length as usize];
+    stream.read_exact(&mut introduction).await?;
+    Ok(version(&introduction))
+}
+
+/// Finds the server's version in its introduction: a table entry `version` of type long string.
+fn version(introduction: &[u8]) -> Option<String> {
+    const KEY: &[u8] = b"\x07versionS";
+    let at = introduction.windows(KEY.len()).position(|window| window == KEY)? + KEY.len();
+    let length = u32::from_be_bytes(introduction.get(at..at + 4)?.try_into().ok()?) as usize;
+    let text = introduction.get(at + 4..at + 4 + length)?;
+    String::from_utf8(text.to_vec()).ok().filter(|text| text.len() < 40)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_hides_its_password_and_gets_a_heartbeat() {
+        let url: AmqpUrl = "amqp://ann:s3cret@rabbit:5673/jobs".parse().unwrap();
+        assert_eq!(format!("{url} {url:?}"), "amqp://rabbit:5673/jobs amqp://rabbit:5673/jobs");
+        assert_eq!(url.to_lapin().query.heartbeat, Some(10));
+        let url: AmqpUrl = "amqp://rabbit/%2f?heartbeat=30".parse().unwrap();
+        assert_eq!(url.to_lapin().query.heartbeat, Some(30));
+        assert_eq!("http://rabbit".parse::<AmqpUrl>(), Err(InvalidAmqpUrl));
+    }
+
+    #[test]
+    fn the_version_is_found_or_not() {
+        assert_eq!(version(b"..\x07versionS\x00\x00\x00\x063.10.8x"), Some("3.10.8".into()));
+        assert_eq!(version(b"..\x07versionS\xff\xff\xff\xff3.10.8x"), None);
+        assert_eq!(version(b"\x07versionS\x00"), None);
+    }
+}

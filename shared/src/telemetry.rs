@@ -1,0 +1,26 @@
+//! Logs: text for people, JSON for machines, always on standard error.
+//!
+//! A line reads well alone and carries the same fields everywhere: `tenant` (slug), `job` (name),
+//! `execution` (id), `attempt`. Payloads, secrets and URLs that hold one never stand in a line.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt;
+
+use crate::config::LogFormat;
+
+/// Libraries whose own reports say again, and less well, what our lines say.
+const QUIET: &str = ",lapin=error,sqlx=error,amq_protocol=error";
+
+/// Starts logging. `filter` is a level, or directives as the crate `tracing-subscriber` reads them.
+pub fn start(filter: &str, format: LogFormat, colour: bool) {
+    let filter = EnvFilter::new(format!("{filter}{QUIET}"));
+    let builder = fmt::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let colour = colour && std::io::stderr().is_terminal();
+    // A second start, as in a test, is refused and harmless.
+    let _ = match format {
+        LogFormat::Text => builder.with_ansi(colour).try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    };
+}

@@ -1,0 +1,121 @@
+//! The tenants that this process knows, each with its database; re-read while running.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tracing::{info, warn};
+
+use crate::clock::Clock;
+use crate::health::Health;
+use crate::id::TenantId;
+use crate::store::{Connections, Control, Result, Store, chain};
+use crate::tenant::{Tenant, TenantStatus};
+
+/// A tenant and what is needed to work for it.
+pub struct OpenTenant {
+    /// As the control database listed it last.
+    pub tenant: Tenant,
+    /// Its database.
+    pub store: Arc<Store>,
+    /// How that database is doing, seen from here.
+    pub health: Arc<Health>,
+}
+
+impl OpenTenant {
+    /// What people call it.
+    pub fn slug(&self) -> &str {
+        &self.tenant.slug
+    }
+
+    /// Whether its jobs run.
+    pub fn is_active(&self) -> bool {
+        self.tenant.status == TenantStatus::Active
+    }
+}
+
+/// All tenants of the control database.
+pub struct Tenants {
+    control: Arc<Control>,
+    connections: Connections,
+    known: RwLock<Arc<HashMap<TenantId, Arc<OpenTenant>>>>,
+}
+
+impl Tenants {
+    /// Knows nobody until [`Tenants::refresh`].
+    pub fn new(control: Arc<Control>, connections: Connections) -> Tenants {
+        Tenants { control, connections, known: RwLock::default() }
+    }
+
+    /// The control database.
+    pub fn control(&self) -> &Control {
+        &self.control
+    }
+
+    /// The connections to all databases.
+    pub fn connections(&self) -> &Connections {
+        &self.connections
+    }
+
+    /// The clock that everything here goes by.
+    pub fn clock(&self) -> &Clock {
+        self.connections.clock()
+    }
+
+    /// Reads the list again, and answers with those that are new, or differ from before. While
+    /// the control database is away, the tenants known last stay in force.
+    pub async fn refresh(&self) -> Result<Vec<Arc<OpenTenant>>> {
+        let listed = self.control.list_tenants().await?;
+        let before = self.all();
+        let mut known = HashMap::with_capacity(listed.len());
+        let mut changed = Vec::new();
+        for tenant in listed {
+            let id = tenant.id;
+            let open = match before.get(&id) {
+                Some(open) if open.tenant == tenant => open.clone(),
+                Some(open) if open.tenant.database_url == tenant.database_url => {
+                    let (store, health) = (open.store.clone(), open.health.clone());
+                    Arc::new(OpenTenant { tenant, store, health })
+                }
+                _ => match self.open(tenant) {
+                    Some(open) => open,
+                    None => continue,
+                },
+            };
+            if !before.get(&id).is_some_and(|before| Arc::ptr_eq(before, &open)) {
+                changed.push(open.clone());
+            }
+            known.insert(id, open);
+        }
+        for (id, gone) in before.iter() {
+            if !known.contains_key(id) {
+                info!(tenant = gone.slug(), "the tenant was removed");
+            }
+        }
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(known);
+        Ok(changed)
+    }
+
+    /// None, with a log line: its URL cannot be read.
+    fn open(&self, tenant: Tenant) -> Option<Arc<OpenTenant>> {
+        match Store::new(tenant.id, &tenant.database_url, &self.connections) {
+            Ok(store) => {
+                let health = Arc::new(Health::new(self.clock().clone()));
+                Some(Arc::new(OpenTenant { tenant, store: Arc::new(store), health }))
+            }
+            Err(error) => {
+                warn!(tenant = tenant.slug, "the tenant's database_url cannot be read: {}", chain(&error));
+                None
+            }
+        }
+    }
+
+    /// Everybody known now.
+    pub fn all(&self) -> Arc<HashMap<TenantId, Arc<OpenTenant>>> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// One of them.
+    pub fn get(&self, id: TenantId) -> Option<Arc<OpenTenant>> {
+        self.all().get(&id).cloned()
+    }
+}
