@@ -1,1 +1,220 @@
-//! Laid out, not yet built.
+//! Executes jobs: a daemon, and a library for programs that bring their own handlers.
+//!
+//! Any number of processes may run; they share the work without knowing of each other. Start with
+//! `worker.rs`, which takes one delivery from its receipt to its acknowledgement.
+
+pub mod diagnostic;
+mod executor;
+mod handler;
+mod heartbeat;
+mod worker;
+mod writer;
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use shared::config::Config;
+use shared::queue::Queue;
+use shared::random::Random;
+use shared::shutdown::Shutdown;
+use shared::store::{self, ClaimTerms, chain};
+use shared::tenants::Tenants;
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+pub use handler::{Context, Handler, HandlerError, Registry};
+
+use executor::Executor;
+use heartbeat::Leases;
+use worker::Worker;
+use writer::Writers;
+
+/// How long a worker may be silent before its executions are taken from it.
+pub const LEASE: Duration = Duration::from_secs(60);
+/// How often a worker says in the control database that it lives.
+const REGISTER_EVERY: Duration = Duration::from_secs(10);
+/// How often the list of tenants is read again.
+const REFRESH_EVERY: Duration = Duration::from_secs(10);
+/// How long results may take to be written once everything has ended.
+const FLUSH_LIMIT: Duration = Duration::from_secs(10);
+/// A worker not heard of for this long is forgotten.
+const FORGET_AFTER: Duration = Duration::from_secs(3600);
+
+/// What a consumer needs.
+pub struct Consumer {
+    /// Whose jobs it executes.
+    pub tenants: Arc<Tenants>,
+    /// Where messages come from.
+    pub queue: Queue,
+    /// What it can do.
+    pub registry: Registry,
+    /// Its settings.
+    pub config: Config,
+    /// Where its random numbers come from.
+    pub random: Random,
+}
+
+impl Consumer {
+    /// Executes jobs until asked to stop. True: nothing is left running in this worker's name.
+    ///
+    /// # Errors
+    /// Only what prevents a start; whatever fails later is tried again.
+    pub async fn run(self, shutdown: Shutdown) -> anyhow::Result<bool> {
+        let Consumer { tenants, queue, registry, config, random } = self;
+        let clock = tenants.clock().clone();
+        let name = worker_name(&random);
+        let handlers = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(config.prefetch + 1)
+            .thread_name("handler")
+            .enable_all()
+            .build()
+            .context("cannot start the handlers' threads")?;
+        let slots = Arc::new(Semaphore::new(config.prefetch));
+        let broker_name = format!("polychron consumer {name}");
+        let (publisher, publishing) = queue.publisher(&broker_name, &config.queues);
+        let (mut receiver, receiving) =
+            queue.receiver(&broker_name, &config.queues, slots.clone());
+        let terms = ClaimTerms {
+            worker: name.clone(),
+            queues: config.queues.clone(),
+            lease: LEASE,
+            default_timeout: config.job_timeout,
+        };
+        let writers = Arc::new(Writers::new(tenants.clone(), terms, random));
+        let leases = Arc::new(Leases::new(tenants.clone(), &name, LEASE));
+        let worker = Arc::new(Worker {
+            name: name.clone(),
+            tenants: tenants.clone(),
+            publisher,
+            registry,
+            executor: Executor::new(handlers.handle().clone(), clock.clone()),
+            writers: writers.clone(),
+            leases: leases.clone(),
+            slots: slots.clone(),
+            aside: worker::aside(),
+            release: shutdown.release.clone(),
+            clock,
+            in_hand: Mutex::new(HashSet::new()),
+            refreshed: tokio::sync::Mutex::default(),
+        });
+        refresh(&tenants).await;
+        info!(worker = name, slots = config.prefetch, queues = config.queues.join(","), "executing jobs");
+
+        // What must go on until the last result is written.
+        let mut background = tokio::task::JoinSet::new();
+        background.spawn(publishing);
+        background.spawn(leases.run());
+        background.spawn(keep_fresh(tenants.clone()));
+        background.spawn(register(worker.clone(), config.clone()));
+        let receiving = tokio::spawn(receiving);
+
+        let serving = TaskTracker::new();
+        while let Some(delivery) = {
+            tokio::select! {
+                biased;
+                () = shutdown.drain.cancelled() => None,
+                delivery = async {
+                    // A slot before a delivery: what waits, waits where others can take it.
+                    let slot = slots.clone().acquire_owned().await.ok()?;
+                    Some((receiver.next().await, slot))
+                } => delivery,
+            }
+        } {
+            let (delivery, slot) = delivery;
+            serving.spawn(worker.clone().serve(delivery, slot));
+        }
+        drain(&serving, &worker, &config, &shutdown).await;
+        let clean = tokio::time::timeout(FLUSH_LIMIT, writers.emptied()).await.is_ok();
+        drop(receiver);
+        let _ = tokio::time::timeout(Duration::from_secs(3), receiving).await; // it says goodbye
+        say_goodbye(&tenants, &name).await;
+        background.shutdown().await;
+        handlers.shutdown_background();
+        Ok(clean)
+    }
+}
+
+/// Lets what runs come to its end, and gives the rest back when patience or a second request says
+/// so.
+async fn drain(serving: &TaskTracker, worker: &Worker, config: &Config, shutdown: &Shutdown) {
+    serving.close();
+    let running = serving.len();
+    if running > 0 {
+        info!(worker = worker.name, running, "waiting for what runs");
+    }
+    tokio::select! {
+        () = serving.wait() => {}
+        () = shutdown.release_after(config.drain_timeout) => {
+            // Handlers that heed nothing would keep their slots for ever; their rows are given
+            // back all the same, and the process needs not wait for them.
+            let _ = tokio::time::timeout(FLUSH_LIMIT, async {
+                serving.wait().await;
+            }).await;
+        }
+    }
+}
+
+async fn refresh(tenants: &Tenants) {
+    if let Err(error) = tenants.refresh().await {
+        warn!("the list of tenants could not be read: {}", chain(&error));
+    }
+}
+
+async fn keep_fresh(tenants: Arc<Tenants>) {
+    loop {
+        tenants.clock().sleep(REFRESH_EVERY).await;
+        refresh(&tenants).await;
+        tenants.connections().close_idle();
+    }
+}
+
+/// Keeps this worker's row in the control database.
+async fn register(worker: Arc<Worker>, config: Config) {
+    let pid = i32::try_from(std::process::id()).unwrap_or_default();
+    let host = host_name();
+    loop {
+        let control = worker.tenants.control();
+        let registered = async {
+            let now = control.now().await?;
+            let running = config.prefetch - worker.slots.available_permits();
+            let row = store::Worker {
+                name: worker.name.clone(),
+                host: host.clone(),
+                pid,
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                queues: config.queues.clone(),
+                job_types: worker.registry.job_types(),
+                slots: config.prefetch as i32,
+                running: running as i32,
+                started_at: now,
+                seen_at: now,
+            };
+            control.register_worker(&row).await
+        };
+        if let Err(error) = registered.await {
+            warn!("this worker could not be registered: {}", chain(&error));
+        }
+        worker.clock.sleep(REGISTER_EVERY).await;
+    }
+}
+
+async fn say_goodbye(tenants: &Tenants, name: &str) {
+    let control = tenants.control();
+    if let Ok(now) = control.now().await {
+        // If it fails, the row is forgotten by whoever says goodbye later.
+        let _ = control.unregister_worker(name, now - FORGET_AFTER).await;
+    }
+}
+
+/// New at every start, so that a process is never taken for the one before it.
+fn worker_name(random: &Random) -> String {
+    let tail: String = random.bytes::<3>().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{}-{}-{tail}", host_name(), std::process::id())
+}
+
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}

@@ -137,15 +137,36 @@ fn failed(kind: ErrorKind, message: &str, detail: Option<&str>) -> Ending {
     }
 }
 
-/// Makes a text fit to be stored: NUL, which PostgreSQL refuses, becomes U+FFFD, and what is
-/// longer than `bytes_max` is cut at a character's boundary, with a mark.
+/// Makes a text fit to be stored and shown: passwords in URLs are taken out, NUL, which PostgreSQL
+/// refuses, becomes U+FFFD, and what is longer than `bytes_max` is cut at a character's boundary,
+/// with a mark.
 pub fn clean(text: &str, bytes_max: usize) -> String {
     const MARK: &str = " […]";
-    let mut kept = text.replace('\0', "\u{FFFD}");
+    let mut kept = without_passwords(text).replace('\0', "\u{FFFD}");
     if kept.len() > bytes_max {
         kept.truncate(kept.floor_char_boundary(bytes_max - MARK.len()));
         kept.push_str(MARK);
     }
+    kept
+}
+
+/// Replaces what stands between `://` and `@` in each URL of a text; errors of databases and HTTP
+/// clients like to quote the URL they were given.
+fn without_passwords(text: &str) -> String {
+    let mut kept = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        kept.push_str(before);
+        let end = after.find(|c: char| c.is_whitespace() || "\"'<>)".contains(c));
+        let url = &after[..end.unwrap_or(after.len())];
+        let host = url.rfind('@').map_or(0, |at| at);
+        if host > 0 {
+            kept.push('…');
+        }
+        rest = &after[host..];
+    }
+    kept.push_str(rest);
     kept
 }
 
@@ -181,6 +202,18 @@ mod tests {
         assert_eq!(clean("a\0b", 10), "a\u{FFFD}b");
         assert_eq!(clean("äöüäöüäöü", 11), "äö […]");
         assert_eq!(clean("short", 5), "short");
+    }
+
+    #[test]
+    fn a_password_in_a_url_does_not_stay() {
+        for (text, kept) in [
+            ("no route to postgres://ann:s3cret@db/x now", "no route to postgres://…@db/x now"),
+            ("'https://tok@a/b' and http://c/d, e@f", "'https://…@a/b' and http://c/d, e@f"),
+            ("amqp://u:p@ss@h", "amqp://…@h"),
+            ("a://", "a://"),
+        ] {
+            assert_eq!(clean(text, 100), kept);
+        }
     }
 
     #[test]

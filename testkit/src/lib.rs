@@ -21,7 +21,7 @@ pub fn setting(name: &str) -> String {
 
 /// A name that no other test has.
 fn fresh_name() -> String {
-    format!("t{}", Uuid::now_v7().simple())
+    format!("t{}", Uuid::from_bytes(shared::random::Random::system().bytes()).simple())
 }
 
 /// An empty PostgreSQL database of the test's own.

@@ -12,8 +12,9 @@ use crate::clock::{Time, delta};
 use crate::execution::{ErrorKind, Trigger};
 use crate::id::{ExecutionId, JobId};
 use crate::job::OrphanPolicy;
-use crate::outcome::Ending;
-use crate::retry::Attempts;
+use crate::outcome::{Ending, Outcome};
+use crate::random::Random;
+use crate::retry::{Attempts, next_attempt};
 
 /// On what terms a worker claims.
 #[derive(Clone, Debug)]
@@ -94,6 +95,25 @@ pub struct End {
     pub output: Option<String>,
     /// The next attempt's row, if there is to be one.
     pub next: Option<NextRow>,
+}
+
+impl End {
+    /// What follows from an outcome: the row's ending, and the next attempt's row if there is to
+    /// be one.
+    pub fn of(
+        outcome: &Outcome,
+        attempts: &Attempts,
+        (id, worker): (ExecutionId, &str),
+        now: Time,
+        random: &Random,
+    ) -> End {
+        let next = next_attempt(outcome, attempts, random.unit()).map(|next| NextRow {
+            id: ExecutionId::new(now, random),
+            trigger: next.trigger,
+            available_at: now + delta(next.delay),
+        });
+        End { id, worker: worker.to_owned(), ending: outcome.ending(), output: None, next }
+    }
 }
 
 /// The next attempt's row.

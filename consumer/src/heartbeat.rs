@@ -1,0 +1,193 @@
+//! Keeps the leases of what runs here, and stops what has lost its own.
+//!
+//! One statement per tenant renews all its leases; each tenant has its own task, so that a dark
+//! one delays no other. A lease counts from the moment its last accepted renewal was sent, by
+//! boot time, so that this process stops before anybody else may start.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use shared::clock::Clock;
+use shared::id::{ExecutionId, TenantId};
+use shared::store::chain;
+use shared::tenants::{OpenTenant, Tenants};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+/// How often leases and renewals are looked at.
+const TICK: Duration = Duration::from_secs(1);
+/// A renewal that failed is tried again after this long.
+const RETRY_AFTER: Duration = Duration::from_secs(3);
+
+/// The leases that this process holds.
+pub(crate) struct Leases {
+    tenants: Arc<Tenants>,
+    clock: Clock,
+    worker: String,
+    lease: Duration,
+    held: Mutex<HashMap<TenantId, HeldByTenant>>,
+}
+
+#[derive(Default)]
+struct HeldByTenant {
+    rows: HashMap<ExecutionId, Lease>,
+    /// When the next renewal is due, in boot time.
+    renew_at: Duration,
+    /// Whether a renewal is on its way.
+    renewing: bool,
+}
+
+struct Lease {
+    /// When it ends, in boot time.
+    until: Duration,
+    /// Told when it ended, or the row is somebody else's.
+    lost: CancellationToken,
+    /// Told when somebody asked for the execution's end.
+    cancel: CancellationToken,
+}
+
+/// A lease held; dropped, it is renewed no more.
+pub(crate) struct Hold {
+    leases: Arc<Leases>,
+    tenant: TenantId,
+    execution: ExecutionId,
+}
+
+impl Leases {
+    pub(crate) fn new(tenants: Arc<Tenants>, worker: &str, lease: Duration) -> Leases {
+        let clock = tenants.clock().clone();
+        Leases { tenants, clock, worker: worker.to_owned(), lease, held: Mutex::default() }
+    }
+
+    /// Holds a row that was claimed by a statement sent at `claimed_at`, in boot time. `lost` and
+    /// `cancel` are told when the lease ends, or its execution is to.
+    pub(crate) fn hold(
+        self: &Arc<Self>,
+        tenant: TenantId,
+        execution: ExecutionId,
+        claimed_at: Duration,
+        lost: CancellationToken,
+        cancel: CancellationToken,
+    ) -> Hold {
+        let mut held = self.held();
+        let of_tenant = held.entry(tenant).or_default();
+        if of_tenant.rows.is_empty() {
+            of_tenant.renew_at = claimed_at + self.interval();
+        }
+        of_tenant.rows.insert(execution, Lease { until: claimed_at + self.lease, lost, cancel });
+        Hold { leases: self.clone(), tenant, execution }
+    }
+
+    /// Ticks for ever.
+    pub(crate) async fn run(self: Arc<Self>) {
+        loop {
+            self.tick();
+            self.clock.sleep(TICK).await;
+        }
+    }
+
+    /// Stops what has lost its lease, and sends the renewals that are due.
+    fn tick(self: &Arc<Self>) {
+        let now = self.clock.boot_time();
+        let mut due = Vec::new();
+        for (tenant, held) in self.held().iter_mut() {
+            for lease in held.rows.values().filter(|lease| lease.until <= now) {
+                lease.lost.cancel();
+            }
+            if now >= held.renew_at && !held.renewing {
+                held.renewing = true;
+                due.push((*tenant, held.rows.keys().copied().collect::<Vec<_>>()));
+            }
+        }
+        for (tenant, rows) in due {
+            tokio::spawn(self.clone().renew(tenant, rows));
+        }
+    }
+
+    async fn renew(self: Arc<Self>, tenant: TenantId, mut rows: Vec<ExecutionId>) {
+        rows.sort();
+        let renewed = match self.tenants.get(tenant) {
+            Some(open) => self.try_renew(&open, &rows).await,
+            None => false, // removed; its leases end
+        };
+        let now = self.clock.boot_time();
+        let mut held = self.held();
+        if let Some(held) = held.get_mut(&tenant) {
+            held.renewing = false;
+            held.renew_at = now + if renewed { self.interval() } else { RETRY_AFTER };
+        }
+    }
+
+    async fn try_renew(&self, open: &OpenTenant, rows: &[ExecutionId]) -> bool {
+        let before = self.clock.boot_time();
+        let answer = match open.store.now().await {
+            Ok(now) => {
+                let sent_at = self.clock.boot_time();
+                let answer = open.store.heartbeat(rows, &self.worker, self.lease, now).await;
+                answer.map(|beats| (sent_at, beats))
+            }
+            Err(error) => Err(error),
+        };
+        match answer {
+            Ok((sent_at, beats)) => {
+                let latency = self.clock.boot_time().saturating_sub(before);
+                open.health.succeeded(open.slug(), latency);
+                let cancelled = beats.iter().filter(|beat| beat.cancel_requested).map(|beat| beat.id);
+                let renewed: Vec<ExecutionId> = beats.iter().map(|beat| beat.id).collect();
+                self.apply(open, rows, &renewed, cancelled.collect(), sent_at + self.lease);
+                true
+            }
+            Err(error) => {
+                open.health.failed(open.slug(), &error);
+                debug!(tenant = open.slug(), "leases could not be renewed: {}", chain(&error));
+                false
+            }
+        }
+    }
+
+    fn apply(
+        &self,
+        open: &OpenTenant,
+        asked: &[ExecutionId],
+        renewed: &[ExecutionId],
+        cancelled: Vec<ExecutionId>,
+        until: Duration,
+    ) {
+        let mut held = self.held();
+        let Some(held) = held.get_mut(&open.tenant.id) else { return };
+        for id in asked {
+            let Some(lease) = held.rows.get_mut(id) else { continue };
+            if !renewed.contains(id) {
+                warn!(tenant = open.slug(), execution = %id, "the lease was lost");
+                lease.lost.cancel();
+                continue;
+            }
+            lease.until = until;
+            if cancelled.contains(id) {
+                lease.cancel.cancel();
+            }
+        }
+    }
+
+    /// Three tries fit into a lease.
+    fn interval(&self) -> Duration {
+        self.lease / 4
+    }
+
+    fn held(&self) -> MutexGuard<'_, HashMap<TenantId, HeldByTenant>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let mut held = self.leases.held();
+        if let Some(of_tenant) = held.get_mut(&self.tenant) {
+            of_tenant.rows.remove(&self.execution);
+            if of_tenant.rows.is_empty() {
+                held.remove(&self.tenant);
+            }
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! From a delivery to an acknowledgement: claim, run, write the result.
+//!
+//! In the life of a job: `queue.rs` delivers the message, `executor.rs` runs the handler between
+//! claim and result, `store.rs` has both as statements.
+//!
+//! Whatever else comes of a delivery, it is acknowledged: what could not be done now stays in the
+//! tenant's table, and the sweeper sends another message. So nothing can go round in circles.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use shared::clock::Clock;
+use shared::message::{Message, MessageError};
+use shared::outcome::Outcome;
+use shared::queue::{Delivery, Publisher};
+use shared::store::{Claim, chain};
+use shared::tenants::{OpenTenant, Tenants};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use crate::executor::{Executor, Stops};
+use crate::handler::{Context, Registry};
+use crate::heartbeat::Leases;
+use crate::writer::{Claimed, Finished, Writers};
+
+/// How long a slot waits for a tenant's database. After that the message is acknowledged and the
+/// slot serves others, while the claim or the result goes on by itself.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// The most claims that may go on without a slot, and results without being written; beyond it,
+/// claims are left to the sweeper and slots wait.
+const ASIDE_MAX: usize = 256;
+/// How often an unreadable message is tried to be put aside.
+const BURY_EVERY: Duration = Duration::from_secs(5);
+/// An unknown tenant may have been added just now: then the list is read again, but not more
+/// often than this.
+const REFRESH_AFTER: Duration = Duration::from_secs(5);
+
+/// What one process needs to serve deliveries.
+pub(crate) struct Worker {
+    pub(crate) name: String,
+    pub(crate) tenants: Arc<Tenants>,
+    pub(crate) publisher: Publisher,
+    pub(crate) registry: Registry,
+    pub(crate) executor: Executor,
+    pub(crate) writers: Arc<Writers>,
+    pub(crate) leases: Arc<Leases>,
+    pub(crate) slots: Arc<Semaphore>,
+    pub(crate) aside: Arc<Semaphore>,
+    pub(crate) release: CancellationToken,
+    pub(crate) clock: Clock,
+    /// What this process has in hand, from the claim until the result is written: a second
+    /// message for it is no reason to start it again.
+    pub(crate) in_hand: Mutex<HashSet<Message>>,
+    /// When the list of tenants was last read for an unknown one, in boot time.
+    pub(crate) refreshed: tokio::sync::Mutex<Duration>,
+}
+
+/// Lets other claims go on beside the slots.
+pub(crate) fn aside() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(ASIDE_MAX))
+}
+
+/// Takes the message out of [`Worker::in_hand`] again.
+struct InHand {
+    worker: Arc<Worker>,
+    message: Message,
+}
+
+impl Drop for InHand {
+    fn drop(&mut self) {
+        self.worker.in_hand().remove(&self.message);
+    }
+}
+
+impl Worker {
+    /// Serves one delivery with one slot.
+    pub(crate) async fn serve(self: Arc<Self>, delivery: Delivery, slot: OwnedSemaphorePermit) {
+        let message = match Message::decode(&delivery.body) {
+            Ok(message) => message,
+            Err(error) => return self.bury(delivery, error).await,
+        };
+        if !self.in_hand().insert(message) {
+            return delivery.ack().await;
+        }
+        let in_hand = InHand { worker: self.clone(), message };
+        let Some(tenant) = self.tenant(message).await else { return delivery.ack().await };
+        let mut claimed = self.writers.claim(&tenant, message.execution);
+        tokio::select! {
+            biased;
+            answer = &mut claimed => match answer {
+                Ok(Claimed::Yours(claim, claimed_at)) => {
+                    self.run(tenant, *claim, claimed_at, Some(delivery), slot, in_hand).await;
+                }
+                Ok(Claimed::Refused) => {
+                    debug!(tenant = tenant.slug(), execution = %message.execution, "the claim was refused");
+                    delivery.ack().await;
+                }
+                Ok(Claimed::Failed) | Err(_) => delivery.ack().await,
+            },
+            () = self.clock.sleep(PATIENCE) => {
+                delivery.ack().await;
+                drop(slot);
+                // The row stays dispatched if there is no room for another claim aside.
+                let Ok(_aside) = self.aside.clone().try_acquire_owned() else { return };
+                if let Ok(Claimed::Yours(claim, claimed_at)) = claimed.await {
+                    self.run_late(tenant, *claim, claimed_at, in_hand).await;
+                }
+            }
+        }
+    }
+
+    /// A claim came through after its slot was given to others.
+    async fn run_late(
+        self: &Arc<Self>,
+        tenant: Arc<OpenTenant>,
+        claim: Claim,
+        claimed_at: Duration,
+        in_hand: InHand,
+    ) {
+        match self.slots.clone().try_acquire_owned() {
+            Ok(slot) => self.run(tenant, claim, claimed_at, None, slot, in_hand).await,
+            Err(_) => self.writers.give_back(&tenant, &claim),
+        }
+    }
+
+    /// The tenant, if it is known, active, and its database isn't to be left alone.
+    async fn tenant(&self, message: Message) -> Option<Arc<OpenTenant>> {
+        let tenant = match self.tenants.get(message.tenant) {
+            Some(tenant) => tenant,
+            None => {
+                self.refresh().await;
+                let Some(tenant) = self.tenants.get(message.tenant) else {
+                    warn!(tenant = %message.tenant, execution = %message.execution, "a message names an unknown tenant");
+                    return None;
+                };
+                tenant
+            }
+        };
+        (tenant.is_active() && tenant.health.leave_alone().is_zero()).then_some(tenant)
+    }
+
+    async fn refresh(&self) {
+        let mut refreshed = self.refreshed.lock().await;
+        let now = self.clock.boot_time();
+        if now.saturating_sub(*refreshed) >= REFRESH_AFTER {
+            *refreshed = now;
+            if let Err(error) = self.tenants.refresh().await {
+                warn!("the list of tenants could not be read: {}", chain(&error));
+            }
+        }
+    }
+
+    /// Runs a claimed row to its end and writes that. The delivery, if there still is one, is
+    /// acknowledged and the slot given back once the row is final and its handler has returned.
+    async fn run(
+        self: &Arc<Self>,
+        tenant: Arc<OpenTenant>,
+        claim: Claim,
+        claimed_at: Duration,
+        delivery: Option<Delivery>,
+        slot: OwnedSemaphorePermit,
+        in_hand: InHand,
+    ) {
+        let (lost, cancel) = (CancellationToken::new(), CancellationToken::new());
+        let (id, name) = (tenant.tenant.id, claim.name.clone());
+        let hold = self.leases.hold(id, claim.id, claimed_at, lost.clone(), cancel.clone());
+        let started = self.clock.boot_time();
+        let (outcome, lingering) = self.execute(&tenant, &claim, claimed_at, lost, cancel).await;
+        self.log(&tenant, &claim, &outcome, started);
+
+        let mut finished = self.writers.finish(&tenant, claim.id, claim.attempts(), outcome);
+        let answer = tokio::select! {
+            biased;
+            answer = &mut finished => Some(answer),
+            // While too many results wait to be written, slots wait, too.
+            () = self.clock.sleep(PATIENCE), if self.writers.unwritten_ends() < ASIDE_MAX => None,
+        };
+        if let Some(lingering) = lingering {
+            if !lingering.is_finished() {
+                debug!(tenant = tenant.slug(), job = name, execution = %claim.id, "the row is final, its handler goes on and keeps its slot");
+            }
+            let _ = lingering.await; // it never fails, and never panics
+        }
+        if let Some(delivery) = delivery {
+            delivery.ack().await;
+        }
+        drop(slot);
+        let answer = match answer {
+            Some(answer) => answer,
+            None => finished.await,
+        };
+        drop((hold, in_hand));
+        match answer {
+            Ok(Finished::Ended(ended)) => {
+                let limited = tenant.tenant.max_running.is_some();
+                if ended.followed || ended.freed || limited {
+                    self.publisher.wake(id).await;
+                }
+            }
+            Ok(Finished::NotOurs) => warn!(
+                tenant = tenant.slug(), job = name, execution = %claim.id, attempt = claim.attempt,
+                "the outcome was not written: the row is no longer this worker's"
+            ),
+            Err(_) => {} // the process ends
+        }
+    }
+
+    async fn execute(
+        &self,
+        tenant: &OpenTenant,
+        claim: &Claim,
+        claimed_at: Duration,
+        lease_lost: CancellationToken,
+        cancel: CancellationToken,
+    ) -> (Outcome, Option<crate::executor::Lingering>) {
+        let Some(handler) = self.registry.get(&claim.job_type) else {
+            let job_type = claim.job_type.clone();
+            return (Outcome::UnknownType { job_type, known: self.registry.job_types() }, None);
+        };
+        let limit = (claim.deadline_at - claim.started_at).to_std().unwrap_or_default();
+        let spent = self.clock.boot_time().saturating_sub(claimed_at);
+        let stops = Stops {
+            time_left: limit.saturating_sub(spent),
+            limit,
+            cancel,
+            lease_lost,
+            release: self.release.clone(),
+            worker: self.name.clone(),
+        };
+        let context = Context {
+            tenant: tenant.tenant.id,
+            tenant_slug: tenant.tenant.slug.clone(),
+            job: claim.job_id,
+            job_name: claim.name.clone(),
+            execution: claim.id,
+            attempt: claim.attempt,
+            scheduled_for: claim.scheduled_for,
+            deadline_at: claim.deadline_at,
+            cancelled: CancellationToken::new(),
+        };
+        self.executor.execute(handler, claim.payload.clone(), context, stops).await
+    }
+
+    /// One line for each attempt: INFO for a success, WARN for anything else.
+    fn log(&self, tenant: &OpenTenant, claim: &Claim, outcome: &Outcome, started: Duration) {
+        let took_ms = self.clock.boot_time().saturating_sub(started).as_millis() as u64;
+        let (tenant, job) = (tenant.slug(), &claim.name);
+        let (execution, attempt) = (claim.id, claim.attempt);
+        let ending = outcome.ending();
+        match ending.error_kind {
+            None => info!(tenant, job, %execution, attempt, took_ms, "succeeded"),
+            Some(kind) => {
+                let message = ending.error_message.unwrap_or_default();
+                let detail = ending.error_detail.unwrap_or_default();
+                // A backtrace stands in the row; a chain of causes fits the line.
+                let causes = if detail.starts_with("caused by") { detail.replace('\n', ", ") } else { String::new() };
+                warn!(tenant, job, %execution, attempt, took_ms, %kind, causes, "{}: {message}", ending.status);
+            }
+        }
+    }
+
+    /// Puts a message that nobody can read where people can look at it.
+    async fn bury(&self, delivery: Delivery, error: MessageError) {
+        warn!("a message was put into polychron.dead: {error}");
+        let reason = error.to_string();
+        while !self.publisher.bury(delivery.body.clone(), &reason).await {
+            tokio::select! {
+                () = self.clock.sleep(BURY_EVERY) => {}
+                // Unacknowledged, it comes again, to whoever runs then.
+                () = self.release.cancelled() => return,
+            }
+        }
+        delivery.ack().await;
+    }
+
+    fn in_hand(&self) -> MutexGuard<'_, HashSet<Message>> {
+        self.in_hand.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

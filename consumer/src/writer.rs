@@ -1,0 +1,346 @@
+//! Carries claims and results to the tenants' databases.
+//!
+//! What waits together for one tenant goes in one statement; what waits alone goes at once. What
+//! cannot be written, because the database is away, stays here and is tried again: a result until
+//! the guard refuses it, a claim as long as its lease would last, since the claim may have been
+//! made without the reply being heard. So a dark tenant keeps a few rows in memory and nobody
+//! waiting.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use shared::clock::{Clock, Time};
+use shared::id::{ExecutionId, TenantId};
+use shared::outcome::{Failure, Outcome};
+use shared::random::Random;
+use shared::retry::Attempts;
+use shared::store::{Claim, ClaimTerms, End, Ended, StoreError, chain};
+use shared::tenants::{OpenTenant, Tenants};
+use tokio::sync::{Notify, oneshot};
+use tracing::error;
+
+/// The most rows in one statement.
+const BATCH_MAX: usize = 100;
+
+/// All tenants' writers.
+pub(crate) struct Writers {
+    tenants: Arc<Tenants>,
+    terms: ClaimTerms,
+    random: Random,
+    clock: Clock,
+    /// A tenant stands here as long as a task writes for it.
+    batches: Mutex<HashMap<TenantId, Batch>>,
+    unwritten_ends: AtomicUsize,
+    /// Told when a tenant has nothing left to write.
+    emptied: Notify,
+}
+
+#[derive(Default)]
+struct Batch {
+    claims: Vec<ClaimRequest>,
+    ends: Vec<EndRequest>,
+}
+
+struct ClaimRequest {
+    id: ExecutionId,
+    asked_at: Duration,
+    reply: oneshot::Sender<Claimed>,
+}
+
+/// What became of a claim.
+pub(crate) enum Claimed {
+    /// The row is ours since the claim was sent, in boot time.
+    Yours(Box<Claim>, Duration),
+    /// It is somebody else's, over, or not for us.
+    Refused,
+    /// The database couldn't be asked. The sweeper will send another message.
+    Failed,
+}
+
+struct EndRequest {
+    id: ExecutionId,
+    attempts: Attempts,
+    outcome: Outcome,
+    reply: oneshot::Sender<Finished>,
+}
+
+/// What became of a result.
+pub(crate) enum Finished {
+    /// It was written.
+    Ended(Ended),
+    /// The row was no longer ours.
+    NotOurs,
+}
+
+impl Writers {
+    pub(crate) fn new(tenants: Arc<Tenants>, terms: ClaimTerms, random: Random) -> Writers {
+        let clock = tenants.clock().clone();
+        Writers {
+            tenants,
+            terms,
+            random,
+            clock,
+            batches: Mutex::default(),
+            unwritten_ends: AtomicUsize::new(0),
+            emptied: Notify::new(),
+        }
+    }
+
+    /// Asks for a row. A claim whose answer nobody waits for any more is given back.
+    pub(crate) fn claim(
+        self: &Arc<Self>,
+        tenant: &Arc<OpenTenant>,
+        id: ExecutionId,
+    ) -> oneshot::Receiver<Claimed> {
+        let (reply, answer) = oneshot::channel();
+        let request = ClaimRequest { id, asked_at: self.clock.boot_time(), reply };
+        self.submit(tenant, |batch| batch.claims.push(request));
+        answer
+    }
+
+    /// Hands over a result. It is written whether or not anybody waits for the answer.
+    pub(crate) fn finish(
+        self: &Arc<Self>,
+        tenant: &Arc<OpenTenant>,
+        id: ExecutionId,
+        attempts: Attempts,
+        outcome: Outcome,
+    ) -> oneshot::Receiver<Finished> {
+        let (reply, answer) = oneshot::channel();
+        self.unwritten_ends.fetch_add(1, Ordering::Relaxed);
+        let request = EndRequest { id, attempts, outcome, reply };
+        self.submit(tenant, |batch| batch.ends.push(request));
+        answer
+    }
+
+    /// How many results are not written yet.
+    pub(crate) fn unwritten_ends(&self) -> usize {
+        self.unwritten_ends.load(Ordering::Relaxed)
+    }
+
+    /// Returns when nothing is left to write.
+    pub(crate) async fn emptied(&self) {
+        loop {
+            let emptied = self.emptied.notified();
+            if self.batches().is_empty() {
+                return;
+            }
+            emptied.await;
+        }
+    }
+
+    fn submit(self: &Arc<Self>, tenant: &Arc<OpenTenant>, add: impl FnOnce(&mut Batch)) {
+        let mut batches = self.batches();
+        match batches.get_mut(&tenant.tenant.id) {
+            Some(batch) => add(batch),
+            None => {
+                let mut batch = Batch::default();
+                add(&mut batch);
+                batches.insert(tenant.tenant.id, batch);
+                drop(batches);
+                tokio::spawn(self.clone().write_all(tenant.clone()));
+            }
+        }
+    }
+
+    /// Writes for one tenant until nothing is left.
+    async fn write_all(self: Arc<Self>, mut tenant: Arc<OpenTenant>) {
+        let id = tenant.tenant.id;
+        while let Some(batch) = self.take(id) {
+            // Its URL may have been corrected; if it was removed, the last known one must do.
+            tenant = self.tenants.get(id).unwrap_or(tenant);
+            let left = self.write(&tenant, batch).await;
+            if !left.claims.is_empty() || !left.ends.is_empty() {
+                self.put_back(id, left);
+                self.clock.sleep(tenant.health.leave_alone()).await;
+            }
+        }
+    }
+
+    /// None, and the tenant is taken off the map, if nothing waits.
+    fn take(&self, id: TenantId) -> Option<Batch> {
+        let mut batches = self.batches();
+        let batch = batches.get_mut(&id)?;
+        if batch.claims.is_empty() && batch.ends.is_empty() {
+            batches.remove(&id);
+            self.emptied.notify_waiters();
+            return None;
+        }
+        let claims = batch.claims.drain(..batch.claims.len().min(BATCH_MAX)).collect();
+        let ends = batch.ends.drain(..batch.ends.len().min(BATCH_MAX)).collect();
+        Some(Batch { claims, ends })
+    }
+
+    fn put_back(&self, id: TenantId, left: Batch) {
+        let mut batches = self.batches();
+        let batch = batches.entry(id).or_default();
+        batch.claims.splice(0..0, left.claims);
+        batch.ends.splice(0..0, left.ends);
+    }
+
+    /// Writes what it can and answers with the rest.
+    async fn write(self: &Arc<Self>, tenant: &Arc<OpenTenant>, mut batch: Batch) -> Batch {
+        let before = self.clock.boot_time();
+        let now = match tenant.store.now().await {
+            Ok(now) => now,
+            Err(error) => {
+                tenant.health.failed(tenant.slug(), &error);
+                batch.claims = self.still_worth_trying(batch.claims, &error);
+                return batch;
+            }
+        };
+        let mut failed = None;
+        if !batch.claims.is_empty() {
+            (batch.claims, failed) = self.write_claims(tenant, batch.claims, now).await;
+        }
+        if !batch.ends.is_empty() {
+            let error;
+            (batch.ends, error) = self.write_ends(tenant, batch.ends, now).await;
+            failed = failed.or(error);
+        }
+        match failed {
+            Some(error) => tenant.health.failed(tenant.slug(), &error),
+            None => {
+                let latency = self.clock.boot_time().saturating_sub(before);
+                tenant.health.succeeded(tenant.slug(), latency);
+            }
+        }
+        batch
+    }
+
+    async fn write_claims(
+        self: &Arc<Self>,
+        tenant: &Arc<OpenTenant>,
+        mut requests: Vec<ClaimRequest>,
+        now: Time,
+    ) -> (Vec<ClaimRequest>, Option<StoreError>) {
+        requests.sort_by_key(|request| request.id);
+        let ids: Vec<ExecutionId> = requests.iter().map(|request| request.id).collect();
+        let sent_at = self.clock.boot_time();
+        let claims = match tenant.store.claim(&ids, &self.terms, now).await {
+            Ok(claims) => claims,
+            Err(error) => return (self.still_worth_trying(requests, &error), Some(error)),
+        };
+        let mut claims: HashMap<ExecutionId, Claim> =
+            claims.into_iter().map(|claim| (claim.id, claim)).collect();
+        for request in requests {
+            let Some(claim) = claims.remove(&request.id) else {
+                let _ = request.reply.send(Claimed::Refused); // who doesn't wait need not know
+                continue;
+            };
+            let unheard = request.reply.send(Claimed::Yours(Box::new(claim), sent_at));
+            if let Err(Claimed::Yours(claim, _)) = unheard {
+                self.give_back(tenant, &claim);
+            }
+        }
+        (Vec::new(), None)
+    }
+
+    /// Ends a claim that nothing came of, without charging the attempt.
+    pub(crate) fn give_back(self: &Arc<Self>, tenant: &Arc<OpenTenant>, claim: &Claim) {
+        let outcome = Outcome::Shutdown { worker: self.terms.worker.clone() };
+        drop(self.finish(tenant, claim.id, claim.attempts(), outcome));
+    }
+
+    /// Claims to try again. The others are answered: their error is one that trying again won't
+    /// change soon, or so much time has passed that a claim made unheard has lost its lease.
+    fn still_worth_trying(
+        &self,
+        requests: Vec<ClaimRequest>,
+        error: &StoreError,
+    ) -> Vec<ClaimRequest> {
+        let passing = !matches!(
+            error,
+            StoreError::Denied(_)
+                | StoreError::Schema { .. }
+                | StoreError::Unclaimed
+                | StoreError::Owned(_)
+        );
+        let now = self.clock.boot_time();
+        let (again, given_up): (Vec<_>, Vec<_>) = requests.into_iter().partition(|request| {
+            passing && now.saturating_sub(request.asked_at) < self.terms.lease
+        });
+        for request in given_up {
+            let _ = request.reply.send(Claimed::Failed); // who doesn't wait need not know
+        }
+        again
+    }
+
+    async fn write_ends(
+        &self,
+        tenant: &OpenTenant,
+        mut requests: Vec<EndRequest>,
+        now: Time,
+    ) -> (Vec<EndRequest>, Option<StoreError>) {
+        requests.sort_by_key(|request| request.id);
+        let ends: Vec<End> = requests.iter().map(|request| self.end(request, now)).collect();
+        match tenant.store.finish(&ends, None, now).await {
+            Ok(ended) => {
+                self.answer(requests, &ended);
+                (Vec::new(), None)
+            }
+            Err(StoreError::Refused(_)) if requests.len() > 1 => {
+                // One row must not fail its neighbours.
+                let (mut left, mut rest) = (Vec::new(), requests.into_iter());
+                while let Some(request) = rest.next() {
+                    let alone = Box::pin(self.write_ends(tenant, vec![request], now));
+                    let (again, error) = alone.await;
+                    left.extend(again);
+                    if error.is_some() {
+                        left.extend(rest);
+                        return (left, error);
+                    }
+                }
+                (left, None)
+            }
+            Err(refused @ StoreError::Refused(_)) => {
+                let of_one = requests.into_iter();
+                let left = of_one.filter_map(|request| self.unstorable(tenant, request, &refused));
+                (left.collect(), None)
+            }
+            Err(error) => (requests, Some(error)),
+        }
+    }
+
+    fn end(&self, request: &EndRequest, now: Time) -> End {
+        let holder = (request.id, self.terms.worker.as_str());
+        End::of(&request.outcome, &request.attempts, holder, now, &self.random)
+    }
+
+    fn answer(&self, requests: Vec<EndRequest>, ended: &[Ended]) {
+        self.unwritten_ends.fetch_sub(requests.len(), Ordering::Relaxed);
+        let ended: HashMap<ExecutionId, Ended> = ended.iter().map(|end| (end.id, *end)).collect();
+        for request in requests {
+            let finished = match ended.get(&request.id) {
+                Some(ended) => Finished::Ended(*ended),
+                None => Finished::NotOurs,
+            };
+            let _ = request.reply.send(finished); // written all the same if nobody waits
+        }
+    }
+
+    /// A result that the database refuses for its data becomes a failure that says so; no row is
+    /// left running for what its handler returned.
+    fn unstorable(
+        &self,
+        tenant: &OpenTenant,
+        request: EndRequest,
+        refused: &StoreError,
+    ) -> Option<EndRequest> {
+        let message = format!("the outcome could not be stored: {}", chain(refused));
+        error!(tenant = tenant.slug(), execution = %request.id, "{message}");
+        let instead = Outcome::Failure(Failure { message, detail: None, retry: false });
+        if request.outcome == instead {
+            // Not even that: the rescuer ends the row.
+            self.unwritten_ends.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(EndRequest { outcome: instead, ..request })
+    }
+
+    fn batches(&self) -> MutexGuard<'_, HashMap<TenantId, Batch>> {
+        self.batches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
