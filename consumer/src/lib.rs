@@ -65,6 +65,10 @@ impl Consumer {
     pub async fn run(self, shutdown: Shutdown) -> anyhow::Result<bool> {
         let Consumer { tenants, queue, registry, config, random } = self;
         let clock = tenants.clock().clone();
+        tokio::select! {
+            () = tenants.wait_for_first() => {}
+            () = shutdown.drain.cancelled() => return Ok(true),
+        }
         let name = worker_name(&random);
         let handlers = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(config.prefetch + 1)
@@ -100,7 +104,6 @@ impl Consumer {
             in_hand: Mutex::new(HashSet::new()),
             refreshed: tokio::sync::Mutex::default(),
         });
-        refresh(&tenants).await;
         info!(worker = name, slots = config.prefetch, queues = config.queues.join(","), "executing jobs");
 
         // What must go on until the last result is written.

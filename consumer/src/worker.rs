@@ -104,8 +104,12 @@ impl Worker {
                 drop(slot);
                 // The row stays dispatched if there is no room for another claim aside.
                 let Ok(_aside) = self.aside.clone().try_acquire_owned() else { return };
-                if let Ok(Claimed::Yours(claim, claimed_at)) = claimed.await {
-                    self.run_late(tenant, *claim, claimed_at, in_hand).await;
+                tokio::select! {
+                    answer = claimed => if let Ok(Claimed::Yours(claim, claimed_at)) = answer {
+                        self.run_late(tenant, *claim, claimed_at, in_hand).await;
+                    },
+                    // A claim that nobody waits for any more is given back when it comes through.
+                    () = self.release.cancelled() => {}
                 }
             }
         }

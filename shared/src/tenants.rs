@@ -2,14 +2,19 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use tracing::{info, warn};
 
 use crate::clock::Clock;
 use crate::health::Health;
 use crate::id::TenantId;
+use crate::reconnect::Reconnect;
 use crate::store::{Connections, Control, Result, Store, chain};
 use crate::tenant::{Tenant, TenantStatus};
+
+/// The shortest and longest wait between two tries to read the list for the first time.
+const FIRST_WAITS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
 /// A tenant and what is needed to work for it.
 pub struct OpenTenant {
@@ -59,6 +64,30 @@ impl Tenants {
     /// The clock that everything here goes by.
     pub fn clock(&self) -> &Clock {
         self.connections.clock()
+    }
+
+    /// Reads the list for the first time; while the control database isn't there, waits and says
+    /// so. A caller that is asked to stop drops this.
+    pub async fn wait_for_first(&self) {
+        let mut waits = Reconnect::new(FIRST_WAITS.0, FIRST_WAITS.1);
+        let mut complained = None;
+        loop {
+            let read = async {
+                self.control.check_schema().await?;
+                self.refresh().await
+            };
+            match read.await {
+                Ok(_) => return,
+                Err(error) => {
+                    let reason = chain(&error);
+                    if complained.as_ref() != Some(&reason) {
+                        warn!("waiting for the control database: {reason}");
+                        complained = Some(reason);
+                    }
+                }
+            }
+            self.clock().sleep(waits.next_wait()).await;
+        }
     }
 
     /// Reads the list again, and answers with those that are new, or differ from before. While
