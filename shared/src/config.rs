@@ -234,7 +234,9 @@ impl Reader<'_> {
         for name in self.sources.environment.keys() {
             let ours = name.starts_with("POLYCHRON_") && !name.starts_with("POLYCHRON_TEST_");
             if ours && !known.contains(name) {
-                self.problems.push(format!("{name} in the environment is no setting; see --help for those there are"));
+                self.problems.push(format!(
+                    "{name} in the environment is no setting; see --help for those there are"
+                ));
             }
         }
     }
@@ -253,7 +255,8 @@ impl Reader<'_> {
             return match std::fs::read_to_string(Path::new(path)) {
                 Ok(value) => Some((value.trim().to_owned(), by_file)),
                 Err(error) => {
-                    self.problems.push(format!("{by_file} names {path}, which cannot be read: {error}"));
+                    self.problems
+                        .push(format!("{by_file} names {path}, which cannot be read: {error}"));
                     None
                 }
             };
@@ -314,12 +317,15 @@ fn queues(text: &str) -> Result<Vec<String>, String> {
     let names: BTreeSet<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
     let is_name = |name: &String| {
         (1..=64).contains(&name.len())
-            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b))
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b))
     };
     if names.iter().all(is_name) {
         Ok(names.into_iter().collect())
     } else {
-        Err("is no list of queues such as default,reports: a queue is 1 to 64 of a-z, 0-9, _ and -".to_owned())
+        Err("is no list of queues such as default,reports: a queue is 1 to 64 of a-z, 0-9, _ and -"
+            .to_owned())
     }
 }
 

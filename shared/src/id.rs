@@ -88,7 +88,8 @@ mod tests {
     fn ids_sort_by_the_time_they_were_made_at() {
         let random = Random::seeded(1);
         let start: Time = "2026-11-24T12:00:00Z".parse().unwrap();
-        let at = |micros| ExecutionId::new(start + chrono::TimeDelta::microseconds(micros), &random);
+        let at =
+            |micros| ExecutionId::new(start + chrono::TimeDelta::microseconds(micros), &random);
         let ids: Vec<ExecutionId> = (0..3000).map(at).collect();
         assert!(ids.is_sorted());
         assert_eq!(ids[0].0.get_version_num(), 7);

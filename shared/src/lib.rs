@@ -24,6 +24,7 @@ pub mod queue;
 pub mod random;
 pub mod reconnect;
 pub mod retry;
+pub mod schedule;
 pub mod shutdown;
 pub mod store;
 pub mod telemetry;

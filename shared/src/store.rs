@@ -32,7 +32,7 @@ pub use dispatch::{
     Advance, Arm, Dispatch, Dispatched, DueJob, Look, NewExecution, Ready, UnarmedJob, Unheard,
 };
 pub use error::{Result, StoreError, chain};
-pub use execute::{Claim, ClaimTerms, Ended, End, Expired, Heartbeat, NextRow};
+pub use execute::{Claim, ClaimTerms, End, Ended, Expired, Heartbeat, NextRow};
 pub use history::{ExecutionFilter, NewJob};
 pub use migrate::{Migrated, Schema, migrate};
 

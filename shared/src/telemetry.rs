@@ -16,7 +16,8 @@ const QUIET: &str = ",lapin=error,sqlx=error,amq_protocol=error";
 /// Starts logging. `filter` is a level, or directives as the crate `tracing-subscriber` reads them.
 pub fn start(filter: &str, format: LogFormat, colour: bool) {
     let filter = EnvFilter::new(format!("{filter}{QUIET}"));
-    let builder = fmt::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let builder =
+        fmt::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     let colour = colour && std::io::stderr().is_terminal();
     // A second start, as in a test, is refused and harmless.
     let _ = match format {

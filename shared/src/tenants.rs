@@ -132,7 +132,11 @@ impl Tenants {
                 Some(Arc::new(OpenTenant { tenant, store: Arc::new(store), health }))
             }
             Err(error) => {
-                warn!(tenant = tenant.slug, "the tenant's database_url cannot be read: {}", chain(&error));
+                warn!(
+                    tenant = tenant.slug,
+                    "the tenant's database_url cannot be read: {}",
+                    chain(&error)
+                );
                 None
             }
         }

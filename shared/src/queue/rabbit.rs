@@ -11,9 +11,7 @@ mod receiver;
 
 use std::time::Duration;
 
-use lapin::options::{
-    ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
-};
+use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, Connection, ConnectionProperties, ExchangeKind};
 use tokio::time::timeout;
@@ -96,8 +94,7 @@ async fn connect(url: &AmqpUrl, name: &str) -> Result<Session, Fault> {
         Err(_) => return Err(Fault::Unreachable),
     };
     let properties = ConnectionProperties::default().with_connection_name(name.into());
-    let connection =
-        answer("connect", Connection::connect_uri(url.to_lapin(), properties)).await?;
+    let connection = answer("connect", Connection::connect_uri(url.to_lapin(), properties)).await?;
     Ok(Session { connection, version })
 }
 

@@ -219,8 +219,7 @@ impl Store {
     /// meanwhile.
     pub async fn quarantine(&self, job: JobId, version: i32, reason: &str) -> Result<bool> {
         run_on_either!(&self.db, sql::QUARANTINE, |text, connection| async {
-            let done =
-                query(text).bind(job).bind(version).bind(reason).execute(connection).await?;
+            let done = query(text).bind(job).bind(version).bind(reason).execute(connection).await?;
             Ok(done.rows_affected() > 0)
         })
     }
@@ -287,8 +286,7 @@ impl Store {
             }
             Db::Sqlite(database) => run!(database, |connection| async {
                 let mut transaction = begin_immediate(connection).await?;
-                let dispatched =
-                    dispatch_in(&mut transaction, dispatch, dispatch_no, now).await?;
+                let dispatched = dispatch_in(&mut transaction, dispatch, dispatch_no, now).await?;
                 transaction.commit().await?;
                 Ok(dispatched)
             }),

@@ -127,13 +127,8 @@ impl Store {
     ) -> Result<bool> {
         self.proved().await?;
         run_on_either!(&self.db, sql::RUN_JOB, |text, connection| async {
-            let done = query(text)
-                .bind(id)
-                .bind(name)
-                .bind(now)
-                .bind(payload)
-                .execute(connection)
-                .await?;
+            let done =
+                query(text).bind(id).bind(name).bind(now).bind(payload).execute(connection).await?;
             Ok(done.rows_affected() > 0)
         })
     }

@@ -106,7 +106,8 @@ pub async fn migrate(url: &DatabaseUrl, schema: Schema) -> Result<Migrated> {
                 apply(&mut connection, &migrators.postgres, schema).await
             }
             Options::Sqlite(options) => {
-                let mut connection = SqliteConnection::open(&options.create_if_missing(true)).await?;
+                let mut connection =
+                    SqliteConnection::open(&options.create_if_missing(true)).await?;
                 let migrated = apply(&mut connection, &migrators.sqlite, schema).await?;
                 connection.close().await?;
                 Ok(migrated)

@@ -44,7 +44,11 @@ fn every_file_is_a_statement_and_explains_itself() {
             let name = path.file_name().unwrap().to_str().unwrap().to_owned();
             assert!(text.starts_with("-- "), "{name} does not say what it does");
             let differs = text.contains("\n-- Differs because");
-            assert_eq!(differs, name.matches('.').count() == 2, "{name}: a pair says why, no other does");
+            assert_eq!(
+                differs,
+                name.matches('.').count() == 2,
+                "{name}: a pair says why, no other does"
+            );
             files.insert(format!("{kind}/{}", name.split('.').next().unwrap()));
         }
     }

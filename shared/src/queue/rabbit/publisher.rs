@@ -54,8 +54,13 @@ pub(in crate::queue) fn publisher(
 ) -> (Publisher, Driver) {
     let (commands, received) = mpsc::channel(COMMANDS_MAX);
     let (state, observed) = watch::channel(BrokerState::Closed);
-    let driver =
-        PublisherDriver { url, name: name.to_owned(), queues: queues.to_vec(), commands: received, state };
+    let driver = PublisherDriver {
+        url,
+        name: name.to_owned(),
+        queues: queues.to_vec(),
+        commands: received,
+        state,
+    };
     (Publisher { commands, state: observed }, Box::pin(driver.run()))
 }
 
@@ -224,10 +229,14 @@ impl OpenSession {
                 let reason = AMQPValue::LongString(reason.into());
                 let mut headers = FieldTable::default();
                 headers.insert("reason".into(), reason);
-                let properties = BasicProperties::default().with_delivery_mode(2).with_headers(headers);
+                let properties =
+                    BasicProperties::default().with_delivery_mode(2).with_headers(headers);
                 let (exchange, key) = ("", DEAD_QUEUE);
-                self.publish_each(vec![(String::new(), exchange, key.to_owned(), body, properties)], reply)
-                    .await
+                self.publish_each(
+                    vec![(String::new(), exchange, key.to_owned(), body, properties)],
+                    reply,
+                )
+                .await
             }
         }
     }
@@ -265,8 +274,13 @@ impl OpenSession {
                 break; // the rest is unknown; lapin would only buffer it
             }
             let options = BasicPublishOptions { mandatory: true, ..Default::default() };
-            let published =
-                self.confirmed.basic_publish(exchange.into(), key.into(), options, &body, properties);
+            let published = self.confirmed.basic_publish(
+                exchange.into(),
+                key.into(),
+                options,
+                &body,
+                properties,
+            );
             confirms.push(answer("publish", published).await?);
             ids.push(id);
         }
@@ -280,10 +294,9 @@ impl OpenSession {
         let passive = QueueDeclareOptions { passive: true, ..Default::default() };
         let asked = self.plain.queue_declare(queue_name(queue), passive, FieldTable::default());
         match answer("ask for a queue's depth", asked).await {
-            Ok(queue) => Ok(Some(Depth {
-                ready: queue.message_count(),
-                consumers: queue.consumer_count(),
-            })),
+            Ok(queue) => {
+                Ok(Some(Depth { ready: queue.message_count(), consumers: queue.consumer_count() }))
+            }
             Err(Fault::Broker(_, error)) if error.is_amqp_soft_error() => {
                 self.plain = open_channel(&self.connection).await?;
                 Ok(None)

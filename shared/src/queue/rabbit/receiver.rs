@@ -108,11 +108,7 @@ impl ReceiverDriver {
         }
     }
 
-    async fn session(
-        &self,
-        reconnect: &mut Reconnect,
-        complained: &mut bool,
-    ) -> Result<(), Fault> {
+    async fn session(&self, reconnect: &mut Reconnect, complained: &mut bool) -> Result<(), Fault> {
         let Session { connection, version } = connect(&self.url, &self.name).await?;
         let channel = open_channel(&connection).await?;
         declare_jobs(&channel, &self.queues, version.as_deref()).await?;
@@ -301,10 +297,7 @@ async fn listen(url: &AmqpUrl, name: &str) -> Result<(Connection, Consumer), Fau
 }
 
 /// Passes wakes on until the connection fails; none when nobody listens any more.
-async fn pass_on(
-    consumer: &mut Consumer,
-    wakes: &mpsc::Sender<Option<TenantId>>,
-) -> Option<Fault> {
+async fn pass_on(consumer: &mut Consumer, wakes: &mpsc::Sender<Option<TenantId>>) -> Option<Fault> {
     loop {
         let wake = tokio::select! {
             wake = consumer.next().fuse() => wake,

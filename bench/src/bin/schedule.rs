@@ -1,0 +1,62 @@
+//! How many times per second one core works out the next occurrence of ordinary schedules.
+//!
+//! `cargo run --release -p polychron-bench --bin schedule`
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use chrono::TimeDelta;
+use shared::clock::Time;
+use shared::id::{JobId, TenantId};
+use shared::schedule::{Schedule, Spread};
+
+/// How long each schedule is measured.
+const MEASURE: Duration = Duration::from_millis(500);
+
+const SCHEDULES: [&str; 14] = [
+    r#"{"cron":"*/5 * * * *"}"#,
+    r#"{"cron":"*/5 * * * *","timezone":"America/New_York"}"#,
+    r#"{"cron":"0 2 * * 1-5","timezone":"Europe/London"}"#,
+    r#"{"cron":"30 9 1 * *"}"#,
+    r#"{"cron":"30 9 1 * *","timezone":"Asia/Kolkata"}"#,
+    r#"{"cron":"0 0 13 * FRI","timezone":"Europe/Paris"}"#,
+    r#"{"cron":"*/10 * * * * *"}"#,
+    r#"{"cron":"0 18 L * *","timezone":"Europe/Berlin"}"#,
+    r#"{"cron":"0 9 15W * *","timezone":"Europe/Berlin"}"#,
+    r#"{"cron":"0 9 * * FRI#2","timezone":"Europe/Berlin"}"#,
+    r#"{"cron":"0 0 1 1 *","timezone":"America/New_York"}"#,
+    r#"{"cron":"0 0 29 2 *","timezone":"America/New_York"}"#,
+    r#"{"cron":"H H * * *","jitter":"10m"}"#,
+    r#"{"every":"15m"}"#,
+];
+
+#[expect(clippy::print_stdout, reason = "a program whose purpose is to print")]
+fn main() -> Result<(), shared::schedule::ScheduleError> {
+    println!("{:>12} {:>12}  schedule", "next/s", "prev/s");
+    for json in SCHEDULES {
+        let schedule = Schedule::read(json, Spread::new(TenantId(uuid::Uuid::nil()), JobId(1)))?;
+        let next = rate(|time| schedule.next_after(time));
+        let prev = rate(|time| schedule.prev_before(time));
+        println!("{next:>12.0} {prev:>12.0}  {json}");
+    }
+    Ok(())
+}
+
+/// Calls per second, at instants spread over a year, so that no cache is flattered.
+#[expect(clippy::disallowed_methods, reason = "measuring is the purpose")]
+fn rate(work: impl Fn(Time) -> Option<Time>) -> f64 {
+    const STEP: TimeDelta = TimeDelta::seconds(7_919 * 37);
+    let first = Time::from_timestamp(1_767_225_600, 0).unwrap_or(Time::MIN_UTC);
+    let (started, mut calls, mut time) = (Instant::now(), 0_u32, first);
+    while started.elapsed() < MEASURE {
+        for _ in 0..1000 {
+            black_box(work(black_box(time)));
+            time += STEP;
+            if time > first + TimeDelta::days(365) {
+                time -= TimeDelta::days(365);
+            }
+        }
+        calls += 1000;
+    }
+    f64::from(calls) / started.elapsed().as_secs_f64()
+}

@@ -1,0 +1,240 @@
+//! When a job is due.
+//!
+//! Second of the files that follow one job through its life; before it: `job.rs`; next:
+//! `producer/src/dispatcher.rs`, which asks for the next occurrence when one is due.
+//!
+//! A schedule is a set of instants, its *occurrences*, given in one of three forms: the wall-clock
+//! times of a cron expression in a time zone, every so often, or once. Everything here is a
+//! question about that set; it depends on nothing but the schedule's text, the job's [`Spread`]
+//! and the time zone data that is built in. `docs/schedules.md` tells users what they may write.
+//!
+//! A cron expression takes this road: `expression` (and `field`, `item`, `days`) reads it,
+//! `wall_clock` enumerates the local times that it names, and `cron` maps those to instants by
+//! the changes of clocks that `zone` knows.
+
+mod cron;
+mod days;
+mod error;
+mod expression;
+mod field;
+mod item;
+mod json;
+mod set;
+mod spread;
+mod wall_clock;
+mod zone;
+
+use chrono::DateTime;
+
+pub use cron::{Fold, Gap};
+pub use error::ScheduleError;
+pub use spread::Spread;
+
+use crate::clock::Time;
+use cron::CronRule;
+use expression::Expression;
+use json::Fields;
+use wall_clock::WallClock;
+
+const SECOND: i64 = 1_000_000;
+
+/// A set of occurrences. The times that its methods take and give are cut to microseconds.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    rule: Rule,
+    /// How much later than its rule says this job is due, in microseconds.
+    delay: i64,
+    /// No occurrence is before this, in microseconds since 1970.
+    start: i64,
+    /// No occurrence is after this.
+    end: i64,
+}
+
+#[derive(Clone, Debug)]
+enum Rule {
+    Cron(Box<CronRule>),
+    /// All in microseconds.
+    Every {
+        period: i64,
+        from: i64,
+    },
+    At(i64),
+}
+
+/// Distinguishes what `jitter` takes from a spread from what the fields of `H` take.
+const JITTER: u64 = 100;
+
+impl Schedule {
+    /// Reads the JSON text of `job.schedule`. `spread` is what `H` and `jitter` are derived from.
+    ///
+    /// # Errors
+    ///
+    /// If it is not understood, or names no instant at all.
+    pub fn read(json: &str, spread: Spread) -> Result<Schedule, ScheduleError> {
+        let fields = Fields::read(json)?;
+        let rule = Rule::read(&fields, spread)?;
+        let delay = read_delay(&fields, &rule, spread)?;
+        let start = fields.time("start")?.map_or(i64::MIN, micros);
+        let end = fields.time("end")?.map_or(zone::END * SECOND - 1, micros);
+        if end < start {
+            return Err(ScheduleError::new("end", "is before `start`"));
+        }
+        let schedule = Schedule { rule, delay, start, end };
+        if schedule.first().is_none() {
+            let field = if fields.text("end")?.is_some() { "end" } else { "start" };
+            let error = ScheduleError::new(field, "leaves no occurrence");
+            return Err(error.remedy("no time of the schedule lies between `start` and `end`"));
+        }
+        Ok(schedule)
+    }
+
+    /// The occurrence that a job waits for which is new at `since`: the first one after it; but a
+    /// single instant (`at`) even when it is past, since whether that is too late is for the
+    /// misfire policy to say.
+    pub fn first_after(&self, since: Time) -> Option<Time> {
+        match self.rule {
+            Rule::At(_) => self.first(),
+            Rule::Cron(_) | Rule::Every { .. } => self.next_after(since),
+        }
+    }
+
+    /// The first occurrence later than `after`; none if the schedule is used up by then.
+    pub fn next_after(&self, after: Time) -> Option<Time> {
+        let after = micros(after).max(self.start.saturating_sub(1));
+        let next = self.rule.next(after.saturating_sub(self.delay))? + self.delay;
+        if next <= self.end { time(next) } else { None }
+    }
+
+    /// The last occurrence earlier than `before`.
+    pub fn prev_before(&self, before: Time) -> Option<Time> {
+        let before = micros(before).min(self.end + 1);
+        let prev = self.rule.prev(before.saturating_sub(self.delay))? + self.delay;
+        if prev >= self.start { time(prev) } else { None }
+    }
+
+    /// The last occurrence later than `after` and not later than `until`.
+    pub fn latest(&self, after: Time, until: Time) -> Option<Time> {
+        let until = time(micros(until).saturating_add(1))?;
+        self.prev_before(until).filter(|latest| *latest > after)
+    }
+
+    /// How many occurrences are later than `after` and not later than `until`. They aren't
+    /// visited one by one: this takes as long for a year of seconds as for a year of days.
+    pub fn count(&self, after: Time, until: Time) -> u64 {
+        let after = micros(after).max(self.start.saturating_sub(1));
+        let until = micros(until).min(self.end);
+        if until <= after {
+            return 0;
+        }
+        self.rule.count(after.saturating_sub(self.delay), until.saturating_sub(self.delay))
+    }
+
+    /// The first occurrence of all.
+    fn first(&self) -> Option<Time> {
+        self.next_after(Time::MIN_UTC)
+    }
+}
+
+impl Rule {
+    fn read(fields: &Fields, spread: Spread) -> Result<Rule, ScheduleError> {
+        if let Some(expression) = fields.text("cron")? {
+            return read_cron(expression, fields, spread);
+        }
+        if let Some(period) = fields.seconds("every")? {
+            let from = fields.time("from")?.map_or(0, micros);
+            return Ok(Rule::Every { period: period * SECOND, from });
+        }
+        match fields.time("at")? {
+            Some(at) => Ok(Rule::At(micros(at))),
+            None => Err(ScheduleError::new("schedule", "has none of `cron`, `every` and `at`")),
+        }
+    }
+
+    /// The first occurrence after `after`; all in microseconds, delay and bounds aside.
+    fn next(&self, after: i64) -> Option<i64> {
+        match self {
+            // An occurrence is a whole second: after half past one is after one.
+            Rule::Cron(rule) => Some(rule.next(after.div_euclid(SECOND))? * SECOND),
+            Rule::Every { period, from } if after >= *from => {
+                Some(after - (after - from) % period + period)
+            }
+            Rule::Every { from, .. } => Some(*from),
+            Rule::At(at) => Some(*at).filter(|at| *at > after),
+        }
+    }
+
+    /// The last occurrence before `before`.
+    fn prev(&self, before: i64) -> Option<i64> {
+        match self {
+            Rule::Cron(rule) => {
+                // Before half past one is before two.
+                let seconds = before.div_euclid(SECOND);
+                let whole = before.rem_euclid(SECOND) == 0;
+                Some(rule.prev(if whole { seconds } else { seconds + 1 })? * SECOND)
+            }
+            Rule::Every { period, from } => {
+                let last = before - 1;
+                (last >= *from).then(|| last - (last - from) % period)
+            }
+            Rule::At(at) => Some(*at).filter(|at| *at < before),
+        }
+    }
+
+    /// How many occurrences there are after `after` up to and including `until`.
+    fn count(&self, after: i64, until: i64) -> u64 {
+        match self {
+            Rule::Cron(rule) => rule.count(after.div_euclid(SECOND), until.div_euclid(SECOND)),
+            Rule::Every { period, from } => {
+                let up_to = |time: i64| if time < *from { 0 } else { (time - from) / period + 1 };
+                (up_to(until) - up_to(after)).unsigned_abs()
+            }
+            Rule::At(at) => u64::from(after < *at && *at <= until),
+        }
+    }
+
+    /// The shortest time from one occurrence to the next, in seconds; none if there is only one.
+    fn period(&self) -> Option<i64> {
+        match self {
+            Rule::Cron(rule) => rule.period(),
+            Rule::Every { period, .. } => Some(period / SECOND),
+            Rule::At(_) => None,
+        }
+    }
+}
+
+fn read_cron(text: &str, fields: &Fields, spread: Spread) -> Result<Rule, ScheduleError> {
+    let zone = fields.zone("timezone")?.unwrap_or_default();
+    let gap = fields.word("gap")?.unwrap_or(Gap::First);
+    let fold = fields.word("fold")?.unwrap_or(Fold::First);
+    let expression = Expression::read(text, spread)?;
+    let wall = WallClock::new(&expression)
+        .map_err(|error| ScheduleError::new("cron", format!("isn't readable: {error}")))?;
+    let rule = CronRule::new(wall, expression.elapsed, zone::spans(zone), gap, fold);
+    if rule.next(zone::FIRST - 1).is_none() {
+        let error = ScheduleError::new("cron", "never matches: no such day before the year 2101");
+        return Err(error.at(text, 0..text.len()).remedy("look at its day and month fields"));
+    }
+    Ok(Rule::Cron(Box::new(rule)))
+}
+
+/// How late this job is, within its jitter, in microseconds: a whole number of seconds, so that
+/// times stay readable.
+fn read_delay(fields: &Fields, rule: &Rule, spread: Spread) -> Result<i64, ScheduleError> {
+    let Some(jitter) = fields.seconds("jitter")? else { return Ok(0) };
+    if let Some(period) = rule.period()
+        && jitter >= period
+    {
+        let message = format!("of {jitter} s isn't less than the period of {period} s");
+        return Err(ScheduleError::new("jitter", message));
+    }
+    let delay = spread.pick(JITTER, jitter.unsigned_abs());
+    Ok(i64::try_from(delay).unwrap_or(0) * SECOND)
+}
+
+fn micros(time: Time) -> i64 {
+    time.timestamp_micros()
+}
+
+fn time(micros: i64) -> Option<Time> {
+    DateTime::from_timestamp_micros(micros)
+}

@@ -1,0 +1,151 @@
+//! Which days a cron expression names, `L`, `W` and `#` included.
+
+use chrono::{Datelike, NaiveDate};
+
+use super::set::Set;
+
+/// The days of the two day fields and the month field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Days {
+    pub of_month: DaysOfMonth,
+    pub months: Set,
+    pub of_week: DaysOfWeek,
+    /// Whether one of the two day fields is enough: neither begins with `*`.
+    pub either: bool,
+}
+
+/// The day-of-month field.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct DaysOfMonth {
+    pub listed: Set,
+    pub special: Vec<MonthDay>,
+}
+
+/// The day-of-week field; 0 is Sunday.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct DaysOfWeek {
+    pub listed: Set,
+    pub special: Vec<WeekDay>,
+}
+
+/// A day of the month whose number depends on the month.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum MonthDay {
+    /// `L`, or `L-n`: this many days before the last.
+    Last(u32),
+    /// `LW`: the last one from Monday to Friday.
+    LastWeekday,
+    /// `nW`: the one from Monday to Friday that is nearest to day `n`, in the same month.
+    Nearest(u32),
+}
+
+/// A day of the week in a certain week of the month.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WeekDay {
+    /// `d#n`: the n-th such day of the month.
+    Nth { day: u32, nth: u32 },
+    /// `dL`: the last such day of the month.
+    Last(u32),
+}
+
+impl Days {
+    /// Whether the expression names this day.
+    pub(super) fn matches(&self, date: NaiveDate) -> bool {
+        if !self.months.has(date.month()) {
+            return false;
+        }
+        if self.either {
+            self.of_month.matches(date) || self.of_week.matches(date)
+        } else {
+            self.of_month.matches(date) && self.of_week.matches(date)
+        }
+    }
+}
+
+impl DaysOfMonth {
+    /// The days of the month among which those of this field are, whatever the month.
+    pub(super) fn candidates(&self) -> Set {
+        self.special.iter().fold(self.listed, |set, special| set.union(special.candidates()))
+    }
+
+    fn matches(&self, date: NaiveDate) -> bool {
+        self.listed.has(date.day()) || self.special.iter().any(|special| special.matches(date))
+    }
+}
+
+impl DaysOfWeek {
+    /// The days of the week among which those of this field are.
+    pub(super) fn weekdays(&self) -> Set {
+        self.special.iter().fold(self.listed, |mut set, special| {
+            let (WeekDay::Nth { day, .. } | WeekDay::Last(day)) = special;
+            set.add(*day);
+            set
+        })
+    }
+
+    /// The days of the month among which those of this field are, whatever the month.
+    pub(super) fn candidates(&self) -> Set {
+        if !self.listed.is_empty() {
+            return Set::range(1, 31);
+        }
+        self.special.iter().fold(Set::default(), |set, special| {
+            set.union(match special {
+                WeekDay::Nth { nth, .. } => Set::range(7 * nth - 6, (7 * nth).min(31)),
+                WeekDay::Last(_) => Set::range(22, 31),
+            })
+        })
+    }
+
+    fn matches(&self, date: NaiveDate) -> bool {
+        self.listed.has(weekday(date)) || self.special.iter().any(|special| special.matches(date))
+    }
+}
+
+impl MonthDay {
+    fn candidates(self) -> Set {
+        match self {
+            MonthDay::Last(before) => Set::range(28u32.saturating_sub(before).max(1), 31 - before),
+            MonthDay::LastWeekday => Set::range(26, 31),
+            MonthDay::Nearest(day) => Set::range(day.saturating_sub(2).max(1), (day + 2).min(31)),
+        }
+    }
+
+    fn matches(self, date: NaiveDate) -> bool {
+        let last = last_day(date);
+        match self {
+            MonthDay::Last(before) => date.day() + before == last,
+            MonthDay::LastWeekday => nearest_weekday(date, last) == Some(date.day()),
+            MonthDay::Nearest(day) => nearest_weekday(date, day) == Some(date.day()),
+        }
+    }
+}
+
+impl WeekDay {
+    fn matches(self, date: NaiveDate) -> bool {
+        match self {
+            WeekDay::Nth { day, nth } => weekday(date) == day && date.day().div_ceil(7) == nth,
+            WeekDay::Last(day) => weekday(date) == day && date.day() + 7 > last_day(date),
+        }
+    }
+}
+
+/// The day from Monday to Friday nearest to `day` within `date`'s month; none if that month has
+/// no such day.
+fn nearest_weekday(date: NaiveDate, day: u32) -> Option<u32> {
+    let wanted = date.with_day(day)?;
+    Some(match weekday(wanted) {
+        6 if day == 1 => day + 2,
+        6 => day - 1,
+        0 if day == last_day(date) => day - 2,
+        0 => day + 1,
+        _ => day,
+    })
+}
+
+fn weekday(date: NaiveDate) -> u32 {
+    date.weekday().num_days_from_sunday()
+}
+
+fn last_day(date: NaiveDate) -> u32 {
+    date.num_days_in_month().into()
+}

@@ -1,0 +1,183 @@
+//! Reads a cron expression: text to sets of numbers.
+//!
+//! The meaning is that of Vixie's cron, which every Unix user expects: 0 and 7 are both Sunday, a
+//! day matches either day field when neither begins with `*`, `a/n` runs from `a` to the field's
+//! end. On top of that: an optional seconds field, `L`, `W` and `#`, and `H`.
+
+use std::ops::Range;
+
+use super::days::Days;
+use super::error::{ScheduleError, shown};
+use super::field::Field;
+use super::item::{self, Values};
+use super::set::Set;
+use super::spread::Spread;
+
+/// The longest expression that is read, in bytes.
+const BYTES_MAX: usize = 256;
+
+/// What a cron expression says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Expression {
+    pub seconds: Set,
+    pub minutes: Set,
+    pub hours: Set,
+    pub days: Days,
+    /// Whether it follows elapsed time when clocks change: its minute or hour begins with `*`.
+    pub elapsed: bool,
+}
+
+/// A part of the expression, and where in it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part<'a> {
+    pub expression: &'a str,
+    pub start: usize,
+    pub end: usize,
+}
+
+impl<'a> Part<'a> {
+    pub(super) fn text(self) -> &'a str {
+        &self.expression[self.start..self.end]
+    }
+
+    /// The part of this part that `range` names, in bytes.
+    pub(super) fn slice(self, range: Range<usize>) -> Part<'a> {
+        Part { start: self.start + range.start, end: self.start + range.end, ..self }
+    }
+
+    /// Divides at the first `separator`, which belongs to neither.
+    pub(super) fn divide(self, separator: char) -> Option<(Part<'a>, Part<'a>)> {
+        let at = self.text().find(separator)?;
+        let after = at + separator.len_utf8();
+        Some((self.slice(0..at), self.slice(after..self.text().len())))
+    }
+
+    pub(super) fn error(self, message: impl Into<String>) -> ScheduleError {
+        ScheduleError::new("cron", message).at(self.expression, self.start..self.end)
+    }
+}
+
+impl Expression {
+    /// Reads `text`; `spread` chooses the values of `H`.
+    pub(super) fn read(text: &str, spread: Spread) -> Result<Expression, ScheduleError> {
+        if text.len() > BYTES_MAX {
+            let message = format!("the expression has {} bytes, more than {BYTES_MAX}", text.len());
+            return Err(ScheduleError::new("cron", message).remedy("split it into several jobs"));
+        }
+        let parts = parts(text, char::is_whitespace);
+        if let [word] = parts[..]
+            && word.text().starts_with('@')
+        {
+            return Expression::read(meaning_of(word)?, spread);
+        }
+        let (second, rest) = match parts[..] {
+            [minute, hour, day, month, weekday] => (None, [minute, hour, day, month, weekday]),
+            [second, minute, hour, day, month, weekday] => {
+                (Some(second), [minute, hour, day, month, weekday])
+            }
+            _ => return Err(wrong_number(text, &parts)),
+        };
+        let seconds = match second {
+            Some(part) => values(Field::Second, part, spread)?.listed,
+            None => Set::range(0, 0),
+        };
+        let [minute, hour, day, month, weekday] = rest;
+        let star = |part: Part<'_>| part.text().starts_with('*');
+        Ok(Expression {
+            seconds,
+            minutes: values(Field::Minute, minute, spread)?.listed,
+            hours: values(Field::Hour, hour, spread)?.listed,
+            days: Days {
+                of_month: values(Field::DayOfMonth, day, spread)?.days_of_month(),
+                months: values(Field::Month, month, spread)?.listed,
+                of_week: values(Field::DayOfWeek, weekday, spread)?.days_of_week(),
+                either: !star(day) && !star(weekday),
+            },
+            elapsed: star(minute) || star(hour),
+        })
+    }
+}
+
+/// The values of one field.
+fn values(field: Field, part: Part<'_>, spread: Spread) -> Result<Values, ScheduleError> {
+    let mut values = Values::default();
+    let mut rest = part;
+    loop {
+        let (first, more) = match rest.divide(',') {
+            Some((first, more)) => (first, Some(more)),
+            None => (rest, None),
+        };
+        if first.text().is_empty() {
+            let message = format!("{} has an empty entry in its list", field.name());
+            return Err(part.error(message).remedy("remove the comma that is too much"));
+        }
+        item::read(field, first, spread, &mut values)?;
+        match more {
+            Some(more) => rest = more,
+            None => return Ok(values),
+        }
+    }
+}
+
+/// Divides at runs of what `separates`.
+fn parts(text: &str, separates: fn(char) -> bool) -> Vec<Part<'_>> {
+    let start_of = |part: &str| part.as_ptr() as usize - text.as_ptr() as usize;
+    let parts = text.split(separates).filter(|part| !part.is_empty());
+    parts
+        .map(|part| {
+            let start = start_of(part);
+            Part { expression: text, start, end: start + part.len() }
+        })
+        .collect()
+}
+
+/// What one of the words that begin with `@` stands for.
+fn meaning_of(word: Part<'_>) -> Result<&'static str, ScheduleError> {
+    Ok(match word.text().to_ascii_lowercase().as_str() {
+        "@yearly" | "@annually" => "0 0 1 1 *",
+        "@monthly" => "0 0 1 * *",
+        "@weekly" => "0 0 * * 0",
+        "@daily" | "@midnight" => "0 0 * * *",
+        "@hourly" => "0 * * * *",
+        "@reboot" => {
+            let message = "`@reboot` has no meaning here, where no machine of the job's starts";
+            return Err(word.error(message).remedy("write when it shall run"));
+        }
+        "@every" => return Err(use_every(word)),
+        other => {
+            const WORDS: [&str; 7] =
+                ["@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"];
+            let remedy = super::error::did_you_mean(other, WORDS)
+                .unwrap_or_else(|| format!("there are {}", WORDS.join(", ")));
+            return Err(word.error(format!("`{}` is unknown", shown(other))).remedy(remedy));
+        }
+    })
+}
+
+fn use_every(word: Part<'_>) -> ScheduleError {
+    word.error("`@every` isn't a cron expression").remedy(r#"write {"every":"15m"} instead"#)
+}
+
+fn wrong_number(text: &str, parts: &[Part<'_>]) -> ScheduleError {
+    const FIELDS: &str = "minute, hour, day of month, month, day of week";
+    let Some(first) = parts.first() else {
+        let error = ScheduleError::new("cron", "the expression is empty");
+        return error.remedy(format!("write five fields: {FIELDS}"));
+    };
+    if first.text().eq_ignore_ascii_case("@every") {
+        return use_every(*first);
+    }
+    if first.text().starts_with("TZ=") || first.text().starts_with("CRON_TZ=") {
+        let error = first.error("the time zone isn't part of the expression");
+        return error.remedy(r#"put it beside it: "timezone":"Europe/London""#);
+    }
+    if let [.., seventh] = parts
+        && parts.len() == 7
+    {
+        let error = seventh.error("a seventh field (a year) isn't offered");
+        return error.remedy("bound the schedule with `start` and `end`");
+    }
+    let whole = Part { expression: text, start: first.start, end: parts[parts.len() - 1].end };
+    let message = format!("{} instead of five or six fields", parts.len());
+    whole.error(message).remedy(format!("write {FIELDS}, after an optional second"))
+}

@@ -1,0 +1,222 @@
+//! Reads the JSON text of `job.schedule`: which fields it has, and what each says.
+
+use std::fmt;
+
+use chrono::{DateTime, Datelike};
+use chrono_tz::{TZ_VARIANTS, Tz};
+use serde::Deserialize;
+use serde::de::{MapAccess, Visitor};
+use serde_json::Value;
+
+use super::error::{ScheduleError, did_you_mean, shown};
+use crate::clock::Time;
+
+/// The longest text that is read, in bytes.
+const BYTES_MAX: usize = 4096;
+/// The longest duration that a field may hold, in seconds: a hundred years.
+const SECONDS_MAX: u64 = 36_525 * 86_400;
+
+/// The fields, and which forms of schedule they go with.
+const FIELDS: [(&str, &[&str]); 10] = [
+    ("cron", &["cron"]),
+    ("timezone", &["cron"]),
+    ("gap", &["cron"]),
+    ("fold", &["cron"]),
+    ("every", &["every"]),
+    ("from", &["every"]),
+    ("at", &["at"]),
+    ("jitter", &["cron", "every"]),
+    ("start", &["cron", "every", "at"]),
+    ("end", &["cron", "every", "at"]),
+];
+
+/// The fields of one schedule: each known, given once, and going with the schedule's form.
+pub(super) struct Fields(Vec<(String, Value)>);
+
+impl Fields {
+    pub(super) fn read(json: &str) -> Result<Fields, ScheduleError> {
+        if json.len() > BYTES_MAX {
+            let message = format!("its text has {} bytes, more than {BYTES_MAX}", json.len());
+            return Err(whole(message));
+        }
+        let fields = serde_json::from_str(json).map(|Object(fields)| Fields(fields));
+        let fields = fields.map_err(|error| {
+            let remedy = r#"write an object such as {"cron":"0 2 * * *"}"#;
+            whole(format!("isn't readable: {}", shown(&error.to_string()))).remedy(remedy)
+        })?;
+        fields.check()?;
+        Ok(fields)
+    }
+
+    fn check(&self) -> Result<(), ScheduleError> {
+        for (index, (name, _)) in self.0.iter().enumerate() {
+            if !FIELDS.iter().any(|(known, _)| known == name) {
+                let known = FIELDS.map(|(known, _)| known);
+                let remedy = did_you_mean(name, known)
+                    .unwrap_or_else(|| format!("there are {}", known.join(", ")));
+                return Err(whole(format!("unknown field `{}`", shown(name))).remedy(remedy));
+            }
+            if self.0[..index].iter().any(|(before, _)| before == name) {
+                return Err(whole(format!("`{name}` is given twice")));
+            }
+        }
+        let forms = ["cron", "every", "at"].into_iter().filter(|form| self.get(form).is_some());
+        let forms: Vec<&str> = forms.collect();
+        let [form] = forms[..] else {
+            let message = match forms[..] {
+                [] => "has none of `cron`, `every` and `at`".to_owned(),
+                _ => format!("has both `{}` and `{}`", forms[0], forms[1]),
+            };
+            return Err(whole(message).remedy("give exactly one of `cron`, `every` and `at`"));
+        };
+        for (name, goes_with) in FIELDS {
+            if self.get(name).is_some() && !goes_with.contains(&form) {
+                let remedy = format!("leave it out, or use `{}`", goes_with.join("` or `"));
+                let message = format!("doesn't go with `{form}`");
+                return Err(ScheduleError::new(name, message).remedy(remedy));
+            }
+        }
+        Ok(())
+    }
+
+    /// The text of a field, if it is there.
+    pub(super) fn text(&self, name: &'static str) -> Result<Option<&str>, ScheduleError> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(other) => {
+                let message = format!("must be a text, not {}", kind(other));
+                let error = ScheduleError::new(name, message);
+                Err(match other {
+                    Value::Number(number) if name == "every" || name == "jitter" => {
+                        error.remedy(format!("write \"{number}s\" for seconds"))
+                    }
+                    Value::Null => error.remedy("leave the field out"),
+                    _ => error,
+                })
+            }
+        }
+    }
+
+    /// An instant.
+    pub(super) fn time(&self, name: &'static str) -> Result<Option<Time>, ScheduleError> {
+        self.text(name)?.map(|text| read_time(name, text)).transpose()
+    }
+
+    /// A duration in whole seconds, at least one.
+    pub(super) fn seconds(&self, name: &'static str) -> Result<Option<i64>, ScheduleError> {
+        self.text(name)?.map(|text| read_seconds(name, text)).transpose()
+    }
+
+    /// A time zone.
+    pub(super) fn zone(&self, name: &'static str) -> Result<Option<Tz>, ScheduleError> {
+        self.text(name)?.map(|text| read_zone(name, text)).transpose()
+    }
+
+    /// One of a closed set of words.
+    pub(super) fn word<W>(&self, name: &'static str) -> Result<Option<W>, ScheduleError>
+    where
+        W: std::str::FromStr<Err = crate::words::UnknownWord>,
+    {
+        let Some(text) = self.text(name)? else { return Ok(None) };
+        let word =
+            text.parse().map_err(|error: W::Err| ScheduleError::new(name, error.to_string()));
+        word.map(Some)
+    }
+
+    fn get(&self, name: &str) -> Option<&Value> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+    }
+}
+
+fn whole(message: impl Into<String>) -> ScheduleError {
+    ScheduleError::new("schedule", message)
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+fn read_time(name: &'static str, text: &str) -> Result<Time, ScheduleError> {
+    let example = "write it as 2026-12-01T09:00:00Z or with an offset such as +01:00";
+    let time = DateTime::parse_from_rfc3339(text).map_err(|error| {
+        ScheduleError::new(name, format!("`{}` isn't a time ({error})", shown(text)))
+            .remedy(example)
+    })?;
+    // Through microseconds, which also turns a leap second into the second after it.
+    let time = DateTime::from_timestamp_micros(time.timestamp_micros())
+        .filter(|time| (1970..=2100).contains(&time.year()));
+    time.ok_or_else(|| {
+        let message = format!("`{}` is outside the years 1970 to 2100", shown(text));
+        ScheduleError::new(name, message)
+    })
+}
+
+fn read_seconds(name: &'static str, text: &str) -> Result<i64, ScheduleError> {
+    let error = |message: String| {
+        let remedy = "write a number and a unit: 30s, 15m, 1h 30m, 2d, 1w";
+        ScheduleError::new(name, message).remedy(remedy)
+    };
+    if text.split(|char: char| !char.is_alphabetic()).any(is_no_fixed_length) {
+        let message = format!("`{}` has months or years, which differ in length", shown(text));
+        return Err(ScheduleError::new(name, message).remedy("use `cron` for those"));
+    }
+    let duration = humantime::parse_duration(text)
+        .map_err(|cause| error(format!("`{}` isn't a duration ({cause})", shown(text))))?;
+    if duration.subsec_nanos() != 0 {
+        return Err(error(format!("`{}` isn't a whole number of seconds", shown(text))));
+    }
+    match duration.as_secs() {
+        0 => Err(error(format!("`{}` is less than a second", shown(text)))),
+        seconds @ ..=SECONDS_MAX => Ok(seconds as i64),
+        _ => Err(error(format!("`{}` is longer than a hundred years", shown(text)))),
+    }
+}
+
+/// The units that `humantime` takes for an average month or year.
+fn is_no_fixed_length(unit: &str) -> bool {
+    ["M", "month", "months", "y", "yr", "yrs", "year", "years"].contains(&unit)
+}
+
+fn read_zone(name: &'static str, text: &str) -> Result<Tz, ScheduleError> {
+    text.parse().map_err(|_| {
+        let known = TZ_VARIANTS.iter().map(|zone| zone.name());
+        let remedy = did_you_mean(text, known)
+            .unwrap_or_else(|| "write an IANA name such as Europe/London, or UTC".to_owned());
+        ScheduleError::new(name, format!("`{}` isn't a time zone", shown(text))).remedy(remedy)
+    })
+}
+
+/// A JSON object as it was written: a name that stands there twice is seen.
+struct Object(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Object, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor)
+    }
+}
+
+struct ObjectVisitor;
+
+impl<'de> Visitor<'de> for ObjectVisitor {
+    type Value = Object;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Object, M::Error> {
+        let mut fields = Vec::new();
+        while let Some(field) = map.next_entry()? {
+            fields.push(field);
+        }
+        Ok(Object(fields))
+    }
+}

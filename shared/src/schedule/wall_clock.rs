@@ -1,0 +1,179 @@
+//! The wall-clock times that a cron expression names, as if clocks never changed.
+//!
+//! The `cron` crate enumerates them. It is given explicit lists only, so that nothing of its own
+//! reading of cron matters (it numbers weekdays from 1 and wants both day fields to match), and
+//! it works in UTC only: in a zone it repeats and skips times, and can answer with the past.
+//!
+//! Times here are seconds of local time, counted as if they were UTC since 1970.
+
+use chrono::{DateTime, NaiveDate};
+
+use super::days::Days;
+use super::expression::Expression;
+use super::set::Set;
+use super::zone::{END, FIRST};
+
+const DAY: i64 = 86_400;
+
+/// Enumerates the times of one expression.
+#[derive(Clone, Debug)]
+pub(super) struct WallClock {
+    /// One for both day fields together, or one for each of the two.
+    branches: Vec<Branch>,
+    seconds: Set,
+    minutes: Set,
+    hours: Set,
+    days: Days,
+}
+
+#[derive(Clone, Debug)]
+struct Branch {
+    candidates: ::cron::Schedule,
+    /// Whether a candidate's day has yet to be looked at, for `L`, `W` and `#`.
+    filtered: bool,
+}
+
+impl WallClock {
+    pub(super) fn new(expression: &Expression) -> Result<WallClock, ::cron::error::Error> {
+        let Expression { seconds, minutes, hours, days, .. } = expression;
+        let (of_month, of_week) = (&days.of_month, &days.of_week);
+        let (any_day, any_weekday) = (Set::range(1, 31), Set::range(0, 6));
+        let by_month = (of_month.candidates(), any_weekday, !of_month.special.is_empty());
+        let by_week = (of_week.candidates(), of_week.weekdays(), !of_week.special.is_empty());
+        let either = days.either && by_month.0 != any_day;
+        let day_sets = if either {
+            vec![by_month, by_week]
+        } else if days.either {
+            // Every day of the month is one of those named.
+            vec![(any_day, any_weekday, by_month.2)]
+        } else {
+            vec![(by_month.0.intersection(by_week.0), by_week.1, by_month.2 || by_week.2)]
+        };
+        let mut branches = Vec::new();
+        // Two day fields that exclude each other leave no days, which the crate couldn't read.
+        for (of_month, of_week, filtered) in
+            day_sets.into_iter().filter(|(days, ..)| !days.is_empty())
+        {
+            let lists = [
+                list(*seconds, 0, 59, 0),
+                list(*minutes, 0, 59, 0),
+                list(*hours, 0, 23, 0),
+                list(of_month, 1, 31, 0),
+                list(days.months, 1, 12, 0),
+                // The crate's Sunday is 1.
+                list(of_week, 0, 6, 1),
+            ];
+            branches.push(Branch { candidates: lists.join(" ").parse()?, filtered });
+        }
+        Ok(WallClock {
+            branches,
+            seconds: *seconds,
+            minutes: *minutes,
+            hours: *hours,
+            days: days.clone(),
+        })
+    }
+
+    /// The first time that is not before `from`.
+    pub(super) fn next(&self, from: i64) -> Option<i64> {
+        self.branches.iter().filter_map(|branch| self.next_of(branch, from)).min()
+    }
+
+    /// The last time before `until`.
+    pub(super) fn prev(&self, until: i64) -> Option<i64> {
+        self.branches.iter().filter_map(|branch| self.prev_of(branch, until)).max()
+    }
+
+    /// How many times there are in `from..until`.
+    pub(super) fn count(&self, from: i64, until: i64) -> u64 {
+        let (from, until) = (from.clamp(FIRST, END), until.clamp(FIRST, END));
+        if from >= until {
+            return 0;
+        }
+        let (first, last) = (from.div_euclid(DAY), until.div_euclid(DAY));
+        let whole_days = (first..last).filter(|day| self.has_day(*day)).count() as u64;
+        let in_day = |day, second| if self.has_day(day) { self.count_before(second) } else { 0 };
+        whole_days * self.count_before(DAY) + in_day(last, until.rem_euclid(DAY))
+            - in_day(first, from.rem_euclid(DAY))
+    }
+
+    /// The shortest time from one to the next, in seconds; none if there is one time only.
+    pub(super) fn period(&self) -> Option<i64> {
+        let mut times = (0..DAY).filter(|second| self.has_second(*second));
+        let first = times.next()?;
+        let (mut last, mut shortest) = (first, i64::MAX);
+        for time in times {
+            shortest = shortest.min(time - last);
+            last = time;
+        }
+        let days: Vec<i64> = (0..END / DAY).filter(|day| self.has_day(*day)).collect();
+        let between_days = days.windows(2).map(|pair| (pair[1] - pair[0]) * DAY + first - last);
+        Some(between_days.min().unwrap_or(i64::MAX).min(shortest)).filter(|least| *least < i64::MAX)
+    }
+
+    fn next_of(&self, branch: &Branch, from: i64) -> Option<i64> {
+        let mut after = from.max(FIRST) - 1;
+        loop {
+            let found = branch.candidates.after(&date_time(after)?).next()?;
+            if !branch.filtered || self.days.matches(found.date_naive()) {
+                return Some(found.timestamp());
+            }
+            after = (found.timestamp().div_euclid(DAY) + 1) * DAY - 1;
+        }
+    }
+
+    fn prev_of(&self, branch: &Branch, until: i64) -> Option<i64> {
+        let mut before = until.min(END);
+        loop {
+            if before <= FIRST {
+                return None;
+            }
+            let found = branch.candidates.after(&date_time(before)?).next_back()?;
+            if !branch.filtered || self.days.matches(found.date_naive()) {
+                return Some(found.timestamp());
+            }
+            before = found.timestamp().div_euclid(DAY) * DAY;
+        }
+    }
+
+    fn has_day(&self, day: i64) -> bool {
+        let date = i32::try_from(day).ok().and_then(NaiveDate::from_epoch_days);
+        date.is_some_and(|date| self.days.matches(date))
+    }
+
+    fn has_second(&self, second: i64) -> bool {
+        let [hour, minute, second] = hour_minute_second(second);
+        self.hours.has(hour) && self.minutes.has(minute) && self.seconds.has(second)
+    }
+
+    /// How many times a matching day has before its `second`.
+    fn count_before(&self, second: i64) -> u64 {
+        let [hour, minute, second] = hour_minute_second(second);
+        let [minutes, seconds] = [self.minutes, self.seconds].map(|set| u64::from(set.count()));
+        let mut count = u64::from(self.hours.count_below(hour)) * minutes * seconds;
+        if self.hours.has(hour) {
+            count += u64::from(self.minutes.count_below(minute)) * seconds;
+            if self.minutes.has(minute) {
+                count += u64::from(self.seconds.count_below(second));
+            }
+        }
+        count
+    }
+}
+
+fn hour_minute_second(second: i64) -> [u32; 3] {
+    [second / 3600, second / 60 % 60, second % 60].map(|number| number as u32)
+}
+
+fn date_time(seconds: i64) -> Option<DateTime<chrono::Utc>> {
+    DateTime::from_timestamp(seconds, 0)
+}
+
+/// The set as the crate reads it, each number greater by `shift`.
+fn list(set: Set, first: u32, last: u32, shift: u32) -> String {
+    if set == Set::range(first, last) {
+        return "*".to_owned();
+    }
+    let numbers: Vec<String> = set.values().map(|value| (value + shift).to_string()).collect();
+    numbers.join(",")
+}

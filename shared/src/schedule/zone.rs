@@ -1,0 +1,75 @@
+//! Time zones as spans of constant offset, from 1970 to the end of 2100.
+//!
+//! `chrono-tz` tells the offset at an instant; our rule for clock changes also needs to know when
+//! the next and the last change is. The table of a zone is made once per process, at first use.
+
+use std::sync::OnceLock;
+
+use chrono::{DateTime, Offset, TimeZone};
+use chrono_tz::{TZ_VARIANTS, Tz};
+
+/// 1970-01-01T00:00:00Z, in seconds since then: nothing is planned before.
+pub(super) const FIRST: i64 = 0;
+/// 2101-01-01T00:00:00Z: nothing is planned from here on. The `cron` crate ends there as well.
+pub(super) const END: i64 = 4_133_980_800;
+
+const DAY: i64 = 86_400;
+
+/// A time during which the zone's offset stays the same. It lasts until the next span begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    /// Its first second, since the epoch; the earliest span begins before all others.
+    pub begin: i64,
+    /// Local time minus UTC, in seconds.
+    pub offset: i64,
+}
+
+/// The spans of `zone`, in order; never empty.
+pub(super) fn spans(zone: Tz) -> &'static [Span] {
+    static TABLES: [OnceLock<Box<[Span]>>; TZ_VARIANTS.len()] =
+        [const { OnceLock::new() }; TZ_VARIANTS.len()];
+    TABLES[zone as usize].get_or_init(|| read_spans(zone))
+}
+
+/// The number of the span that holds `instant`.
+pub(super) fn index(spans: &[Span], instant: i64) -> usize {
+    spans.partition_point(|span| span.begin <= instant).saturating_sub(1)
+}
+
+/// Steps through the years day by day, since some spans are that short: in the year 2000 the
+/// clocks of Cambridge Bay changed twice within a week.
+fn read_spans(zone: Tz) -> Box<[Span]> {
+    let mut known = FIRST - 2 * DAY;
+    let mut spans = vec![Span { begin: i64::MIN, offset: offset(zone, known) }];
+    while known < END + 2 * DAY {
+        let next = known + DAY;
+        let last = spans[spans.len() - 1].offset;
+        if offset(zone, next) != last {
+            let begin = change(zone, known, next);
+            spans.push(Span { begin, offset: offset(zone, begin) });
+            known = begin;
+        } else {
+            known = next;
+        }
+    }
+    spans.into_boxed_slice()
+}
+
+/// The first second in `(same, other]` whose offset isn't that of `same`.
+fn change(zone: Tz, mut same: i64, mut other: i64) -> i64 {
+    let before = offset(zone, same);
+    while other - same > 1 {
+        let middle = same + (other - same) / 2;
+        if offset(zone, middle) == before {
+            same = middle;
+        } else {
+            other = middle;
+        }
+    }
+    other
+}
+
+fn offset(zone: Tz, instant: i64) -> i64 {
+    let utc = DateTime::from_timestamp(instant, 0).unwrap_or_default().naive_utc();
+    zone.offset_from_utc_datetime(&utc).fix().local_minus_utc().into()
+}

@@ -1,0 +1,55 @@
+//! Schedules against the rules that the documentation states, against a search by brute force,
+//! and against other implementations of cron. Needs no service.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop right there")]
+
+extern crate polychron_shared as shared;
+
+mod clocks;
+
+use shared::clock::Time;
+use shared::id::{JobId, TenantId};
+use shared::schedule::{Schedule, ScheduleError, Spread};
+
+fn spread() -> Spread {
+    Spread::new(TenantId(uuid::Uuid::from_u128(7)), JobId(1))
+}
+
+fn try_read(json: &str) -> Result<Schedule, ScheduleError> {
+    Schedule::read(json, spread())
+}
+
+#[track_caller]
+fn read(json: &str) -> Schedule {
+    try_read(json).unwrap_or_else(|error| panic!("{json}: {}", error.picture()))
+}
+
+#[track_caller]
+fn time(text: &str) -> Time {
+    text.parse().unwrap()
+}
+
+/// Checks that the occurrences in `from..until` are `expected`, forwards, backwards and counted.
+#[track_caller]
+fn check(json: &str, from: &str, until: &str, expected: &[&str]) {
+    let schedule = read(json);
+    let (from, until) = (time(from), time(until));
+    let tick = chrono::TimeDelta::microseconds(1);
+    let expected: Vec<Time> = expected.iter().map(|text| time(text)).collect();
+    let mut forwards = Vec::new();
+    let mut next = schedule.next_after(from - tick);
+    while let Some(found) = next.filter(|found| *found < until) {
+        forwards.push(found);
+        next = schedule.next_after(found);
+    }
+    assert_eq!(forwards, expected, "{json} from {from} to {until}");
+    let mut backwards = Vec::new();
+    let mut prev = schedule.prev_before(until);
+    while let Some(found) = prev.filter(|found| *found >= from) {
+        backwards.push(found);
+        prev = schedule.prev_before(found);
+    }
+    backwards.reverse();
+    assert_eq!(backwards, expected, "{json} backwards from {until} to {from}");
+    assert_eq!(schedule.count(from - tick, until - tick), expected.len() as u64, "{json} counted");
+    assert_eq!(schedule.latest(from - tick, until - tick), expected.last().copied());
+}
