@@ -36,7 +36,8 @@ struct Seconds {
 
 impl Seconds {
     fn duration(&self) -> Result<Duration, HandlerError> {
-        Duration::try_from_secs_f64(self.seconds).map_err(|error| HandlerError::from(error).final_())
+        Duration::try_from_secs_f64(self.seconds)
+            .map_err(|error| HandlerError::from(error).final_())
     }
 }
 

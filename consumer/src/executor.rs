@@ -213,7 +213,8 @@ mod tests {
     async fn a_result_is_a_success_and_a_panic_is_not() {
         let double = |n: u32, _| async move { Ok(json!({"doubled": n * 2})) };
         let Bench { executor, stops, context, .. } = bench();
-        let (outcome, lingering) = executor.execute(erased(double), "21".into(), context, stops).await;
+        let (outcome, lingering) =
+            executor.execute(erased(double), "21".into(), context, stops).await;
         assert_eq!(outcome, Outcome::Success(json!({"doubled": 42})));
         assert!(lingering.is_none());
 

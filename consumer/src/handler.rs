@@ -100,9 +100,11 @@ impl HandlerError {
     }
 
     fn of(error: &(dyn std::error::Error + 'static)) -> HandlerError {
-        let causes: Vec<String> =
-            std::iter::successors(error.source(), |cause| cause.source()).map(|cause| cause.to_string()).collect();
-        let detail = (!causes.is_empty()).then(|| format!("caused by: {}", causes.join("\ncaused by: ")));
+        let causes: Vec<String> = std::iter::successors(error.source(), |cause| cause.source())
+            .map(|cause| cause.to_string())
+            .collect();
+        let detail =
+            (!causes.is_empty()).then(|| format!("caused by: {}", causes.join("\ncaused by: ")));
         HandlerError { message: error.to_string(), detail, retry: true }
     }
 }

@@ -17,8 +17,6 @@ use tracing::{debug, warn};
 
 /// How often leases and renewals are looked at.
 const TICK: Duration = Duration::from_secs(1);
-/// A renewal that failed is tried again after this long.
-const RETRY_AFTER: Duration = Duration::from_secs(3);
 
 /// The leases that this process holds.
 pub(crate) struct Leases {
@@ -115,7 +113,7 @@ impl Leases {
         let mut held = self.held();
         if let Some(held) = held.get_mut(&tenant) {
             held.renewing = false;
-            held.renew_at = now + if renewed { self.interval() } else { RETRY_AFTER };
+            held.renew_at = now + if renewed { self.interval() } else { self.interval() / 5 };
         }
     }
 
@@ -133,7 +131,8 @@ impl Leases {
             Ok((sent_at, beats)) => {
                 let latency = self.clock.boot_time().saturating_sub(before);
                 open.health.succeeded(open.slug(), latency);
-                let cancelled = beats.iter().filter(|beat| beat.cancel_requested).map(|beat| beat.id);
+                let cancelled =
+                    beats.iter().filter(|beat| beat.cancel_requested).map(|beat| beat.id);
                 let renewed: Vec<ExecutionId> = beats.iter().map(|beat| beat.id).collect();
                 self.apply(open, rows, &renewed, cancelled.collect(), sent_at + self.lease);
                 true
@@ -170,8 +169,8 @@ impl Leases {
         }
     }
 
-    /// Three tries fit into a lease.
-    fn interval(&self) -> Duration {
+    /// How often a lease is renewed: three tries fit into it.
+    pub(crate) fn interval(&self) -> Duration {
         self.lease / 4
     }
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use shared::config::Config;
-use shared::queue::Queue;
+use shared::queue::{Queue, Receiver};
 use shared::random::Random;
 use shared::shutdown::Shutdown;
 use shared::store::{self, ClaimTerms, chain};
@@ -32,8 +32,6 @@ use heartbeat::Leases;
 use worker::Worker;
 use writer::Writers;
 
-/// How long a worker may be silent before its executions are taken from it.
-pub const LEASE: Duration = Duration::from_secs(60);
 /// How often a worker says in the control database that it lives.
 const REGISTER_EVERY: Duration = Duration::from_secs(10);
 /// How often the list of tenants is read again.
@@ -79,16 +77,15 @@ impl Consumer {
         let slots = Arc::new(Semaphore::new(config.prefetch));
         let broker_name = format!("polychron consumer {name}");
         let (publisher, publishing) = queue.publisher(&broker_name, &config.queues);
-        let (mut receiver, receiving) =
-            queue.receiver(&broker_name, &config.queues, slots.clone());
+        let (mut receiver, receiving) = queue.receiver(&broker_name, &config.queues, slots.clone());
         let terms = ClaimTerms {
             worker: name.clone(),
             queues: config.queues.clone(),
-            lease: LEASE,
+            lease: config.lease,
             default_timeout: config.job_timeout,
         };
         let writers = Arc::new(Writers::new(tenants.clone(), terms, random));
-        let leases = Arc::new(Leases::new(tenants.clone(), &name, LEASE));
+        let leases = Arc::new(Leases::new(tenants.clone(), &name, config.lease));
         let worker = Arc::new(Worker {
             name: name.clone(),
             tenants: tenants.clone(),
@@ -97,14 +94,19 @@ impl Consumer {
             executor: Executor::new(handlers.handle().clone(), clock.clone()),
             writers: writers.clone(),
             leases: leases.clone(),
-            slots: slots.clone(),
+            slots,
             aside: worker::aside(),
             release: shutdown.release.clone(),
             clock,
             in_hand: Mutex::new(HashSet::new()),
             refreshed: tokio::sync::Mutex::default(),
         });
-        info!(worker = name, slots = config.prefetch, queues = config.queues.join(","), "executing jobs");
+        info!(
+            worker = name,
+            slots = config.prefetch,
+            queues = config.queues.join(","),
+            "executing jobs"
+        );
 
         // What must go on until the last result is written.
         let mut background = tokio::task::JoinSet::new();
@@ -114,21 +116,7 @@ impl Consumer {
         background.spawn(register(worker.clone(), config.clone()));
         let receiving = tokio::spawn(receiving);
 
-        let serving = TaskTracker::new();
-        while let Some(delivery) = {
-            tokio::select! {
-                biased;
-                () = shutdown.drain.cancelled() => None,
-                delivery = async {
-                    // A slot before a delivery: what waits, waits where others can take it.
-                    let slot = slots.clone().acquire_owned().await.ok()?;
-                    Some((receiver.next().await, slot))
-                } => delivery,
-            }
-        } {
-            let (delivery, slot) = delivery;
-            serving.spawn(worker.clone().serve(delivery, slot));
-        }
+        let serving = serve_all(&worker, &mut receiver, &shutdown).await;
         drain(&serving, &worker, &config, &shutdown).await;
         let clean = tokio::time::timeout(FLUSH_LIMIT, writers.emptied()).await.is_ok();
         drop(receiver);
@@ -137,6 +125,31 @@ impl Consumer {
         background.shutdown().await;
         handlers.shutdown_background();
         Ok(clean)
+    }
+}
+
+/// Serves deliveries until asked to stop; answers with those that are still being served.
+async fn serve_all(
+    worker: &Arc<Worker>,
+    receiver: &mut Receiver,
+    shutdown: &Shutdown,
+) -> TaskTracker {
+    let serving = TaskTracker::new();
+    loop {
+        let next = async {
+            // A slot before a delivery: what waits, waits where others can take it.
+            let slot = worker.slots.clone().acquire_owned().await.ok()?;
+            Some((receiver.next().await, slot))
+        };
+        let (delivery, slot) = tokio::select! {
+            biased;
+            () = shutdown.drain.cancelled() => return serving,
+            next = next => match next {
+                Some(next) => next,
+                None => return serving,
+            },
+        };
+        serving.spawn(worker.clone().serve(delivery, slot));
     }
 }
 

@@ -14,7 +14,8 @@ use shared::store::{Connections, Control};
 use shared::telemetry;
 use shared::tenants::Tenants;
 
-const ABOUT: &str = "Executes Polychron's jobs. Start it as often as you like: processes share the work.";
+const ABOUT: &str =
+    "Executes Polychron's jobs. Start it as often as you like: processes share the work.";
 
 fn main() -> anyhow::Result<()> {
     let config = config::read("polychron-consumer", ABOUT, &["DATABASE_URL", "AMQP_URL"]);

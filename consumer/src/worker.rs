@@ -115,7 +115,8 @@ impl Worker {
         }
     }
 
-    /// A claim came through after its slot was given to others.
+    /// A claim came through after its slot was given to others: it waits for the next free one, as
+    /// long as its lease surely holds; its time to run counts from the claim.
     async fn run_late(
         self: &Arc<Self>,
         tenant: Arc<OpenTenant>,
@@ -123,9 +124,13 @@ impl Worker {
         claimed_at: Duration,
         in_hand: InHand,
     ) {
-        match self.slots.clone().try_acquire_owned() {
-            Ok(slot) => self.run(tenant, claim, claimed_at, None, slot, in_hand).await,
-            Err(_) => self.writers.give_back(&tenant, &claim),
+        let slot = tokio::select! {
+            slot = self.slots.clone().acquire_owned() => slot.ok(),
+            () = self.clock.sleep(self.leases.interval()) => None,
+        };
+        match slot {
+            Some(slot) => self.run(tenant, claim, claimed_at, None, slot, in_hand).await,
+            None => self.writers.give_back(&tenant, &claim),
         }
     }
 
@@ -259,7 +264,11 @@ impl Worker {
                 let message = ending.error_message.unwrap_or_default();
                 let detail = ending.error_detail.unwrap_or_default();
                 // A backtrace stands in the row; a chain of causes fits the line.
-                let causes = if detail.starts_with("caused by") { detail.replace('\n', ", ") } else { String::new() };
+                let causes = if detail.starts_with("caused by") {
+                    detail.replace('\n', ", ")
+                } else {
+                    String::new()
+                };
                 warn!(tenant, job, %execution, attempt, took_ms, %kind, causes, "{}: {message}", ending.status);
             }
         }

@@ -66,6 +66,7 @@ keys! {
     POLL_INTERVAL = "POLYCHRON_POLL_INTERVAL", "30s", "the longest a change made directly in a tenant's tables may go unseen";
     QUEUES = "POLYCHRON_QUEUES", "default", "the queues a consumer takes from, separated by commas; a producer declares them";
     DRAIN_TIMEOUT = "POLYCHRON_DRAIN_TIMEOUT", "30s", "how long SIGTERM waits for running jobs";
+    LEASE = "POLYCHRON_LEASE", "60s", "how long a consumer may be silent before its executions are taken from it; it renews four times as often";
     HTTP = "POLYCHRON_HTTP", "off", "address on which producer and consumer serve /metrics, /health/live and /health/ready, such as 127.0.0.1:9090";
     CONNECTIONS = "POLYCHRON_CONNECTIONS", "20", "the most connections of one process to one database server";
     ACK_TIMEOUT = "POLYCHRON_ACK_TIMEOUT", "30m", "RabbitMQ's consumer_timeout, which AMQP cannot tell; `check` compares the longest job timeout with it";
@@ -104,6 +105,8 @@ pub struct Config {
     pub queues: Vec<String>,
     /// How long SIGTERM waits for running jobs.
     pub drain_timeout: Duration,
+    /// How long a consumer may be silent before its executions are taken from it.
+    pub lease: Duration,
     /// Where health and metrics are served.
     pub http: Option<SocketAddr>,
     /// The most connections of this process to one database server.
@@ -170,6 +173,7 @@ impl Config {
             poll_interval: reader.duration(&POLL_INTERVAL, 1, 3600),
             queues: reader.parse(&QUEUES, queues).unwrap_or_default(),
             drain_timeout: reader.duration(&DRAIN_TIMEOUT, 0, 86_400),
+            lease: reader.duration(&LEASE, 4, 3600),
             http: reader.parse(&HTTP, address).flatten(),
             connections: reader.parse(&CONNECTIONS, |text| whole(text, 1, 10_000)).unwrap_or(20),
             ack_timeout: reader.duration(&ACK_TIMEOUT, 60, 365 * 86_400),

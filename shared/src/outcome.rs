@@ -98,7 +98,7 @@ impl Outcome {
             }
             Outcome::Timeout { limit } => failed(
                 Kind::Timeout,
-                &format!("ran longer than its {}", humantime::format_duration(*limit)),
+                &format!("ran longer than its {}", humantime::format_duration(in_millis(*limit))),
                 None,
             ),
             Outcome::Panic { message, detail } => failed(Kind::Panic, message, Some(detail)),
@@ -125,6 +125,11 @@ impl Outcome {
             },
         }
     }
+}
+
+/// To the nearest millisecond: a limit that was read back as two times' difference.
+fn in_millis(limit: Duration) -> Duration {
+    Duration::from_millis((limit.as_secs_f64() * 1000.0).round() as u64)
 }
 
 fn failed(kind: ErrorKind, message: &str, detail: Option<&str>) -> Ending {
