@@ -1,1 +1,128 @@
-//! Laid out, not yet built.
+//! Finds the tenants' due jobs, dispatches them, and collects what was lost on the way.
+//!
+//! Any number of producers may run: each move is guarded in the tenant's database, so that two at
+//! one tenant do no harm. Start with `rounds.rs`, the loop, and `look.rs`, which is one step of
+//! it; `dispatcher.rs` is where a job's life goes on from `schedule.rs`.
+
+mod agenda;
+pub mod backlog;
+pub mod dispatcher;
+pub mod look;
+pub mod messenger;
+pub mod planner;
+pub mod rescuer;
+mod rounds;
+pub mod sweeper;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use shared::config::Config;
+use shared::queue::Queue;
+use shared::random::Random;
+use shared::shutdown::Shutdown;
+use shared::store::chain;
+use shared::tenants::{OpenTenant, Tenants};
+use tokio::sync::mpsc;
+use tracing::{info, warn};
+
+use backlog::Backlog;
+use look::Looker;
+use messenger::Messenger;
+use rounds::Rounds;
+
+/// How often the lists of tenants and of workers are read again.
+const REFRESH_EVERY: Duration = Duration::from_secs(10);
+/// A worker not heard of for this long counts no more.
+const WORKER_LASTS: Duration = Duration::from_secs(30);
+/// How long messages on their way may take at the end.
+const SETTLE_LIMIT: Duration = Duration::from_secs(10);
+
+/// What a producer needs.
+pub struct Producer {
+    /// Whose jobs it dispatches.
+    pub tenants: Arc<Tenants>,
+    /// Where messages go.
+    pub queue: Queue,
+    /// Its settings.
+    pub config: Config,
+    /// Where its random numbers come from.
+    pub random: Random,
+}
+
+impl Producer {
+    /// Dispatches jobs until asked to stop.
+    pub async fn run(self, shutdown: Shutdown) {
+        let Producer { tenants, queue, config, random } = self;
+        tokio::select! {
+            () = tenants.wait_for_first() => {}
+            () = shutdown.drain.cancelled() => return,
+        }
+        let name = format!("polychron producer {}", std::process::id());
+        let (publisher, publishing) = queue.publisher(&name, &config.queues);
+        let (wakes, hearing) = queue.wakes(&name);
+        let (publishing, hearing) = (tokio::spawn(publishing), tokio::spawn(hearing));
+        let clock = tenants.clock().clone();
+        let looker = Arc::new(Looker {
+            backlog: Backlog::new(publisher.clone(), clock, &config.queues),
+            messenger: Messenger::new(publisher),
+            random,
+            poll_interval: config.poll_interval,
+        });
+        info!(tenants = tenants.all().len(), "dispatching jobs");
+
+        let (changes, changed) = mpsc::channel(1);
+        let refreshing = tokio::spawn(keep_fresh(tenants.clone(), looker.clone(), changes));
+        Rounds::new(tenants, looker.clone()).run(wakes, changed, shutdown.drain).await;
+
+        refreshing.abort();
+        looker.messenger.settled(SETTLE_LIMIT).await;
+        drop(looker);
+        // Both say goodbye to the broker, if it listens.
+        let _ = tokio::time::timeout(Duration::from_secs(3), async {
+            let _ = tokio::join!(publishing, hearing);
+        })
+        .await;
+    }
+}
+
+/// Reads the lists of tenants and workers again and again.
+async fn keep_fresh(
+    tenants: Arc<Tenants>,
+    looker: Arc<Looker>,
+    changes: mpsc::Sender<Vec<Arc<OpenTenant>>>,
+) {
+    let mut away = false;
+    loop {
+        match refresh(&tenants, &looker).await {
+            Ok(changed) => {
+                if std::mem::take(&mut away) {
+                    info!("the control database answers again");
+                }
+                if !changed.is_empty() && changes.send(changed).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) if !away => {
+                away = true;
+                warn!(
+                    "the control database cannot be read; the tenants known last stay in force: {}",
+                    chain(&error)
+                );
+            }
+            Err(_) => {}
+        }
+        tenants.connections().close_idle();
+        tenants.clock().sleep(REFRESH_EVERY).await;
+    }
+}
+
+async fn refresh(
+    tenants: &Tenants,
+    looker: &Looker,
+) -> shared::store::Result<Vec<Arc<OpenTenant>>> {
+    let control = tenants.control();
+    let now = control.now().await?;
+    looker.backlog.hear_of(&control.list_workers(now - WORKER_LASTS).await?);
+    tenants.refresh().await
+}

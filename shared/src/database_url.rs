@@ -1,6 +1,7 @@
 //! The URL of a database. It may hold a password, so it shows itself only in part.
 
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 
 /// A `postgres://` or `sqlite://` URL. `Debug` and `Display` leave out user, password and
@@ -18,6 +19,14 @@ impl DatabaseUrl {
     /// connecting will say so, for this tenant only.
     pub fn stored(text: String) -> DatabaseUrl {
         DatabaseUrl(text)
+    }
+
+    /// The URL of an SQLite file.
+    pub fn of_sqlite_file(path: &Path) -> DatabaseUrl {
+        // What means something in a URL must not mean it in a path.
+        let path = path.display().to_string();
+        let path = path.replace('%', "%25").replace('?', "%3F").replace('#', "%23");
+        DatabaseUrl(format!("sqlite://{path}"))
     }
 
     /// The whole URL, for connecting and for storing; never for showing.

@@ -29,7 +29,8 @@ use tokio::sync::OnceCell;
 pub use connections::Connections;
 pub use control::{Control, Worker};
 pub use dispatch::{
-    Advance, Arm, Dispatch, Dispatched, DueJob, Look, NewExecution, Ready, UnarmedJob, Unheard,
+    Advance, Arm, Dispatch, Dispatched, DueJob, Look, NewExecution, Ready, SentBefore, UnarmedJob,
+    Unheard,
 };
 pub use error::{Result, StoreError, chain};
 pub use execute::{Claim, ClaimTerms, End, Ended, Expired, Heartbeat, NextRow};

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use shared::database_url::DatabaseUrl;
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, SqliteConnection};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -15,8 +15,11 @@ use uuid::Uuid;
 /// A setting that `scripts/services` makes. Its absence fails the test: nothing is skipped.
 #[expect(clippy::disallowed_methods, reason = "the servers' addresses come by the environment")]
 pub fn setting(name: &str) -> String {
-    std::env::var(name)
-        .unwrap_or_else(|_| panic!("{name} is not set: run the tests by `make test`, or `scripts/services run cargo test`"))
+    std::env::var(name).unwrap_or_else(|_| {
+        panic!(
+            "{name} is not set: run the tests by `make test`, or `scripts/services run cargo test`"
+        )
+    })
 }
 
 /// A name that no other test has.
@@ -33,6 +36,17 @@ pub async fn postgres_database() -> DatabaseUrl {
     connection.close().await.unwrap();
     let (server, _) = admin.rsplit_once('/').unwrap();
     format!("{server}/{name}").parse().unwrap()
+}
+
+/// Runs a statement of the test's own in a session of its own, as a tenant's application does.
+pub async fn execute(url: &DatabaseUrl, statement: &'static str) {
+    if url.is_sqlite() {
+        let mut connection = SqliteConnection::connect(url.expose()).await.unwrap();
+        connection.execute(statement).await.unwrap();
+    } else {
+        let mut connection = PgConnection::connect(url.expose()).await.unwrap();
+        connection.execute(statement).await.unwrap();
+    }
 }
 
 /// A folder of the test's own, removed when it is dropped.

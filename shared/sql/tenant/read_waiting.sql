@@ -1,6 +1,6 @@
 -- Scheduled rows whose time or turn has come: retries and manual runs by their time; occurrences
 -- that wait, once no other attempt of their job is open or stands before them, unless its overlap
--- policy lets them run alongside. $2 lists the full queues as in read_due.
+-- policy lets them run alongside. $2 lists the queues that have room as in read_due.
 SELECT e.id, e.scheduled_for, e.attempt, j.name, j.job_type, j.queue
 FROM job_execution e JOIN job j ON j.id = e.job_id
 WHERE e.finished_at IS NULL AND e.status = 'scheduled' AND NOT e.cancel_requested
@@ -11,5 +11,5 @@ WHERE e.finished_at IS NULL AND e.status = 'scheduled' AND NOT e.cancel_requeste
                                WHERE o.job_id = e.job_id AND o.finished_at IS NULL AND o.id <> e.id
                                  AND (o.status <> 'scheduled' OR o.available_at IS NOT NULL
                                       OR o.scheduled_for < e.scheduled_for)))))
-  AND replace($2, ',' || j.queue || ',', '') = $2
+  AND replace($2, ',' || j.queue || ',', '') <> $2
 ORDER BY coalesce(e.available_at, e.scheduled_for), e.id LIMIT $3

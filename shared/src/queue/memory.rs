@@ -8,7 +8,7 @@ use tokio::sync::{Notify, broadcast, watch};
 
 use super::{BrokerState, Confirm, Delivery, Depth};
 use crate::id::TenantId;
-use crate::message::Outgoing;
+use crate::message::{Message, Outgoing};
 
 /// How many wakes a slow listener may be behind before it is told to look at all.
 const WAKES_MAX: usize = 1024;
@@ -78,6 +78,15 @@ impl MemoryBroker {
         let body = Body { bytes, redelivered: false };
         self.0.queues().ready.entry(queue.to_owned()).or_default().push_back(body);
         self.0.arrived.notify_waiters();
+    }
+
+    /// Takes messages out of all queues as a consumer would, and acknowledges them. For tests that
+    /// play the consumer by hand.
+    pub fn take(&self, at_most: usize) -> Vec<Message> {
+        let mut queues = self.0.queues();
+        let ready =
+            queues.ready.values_mut().flat_map(|queue| queue.drain(..at_most.min(queue.len())));
+        ready.filter_map(|body| Message::decode(&body.bytes).ok()).collect()
     }
 
     pub(super) fn depth(&self, queue: &str) -> Depth {

@@ -105,16 +105,23 @@ pub struct Ready {
     pub queue: String,
 }
 
-/// A dispatched row that may need another message.
+/// A dispatched row that needs another message.
 #[derive(Clone, Debug, FromRow)]
 pub struct Unheard {
     /// The row, with what its message shows.
     #[sqlx(flatten)]
     pub ready: Ready,
-    /// When the broker last confirmed a message.
-    pub published_at: Option<Time>,
-    /// How many publishes were recorded when it was read.
+    /// How many publishes were recorded when it was read; the guard of the sweep.
     pub publish_count: i32,
+}
+
+/// Since when nothing must have been heard of a dispatched row for it to need another message.
+#[derive(Clone, Copy, Debug)]
+pub struct SentBefore {
+    /// When it was dispatched, if no message was ever confirmed.
+    pub dispatched: Time,
+    /// When it was published last, if that was once, twice, three times, four times, oftener.
+    pub published: [Time; 5],
 }
 
 /// All that one dispatch does.
@@ -224,30 +231,36 @@ impl Store {
         })
     }
 
-    /// Due jobs, oldest first. Those of `full_queues` only once they were due at `seen_by`.
+    /// Due jobs, oldest first: those of queues with room and, because being seen must be put on
+    /// record in time, those that were due at `seen_by` already or have little grace.
     pub async fn read_due(
         &self,
         now: Time,
         seen_by: Time,
-        full_queues: &[String],
+        with_room: &[String],
         limit: i64,
     ) -> Result<Vec<DueJob>> {
-        let full = listed(full_queues);
+        let with_room = listed(with_room);
         run_on_either!(&self.db, sql::READ_DUE, |text, connection| {
-            query_as(text).bind(now).bind(seen_by).bind(&full).bind(limit).fetch_all(connection)
+            query_as(text)
+                .bind(now)
+                .bind(seen_by)
+                .bind(&with_room)
+                .bind(limit)
+                .fetch_all(connection)
         })
     }
 
-    /// Scheduled rows whose time or turn has come, but none of `full_queues`.
+    /// Scheduled rows of queues with room whose time or turn has come.
     pub async fn read_waiting(
         &self,
         now: Time,
-        full_queues: &[String],
+        with_room: &[String],
         limit: i64,
     ) -> Result<Vec<Ready>> {
-        let full = listed(full_queues);
+        let with_room = listed(with_room);
         run_on_either!(&self.db, sql::READ_WAITING, |text, connection| {
-            query_as(text).bind(now).bind(&full).bind(limit).fetch_all(connection)
+            query_as(text).bind(now).bind(&with_room).bind(limit).fetch_all(connection)
         })
     }
 
@@ -309,18 +322,17 @@ impl Store {
         }
     }
 
-    /// Dispatched rows that may need another message: never confirmed and dispatched before
-    /// `unconfirmed_since`, or last published before `published_before`.
-    pub async fn read_unheard(
-        &self,
-        unconfirmed_since: Time,
-        published_before: Time,
-        limit: i64,
-    ) -> Result<Vec<Unheard>> {
+    /// Dispatched rows that need another message.
+    pub async fn read_unheard(&self, before: &SentBefore, limit: i64) -> Result<Vec<Unheard>> {
+        let [once, twice, thrice, four_times, oftener] = before.published;
         run_on_either!(&self.db, sql::READ_UNHEARD, |text, connection| {
             query_as(text)
-                .bind(unconfirmed_since)
-                .bind(published_before)
+                .bind(before.dispatched)
+                .bind(once)
+                .bind(twice)
+                .bind(thrice)
+                .bind(four_times)
+                .bind(oftener)
                 .bind(limit)
                 .fetch_all(connection)
         })

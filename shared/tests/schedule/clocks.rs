@@ -43,7 +43,7 @@ fn a_job_that_follows_elapsed_time_runs_through_both_passes_and_never_double() {
     for day in ["2026-03-08", "2026-11-01"] {
         let expected = on(day);
         let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
-        check(json, &expected[0], &format!("{day}T08:00:00Z"), &expected);
+        check(json, expected[0], &format!("{day}T08:00:00Z"), &expected);
     }
     // Whatever gap and fold say.
     let json = r#"{"cron":"*/30 1 * * *","timezone":"America/New_York","fold":"first"}"#;

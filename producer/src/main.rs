@@ -1,0 +1,39 @@
+//! The producer daemon: finds due jobs in the tenants' databases and dispatches them.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use polychron_producer::Producer;
+use shared::clock::Clock;
+use shared::config;
+use shared::queue::Queue;
+use shared::random::Random;
+use shared::shutdown::Shutdown;
+use shared::store::{Connections, Control};
+use shared::telemetry;
+use shared::tenants::Tenants;
+
+const ABOUT: &str =
+    "Finds the due jobs of all tenants and dispatches them. Any number may run at once.";
+
+fn main() -> anyhow::Result<()> {
+    let config = config::read("polychron-producer", ABOUT, &["DATABASE_URL", "AMQP_URL"]);
+    telemetry::start(&config.log, config.log_format, true);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start threads")?;
+    runtime.block_on(async {
+        let connections = Connections::new(Clock::System, config.connections);
+        let database_url = config.database_url.as_ref().context("DATABASE_URL is not set")?;
+        let queue = Queue::Rabbit(config.amqp_url.clone().context("AMQP_URL is not set")?);
+        let control = Arc::new(Control::new(database_url, &connections)?);
+        let tenants = Arc::new(Tenants::new(control, connections));
+        let producer = Producer { tenants, queue, config, random: Random::system() };
+        producer.run(Shutdown::on_signals()?).await;
+        anyhow::Ok(())
+    })?;
+    runtime.shutdown_background();
+    Ok(())
+}

@@ -1,0 +1,418 @@
+//! What one due job's occurrences come to: the rows to insert and the job's next time. Pure.
+//!
+//! Misfire is judged here, once, when an occurrence is first seen; overlap right after it. Every
+//! occurrence is accounted for by exactly one row: one that runs, one that waits, or a skipped one
+//! that says why; a row stands for `stands_for` occurrences, those up to and including its own.
+//!
+//! While nothing may be dispatched (the queue is full, or the tenant at its `max_running`), a due
+//! job stays in its own table for a while, where it can still be edited and costs no row.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use shared::clock::{Time, delta};
+use shared::execution::{ErrorKind, Status};
+use shared::id::ExecutionId;
+use shared::job::{MisfirePolicy, OverlapPolicy};
+use shared::random::Random;
+use shared::schedule::Schedule;
+use shared::store::{Advance, DueJob, NewExecution};
+
+/// The most missed occurrences of one job that `run_all` runs; the bound is put on record.
+pub const RUN_ALL_MAX: usize = 100;
+/// The most occurrences of one job that one dispatch takes; the rest stays due.
+const AT_ONCE_MAX: usize = 100;
+/// How long a job may stay due unseen on record, while nothing can be dispatched.
+pub const HOLD: Duration = Duration::from_secs(30);
+/// Jobs with less grace than this are never held. `read_due.sql` has the same number.
+pub const HOLD_GRACE_SECONDS: i32 = 60;
+/// The smallest step of time that is stored.
+const TICK: TimeDelta = TimeDelta::microseconds(1);
+
+/// What a due job comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Plan {
+    /// Nothing may be dispatched now, and the job is young enough to stay due in its own table,
+    /// where it can still be edited.
+    Hold,
+    /// It moves on.
+    Go(Advance, Vec<NewExecution>),
+}
+
+/// Plans one job. `free` is how many rows may be dispatched now; what is dispatched is taken off.
+pub fn plan(job: &DueJob, schedule: &Schedule, now: Time, free: &mut u32, random: &Random) -> Plan {
+    // A job with little grace is put on record at once, lest our own backlog make it a misfire.
+    let patient = job.misfire_grace_seconds >= HOLD_GRACE_SECONDS;
+    if *free == 0 && patient && now - job.next_run_at < delta(HOLD) {
+        return Plan::Hold;
+    }
+    let (open, waiting) = (job.open > 0, job.waiting > 0);
+    let mut rows = Rows { job, now, free, random, open, waiting, rows: Vec::new() };
+    // The first instant that is not too late.
+    let fresh_from = now - TimeDelta::seconds(job.misfire_grace_seconds.into());
+    let mut last = None;
+    if job.next_run_at < fresh_from {
+        last = Some(missed(&mut rows, schedule, fresh_from - TICK));
+    }
+    let next_run_at = fresh(&mut rows, schedule, last);
+    let advance =
+        Advance { job: job.id, version: job.version, due_at: job.next_run_at, next_run_at };
+    Plan::Go(advance, rows.rows)
+}
+
+/// Accounts for the occurrences from the due one to `until`, which nobody saw in time; answers
+/// with the last of them.
+fn missed(rows: &mut Rows<'_>, schedule: &Schedule, until: Time) -> Time {
+    let first = rows.job.next_run_at;
+    let latest = schedule.latest(first, until).unwrap_or(first);
+    let count = 1 + schedule.count(first, until);
+    match rows.job.misfire_policy {
+        MisfirePolicy::RunOnce => rows.occurrence(latest, count),
+        MisfirePolicy::Skip => {
+            let late = shown(rows.now - latest);
+            let reason = format!(
+                "first seen {late} late, after its grace of {} s",
+                rows.job.misfire_grace_seconds
+            );
+            rows.skip(latest, count, ErrorKind::Misfire, reason);
+        }
+        MisfirePolicy::RunAll => {
+            let mut run = vec![latest];
+            while run.len() < RUN_ALL_MAX
+                && let Some(before) = previous(schedule, run[run.len() - 1], first)
+            {
+                run.push(before);
+            }
+            run.reverse();
+            let dropped = count - run.len() as u64;
+            if dropped > 0 {
+                let last_dropped = previous(schedule, run[0], first).unwrap_or(first);
+                let reason =
+                    format!("of {count} missed occurrences, only the latest {RUN_ALL_MAX} run");
+                rows.skip(last_dropped, dropped, ErrorKind::Misfire, reason);
+            }
+            for occurrence in run {
+                rows.catch_up(occurrence);
+            }
+        }
+    }
+    latest
+}
+
+/// The occurrence before `time`; the due one counts even if the schedule wouldn't name it.
+fn previous(schedule: &Schedule, time: Time, first: Time) -> Option<Time> {
+    if time <= first {
+        return None;
+    }
+    Some(schedule.prev_before(time).filter(|before| *before > first).unwrap_or(first))
+}
+
+/// Accounts for the occurrences after `last`, or from the due one, up to now; answers with the
+/// next one to wait for, which is not after now only if there are too many for one dispatch.
+fn fresh(rows: &mut Rows<'_>, schedule: &Schedule, last: Option<Time>) -> Option<Time> {
+    let now = rows.now;
+    let mut next = match last {
+        Some(last) => schedule.next_after(last),
+        None => Some(rows.job.next_run_at),
+    };
+    for _ in 0..AT_ONCE_MAX {
+        let Some(occurrence) = next.filter(|next| *next <= now) else { return next };
+        if rows.would_skip() {
+            // As will all that follow: one row stands for them.
+            let latest = schedule.latest(occurrence, now).unwrap_or(occurrence);
+            let count = 1 + schedule.count(occurrence, now);
+            rows.skip(latest, count, ErrorKind::Overlap, OVERLAPPED.to_owned());
+            return schedule.next_after(now);
+        }
+        rows.occurrence(occurrence, 1);
+        next = schedule.next_after(occurrence);
+    }
+    next
+}
+
+const OVERLAPPED: &str = "the run before it was not over";
+
+/// Collects rows, and knows what that leaves open.
+struct Rows<'a> {
+    job: &'a DueJob,
+    now: Time,
+    free: &'a mut u32,
+    random: &'a Random,
+    /// Whether an attempt of this job is open.
+    open: bool,
+    /// Whether an occurrence of this job waits for its turn.
+    waiting: bool,
+    rows: Vec<NewExecution>,
+}
+
+impl Rows<'_> {
+    /// Whether the overlap policy leaves no place for another occurrence.
+    fn would_skip(&self) -> bool {
+        match self.job.overlap_policy {
+            OverlapPolicy::Allow => false,
+            OverlapPolicy::Skip => self.open,
+            OverlapPolicy::Queue => self.open && self.waiting,
+        }
+    }
+
+    /// An occurrence that runs, now or in its turn, or is skipped, as the overlap policy says.
+    fn occurrence(&mut self, at: Time, stands_for: u64) {
+        if self.would_skip() {
+            self.skip(at, stands_for, ErrorKind::Overlap, OVERLAPPED.to_owned());
+        } else {
+            self.run(at, stands_for);
+        }
+    }
+
+    /// A missed occurrence that runs whatever the overlap policy; unless that allows more, one at
+    /// a time.
+    fn catch_up(&mut self, at: Time) {
+        self.run(at, 1);
+    }
+
+    fn run(&mut self, at: Time, stands_for: u64) {
+        let in_turn = self.open && self.job.overlap_policy != OverlapPolicy::Allow;
+        let status = if in_turn || *self.free == 0 {
+            self.waiting = true;
+            Status::Scheduled
+        } else {
+            *self.free -= 1;
+            Status::Dispatched
+        };
+        self.open = true;
+        self.push(at, status, stands_for, None);
+    }
+
+    fn skip(&mut self, at: Time, stands_for: u64, kind: ErrorKind, reason: String) {
+        self.push(at, Status::Skipped, stands_for, Some((kind, reason)));
+    }
+
+    fn push(
+        &mut self,
+        scheduled_for: Time,
+        status: Status,
+        stands_for: u64,
+        reason: Option<(ErrorKind, String)>,
+    ) {
+        let (error_kind, error_message) = reason.unzip();
+        self.rows.push(NewExecution {
+            id: ExecutionId::new(self.now, self.random),
+            job: self.job.id,
+            scheduled_for,
+            status,
+            stands_for: i32::try_from(stands_for).unwrap_or(i32::MAX),
+            error_kind,
+            error_message,
+        });
+    }
+}
+
+/// A lateness for people: whole seconds, two units at most.
+fn shown(late: TimeDelta) -> String {
+    let seconds = late.num_seconds().max(0).unsigned_abs();
+    let text = humantime::format_duration(Duration::from_secs(seconds)).to_string();
+    text.split(' ').take(2).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shared::id::{JobId, TenantId};
+    use shared::schedule::Spread;
+
+    fn at(text: &str) -> Time {
+        format!("2026-11-24T{text}Z").parse().unwrap()
+    }
+
+    /// A job that was due at `due`; each test changes what it is about.
+    fn job(due: &str) -> DueJob {
+        DueJob {
+            id: JobId(1),
+            name: "job".into(),
+            job_type: "noop".into(),
+            queue: "default".into(),
+            version: 3,
+            next_run_at: at(due),
+            schedule: r#"{"every":"10m"}"#.into(),
+            misfire_policy: MisfirePolicy::RunOnce,
+            misfire_grace_seconds: 60,
+            overlap_policy: OverlapPolicy::Skip,
+            open: 0,
+            waiting: 0,
+        }
+    }
+
+    /// Plans, and shows each row as `time status stands_for kind`, the next time last.
+    #[track_caller]
+    fn check(job: &DueJob, now: &str, mut free: u32, expected: &[&str]) {
+        let random = Random::seeded(1);
+        let tenant = TenantId::new(at("00:00:00"), &random);
+        let schedule = Schedule::read(&job.schedule, Spread::new(tenant, job.id)).unwrap();
+        let before = free;
+        let shown: Vec<String> = match plan(job, &schedule, at(now), &mut free, &random) {
+            Plan::Hold => vec!["hold".into()],
+            Plan::Go(advance, rows) => {
+                assert_eq!(
+                    (advance.job, advance.version, advance.due_at),
+                    (job.id, 3, job.next_run_at)
+                );
+                let dispatched = rows.iter().filter(|row| row.status == Status::Dispatched).count();
+                assert_eq!(before - free, dispatched as u32, "each dispatched row takes a place");
+                let row = |row: &NewExecution| {
+                    let kind = row.error_kind.map(ErrorKind::word).unwrap_or_default();
+                    let time = row.scheduled_for.format("%H:%M:%S");
+                    format!("{time} {} {} {kind}", row.status, row.stands_for).trim_end().to_owned()
+                };
+                let next = advance
+                    .next_run_at
+                    .map_or("never".into(), |next| next.format("%H:%M:%S").to_string());
+                rows.iter().map(row).chain([next]).collect()
+            }
+        };
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn in_time_it_runs_and_moves_on() {
+        check(&job("12:00:00"), "12:00:00", 9, &["12:00:00 dispatched 1", "12:10:00"]);
+        check(&job("12:00:00"), "12:01:00", 9, &["12:00:00 dispatched 1", "12:10:00"]);
+    }
+
+    #[test]
+    fn a_schedule_that_is_used_up_has_no_next_time() {
+        let once =
+            DueJob { schedule: r#"{"at":"2026-11-24T12:00:00Z"}"#.into(), ..job("12:00:00") };
+        check(&once, "12:00:01", 9, &["12:00:00 dispatched 1", "never"]);
+        check(&once, "13:00:00", 9, &["12:00:00 dispatched 1", "never"]);
+        let skip = DueJob { misfire_policy: MisfirePolicy::Skip, ..once };
+        check(&skip, "13:00:00", 9, &["12:00:00 skipped 1 misfire", "never"]);
+    }
+
+    #[test]
+    fn each_misfire_policy_accounts_for_every_missed_occurrence() {
+        let policy = |misfire_policy| DueJob { misfire_policy, ..job("12:00:00") };
+        check(
+            &policy(MisfirePolicy::RunOnce),
+            "13:05:00",
+            9,
+            &["13:00:00 dispatched 7", "13:10:00"],
+        );
+        check(
+            &policy(MisfirePolicy::Skip),
+            "13:05:00",
+            9,
+            &["13:00:00 skipped 7 misfire", "13:10:00"],
+        );
+        check(
+            &policy(MisfirePolicy::RunAll),
+            "12:25:00",
+            9,
+            &["12:00:00 dispatched 1", "12:10:00 scheduled 1", "12:20:00 scheduled 1", "12:30:00"],
+        );
+        let abreast =
+            DueJob { overlap_policy: OverlapPolicy::Allow, ..policy(MisfirePolicy::RunAll) };
+        check(
+            &abreast,
+            "12:15:00",
+            9,
+            &["12:00:00 dispatched 1", "12:10:00 dispatched 1", "12:20:00"],
+        );
+    }
+
+    #[test]
+    fn what_is_not_too_late_is_no_misfire() {
+        // 13:00:00 is 30 s old and is judged by overlap, as the run of the missed ones is open.
+        check(
+            &job("12:40:00"),
+            "13:00:30",
+            9,
+            &["12:50:00 dispatched 2", "13:00:00 skipped 1 overlap", "13:10:00"],
+        );
+        let skip = DueJob { misfire_policy: MisfirePolicy::Skip, ..job("12:40:00") };
+        check(
+            &skip,
+            "13:00:30",
+            9,
+            &["12:50:00 skipped 2 misfire", "13:00:00 dispatched 1", "13:10:00"],
+        );
+    }
+
+    #[test]
+    fn run_all_has_a_bound_that_is_put_on_record() {
+        let seconds = DueJob {
+            schedule: r#"{"every":"10s"}"#.into(),
+            misfire_policy: MisfirePolicy::RunAll,
+            misfire_grace_seconds: 1,
+            ..job("00:00:00")
+        };
+        let random = Random::seeded(1);
+        let tenant = TenantId::new(at("00:00:00"), &random);
+        let schedule = Schedule::read(&seconds.schedule, Spread::new(tenant, seconds.id)).unwrap();
+        let Plan::Go(_, rows) = plan(&seconds, &schedule, at("12:00:05"), &mut 9, &random) else {
+            panic!("it is on record at once");
+        };
+        assert_eq!(rows.len(), 1 + RUN_ALL_MAX);
+        assert_eq!(rows[0].status, Status::Skipped);
+        assert_eq!(
+            rows.iter().map(|row| row.stands_for).sum::<i32>(),
+            12 * 360 + 1,
+            "all are accounted for"
+        );
+        assert!(rows.windows(2).all(|pair| pair[0].scheduled_for < pair[1].scheduled_for));
+    }
+
+    #[test]
+    fn each_overlap_policy_decides_what_becomes_of_the_next() {
+        let busy = |overlap_policy, waiting| DueJob {
+            overlap_policy,
+            open: 1,
+            waiting,
+            ..job("12:00:00")
+        };
+        check(
+            &busy(OverlapPolicy::Skip, 0),
+            "12:00:01",
+            9,
+            &["12:00:00 skipped 1 overlap", "12:10:00"],
+        );
+        check(&busy(OverlapPolicy::Queue, 0), "12:00:01", 9, &["12:00:00 scheduled 1", "12:10:00"]);
+        check(
+            &busy(OverlapPolicy::Queue, 1),
+            "12:00:01",
+            9,
+            &["12:00:00 skipped 1 overlap", "12:10:00"],
+        );
+        check(
+            &busy(OverlapPolicy::Allow, 0),
+            "12:00:01",
+            9,
+            &["12:00:00 dispatched 1", "12:10:00"],
+        );
+    }
+
+    #[test]
+    fn without_a_place_it_is_held_and_then_put_on_record() {
+        check(&job("12:00:00"), "12:00:29", 0, &["hold"]);
+        check(&job("12:00:00"), "12:00:30", 0, &["12:00:00 scheduled 1", "12:10:00"]);
+        let hasty = DueJob { misfire_grace_seconds: 5, ..job("12:00:00") };
+        check(&hasty, "12:00:01", 0, &["12:00:00 scheduled 1", "12:10:00"]);
+    }
+
+    #[test]
+    fn a_year_of_seconds_is_counted_without_being_enumerated() {
+        let seconds = DueJob {
+            schedule: r#"{"every":"1s"}"#.into(),
+            next_run_at: "2025-11-24T12:00:00Z".parse().unwrap(),
+            misfire_policy: MisfirePolicy::Skip,
+            overlap_policy: OverlapPolicy::Allow,
+            ..job("12:00:00")
+        };
+        let random = Random::seeded(1);
+        let tenant = TenantId::new(at("00:00:00"), &random);
+        let schedule = Schedule::read(&seconds.schedule, Spread::new(tenant, seconds.id)).unwrap();
+        let Plan::Go(_, rows) = plan(&seconds, &schedule, at("12:00:00"), &mut 99, &random) else {
+            panic!("it moves on");
+        };
+        assert_eq!(rows[0].stands_for, 365 * 86_400 - 60, "the last minute is within the grace");
+    }
+}

@@ -1,0 +1,209 @@
+//! The producer's loop: looks at each tenant when its time comes, when a wake names it, and at
+//! least every poll interval; never twice at once at the same tenant.
+//!
+//! Healthy tenants share some lanes. A look that takes long leaves its lane to the others, and an
+//! ailing tenant is looked at in lanes of its own kind, so that nobody waits behind a database
+//! that is dark or slow.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use shared::clock::Clock;
+use shared::id::TenantId;
+use shared::queue::Wakes;
+use shared::store::{StoreError, chain};
+use shared::tenants::{OpenTenant, Tenants};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::agenda::Agenda;
+use crate::look::Looker;
+
+/// How many healthy tenants are looked at at once.
+const LANES: usize = 16;
+/// How many ailing ones.
+const AILING_LANES: usize = 16;
+/// A look that takes longer than this no longer holds a lane up.
+const LANE_LIMIT: Duration = Duration::from_millis(500);
+/// What the database refused as data is tried again after this long.
+const REFUSED_AFTER: Duration = Duration::from_secs(30);
+
+/// Whose turn it is.
+pub(crate) struct Rounds {
+    clock: Clock,
+    tenants: Arc<Tenants>,
+    looker: Arc<Looker>,
+    agenda: Agenda,
+    looking: JoinSet<(TenantId, Duration)>,
+    /// Tenants that are being looked at, and whether to look again at once.
+    in_hand: HashMap<TenantId, bool>,
+    /// Tenants that were suspended when they were looked at last.
+    suspended: HashSet<TenantId>,
+    healthy: Arc<Semaphore>,
+    ailing: Arc<Semaphore>,
+}
+
+impl Rounds {
+    pub(crate) fn new(tenants: Arc<Tenants>, looker: Arc<Looker>) -> Rounds {
+        Rounds {
+            clock: tenants.clock().clone(),
+            tenants,
+            looker,
+            agenda: Agenda::default(),
+            looking: JoinSet::new(),
+            in_hand: HashMap::new(),
+            suspended: HashSet::new(),
+            healthy: Arc::new(Semaphore::new(LANES)),
+            ailing: Arc::new(Semaphore::new(AILING_LANES)),
+        }
+    }
+
+    /// Goes round until asked to stop, then waits for the looks that are under way.
+    pub(crate) async fn run(
+        mut self,
+        mut wakes: Wakes,
+        mut changed: tokio::sync::mpsc::Receiver<Vec<Arc<OpenTenant>>>,
+        stop: CancellationToken,
+    ) {
+        self.look_at_all();
+        loop {
+            let wait = self.start_what_is_due();
+            let due = async {
+                match wait {
+                    Some(wait) => self.clock.sleep(wait).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                Some(looked) = self.looking.join_next() => match looked {
+                    Ok((tenant, wait)) => self.looked(tenant, wait),
+                    Err(error) => self.crashed(&error),
+                },
+                tenant = wakes.next() => match tenant {
+                    Some(tenant) => self.wake(tenant),
+                    None => self.look_at_all(),
+                },
+                Some(changed) = changed.recv() => {
+                    changed.iter().for_each(|tenant| self.wake(tenant.tenant.id));
+                }
+                () = due => {}
+            }
+        }
+        while self.looking.join_next().await.is_some() {}
+    }
+
+    fn look_at_all(&mut self) {
+        for id in self.tenants.all().keys() {
+            self.wake(*id);
+        }
+    }
+
+    fn wake(&mut self, tenant: TenantId) {
+        match self.in_hand.get_mut(&tenant) {
+            Some(again) => *again = true,
+            // A wake names whom it likes; only those we know are looked at.
+            None if self.tenants.get(tenant).is_some() => {
+                self.agenda.set_at_latest(tenant, self.clock.boot_time());
+            }
+            None => {}
+        }
+    }
+
+    /// Starts the looks that are due, as far as there are lanes; answers with how long until the
+    /// next one. None: when a look ends, a wake comes or the list changes.
+    fn start_what_is_due(&mut self) -> Option<Duration> {
+        let mut no_lane = Vec::new();
+        let now = self.clock.boot_time();
+        while let Some(id) = self.agenda.pop_due(now) {
+            let Some(tenant) = self.tenants.get(id) else { continue };
+            let alone = tenant.health.leave_alone();
+            if !alone.is_zero() {
+                self.agenda.set(id, now + alone);
+                continue;
+            }
+            let lanes = if tenant.health.is_ailing() { &self.ailing } else { &self.healthy };
+            match lanes.clone().try_acquire_owned() {
+                Ok(lane) => self.start(tenant, lane),
+                Err(_) => no_lane.push(id),
+            }
+            if self.healthy.available_permits() == 0 && self.ailing.available_permits() == 0 {
+                break;
+            }
+        }
+        let full = !no_lane.is_empty();
+        for id in no_lane {
+            self.agenda.set(id, now);
+        }
+        match self.agenda.next_at() {
+            // A lane is given up within its limit, be it by the end of a look or before.
+            Some(at) if at <= now && full => Some(LANE_LIMIT / 10),
+            next => next.map(|at| at.saturating_sub(now)),
+        }
+    }
+
+    fn start(&mut self, tenant: Arc<OpenTenant>, lane: OwnedSemaphorePermit) {
+        let id = tenant.tenant.id;
+        let was_suspended = self.suspended.remove(&id);
+        if !tenant.is_active() {
+            self.suspended.insert(id);
+        }
+        let resumed = was_suspended && tenant.is_active();
+        self.in_hand.insert(id, false);
+        let (looker, clock) = (self.looker.clone(), self.clock.clone());
+        self.looking.spawn(async move {
+            let look = look(&looker, &clock, &tenant, resumed);
+            tokio::pin!(look);
+            let wait = tokio::select! {
+                wait = &mut look => wait,
+                () = clock.sleep(LANE_LIMIT) => {
+                    drop(lane);
+                    look.await
+                }
+            };
+            (id, wait)
+        });
+    }
+
+    fn looked(&mut self, tenant: TenantId, wait: Duration) {
+        let again = self.in_hand.remove(&tenant).unwrap_or_default();
+        if self.tenants.get(tenant).is_some() {
+            let wait = if again { Duration::ZERO } else { wait };
+            self.agenda.set_at_latest(tenant, self.clock.boot_time() + wait);
+        }
+    }
+
+    /// A look panicked. Whose it was is not known, so whoever is in hand is looked at again.
+    fn crashed(&mut self, error: &tokio::task::JoinError) {
+        warn!("a look at a tenant ended before its end: {error}");
+        let at = self.clock.boot_time() + REFUSED_AFTER;
+        for (tenant, _) in self.in_hand.drain() {
+            self.agenda.set(tenant, at);
+        }
+    }
+}
+
+/// Looks at one tenant, and keeps its health; answers with how long to wait before the next look.
+async fn look(looker: &Looker, clock: &Clock, tenant: &Arc<OpenTenant>, resumed: bool) -> Duration {
+    let before = clock.boot_time();
+    match looker.tick(tenant, resumed).await {
+        Ok(wait) => {
+            tenant.health.succeeded(tenant.slug(), clock.boot_time().saturating_sub(before));
+            wait
+        }
+        Err(error) => {
+            tenant.health.failed(tenant.slug(), &error);
+            match error {
+                StoreError::Refused(_) | StoreError::Conflict(_) => {
+                    warn!(tenant = tenant.slug(), "the look failed: {}", chain(&error));
+                    REFUSED_AFTER
+                }
+                _ => tenant.health.leave_alone(),
+            }
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! From due to dispatched.
+
+use std::time::Duration;
+
+use serde_json::json;
+use shared::execution::{ErrorKind, Status, Trigger};
+use shared::job::{MisfirePolicy, OverlapPolicy};
+use shared::outcome::Outcome;
+use shared::queue::BrokerState;
+
+use crate::table::{Table, every};
+
+#[tokio::test]
+async fn a_job_is_armed_dispatched_published_and_moves_on() {
+    let table = Table::new().await;
+    table.add("job", every("1h"), |_| {}).await;
+    let job = table.tenant.store.find_job("job").await.unwrap().unwrap();
+    assert_eq!(job.next_run_at.unwrap().to_rfc3339(), "2026-11-24T13:00:00+00:00");
+    assert_eq!((job.schedule_since, job.version), (Some(table.now()), 1));
+    assert!(table.executions().await.is_empty());
+
+    table.after(3600).await;
+    let rows = table.executions().await;
+    let [row] = rows.as_slice() else { panic!("{rows:#?}") };
+    assert_eq!((row.status, row.attempt, row.trigger), (Status::Dispatched, 1, Trigger::Schedule));
+    assert_eq!(row.scheduled_for.to_rfc3339(), "2026-11-24T13:00:00+00:00");
+    assert_eq!(
+        (row.published_at, row.publish_count),
+        (Some(table.now()), 1),
+        "the confirm is on record"
+    );
+    let messages = table.broker.take(9);
+    assert_eq!(messages.iter().map(|message| message.execution).collect::<Vec<_>>(), [row.id]);
+    let job = table.tenant.store.find_job("job").await.unwrap().unwrap();
+    assert_eq!(job.next_run_at.unwrap().to_rfc3339(), "2026-11-24T14:00:00+00:00");
+    assert_eq!(job.version, 1, "a dispatch is no edit");
+}
+
+#[tokio::test]
+async fn the_next_look_comes_when_something_is_due_and_at_the_poll_interval_otherwise() {
+    let table = Table::new().await;
+    let wait = table.look().await;
+    assert!(wait > Duration::from_secs(26) && wait <= Duration::from_secs(30), "{wait:?}");
+    table.add("job", every("20s"), |_| {}).await;
+    let wait = table.look().await;
+    let warm_up = Duration::from_millis(100);
+    assert_eq!(
+        wait,
+        Duration::from_secs(20) - warm_up,
+        "a little ahead, so that the connection is open"
+    );
+    table.manual.advance(wait);
+    assert_eq!(table.look().await, warm_up);
+}
+
+#[tokio::test]
+async fn a_schedule_that_is_used_up_switches_its_job_off_and_is_no_edit() {
+    let table = Table::new().await;
+    table.add("once", json!({"at": "2026-11-24T12:00:10Z"}), |_| {}).await;
+    table.after(10).await;
+    let job = table.tenant.store.find_job("once").await.unwrap().unwrap();
+    assert_eq!((job.is_enabled, job.next_run_at, job.version), (false, None, 1));
+    assert!(job.schedule_since.is_some());
+    assert_eq!(table.counts().await, [("dispatched", 1)].into());
+    table.after(100).await;
+    assert_eq!(table.executions().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_schedule_that_cannot_be_followed_takes_only_its_own_job_out() {
+    let table = Table::new().await;
+    table.add("hour 25", json!({"cron": "0 25 * * *"}), |_| {}).await;
+    table.add("over", json!({"every": "1h", "end": "2026-01-01T00:00:00Z"}), |_| {}).await;
+    table.add("good", every("1m"), |_| {}).await;
+    table.after(60).await;
+    let reason = async |name| {
+        let job = table.tenant.store.find_job(name).await.unwrap().unwrap();
+        job.quarantined_reason.unwrap_or_default()
+    };
+    assert!(reason("hour 25").await.contains("hour"), "{}", reason("hour 25").await);
+    assert!(reason("over").await.contains("no occurrence"), "{}", reason("over").await);
+    assert_eq!(reason("good").await, "");
+    assert_eq!(table.counts().await, [("dispatched", 1)].into());
+}
+
+#[tokio::test]
+async fn no_more_are_dispatched_or_running_than_the_tenant_may_have() {
+    let mut table = Table::new().await;
+    table.change_tenant(|tenant| tenant.max_running = Some(2));
+    for n in 0..5 {
+        table.add(&format!("job-{n}"), json!({"at": "2026-11-24T12:00:10Z"}), |_| {}).await;
+    }
+    table.after(10).await;
+    assert_eq!(
+        table.counts().await,
+        [("dispatched", 2)].into(),
+        "the others stay due in their table"
+    );
+    let claims = table.claim(9).await;
+    table.look().await;
+    assert_eq!(table.counts().await, [("running", 2)].into());
+    table.finish(&claims[0], Outcome::Success(json!(null))).await;
+    table.look().await;
+    assert_eq!(table.counts().await, [("dispatched", 1), ("running", 1), ("success", 1)].into());
+    // Before they would become misfires, all are on record as waiting.
+    table.after(30).await;
+    assert_eq!(
+        table.counts().await,
+        [("dispatched", 1), ("running", 1), ("scheduled", 2), ("success", 1)].into()
+    );
+    table.finish(&claims[1], Outcome::Success(json!(null))).await;
+    table.look().await;
+    assert_eq!(table.counts().await, [("dispatched", 2), ("scheduled", 1), ("success", 2)].into());
+}
+
+#[tokio::test]
+async fn the_queue_is_kept_short_and_refilled_as_it_is_taken_from() {
+    let table = Table::new().await;
+    for n in 0..40 {
+        table.add(&format!("job-{n}"), json!({"at": "2026-11-24T12:00:10Z"}), |_| {}).await;
+    }
+    let wait = table.after(10).await;
+    assert_eq!(table.counts().await, [("dispatched", 10)].into());
+    assert!(wait <= Duration::from_secs(1), "it looks again soon: {wait:?}");
+    assert_eq!(table.claim(4).await.len(), 4);
+    table.after(2).await;
+    assert_eq!(table.counts().await, [("dispatched", 10), ("running", 4)].into());
+}
+
+#[tokio::test]
+async fn nobody_takes_from_a_queue_so_that_its_jobs_wait_in_their_table() {
+    let table = Table::new().await;
+    table.add("elsewhere", every("1m"), |job| job.queue = "reports".into()).await;
+    table.add("here", every("1m"), |_| {}).await;
+    table.after(60).await;
+    assert_eq!(table.counts().await, [("dispatched", 1)].into());
+    table.after(30).await;
+    assert_eq!(table.counts().await, [("dispatched", 1), ("scheduled", 1)].into());
+}
+
+#[tokio::test]
+async fn overlap_queue_lets_one_wait_and_it_runs_in_its_turn() {
+    let table = Table::new().await;
+    table.add("job", every("10s"), |job| job.overlap_policy = OverlapPolicy::Queue).await;
+    table.after(10).await;
+    let claims = table.claim(9).await;
+    table.after(10).await;
+    table.after(10).await;
+    let rows = table.executions().await;
+    let shown: Vec<_> = rows.iter().map(|row| (row.status, row.error_kind)).collect();
+    assert_eq!(
+        shown,
+        [
+            (Status::Running, None),
+            (Status::Scheduled, None),
+            (Status::Skipped, Some(ErrorKind::Overlap))
+        ]
+    );
+    table.finish(&claims[0], Outcome::Success(json!(null))).await;
+    table.look().await;
+    assert_eq!(table.executions().await[1].status, Status::Dispatched);
+}
+
+#[tokio::test]
+async fn a_manual_run_heeds_neither_misfire_nor_overlap() {
+    let table = Table::new().await;
+    table.add("job", every("1h"), |_| {}).await;
+    table.after(3600).await;
+    table.claim(9).await;
+    table.manual.advance(Duration::from_secs(1));
+    let id = shared::id::ExecutionId::new(table.now(), &table.random);
+    let payload = json!({"by": "hand"});
+    assert!(table.tenant.store.run_job("job", id, Some(&payload), table.now()).await.unwrap());
+    table.look().await;
+    let row = table.tenant.store.find_execution(id).await.unwrap().unwrap();
+    assert_eq!((row.status, row.trigger), (Status::Dispatched, Trigger::Manual));
+    let claims = table.claim(9).await;
+    assert_eq!(claims[0].payload, payload.to_string());
+}
+
+#[tokio::test]
+async fn two_producers_at_one_tenant_dispatch_each_occurrence_once() {
+    let table = Table::new().await;
+    let (other, _driver) = table.another_looker();
+    for n in 0..60 {
+        table.add(&format!("job-{n}"), every("10s"), |_| {}).await;
+    }
+    for _ in 0..545 {
+        table.manual.advance(Duration::from_millis(200));
+        let (one, two) =
+            tokio::join!(table.looker.tick(&table.tenant, false), other.tick(&table.tenant, false));
+        one.unwrap();
+        two.unwrap();
+        for claim in table.claim(usize::MAX).await {
+            table.finish(&claim, Outcome::Success(json!(null))).await;
+        }
+    }
+    let rows = table.executions().await;
+    assert_eq!(rows.len(), 600);
+    assert!(
+        rows.iter().all(|row| row.status == Status::Success && row.stands_for == 1),
+        "{rows:#?}"
+    );
+}
+
+#[tokio::test]
+async fn while_the_broker_is_away_jobs_wait_and_are_no_misfires() {
+    let table = Table::new().await;
+    table.add("job", every("1h"), |job| job.misfire_policy = MisfirePolicy::Skip).await;
+    table.broker.set_state(BrokerState::Blocked);
+    table.after(3600).await;
+    assert!(table.executions().await.is_empty(), "it can still be edited");
+    table.after(30).await;
+    assert_eq!(table.counts().await, [("scheduled", 1)].into(), "but it was seen in time");
+    table.after(600).await;
+    table.broker.set_state(BrokerState::Open);
+    table.look().await;
+    assert_eq!(table.counts().await, [("dispatched", 1)].into());
+}
+
+#[tokio::test]
+async fn an_edit_takes_effect_at_once_and_what_was_dispatched_is_not_doubled() {
+    let table = Table::new().await;
+    table.add("job", every("1h"), |_| {}).await;
+    table.after(3600).await;
+    testkit::execute(
+        &table.tenant.tenant.database_url,
+        r#"UPDATE job SET schedule = '{"every":"20m"}' WHERE name = 'job'"#,
+    )
+    .await;
+    table.look().await;
+    let job = table.tenant.store.find_job("job").await.unwrap().unwrap();
+    assert_eq!((job.version, job.schedule_since), (2, Some(table.now())));
+    assert_eq!(job.next_run_at.unwrap().to_rfc3339(), "2026-11-24T13:20:00+00:00");
+    assert_eq!(table.executions().await.len(), 1);
+    testkit::execute(&table.tenant.tenant.database_url, "UPDATE job SET is_enabled = 0").await;
+    table.after(7200).await;
+    assert_eq!(table.executions().await.len(), 1, "switched off, it does not run");
+    testkit::execute(&table.tenant.tenant.database_url, "UPDATE job SET is_enabled = 1").await;
+    table.look().await;
+    assert_eq!(table.executions().await.len(), 1, "switched on, it counts from now");
+}

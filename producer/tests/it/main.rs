@@ -1,0 +1,7 @@
+//! The producer's ticks, driven by hand: real SQLite files, the queue in the process, and a clock
+//! that stands still until a test moves it.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop right there")]
+
+mod dispatching;
+mod recovering;
+mod table;

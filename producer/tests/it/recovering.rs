@@ -1,0 +1,142 @@
+//! What was lost is collected.
+
+use std::time::Duration;
+
+use serde_json::json;
+use shared::execution::{ErrorKind, Status, Trigger};
+use shared::job::OrphanPolicy;
+use shared::outcome::{Failure, Outcome};
+use shared::tenant::TenantStatus;
+
+use crate::table::{Table, every};
+
+#[tokio::test]
+async fn a_lost_worker_costs_an_attempt_until_none_is_left() {
+    let table = Table::new().await;
+    table.add("job", json!({"at": "2026-11-24T12:00:10Z"}), |job| job.max_attempts = 2).await;
+    table.after(10).await;
+    table.claim(9).await;
+    table.after(64).await;
+    assert_eq!(table.counts().await, [("running", 1)].into(), "the lease has its grace");
+    table.after(2).await;
+    let rows = table.executions().await;
+    assert_eq!((rows[0].status, rows[0].error_kind), (Status::Failed, Some(ErrorKind::Lost)));
+    assert_eq!((rows[1].status, rows[1].attempt), (Status::Dispatched, 2));
+    assert_eq!(rows[1].trigger, Trigger::Rescue);
+    table.claim(9).await;
+    table.after(66).await;
+    assert_eq!(table.counts().await, [("failed", 2)].into());
+}
+
+#[tokio::test]
+async fn a_job_that_must_not_run_twice_is_not_rescued() {
+    let table = Table::new().await;
+    table
+        .add("job", json!({"at": "2026-11-24T12:00:10Z"}), |job| {
+            job.orphan_policy = OrphanPolicy::Fail
+        })
+        .await;
+    table.after(10).await;
+    table.claim(9).await;
+    table.after(66).await;
+    assert_eq!(table.counts().await, [("failed", 1)].into());
+}
+
+#[tokio::test]
+async fn a_worker_that_hangs_past_the_deadline_has_timed_out() {
+    let table = Table::new().await;
+    table
+        .add("job", json!({"at": "2026-11-24T12:00:10Z"}), |job| {
+            job.timeout_seconds = Some(7);
+            job.max_attempts = 1;
+        })
+        .await;
+    table.after(10).await;
+    table.claim(9).await;
+    table.after(13).await;
+    let rows = table.executions().await;
+    assert_eq!(rows[0].error_kind, Some(ErrorKind::Timeout));
+    assert_eq!(rows[0].error_message.as_deref(), Some("ran longer than its 7s"));
+}
+
+#[tokio::test]
+async fn a_retry_comes_after_its_backoff() {
+    let table = Table::new().await;
+    table.add("job", json!({"at": "2026-11-24T12:00:10Z"}), |_| {}).await;
+    table.after(10).await;
+    let claims = table.claim(9).await;
+    let failure = Failure { message: "no".into(), detail: None, retry: true };
+    table.finish(&claims[0], Outcome::Failure(failure)).await;
+    let wait = table.look().await;
+    assert!(wait <= Duration::from_secs(10));
+    table.after(10).await;
+    let rows = table.executions().await;
+    assert_eq!(
+        (rows[1].status, rows[1].attempt, rows[1].trigger),
+        (Status::Dispatched, 2, Trigger::Retry)
+    );
+}
+
+#[tokio::test]
+async fn a_lost_message_is_followed_by_another_ever_more_slowly() {
+    let table = Table::new().await;
+    table.add("job", json!({"at": "2026-11-24T12:00:10Z"}), |_| {}).await;
+    table.after(10).await;
+    let mut sent = Vec::new();
+    for second in 1..=1000 {
+        table.broker.purge();
+        table.after(1).await;
+        sent.extend((!table.broker.take(9).is_empty()).then_some(second));
+    }
+    assert_eq!(sent, [60, 180, 420, 900]);
+    let row = &table.executions().await[0];
+    assert_eq!((row.status, row.publish_count), (Status::Dispatched, 5));
+}
+
+#[tokio::test]
+async fn a_publish_that_nobody_answered_is_repeated_after_five_seconds() {
+    let table = Table::new().await;
+    table.add("job", json!({"at": "2026-11-24T12:00:10Z"}), |_| {}).await;
+    table.manual.advance(Duration::from_secs(10));
+    // Dispatched, but the producer dies before it has published.
+    table.looker.tick(&table.tenant, false).await.unwrap();
+    table.looker.messenger.settled(Duration::from_secs(60)).await;
+    testkit::execute(
+        &table.tenant.tenant.database_url,
+        "UPDATE job_execution SET published_at = NULL, publish_count = 0",
+    )
+    .await;
+    table.broker.purge();
+    table.after(4).await;
+    assert!(table.broker.take(9).is_empty());
+    table.after(1).await;
+    assert_eq!(table.broker.take(9).len(), 1);
+}
+
+#[tokio::test]
+async fn a_suspended_tenant_stands_still_but_its_lost_workers_are_noticed() {
+    let mut table = Table::new().await;
+    table.add("job", every("1m"), |_| {}).await;
+    table.add("long", json!({"at": "2026-11-24T12:00:10Z"}), |job| job.max_attempts = 1).await;
+    table.after(10).await;
+    table.claim(9).await;
+    table.change_tenant(|tenant| tenant.status = TenantStatus::Suspended);
+    table.after(110).await;
+    assert_eq!(table.counts().await, [("failed", 1)].into());
+    table.change_tenant(|tenant| tenant.status = TenantStatus::Active);
+    table.look().await;
+    let counts = table.counts().await;
+    assert_eq!(counts, [("dispatched", 1), ("failed", 1), ("skipped", 1)].into(), "two minutes");
+}
+
+#[tokio::test]
+async fn a_resumed_tenant_is_told_again_of_what_was_dispatched() {
+    let table = Table::new().await;
+    table.add("job", json!({"at": "2026-11-24T12:00:10Z"}), |_| {}).await;
+    table.after(10).await;
+    assert_eq!(table.broker.take(9).len(), 1, "consumers put it aside: the tenant is suspended");
+    table.manual.advance(Duration::from_secs(5));
+    table.looker.tick(&table.tenant, true).await.unwrap();
+    table.looker.messenger.settled(Duration::from_secs(60)).await;
+    assert_eq!(table.broker.take(9).len(), 1);
+}

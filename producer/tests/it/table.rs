@@ -1,0 +1,171 @@
+//! What every tick test stands on: one tenant, one producer's looker, one clock.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use polychron_producer::backlog::Backlog;
+use polychron_producer::look::Looker;
+use polychron_producer::messenger::Messenger;
+use serde_json::{Value, json};
+use shared::clock::{Clock, ManualClock, Time};
+use shared::execution::Execution;
+use shared::health::Health;
+use shared::id::TenantId;
+use shared::outcome::Outcome;
+use shared::queue::{Driver, MemoryBroker, Queue};
+use shared::random::Random;
+use shared::store::{
+    Claim, ClaimTerms, Connections, End, ExecutionFilter, NewJob, Schema, Store, migrate,
+};
+use shared::tenant::{Tenant, TenantStatus};
+use shared::tenants::OpenTenant;
+use testkit::Folder;
+
+/// The slots of the worker that tests play.
+pub(crate) const WORKER: &str = "worker";
+
+/// One tenant and one producer.
+pub(crate) struct Table {
+    pub(crate) manual: ManualClock,
+    pub(crate) clock: Clock,
+    pub(crate) broker: MemoryBroker,
+    pub(crate) tenant: Arc<OpenTenant>,
+    pub(crate) looker: Looker,
+    pub(crate) random: Random,
+    _folder: Folder,
+    _driver: Driver,
+}
+
+impl Table {
+    /// At noon, with nothing to do.
+    pub(crate) async fn new() -> Table {
+        let manual = ManualClock::new("2026-11-24T12:00:00Z".parse().unwrap());
+        let clock = Clock::Manual(manual.clone());
+        let (folder, random) = (Folder::new(), Random::seeded(7));
+        let connections = Connections::new(clock.clone(), 4);
+        let url = folder.sqlite_database("tenant.db");
+        migrate(&url, Schema::Tenant).await.unwrap();
+        let id = TenantId::new(clock.wall_time(), &random);
+        let store = Store::new(id, &url, &connections).unwrap();
+        store.claim_database(false).await.unwrap();
+        let tenant = Tenant {
+            id,
+            slug: "acme".into(),
+            name: "Acme".into(),
+            status: TenantStatus::Active,
+            database_url: url,
+            max_running: None,
+            created_at: clock.wall_time(),
+            updated_at: clock.wall_time(),
+        };
+        let health = Arc::new(Health::new(clock.clone()));
+        let tenant = Arc::new(OpenTenant { tenant, store: Arc::new(store), health });
+        let broker = MemoryBroker::new();
+        let (looker, driver) = looker(&broker, &clock, &random);
+        Table { manual, clock, broker, tenant, looker, random, _folder: folder, _driver: driver }
+    }
+
+    /// The same tenant with other settings, as the control database would list it.
+    pub(crate) fn change_tenant(&mut self, change: impl FnOnce(&mut Tenant)) {
+        let mut tenant = self.tenant.tenant.clone();
+        change(&mut tenant);
+        let (store, health) = (self.tenant.store.clone(), self.tenant.health.clone());
+        self.tenant = Arc::new(OpenTenant { tenant, store, health });
+    }
+
+    /// Another producer at the same tenant and broker.
+    pub(crate) fn another_looker(&self) -> (Looker, Driver) {
+        looker(&self.broker, &self.clock, &self.random)
+    }
+
+    /// Adds a job and, by a tick, its first time.
+    pub(crate) async fn add(&self, name: &str, schedule: Value, change: impl FnOnce(&mut NewJob)) {
+        let mut job = NewJob::new(name, "noop", schedule);
+        change(&mut job);
+        self.tenant.store.insert_job(&job).await.unwrap();
+        self.look().await;
+    }
+
+    /// Looks until there is nothing more to do now; answers with when to look again.
+    pub(crate) async fn look(&self) -> Duration {
+        for _ in 0..100 {
+            let wait = self.looker.tick(&self.tenant, false).await.unwrap();
+            self.looker.messenger.settled(Duration::from_secs(60)).await;
+            if !wait.is_zero() {
+                return wait;
+            }
+        }
+        panic!("the producer is busy for ever");
+    }
+
+    /// Moves the clock, then looks.
+    pub(crate) async fn after(&self, seconds: u64) -> Duration {
+        self.manual.advance(Duration::from_secs(seconds));
+        self.look().await
+    }
+
+    /// The time.
+    pub(crate) fn now(&self) -> Time {
+        self.clock.wall_time()
+    }
+
+    /// All executions, oldest first.
+    pub(crate) async fn executions(&self) -> Vec<Execution> {
+        let filter = ExecutionFilter::default();
+        let mut rows = self.tenant.store.list_executions(&filter, 10_000).await.unwrap();
+        rows.sort_by_key(|row| (row.scheduled_for, row.attempt, row.job_id));
+        rows
+    }
+
+    /// How many executions have each status.
+    pub(crate) async fn counts(&self) -> BTreeMap<&'static str, usize> {
+        let mut counts = BTreeMap::new();
+        for row in self.executions().await {
+            *counts.entry(row.status.word()).or_default() += 1;
+        }
+        counts
+    }
+
+    /// Takes the messages from the queue, and claims what they name, as a worker would.
+    pub(crate) async fn claim(&self, at_most: usize) -> Vec<Claim> {
+        let mut claims = Vec::new();
+        let ids = self.broker.take(at_most);
+        let terms = ClaimTerms {
+            worker: WORKER.into(),
+            queues: vec!["default".into()],
+            lease: Duration::from_secs(60),
+            default_timeout: Duration::from_secs(1800),
+        };
+        for message in ids {
+            let claimed = self.tenant.store.claim(&[message.execution], &terms, self.now()).await;
+            claims.extend(claimed.unwrap());
+        }
+        claims
+    }
+
+    /// Ends a claimed execution.
+    pub(crate) async fn finish(&self, claim: &Claim, outcome: Outcome) {
+        let now = self.now();
+        let end = End::of(&outcome, &claim.attempts(), (claim.id, WORKER), now, &self.random);
+        let ended = self.tenant.store.finish(&[end], None, now).await.unwrap();
+        assert_eq!(ended.len(), 1);
+    }
+}
+
+fn looker(broker: &MemoryBroker, clock: &Clock, random: &Random) -> (Looker, Driver) {
+    let (publisher, driver) = Queue::Memory(broker.clone()).publisher("test", &[]);
+    let queues = ["default".to_owned()];
+    let looker = Looker {
+        backlog: Backlog::new(publisher.clone(), clock.clone(), &queues),
+        messenger: Messenger::new(publisher),
+        random: random.clone(),
+        poll_interval: Duration::from_secs(30),
+    };
+    (looker, driver)
+}
+
+/// A schedule that is due every so often.
+pub(crate) fn every(period: &str) -> Value {
+    json!({"every": period})
+}
