@@ -1,0 +1,5 @@
+//! The whole system at work, and under attack: what must hold whatever happens.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop right there")]
+
+mod losses;
+mod work;

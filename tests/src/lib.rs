@@ -1,0 +1,140 @@
+//! A whole Polychron of real processes, for tests: a control database, tenants' databases and a
+//! virtual host of its own, and any number of producers and consumers.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop right there")]
+
+mod process;
+mod record;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use shared::clock::Clock;
+use shared::database_url::DatabaseUrl;
+use shared::execution::Execution;
+use shared::id::TenantId;
+use shared::random::Random;
+use shared::store::{Connections, Control, ExecutionFilter, NewJob, Schema, Store, migrate};
+use shared::tenant::{Tenant, TenantStatus};
+use testkit::{Folder, execute, postgres_database, virtual_host};
+
+pub use process::Process;
+pub use record::{Record, most_at_once};
+
+/// A system that has no process yet.
+pub struct System {
+    /// Where its files are.
+    pub folder: Folder,
+    /// The control database.
+    pub control: Control,
+    /// The tenants, in the order of their making.
+    pub tenants: Vec<TestTenant>,
+    /// The broker's URL.
+    pub amqp_url: String,
+    control_url: DatabaseUrl,
+}
+
+/// A tenant of a [`System`].
+pub struct TestTenant {
+    /// Its slug.
+    pub slug: String,
+    /// Its database.
+    pub url: DatabaseUrl,
+    /// The same, open.
+    pub store: Arc<Store>,
+}
+
+impl System {
+    /// With `tenants` tenants on PostgreSQL: `t0`, `t1` and so on.
+    pub async fn new(tenants: usize) -> System {
+        let connections = Connections::new(Clock::System, 20);
+        let control_url = postgres_database().await;
+        migrate(&control_url, Schema::Control).await.unwrap();
+        let control = Control::new(&control_url, &connections).unwrap();
+        let mut made = Vec::new();
+        for n in 0..tenants {
+            made.push(add_tenant(&control, &connections, n).await);
+        }
+        let (folder, amqp_url) = (Folder::new(), virtual_host().await);
+        System { folder, control, tenants: made, amqp_url, control_url }
+    }
+
+    /// Starts a producer.
+    pub fn producer(&self, settings: &[(&str, &str)]) -> Process {
+        Process::start("polychron-producer", &self.environment(settings))
+    }
+
+    /// Starts a consumer, which knows the diagnostic job types.
+    pub fn consumer(&self, settings: &[(&str, &str)]) -> Process {
+        Process::start("polychron-consumer", &self.environment(settings))
+    }
+
+    fn environment(&self, settings: &[(&str, &str)]) -> Vec<(String, String)> {
+        let base = [
+            ("DATABASE_URL", self.control_url.expose()),
+            ("AMQP_URL", &self.amqp_url),
+            ("POLYCHRON_DIAGNOSTICS", "on"),
+        ];
+        let all = base.iter().chain(settings);
+        all.map(|(name, value)| (name.to_string(), value.to_string())).collect()
+    }
+
+    /// The file that `record` jobs of this system write to.
+    pub fn record_file(&self) -> PathBuf {
+        self.folder.path("record.jsonl")
+    }
+
+    /// What `record` jobs have written so far.
+    pub fn records(&self) -> Vec<Record> {
+        record::read(&self.record_file())
+    }
+
+    /// A one-off job that is due now and writes to [`System::record_file`].
+    pub fn record_job(&self, name: &str, seconds: f64) -> NewJob {
+        let payload = json!({"file": self.record_file(), "seconds": seconds});
+        NewJob { payload, ..NewJob::new(name, "record", due_now()) }
+    }
+}
+
+impl TestTenant {
+    /// Every execution, oldest first.
+    pub async fn executions(&self) -> Vec<Execution> {
+        let mut all =
+            self.store.list_executions(&ExecutionFilter::default(), i64::MAX).await.unwrap();
+        all.reverse();
+        all
+    }
+
+    /// Makes what was published look as if that were long ago, so that the sweeper comes now.
+    pub async fn forget_publishes(&self) {
+        let statement = "UPDATE job_execution SET published_at = published_at - interval '1 hour'
+                         WHERE status = 'dispatched'";
+        execute(&self.url, statement).await;
+    }
+}
+
+/// A schedule that is due at once, and once only.
+pub fn due_now() -> Value {
+    json!({"at": Clock::System.wall_time()})
+}
+
+async fn add_tenant(control: &Control, connections: &Connections, n: usize) -> TestTenant {
+    let (url, slug) = (postgres_database().await, format!("t{n}"));
+    migrate(&url, Schema::Tenant).await.unwrap();
+    let now = Clock::System.wall_time();
+    let id = TenantId::new(now, &Random::system());
+    let store = Arc::new(Store::new(id, &url, connections).unwrap());
+    assert!(store.claim_database(false).await.unwrap());
+    let tenant = Tenant {
+        id,
+        slug: slug.clone(),
+        name: slug.clone(),
+        status: TenantStatus::Active,
+        database_url: url.clone(),
+        max_running: None,
+        created_at: now,
+        updated_at: now,
+    };
+    control.insert_tenant(&tenant).await.unwrap();
+    TestTenant { slug, url, store }
+}
