@@ -1,0 +1,128 @@
+//! The embedded engine: the same producer and consumer, over SQLite files in one folder and a queue
+//! in the process. For `demo`, for `up`, and for whoever wants to try things.
+
+use std::fs::{DirBuilder, File, TryLockError};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, bail};
+use consumer::{Consumer, Registry};
+use producer::Producer;
+use shared::clock::Clock;
+use shared::config::Config;
+use shared::database_url::DatabaseUrl;
+use shared::queue::{MemoryBroker, Queue};
+use shared::random::Random;
+use shared::shutdown::Shutdown;
+use shared::store::{Connections, Control, Schema, migrate};
+use shared::tenants::Tenants;
+
+/// A folder that holds a control database, and tenants' databases beside it. Two engines on one
+/// folder would each have a queue of their own, so it is locked as long as this lives.
+pub(crate) struct DataFolder {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl DataFolder {
+    /// Opens a folder, or makes it, for this user's eyes only.
+    ///
+    /// # Errors
+    /// When another process has it, or it cannot be made.
+    pub(crate) fn open(path: &Path) -> Result<DataFolder> {
+        let tenants = path.join("tenants");
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&tenants);
+        made.with_context(|| format!("the data folder {} cannot be made", path.display()))?;
+        let path = path.canonicalize()?;
+        let lock =
+            File::create(path.join("lock")).context("the data folder cannot be written to")?;
+        match lock.try_lock() {
+            Ok(()) => Ok(DataFolder { path, _lock: lock }),
+            Err(TryLockError::WouldBlock) => bail!(
+                "another process uses the data folder {}: stop it, or choose another folder with --data",
+                path.display()
+            ),
+            Err(TryLockError::Error(error)) => {
+                Err(error).context("the data folder cannot be locked")
+            }
+        }
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The control database in it.
+    pub(crate) fn control_url(&self) -> DatabaseUrl {
+        DatabaseUrl::of_sqlite_file(&self.path.join("control.db"))
+    }
+
+    /// A database in it for a tenant.
+    pub(crate) fn tenant_url(&self, slug: &str) -> DatabaseUrl {
+        DatabaseUrl::of_sqlite_file(&self.path.join("tenants").join(format!("{slug}.db")))
+    }
+
+    /// Removes every database in it.
+    pub(crate) fn clear(&self) -> Result<()> {
+        for folder in [self.path.clone(), self.path.join("tenants")] {
+            for entry in std::fs::read_dir(&folder)? {
+                let path = entry?.path();
+                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                if [".db", ".db-wal", ".db-shm"].iter().any(|ending| name.ends_with(ending)) {
+                    std::fs::remove_file(&path)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The engine before it runs.
+pub(crate) struct Engine {
+    /// The tenants of the folder's control database.
+    pub(crate) tenants: Arc<Tenants>,
+    /// What carries the messages.
+    pub(crate) queue: Queue,
+    config: Config,
+}
+
+impl Engine {
+    /// Brings the control database up to date, and prepares to run.
+    ///
+    /// # Errors
+    /// When the control database cannot be used.
+    pub(crate) async fn new(folder: &DataFolder, config: Config) -> Result<Engine> {
+        let url = folder.control_url();
+        migrate(&url, Schema::Control).await.context("the control database cannot be migrated")?;
+        let connections = Connections::new(Clock::System, config.connections);
+        let control = Arc::new(Control::new(&url, &connections)?);
+        let tenants = Arc::new(Tenants::new(control, connections));
+        Ok(Engine { tenants, queue: Queue::Memory(MemoryBroker::new()), config })
+    }
+
+    /// Dispatches and executes until asked to stop. True: nothing is left running.
+    ///
+    /// # Errors
+    /// When the consumer cannot start.
+    pub(crate) async fn run(&self, registry: Registry, shutdown: Shutdown) -> Result<bool> {
+        let Engine { tenants, queue, config } = self;
+        let random = Random::system();
+        let producer = Producer {
+            tenants: tenants.clone(),
+            queue: queue.clone(),
+            config: config.clone(),
+            random: random.clone(),
+        };
+        let consumer = Consumer {
+            tenants: tenants.clone(),
+            queue: queue.clone(),
+            registry,
+            config: config.clone(),
+            random,
+        };
+        let ((), clean) = tokio::join!(producer.run(shutdown.clone()), consumer.run(shutdown));
+        clean
+    }
+}

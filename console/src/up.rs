@@ -1,0 +1,49 @@
+//! `polychron up`: the embedded engine over a data folder of the user's own, for small real use.
+
+use std::path::Path;
+
+use anyhow::Result;
+use consumer::{Registry, diagnostic};
+use shared::clock::Clock;
+use shared::config::Config;
+use shared::shutdown::Shutdown;
+use shared::store::{Schema, chain, migrate};
+use tracing::warn;
+
+use crate::embedded::{DataFolder, Engine};
+
+/// Runs until asked to stop. True: nothing is left running.
+///
+/// # Errors
+/// When the folder or its control database cannot be used.
+#[expect(clippy::print_stderr, reason = "this is what the person at the terminal reads")]
+pub(crate) async fn run(folder: &Path, config: Config) -> Result<bool> {
+    let folder = DataFolder::open(folder)?;
+    let mut registry = Registry::default();
+    if config.diagnostics {
+        diagnostic::register(&mut registry, &Clock::System);
+    }
+    let engine = Engine::new(&folder, config).await?;
+    let tenants = engine.tenants.control().list_tenants().await?;
+    for tenant in &tenants {
+        // One that cannot be brought up to date is the only one that doesn't run.
+        if let Err(error) = migrate(&tenant.database_url, Schema::Tenant).await {
+            warn!(
+                tenant = tenant.slug,
+                "the tenant's database cannot be migrated: {}",
+                chain(&error)
+            );
+        }
+    }
+    let control = folder.control_url();
+    eprintln!("Polychron is up. Its data is in {}", folder.path().display());
+    eprintln!("Other commands reach it with  export DATABASE_URL={}", control.expose());
+    if tenants.is_empty() {
+        eprintln!("It has no tenant yet. Add one with");
+        eprintln!(
+            "    TENANT_DATABASE_URL={} polychron tenant add acme",
+            folder.tenant_url("acme").expose()
+        );
+    }
+    engine.run(registry, Shutdown::on_signals()?).await
+}
