@@ -4,8 +4,8 @@
 -- Differs because SQLite has no intervals and cannot return columns of a joined table.
 UPDATE job_execution e
 SET status = 'running', worker = $2, started_at = $3,
-    lease_until = least($4, $3 + make_interval(secs => coalesce(j.timeout_seconds, $5))),
-    deadline_at = $3 + make_interval(secs => coalesce(j.timeout_seconds, $5)),
+    lease_until = least($4, $3::timestamptz + make_interval(secs => coalesce(j.timeout_seconds, $5))),
+    deadline_at = $3::timestamptz + make_interval(secs => coalesce(j.timeout_seconds, $5)),
     job_version = j.version, payload = coalesce(e.payload, j.payload)
 FROM unnest($1::uuid[]) AS c(id), job j
 WHERE e.id = c.id AND j.id = e.job_id AND j.queue = ANY($6::text[]) AND NOT e.cancel_requested
