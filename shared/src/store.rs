@@ -5,7 +5,8 @@
 //! every method says what it means. All times are the database's own ([`Store::now`]).
 //!
 //! The moves, in the order of a job's life: `dispatch.rs` (look, arm, dispatch, sweep),
-//! `execute.rs` (claim, heartbeat, finish), `history.rs` (what people define, ask for and read).
+//! `execute.rs` (claim, heartbeat, finish), `history.rs` (what people define, ask for and read),
+//! `edit.rs` (what they change).
 //! In the life of a job this is the last file; then `producer/rescuer.rs`: what if any of the
 //! others died.
 
@@ -13,6 +14,7 @@ mod connections;
 mod control;
 mod db;
 mod dispatch;
+mod edit;
 mod error;
 mod execute;
 mod history;
@@ -27,11 +29,12 @@ use std::time::Duration;
 use tokio::sync::OnceCell;
 
 pub use connections::Connections;
-pub use control::{Control, Worker};
+pub use control::{Control, TenantEdit, Worker};
 pub use dispatch::{
     Advance, Arm, Dispatch, Dispatched, DueJob, Look, NewExecution, Ready, SentBefore, UnarmedJob,
     Unheard,
 };
+pub use edit::{JobEdit, Quarantined, Survey};
 pub use error::{Result, StoreError, chain};
 pub use execute::{Claim, ClaimTerms, End, Ended, Expired, Heartbeat, NextRow};
 pub use history::{ExecutionFilter, NewJob};
@@ -101,6 +104,15 @@ impl Store {
     pub async fn claim_database(&self, adopt: bool) -> Result<bool> {
         let done = run_on_either!(&self.db, sql::CLAIM_DATABASE, |text, connection| async {
             let done = sqlx::query(text).bind(self.tenant).bind(adopt).execute(connection).await?;
+            Ok(done.rows_affected())
+        })?;
+        Ok(done > 0)
+    }
+
+    /// Takes this tenant's entry out of its database. False: it wasn't there.
+    pub async fn release_database(&self) -> Result<bool> {
+        let done = run_on_either!(&self.db, sql::RELEASE_DATABASE, |text, connection| async {
+            let done = sqlx::query(text).bind(self.tenant).execute(connection).await?;
             Ok(done.rows_affected())
         })?;
         Ok(done > 0)

@@ -67,6 +67,13 @@ pub fn from_arguments(matches: &ArgMatches, required: &[&str]) -> Result<Config,
     Config::read(&Sources { flags, environment, file }, required)
 }
 
+/// What isn't a setting of Polychron but comes by the environment all the same: `NO_COLOR`, the
+/// URL of a tenant that is being added. None when it is unset or empty.
+pub fn environment(name: &str) -> Option<String> {
+    let value = std::env::vars_os().find(|(key, _)| key == name)?.1;
+    value.into_string().ok().filter(|value| !value.is_empty())
+}
+
 /// For a daemon's main: reads settings, or says what is wrong and ends the process with status 2,
 /// before anything has started.
 pub fn read(name: &'static str, about: &'static str, required: &[&str]) -> Config {

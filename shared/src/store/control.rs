@@ -11,7 +11,8 @@ use super::server_clock::ServerClock;
 use super::sql;
 use crate::clock::Time;
 use crate::database_url::DatabaseUrl;
-use crate::tenant::Tenant;
+use crate::id::TenantId;
+use crate::tenant::{Tenant, TenantStatus};
 
 /// The database that lists the tenants. Nothing is opened before the first use.
 pub struct Control {
@@ -46,6 +47,19 @@ pub struct Worker {
     pub seen_at: Time,
 }
 
+/// A change of a tenant; what is none stays.
+#[derive(Clone, Debug, Default)]
+pub struct TenantEdit {
+    /// What it is called in full.
+    pub name: Option<String>,
+    /// Whether its jobs run.
+    pub status: Option<TenantStatus>,
+    /// Where its database is.
+    pub database_url: Option<DatabaseUrl>,
+    /// The most of its executions at once; the inner none means without limit.
+    pub max_running: Option<Option<i32>>,
+}
+
 impl Control {
     /// Prepares to connect.
     ///
@@ -73,6 +87,13 @@ impl Control {
         })
     }
 
+    /// One tenant by its slug.
+    pub async fn find_tenant(&self, slug: &str) -> Result<Option<Tenant>> {
+        run_on_either!(&self.db, sql::FIND_TENANT, |text, connection| {
+            query_as(text).bind(slug).fetch_optional(connection)
+        })
+    }
+
     /// Adds a tenant.
     ///
     /// # Errors
@@ -90,6 +111,31 @@ impl Control {
                 .execute(connection)
                 .await?;
             Ok(())
+        })
+    }
+
+    /// Changes a tenant. False: it isn't listed any more.
+    pub async fn edit_tenant(&self, id: TenantId, edit: &TenantEdit, now: Time) -> Result<bool> {
+        run_on_either!(&self.db, sql::EDIT_TENANT, |text, connection| async {
+            let done = query(text)
+                .bind(id)
+                .bind(&edit.name)
+                .bind(edit.status)
+                .bind(&edit.database_url)
+                .bind(edit.max_running.is_some())
+                .bind(edit.max_running.flatten())
+                .bind(now)
+                .execute(connection)
+                .await?;
+            Ok(done.rows_affected() > 0)
+        })
+    }
+
+    /// Takes a tenant off the list. False: it wasn't on it.
+    pub async fn delete_tenant(&self, id: TenantId) -> Result<bool> {
+        run_on_either!(&self.db, sql::DELETE_TENANT, |text, connection| async {
+            let done = query(text).bind(id).execute(connection).await?;
+            Ok(done.rows_affected() > 0)
         })
     }
 

@@ -157,4 +157,13 @@ impl Store {
             query_as(text).bind(id).fetch_optional(connection)
         })
     }
+
+    /// The latest attempt at the occurrence that an execution belongs to. When it is final, the
+    /// occurrence is over.
+    pub async fn find_last_attempt(&self, id: ExecutionId) -> Result<Option<Execution>> {
+        self.proved().await?;
+        run_on_either!(&self.db, sql::FIND_LAST_ATTEMPT, |text, connection| {
+            query_as(text).bind(id).fetch_optional(connection)
+        })
+    }
 }

@@ -76,18 +76,30 @@ statements! { TENANT:
     READ_CLOCK = postgres "tenant/read_clock";
     READ_IDENTITY = both "tenant/read_identity";
     CLAIM_DATABASE = both "tenant/claim_database";
+    RELEASE_DATABASE = both "tenant/release_database";
     INSERT_JOB = both "tenant/insert_job";
     LIST_JOBS = both "tenant/list_jobs";
     FIND_JOB = both "tenant/find_job";
+    EDIT_JOB = both "tenant/edit_job";
+    DELETE_JOB = both "tenant/delete_job";
+    COUNT_OPEN = both "tenant/count_open";
+    SURVEY_JOBS = both "tenant/survey_jobs";
+    LIST_QUARANTINED = both "tenant/list_quarantined";
     RUN_JOB = both "tenant/run_job";
+    RUN_AGAIN = both "tenant/run_again";
+    CANCEL = both "tenant/cancel";
     LIST_EXECUTIONS = both "tenant/list_executions";
     FIND_EXECUTION = both "tenant/find_execution";
+    FIND_LAST_ATTEMPT = both "tenant/find_last_attempt";
 }
 
 statements! { CONTROL:
     READ_CONTROL_SCHEMA = both "control/read_schema";
     LIST_TENANTS = both "control/list_tenants";
+    FIND_TENANT = both "control/find_tenant";
     INSERT_TENANT = both "control/insert_tenant";
+    EDIT_TENANT = both "control/edit_tenant";
+    DELETE_TENANT = both "control/delete_tenant";
     REGISTER_WORKER = both "control/register_worker";
     UNREGISTER_WORKER = both "control/unregister_worker";
     LIST_WORKERS = both "control/list_workers";

@@ -1,0 +1,2 @@
+-- Takes a tenant off the list.
+DELETE FROM tenant WHERE id = $1

@@ -1,0 +1,2 @@
+-- How many executions of a job are not final.
+SELECT count(*) FROM job_execution WHERE job_id = $1 AND finished_at IS NULL

@@ -1,0 +1,154 @@
+//! What people change: jobs, and the course of executions; and what `check` asks about both.
+
+use serde_json::Value;
+use sqlx::{FromRow, query, query_as, query_scalar};
+
+use super::db::run_on_either;
+use super::error::Result;
+use super::{Store, sql};
+use crate::clock::Time;
+use crate::execution::Status;
+use crate::id::{ExecutionId, JobId};
+use crate::job::{MisfirePolicy, OrphanPolicy, OverlapPolicy};
+
+/// A change of a job; what is none stays.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct JobEdit {
+    /// Chooses the handler.
+    pub job_type: Option<String>,
+    /// What the handler is given.
+    pub payload: Option<Value>,
+    /// When it runs; the next time is worked out anew.
+    pub schedule: Option<Value>,
+    /// Whether new occurrences come.
+    pub is_enabled: Option<bool>,
+    /// Where its executions are published.
+    pub queue: Option<String>,
+    /// The longest one attempt may run; the inner none means the configured default.
+    pub timeout_seconds: Option<Option<i32>>,
+    /// How many attempts that count one occurrence gets.
+    pub max_attempts: Option<i32>,
+    /// The backoff before the second attempt.
+    pub retry_base_seconds: Option<i32>,
+    /// What becomes of occurrences seen too late.
+    pub misfire_policy: Option<MisfirePolicy>,
+    /// How late is too late.
+    pub misfire_grace_seconds: Option<i32>,
+    /// What becomes of an occurrence while another is open.
+    pub overlap_policy: Option<OverlapPolicy>,
+    /// What becomes of an occurrence whose worker was lost.
+    pub orphan_policy: Option<OrphanPolicy>,
+}
+
+/// What a tenant's enabled jobs of one type and queue ask of consumers.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
+pub struct Survey {
+    /// Chooses the handler.
+    pub job_type: String,
+    /// Where their executions are published.
+    pub queue: String,
+    /// How many they are.
+    pub jobs: i64,
+    /// The longest timeout that one of them states.
+    pub longest_timeout_seconds: Option<i32>,
+}
+
+/// A job whose schedule cannot be followed.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
+pub struct Quarantined {
+    /// The job.
+    pub name: String,
+    /// Why.
+    pub quarantined_reason: String,
+}
+
+impl Store {
+    /// Changes a job, if its version is still `if_version`. False: it isn't, or there is no such
+    /// job.
+    ///
+    /// # Errors
+    /// [`Refused`](super::StoreError::Refused) when a constraint is violated; the text names it.
+    pub async fn edit_job(
+        &self,
+        name: &str,
+        if_version: Option<i32>,
+        edit: &JobEdit,
+        now: Time,
+    ) -> Result<bool> {
+        self.proved().await?;
+        run_on_either!(&self.db, sql::EDIT_JOB, |text, connection| async {
+            let done = query(text)
+                .bind(name)
+                .bind(if_version)
+                .bind(&edit.job_type)
+                .bind(&edit.payload)
+                .bind(&edit.schedule)
+                .bind(edit.is_enabled)
+                .bind(&edit.queue)
+                .bind(edit.timeout_seconds.is_some())
+                .bind(edit.timeout_seconds.flatten())
+                .bind(edit.max_attempts)
+                .bind(edit.retry_base_seconds)
+                .bind(edit.misfire_policy)
+                .bind(edit.misfire_grace_seconds)
+                .bind(edit.overlap_policy)
+                .bind(edit.orphan_policy)
+                .bind(now)
+                .execute(connection)
+                .await?;
+            Ok(done.rows_affected() > 0)
+        })
+    }
+
+    /// Deletes a job, and ends what is open of it. False: it was gone.
+    pub async fn delete_job(&self, job: JobId) -> Result<bool> {
+        self.proved().await?;
+        run_on_either!(&self.db, sql::DELETE_JOB, |text, connection| async {
+            let done = query(text).bind(job).execute(connection).await?;
+            Ok(done.rows_affected() > 0)
+        })
+    }
+
+    /// How many executions of a job are not final.
+    pub async fn count_open(&self, job: JobId) -> Result<i64> {
+        self.proved().await?;
+        run_on_either!(&self.db, sql::COUNT_OPEN, |text, connection| {
+            query_scalar(text).bind(job).fetch_one(connection)
+        })
+    }
+
+    /// Asks for the end of an execution. Its status then: `cancelled` if it had not started,
+    /// `running` if its worker has yet to hear of it. None: it was over, or there is none.
+    pub async fn cancel(&self, id: ExecutionId, now: Time) -> Result<Option<Status>> {
+        self.proved().await?;
+        run_on_either!(&self.db, sql::CANCEL, |text, connection| {
+            query_scalar(text).bind(id).bind(now).fetch_optional(connection)
+        })
+    }
+
+    /// Asks for a manual run, `new`, with the payload that `old` was given. False: `old` isn't
+    /// over, or it or its job is gone.
+    pub async fn run_again(&self, old: ExecutionId, new: ExecutionId, now: Time) -> Result<bool> {
+        self.proved().await?;
+        run_on_either!(&self.db, sql::RUN_AGAIN, |text, connection| async {
+            let done = query(text).bind(old).bind(new).bind(now).execute(connection).await?;
+            Ok(done.rows_affected() > 0)
+        })
+    }
+
+    /// What the enabled jobs ask of consumers.
+    pub async fn survey_jobs(&self) -> Result<Vec<Survey>> {
+        self.proved().await?;
+        run_on_either!(&self.db, sql::SURVEY_JOBS, |text, connection| {
+            query_as(text).fetch_all(connection)
+        })
+    }
+
+    /// Jobs whose schedule cannot be followed, the first `limit` by name.
+    pub async fn list_quarantined(&self, limit: i64) -> Result<Vec<Quarantined>> {
+        self.proved().await?;
+        run_on_either!(&self.db, sql::LIST_QUARANTINED, |text, connection| {
+            query_as(text).bind(limit).fetch_all(connection)
+        })
+    }
+}
