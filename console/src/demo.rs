@@ -21,6 +21,7 @@ use shared::tenant::{Tenant, TenantStatus};
 
 use crate::embedded::{DataFolder, Engine};
 use crate::follow::Follower;
+use crate::output::say;
 use sample::{TENANTS, jobs};
 use stream::{Stream, Summary};
 
@@ -34,7 +35,6 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 ///
 /// # Errors
 /// When the folder cannot be used.
-#[expect(clippy::print_stderr, reason = "this is what the person at the terminal reads")]
 pub(crate) async fn run(
     folder: &Path,
     mut config: Config,
@@ -49,15 +49,16 @@ pub(crate) async fn run(
     let mut registry = Registry::default();
     diagnostic::register(&mut registry, &Clock::System);
 
-    eprintln!(
+    say(&format!(
         "Three tenants, each with an SQLite database of its own below {}",
         folder.path().display()
-    );
+    ));
     match length {
         Some(length) => {
-            eprintln!("Running for {}; Ctrl-C ends it sooner.", humantime::format_duration(length))
+            let length = humantime::format_duration(length);
+            say(&format!("Running for {length}; Ctrl-C ends it sooner."));
         }
-        None => eprintln!("Running until Ctrl-C."),
+        None => say("Running until Ctrl-C."),
     }
     let shutdown = Shutdown::on_signals()?;
     let mut stream = Stream::new(colour);
@@ -69,9 +70,9 @@ pub(crate) async fn run(
     // What still happened while the engine came to its end.
     tell(&mut followers, &mut stream, &mut summaries).await?;
     stream.summary(&summaries)?;
-    eprintln!("\nThe data is still there. Look at it with");
-    eprintln!("    export DATABASE_URL={}", folder.control_url().expose());
-    eprintln!("    polychron execution list {}", TENANTS[0].0);
+    say("\nThe data is still there. Look at it with");
+    say(&format!("    export DATABASE_URL={}", folder.control_url().expose()));
+    say(&format!("    polychron execution list {}", TENANTS[0].0));
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use std::fs::{DirBuilder, File, TryLockError};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use consumer::{Consumer, Registry};
@@ -17,6 +18,9 @@ use shared::random::Random;
 use shared::shutdown::Shutdown;
 use shared::store::{Connections, Control, Schema, migrate};
 use shared::tenants::Tenants;
+
+/// The longest that another process's change may go unseen.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A folder that holds a control database, and tenants' databases beside it. Two engines on one
 /// folder would each have a queue of their own, so it is locked as long as this lives.
@@ -93,7 +97,9 @@ impl Engine {
     ///
     /// # Errors
     /// When the control database cannot be used.
-    pub(crate) async fn new(folder: &DataFolder, config: Config) -> Result<Engine> {
+    pub(crate) async fn new(folder: &DataFolder, mut config: Config) -> Result<Engine> {
+        // Other processes' changes come without a wake; to look at a file costs next to nothing.
+        config.poll_interval = config.poll_interval.min(POLL_INTERVAL);
         let url = folder.control_url();
         migrate(&url, Schema::Control).await.context("the control database cannot be migrated")?;
         let connections = Connections::new(Clock::System, config.connections);

@@ -1,14 +1,98 @@
-//! The operator's side.
+//! `polychron`, the operator's side.
+//!
+//! This file parses the command line, hands over to the file of the noun that was named, and turns
+//! whatever went wrong into the exit code ([`exit`]). Data goes to standard output ([`output`]),
+//! everything else to standard error.
 
+mod arguments;
+mod check;
 mod demo;
 mod embedded;
+mod execution;
+mod exit;
 mod follow;
+mod input;
+mod job;
+mod migrate;
+mod output;
+mod session;
+mod tenant;
 mod up;
 
-fn main() -> anyhow::Result<()> {
-    let config = shared::config::read("polychron", "demo", &[]);
-    shared::telemetry::start("error", config.log_format, true);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let length = Some(std::time::Duration::from_secs(20));
-    runtime.block_on(demo::run(std::path::Path::new("/tmp/demo-data"), config, length, true))
+use std::process::ExitCode;
+
+use clap::{ArgMatches, FromArgMatches};
+use shared::config::{self, Config};
+use shared::telemetry;
+
+use arguments::{Arguments, Verb};
+use exit::Failure;
+use output::Output;
+use session::Session;
+
+/// The CLI reports in its own words what comes of the broker; a command that only nudges the
+/// producer is not to say that it has connected.
+const QUIET: &str = ",polychron_shared::queue=error";
+
+fn main() -> ExitCode {
+    let matches = arguments::command().get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let output = Output::new(arguments.output);
+    match run(arguments.verb, &matches, output) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::say(&format!("polychron: {failure}"));
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+fn run(verb: Verb, matches: &ArgMatches, output: Output) -> Result<(), Failure> {
+    let config = config::from_arguments(innermost(matches), verb.required_settings());
+    let (log, format) = match &config {
+        Ok(Config { log, log_format, .. }) => (log.as_str(), *log_format),
+        Err(_) => ("warn", config::LogFormat::Text),
+    };
+    // The demo tells what happens by itself, unless more is asked for.
+    let log = if matches!(verb, Verb::Demo { .. }) && log == "info" { "error" } else { log };
+    telemetry::start(&format!("{log}{QUIET}"), format, output.colour());
+    let mut runtime = match verb.is_engine() {
+        true => tokio::runtime::Builder::new_multi_thread(),
+        false => tokio::runtime::Builder::new_current_thread(),
+    };
+    let runtime = runtime.enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::Failed(format!("cannot start: {error}")))?;
+    let done = runtime.block_on(dispatch(verb, config, output));
+    // A connection that is still being tried must not hold the process up.
+    runtime.shutdown_background();
+    done
+}
+
+async fn dispatch(
+    verb: Verb,
+    config: Result<Config, config::Problems>,
+    output: Output,
+) -> Result<(), Failure> {
+    // `check` is there to report what is wrong, the settings included.
+    if let Verb::Check = verb {
+        return check::run(config, output).await;
+    }
+    let config = config?;
+    match verb {
+        Verb::Check => Ok(()),
+        Verb::Demo { length, data } => Ok(demo::run(&data, config, length, output.colour()).await?),
+        Verb::Up { data } => Ok(up::run(&data, config).await?),
+        Verb::Migrate => migrate::run(config, output).await,
+        Verb::Tenant(verb) => tenant::run(verb, &Session::open(config, output).await?).await,
+        Verb::Job(verb) => job::run(verb, &Session::open(config, output).await?).await,
+        Verb::Execution(verb) => execution::run(verb, &Session::open(config, output).await?).await,
+    }
+}
+
+/// Where flags that may stand anywhere are all found: clap hands them down to the last verb.
+fn innermost(matches: &ArgMatches) -> &ArgMatches {
+    match matches.subcommand() {
+        Some((_, inner)) => innermost(inner),
+        None => matches,
+    }
 }

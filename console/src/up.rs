@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use consumer::{Registry, diagnostic};
 use shared::clock::Clock;
 use shared::config::Config;
@@ -11,13 +11,13 @@ use shared::store::{Schema, chain, migrate};
 use tracing::warn;
 
 use crate::embedded::{DataFolder, Engine};
+use crate::output::say;
 
-/// Runs until asked to stop. True: nothing is left running.
+/// Runs until asked to stop.
 ///
 /// # Errors
-/// When the folder or its control database cannot be used.
-#[expect(clippy::print_stderr, reason = "this is what the person at the terminal reads")]
-pub(crate) async fn run(folder: &Path, config: Config) -> Result<bool> {
+/// When the folder or its control database cannot be used, or something was left running.
+pub(crate) async fn run(folder: &Path, config: Config) -> Result<()> {
     let folder = DataFolder::open(folder)?;
     let mut registry = Registry::default();
     if config.diagnostics {
@@ -35,15 +35,15 @@ pub(crate) async fn run(folder: &Path, config: Config) -> Result<bool> {
             );
         }
     }
+    say(&format!("Polychron is up. Its data is in {}", folder.path().display()));
     let control = folder.control_url();
-    eprintln!("Polychron is up. Its data is in {}", folder.path().display());
-    eprintln!("Other commands reach it with  export DATABASE_URL={}", control.expose());
+    say(&format!("Other commands reach it with  export DATABASE_URL={}", control.expose()));
     if tenants.is_empty() {
-        eprintln!("It has no tenant yet. Add one with");
-        eprintln!(
-            "    TENANT_DATABASE_URL={} polychron tenant add acme",
-            folder.tenant_url("acme").expose()
-        );
+        let url = folder.tenant_url("acme");
+        say("It has no tenant yet. Add one with");
+        say(&format!("    TENANT_DATABASE_URL={} polychron tenant add acme", url.expose()));
     }
-    engine.run(registry, Shutdown::on_signals()?).await
+    let clean = engine.run(registry, Shutdown::on_signals()?).await?;
+    ensure!(clean, "not every execution could be given back; their leases will run out");
+    Ok(())
 }

@@ -1,0 +1,153 @@
+//! `polychron check`: looks at everything that must be right, and says of each problem what to do
+//! about it.
+//!
+//! A warning is worth knowing and does no harm; only problems make the command fail.
+
+mod broker;
+mod consumers;
+mod tenants;
+
+use std::time::Duration;
+
+use serde::Serialize;
+use shared::clock::Clock;
+use shared::config::{Config, Problems};
+use shared::store::{Connections, Control};
+
+use crate::exit::{Failure, control_reason};
+use crate::output::{Column, Output, column, maybe, whole_column};
+use crate::session;
+
+/// A consumer that has been silent for longer is not counted as alive; it registers every 10 s.
+const SEEN_WITHIN: Duration = Duration::from_secs(45);
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Level {
+    Ok,
+    Warning,
+    Problem,
+}
+
+impl Level {
+    const fn word(self) -> &'static str {
+        match self {
+            Level::Ok => "ok",
+            Level::Warning => "warning",
+            Level::Problem => "problem",
+        }
+    }
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Serialize)]
+struct Finding {
+    subject: String,
+    level: Level,
+    finding: String,
+    /// What to do about it.
+    remedy: Option<String>,
+}
+
+impl Finding {
+    fn ok(subject: impl Into<String>, finding: impl Into<String>) -> Finding {
+        let (subject, finding) = (subject.into(), finding.into());
+        Finding { subject, level: Level::Ok, finding, remedy: None }
+    }
+
+    fn problem(
+        subject: impl Into<String>,
+        finding: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Finding {
+        let remedy = Some(remedy.into());
+        Finding { level: Level::Problem, remedy, ..Finding::ok(subject, finding) }
+    }
+
+    fn warning(self) -> Finding {
+        Finding { level: Level::Warning, ..self }
+    }
+}
+
+const COLUMNS: &[Column<Finding>] = &[
+    column("SUBJECT", |finding| finding.subject.clone()),
+    column("LEVEL", |finding| finding.level.word().to_owned()),
+    whole_column("FINDING", |finding| finding.finding.clone()),
+    whole_column("REMEDY", |finding| maybe(finding.remedy.as_ref())),
+];
+
+/// Everything found, and whether what all else depends on was out of reach.
+#[derive(Default)]
+struct Report {
+    findings: Vec<Finding>,
+    unreachable: Vec<&'static str>,
+}
+
+pub(crate) async fn run(config: Result<Config, Problems>, output: Output) -> Result<(), Failure> {
+    let report = match config {
+        Ok(config) => examine(&config).await?,
+        Err(Problems(problems)) => {
+            let remedy = "correct it; `polychron check --help` shows every setting";
+            let finding = |problem| Finding::problem("settings", problem, remedy);
+            let findings = problems.into_iter().map(finding).collect();
+            Report { findings, ..Report::default() }
+        }
+    };
+    output.list(&report.findings, COLUMNS)?;
+    let problems = report.findings.iter().filter(|finding| finding.level == Level::Problem).count();
+    match (report.unreachable.as_slice(), problems) {
+        ([], 0) => Ok(()),
+        ([], problems) => Err(Failure::Failed(format!("problems found: {problems}"))),
+        (unreachable, _) => {
+            Err(Failure::Unreachable(format!("cannot reach {}", unreachable.join(" and "))))
+        }
+    }
+}
+
+async fn examine(config: &Config) -> Result<Report, Failure> {
+    let connections = Connections::new(Clock::System, config.connections);
+    let control = session::control(config, &connections)?;
+    let mut report = Report::default();
+    report.findings.push(Finding::ok("settings", "all can be read"));
+    broker::look(config, &mut report).await;
+    let Some(needs) = of_control(&control, config, &connections, &mut report).await else {
+        return Ok(report);
+    };
+    report.findings.extend(broker::acknowledgement_timeout(config, needs.longest_timeout));
+    Ok(report)
+}
+
+/// The control database, the tenants it lists and the consumers registered there. None: it cannot
+/// be used.
+async fn of_control(
+    control: &Control,
+    config: &Config,
+    connections: &Connections,
+    report: &mut Report,
+) -> Option<tenants::Needs> {
+    let read = async {
+        control.check_schema().await?;
+        let seen_since = control.now().await? - SEEN_WITHIN;
+        Ok((control.list_tenants().await?, control.list_workers(seen_since).await?))
+    };
+    let (tenants, workers) = match read.await {
+        Ok(read) => read,
+        Err(error) => {
+            let failure = control_reason(&error);
+            if Failure::control(error).is_unreachable() {
+                report.unreachable.push("the control database");
+            }
+            let remedy = "correct DATABASE_URL, start the database, or run `polychron migrate`";
+            report.findings.push(Finding::problem("control database", failure, remedy));
+            return None;
+        }
+    };
+    let place = config.database_url.as_ref().map(ToString::to_string).unwrap_or_default();
+    let finding =
+        format!("{place} answers, its schema is known; tenants listed: {}", tenants.len());
+    report.findings.push(Finding::ok("control database", finding));
+    let needs = tenants::look(tenants, connections, &mut report.findings).await;
+    report.findings.extend(consumers::compare(&workers, &needs));
+    Some(needs)
+}

@@ -1,0 +1,215 @@
+//! `polychron execution …`: what ran, runs and will run.
+
+use clap::{Args, Subcommand};
+use shared::execution::{Execution, Status};
+use shared::id::ExecutionId;
+use shared::store::{ExecutionFilter, Store};
+use shared::tenant::Tenant;
+
+use crate::exit::Failure;
+use crate::job;
+use crate::output::{Column, column, maybe, say, time};
+use crate::session::{Session, mind_suspension};
+
+#[derive(Subcommand)]
+pub(crate) enum Verb {
+    /// List executions, the newest first
+    #[command(after_help = "Examples:
+  polychron execution list acme --status failed
+  polychron execution list acme --job ping --limit 10 -o jsonl")]
+    List(List),
+    /// Show an execution, with its error's whole chain, its result and its output
+    #[command(
+        after_help = "Example:\n  polychron execution show acme 01934b7e-0000-7000-8000-0000000000ff"
+    )]
+    Show(Named),
+    /// Cancel an execution: at once if it hasn't started, by its worker's next heartbeat if it runs
+    #[command(
+        after_help = "Example:\n  polychron execution cancel acme 01934b7e-0000-7000-8000-0000000000ff"
+    )]
+    Cancel(Named),
+    /// Run what is over once more, with the same payload
+    #[command(
+        after_help = "Example:\n  polychron execution retry acme 01934b7e-0000-7000-8000-0000000000ff --wait"
+    )]
+    Retry(Retry),
+}
+
+#[derive(Args)]
+pub(crate) struct List {
+    /// The tenant
+    tenant: String,
+    /// Only those of this job
+    #[arg(long, value_name = "NAME")]
+    job: Option<String>,
+    /// Only those of this status: scheduled, dispatched, running, success, failed, cancelled, skipped
+    #[arg(long, value_parser = str::parse::<Status>)]
+    status: Option<Status>,
+    /// Only those older than this one, for the next page
+    #[arg(long, value_name = "ID")]
+    before: Option<ExecutionId>,
+    /// How many at most
+    #[arg(long, value_name = "N", default_value = "50", value_parser = clap::value_parser!(i64).range(1..=1000))]
+    limit: i64,
+}
+
+#[derive(Args)]
+pub(crate) struct Named {
+    /// The tenant
+    tenant: String,
+    /// The execution
+    id: ExecutionId,
+}
+
+#[derive(Args)]
+pub(crate) struct Retry {
+    #[command(flatten)]
+    named: Named,
+    /// Wait until the run is over, its retries included
+    #[arg(long)]
+    wait: bool,
+}
+
+const COLUMNS: &[Column<Execution>] = &[
+    column("ID", |execution| execution.id.to_string()),
+    column("JOB", job_name),
+    column("SCHEDULED FOR", |execution| time(Some(execution.scheduled_for))),
+    column("TRIGGER", |execution| execution.trigger.to_string()),
+    column("ATTEMPT", |execution| execution.attempt.to_string()),
+    column("STATUS", |execution| execution.status.to_string()),
+    column("STARTED", |execution| time(execution.started_at)),
+    column("TOOK", took),
+    column("ERROR", |execution| maybe(execution.error_message.as_ref())),
+];
+
+/// One execution in full.
+pub(crate) const FIELDS: &[Column<Execution>] = &[
+    column("id", |execution| execution.id.to_string()),
+    column("job", job_name),
+    column("scheduled for", |execution| time(Some(execution.scheduled_for))),
+    column("stands for", |execution| match execution.stands_for {
+        1 => String::new(),
+        occurrences => format!("{occurrences} occurrences"),
+    }),
+    column("trigger", |execution| execution.trigger.to_string()),
+    column("attempt", |execution| execution.attempt.to_string()),
+    column("status", |execution| execution.status.to_string()),
+    column("available", |execution| time(execution.available_at)),
+    column("dispatched", |execution| time(execution.dispatched_at)),
+    column("published", |execution| time(execution.published_at)),
+    column("started", |execution| time(execution.started_at)),
+    column("finished", |execution| time(execution.finished_at)),
+    column("took", took),
+    column("worker", |execution| maybe(execution.worker.as_ref())),
+    column("lease until", |execution| live(execution, time(execution.lease_until))),
+    column("deadline", |execution| live(execution, time(execution.deadline_at))),
+    column("asked to end", |execution| match execution.cancel_requested {
+        true => "yes".to_owned(),
+        false => String::new(),
+    }),
+    column("job version", |execution| maybe(execution.job_version)),
+    column("payload", |execution| maybe(execution.payload.as_ref())),
+    column("error kind", |execution| maybe(execution.error_kind)),
+    column("error", |execution| maybe(execution.error_message.as_ref())),
+    column("detail", |execution| maybe(execution.error_detail.as_ref())),
+    column("result", |execution| maybe(execution.result.as_ref())),
+    column("output", |execution| maybe(execution.output.as_ref())),
+];
+
+fn job_name(execution: &Execution) -> String {
+    let deleted = || format!("(deleted job {})", execution.job_id);
+    execution.job_name.clone().unwrap_or_else(deleted)
+}
+
+fn took(execution: &Execution) -> String {
+    match (execution.started_at, execution.finished_at) {
+        (Some(started), Some(finished)) => {
+            format!("{:.1}s", (finished - started).as_seconds_f64())
+        }
+        _ => String::new(),
+    }
+}
+
+/// Leases and deadlines matter while something runs.
+fn live(execution: &Execution, time: String) -> String {
+    if execution.status == Status::Running { time } else { String::new() }
+}
+
+pub(crate) async fn run(verb: Verb, session: &Session) -> Result<(), Failure> {
+    match verb {
+        Verb::List(arguments) => list(arguments, session).await,
+        Verb::Show(Named { tenant, id }) => {
+            let (tenant, store, _) = session.enter(&tenant).await?;
+            session.output.record(&find(&tenant, &store, id).await?, FIELDS)
+        }
+        Verb::Cancel(Named { tenant, id }) => cancel(&tenant, id, session).await,
+        Verb::Retry(Retry { named: Named { tenant, id }, wait }) => {
+            retry(&tenant, id, wait, session).await
+        }
+    }
+}
+
+async fn list(arguments: List, session: &Session) -> Result<(), Failure> {
+    let List { tenant, job, status, before, limit } = arguments;
+    let (tenant, store, _) = session.enter(&tenant).await?;
+    if let Some(name) = &job {
+        // A misspelt name would otherwise look like a job that never ran.
+        job::find(&tenant, &store, name).await?;
+    }
+    let filter = ExecutionFilter { before, job, status };
+    let executions = store.list_executions(&filter, limit).await;
+    let executions = executions.map_err(|error| Failure::tenant(&tenant, error))?;
+    session.output.list(&executions, COLUMNS)?;
+    if let (Some(last), true) = (executions.last(), executions.len() as i64 == limit) {
+        say(&format!("older ones: --before {}", last.id));
+    }
+    Ok(())
+}
+
+async fn cancel(tenant: &str, id: ExecutionId, session: &Session) -> Result<(), Failure> {
+    let (tenant, store, now) = session.enter(tenant).await?;
+    let status = store.cancel(id, now).await.map_err(|error| Failure::tenant(&tenant, error))?;
+    let execution = find(&tenant, &store, id).await?;
+    match status {
+        None => {
+            return Err(Failure::Failed(format!(
+                "execution {id} is {} already; what is over cannot be cancelled",
+                execution.status
+            )));
+        }
+        Some(Status::Running) => {
+            say("it runs; its worker hears of it by the next heartbeat, within 15 s");
+        }
+        Some(_) => session.wake(tenant.id).await,
+    }
+    session.output.record(&execution, FIELDS)
+}
+
+async fn retry(
+    tenant: &str,
+    id: ExecutionId,
+    wait: bool,
+    session: &Session,
+) -> Result<(), Failure> {
+    let (tenant, store, now) = session.enter(tenant).await?;
+    let new = ExecutionId::new(now, &session.random);
+    let asked = store.run_again(id, new, now).await;
+    if !asked.map_err(|error| Failure::tenant(&tenant, error))? {
+        let execution = find(&tenant, &store, id).await?;
+        return Err(Failure::Failed(match execution.job_name {
+            None => format!("the job of execution {id} was deleted; add it again first"),
+            Some(_) => format!(
+                "execution {id} is {}; only what is over can be run again",
+                execution.status
+            ),
+        }));
+    }
+    session.wake(tenant.id).await;
+    mind_suspension(&tenant);
+    job::report(new, wait, &tenant, &store, session).await
+}
+
+async fn find(tenant: &Tenant, store: &Store, id: ExecutionId) -> Result<Execution, Failure> {
+    let found = store.find_execution(id).await.map_err(|error| Failure::tenant(tenant, error))?;
+    found.ok_or_else(|| Failure::NotFound(format!("tenant {} has no execution {id}", tenant.slug)))
+}
