@@ -83,7 +83,8 @@ impl Queue {
     }
 
     /// A receiver that takes from `queues`. It asks for no more deliveries than `slots` has
-    /// permits, so that what waits at this process is what it can run.
+    /// permits, so that what waits at this process is what it can run. Whoever calls
+    /// [`Receiver::next`] holds a permit for what comes.
     pub fn receiver(
         &self,
         name: &str,

@@ -67,9 +67,11 @@ pub(in crate::queue) fn publisher(
 impl Publisher {
     pub(in crate::queue) async fn publish(&self, messages: Vec<Outgoing>) -> Vec<Confirm> {
         let count = messages.len();
-        self.ask(|reply| Command::Publish(messages, reply))
-            .await
-            .unwrap_or_else(|| vec![Confirm::Unknown; count])
+        let mut confirms =
+            self.ask(|reply| Command::Publish(messages, reply)).await.unwrap_or_default();
+        // The broker may have blocked the connection in the middle of them.
+        confirms.resize(count, Confirm::Unknown);
+        confirms
     }
 
     pub(in crate::queue) async fn depth(&self, queue: &str) -> Option<Depth> {
@@ -199,6 +201,9 @@ impl OpenSession {
                         info!("the broker takes messages again");
                         state.send_replace(BrokerState::Open);
                     }
+                    // Only the channel of a question about a queue that doesn't exist.
+                    Some(Event::Error(error))
+                        if error.is_amqp_soft_error() && self.confirmed.status().connected() => {}
                     Some(Event::Error(error)) => return Err(Fault::Broker("publishing", error)),
                     Some(_) => {}
                     None => return Err(Fault::Ended("the connection ended")),

@@ -117,8 +117,9 @@ impl ReceiverDriver {
         reconnect.reset();
         loop {
             // Handlers of a lost session may still hold slots. What they were given comes again,
-            // is refused by the claim and acknowledged; ask for no more than can run besides.
-            let granted = self.slots.available_permits().max(1);
+            // is refused by the claim and acknowledged; ask for no more than can run besides. One
+            // slot is always held for the delivery that comes next.
+            let granted = (self.slots.available_permits() + 1).min(self.all_slots.max(1));
             let channel = open_channel(&connection).await?;
             let streams = self.subscribe(&channel, granted).await?;
             self.state.send_replace(BrokerState::Open);
