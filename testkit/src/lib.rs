@@ -2,6 +2,8 @@
 //! `scripts/services` starts, and ways to wait without sleeping blindly.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop right there")]
 
+mod tenant_database;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,6 +13,8 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use uuid::Uuid;
+
+pub use tenant_database::{TenantDatabase, both_stores};
 
 /// A setting that `scripts/services` makes. Its absence fails the test: nothing is skipped.
 #[expect(clippy::disallowed_methods, reason = "the servers' addresses come by the environment")]
