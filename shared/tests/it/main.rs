@@ -3,5 +3,8 @@
 
 extern crate polychron_shared as shared;
 
+mod connections;
+mod migrations;
+mod queue;
 mod statements;
 mod store;
