@@ -2,11 +2,14 @@
 
 mod definition;
 mod delete;
+mod next;
 mod run;
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
+use shared::id::JobId;
 use shared::job::Job;
+use shared::schedule::Spread;
 use shared::store::{JobEdit, Store};
 use shared::tenant::Tenant;
 
@@ -45,6 +48,9 @@ pub(crate) enum Verb {
     /// Let a paused job's occurrences come again, from now on
     #[command(after_help = "Example:\n  polychron job resume acme ping")]
     Resume(Named),
+    /// Show when a job is due next, with its own spread of `H` and jitter
+    #[command(after_help = "Example:\n  polychron job next acme nightly-report -n 10")]
+    Next(next::Next),
     /// Run a job now, whatever its schedule says
     #[command(after_help = "Examples:
   polychron job run acme ping
@@ -171,6 +177,7 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<(), Failure> {
         Verb::Edit(arguments) => edit(arguments, session).await,
         Verb::Pause(Named { tenant, job }) => switch(&tenant, &job, false, session).await,
         Verb::Resume(Named { tenant, job }) => switch(&tenant, &job, true, session).await,
+        Verb::Next(arguments) => next::run(arguments, session).await,
         Verb::Run(arguments) => run::run(arguments, session).await,
         Verb::Delete(arguments) => delete::run(arguments, session).await,
     }
@@ -178,12 +185,13 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<(), Failure> {
 
 async fn add(arguments: Add, session: &Session) -> Result<(), Failure> {
     let Add { tenant, name, job_type, timing, definition, disabled } = arguments;
-    let schedule = timing.schedule()?.ok_or_else(|| {
+    let (tenant, store, _) = session.enter(&tenant).await?;
+    // The job has no id yet; whether its schedule can be read does not hang on that.
+    let schedule = timing.schedule(Spread::new(tenant.id, JobId(0)))?.ok_or_else(|| {
         Failure::Usage("say when the job runs: --cron, --every, --at or --schedule".to_owned())
     })?;
     let mut job = definition.new_job(&name, &job_type, schedule)?;
     job.is_enabled = !disabled;
-    let (tenant, store, _) = session.enter(&tenant).await?;
     let of_tenant = |error| Failure::tenant(&tenant, error);
     if store.find_job(&name).await.map_err(of_tenant)?.is_some() {
         return Err(Failure::Failed(format!(
@@ -214,9 +222,11 @@ async fn list(tenant: &str, session: &Session) -> Result<(), Failure> {
 
 async fn edit(arguments: Edit, session: &Session) -> Result<(), Failure> {
     let Edit { tenant, job, job_type, timing, definition, if_version } = arguments;
+    let (entered, store, _) = session.enter(&tenant).await?;
+    let found = find(&entered, &store, &job).await?;
     let mut edit = definition.edit()?;
     edit.job_type = job_type;
-    edit.schedule = timing.schedule()?;
+    edit.schedule = timing.schedule(Spread::new(entered.id, found.id))?;
     if edit == JobEdit::default() {
         return Err(Failure::Usage(
             "nothing to change; `polychron job edit --help` shows what can be".to_owned(),

@@ -15,6 +15,7 @@ mod input;
 mod job;
 mod migrate;
 mod output;
+mod schedule;
 mod session;
 mod tenant;
 mod up;
@@ -86,6 +87,7 @@ async fn dispatch(
         Verb::Tenant(verb) => tenant::run(verb, &Session::open(config, output).await?).await,
         Verb::Job(verb) => job::run(verb, &Session::open(config, output).await?).await,
         Verb::Execution(verb) => execution::run(verb, &Session::open(config, output).await?).await,
+        Verb::Schedule(verb) => schedule::run(verb, output),
     }
 }
 
