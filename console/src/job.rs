@@ -2,6 +2,7 @@
 
 mod definition;
 mod delete;
+mod explain;
 mod next;
 mod run;
 
@@ -51,6 +52,9 @@ pub(crate) enum Verb {
     /// Show when a job is due next, with its own spread of `H` and jitter
     #[command(after_help = "Example:\n  polychron job next acme nightly-report -n 10")]
     Next(next::Next),
+    /// Say why a job runs, waits or doesn't run, and what to do about it
+    #[command(after_help = "Example:\n  polychron job explain acme nightly-report")]
+    Explain(Named),
     /// Run a job now, whatever its schedule says
     #[command(after_help = "Examples:
   polychron job run acme ping
@@ -178,6 +182,7 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<(), Failure> {
         Verb::Pause(Named { tenant, job }) => switch(&tenant, &job, false, session).await,
         Verb::Resume(Named { tenant, job }) => switch(&tenant, &job, true, session).await,
         Verb::Next(arguments) => next::run(arguments, session).await,
+        Verb::Explain(Named { tenant, job }) => explain::run(&tenant, &job, session).await,
         Verb::Run(arguments) => run::run(arguments, session).await,
         Verb::Delete(arguments) => delete::run(arguments, session).await,
     }

@@ -10,6 +10,7 @@ mod demo;
 mod embedded;
 mod execution;
 mod exit;
+mod finding;
 mod follow;
 mod input;
 mod job;

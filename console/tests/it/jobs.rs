@@ -156,3 +156,31 @@ async fn a_quarantined_job_shows_its_reason_until_its_schedule_is_edited() {
         assert!(!list.stdout.contains("quarantined"), "{list:#?}");
     }
 }
+
+#[tokio::test]
+async fn a_job_is_explained_by_what_keeps_it_from_running() {
+    for backend in BOTH {
+        let console = Console::with_tenant(backend).await;
+        console.run(&["job", "add", "acme", "a", "--type", "noop", "--every", "1h"]).succeeded();
+        let explained = |level: &str| -> Vec<String> {
+            let explain = ["job", "explain", "acme", "a", "-o", "json"];
+            let findings = console.run(&explain).succeeded().json();
+            let findings = findings.as_array().unwrap().iter();
+            findings
+                .filter(|finding| finding["level"] == level)
+                .map(|finding| finding["finding"].as_str().unwrap().to_owned())
+                .collect()
+        };
+        assert_eq!(explained("problem"), ["none has been heard of lately"]);
+        console.run(&["job", "pause", "acme", "a"]).succeeded();
+        console.run(&["tenant", "suspend", "acme"]).succeeded();
+        let problems = explained("problem").join("\n");
+        assert!(problems.contains("suspended") && problems.contains("not enabled"), "{problems}");
+        let run = console.run(&["job", "run", "acme", "a", "-o", "json"]).succeeded();
+        let run = run.says(&["acme is suspended"]).json();
+        assert!(explained("ok").iter().any(|finding| finding.contains("waits until")));
+        console.run(&["execution", "cancel", "acme", run["id"].as_str().unwrap()]).succeeded();
+        let cancelled = explained("warning").join("\n");
+        assert!(cancelled.contains("cancelled on request"), "{cancelled}");
+    }
+}

@@ -8,3 +8,4 @@ mod jobs;
 mod migrate;
 mod schedule;
 mod tenants;
+mod wake;
