@@ -8,6 +8,7 @@ mod run;
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
+use shared::clock::Time;
 use shared::id::JobId;
 use shared::job::Job;
 use shared::schedule::Spread;
@@ -227,39 +228,38 @@ async fn list(tenant: &str, session: &Session) -> Result<(), Failure> {
 
 async fn edit(arguments: Edit, session: &Session) -> Result<(), Failure> {
     let Edit { tenant, job, job_type, timing, definition, if_version } = arguments;
-    let (entered, store, _) = session.enter(&tenant).await?;
-    let found = find(&entered, &store, &job).await?;
+    let entered = session.enter(&tenant).await?;
+    let found = find(&entered.0, &entered.1, &job).await?;
     let mut edit = definition.edit()?;
     edit.job_type = job_type;
-    edit.schedule = timing.schedule(Spread::new(entered.id, found.id))?;
+    edit.schedule = timing.schedule(Spread::new(entered.0.id, found.id))?;
     if edit == JobEdit::default() {
         return Err(Failure::Usage(
             "nothing to change; `polychron job edit --help` shows what can be".to_owned(),
         ));
     }
-    change(&tenant, &job, if_version, &edit, session).await
+    change(entered, &job, if_version, &edit, session).await
 }
 
 async fn switch(tenant: &str, name: &str, on: bool, session: &Session) -> Result<(), Failure> {
-    let (entered, store, _) = session.enter(tenant).await?;
-    let job = find(&entered, &store, name).await?;
+    let entered = session.enter(tenant).await?;
+    let job = find(&entered.0, &entered.1, name).await?;
     if job.is_enabled == on {
         say(&format!("job {name} is {} already", if on { "enabled" } else { "paused" }));
         return session.output.record(&job, FIELDS);
     }
     let edit = JobEdit { is_enabled: Some(on), ..JobEdit::default() };
-    change(tenant, name, Some(job.version), &edit, session).await
+    change(entered, name, None, &edit, session).await
 }
 
 /// Writes an edit, wakes the producers, and shows the job as it is now.
 async fn change(
-    tenant: &str,
+    (tenant, store, now): (Tenant, Store, Time),
     name: &str,
     if_version: Option<i32>,
     edit: &JobEdit,
     session: &Session,
 ) -> Result<(), Failure> {
-    let (tenant, store, now) = session.enter(tenant).await?;
     let edited = store.edit_job(name, if_version, edit, now).await;
     let edited = edited.map_err(|error| Failure::tenant(&tenant, error))?;
     let job = find(&tenant, &store, name).await?;

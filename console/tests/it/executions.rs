@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use shared::execution::{ErrorKind, Status};
+use shared::execution::{ErrorKind, Status, Trigger};
 use shared::id::ExecutionId;
 use shared::outcome::{Failure, Outcome};
-use shared::store::{Claim, ClaimTerms, Dispatch, Dispatched, End, Store};
+use shared::random::Random;
+use shared::store::{
+    Claim, ClaimTerms, Dispatch, Dispatched, End, ExecutionFilter, NextRow, Store,
+};
 use testkit::eventually;
 
 use crate::console::{BOTH, Console};
@@ -87,44 +90,57 @@ async fn a_running_execution_is_only_asked_to_end() {
 #[tokio::test]
 async fn waiting_ends_with_the_run_and_says_how_it_went() {
     for backend in BOTH {
-        for (outcome, code) in [
-            (Outcome::Success(json!({"done": true})), 0),
-            (
-                Outcome::Failure(Failure { message: "no luck".into(), detail: None, retry: false }),
-                1,
-            ),
+        let failure = |retry| {
+            let message = "no luck".to_owned();
+            Outcome::Failure(Failure { message, detail: None, retry })
+        };
+        let success = Outcome::Success(json!({"done": true}));
+        for (outcomes, code) in [
+            (vec![success.clone()], 0),
+            (vec![failure(false)], 1),
+            (vec![failure(true), success.clone()], 0),
+            (vec![failure(true), failure(true)], 1),
         ] {
             let console = Console::with_tenant(backend).await;
-            console
-                .run(&["job", "add", "acme", "a", "--type", "noop", "--every", "1h"])
-                .succeeded();
+            let add = ["job", "add", "acme", "a", "--type", "noop", "--every", "1h"];
+            console.run(&add).succeeded();
             let store = console.store("acme").await;
             let waiting = tokio::task::spawn_blocking(move || {
                 let answer = console.run(&["job", "run", "acme", "a", "--wait", "-o", "json"]);
                 (console, answer)
             });
             let id = eventually("the manual run's row", || async {
-                let rows = store.list_executions(&Default::default(), 1).await.unwrap();
+                let rows = store.list_executions(&ExecutionFilter::default(), 1).await.unwrap();
                 rows.first().map(|row| row.id)
             })
             .await;
-            let claim = start(&store, id).await;
-            let end = End {
-                id,
-                worker: "w".to_owned(),
-                ending: outcome.ending(),
-                output: None,
-                next: None,
-            };
-            let now = claim.started_at + Duration::from_secs(1);
-            store.finish(&[end], None, now).await.unwrap();
+            run_to_its_end(&store, id, &outcomes).await;
             let (_console, answer) = waiting.await.unwrap();
             let shown = answer.ended(code).json();
             let expected = if code == 0 { Status::Success } else { Status::Failed };
             assert_eq!(shown["status"], expected.word());
+            assert_eq!(shown["attempt"], outcomes.len());
             let kind = (code != 0).then_some(ErrorKind::Handler.word());
             assert_eq!(shown["error_kind"].as_str(), kind);
         }
+    }
+}
+
+/// Plays the engine: one attempt for each outcome.
+async fn run_to_its_end(store: &Store, first: ExecutionId, outcomes: &[Outcome]) {
+    let mut id = first;
+    for (at, outcome) in outcomes.iter().enumerate() {
+        let now = start(store, id).await.started_at + Duration::from_millis(1);
+        let is_last = at + 1 == outcomes.len();
+        let next = (!is_last).then(|| NextRow {
+            id: ExecutionId::new(now, &Random::system()),
+            trigger: Trigger::Retry,
+            available_at: now,
+        });
+        let (worker, ending) = ("w".to_owned(), outcome.ending());
+        let end = End { id, worker, ending, output: None, next };
+        assert_eq!(store.finish(&[end], None, now).await.unwrap().len(), 1);
+        id = next.map_or(id, |next| next.id);
     }
 }
 

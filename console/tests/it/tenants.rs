@@ -66,6 +66,13 @@ async fn what_is_wrong_is_refused_by_name_and_nothing_is_repeated() {
             5,
             "cannot be reached",
         ),
+        (&["tenant", "add", "acme"], "postgres://us3r:s3cret@host:many/x", 1, "port"),
+        (
+            &["tenant", "add", "acme"],
+            "postgres://127.0.0.1:1/x?password=s3cret&odd=s3cret",
+            5,
+            "127.0.0.1:1/x:",
+        ),
         (&["tenant", "show", "acme"], "", 3, "tenant list"),
         (&["tenant", "suspend", "acme"], "", 3, "tenant list"),
         (&["tenant", "remove", "acme", "-y"], "", 3, "tenant list"),
