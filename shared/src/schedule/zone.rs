@@ -73,3 +73,32 @@ fn offset(zone: Tz, instant: i64) -> i64 {
     let utc = DateTime::from_timestamp(instant, 0).unwrap_or_default().naive_utc();
     zone.offset_from_utc_datetime(&utc).fix().local_minus_utc().into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_where_the_offset_changes() {
+        let spans = spans(Tz::America__New_York);
+        let march = spans[index(spans, 1_772_953_200)];
+        assert_eq!(march, Span { begin: 1_772_953_200, offset: -4 * 3600 });
+        assert_eq!(spans[index(spans, 1_772_953_199)].offset, -5 * 3600);
+        assert_eq!(index(spans, i64::MIN), 0);
+        assert_eq!(index(spans, i64::MAX), spans.len() - 1);
+    }
+
+    #[test]
+    fn changes_lie_far_enough_apart() {
+        // What `cron` takes for granted: a time is skipped or repeated by one change at most, and
+        // none of a day's length is too short for the steps above to see.
+        for zone in TZ_VARIANTS.iter().step_by(7) {
+            let spans = spans(*zone);
+            for three in spans.windows(3) {
+                let jumps = three.windows(2).map(|pair| (pair[1].offset - pair[0].offset).abs());
+                let length = three[2].begin - three[1].begin;
+                assert!(length > jumps.sum::<i64>() + DAY, "{zone} at {}", three[1].begin);
+            }
+        }
+    }
+}

@@ -7,6 +7,7 @@ extern crate polychron_shared as shared;
 mod brute_force;
 mod cases;
 mod clocks;
+mod oracles;
 mod refusals;
 mod rules;
 mod words;
