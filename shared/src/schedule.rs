@@ -198,11 +198,12 @@ impl Rule {
         }
     }
 
-    /// The shortest time from one occurrence to the next, in seconds; none if there is only one.
-    fn period(&self) -> Option<i64> {
+    /// The shortest time from one occurrence to the next, in seconds, changes of clocks aside, if
+    /// it isn't longer than `limit`.
+    fn period_within(&self, limit: i64) -> Option<i64> {
         match self {
-            Rule::Cron(rule) => rule.period(),
-            Rule::Every { period, .. } => Some(period / SECOND),
+            Rule::Cron(rule) => rule.wall.period_within(limit),
+            Rule::Every { period, .. } => Some(period / SECOND).filter(|period| *period <= limit),
             Rule::At(_) => None,
         }
     }
@@ -227,9 +228,7 @@ fn read_cron(text: &str, fields: &Fields, spread: Spread) -> Result<Rule, Schedu
 /// times stay readable.
 fn read_delay(fields: &Fields, rule: &Rule, spread: Spread) -> Result<i64, ScheduleError> {
     let Some(jitter) = fields.seconds("jitter")? else { return Ok(0) };
-    if let Some(period) = rule.period()
-        && jitter >= period
-    {
+    if let Some(period) = rule.period_within(jitter) {
         let message = format!("of {jitter} s isn't less than the period of {period} s");
         return Err(ScheduleError::new("jitter", message));
     }

@@ -152,11 +152,6 @@ impl CronRule {
         (local >= next.begin + next.offset).then_some(Change::FirstPass)
     }
 
-    /// The shortest time from one occurrence to the next, changes of clocks aside.
-    pub(super) fn period(&self) -> Option<i64> {
-        self.wall.period()
-    }
-
     /// Whether times in the gap before the span make its first instant an occurrence.
     fn fires_after_gap(&self, index: usize, ahead: &mut Ahead<'_>) -> bool {
         if self.gap == Gap::Skip || index == 0 {

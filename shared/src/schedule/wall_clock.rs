@@ -77,18 +77,27 @@ impl WallClock {
             - in_day(first, from.rem_euclid(DAY))
     }
 
-    /// The shortest time from one to the next, in seconds; none if there is one time only.
-    pub(super) fn period(&self) -> Option<i64> {
-        let mut times = (0..DAY).filter(|second| self.has_second(*second));
+    /// The shortest time from one to the next, in seconds, if it isn't longer than `limit`.
+    pub(super) fn period_within(&self, limit: i64) -> Option<i64> {
+        let Expression { seconds, minutes, hours, .. } = &self.expression;
+        let minutes =
+            hours.values().flat_map(|hour| minutes.values().map(move |min| hour * 60 + min));
+        let mut times = minutes
+            .flat_map(|minute| seconds.values().map(move |second| i64::from(minute * 60 + second)));
         let first = times.next()?;
         let (mut last, mut shortest) = (first, i64::MAX);
         for time in times {
             shortest = shortest.min(time - last);
             last = time;
         }
-        let days: Vec<i64> = (0..END / DAY).filter(|day| self.has_day(*day)).collect();
-        let between_days = days.windows(2).map(|pair| (pair[1] - pair[0]) * DAY + first - last);
-        Some(between_days.min().unwrap_or(i64::MAX).min(shortest)).filter(|least| *least < i64::MAX)
+        // Only a long limit makes it matter which days follow each other.
+        let overnight = first - last;
+        if DAY + overnight <= limit {
+            let days: Vec<i64> = (0..END / DAY).filter(|day| self.has_day(*day)).collect();
+            let apart = days.windows(2).map(|pair| (pair[1] - pair[0]) * DAY + overnight).min();
+            shortest = shortest.min(apart.unwrap_or(i64::MAX));
+        }
+        Some(shortest).filter(|shortest| *shortest <= limit)
     }
 
     fn next_of(&self, branch: &Branch, from: i64) -> Option<i64> {
@@ -119,12 +128,6 @@ impl WallClock {
     fn has_day(&self, day: i64) -> bool {
         let date = i32::try_from(day).ok().and_then(NaiveDate::from_epoch_days);
         date.is_some_and(|date| self.expression.days.matches(date))
-    }
-
-    fn has_second(&self, second: i64) -> bool {
-        let [hour, minute, second] = hour_minute_second(second);
-        let Expression { seconds, minutes, hours, .. } = &self.expression;
-        hours.has(hour) && minutes.has(minute) && seconds.has(second)
     }
 
     /// How many times a matching day has before its `second`.
