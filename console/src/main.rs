@@ -78,7 +78,9 @@ async fn dispatch(
     match verb {
         // It is there to report what is wrong, the settings included.
         Verb::Check => check::run(config, output).await,
-        Verb::Demo { length, data } => Ok(demo::run(&data, config?, length, output.colour()).await?),
+        Verb::Demo { length, data } => {
+            Ok(demo::run(&data, config?, length, output.colour()).await?)
+        }
         Verb::Up { data } => Ok(up::run(&data, config?).await?),
         Verb::Migrate => migrate::run(config?, output).await,
         Verb::Tenant(verb) => tenant::run(verb, &Session::open(config?, output).await?).await,

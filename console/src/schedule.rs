@@ -1,10 +1,9 @@
 //! `polychron schedule preview`: when a schedule would be due, before any job has it.
 
-use chrono::{NaiveDateTime, Offset, TimeDelta, TimeZone};
-use chrono_tz::{OffsetName, Tz};
+use chrono::{DateTime, FixedOffset, TimeDelta};
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use shared::clock::{Clock, Time};
 use shared::id::{JobId, TenantId};
 use shared::schedule::{Schedule, Spread};
@@ -43,17 +42,17 @@ pub(crate) struct Preview {
 pub(crate) struct Due {
     at: Time,
     /// The wall clock in the schedule's zone.
-    local: String,
-    /// What that zone's time is called then.
-    zone: String,
-    /// What the clocks do around it, if they do anything.
+    local: DateTime<FixedOffset>,
+    /// That zone.
+    timezone: &'static str,
+    /// What a change of clocks does to it, if there is one.
     clocks: Option<String>,
 }
 
-pub(crate) const COLUMNS: &[Column<Due>] = &[
+const COLUMNS: &[Column<Due>] = &[
     column("AT (UTC)", |due| time(Some(due.at))),
-    column("LOCAL", |due| due.local.clone()),
-    column("ZONE", |due| due.zone.clone()),
+    column("LOCAL", |due| due.local.format("%a %Y-%m-%d %H:%M:%S %:z").to_string()),
+    column("TIMEZONE", |due| due.timezone.to_owned()),
     column("CLOCKS", |due| maybe(due.clocks.as_ref())),
 ];
 
@@ -68,7 +67,31 @@ pub(crate) fn run(verb: Verb, output: Output) -> Result<(), Failure> {
         );
     }
     let from = from.unwrap_or_else(|| Clock::System.wall_time());
-    let due = due(&schedule, schedule.first_after(from), zone(&text), n.into());
+    show(&schedule, schedule.first_after(from), n, output)
+}
+
+/// Shows the times from `first` on, at most `n`, and to people the schedule in words.
+pub(crate) fn show(
+    schedule: &Schedule,
+    first: Option<Time>,
+    n: u16,
+    output: Output,
+) -> Result<(), Failure> {
+    if output.is_for_people() {
+        say(&schedule.describe());
+    }
+    let before_first = first.map(|first| first - TimeDelta::microseconds(1));
+    let times = before_first.map(|before| schedule.occurrences_explained(before, n.into()));
+    let due: Vec<Due> = times
+        .unwrap_or_default()
+        .into_iter()
+        .map(|explained| Due {
+            at: explained.at,
+            local: explained.local,
+            timezone: schedule.timezone(),
+            clocks: explained.change.map(|change| change.to_string()),
+        })
+        .collect();
     output.list(&due, COLUMNS)
 }
 
@@ -88,66 +111,4 @@ pub(crate) fn written(text: &str, timezone: Option<&str>) -> Result<String, Fail
 /// Reads what the engine would read, and shows where it went wrong.
 pub(crate) fn read(text: &str, spread: Spread) -> Result<Schedule, Failure> {
     Schedule::read(text, spread).map_err(|error| Failure::Usage(error.picture()))
-}
-
-/// The zone that a schedule is meant in.
-pub(crate) fn zone(text: &str) -> Tz {
-    let fields: Value = serde_json::from_str(text).unwrap_or_default();
-    let name = fields.get("timezone").and_then(Value::as_str);
-    name.and_then(|name| name.parse().ok()).unwrap_or_default()
-}
-
-/// The times from `first` on, at most `n`.
-pub(crate) fn due(schedule: &Schedule, first: Option<Time>, zone: Tz, n: usize) -> Vec<Due> {
-    let times = std::iter::successors(first, |time| schedule.next_after(*time));
-    times.take(n).map(|at| Due::new(at, zone)).collect()
-}
-
-impl Due {
-    fn new(at: Time, zone: Tz) -> Due {
-        let local = at.with_timezone(&zone);
-        Due {
-            at,
-            local: local.format("%Y-%m-%dT%H:%M:%S%:z").to_string(),
-            zone: local.offset().abbreviation().unwrap_or_default().to_owned(),
-            clocks: clocks(at, local.naive_local(), zone).map(str::to_owned),
-        }
-    }
-}
-
-/// What is odd about a wall-clock time: it comes twice, or those just before it don't exist.
-fn clocks(at: Time, local: NaiveDateTime, zone: Tz) -> Option<&'static str> {
-    let offset_of_first = zone.from_local_datetime(&local).earliest()?.offset().fix();
-    let offset = zone.offset_from_utc_datetime(&at.naive_utc()).fix();
-    if zone.from_local_datetime(&local).single().is_none() {
-        return Some(match offset == offset_of_first {
-            true => "turned back: first pass",
-            false => "turned back: second pass",
-        });
-    }
-    let just_before = zone.from_local_datetime(&(local - TimeDelta::seconds(1)));
-    just_before.earliest().is_none().then_some("turned forward just before")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_clocks_do_is_told() {
-        for (at, clocks, local) in [
-            (
-                "2026-03-29T01:00:00Z",
-                Some("turned forward just before"),
-                "2026-03-29T02:00:00+01:00",
-            ),
-            ("2026-03-29T01:30:00Z", None, "2026-03-29T02:30:00+01:00"),
-            ("2026-10-25T00:30:00Z", Some("turned back: first pass"), "2026-10-25T01:30:00+01:00"),
-            ("2026-10-25T01:30:00Z", Some("turned back: second pass"), "2026-10-25T01:30:00+00:00"),
-            ("2026-10-25T02:30:00Z", None, "2026-10-25T02:30:00+00:00"),
-        ] {
-            let due = Due::new(at.parse().unwrap(), chrono_tz::Europe::London);
-            assert_eq!((due.clocks.as_deref(), due.local.as_str()), (clocks, local), "{at}");
-        }
-    }
 }

@@ -33,7 +33,5 @@ pub(super) async fn run(arguments: Next, session: &Session) -> Result<(), Failur
     }
     // What the producer has worked out comes first, even when it is late.
     let first = job.next_run_at.or_else(|| schedule.first_after(now));
-    session
-        .output
-        .list(&schedule::due(&schedule, first, schedule::zone(&text), n.into()), schedule::COLUMNS)
+    schedule::show(&schedule, first, n, session.output)
 }
