@@ -40,7 +40,7 @@ pub(super) async fn run(tenant: &str, name: &str, session: &Session) -> Result<(
     let open = executions.iter().filter(|execution| !execution.status.is_final());
     findings.extend(open.map(|execution| of_open(&job, execution, now)));
     let last = executions.iter().find(|execution| execution.status.is_final());
-    findings.extend(last.map(of_last));
+    findings.extend(last.map(|execution| of_last(&tenant, execution)));
     let mut needs = Needs::default();
     needs.types.insert((job.job_type.clone(), job.queue.clone()), [tenant.slug.clone()].into());
     findings.extend(consumers::compare(&workers, &needs));
@@ -101,16 +101,15 @@ fn of_next_time(job: &Job, now: Time, poll_interval: Duration) -> Finding {
 
 fn of_open(job: &Job, execution: &Execution, now: Time) -> Finding {
     let Execution { id, attempt, .. } = execution;
-    let since = |since: Option<Time>| time(since);
     let what = match (execution.status, execution.available_at) {
         (Status::Scheduled, Some(at)) => format!("waits until {}", time(Some(at))),
         (Status::Scheduled, None) => "waits for its turn".to_owned(),
         (Status::Dispatched, _) => {
-            format!("waits for a consumer since {}", since(execution.dispatched_at))
+            format!("waits for a consumer since {}", time(execution.dispatched_at))
         }
         _ => format!(
             "runs since {} at {}",
-            since(execution.started_at),
+            time(execution.started_at),
             maybe(execution.worker.as_ref())
         ),
     };
@@ -128,7 +127,7 @@ fn of_open(job: &Job, execution: &Execution, now: Time) -> Finding {
     Finding::ok("open", finding)
 }
 
-fn of_last(execution: &Execution) -> Finding {
+fn of_last(tenant: &Tenant, execution: &Execution) -> Finding {
     let Execution { id, status, attempt, error_message, .. } = execution;
     let at = time(Some(execution.scheduled_for));
     match status {
@@ -136,7 +135,7 @@ fn of_last(execution: &Execution) -> Finding {
         ended => {
             let reason = maybe(error_message.as_ref());
             let finding = format!("of {at}, attempt {attempt}: {ended}: {reason}");
-            let remedy = format!("`polychron execution show` {id}");
+            let remedy = format!("`polychron execution show {} {id}`", tenant.slug);
             Finding::problem("last", finding, remedy).warning()
         }
     }
