@@ -22,8 +22,8 @@ use shared::queue::Queue;
 use shared::random::Random;
 use shared::shutdown::Shutdown;
 use shared::store::chain;
-use shared::tenants::{OpenTenant, Tenants};
-use tokio::sync::mpsc;
+use shared::tenants::Tenants;
+use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use backlog::Backlog;
@@ -71,9 +71,10 @@ impl Producer {
         });
         info!(tenants = tenants.all().len(), "dispatching jobs");
 
-        let (changes, changed) = mpsc::channel(1);
-        let refreshing = tokio::spawn(keep_fresh(tenants.clone(), looker.clone(), changes));
-        Rounds::new(tenants, looker.clone()).run(wakes, changed, shutdown.drain).await;
+        let refreshed = Arc::new(Notify::new());
+        let refreshing =
+            tokio::spawn(keep_fresh(tenants.clone(), looker.clone(), refreshed.clone()));
+        Rounds::new(tenants, looker.clone()).run(wakes, refreshed, shutdown.drain).await;
 
         refreshing.abort();
         looker.messenger.settled(SETTLE_LIMIT).await;
@@ -87,40 +88,31 @@ impl Producer {
 }
 
 /// Reads the lists of tenants and workers again and again.
-async fn keep_fresh(
-    tenants: Arc<Tenants>,
-    looker: Arc<Looker>,
-    changes: mpsc::Sender<Vec<Arc<OpenTenant>>>,
-) {
+async fn keep_fresh(tenants: Arc<Tenants>, looker: Arc<Looker>, refreshed: Arc<Notify>) {
     let mut away = false;
     loop {
         match refresh(&tenants, &looker).await {
-            Ok(changed) => {
-                if std::mem::take(&mut away) {
-                    info!("the control database answers again");
-                }
-                if !changed.is_empty() && changes.send(changed).await.is_err() {
-                    return;
-                }
+            Ok(()) if away => {
+                away = false;
+                info!("the control database answers again");
             }
+            Ok(()) => {}
             Err(error) if !away => {
                 away = true;
+                let reason = chain(&error);
                 warn!(
-                    "the control database cannot be read; the tenants known last stay in force: {}",
-                    chain(&error)
+                    "the control database cannot be read; the tenants known last stay in force: {reason}"
                 );
             }
             Err(_) => {}
         }
+        refreshed.notify_one();
         tenants.connections().close_idle();
         tenants.clock().sleep(REFRESH_EVERY).await;
     }
 }
 
-async fn refresh(
-    tenants: &Tenants,
-    looker: &Looker,
-) -> shared::store::Result<Vec<Arc<OpenTenant>>> {
+async fn refresh(tenants: &Tenants, looker: &Looker) -> shared::store::Result<()> {
     let control = tenants.control();
     let now = control.now().await?;
     looker.backlog.hear_of(&control.list_workers(now - WORKER_LASTS).await?);

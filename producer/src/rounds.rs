@@ -14,7 +14,7 @@ use shared::id::TenantId;
 use shared::queue::Wakes;
 use shared::store::{StoreError, chain};
 use shared::tenants::{OpenTenant, Tenants};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -31,6 +31,8 @@ const LANE_LIMIT: Duration = Duration::from_millis(500);
 /// What the database refused as data is tried again after this long.
 const REFUSED_AFTER: Duration = Duration::from_secs(30);
 
+type Listed = Arc<HashMap<TenantId, Arc<OpenTenant>>>;
+
 /// Whose turn it is.
 pub(crate) struct Rounds {
     clock: Clock,
@@ -40,6 +42,8 @@ pub(crate) struct Rounds {
     looking: JoinSet<(TenantId, Duration)>,
     /// Tenants that are being looked at, and whether to look again at once.
     in_hand: HashMap<TenantId, bool>,
+    /// The list that the agenda was made from; compared with each newer one.
+    listed: Listed,
     /// Tenants that were suspended when they were looked at last.
     suspended: HashSet<TenantId>,
     healthy: Arc<Semaphore>,
@@ -55,6 +59,7 @@ impl Rounds {
             agenda: Agenda::default(),
             looking: JoinSet::new(),
             in_hand: HashMap::new(),
+            listed: Listed::default(),
             suspended: HashSet::new(),
             healthy: Arc::new(Semaphore::new(LANES)),
             ailing: Arc::new(Semaphore::new(AILING_LANES)),
@@ -65,11 +70,11 @@ impl Rounds {
     pub(crate) async fn run(
         mut self,
         mut wakes: Wakes,
-        mut changed: tokio::sync::mpsc::Receiver<Vec<Arc<OpenTenant>>>,
+        refreshed: Arc<Notify>,
         stop: CancellationToken,
     ) {
-        self.look_at_all();
         loop {
+            self.look_at_changed();
             let wait = self.start_what_is_due();
             let due = async {
                 match wait {
@@ -88,13 +93,25 @@ impl Rounds {
                     Some(tenant) => self.wake(tenant),
                     None => self.look_at_all(),
                 },
-                Some(changed) = changed.recv() => {
-                    changed.iter().for_each(|tenant| self.wake(tenant.tenant.id));
-                }
+                () = refreshed.notified() => {}
                 () = due => {}
             }
         }
         while self.looking.join_next().await.is_some() {}
+    }
+
+    /// Looks at the tenants that are new in the list, or differ from before.
+    fn look_at_changed(&mut self) {
+        let listed = self.tenants.all();
+        if Arc::ptr_eq(&listed, &self.listed) {
+            return;
+        }
+        for (id, tenant) in listed.iter() {
+            if !self.listed.get(id).is_some_and(|before| Arc::ptr_eq(before, tenant)) {
+                self.wake(*id);
+            }
+        }
+        self.listed = listed;
     }
 
     fn look_at_all(&mut self) {
