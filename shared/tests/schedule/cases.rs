@@ -7,7 +7,7 @@ use shared::clock::Time;
 use shared::random::Random;
 
 /// Zones that change their clocks in unusual ways, and a few that don't.
-pub const ZONES: [&str; 30] = [
+pub(crate) const ZONES: [&str; 30] = [
     "America/New_York",
     "Europe/London",
     "Europe/Dublin",
@@ -40,37 +40,37 @@ pub const ZONES: [&str; 30] = [
     "UTC",
 ];
 
-pub struct Draw(pub Random);
+pub(crate) struct Draw(Random);
 
 impl Draw {
-    pub fn seeded(seed: u64) -> Draw {
+    pub(crate) fn seeded(seed: u64) -> Draw {
         Draw(Random::seeded(seed))
     }
 
-    pub fn below(&self, n: u32) -> u32 {
+    pub(crate) fn below(&self, n: u32) -> u32 {
         (self.0.unit() * f64::from(n)) as u32
     }
 
-    pub fn between(&self, first: u32, last: u32) -> u32 {
+    pub(crate) fn between(&self, first: u32, last: u32) -> u32 {
         first + self.below(last + 1 - first)
     }
 
-    pub fn chance(&self, percent: u32) -> bool {
+    pub(crate) fn chance(&self, percent: u32) -> bool {
         self.below(100) < percent
     }
 
-    pub fn of<T: Copy>(&self, choices: &[T]) -> T {
+    pub(crate) fn of<T: Copy>(&self, choices: &[T]) -> T {
         choices[self.below(choices.len() as u32) as usize]
     }
 
-    pub fn zone(&self) -> Tz {
+    pub(crate) fn zone(&self) -> Tz {
         let any = TZ_VARIANTS[self.below(TZ_VARIANTS.len() as u32) as usize];
         if self.chance(20) { any } else { self.of(&ZONES).parse().unwrap() }
     }
 
     /// An instant within the years 1972 to 2060; three in four within a day of a change of clocks,
     /// as far as the zone has any, and then also the local hour that is skipped or repeated.
-    pub fn instant(&self, zone: Tz) -> (Time, Option<u32>) {
+    pub(crate) fn instant(&self, zone: Tz) -> (Time, Option<u32>) {
         let year = TimeDelta::days(365);
         let first = DateTime::from_timestamp(63_072_000, 0).unwrap();
         let mut instant = first + year * self.below(88) as i32;
@@ -90,7 +90,7 @@ impl Draw {
 
     /// An expression; with `special` perhaps one that has `L`, `W` or `#`, or seconds; with an
     /// `hour`, often one of that hour.
-    pub fn expression(&self, special: bool, hour: Option<u32>) -> Expression {
+    pub(crate) fn expression(&self, special: bool, hour: Option<u32>) -> Expression {
         let seconds = special && self.chance(15);
         let stars = if hour.is_some() { 80 } else { 60 };
         let mut days = [self.field(1, 31, 31, stars), self.field(0, 6, 7, stars)];
@@ -176,7 +176,7 @@ impl Draw {
 }
 
 /// The first instant after `after` whose offset differs from the one before it, to the second.
-pub fn next_change(zone: Tz, after: Time) -> Option<Time> {
+pub(crate) fn next_change(zone: Tz, after: Time) -> Option<Time> {
     let offset = |time: Time| zone.offset_from_utc_datetime(&time.naive_utc()).fix();
     let day = TimeDelta::days(1);
     let mut low = after;
@@ -199,14 +199,14 @@ pub fn next_change(zone: Tz, after: Time) -> Option<Time> {
 }
 
 /// A field's text and what it means.
-pub struct Field {
-    pub text: String,
-    pub values: Vec<u32>,
-    pub star: bool,
+pub(crate) struct Field {
+    pub(crate) text: String,
+    pub(crate) values: Vec<u32>,
+    pub(crate) star: bool,
 }
 
 #[derive(Clone, Copy)]
-pub enum Special {
+pub(crate) enum Special {
     Last(u32),
     LastWeekday,
     Nearest(u32),
@@ -214,30 +214,30 @@ pub enum Special {
     LastWeek(u32),
 }
 
-pub struct Expression {
-    pub second: Option<Field>,
-    pub minute: Field,
-    pub hour: Field,
-    pub of_month: Field,
-    pub month: Field,
-    pub of_week: Field,
-    pub special_days: Vec<Special>,
+pub(crate) struct Expression {
+    pub(crate) second: Option<Field>,
+    pub(crate) minute: Field,
+    pub(crate) hour: Field,
+    pub(crate) of_month: Field,
+    pub(crate) month: Field,
+    pub(crate) of_week: Field,
+    pub(crate) special_days: Vec<Special>,
 }
 
 impl Expression {
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let Expression { minute, hour, of_month, month, of_week, .. } = self;
         let five = [minute, hour, of_month, month, of_week].map(|field| field.text.as_str());
         let second = self.second.iter().map(|field| field.text.as_str());
         second.chain(five).collect::<Vec<_>>().join(" ")
     }
 
-    pub fn follows_elapsed_time(&self) -> bool {
+    pub(crate) fn follows_elapsed_time(&self) -> bool {
         self.minute.star || self.hour.star
     }
 
     /// Whether it names this local time.
-    pub fn matches(&self, local: NaiveDateTime) -> bool {
+    pub(crate) fn matches(&self, local: NaiveDateTime) -> bool {
         let second = match &self.second {
             Some(field) => field.values.contains(&local.second()),
             None => local.second() == 0,

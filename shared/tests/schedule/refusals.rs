@@ -10,6 +10,13 @@ fn refusal(json: &str) -> String {
     }
 }
 
+#[track_caller]
+fn check_all(table: &[(&str, &str)]) {
+    for (json, expected) in table {
+        assert_eq!(refusal(json), *expected, "{json}");
+    }
+}
+
 /// Checks the message for a cron expression and the part of it that is underlined.
 #[track_caller]
 fn check(expression: &str, underlined: &str, expected: &str) {
@@ -74,6 +81,10 @@ fn faults_in_an_expression_are_named() {
         "minute `H(5)` isn't readable; write H, H/15, H(0-29) or H(0-29)/10",
     );
     check("H(0-70) * * * *", "70", "minute 70 is outside 0–59");
+}
+
+#[test]
+fn what_is_no_expression_is_named() {
     check(
         "@reboot",
         "@reboot",
@@ -149,6 +160,13 @@ fn faults_in_the_json_are_named() {
             r#"{"cron":"@daily","start":null}"#,
             "start: must be a text, not null; leave the field out",
         ),
+    ];
+    check_all(&table);
+}
+
+#[test]
+fn faults_in_a_field_are_named() {
+    let table = [
         (
             r#"{"cron":"@daily","timezone":"Europe/Lodnon"}"#,
             "timezone: `Europe/Lodnon` isn't a time zone; did you mean `Europe/London`?",
@@ -196,9 +214,7 @@ fn faults_in_the_json_are_named() {
             "jitter: of 10800 s isn't less than the period of 10800 s",
         ),
     ];
-    for (json, expected) in table {
-        assert_eq!(refusal(json), expected, "{json}");
-    }
+    check_all(&table);
     assert!(
         refusal(r#"{"at":"2026-12-01T09:00:00"}"#)
             .starts_with("at: `2026-12-01T09:00:00` isn't a time (")
