@@ -3,6 +3,7 @@
 
 mod check;
 mod console;
+mod embedded;
 mod executions;
 mod jobs;
 mod migrate;
