@@ -8,8 +8,8 @@ mod flags;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::net::SocketAddr;
-use std::path::Path;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -68,6 +68,9 @@ keys! {
     DRAIN_TIMEOUT = "POLYCHRON_DRAIN_TIMEOUT", "30s", "how long SIGTERM waits for running jobs";
     LEASE = "POLYCHRON_LEASE", "60s", "how long a consumer may be silent before its executions are taken from it; it renews four times as often";
     HTTP = "POLYCHRON_HTTP", "off", "address on which producer and consumer serve /metrics, /health/live and /health/ready, such as 127.0.0.1:9090";
+    LISTEN = "POLYCHRON_LISTEN", "127.0.0.1:8484", "address on which `polychron serve`, `up` and `demo` serve dashboard and API; without POLYCHRON_USERS only loopback";
+    USERS = "POLYCHRON_USERS", "", "a TOML file that says who may use dashboard and API; `polychron user new` writes its entries";
+    MANAGEMENT = "POLYCHRON_MANAGEMENT", "", "RabbitMQ's management UI, http:// or https://, for the dashboard's link to it";
     CONNECTIONS = "POLYCHRON_CONNECTIONS", "20", "the most connections of one process to one database server";
     ACK_TIMEOUT = "POLYCHRON_ACK_TIMEOUT", "30m", "RabbitMQ's consumer_timeout, which AMQP cannot tell; `check` compares the longest job timeout with it";
     DIAGNOSTICS = "POLYCHRON_DIAGNOSTICS", "off", "on: a consumer also knows the diagnostic job types noop, sleep, fail, panic, block and record";
@@ -77,6 +80,9 @@ keys! {
 
 /// Where a file with settings may be named, besides `--config`.
 const CONFIG_FILE: &str = "POLYCHRON_CONFIG";
+
+/// Holds while a mistake in the setting is reported.
+const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8484);
 
 words! {
     /// How log lines are written.
@@ -109,6 +115,12 @@ pub struct Config {
     pub lease: Duration,
     /// Where health and metrics are served.
     pub http: Option<SocketAddr>,
+    /// Where dashboard and API are served.
+    pub listen: SocketAddr,
+    /// The file that says who may use them.
+    pub users: Option<PathBuf>,
+    /// Where RabbitMQ's management UI is, for links.
+    pub management: Option<String>,
     /// The most connections of this process to one database server.
     pub connections: usize,
     /// RabbitMQ's acknowledgement timeout, as the operator states it.
@@ -175,6 +187,9 @@ impl Config {
             drain_timeout: reader.duration(&DRAIN_TIMEOUT, 0, 86_400),
             lease: reader.duration(&LEASE, 4, 3600),
             http: reader.parse(&HTTP, address).flatten(),
+            listen: reader.parse(&LISTEN, listen).unwrap_or(LISTEN_DEFAULT),
+            users: reader.parse(&USERS, PathBuf::from_str),
+            management: reader.parse(&MANAGEMENT, web_address),
             connections: reader.parse(&CONNECTIONS, |text| whole(text, 1, 10_000)).unwrap_or(20),
             ack_timeout: reader.duration(&ACK_TIMEOUT, 60, 365 * 86_400),
             diagnostics: reader.parse(&DIAGNOSTICS, switch).unwrap_or_default(),
@@ -339,6 +354,19 @@ fn address(text: &str) -> Result<Option<SocketAddr>, String> {
     }
     let address = text.parse().map(Some);
     address.map_err(|_| "is neither `off` nor an address such as 127.0.0.1:9090".to_owned())
+}
+
+fn listen(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "is no address such as 127.0.0.1:8484".to_owned())
+}
+
+fn web_address(text: &str) -> Result<String, String> {
+    let is_web = text.starts_with("http://") || text.starts_with("https://");
+    if is_web && !text.contains('@') {
+        Ok(text.to_owned())
+    } else {
+        Err("is no http:// or https:// address without a user".to_owned())
+    }
 }
 
 fn filter(text: &str) -> Result<String, String> {

@@ -36,6 +36,12 @@ impl ExecutionId {
     pub fn new(now: Time, random: &Random) -> ExecutionId {
         ExecutionId(uuid_at(now, random))
     }
+
+    /// The least id that can be made at `time`: what sorts before it is older.
+    pub fn least_at(time: Time) -> ExecutionId {
+        let millis = time.timestamp_millis().max(0).unsigned_abs();
+        ExecutionId(Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid())
+    }
 }
 
 /// A uuid that begins with the time, to a quarter of a microsecond (RFC 9562, version 7, method 3
@@ -94,5 +100,7 @@ mod tests {
         assert!(ids.is_sorted());
         assert_eq!(ids[0].0.get_version_num(), 7);
         assert_ne!(at(0), at(0));
+        assert!(ExecutionId::least_at(start) <= ids[0]);
+        assert!(ExecutionId::least_at(start + chrono::TimeDelta::milliseconds(1)) > ids[999]);
     }
 }

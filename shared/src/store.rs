@@ -6,10 +6,11 @@
 //!
 //! The moves, in the order of a job's life: `dispatch.rs` (look, arm, dispatch, sweep),
 //! `execute.rs` (claim, heartbeat, finish), `history.rs` (what people define, ask for and read),
-//! `edit.rs` (what they change).
+//! `edit.rs` (what they change), `pages.rs` (what they look through, a page at a time).
 //! In the life of a job this is the last file; then `producer/rescuer.rs`: what if any of the
 //! others died.
 
+mod audit;
 mod connections;
 mod control;
 mod db;
@@ -19,6 +20,7 @@ mod error;
 mod execute;
 mod history;
 mod migrate;
+mod pages;
 mod rows;
 mod server_clock;
 pub mod sql;
@@ -28,6 +30,7 @@ use std::time::Duration;
 
 use tokio::sync::OnceCell;
 
+pub use audit::{Audit, AuditFilter, Change};
 pub use connections::Connections;
 pub use control::{Control, TenantEdit, Worker};
 pub use dispatch::{
@@ -39,6 +42,7 @@ pub use error::{Result, StoreError, chain};
 pub use execute::{Claim, ClaimTerms, End, Ended, Expired, Heartbeat, NextRow};
 pub use history::{ExecutionFilter, NewJob};
 pub use migrate::{Migrated, Schema, migrate};
+pub use pages::{Page, Recent};
 
 use crate::clock::Time;
 use crate::database_url::DatabaseUrl;

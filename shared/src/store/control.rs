@@ -16,7 +16,7 @@ use crate::tenant::{Tenant, TenantStatus};
 
 /// The database that lists the tenants. Nothing is opened before the first use.
 pub struct Control {
-    db: Db,
+    pub(super) db: Db,
     clock: ServerClock,
 }
 
@@ -84,6 +84,13 @@ impl Control {
     pub async fn list_tenants(&self) -> Result<Vec<Tenant>> {
         run_on_either!(&self.db, sql::LIST_TENANTS, |text, connection| {
             query_as(text).fetch_all(connection)
+        })
+    }
+
+    /// Tenants by slug, a page of those after `after`.
+    pub async fn page_tenants(&self, after: &str, limit: i64) -> Result<Vec<Tenant>> {
+        run_on_either!(&self.db, sql::PAGE_TENANTS, |text, connection| {
+            query_as(text).bind(after).bind(limit).fetch_all(connection)
         })
     }
 

@@ -5,7 +5,7 @@ use sqlx::{query, query_as, query_scalar};
 
 use super::db::run_on_either;
 use super::error::Result;
-use super::{Store, sql};
+use super::{JobEdit, Store, sql};
 use crate::clock::Time;
 use crate::execution::{Execution, Status};
 use crate::id::{ExecutionId, JobId};
@@ -59,6 +59,25 @@ impl NewJob {
             misfire_grace_seconds: 60,
             overlap_policy: OverlapPolicy::Skip,
             orphan_policy: OrphanPolicy::Retry,
+        }
+    }
+
+    /// The same with what an edit names.
+    pub fn with(self, edit: JobEdit) -> NewJob {
+        NewJob {
+            name: self.name,
+            job_type: edit.job_type.unwrap_or(self.job_type),
+            payload: edit.payload.unwrap_or(self.payload),
+            schedule: edit.schedule.unwrap_or(self.schedule),
+            is_enabled: edit.is_enabled.unwrap_or(self.is_enabled),
+            queue: edit.queue.unwrap_or(self.queue),
+            timeout_seconds: edit.timeout_seconds.unwrap_or(self.timeout_seconds),
+            max_attempts: edit.max_attempts.unwrap_or(self.max_attempts),
+            retry_base_seconds: edit.retry_base_seconds.unwrap_or(self.retry_base_seconds),
+            misfire_policy: edit.misfire_policy.unwrap_or(self.misfire_policy),
+            misfire_grace_seconds: edit.misfire_grace_seconds.unwrap_or(self.misfire_grace_seconds),
+            overlap_policy: edit.overlap_policy.unwrap_or(self.overlap_policy),
+            orphan_policy: edit.orphan_policy.unwrap_or(self.orphan_policy),
         }
     }
 }

@@ -5,6 +5,7 @@ use sqlx::{FromRow, Row};
 
 use crate::execution::Execution;
 use crate::job::Job;
+use crate::store::Audit;
 use crate::tenant::Tenant;
 
 /// Reads each field from the column of its name; JSON comes as text.
@@ -43,6 +44,8 @@ read_rows! { Execution:
     error_kind error_message error_detail output stands_for;
     json ; maybe_json payload result
 }
+
+read_rows! { Audit: id at actor action tenant target reason; json ; maybe_json before after }
 
 /// JSON that the database holds. What is nested too deeply to be read is shown as text: one odd
 /// row must not hide the others.

@@ -91,6 +91,12 @@ statements! { TENANT:
     LIST_EXECUTIONS = both "tenant/list_executions";
     FIND_EXECUTION = both "tenant/find_execution";
     FIND_LAST_ATTEMPT = both "tenant/find_last_attempt";
+    LIST_ATTEMPTS = both "tenant/list_attempts";
+    LIST_RUNS = both "tenant/list_runs";
+    LIST_WINDOW = both "tenant/list_window";
+    FIND_WINDOW_END = both "tenant/find_window_end";
+    LIST_RECENT = both "tenant/list_recent";
+    COUNT_DUE = both "tenant/count_due";
 }
 
 statements! { CONTROL:
@@ -103,4 +109,8 @@ statements! { CONTROL:
     REGISTER_WORKER = both "control/register_worker";
     UNREGISTER_WORKER = both "control/unregister_worker";
     LIST_WORKERS = both "control/list_workers";
+    PAGE_TENANTS = both "control/page_tenants";
+    INSERT_AUDIT = both "control/insert_audit";
+    COMPLETE_AUDIT = both "control/complete_audit";
+    LIST_AUDIT = both "control/list_audit";
 }

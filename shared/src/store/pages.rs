@@ -1,0 +1,129 @@
+//! What people look through, a page at a time: no statement here reads a whole history, however
+//! long it is and whatever it is filtered by.
+
+use sqlx::{FromRow, query_as, query_scalar};
+
+use super::db::run_on_either;
+use super::error::Result;
+use super::{ExecutionFilter, Store, sql};
+use crate::clock::Time;
+use crate::execution::{Execution, Status, Trigger};
+use crate::id::{ExecutionId, JobId};
+
+/// How many executions a filter by status looks through for one page.
+const WINDOW: i64 = 10_000;
+
+/// A page of executions, newest first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page {
+    /// What was found.
+    pub executions: Vec<Execution>,
+    /// What the next page comes before; none at the end of the history. A page may hold little, or
+    /// nothing, and yet have a next one: what is rare is looked for a stretch at a time.
+    pub next: Option<ExecutionId>,
+}
+
+/// An execution without what may be long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromRow)]
+pub struct Recent {
+    /// The row.
+    pub id: ExecutionId,
+    /// Where it is in its life.
+    pub status: Status,
+    /// What brought it into being.
+    pub trigger: Trigger,
+    /// Its occurrence.
+    pub scheduled_for: Time,
+    /// When a worker claimed it.
+    pub started_at: Option<Time>,
+    /// When it became final.
+    pub finished_at: Option<Time>,
+}
+
+impl Store {
+    /// One page of executions. Those of one job come by their occurrence, others by their making.
+    pub async fn page_executions(&self, filter: &ExecutionFilter, limit: i64) -> Result<Page> {
+        if let Some(name) = &filter.job {
+            let Some(job) = self.find_job(name).await? else {
+                return Ok(Page { executions: Vec::new(), next: None });
+            };
+            let executions = self.list_runs(job.id, filter.before, filter.status, limit).await?;
+            return Ok(Page::of_rows(executions, limit));
+        }
+        let Some(status) = filter.status else {
+            return Ok(Page::of_rows(self.list_executions(filter, limit).await?, limit));
+        };
+        let executions = self.list_window(filter.before, status, limit).await?;
+        let page = Page::of_rows(executions, limit);
+        match page.next {
+            Some(_) => Ok(page),
+            None => Ok(Page { next: self.find_window_end(filter.before).await?, ..page }),
+        }
+    }
+
+    /// The executions of one job, the latest occurrence first.
+    pub async fn list_runs(
+        &self,
+        job: JobId,
+        before: Option<ExecutionId>,
+        status: Option<Status>,
+        limit: i64,
+    ) -> Result<Vec<Execution>> {
+        self.proved().await?;
+        run_on_either!(&self.db, sql::LIST_RUNS, |text, connection| {
+            query_as(text).bind(job).bind(before).bind(status).bind(limit).fetch_all(connection)
+        })
+    }
+
+    /// Every attempt at the occurrence that an execution belongs to, at most `limit`.
+    pub async fn list_attempts(&self, id: ExecutionId, limit: i64) -> Result<Vec<Execution>> {
+        self.proved().await?;
+        run_on_either!(&self.db, sql::LIST_ATTEMPTS, |text, connection| {
+            query_as(text).bind(id).bind(limit).fetch_all(connection)
+        })
+    }
+
+    /// The newest executions that were made at `since` or later.
+    pub async fn list_recent(&self, since: Time, limit: i64) -> Result<Vec<Recent>> {
+        self.proved().await?;
+        run_on_either!(&self.db, sql::LIST_RECENT, |text, connection| {
+            query_as(text).bind(ExecutionId::least_at(since)).bind(limit).fetch_all(connection)
+        })
+    }
+
+    /// How many jobs are due and not dispatched yet, counted no further than `most`.
+    pub async fn count_due(&self, now: Time, most: i64) -> Result<i64> {
+        self.proved().await?;
+        run_on_either!(&self.db, sql::COUNT_DUE, |text, connection| {
+            query_scalar(text).bind(now).bind(most).fetch_one(connection)
+        })
+    }
+
+    async fn list_window(
+        &self,
+        before: Option<ExecutionId>,
+        status: Status,
+        limit: i64,
+    ) -> Result<Vec<Execution>> {
+        self.proved().await?;
+        run_on_either!(&self.db, sql::LIST_WINDOW, |text, connection| {
+            query_as(text).bind(before).bind(status).bind(WINDOW).bind(limit).fetch_all(connection)
+        })
+    }
+
+    /// Where the next stretch begins: after the last row of this one.
+    async fn find_window_end(&self, before: Option<ExecutionId>) -> Result<Option<ExecutionId>> {
+        run_on_either!(&self.db, sql::FIND_WINDOW_END, |text, connection| {
+            query_scalar(text).bind(before).bind(WINDOW - 1).fetch_optional(connection)
+        })
+    }
+}
+
+impl Page {
+    /// A full page may have a next one.
+    fn of_rows(executions: Vec<Execution>, limit: i64) -> Page {
+        let is_full = executions.len() as i64 == limit;
+        let next = executions.last().filter(|_| is_full).map(|last| last.id);
+        Page { executions, next }
+    }
+}
