@@ -7,7 +7,7 @@ use clap::{Command, CommandFactory, Parser, Subcommand};
 use shared::config;
 
 use crate::output::Format;
-use crate::{execution, job, schedule, tenant};
+use crate::{execution, job, schedule, serve, tenant};
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 some tenants failed, \
@@ -21,6 +21,9 @@ pub(crate) struct Arguments {
     /// How data is written to standard output
     #[arg(short, long, global = true, value_enum, default_value = "table")]
     pub(crate) output: Format,
+    /// Why a change is made, for the audit
+    #[arg(long, global = true, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
     #[command(subcommand)]
     pub(crate) verb: Verb,
 }
@@ -45,6 +48,14 @@ pub(crate) enum Verb {
         #[arg(long, value_name = "FOLDER", default_value = "polychron-data")]
         data: PathBuf,
     },
+    /// Serve the dashboard and the HTTP API, at --listen
+    ///
+    /// Without a file of users (POLYCHRON_USERS) only this machine is answered, and whoever asks
+    /// may do everything.
+    #[command(after_help = "Examples:
+  DATABASE_URL=postgres://… AMQP_URL=amqp://… polychron serve
+  polychron serve --listen 0.0.0.0:8484 --users /etc/polychron/users.toml   # behind a proxy with TLS")]
+    Serve,
     /// Look for what is wrong: settings, databases, broker, consumers, jobs
     #[command(after_help = "Examples:\n  polychron check\n  polychron check -o json")]
     Check,
@@ -62,25 +73,31 @@ pub(crate) enum Verb {
     /// Look at what ran, cancel it, run it again
     #[command(subcommand)]
     Execution(execution::Verb),
+    /// Say who may use dashboard and API
+    #[command(subcommand)]
+    User(serve::user::Verb),
     /// Try out schedules
     #[command(subcommand)]
     Schedule(schedule::Verb),
 }
 
 impl Verb {
-    /// Whether it runs producer and consumer in this process.
-    pub(crate) fn is_engine(&self) -> bool {
-        matches!(self, Verb::Demo { .. } | Verb::Up { .. })
+    /// Whether it has much to do at once, rather than one thing after the other.
+    pub(crate) fn is_busy(&self) -> bool {
+        matches!(self, Verb::Demo { .. } | Verb::Up { .. } | Verb::Serve)
     }
 
     /// The settings without which the verb cannot start.
     pub(crate) fn required_settings(&self) -> &'static [&'static str] {
         match self {
             Verb::Demo { .. } | Verb::Up { .. } => &[],
-            Verb::Check | Verb::Migrate | Verb::Tenant(_) | Verb::Job(_) | Verb::Execution(_) => {
-                &["DATABASE_URL"]
-            }
-            Verb::Schedule(_) => &[],
+            Verb::Serve
+            | Verb::Check
+            | Verb::Migrate
+            | Verb::Tenant(_)
+            | Verb::Job(_)
+            | Verb::Execution(_) => &["DATABASE_URL"],
+            Verb::Schedule(_) | Verb::User(_) => &[],
         }
     }
 }

@@ -13,8 +13,8 @@ use shared::store::{Connections, Control};
 
 use crate::exit::{Failure, control_reason};
 use crate::finding::{COLUMNS, Finding, Level, SEEN_WITHIN};
+use crate::operator;
 use crate::output::Output;
-use crate::session;
 
 /// Everything found, and whether what all else depends on was out of reach.
 #[derive(Default)]
@@ -46,7 +46,7 @@ pub(crate) async fn run(config: Result<Config, Problems>, output: Output) -> Res
 
 async fn examine(config: &Config) -> Result<Report, Failure> {
     let connections = Connections::new(Clock::System, config.connections);
-    let control = session::control(config, &connections)?;
+    let control = operator::control(config, &connections)?;
     let mut report = Report::default();
     report.findings.push(Finding::ok("settings", "all can be read"));
     broker::look(config, &mut report).await;

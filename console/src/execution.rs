@@ -3,11 +3,12 @@
 use clap::{Args, Subcommand};
 use shared::execution::{Execution, Status};
 use shared::id::ExecutionId;
-use shared::store::{ExecutionFilter, Store};
-use shared::tenant::Tenant;
+use shared::store::ExecutionFilter;
 
 use crate::exit::Failure;
 use crate::job;
+use crate::operation;
+use crate::operation::execution::find;
 use crate::output::{Column, column, maybe, say, time};
 use crate::session::{Session, mind_suspension};
 
@@ -116,12 +117,14 @@ pub(crate) const FIELDS: &[Column<Execution>] = &[
     column("output", |execution| maybe(execution.output.as_ref())),
 ];
 
-fn job_name(execution: &Execution) -> String {
+/// The job, even if it has gone.
+pub(crate) fn job_name(execution: &Execution) -> String {
     let deleted = || format!("(deleted job {})", execution.job_id);
     execution.job_name.clone().unwrap_or_else(deleted)
 }
 
-fn took(execution: &Execution) -> String {
+/// How long it ran.
+pub(crate) fn took(execution: &Execution) -> String {
     match (execution.started_at, execution.finished_at) {
         (Some(started), Some(finished)) => {
             format!("{:.1}s", (finished - started).as_seconds_f64())
@@ -139,8 +142,8 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<(), Failure> {
     match verb {
         Verb::List(arguments) => list(arguments, session).await,
         Verb::Show(Named { tenant, id }) => {
-            let (tenant, store, _) = session.enter(&tenant).await?;
-            session.output.record(&find(&tenant, &store, id).await?, FIELDS)
+            let at = session.operator.enter(&tenant).await?;
+            session.output.record(&find(&at, id).await?, FIELDS)
         }
         Verb::Cancel(Named { tenant, id }) => cancel(&tenant, id, session).await,
         Verb::Retry(Retry { named: Named { tenant, id }, wait }) => {
@@ -151,38 +154,24 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<(), Failure> {
 
 async fn list(arguments: List, session: &Session) -> Result<(), Failure> {
     let List { tenant, job, status, before, limit } = arguments;
-    let (tenant, store, _) = session.enter(&tenant).await?;
-    if let Some(name) = &job {
-        // A misspelt name would otherwise look like a job that never ran.
-        job::find(&tenant, &store, name).await?;
-    }
+    let at = session.operator.enter(&tenant).await?;
     let filter = ExecutionFilter { before, job, status };
-    let executions = store.list_executions(&filter, limit).await;
-    let executions = executions.map_err(|error| Failure::tenant(&tenant, error))?;
-    session.output.list(&executions, COLUMNS)?;
-    if let (Some(last), true) = (executions.last(), executions.len() as i64 == limit) {
-        say(&format!("older ones: --before {}", last.id));
+    let page = operation::execution::page(&at, &filter, limit).await?;
+    session.output.list(&page.executions, COLUMNS)?;
+    if let Some(next) = page.next {
+        say(&format!("older ones: --before {next}"));
     }
     Ok(())
 }
 
 async fn cancel(tenant: &str, id: ExecutionId, session: &Session) -> Result<(), Failure> {
-    let (tenant, store, now) = session.enter(tenant).await?;
-    let status = store.cancel(id, now).await.map_err(|error| Failure::tenant(&tenant, error))?;
-    let execution = find(&tenant, &store, id).await?;
-    match status {
-        None => {
-            return Err(Failure::Failed(format!(
-                "execution {id} is {} already; what is over cannot be cancelled",
-                execution.status
-            )));
-        }
-        Some(Status::Running) => {
-            say("it runs; its worker hears of it by the next heartbeat, within 15 s");
-        }
-        Some(_) => session.wake(tenant.id).await,
+    let Session { operator, asker, output } = session;
+    let at = operator.enter(tenant).await?;
+    let execution = operation::execution::cancel(operator, asker, &at, id).await?;
+    if execution.status == Status::Running {
+        say("it runs; its worker hears of it by the next heartbeat, within 15 s");
     }
-    session.output.record(&execution, FIELDS)
+    output.record(&execution, FIELDS)
 }
 
 async fn retry(
@@ -191,25 +180,9 @@ async fn retry(
     wait: bool,
     session: &Session,
 ) -> Result<(), Failure> {
-    let (tenant, store, now) = session.enter(tenant).await?;
-    let new = ExecutionId::new(now, &session.random);
-    let asked = store.run_again(id, new, now).await;
-    if !asked.map_err(|error| Failure::tenant(&tenant, error))? {
-        let execution = find(&tenant, &store, id).await?;
-        return Err(Failure::Failed(match execution.job_name {
-            None => format!("the job of execution {id} was deleted; add it again first"),
-            Some(_) => format!(
-                "execution {id} is {}; only what is over can be run again",
-                execution.status
-            ),
-        }));
-    }
-    session.wake(tenant.id).await;
-    mind_suspension(&tenant);
-    job::report(new, wait, &tenant, &store, session).await
-}
-
-async fn find(tenant: &Tenant, store: &Store, id: ExecutionId) -> Result<Execution, Failure> {
-    let found = store.find_execution(id).await.map_err(|error| Failure::tenant(tenant, error))?;
-    found.ok_or_else(|| Failure::NotFound(format!("tenant {} has no execution {id}", tenant.slug)))
+    let Session { operator, asker, .. } = session;
+    let at = operator.enter(tenant).await?;
+    let new = operation::execution::retry(operator, asker, &at, id).await?;
+    mind_suspension(&at.tenant);
+    job::report(new, wait, &at, session).await
 }

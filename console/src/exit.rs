@@ -10,6 +10,15 @@ pub(crate) enum Failure {
     /// It was tried, and did not succeed.
     #[error("{0}")]
     Failed(String),
+    /// What was asked for does not go with how things stand.
+    #[error("{0}")]
+    Conflict(String),
+    /// It was changed since whoever asks has looked at it.
+    #[error("{0}")]
+    Stale(String),
+    /// The database refused the data.
+    #[error("{0}")]
+    Refused(String),
     /// It cannot be meant like that.
     #[error("{0}")]
     Usage(String),
@@ -36,7 +45,9 @@ impl Failure {
     /// The only place that decides it.
     pub(crate) fn code(&self) -> u8 {
         match self {
-            Failure::Failed(_) => 1,
+            Failure::Failed(_) | Failure::Conflict(_) | Failure::Stale(_) | Failure::Refused(_) => {
+                1
+            }
             Failure::Usage(_) | Failure::Settings(_) => 2,
             Failure::NotFound(_) => 3,
             Failure::SomeTenants { .. } => 4,
@@ -67,10 +78,10 @@ impl Failure {
             | StoreError::Slow(_)
             | StoreError::Busy(_)
             | StoreError::Denied(_) => Failure::Unreachable(text),
+            StoreError::Refused(_) => Failure::Refused(text),
             StoreError::Schema { .. }
             | StoreError::Unclaimed
             | StoreError::Owned(_)
-            | StoreError::Refused(_)
             | StoreError::Conflict(_)
             | StoreError::Failed(_) => Failure::Failed(text),
         }

@@ -8,14 +8,14 @@ mod run;
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
-use shared::clock::Time;
 use shared::id::JobId;
 use shared::job::Job;
 use shared::schedule::Spread;
-use shared::store::{JobEdit, Store};
-use shared::tenant::Tenant;
+use shared::store::JobEdit;
 
 use crate::exit::Failure;
+use crate::operation;
+use crate::operation::job::find;
 use crate::output::{Column, column, maybe, say, time, whole_column};
 use crate::session::{Session, mind_suspension};
 use definition::{Definition, Timing};
@@ -151,7 +151,8 @@ const FIELDS: &[Column<Job>] = &[
     column("updated", |job| time(Some(job.updated_at))),
 ];
 
-fn state(job: &Job) -> &'static str {
+/// Whether a job runs, in a word.
+pub(crate) fn state(job: &Job) -> &'static str {
     match (job.is_enabled, &job.quarantined_reason) {
         (_, Some(_)) => "quarantined",
         (true, None) => "enabled",
@@ -160,7 +161,7 @@ fn state(job: &Job) -> &'static str {
 }
 
 /// A schedule in short, as a list has room for it.
-fn timing(schedule: &Value) -> String {
+pub(crate) fn timing(schedule: &Value) -> String {
     let field = |name: &str| schedule.get(name).and_then(Value::as_str);
     match (field("cron"), field("timezone"), field("every"), field("at")) {
         (Some(cron), Some(timezone), None, None) => format!("{cron} {timezone}"),
@@ -176,8 +177,8 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<(), Failure> {
         Verb::Add(arguments) => add(arguments, session).await,
         Verb::List(OfTenant { tenant }) => list(&tenant, session).await,
         Verb::Show(Named { tenant, job }) => {
-            let (tenant, store, _) = session.enter(&tenant).await?;
-            session.output.record(&find(&tenant, &store, &job).await?, FIELDS)
+            let at = session.operator.enter(&tenant).await?;
+            session.output.record(&find(&at, &job).await?, FIELDS)
         }
         Verb::Edit(arguments) => edit(arguments, session).await,
         Verb::Pause(Named { tenant, job }) => switch(&tenant, &job, false, session).await,
@@ -191,33 +192,25 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<(), Failure> {
 
 async fn add(arguments: Add, session: &Session) -> Result<(), Failure> {
     let Add { tenant, name, job_type, timing, definition, disabled } = arguments;
-    let (tenant, store, _) = session.enter(&tenant).await?;
+    let Session { operator, asker, output } = session;
+    let at = operator.enter(&tenant).await?;
     // The job has no id yet; whether its schedule can be read does not hang on that.
-    let schedule = timing.schedule(Spread::new(tenant.id, JobId(0)))?.ok_or_else(|| {
+    let schedule = timing.schedule(Spread::new(at.tenant.id, JobId(0)))?.ok_or_else(|| {
         Failure::Usage("say when the job runs: --cron, --every, --at or --schedule".to_owned())
     })?;
-    let mut job = definition.new_job(&name, &job_type, schedule)?;
-    job.is_enabled = !disabled;
-    let of_tenant = |error| Failure::tenant(&tenant, error);
-    if store.find_job(&name).await.map_err(of_tenant)?.is_some() {
-        return Err(Failure::Failed(format!(
-            "NAME: tenant {} has a job `{name}` already; `polychron job edit` changes it",
-            tenant.slug
-        )));
-    }
-    store.insert_job(&job).await.map_err(of_tenant)?;
-    session.wake(tenant.id).await;
-    mind_suspension(&tenant);
-    session.output.record(&find(&tenant, &store, &name).await?, FIELDS)
+    let mut new = definition.new_job(&name, &job_type, schedule)?;
+    new.is_enabled = !disabled;
+    let job = operation::job::add(operator, asker, &at, &new).await?;
+    mind_suspension(&at.tenant);
+    output.record(&job, FIELDS)
 }
 
 async fn list(tenant: &str, session: &Session) -> Result<(), Failure> {
-    let (tenant, store, _) = session.enter(tenant).await?;
+    let at = session.operator.enter(tenant).await?;
     let mut jobs: Vec<Job> = Vec::new();
     loop {
         let after = jobs.last().map(|job| job.name.clone()).unwrap_or_default();
-        let page = store.list_jobs(&after, PAGE).await;
-        let page = page.map_err(|error| Failure::tenant(&tenant, error))?;
+        let page = operation::job::page(&at, &after, PAGE).await?;
         let full = page.len() as i64 == PAGE;
         jobs.extend(page);
         if !full {
@@ -228,58 +221,33 @@ async fn list(tenant: &str, session: &Session) -> Result<(), Failure> {
 
 async fn edit(arguments: Edit, session: &Session) -> Result<(), Failure> {
     let Edit { tenant, job, job_type, timing, definition, if_version } = arguments;
-    let entered = session.enter(&tenant).await?;
-    let found = find(&entered.0, &entered.1, &job).await?;
+    let Session { operator, asker, output } = session;
+    let at = operator.enter(&tenant).await?;
+    let found = find(&at, &job).await?;
     let mut edit = definition.edit()?;
     edit.job_type = job_type;
-    edit.schedule = timing.schedule(Spread::new(entered.0.id, found.id))?;
+    edit.schedule = timing.schedule(Spread::new(at.tenant.id, found.id))?;
     if edit == JobEdit::default() {
         return Err(Failure::Usage(
             "nothing to change; `polychron job edit --help` shows what can be".to_owned(),
         ));
     }
-    change(entered, &job, if_version, &edit, session).await
+    let edited = operation::job::edit(operator, asker, &at, &job, if_version, &edit).await;
+    let edited = edited.map_err(|failure| match failure {
+        Failure::Stale(text) => Failure::Stale(format!("--if-version: {text}")),
+        other => other,
+    });
+    output.record(&edited?, FIELDS)
 }
 
 async fn switch(tenant: &str, name: &str, on: bool, session: &Session) -> Result<(), Failure> {
-    let entered = session.enter(tenant).await?;
-    let job = find(&entered.0, &entered.1, name).await?;
-    if job.is_enabled == on {
-        say(&format!("job {name} is {} already", if on { "enabled" } else { "paused" }));
-        return session.output.record(&job, FIELDS);
+    let Session { operator, asker, output } = session;
+    let at = operator.enter(tenant).await?;
+    match operation::job::switch(operator, asker, &at, name, on).await? {
+        Some(job) => output.record(&job, FIELDS),
+        None => {
+            say(&format!("job {name} is {} already", if on { "enabled" } else { "paused" }));
+            output.record(&find(&at, name).await?, FIELDS)
+        }
     }
-    let edit = JobEdit { is_enabled: Some(on), ..JobEdit::default() };
-    change(entered, name, None, &edit, session).await
-}
-
-/// Writes an edit, wakes the producers, and shows the job as it is now.
-async fn change(
-    (tenant, store, now): (Tenant, Store, Time),
-    name: &str,
-    if_version: Option<i32>,
-    edit: &JobEdit,
-    session: &Session,
-) -> Result<(), Failure> {
-    let edited = store.edit_job(name, if_version, edit, now).await;
-    let edited = edited.map_err(|error| Failure::tenant(&tenant, error))?;
-    let job = find(&tenant, &store, name).await?;
-    if !edited {
-        return Err(Failure::Failed(format!(
-            "--if-version: job {name} is at version {} by now; look at it again before changing it",
-            job.version
-        )));
-    }
-    session.wake(tenant.id).await;
-    session.output.record(&job, FIELDS)
-}
-
-/// A tenant's job by its name.
-pub(crate) async fn find(tenant: &Tenant, store: &Store, name: &str) -> Result<Job, Failure> {
-    let found = store.find_job(name).await.map_err(|error| Failure::tenant(tenant, error))?;
-    let slug = &tenant.slug;
-    found.ok_or_else(|| {
-        Failure::NotFound(format!(
-            "tenant {slug} has no job `{name}`; `polychron job list {slug}` shows those it has"
-        ))
-    })
 }

@@ -15,8 +15,11 @@ mod follow;
 mod input;
 mod job;
 mod migrate;
+mod operation;
+mod operator;
 mod output;
 mod schedule;
+mod serve;
 mod session;
 mod tenant;
 mod up;
@@ -40,7 +43,7 @@ fn main() -> ExitCode {
     let matches = arguments::command().get_matches();
     let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let output = Output::new(arguments.output);
-    match run(arguments.verb, &matches, output) {
+    match run(arguments, &matches, output) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             output::say(&format!("polychron: {failure}"));
@@ -49,7 +52,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(verb: Verb, matches: &ArgMatches, output: Output) -> Result<(), Failure> {
+fn run(arguments: Arguments, matches: &ArgMatches, output: Output) -> Result<(), Failure> {
+    let Arguments { verb, reason, .. } = arguments;
     let config = config::from_arguments(innermost(matches), verb.required_settings());
     let (log, format) = match &config {
         Ok(Config { log, log_format, .. }) => (log.as_str(), *log_format),
@@ -58,13 +62,13 @@ fn run(verb: Verb, matches: &ArgMatches, output: Output) -> Result<(), Failure> 
     // The demo tells what happens by itself, unless more is asked for.
     let log = if matches!(verb, Verb::Demo { .. }) && log == "info" { "error" } else { log };
     telemetry::start(&format!("{log}{QUIET}"), format, output.colour());
-    let mut runtime = match verb.is_engine() {
+    let mut runtime = match verb.is_busy() {
         true => tokio::runtime::Builder::new_multi_thread(),
         false => tokio::runtime::Builder::new_current_thread(),
     };
     let runtime = runtime.enable_all().build();
     let runtime = runtime.map_err(|error| Failure::Failed(format!("cannot start: {error}")))?;
-    let done = runtime.block_on(dispatch(verb, config, output));
+    let done = runtime.block_on(dispatch(verb, config, output, reason.as_deref()));
     // A connection that is still being tried must not hold the process up.
     runtime.shutdown_background();
     done
@@ -74,7 +78,9 @@ async fn dispatch(
     verb: Verb,
     config: Result<Config, config::Problems>,
     output: Output,
+    reason: Option<&str>,
 ) -> Result<(), Failure> {
+    let session = async |config| Session::open(config, output, reason).await;
     match verb {
         // It is there to report what is wrong, the settings included.
         Verb::Check => check::run(config, output).await,
@@ -82,10 +88,12 @@ async fn dispatch(
             Ok(demo::run(&data, config?, length, output.colour()).await?)
         }
         Verb::Up { data } => Ok(up::run(&data, config?).await?),
+        Verb::Serve => serve::run(config?).await,
+        Verb::User(verb) => serve::user::run(verb),
         Verb::Migrate => migrate::run(config?, output).await,
-        Verb::Tenant(verb) => tenant::run(verb, &Session::open(config?, output).await?).await,
-        Verb::Job(verb) => job::run(verb, &Session::open(config?, output).await?).await,
-        Verb::Execution(verb) => execution::run(verb, &Session::open(config?, output).await?).await,
+        Verb::Tenant(verb) => tenant::run(verb, &session(config?).await?).await,
+        Verb::Job(verb) => job::run(verb, &session(config?).await?).await,
+        Verb::Execution(verb) => execution::run(verb, &session(config?).await?).await,
         Verb::Schedule(verb) => schedule::run(verb, output),
     }
 }

@@ -9,8 +9,8 @@ use shared::store::{Connections, Migrated, Schema, Store, StoreError, migrate};
 use shared::tenant::Tenant;
 
 use crate::exit::{Failure, reason};
+use crate::operator;
 use crate::output::{Column, Output, column, maybe, whole_column};
-use crate::session;
 
 /// How many databases are brought up to date at once.
 const AT_ONCE: usize = 4;
@@ -36,7 +36,7 @@ const COLUMNS: &[Column<Report>] = &[
 
 pub(crate) async fn run(config: Config, output: Output) -> Result<(), Failure> {
     let connections = Connections::new(Clock::System, config.connections);
-    let control = session::control(&config, &connections)?;
+    let control = operator::control(&config, &connections)?;
     let url = config
         .database_url
         .as_ref()

@@ -1,15 +1,13 @@
 //! `polychron schedule preview`: when a schedule would be due, before any job has it.
 
-use chrono::{DateTime, FixedOffset, TimeDelta};
 use clap::{Args, Subcommand};
-use serde::Serialize;
-use serde_json::json;
 use shared::clock::{Clock, Time};
 use shared::id::{JobId, TenantId};
 use shared::schedule::{Schedule, Spread};
 use uuid::Uuid;
 
 use crate::exit::Failure;
+use crate::operation::schedule::{Due, due, read, written};
 use crate::output::{Column, Output, column, maybe, say, time};
 
 #[derive(Subcommand)]
@@ -35,18 +33,6 @@ pub(crate) struct Preview {
     /// How many at most
     #[arg(short, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u16).range(1..=10_000))]
     n: u16,
-}
-
-/// One time at which a schedule is due.
-#[derive(Debug, Serialize)]
-pub(crate) struct Due {
-    at: Time,
-    /// The wall clock in the schedule's zone.
-    local: DateTime<FixedOffset>,
-    /// That zone.
-    timezone: &'static str,
-    /// What a change of clocks does to it, if there is one.
-    clocks: Option<String>,
 }
 
 const COLUMNS: &[Column<Due>] = &[
@@ -80,35 +66,5 @@ pub(crate) fn show(
     if output.is_for_people() {
         say(&schedule.describe());
     }
-    let before_first = first.map(|first| first - TimeDelta::microseconds(1));
-    let times = before_first.map(|before| schedule.occurrences_explained(before, n.into()));
-    let due: Vec<Due> = times
-        .unwrap_or_default()
-        .into_iter()
-        .map(|explained| Due {
-            at: explained.at,
-            local: explained.local,
-            timezone: schedule.timezone(),
-            clocks: explained.change.map(|change| change.to_string()),
-        })
-        .collect();
-    output.list(&due, COLUMNS)
-}
-
-/// A schedule's JSON text, of what people write for it.
-pub(crate) fn written(text: &str, timezone: Option<&str>) -> Result<String, Failure> {
-    match (text.trim(), timezone) {
-        (json, None) if json.starts_with('{') => Ok(json.to_owned()),
-        (json, Some(_)) if json.starts_with('{') => {
-            let text = "--timezone: a schedule in JSON has a `timezone` of its own";
-            Err(Failure::Usage(text.to_owned()))
-        }
-        (cron, Some(timezone)) => Ok(json!({"cron": cron, "timezone": timezone}).to_string()),
-        (cron, None) => Ok(json!({"cron": cron}).to_string()),
-    }
-}
-
-/// Reads what the engine would read, and shows where it went wrong.
-pub(crate) fn read(text: &str, spread: Spread) -> Result<Schedule, Failure> {
-    Schedule::read(text, spread).map_err(|error| Failure::Usage(error.picture()))
+    output.list(&due(schedule, first, n), COLUMNS)
 }

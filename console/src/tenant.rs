@@ -4,13 +4,15 @@ mod add;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use shared::clock::Time;
-use shared::id::TenantId;
-use shared::store::{Look, TenantEdit};
+use serde_json::json;
+use shared::store::TenantEdit;
 use shared::tenant::{Tenant, TenantStatus};
 
 use crate::exit::{Failure, reason};
 use crate::input::confirm;
+use crate::operation;
+use crate::operation::tenant::{Inspected, Shown, facts, inspect, look};
+use crate::operator::Operator;
 use crate::output::{Column, column, maybe, say, time};
 use crate::session::Session;
 
@@ -97,34 +99,6 @@ fn limit(text: &str) -> Result<Limit, String> {
     }
 }
 
-/// A tenant as it may be shown: without its database's user and password.
-#[derive(Serialize)]
-struct Shown {
-    id: TenantId,
-    slug: String,
-    name: String,
-    status: TenantStatus,
-    database_url: String,
-    max_running: Option<i32>,
-    created_at: Time,
-    updated_at: Time,
-}
-
-impl From<&Tenant> for Shown {
-    fn from(tenant: &Tenant) -> Shown {
-        Shown {
-            id: tenant.id,
-            slug: tenant.slug.clone(),
-            name: tenant.name.clone(),
-            status: tenant.status,
-            database_url: tenant.database_url.to_string(),
-            max_running: tenant.max_running,
-            created_at: tenant.created_at,
-            updated_at: tenant.updated_at,
-        }
-    }
-}
-
 const COLUMNS: &[Column<Shown>] = &[
     column("SLUG", |tenant| tenant.slug.clone()),
     column("NAME", |tenant| tenant.name.clone()),
@@ -132,19 +106,6 @@ const COLUMNS: &[Column<Shown>] = &[
     column("MAX RUNNING", |tenant| maybe(tenant.max_running)),
     column("DATABASE", |tenant| tenant.database_url.clone()),
 ];
-
-/// A tenant with what its database says.
-#[derive(Serialize)]
-struct Inspected {
-    #[serde(flatten)]
-    tenant: Shown,
-    /// Why the database cannot be used, if it cannot.
-    problem: Option<String>,
-    dispatched: Option<i64>,
-    running: Option<i64>,
-    waiting: Option<i64>,
-    next_due_at: Option<Time>,
-}
 
 const FIELDS: &[Column<Inspected>] = &[
     column("slug", |shown| shown.tenant.slug.clone()),
@@ -166,7 +127,7 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<(), Failure> {
     match verb {
         Verb::Add(arguments) => add::run(arguments, session).await,
         Verb::List => list(session).await,
-        Verb::Show(Named { slug }) => show(&session.tenant(&slug).await?, session).await,
+        Verb::Show(Named { slug }) => show(&session.operator.tenant(&slug).await?, session).await,
         Verb::Edit(arguments) => edit(arguments, session).await,
         Verb::Suspend(Named { slug }) => switch(&slug, TenantStatus::Suspended, session).await,
         Verb::Resume(Named { slug }) => switch(&slug, TenantStatus::Active, session).await,
@@ -175,31 +136,13 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<(), Failure> {
 }
 
 async fn list(session: &Session) -> Result<(), Failure> {
-    let tenants = session.control.list_tenants().await.map_err(Failure::control)?;
+    let tenants = session.operator.control.list_tenants().await.map_err(Failure::control)?;
     let shown: Vec<Shown> = tenants.iter().map(Shown::from).collect();
     session.output.list(&shown, COLUMNS)
 }
 
 async fn show(tenant: &Tenant, session: &Session) -> Result<(), Failure> {
-    let look = look(tenant, session).await;
-    let (problem, look) = match look {
-        Ok(look) => (None, Some(look)),
-        Err(reason) => (Some(reason), None),
-    };
-    let shown = Inspected {
-        tenant: Shown::from(tenant),
-        problem,
-        dispatched: look.map(|look| look.dispatched),
-        running: look.map(|look| look.running),
-        waiting: look.map(|look| look.waiting),
-        next_due_at: look.and_then(|look| look.next_due_at),
-    };
-    session.output.record(&shown, FIELDS)
-}
-
-async fn look(tenant: &Tenant, session: &Session) -> Result<Look, String> {
-    let store = session.store(tenant).map_err(|failure| failure.to_string())?;
-    store.look().await.map_err(|error| reason(&error))
+    session.output.record(&inspect(&session.operator, tenant).await, FIELDS)
 }
 
 async fn edit(arguments: Edit, session: &Session) -> Result<(), Failure> {
@@ -209,7 +152,7 @@ async fn edit(arguments: Edit, session: &Session) -> Result<(), Failure> {
             "nothing to change: give --name, --max-running or --database-url-file".to_owned(),
         ));
     }
-    let tenant = session.tenant(&slug).await?;
+    let tenant = session.operator.tenant(&slug).await?;
     let database_url = match &database_url_file {
         Some(path) => Some(add::database_url(Some(path))?),
         None => None,
@@ -217,14 +160,15 @@ async fn edit(arguments: Edit, session: &Session) -> Result<(), Failure> {
     if let Some(url) = &database_url {
         // A wrong URL is found out before it is stored.
         let moved = Tenant { database_url: url.clone(), ..tenant.clone() };
-        session.store(&moved)?.now().await.map_err(|error| Failure::tenant(&moved, error))?;
+        let store = session.operator.store(&moved)?;
+        store.now().await.map_err(|error| Failure::tenant(&moved, error))?;
     }
     let max_running = max_running.map(|Limit(limit)| limit);
     change(&tenant, &TenantEdit { name, max_running, database_url, status: None }, session).await
 }
 
 async fn switch(slug: &str, status: TenantStatus, session: &Session) -> Result<(), Failure> {
-    let tenant = session.tenant(slug).await?;
+    let tenant = session.operator.tenant(slug).await?;
     if tenant.status == status {
         say(&format!("tenant {slug} is {status} already"));
         return show(&tenant, session).await;
@@ -232,12 +176,10 @@ async fn switch(slug: &str, status: TenantStatus, session: &Session) -> Result<(
     change(&tenant, &TenantEdit { status: Some(status), ..TenantEdit::default() }, session).await
 }
 
-/// Writes an edit, wakes the producers, and shows the tenant as it is now.
 async fn change(tenant: &Tenant, edit: &TenantEdit, session: &Session) -> Result<(), Failure> {
-    let now = session.control.now().await.map_err(Failure::control)?;
-    session.control.edit_tenant(tenant.id, edit, now).await.map_err(Failure::control)?;
-    session.wake(tenant.id).await;
-    show(&session.tenant(&tenant.slug).await?, session).await
+    let Session { operator, asker, .. } = session;
+    let tenant = operation::tenant::edit(operator, asker, tenant, edit).await?;
+    show(&tenant, session).await
 }
 
 #[derive(Serialize)]
@@ -257,8 +199,9 @@ const REMOVED: &[Column<Removed>] = &[
 /// again, which the other order would not allow.
 async fn remove(arguments: Remove, session: &Session) -> Result<(), Failure> {
     let Remove { slug, yes, forget } = arguments;
-    let tenant = session.tenant(&slug).await?;
-    let open = match look(&tenant, session).await {
+    let Session { operator, asker, output } = session;
+    let tenant = operator.tenant(&slug).await?;
+    let open = match look(operator, &tenant).await {
         Ok(look) => (look.dispatched + look.running + look.waiting).to_string(),
         Err(_) => "unknown how many".to_owned(),
     };
@@ -267,20 +210,31 @@ async fn remove(arguments: Remove, session: &Session) -> Result<(), Failure> {
         tenant.database_url
     );
     confirm(yes, &format!("Removing tenant {slug}: {stays}."))?;
-    let released = match session.store(&tenant)?.release_database().await {
-        Ok(_) => true,
+    let before = Some(facts(&tenant));
+    let change = asker.change("tenant.remove", &tenant, None, before);
+    let take_out = async {
+        let released = release(&tenant, forget, operator).await?;
+        operator.control.delete_tenant(tenant.id).await.map_err(Failure::control)?;
+        Ok((released, json!({"released": released})))
+    };
+    let released = operator.record(change, take_out).await?;
+    operator.wake(tenant.id).await;
+    say(&format!("tenant {slug} is removed; {stays}"));
+    let database_url = tenant.database_url.to_string();
+    output.record(&Removed { removed: slug, database_url, released }, REMOVED)
+}
+
+/// Takes a tenant out of its database. False: it goes on to name it, and shall be forgotten.
+async fn release(tenant: &Tenant, forget: bool, operator: &Operator) -> Result<bool, Failure> {
+    match operator.store(tenant)?.release_database().await {
+        Ok(_) => Ok(true),
         Err(error) if forget => {
             say(&format!("its database goes on to name it: {}", reason(&error)));
-            false
+            Ok(false)
         }
         Err(error) => {
             say("the tenant was not removed; --forget removes it without its database");
-            return Err(Failure::tenant(&tenant, error));
+            Err(Failure::tenant(tenant, error))
         }
-    };
-    session.control.delete_tenant(tenant.id).await.map_err(Failure::control)?;
-    session.wake(tenant.id).await;
-    say(&format!("tenant {slug} is removed; {stays}"));
-    let database_url = tenant.database_url.to_string();
-    session.output.record(&Removed { removed: slug, database_url, released }, REMOVED)
+    }
 }

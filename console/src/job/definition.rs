@@ -8,7 +8,7 @@ use shared::store::{JobEdit, NewJob};
 
 use crate::exit::Failure;
 use crate::input;
-use crate::schedule;
+use crate::operation::schedule;
 
 /// When a job runs: one of four ways to say it.
 #[derive(Args)]
@@ -102,22 +102,7 @@ impl Definition {
         job_type: &str,
         schedule: Value,
     ) -> Result<NewJob, Failure> {
-        let edit = self.edit()?;
-        let default = NewJob::new(name, job_type, schedule);
-        Ok(NewJob {
-            payload: edit.payload.unwrap_or(default.payload),
-            queue: edit.queue.unwrap_or(default.queue),
-            timeout_seconds: edit.timeout_seconds.flatten(),
-            max_attempts: edit.max_attempts.unwrap_or(default.max_attempts),
-            retry_base_seconds: edit.retry_base_seconds.unwrap_or(default.retry_base_seconds),
-            misfire_policy: edit.misfire_policy.unwrap_or(default.misfire_policy),
-            misfire_grace_seconds: edit
-                .misfire_grace_seconds
-                .unwrap_or(default.misfire_grace_seconds),
-            overlap_policy: edit.overlap_policy.unwrap_or(default.overlap_policy),
-            orphan_policy: edit.orphan_policy.unwrap_or(default.orphan_policy),
-            ..default
-        })
+        Ok(NewJob::new(name, job_type, schedule).with(self.edit()?))
     }
 
     /// A change of what was said.

@@ -3,9 +3,10 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::find;
 use crate::exit::Failure;
 use crate::input::confirm;
+use crate::operation;
+use crate::operation::job::find;
 use crate::output::{Column, column, say};
 use crate::session::Session;
 
@@ -34,16 +35,13 @@ const DELETED: &[Column<Deleted>] = &[
 
 pub(super) async fn run(arguments: Delete, session: &Session) -> Result<(), Failure> {
     let Delete { tenant, job: name, yes } = arguments;
-    let (tenant, store, _) = session.enter(&tenant).await?;
-    let of_tenant = |error| Failure::tenant(&tenant, error);
-    let job = find(&tenant, &store, &name).await?;
-    let open_executions = store.count_open(job.id).await.map_err(of_tenant)?;
+    let Session { operator, asker, output } = session;
+    let at = operator.enter(&tenant).await?;
+    let job = find(&at, &name).await?;
+    let open_executions = at.store.count_open(job.id).await.map_err(|error| at.failed(error))?;
     let fate = format!("its open executions ({open_executions}) are cancelled, its history stays");
-    confirm(yes, &format!("Deleting job {name} of tenant {}: {fate}.", tenant.slug))?;
-    if !store.delete_job(job.id).await.map_err(of_tenant)? {
-        return Err(Failure::NotFound(format!("job {name} was deleted meanwhile")));
-    }
-    session.wake(tenant.id).await;
+    confirm(yes, &format!("Deleting job {name} of tenant {}: {fate}.", at.tenant.slug))?;
+    operation::job::delete(operator, asker, &at, &job).await?;
     say(&format!("job {name} is deleted; {fate}"));
-    session.output.record(&Deleted { deleted: name, open_executions }, DELETED)
+    output.record(&Deleted { deleted: name, open_executions }, DELETED)
 }

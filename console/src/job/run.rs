@@ -5,13 +5,12 @@ use std::time::Duration;
 use clap::Args;
 use shared::execution::{Execution, Status};
 use shared::id::ExecutionId;
-use shared::store::Store;
-use shared::tenant::Tenant;
 
-use super::find;
 use crate::execution::FIELDS;
 use crate::exit::Failure;
 use crate::input;
+use crate::operation;
+use crate::operator::Entered;
 use crate::output::{maybe, say};
 use crate::session::{Session, mind_suspension};
 
@@ -35,16 +34,11 @@ pub(crate) struct Run {
 pub(super) async fn run(arguments: Run, session: &Session) -> Result<(), Failure> {
     let Run { tenant, job, payload, wait } = arguments;
     let payload = payload.as_deref().map(input::payload).transpose()?;
-    let (tenant, store, now) = session.enter(&tenant).await?;
-    let of_tenant = |error| Failure::tenant(&tenant, error);
-    let id = ExecutionId::new(now, &session.random);
-    if !store.run_job(&job, id, payload.as_ref(), now).await.map_err(of_tenant)? {
-        find(&tenant, &store, &job).await?;
-        return Err(Failure::Failed(format!("job {job} was being changed; try again")));
-    }
-    session.wake(tenant.id).await;
-    mind_suspension(&tenant);
-    report(id, wait, &tenant, &store, session).await
+    let Session { operator, asker, .. } = session;
+    let at = operator.enter(&tenant).await?;
+    let id = operation::job::run(operator, asker, &at, &job, payload.as_ref()).await?;
+    mind_suspension(&at.tenant);
+    report(id, wait, &at, session).await
 }
 
 /// Shows a run that was asked for; if wanted, only once it is over, and then says by the exit code
@@ -52,16 +46,15 @@ pub(super) async fn run(arguments: Run, session: &Session) -> Result<(), Failure
 pub(crate) async fn report(
     id: ExecutionId,
     wait: bool,
-    tenant: &Tenant,
-    store: &Store,
+    at: &Entered,
     session: &Session,
 ) -> Result<(), Failure> {
     let mut seen = None;
     loop {
-        let last = store.find_last_attempt(id).await;
+        let last = at.store.find_last_attempt(id).await;
         let last = last.map_err(|error| {
             say(&format!("execution {id} goes on unwatched"));
-            Failure::tenant(tenant, error)
+            at.failed(error)
         })?;
         let Some(execution) = last else {
             return Err(Failure::Failed(format!(
@@ -76,7 +69,7 @@ pub(crate) async fn report(
             seen = Some((execution.attempt, execution.status));
             say(&format!("attempt {} is {}", execution.attempt, execution.status));
         }
-        session.connections.clock().sleep(LOOK_EVERY).await;
+        session.operator.connections.clock().sleep(LOOK_EVERY).await;
     }
 }
 

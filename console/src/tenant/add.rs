@@ -16,6 +16,7 @@ use shared::tenant::{Tenant, TenantStatus};
 use super::show;
 use crate::exit::Failure;
 use crate::input;
+use crate::operation::tenant::facts;
 use crate::output::say;
 use crate::session::Session;
 
@@ -55,7 +56,8 @@ fn slug(text: &str) -> Result<String, String> {
 
 pub(crate) async fn run(arguments: Add, session: &Session) -> Result<(), Failure> {
     let url = database_url(arguments.database_url_file.as_deref())?;
-    let listed = session.control.find_tenant(&arguments.slug).await.map_err(Failure::control)?;
+    let Session { operator, asker, .. } = session;
+    let listed = operator.control.find_tenant(&arguments.slug).await.map_err(Failure::control)?;
     let tenant = match &listed {
         Some(tenant) if tenant.database_url == url => {
             say(&format!("tenant {} is listed already; it stays as it is there", tenant.slug));
@@ -71,27 +73,31 @@ pub(crate) async fn run(arguments: Add, session: &Session) -> Result<(), Failure
         None => fresh(&arguments, url, session).await?,
     };
     prepare(&tenant, arguments.adopt, session).await?;
-    if listed.is_none() {
-        session.control.insert_tenant(&tenant).await.map_err(Failure::control)?;
-    }
-    let entered = session.store(&tenant)?.claim_database(arguments.adopt).await;
-    match entered.map_err(|error| Failure::tenant(&tenant, error))? {
-        true => {
-            session.wake(tenant.id).await;
-            show(&tenant, session).await
+    let change = asker.change("tenant.add", &tenant, None, None);
+    let enter = async {
+        if listed.is_none() {
+            operator.control.insert_tenant(&tenant).await.map_err(Failure::control)?;
         }
-        // Somebody entered another tenant at the same moment.
-        false => Err(Failure::Failed(format!(
-            "tenant {}: its database was just given to another tenant; see `polychron check`",
-            tenant.slug
-        ))),
-    }
+        let entered = operator.store(&tenant)?.claim_database(arguments.adopt).await;
+        let entered = entered.map_err(|error| Failure::tenant(&tenant, error))?;
+        // Somebody else may have entered another tenant at the same moment.
+        let given_away = || {
+            Failure::Failed(format!(
+                "tenant {}: its database was just given to another tenant; see `polychron check`",
+                tenant.slug
+            ))
+        };
+        entered.then(|| ((), facts(&tenant))).ok_or_else(given_away)
+    };
+    operator.record(change, enter).await?;
+    operator.wake(tenant.id).await;
+    show(&tenant, session).await
 }
 
 async fn fresh(arguments: &Add, url: DatabaseUrl, session: &Session) -> Result<Tenant, Failure> {
-    let now = session.control.now().await.map_err(Failure::control)?;
+    let now = session.operator.control.now().await.map_err(Failure::control)?;
     Ok(Tenant {
-        id: TenantId::new(now, &session.random),
+        id: TenantId::new(now, &session.operator.random),
         slug: arguments.slug.clone(),
         name: arguments.name.clone().unwrap_or_else(|| arguments.slug.clone()),
         status: TenantStatus::Active,
@@ -106,7 +112,7 @@ async fn fresh(arguments: &Add, url: DatabaseUrl, session: &Session) -> Result<T
 async fn prepare(tenant: &Tenant, adopt: bool, session: &Session) -> Result<(), Failure> {
     let of_tenant = |error| Failure::tenant(tenant, error);
     migrate(&tenant.database_url, Schema::Tenant).await.map_err(of_tenant)?;
-    match session.store(tenant)?.owner().await.map_err(of_tenant)? {
+    match session.operator.store(tenant)?.owner().await.map_err(of_tenant)? {
         Some(owner) if owner != tenant.id && !adopt => Err(of_tenant(StoreError::Owned(owner))),
         _ => Ok(()),
     }

@@ -1,0 +1,59 @@
+//! What can be asked about schedules.
+
+use chrono::{DateTime, FixedOffset, TimeDelta};
+use serde::Serialize;
+use serde_json::{Value, json};
+use shared::clock::Time;
+use shared::schedule::{Schedule, Spread};
+
+use crate::exit::Failure;
+
+/// One time at which a schedule is due.
+#[derive(Debug, Serialize)]
+pub(crate) struct Due {
+    pub(crate) at: Time,
+    /// The wall clock in the schedule's zone.
+    pub(crate) local: DateTime<FixedOffset>,
+    /// That zone.
+    pub(crate) timezone: &'static str,
+    /// What a change of clocks does to it, if there is one.
+    pub(crate) clocks: Option<String>,
+}
+
+/// The times from `first` on, at most `n`.
+pub(crate) fn due(schedule: &Schedule, first: Option<Time>, n: u16) -> Vec<Due> {
+    let before_first = first.map(|first| first - TimeDelta::microseconds(1));
+    let times = before_first.map(|before| schedule.occurrences_explained(before, n.into()));
+    let times = times.unwrap_or_default().into_iter();
+    let due = times.map(|explained| Due {
+        at: explained.at,
+        local: explained.local,
+        timezone: schedule.timezone(),
+        clocks: explained.change.map(|change| change.to_string()),
+    });
+    due.collect()
+}
+
+/// A schedule's JSON text, of what people write for it.
+pub(crate) fn written(text: &str, timezone: Option<&str>) -> Result<String, Failure> {
+    match (text.trim(), timezone) {
+        (json, None) if json.starts_with('{') => Ok(json.to_owned()),
+        (json, Some(_)) if json.starts_with('{') => {
+            let text = "--timezone: a schedule in JSON has a `timezone` of its own";
+            Err(Failure::Usage(text.to_owned()))
+        }
+        (cron, Some(timezone)) => Ok(json!({"cron": cron, "timezone": timezone}).to_string()),
+        (cron, None) => Ok(json!({"cron": cron}).to_string()),
+    }
+}
+
+/// Reads what the engine would read, and shows where it went wrong.
+pub(crate) fn read(text: &str, spread: Spread) -> Result<Schedule, Failure> {
+    Schedule::read(text, spread).map_err(|error| Failure::Usage(error.picture()))
+}
+
+/// A schedule as a job holds it, once the engine's own reader has understood it.
+pub(crate) fn checked(schedule: Value, spread: Spread) -> Result<Value, Failure> {
+    read(&schedule.to_string(), spread)?;
+    Ok(schedule)
+}

@@ -1,0 +1,110 @@
+//! What can be done with tenants, once they are there.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use shared::clock::Time;
+use shared::id::TenantId;
+use shared::store::{Look, TenantEdit};
+use shared::tenant::{Tenant, TenantStatus};
+
+use crate::exit::{Failure, reason};
+use crate::operator::{Asker, Operator};
+
+/// A tenant as it may be shown: without its database's user and password.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Shown {
+    pub(crate) id: TenantId,
+    pub(crate) slug: String,
+    pub(crate) name: String,
+    pub(crate) status: TenantStatus,
+    pub(crate) database_url: String,
+    pub(crate) max_running: Option<i32>,
+    pub(crate) created_at: Time,
+    pub(crate) updated_at: Time,
+}
+
+impl From<&Tenant> for Shown {
+    fn from(tenant: &Tenant) -> Shown {
+        Shown {
+            id: tenant.id,
+            slug: tenant.slug.clone(),
+            name: tenant.name.clone(),
+            status: tenant.status,
+            database_url: tenant.database_url.to_string(),
+            max_running: tenant.max_running,
+            created_at: tenant.created_at,
+            updated_at: tenant.updated_at,
+        }
+    }
+}
+
+/// A tenant with what its database says.
+#[derive(Serialize)]
+pub(crate) struct Inspected {
+    #[serde(flatten)]
+    pub(crate) tenant: Shown,
+    /// Why the database cannot be used, if it cannot.
+    pub(crate) problem: Option<String>,
+    pub(crate) dispatched: Option<i64>,
+    pub(crate) running: Option<i64>,
+    pub(crate) waiting: Option<i64>,
+    pub(crate) next_due_at: Option<Time>,
+}
+
+/// Asks a tenant's database what is open there; if it cannot be used, says why.
+pub(crate) async fn inspect(operator: &Operator, tenant: &Tenant) -> Inspected {
+    let (problem, look) = match look(operator, tenant).await {
+        Ok(look) => (None, Some(look)),
+        Err(reason) => (Some(reason), None),
+    };
+    Inspected {
+        tenant: Shown::from(tenant),
+        problem,
+        dispatched: look.map(|look| look.dispatched),
+        running: look.map(|look| look.running),
+        waiting: look.map(|look| look.waiting),
+        next_due_at: look.and_then(|look| look.next_due_at),
+    }
+}
+
+/// What there is to do at a tenant, or why its database cannot tell.
+pub(crate) async fn look(operator: &Operator, tenant: &Tenant) -> Result<Look, String> {
+    let store = operator.store(tenant).map_err(|failure| failure.to_string())?;
+    store.look().await.map_err(|error| reason(&error))
+}
+
+/// Writes an edit, wakes the producers, and answers with the tenant as it is now.
+pub(crate) async fn edit(
+    operator: &Operator,
+    asker: &Asker,
+    tenant: &Tenant,
+    edit: &TenantEdit,
+) -> Result<Tenant, Failure> {
+    let action = match edit.status {
+        Some(TenantStatus::Suspended) => "tenant.suspend",
+        Some(TenantStatus::Active) => "tenant.resume",
+        None => "tenant.edit",
+    };
+    let change = asker.change(action, tenant, None, Some(facts(tenant)));
+    let change_it = async {
+        let now = operator.control.now().await.map_err(Failure::control)?;
+        operator.control.edit_tenant(tenant.id, edit, now).await.map_err(Failure::control)?;
+        let tenant = operator.tenant(&tenant.slug).await?;
+        let facts = facts(&tenant);
+        Ok((tenant, facts))
+    };
+    let tenant = operator.record(change, change_it).await?;
+    operator.wake(tenant.id).await;
+    Ok(tenant)
+}
+
+/// What the audit says of a tenant.
+pub(crate) fn facts(tenant: &Tenant) -> Value {
+    json!({
+        "name": tenant.name,
+        "status": tenant.status,
+        "max_running": tenant.max_running,
+        // Without user, password and parameters.
+        "database": tenant.database_url.to_string(),
+    })
+}
