@@ -1,0 +1,225 @@
+//! `polychron serve`: the dashboard and the API, over the same operations as the commands.
+//!
+//! A request passes `guard` first (where it comes from, who makes it, what they may do); then it
+//! is answered by `api`, in JSON, or by one of `screen`'s files, as a page. What concerns one
+//! tenant is asked of that tenant's database at that moment, a page at a time; what concerns all
+//! comes from the `survey`.
+
+mod access;
+mod api;
+mod asset;
+mod events;
+mod form;
+mod guard;
+pub(crate) mod html;
+mod overview;
+mod page;
+mod problem;
+mod screen;
+mod secret;
+mod survey;
+pub(crate) mod user;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::middleware;
+use serde::Serialize;
+use shared::clock::Time;
+use shared::config::Config;
+use shared::queue::Queue;
+use shared::shutdown::Shutdown;
+use shared::store::Worker;
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+
+use crate::exit::Failure;
+use crate::finding::SEEN_WITHIN;
+use crate::operator::{Asker, Entered, Operator};
+use crate::output::say;
+use access::{Access, Visitor};
+use problem::Problem;
+use survey::Survey;
+
+/// The most that a request's body may hold, in bytes: a payload, escaped.
+const BODY_BYTES_MAX: usize = 256 * 1024;
+/// How many queues are asked about, and the longest that the broker may take to answer.
+const QUEUES_MAX: usize = 50;
+const DEPTH_LIMIT: Duration = Duration::from_secs(1);
+/// How long open connections may take to end.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// What every answer is made of.
+pub(crate) struct Site {
+    operator: Operator,
+    access: Access,
+    survey: Survey,
+    events: events::Events,
+}
+
+/// Dashboard and API before they serve, with the address that they have taken hold of.
+pub(crate) struct Served {
+    site: Arc<Site>,
+    listener: TcpListener,
+}
+
+impl Served {
+    /// Takes hold of the address that the settings name.
+    pub(crate) async fn new(operator: Operator) -> Result<Served, Failure> {
+        let Config { listen, users, .. } = &operator.config;
+        let clock = operator.connections.clock().clone();
+        let access = Access::new(users.as_deref(), clock.clone(), operator.random.clone())?;
+        if access.is_open() && !listen.ip().is_loopback() {
+            return Err(Failure::Usage(format!(
+                "POLYCHRON_LISTEN is `{listen}`, which others can reach, and nobody would be asked \
+                 who they are: name a file of users by POLYCHRON_USERS (`polychron user new` writes \
+                 its entries), or listen on 127.0.0.1"
+            )));
+        }
+        let listener = TcpListener::bind(listen).await.map_err(|error| {
+            Failure::Failed(format!(
+                "POLYCHRON_LISTEN is `{listen}`, which cannot be listened on: {error}; name \
+                 another address by --listen"
+            ))
+        })?;
+        let (survey, events) = (Survey::new(clock), events::Events::default());
+        Ok(Served { site: Arc::new(Site { operator, access, survey, events }), listener })
+    }
+
+    /// Where it is.
+    pub(crate) fn url(&self) -> String {
+        let address = self.listener.local_addr().ok();
+        address.map(|address| format!("http://{address}/")).unwrap_or_default()
+    }
+
+    /// Serves until asked to stop.
+    pub(crate) async fn run(self, shutdown: &Shutdown) {
+        let Served { site, listener } = self;
+        let clock = site.operator.connections.clock();
+        let drain = shutdown.drain.clone();
+        let serving = axum::serve(listener, router(site.clone()))
+            .with_graceful_shutdown(async move { drain.cancelled().await });
+        let patience = async {
+            shutdown.drain.cancelled().await;
+            clock.sleep(GOODBYE).await;
+        };
+        tokio::select! {
+            served = serving.into_future() => {
+                if let Err(error) = served {
+                    tracing::error!("dashboard and API are not served any more: {error}");
+                }
+            }
+            () = site.survey.run(&site.operator) => {}
+            () = patience => {}
+        }
+    }
+}
+
+fn router(site: Arc<Site>) -> Router {
+    Router::new()
+        .merge(api::routes())
+        .merge(screen::routes())
+        .merge(asset::routes())
+        .merge(events::routes())
+        .fallback(nothing_there)
+        .layer(middleware::from_fn_with_state(site.clone(), guard::guard))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(site)
+}
+
+async fn nothing_there() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "there is nothing at this address")
+}
+
+impl Site {
+    /// A tenant that the visitor may know of.
+    async fn enter(&self, visitor: &Visitor, slug: &str) -> Result<Entered, Problem> {
+        self.tell_apart(visitor, slug)?;
+        Ok(self.operator.enter(slug).await?)
+    }
+
+    /// A tenant of others is as if it weren't there.
+    fn tell_apart(&self, visitor: &Visitor, slug: &str) -> Result<(), Problem> {
+        match visitor.may_see(slug) {
+            true => Ok(()),
+            false => Err(Problem::new(
+                StatusCode::NOT_FOUND,
+                format!(
+                    "no tenant is called `{slug}`; `polychron tenant list` shows those there are"
+                ),
+            )),
+        }
+    }
+
+    /// Who asks for a change, and why.
+    fn asker(&self, visitor: &Visitor, reason: Option<&str>) -> Result<Asker, Problem> {
+        Ok(Asker::new(visitor.actor(), reason)?)
+    }
+
+    /// The control database's time.
+    async fn now(&self) -> Result<Time, Problem> {
+        Ok(self.operator.control.now().await.map_err(Failure::control)?)
+    }
+
+    /// The consumers that live at `now`.
+    async fn workers(&self, now: Time) -> Result<Vec<Worker>, Problem> {
+        let workers = self.operator.control.list_workers(now - SEEN_WITHIN).await;
+        Ok(workers.map_err(Failure::control)?)
+    }
+}
+
+/// A queue, and how full it is.
+#[derive(Debug, Serialize)]
+pub(crate) struct QueueDepth {
+    queue: String,
+    /// Messages that no consumer has been given; none while the broker cannot tell.
+    ready: Option<u32>,
+    /// Consumers that take from it, by the broker's word.
+    consumers: Option<u32>,
+    /// Slots of the live consumers that take from it, by their own word.
+    slots: i32,
+}
+
+impl Site {
+    /// The queues of the settings, and those that live consumers take from.
+    async fn queues(&self, workers: &[Worker]) -> Vec<QueueDepth> {
+        let mut names: BTreeSet<&String> = self.operator.config.queues.iter().collect();
+        names.extend(workers.iter().flat_map(|worker| &worker.queues));
+        let mut queues = Vec::new();
+        for name in names.into_iter().take(QUEUES_MAX) {
+            let depth = match self.operator.publisher() {
+                Some(publisher) => timeout(DEPTH_LIMIT, publisher.depth(name)).await.ok().flatten(),
+                None => None,
+            };
+            let takers = workers.iter().filter(|worker| worker.queues.contains(name));
+            queues.push(QueueDepth {
+                queue: name.clone(),
+                ready: depth.map(|depth| depth.ready),
+                consumers: depth.map(|depth| depth.consumers),
+                slots: takers.map(|worker| worker.slots).sum(),
+            });
+        }
+        queues
+    }
+}
+
+/// `polychron serve`.
+pub(crate) async fn run(config: Config) -> Result<(), Failure> {
+    let queue = config.amqp_url.clone().map(Queue::Rabbit);
+    let mut operator = Operator::open(config).await?;
+    if let Some(queue) = queue {
+        let (publisher, driver) = queue.publisher("polychron serve", &[]);
+        tokio::spawn(driver);
+        operator = operator.with_publisher(publisher);
+    }
+    let served = Served::new(operator).await?;
+    let shutdown = Shutdown::on_signals()
+        .map_err(|error| Failure::Failed(format!("signals cannot be heard: {error}")))?;
+    say(&format!("Dashboard and API at {}", served.url()));
+    served.run(&shutdown).await;
+    Ok(())
+}

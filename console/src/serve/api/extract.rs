@@ -1,0 +1,118 @@
+//! What a request asks and gives, read so that whatever is wrong with it is told as a problem.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::super::Site;
+use super::super::problem::Problem;
+
+/// The most that a page may hold.
+const LIMIT_MAX: i64 = 500;
+const LIMIT_DEFAULT: i64 = 50;
+
+/// What stands in the query.
+pub(super) struct Asked<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequestParts<Arc<Site>> for Asked<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<Site>) -> Result<Asked<T>, Problem> {
+        match Query::<T>::try_from_uri(&parts.uri) {
+            Ok(Query(asked)) => Ok(Asked(asked)),
+            Err(error) => Err(Problem::new(StatusCode::BAD_REQUEST, error.body_text())),
+        }
+    }
+}
+
+/// What stands in the path.
+pub(super) struct Named<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<Arc<Site>> for Named<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, site: &Arc<Site>) -> Result<Named<T>, Problem> {
+        match Path::<T>::from_request_parts(parts, site).await {
+            Ok(Path(named)) => Ok(Named(named)),
+            Err(error) => Err(Problem::new(StatusCode::BAD_REQUEST, error.body_text())),
+        }
+    }
+}
+
+/// What stands in the body, as JSON. Nothing at all is the same as `{}`.
+pub(super) struct Given<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequest<Arc<Site>> for Given<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, site: &Arc<Site>) -> Result<Given<T>, Problem> {
+        let is_json = is_json(request.headers());
+        let body = Bytes::from_request(request, site).await;
+        let body = body.map_err(|error| Problem::new(error.status(), error.body_text()))?;
+        // A page of another site can send text without asking, but not JSON.
+        if !is_json && !body.is_empty() {
+            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            return Err(Problem::new(status, "send `Content-Type: application/json`"));
+        }
+        let text: &[u8] = if body.is_empty() { b"{}" } else { &body };
+        // The reader's own words tell the place and the field, never a payload.
+        let read = serde_json::from_slice(text);
+        read.map(Given).map_err(|error| {
+            Problem::new(
+                StatusCode::BAD_REQUEST,
+                format!("the body is not what is wanted: {error}"),
+            )
+        })
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    kind.is_some_and(|kind| kind.split(';').next().unwrap_or_default().trim() == "application/json")
+}
+
+/// A page: what was found, and what the next page is to be asked with.
+#[derive(Serialize)]
+pub(super) struct Page<T> {
+    pub(super) items: Vec<T>,
+    pub(super) next: Option<String>,
+}
+
+/// How many are wanted.
+pub(super) fn limit(asked: Option<i64>) -> Result<i64, Problem> {
+    let limit = asked.unwrap_or(LIMIT_DEFAULT);
+    match (1..=LIMIT_MAX).contains(&limit) {
+        true => Ok(limit),
+        false => Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            format!("limit: it must be 1 to {LIMIT_MAX}"),
+        )),
+    }
+}
+
+/// How many times are wanted.
+pub(super) fn times(asked: Option<i64>) -> Result<u16, Problem> {
+    let n = limit(asked.or(Some(10)))?;
+    Ok(u16::try_from(n).unwrap_or(u16::MAX))
+}
+
+/// Why something is done.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Reason {
+    pub(super) reason: Option<String>,
+}
+
+/// Tells a field that is null from one that isn't there.
+pub(super) fn present<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::<T>::deserialize(deserializer).map(Some)
+}

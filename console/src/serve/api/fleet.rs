@@ -1,0 +1,118 @@
+//! What concerns no single tenant.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::{Extension, Json};
+use serde::{Deserialize, Serialize};
+use shared::clock::Time;
+use shared::id::{JobId, TenantId};
+use shared::schedule::Spread;
+use shared::store::{Audit, AuditFilter, Worker};
+use uuid::Uuid;
+
+use super::super::access::Visitor;
+use super::super::overview::{Overview, overview};
+use super::super::problem::Problem;
+use super::super::{QueueDepth, Site};
+use super::extract::{Asked, Page, limit, times};
+use crate::exit::Failure;
+use crate::operation::schedule::{Due, due, read, written};
+
+pub(super) async fn now(
+    State(site): State<Arc<Site>>,
+    Extension(visitor): Extension<Visitor>,
+) -> Result<Json<Overview>, Problem> {
+    let now = site.now().await?;
+    let workers = site.workers(now).await?;
+    Ok(Json(overview(&site.survey, &workers, now, |slug| visitor.may_see(slug))))
+}
+
+pub(super) async fn consumers(
+    State(site): State<Arc<Site>>,
+    Extension(visitor): Extension<Visitor>,
+) -> Result<Json<Vec<Worker>>, Problem> {
+    visitor.must_see_all()?;
+    Ok(Json(site.workers(site.now().await?).await?))
+}
+
+pub(super) async fn queues(
+    State(site): State<Arc<Site>>,
+    Extension(visitor): Extension<Visitor>,
+) -> Result<Json<Vec<QueueDepth>>, Problem> {
+    visitor.must_see_all()?;
+    let workers = site.workers(site.now().await?).await?;
+    Ok(Json(site.queues(&workers).await))
+}
+
+#[derive(Deserialize)]
+pub(super) struct AuditAsked {
+    tenant: Option<String>,
+    target: Option<String>,
+    before: Option<i64>,
+    limit: Option<i64>,
+}
+
+pub(super) async fn audit(
+    State(site): State<Arc<Site>>,
+    Extension(visitor): Extension<Visitor>,
+    Asked(asked): Asked<AuditAsked>,
+) -> Result<Json<Page<Audit>>, Problem> {
+    match &asked.tenant {
+        Some(slug) => site.tell_apart(&visitor, slug)?,
+        None => visitor.must_see_all()?,
+    }
+    let limit = limit(asked.limit)?;
+    let AuditAsked { tenant, target, before, .. } = asked;
+    let filter = AuditFilter { before, tenant, target };
+    let items = site.operator.control.list_audit(&filter, limit).await;
+    let items = items.map_err(Failure::control)?;
+    let is_full = items.len() as i64 == limit;
+    let next = items.last().filter(|_| is_full).map(|audit| audit.id.to_string());
+    Ok(Json(Page { items, next }))
+}
+
+#[derive(Deserialize)]
+pub(super) struct PreviewAsked {
+    expression: String,
+    timezone: Option<String>,
+    from: Option<Time>,
+    n: Option<i64>,
+}
+
+/// When a schedule is due, and in words.
+#[derive(Serialize)]
+pub(super) struct Preview {
+    pub(super) words: String,
+    pub(super) times: Vec<Due>,
+}
+
+pub(super) async fn preview(
+    State(site): State<Arc<Site>>,
+    Asked(asked): Asked<PreviewAsked>,
+) -> Result<Json<Preview>, Problem> {
+    let n = times(asked.n)?;
+    let text = written(&asked.expression, asked.timezone.as_deref())?;
+    // Which job it will be isn't known yet.
+    let schedule = read(&text, Spread::new(TenantId(Uuid::nil()), JobId(0)))?;
+    let from = match asked.from {
+        Some(from) => from,
+        None => site.now().await?,
+    };
+    let times = due(&schedule, schedule.first_after(from), n);
+    Ok(Json(Preview { words: schedule.describe(), times }))
+}
+
+impl Visitor {
+    /// Refuses whoever may see some tenants only.
+    pub(super) fn must_see_all(&self) -> Result<(), Problem> {
+        match self.sees_all() {
+            true => Ok(()),
+            false => Err(Problem::new(
+                StatusCode::FORBIDDEN,
+                "your role is limited to some tenants; name one of them",
+            )),
+        }
+    }
+}

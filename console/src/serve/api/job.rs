@@ -1,0 +1,258 @@
+//! A tenant's jobs.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use shared::execution::Execution;
+use shared::id::JobId;
+use shared::job::{Job, MisfirePolicy, OrphanPolicy, OverlapPolicy};
+use shared::schedule::Spread;
+use shared::store::{JobEdit, NewJob};
+
+use super::super::Site;
+use super::super::access::Visitor;
+use super::super::problem::Problem;
+use super::extract::{Asked, Given, Named, Page, Reason, limit, present, times};
+use super::fleet::Preview;
+use super::tenant::Listing;
+use crate::finding::Finding;
+use crate::operation;
+use crate::operation::job::{find, schedule_of};
+use crate::operation::schedule::{checked, due};
+
+type Here = Named<(String, String)>;
+
+pub(super) async fn list(
+    State(site): State<Arc<Site>>,
+    Extension(visitor): Extension<Visitor>,
+    Named(slug): Named<String>,
+    Asked(Listing { after, limit: asked }): Asked<Listing>,
+) -> Result<Json<Page<Job>>, Problem> {
+    let limit = limit(asked)?;
+    let at = site.enter(&visitor, &slug).await?;
+    let items = operation::job::page(&at, &after, limit).await?;
+    let is_full = items.len() as i64 == limit;
+    let next = items.last().filter(|_| is_full).map(|job| job.name.clone());
+    Ok(Json(Page { items, next }))
+}
+
+pub(super) async fn show(
+    State(site): State<Arc<Site>>,
+    Extension(visitor): Extension<Visitor>,
+    Named((slug, name)): Here,
+) -> Result<Response, Problem> {
+    let at = site.enter(&visitor, &slug).await?;
+    Ok(tagged(&find(&at, &name).await?))
+}
+
+/// A job with its version as its tag.
+fn tagged(job: &Job) -> Response {
+    ([(header::ETAG, format!("\"{}\"", job.version))], Json(job)).into_response()
+}
+
+/// What a job is, or is to become. What isn't there stays, or is as the table has it by default.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Definition {
+    name: Option<String>,
+    job_type: Option<String>,
+    schedule: Option<Value>,
+    payload: Option<Value>,
+    is_enabled: Option<bool>,
+    queue: Option<String>,
+    #[serde(default, deserialize_with = "present")]
+    timeout_seconds: Option<Option<i32>>,
+    max_attempts: Option<i32>,
+    retry_base_seconds: Option<i32>,
+    misfire_policy: Option<MisfirePolicy>,
+    misfire_grace_seconds: Option<i32>,
+    overlap_policy: Option<OverlapPolicy>,
+    orphan_policy: Option<OrphanPolicy>,
+    reason: Option<String>,
+}
+
+impl Definition {
+    fn edit(self, spread: Spread) -> Result<JobEdit, Problem> {
+        let schedule = self.schedule.map(|schedule| checked(schedule, spread)).transpose()?;
+        Ok(JobEdit {
+            job_type: self.job_type,
+            payload: self.payload,
+            schedule,
+            is_enabled: self.is_enabled,
+            queue: self.queue,
+            timeout_seconds: self.timeout_seconds,
+            max_attempts: self.max_attempts,
+            retry_base_seconds: self.retry_base_seconds,
+            misfire_policy: self.misfire_policy,
+            misfire_grace_seconds: self.misfire_grace_seconds,
+            overlap_policy: self.overlap_policy,
+            orphan_policy: self.orphan_policy,
+        })
+    }
+}
+
+pub(super) async fn add(
+    State(site): State<Arc<Site>>,
+    Extension(visitor): Extension<Visitor>,
+    Named(slug): Named<String>,
+    Given(given): Given<Definition>,
+) -> Result<Response, Problem> {
+    let at = site.enter(&visitor, &slug).await?;
+    let asker = site.asker(&visitor, given.reason.as_deref())?;
+    let name = given.name.clone();
+    // The job has no id yet; whether its schedule can be read does not hang on that.
+    let edit = given.edit(Spread::new(at.tenant.id, JobId(0)))?;
+    let (Some(name), Some(job_type), Some(schedule)) = (name, &edit.job_type, &edit.schedule)
+    else {
+        let text = "a job needs a name, a job_type and a schedule";
+        return Err(Problem::new(StatusCode::BAD_REQUEST, text));
+    };
+    let new = NewJob::new(&name, job_type, schedule.clone()).with(edit);
+    let job = operation::job::add(&site.operator, &asker, &at, &new).await?;
+    Ok((StatusCode::CREATED, tagged(&job)).into_response())
+}
+
+pub(super) async fn edit(
+    State(site): State<Arc<Site>>,
+    Extension(visitor): Extension<Visitor>,
+    Named((slug, name)): Here,
+    headers: HeaderMap,
+    Given(given): Given<Definition>,
+) -> Result<Response, Problem> {
+    let if_version = if_version(&headers)?;
+    let at = site.enter(&visitor, &slug).await?;
+    let asker = site.asker(&visitor, given.reason.as_deref())?;
+    if given.name.is_some() {
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "a job keeps its name"));
+    }
+    let found = find(&at, &name).await?;
+    let edit = given.edit(Spread::new(at.tenant.id, found.id))?;
+    if edit == JobEdit::default() {
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "nothing to change"));
+    }
+    let operator = &site.operator;
+    let job = operation::job::edit(operator, &asker, &at, &name, if_version, &edit).await?;
+    Ok(tagged(&job))
+}
+
+/// The version that the edit is meant for; none for any.
+fn if_version(headers: &HeaderMap) -> Result<Option<i32>, Problem> {
+    let Some(tag) = headers.get(header::IF_MATCH) else {
+        return Err(Problem::new(
+            StatusCode::PRECONDITION_REQUIRED,
+            "send the job's ETag as `If-Match`, so that nobody's change is lost; `*` is any version",
+        ));
+    };
+    let tag = tag.to_str().unwrap_or_default().trim();
+    if tag == "*" {
+        return Ok(None);
+    }
+    let version = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
+    match version.and_then(|version| version.parse().ok()) {
+        Some(version) => Ok(Some(version)),
+        None => Err(Problem::new(
+            StatusCode::PRECONDITION_FAILED,
+            "If-Match names no version of a job, such as `\"3\"`",
+        )),
+    }
+}
+
+pub(super) async fn delete(
+    State(site): State<Arc<Site>>,
+    Extension(visitor): Extension<Visitor>,
+    Named((slug, name)): Here,
+    Given(Reason { reason }): Given<Reason>,
+) -> Result<Json<Value>, Problem> {
+    let at = site.enter(&visitor, &slug).await?;
+    let asker = site.asker(&visitor, reason.as_deref())?;
+    let job = find(&at, &name).await?;
+    operation::job::delete(&site.operator, &asker, &at, &job).await?;
+    Ok(Json(json!({"deleted": name})))
+}
+
+pub(super) async fn pause(
+    state: State<Arc<Site>>,
+    visitor: Extension<Visitor>,
+    here: Here,
+    reason: Given<Reason>,
+) -> Result<Response, Problem> {
+    switch(state, visitor, here, reason, false).await
+}
+
+pub(super) async fn resume(
+    state: State<Arc<Site>>,
+    visitor: Extension<Visitor>,
+    here: Here,
+    reason: Given<Reason>,
+) -> Result<Response, Problem> {
+    switch(state, visitor, here, reason, true).await
+}
+
+async fn switch(
+    State(site): State<Arc<Site>>,
+    Extension(visitor): Extension<Visitor>,
+    Named((slug, name)): Here,
+    Given(Reason { reason }): Given<Reason>,
+    on: bool,
+) -> Result<Response, Problem> {
+    let at = site.enter(&visitor, &slug).await?;
+    let asker = site.asker(&visitor, reason.as_deref())?;
+    match operation::job::switch(&site.operator, &asker, &at, &name, on).await? {
+        Some(job) => Ok(tagged(&job)),
+        None => Ok(tagged(&find(&at, &name).await?)),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Run {
+    /// Instead of the job's own.
+    payload: Option<Value>,
+    reason: Option<String>,
+}
+
+pub(super) async fn run(
+    State(site): State<Arc<Site>>,
+    Extension(visitor): Extension<Visitor>,
+    Named((slug, name)): Here,
+    Given(Run { payload, reason }): Given<Run>,
+) -> Result<(StatusCode, Json<Execution>), Problem> {
+    let at = site.enter(&visitor, &slug).await?;
+    let asker = site.asker(&visitor, reason.as_deref())?;
+    let id = operation::job::run(&site.operator, &asker, &at, &name, payload.as_ref()).await?;
+    Ok((StatusCode::CREATED, Json(operation::execution::find(&at, id).await?)))
+}
+
+#[derive(Deserialize)]
+pub(super) struct NextAsked {
+    n: Option<i64>,
+}
+
+pub(super) async fn next(
+    State(site): State<Arc<Site>>,
+    Extension(visitor): Extension<Visitor>,
+    Named((slug, name)): Here,
+    Asked(NextAsked { n }): Asked<NextAsked>,
+) -> Result<Json<Preview>, Problem> {
+    let n = times(n)?;
+    let at = site.enter(&visitor, &slug).await?;
+    let job = find(&at, &name).await?;
+    let schedule = schedule_of(&at, &job)?;
+    // What the producer has worked out comes first, even when it is late.
+    let first = job.next_run_at.or_else(|| schedule.first_after(at.now));
+    Ok(Json(Preview { words: schedule.describe(), times: due(&schedule, first, n) }))
+}
+
+pub(super) async fn explain(
+    State(site): State<Arc<Site>>,
+    Extension(visitor): Extension<Visitor>,
+    Named((slug, name)): Here,
+) -> Result<Json<Vec<Finding>>, Problem> {
+    let at = site.enter(&visitor, &slug).await?;
+    Ok(Json(operation::explain::explain(&site.operator, &at, &name).await?))
+}

@@ -1,0 +1,259 @@
+//! What bodies and answers look like, for the OpenAPI document. The tests compare these with what
+//! is really answered.
+
+use serde_json::{Map, Value, json};
+use shared::execution::{ErrorKind, Status, Trigger};
+use shared::job::{MisfirePolicy, OrphanPolicy, OverlapPolicy};
+use shared::tenant::TenantStatus;
+
+/// The place of a schema in the document.
+pub(super) fn reference(name: &str) -> Value {
+    json!({"$ref": format!("#/components/schemas/{name}")})
+}
+
+/// All of them.
+pub(super) fn schemas() -> Value {
+    let mut schemas = Map::new();
+    for (name, schema) in
+        of_tenants().into_iter().chain(of_jobs()).chain(of_executions()).chain(of_the_rest())
+    {
+        schemas.insert(name.to_owned(), schema);
+    }
+    Value::Object(schemas)
+}
+
+type Named = (&'static str, Value);
+
+fn of_tenants() -> Vec<Named> {
+    let tenant = [
+        ("id", uuid()),
+        ("slug", text()),
+        ("name", text()),
+        ("status", words(TenantStatus::ALL.iter().map(|word| word.word()))),
+        ("database_url", text()),
+        ("max_running", maybe(integer())),
+        ("created_at", time()),
+        ("updated_at", time()),
+    ];
+    let inspected = [
+        ("problem", maybe(text())),
+        ("dispatched", maybe(integer())),
+        ("running", maybe(integer())),
+        ("waiting", maybe(integer())),
+        ("next_due_at", maybe(time())),
+    ];
+    let inspected: Vec<Named> = tenant.iter().chain(&inspected).cloned().collect();
+    let edit = [
+        ("name", text()),
+        ("status", words(TenantStatus::ALL.iter().map(|word| word.word()))),
+        ("max_running", maybe(integer())),
+        ("reason", text()),
+    ];
+    vec![
+        ("Tenant", whole(&tenant)),
+        ("TenantPage", page("Tenant")),
+        ("InspectedTenant", whole(&inspected)),
+        ("TenantEdit", given(&edit, &[])),
+    ]
+}
+
+fn of_jobs() -> Vec<Named> {
+    let definition = [
+        ("job_type", text()),
+        ("schedule", json!({"type": "object"})),
+        ("payload", any()),
+        ("is_enabled", boolean()),
+        ("queue", text()),
+        ("timeout_seconds", maybe(integer())),
+        ("max_attempts", integer()),
+        ("retry_base_seconds", integer()),
+        ("misfire_policy", words(MisfirePolicy::ALL.iter().map(|word| word.word()))),
+        ("misfire_grace_seconds", integer()),
+        ("overlap_policy", words(OverlapPolicy::ALL.iter().map(|word| word.word()))),
+        ("orphan_policy", words(OrphanPolicy::ALL.iter().map(|word| word.word()))),
+    ];
+    let engines = [
+        ("id", integer()),
+        ("name", text()),
+        ("next_run_at", maybe(time())),
+        ("version", integer()),
+        ("schedule_since", maybe(time())),
+        ("quarantined_reason", maybe(text())),
+        ("created_at", time()),
+        ("updated_at", time()),
+    ];
+    let job: Vec<Named> = definition.iter().chain(&engines).cloned().collect();
+    let edit: Vec<Named> = definition.iter().cloned().chain([("reason", text())]).collect();
+    let new: Vec<Named> = edit.iter().cloned().chain([("name", text())]).collect();
+    vec![
+        ("Job", whole(&job)),
+        ("JobPage", page("Job")),
+        ("JobEdit", given(&edit, &[])),
+        ("NewJob", given(&new, &["name", "job_type", "schedule"])),
+        ("Run", given(&[("payload", any()), ("reason", text())], &[])),
+        ("Reason", given(&[("reason", text())], &[])),
+        ("Deleted", whole(&[("deleted", text())])),
+    ]
+}
+
+fn of_executions() -> Vec<Named> {
+    let execution = [
+        ("id", uuid()),
+        ("job_id", integer()),
+        ("job_name", maybe(text())),
+        ("scheduled_for", time()),
+        ("trigger", words(Trigger::ALL.iter().map(|word| word.word()))),
+        ("attempt", integer()),
+        ("status", words(Status::ALL.iter().map(|word| word.word()))),
+        ("available_at", maybe(time())),
+        ("dispatched_at", maybe(time())),
+        ("published_at", maybe(time())),
+        ("publish_count", integer()),
+        ("started_at", maybe(time())),
+        ("finished_at", maybe(time())),
+        ("lease_until", maybe(time())),
+        ("deadline_at", maybe(time())),
+        ("worker", maybe(text())),
+        ("cancel_requested", boolean()),
+        ("job_version", maybe(integer())),
+        ("payload", any()),
+        ("error_kind", maybe(words(ErrorKind::ALL.iter().map(|word| word.word())))),
+        ("error_message", maybe(text())),
+        ("error_detail", maybe(text())),
+        ("result", any()),
+        ("output", maybe(text())),
+        ("stands_for", integer()),
+    ];
+    vec![("Execution", whole(&execution)), ("ExecutionPage", page("Execution"))]
+}
+
+fn of_the_rest() -> Vec<Named> {
+    let ended = [("success", integer()), ("failed", integer()), ("other", integer())];
+    let hour: Vec<Named> = [("begins", time())].iter().chain(&ended).cloned().collect();
+    let finding = [
+        ("subject", text()),
+        ("level", words(["ok", "warning", "problem"].into_iter())),
+        ("finding", text()),
+        ("remedy", maybe(text())),
+    ];
+    let overview = [
+        ("behind_seconds", number()),
+        ("worst_start_seconds", maybe(number())),
+        ("due", integer()),
+        ("waiting", integer()),
+        ("dispatched", integer()),
+        ("running", integer()),
+        ("slots", integer()),
+        ("failed", integer()),
+        ("tenants", integer()),
+        ("oldest_seconds", integer()),
+        ("hours", list(whole(&hour))),
+        ("findings", list(reference("Finding"))),
+        ("more_findings", integer()),
+    ];
+    let audit = [
+        ("id", integer()),
+        ("at", time()),
+        ("actor", text()),
+        ("action", text()),
+        ("tenant", maybe(text())),
+        ("target", maybe(text())),
+        ("before", any()),
+        ("after", any()),
+        ("reason", maybe(text())),
+    ];
+    let consumer = [
+        ("name", text()),
+        ("host", text()),
+        ("pid", integer()),
+        ("version", text()),
+        ("queues", list(text())),
+        ("job_types", list(text())),
+        ("slots", integer()),
+        ("running", integer()),
+        ("started_at", time()),
+        ("seen_at", time()),
+    ];
+    let queue = [
+        ("queue", text()),
+        ("ready", maybe(integer())),
+        ("consumers", maybe(integer())),
+        ("slots", integer()),
+    ];
+    let due = [("at", time()), ("local", time()), ("timezone", text()), ("clocks", maybe(text()))];
+    let problem = [("title", text()), ("status", integer()), ("detail", text())];
+    vec![
+        ("Any", any()),
+        ("Problem", whole(&problem)),
+        ("Finding", whole(&finding)),
+        ("Findings", list(reference("Finding"))),
+        ("Overview", whole(&overview)),
+        ("Audit", whole(&audit)),
+        ("AuditPage", page("Audit")),
+        ("Consumers", list(whole(&consumer))),
+        ("Queues", list(whole(&queue))),
+        ("Preview", whole(&[("words", text()), ("times", list(whole(&due)))])),
+    ]
+}
+
+/// An answer: every field is there.
+fn whole(fields: &[Named]) -> Value {
+    let names: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
+    given(fields, &names)
+}
+
+/// A body: what isn't required may be left out, and nothing else may be there.
+fn given(fields: &[Named], required: &[&str]) -> Value {
+    let properties: Map<String, Value> =
+        fields.iter().map(|(name, schema)| ((*name).to_owned(), schema.clone())).collect();
+    json!({
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": false,
+    })
+}
+
+fn page(of: &str) -> Value {
+    whole(&[("items", list(reference(of))), ("next", maybe(text()))])
+}
+
+fn list(of: Value) -> Value {
+    json!({"type": "array", "items": of})
+}
+
+fn maybe(schema: Value) -> Value {
+    json!({"anyOf": [schema, {"type": "null"}]})
+}
+
+fn words<'a>(words: impl Iterator<Item = &'a str>) -> Value {
+    json!({"type": "string", "enum": words.collect::<Vec<_>>()})
+}
+
+fn text() -> Value {
+    json!({"type": "string"})
+}
+
+fn uuid() -> Value {
+    json!({"type": "string", "format": "uuid"})
+}
+
+fn time() -> Value {
+    json!({"type": "string", "format": "date-time"})
+}
+
+fn integer() -> Value {
+    json!({"type": "integer"})
+}
+
+fn number() -> Value {
+    json!({"type": "number"})
+}
+
+fn boolean() -> Value {
+    json!({"type": "boolean"})
+}
+
+fn any() -> Value {
+    json!({})
+}

@@ -1,0 +1,143 @@
+//! *Job*: when it runs, how it went, when it runs next, and its policies.
+
+mod chart;
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::{Path, Query, State};
+use axum::response::IntoResponse;
+use serde::Deserialize;
+use shared::job::Job;
+
+use super::super::Site;
+use super::super::access::Visitor;
+use super::super::html::{Html, html};
+use super::super::page::{Page, badge, facts, maybe_when, of_tenant, table, text, when};
+use super::Answer;
+use super::executions::list;
+use crate::job::state;
+use crate::operation::job::{find, schedule_of};
+use crate::operation::schedule::{Due, due};
+use crate::operator::Entered;
+use crate::output::maybe;
+
+/// How many past runs the chart and the list show.
+const RUNS: i64 = 60;
+const LISTED: usize = 10;
+/// How many runs ahead are shown.
+const AHEAD: u16 = 10;
+
+#[derive(Deserialize)]
+pub(super) struct Named {
+    pub(super) name: String,
+}
+
+pub(super) async fn show(
+    State(site): State<Arc<Site>>,
+    Extension(visitor): Extension<Visitor>,
+    Path(slug): Path<String>,
+    Query(Named { name }): Query<Named>,
+) -> Answer {
+    let at = site.enter(&visitor, &slug).await?;
+    let job = find(&at, &name).await?;
+    let runs = at.store.list_runs(job.id, None, None, RUNS).await;
+    let runs = runs.map_err(|error| at.failed(error))?;
+    let latest = &runs[..runs.len().min(LISTED)];
+    let more = of_tenant(&slug, &format!("/executions?job={}", super::super::html::in_url(&name)));
+    let body = html!(
+        "{}{}{}<h2>Past runs</h2>{}{}<p><a href=\"{}\">All executions of this job</a></p>{}",
+        quarantine(&job),
+        of_schedule(&at, &job),
+        ahead(&at, &job),
+        chart::durations(&runs),
+        list(&slug, latest, at.now),
+        more,
+        policies(&at, &job)
+    );
+    let trail = vec![
+        ("Tenants".to_owned(), "/tenants".to_owned()),
+        (at.tenant.name.clone(), of_tenant(&slug, "")),
+        ("Jobs".to_owned(), of_tenant(&slug, "/jobs")),
+    ];
+    let live = Some(format!("/events?tenant={slug}"));
+    Ok(Page { visitor: &visitor, title: &name, trail, live, body }.into_response())
+}
+
+fn quarantine(job: &Job) -> Html {
+    let reason = job.quarantined_reason.as_ref().map(|reason| {
+        html!(
+            "<section class=\"findings\"><h2>Quarantined</h2><pre class=\"error\">{}</pre>\
+             <p>What to do: correct its schedule. Until then it does not run; other jobs do.</p></section>",
+            reason
+        )
+    });
+    reason.unwrap_or_default()
+}
+
+fn of_schedule(at: &Entered, job: &Job) -> Html {
+    let words = match schedule_of(at, job) {
+        Ok(schedule) => html!("<p class=\"words\">Runs {}.</p>", schedule.describe()),
+        Err(_) => Html::default(),
+    };
+    let facts = facts(&[
+        ("State", badge(state(job))),
+        ("Next run", maybe_when(job.next_run_at.filter(|_| job.is_enabled), at.now)),
+        ("Schedule", html!("<code>{}</code>", job.schedule.to_string())),
+    ]);
+    html!("{}{}", words, facts)
+}
+
+fn ahead(at: &Entered, job: &Job) -> Html {
+    let Ok(schedule) = schedule_of(at, job) else { return Html::default() };
+    // What the producer has worked out comes first, even when it is late.
+    let first = job.next_run_at.or_else(|| schedule.first_after(at.now));
+    let condition = match job.is_enabled {
+        true => "",
+        false => "It is paused. Were it resumed now, it would run at these times.",
+    };
+    let next = due(&schedule, first, AHEAD);
+    html!("<h2>Next runs</h2><p>{}</p>{}", condition, due_times(&next, at.now))
+}
+
+/// Times at which a schedule is due.
+pub(super) fn due_times(times: &[Due], now: shared::clock::Time) -> Html {
+    if times.is_empty() {
+        return html!("<p>None: the schedule is used up.</p>");
+    }
+    table(
+        "Times in the schedule's own zone",
+        times,
+        &[
+            ("When", &|due| when(due.at, now)),
+            ("Local time", &|due| {
+                let local = due.local.format("%a %Y-%m-%d %H:%M:%S").to_string();
+                let exact = due.at.format("%Y-%m-%d %H:%M:%S UTC").to_string();
+                html!("<span title=\"{}\">{}</span>", exact, local)
+            }),
+            ("Zone", &|due| text(format!("{} ({})", due.timezone, due.local.format("%:z")))),
+            ("Change of clocks", &|due| text(maybe(due.clocks.as_ref()))),
+        ],
+    )
+}
+
+fn policies(at: &Entered, job: &Job) -> Html {
+    let timeout = job.timeout_seconds.map_or("the default".to_owned(), |s| format!("{s} s"));
+    let facts = facts(&[
+        ("Type", text(&job.job_type)),
+        ("Queue", text(&job.queue)),
+        ("Timeout", text(timeout)),
+        ("Attempts, at most", text(job.max_attempts)),
+        ("Wait before the second", text(format!("{} s", job.retry_base_seconds))),
+        (
+            "Seen too late (misfire)",
+            text(format!("{}, after {} s", job.misfire_policy, job.misfire_grace_seconds)),
+        ),
+        ("While another is open (overlap)", text(job.overlap_policy.word())),
+        ("Worker lost (orphan)", text(job.orphan_policy.word())),
+        ("Version", text(job.version)),
+        ("Changed", when(job.updated_at, at.now)),
+    ]);
+    let payload = format!("{:#}", job.payload);
+    html!("<h2>Policies</h2>{}<h2>Payload</h2><pre>{}</pre>", facts, payload)
+}

@@ -1,0 +1,71 @@
+//! *Tenant*: one of them, as its database is now.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::{Path, State};
+use axum::response::IntoResponse;
+
+use super::super::Site;
+use super::super::access::Visitor;
+use super::super::html::{Html, html};
+use super::super::page::{Page, badge, facts, maybe_when, of_tenant, text};
+use super::Answer;
+use super::executions::list;
+use crate::operation::tenant::{Inspected, inspect};
+use crate::output::maybe;
+
+/// How many executions the page shows.
+const EXECUTIONS: i64 = 10;
+
+pub(super) async fn show(
+    State(site): State<Arc<Site>>,
+    Extension(visitor): Extension<Visitor>,
+    Path(slug): Path<String>,
+) -> Answer {
+    site.tell_apart(&visitor, &slug)?;
+    let tenant = site.operator.tenant(&slug).await?;
+    let inspected = inspect(&site.operator, &tenant).await;
+    // A database that doesn't answer is no reason not to show the rest.
+    let latest = match inspected.problem {
+        Some(_) => Html::default(),
+        None => {
+            let at = site.operator.enter(&slug).await?;
+            let page = at.store.page_executions(&Default::default(), EXECUTIONS).await;
+            let page = page.map_err(|error| at.failed(error))?;
+            html!("<h2>Latest executions</h2>{}", list(&slug, &page.executions, at.now))
+        }
+    };
+    let now = site.now().await?;
+    let links = html!(
+        "<p class=\"ways\"><a href=\"{}\">Jobs</a> <a href=\"{}\">Executions</a></p>",
+        of_tenant(&slug, "/jobs"),
+        of_tenant(&slug, "/executions")
+    );
+    let body = html!("{}{}{}", links, of_database(&inspected, now), latest);
+    let trail = vec![("Tenants".to_owned(), "/tenants".to_owned())];
+    let live = Some(format!("/events?tenant={slug}"));
+    let page = Page { visitor: &visitor, title: &tenant.name, trail, live, body };
+    Ok(page.into_response())
+}
+
+fn of_database(inspected: &Inspected, now: shared::clock::Time) -> Html {
+    let tenant = &inspected.tenant;
+    let problem =
+        inspected.problem.as_ref().map(|problem| html!("<pre class=\"error\">{}</pre>", problem));
+    let facts = facts(&[
+        ("Slug", text(&tenant.slug)),
+        ("Status", badge(tenant.status.word())),
+        ("Database", html!("<code>{}</code>", tenant.database_url)),
+        (
+            "At once, at most",
+            text(tenant.max_running.map_or("no limit".to_owned(), |most| most.to_string())),
+        ),
+        ("Running", text(maybe(inspected.running))),
+        ("Waiting for a consumer", text(maybe(inspected.dispatched))),
+        ("Waiting for their turn", text(maybe(inspected.waiting))),
+        ("Next due", maybe_when(inspected.next_due_at, now)),
+        ("Id", html!("<code>{}</code>", tenant.id.to_string())),
+    ]);
+    html!("{}{}", problem, facts)
+}

@@ -1,0 +1,84 @@
+//! Passwords and tokens, of which only hashes are kept.
+
+use std::num::NonZeroU32;
+
+use ring::{digest, pbkdf2};
+
+/// What a token's hash begins with. A token is 256 random bits, so that one round is enough.
+pub(crate) const TOKEN: &str = "sha256$";
+/// What a password's hash begins with.
+const PASSWORD: &str = "pbkdf2-sha256$";
+/// As many rounds as OWASP's Password Storage Cheat Sheet asks for (2023).
+const ROUNDS: NonZeroU32 = NonZeroU32::new(600_000).expect("is not zero");
+/// More would keep the processor busy for whoever writes the file.
+const ROUNDS_MAX: u32 = 10_000_000;
+/// The hash of no password, as costly to compare with as any other.
+pub(crate) const NOBODY: &str = "pbkdf2-sha256$600000$00000000000000000000000000000000$0000000000000000000000000000000000000000000000000000000000000000";
+
+/// The hash of a password, with its salt.
+pub(crate) fn of_password(password: &str, salt: [u8; 16]) -> String {
+    let mut hash = [0; 32];
+    pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, ROUNDS, &salt, password.as_bytes(), &mut hash);
+    format!("{PASSWORD}{ROUNDS}${}${}", hex(&salt), hex(&hash))
+}
+
+/// Whether a hash is that of this password. Takes a good part of a second.
+pub(crate) fn is_password(password: &str, hash: &str) -> bool {
+    let Some((rounds, salt, hash)) = parts(hash) else { return false };
+    let algorithm = pbkdf2::PBKDF2_HMAC_SHA256;
+    pbkdf2::verify(algorithm, rounds, &salt, password.as_bytes(), &hash).is_ok()
+}
+
+/// Whether it can be the hash of a password.
+pub(crate) fn is_hash(text: &str) -> bool {
+    parts(text).is_some()
+}
+
+fn parts(text: &str) -> Option<(NonZeroU32, Vec<u8>, Vec<u8>)> {
+    let mut parts = text.strip_prefix(PASSWORD)?.split('$');
+    let rounds: NonZeroU32 = parts.next()?.parse().ok()?;
+    let (salt, hash) = (bytes(parts.next()?)?, bytes(parts.next()?)?);
+    let is_sound = rounds.get() <= ROUNDS_MAX && salt.len() >= 16 && hash.len() == 32;
+    (is_sound && parts.next().is_none()).then_some((rounds, salt, hash))
+}
+
+/// The hash of a token.
+pub(crate) fn of_token(token: &str) -> String {
+    format!("{TOKEN}{}", hex(digest::digest(&digest::SHA256, token.as_bytes()).as_ref()))
+}
+
+/// Bytes as text.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn bytes(hex: &str) -> Option<Vec<u8>> {
+    let pair = |at: usize| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok();
+    (0..hex.len()).step_by(2).map(pair).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_knows_its_password_only() {
+        // Few rounds: a test need not be slow.
+        let mut hash = [0; 32];
+        let rounds = NonZeroU32::new(2).unwrap();
+        pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, rounds, &[7; 16], b"secret", &mut hash);
+        let hash = format!("{PASSWORD}2${}${}", hex(&[7; 16]), hex(&hash));
+        assert!(is_hash(&hash) && is_password("secret", &hash) && !is_password("Secret", &hash));
+        assert!(is_hash(NOBODY));
+        for odd in ["", "secret", "pbkdf2-sha256$0$00$00", "pbkdf2-sha256$2$zz$zz", &hash[..60]] {
+            assert!(!is_hash(odd) && !is_password("secret", odd), "{odd}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_known_by_its_hash() {
+        // FIPS 180-4's own example.
+        let abc = "sha256$ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(of_token("abc"), abc);
+    }
+}
