@@ -40,6 +40,9 @@ pub(crate) enum Verb {
         /// Where to keep the data; what an earlier demo left there is removed
         #[arg(long, value_name = "FOLDER", default_value = "polychron-data/demo")]
         data: PathBuf,
+        /// Do not serve the dashboard and the HTTP API
+        #[arg(long)]
+        no_dashboard: bool,
     },
     /// Run the whole engine in one process over SQLite files: small real use without any service
     #[command(after_help = "Example:\n  polychron up --data /var/lib/polychron")]
@@ -47,6 +50,9 @@ pub(crate) enum Verb {
         /// Where the control database and the tenants' databases are, or will be
         #[arg(long, value_name = "FOLDER", default_value = "polychron-data")]
         data: PathBuf,
+        /// Do not serve the dashboard and the HTTP API
+        #[arg(long)]
+        no_dashboard: bool,
     },
     /// Serve the dashboard and the HTTP API, at --listen
     ///

@@ -39,6 +39,7 @@ pub(crate) async fn run(
     folder: &Path,
     mut config: Config,
     length: Option<Duration>,
+    with_dashboard: bool,
     colour: bool,
 ) -> Result<()> {
     let folder = DataFolder::open(folder)?;
@@ -53,6 +54,7 @@ pub(crate) async fn run(
         "Three tenants, each with an SQLite database of its own below {}",
         folder.path().display()
     ));
+    let dashboard = if with_dashboard { engine.dashboard().await } else { None };
     match length {
         Some(length) => {
             let length = humantime::format_duration(length);
@@ -62,7 +64,7 @@ pub(crate) async fn run(
     }
     let shutdown = Shutdown::on_signals()?;
     let mut stream = Stream::new(colour);
-    let running = engine.run(registry, shutdown.clone());
+    let running = engine.run(registry, dashboard, shutdown.clone());
     let followed = follow(&stores, &mut stream, &shutdown, length);
     let (clean, followed) = tokio::join!(running, followed);
     clean?;

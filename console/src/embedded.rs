@@ -19,6 +19,11 @@ use shared::shutdown::Shutdown;
 use shared::store::{Connections, Control, Schema, migrate};
 use shared::tenants::Tenants;
 
+use crate::exit::Failure;
+use crate::operator::{Nudge, Operator};
+use crate::output::say;
+use crate::serve::Served;
+
 /// The longest that another process's change may go unseen.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -90,6 +95,7 @@ pub(crate) struct Engine {
     /// What carries the messages.
     pub(crate) queue: Queue,
     config: Config,
+    control_url: DatabaseUrl,
 }
 
 impl Engine {
@@ -105,15 +111,44 @@ impl Engine {
         let connections = Connections::new(Clock::System, config.connections);
         let control = Arc::new(Control::new(&url, &connections)?);
         let tenants = Arc::new(Tenants::new(control, connections));
-        Ok(Engine { tenants, queue: Queue::Memory(MemoryBroker::new()), config })
+        let queue = Queue::Memory(MemoryBroker::new());
+        Ok(Engine { tenants, queue, config, control_url: url })
     }
 
-    /// Dispatches and executes until asked to stop. True: nothing is left running.
+    /// Prepares dashboard and API. If that cannot be, it is said, and the engine does without.
+    pub(crate) async fn dashboard(&self) -> Option<Served> {
+        let served = async {
+            let connections = self.tenants.connections().clone();
+            let control =
+                Control::new(&self.control_url, &connections).map_err(Failure::control)?;
+            let (publisher, driver) = self.queue.publisher("polychron dashboard", &[]);
+            tokio::spawn(driver);
+            let nudge = Nudge::Standing(publisher);
+            Served::new(Operator::new(self.config.clone(), connections, control, nudge)).await
+        };
+        match served.await {
+            Ok(served) => {
+                say(&format!("Dashboard and API at {}", served.url()));
+                Some(served)
+            }
+            Err(failure) => {
+                say(&format!("There is no dashboard: {failure}"));
+                None
+            }
+        }
+    }
+
+    /// Dispatches, executes and serves the dashboard until asked to stop. True: nothing is left running.
     ///
     /// # Errors
     /// When the consumer cannot start.
-    pub(crate) async fn run(&self, registry: Registry, shutdown: Shutdown) -> Result<bool> {
-        let Engine { tenants, queue, config } = self;
+    pub(crate) async fn run(
+        &self,
+        registry: Registry,
+        dashboard: Option<Served>,
+        shutdown: Shutdown,
+    ) -> Result<bool> {
+        let Engine { tenants, queue, config, .. } = self;
         let random = Random::system();
         let producer = Producer {
             tenants: tenants.clone(),
@@ -128,7 +163,14 @@ impl Engine {
             config: config.clone(),
             random,
         };
-        let ((), clean) = tokio::join!(producer.run(shutdown.clone()), consumer.run(shutdown));
+        let serving = async {
+            if let Some(dashboard) = dashboard {
+                dashboard.run(&shutdown).await;
+            }
+        };
+        let (producing, consuming) =
+            (producer.run(shutdown.clone()), consumer.run(shutdown.clone()));
+        let ((), clean, ()) = tokio::join!(producing, consuming, serving);
         clean
     }
 }

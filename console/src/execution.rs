@@ -123,8 +123,7 @@ pub(crate) fn job_name(execution: &Execution) -> String {
     execution.job_name.clone().unwrap_or_else(deleted)
 }
 
-/// How long it ran.
-pub(crate) fn took(execution: &Execution) -> String {
+fn took(execution: &Execution) -> String {
     match (execution.started_at, execution.finished_at) {
         (Some(started), Some(finished)) => {
             format!("{:.1}s", (finished - started).as_seconds_f64())

@@ -84,10 +84,10 @@ async fn dispatch(
     match verb {
         // It is there to report what is wrong, the settings included.
         Verb::Check => check::run(config, output).await,
-        Verb::Demo { length, data } => {
-            Ok(demo::run(&data, config?, length, output.colour()).await?)
+        Verb::Demo { length, data, no_dashboard } => {
+            Ok(demo::run(&data, config?, length, !no_dashboard, output.colour()).await?)
         }
-        Verb::Up { data } => Ok(up::run(&data, config?).await?),
+        Verb::Up { data, no_dashboard } => Ok(up::run(&data, config?, !no_dashboard).await?),
         Verb::Serve => serve::run(config?).await,
         Verb::User(verb) => serve::user::run(verb),
         Verb::Migrate => migrate::run(config?, output).await,

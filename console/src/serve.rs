@@ -26,8 +26,9 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, Uri};
 use axum::middleware;
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use shared::clock::Time;
 use shared::config::Config;
@@ -42,6 +43,7 @@ use crate::finding::SEEN_WITHIN;
 use crate::operator::{Asker, Entered, Operator};
 use crate::output::say;
 use access::{Access, Visitor};
+use page::Trouble;
 use problem::Problem;
 use survey::Survey;
 
@@ -126,13 +128,26 @@ fn router(site: Arc<Site>) -> Router {
         .merge(asset::routes())
         .merge(events::routes())
         .fallback(nothing_there)
+        .method_not_allowed_fallback(not_so)
         .layer(middleware::from_fn_with_state(site.clone(), guard::guard))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(site)
 }
 
-async fn nothing_there() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "there is nothing at this address")
+async fn nothing_there(uri: Uri) -> Response {
+    told(&uri, Problem::new(StatusCode::NOT_FOUND, "there is nothing at this address"))
+}
+
+async fn not_so(uri: Uri) -> Response {
+    told(&uri, Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this address is asked otherwise"))
+}
+
+/// To programs in JSON, to people as a page.
+fn told(uri: &Uri, problem: Problem) -> Response {
+    match uri.path().starts_with("/api/") {
+        true => problem.into_response(),
+        false => Trouble(problem).into_response(),
+    }
 }
 
 impl Site {

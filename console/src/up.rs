@@ -17,7 +17,7 @@ use crate::output::say;
 ///
 /// # Errors
 /// When the folder or its control database cannot be used, or something was left running.
-pub(crate) async fn run(folder: &Path, config: Config) -> Result<()> {
+pub(crate) async fn run(folder: &Path, config: Config, with_dashboard: bool) -> Result<()> {
     let folder = DataFolder::open(folder)?;
     let mut registry = Registry::default();
     if config.diagnostics {
@@ -43,7 +43,8 @@ pub(crate) async fn run(folder: &Path, config: Config) -> Result<()> {
         say("It has no tenant yet. Add one with");
         say(&format!("    TENANT_DATABASE_URL={} polychron tenant add acme", url.expose()));
     }
-    let clean = engine.run(registry, Shutdown::on_signals()?).await?;
+    let dashboard = if with_dashboard { engine.dashboard().await } else { None };
+    let clean = engine.run(registry, dashboard, Shutdown::on_signals()?).await?;
     ensure!(clean, "not every execution could be given back; their leases will run out");
     Ok(())
 }

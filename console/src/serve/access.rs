@@ -8,12 +8,13 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use ring::hmac;
 use serde::Deserialize;
 use shared::clock::Clock;
 use shared::random::Random;
 
+use super::problem::Problem;
 use super::secret::{self, hex};
 use crate::exit::Failure;
 
@@ -88,6 +89,17 @@ impl Visitor {
     /// Whether they may know of what belongs to no tenant.
     pub(crate) fn sees_all(&self) -> bool {
         self.tenants.is_none()
+    }
+
+    /// Refuses whoever may see some tenants only.
+    pub(crate) fn must_see_all(&self) -> Result<(), Problem> {
+        match self.sees_all() {
+            true => Ok(()),
+            false => Err(Problem::new(
+                StatusCode::FORBIDDEN,
+                "your role is limited to some tenants; name one of them",
+            )),
+        }
     }
 
     /// Whether they may change anything.

@@ -8,7 +8,7 @@ use shared::clock::Time;
 use shared::store::Worker;
 use shared::tenant::TenantStatus;
 
-use super::survey::{Ended, HOURS, Seen, Survey, hour_of};
+use super::survey::{Ended, Facts, HOURS, Seen, Survey, hour_of};
 use crate::check::consumers;
 use crate::check::tenants::Needs;
 use crate::finding::{Finding, Level};
@@ -44,6 +44,8 @@ pub(crate) struct Overview {
     pub(crate) findings: Vec<Finding>,
     /// How many more there are.
     pub(crate) more_findings: usize,
+    /// How many of all are problems; the others are warnings, worth knowing, and do no harm.
+    pub(crate) problems: usize,
 }
 
 /// What ended in one hour.
@@ -66,8 +68,10 @@ pub(crate) fn overview(
         let active = || seen.iter().filter(|seen| seen.tenant.status == TenantStatus::Active);
         let seconds = |delta: TimeDelta| delta.as_seconds_f64();
         let hours = hours(&seen, now);
-        let mut findings = findings(&seen, workers);
+        let mut findings = findings(&seen, workers, now);
         let more_findings = findings.len().saturating_sub(FINDINGS_MAX);
+        let is_problem = |finding: &&Finding| finding.level == Level::Problem;
+        let problems = findings.iter().filter(is_problem).count();
         findings.truncate(FINDINGS_MAX);
         let facts = || seen.iter().map(|seen| &seen.facts);
         Overview {
@@ -87,6 +91,7 @@ pub(crate) fn overview(
             hours,
             findings,
             more_findings,
+            problems,
         }
     })
 }
@@ -107,7 +112,7 @@ fn hours(seen: &[&Seen], now: Time) -> Vec<Hour> {
     (last - HOURS + 1..=last).filter_map(hour).collect()
 }
 
-fn findings(seen: &[&Seen], workers: &[Worker]) -> Vec<Finding> {
+fn findings(seen: &[&Seen], workers: &[Worker], now: Time) -> Vec<Finding> {
     let mut needs = Needs::default();
     let mut findings = Vec::new();
     for seen in seen {
@@ -123,6 +128,7 @@ fn findings(seen: &[&Seen], workers: &[Worker]) -> Vec<Finding> {
             let remedy = format!("correct its schedule: `polychron job edit {slug} {}`", job.name);
             findings.push(Finding::problem(subject.clone(), finding, remedy));
         }
+        findings.extend(failures(slug, &seen.facts, now));
         if seen.tenant.status == TenantStatus::Suspended {
             continue;
         }
@@ -138,5 +144,18 @@ fn findings(seen: &[&Seen], workers: &[Worker]) -> Vec<Finding> {
     }
     let consumers = consumers::compare(workers, &needs);
     findings.extend(consumers.into_iter().filter(|finding| finding.level != Level::Ok));
+    findings.sort_by_key(|finding| finding.level != Level::Problem);
     findings
+}
+
+/// Failures do not delay anything, so they are a warning.
+fn failures(slug: &str, facts: &Facts, now: Time) -> Option<Finding> {
+    let lately = [hour_of(now) - 1, hour_of(now)].map(|hour| facts.hours.get(&hour));
+    let sum =
+        |count: fn(&Ended) -> u32| lately.iter().flatten().map(|ended| count(ended)).sum::<u32>();
+    let (failed, success) = (sum(|ended| ended.failed), sum(|ended| ended.success));
+    let finding =
+        format!("{failed} of {} executions failed in this hour or the last", failed + success);
+    let remedy = format!("see why: `polychron execution list {slug} --status failed`");
+    (failed > 0).then(|| Finding::problem(format!("tenant {slug}"), finding, remedy).warning())
 }

@@ -85,6 +85,13 @@ pub(crate) fn document(title: &str, inside: &Html) -> axum::response::Html<Strin
 #[derive(Debug)]
 pub(crate) struct Trouble(pub(crate) Problem);
 
+impl Trouble {
+    /// What cannot be.
+    pub(crate) fn unexpected() -> Trouble {
+        Trouble(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "it went wrong; see the log"))
+    }
+}
+
 impl From<Problem> for Trouble {
     fn from(problem: Problem) -> Trouble {
         Trouble(problem)
@@ -157,6 +164,7 @@ pub(crate) fn when(time: Time, now: Time) -> Html {
     let exact = time.format("%Y-%m-%d %H:%M:%S UTC").to_string();
     let machine = time.to_rfc3339();
     let shown = match time - now {
+        near if near.abs() < TimeDelta::seconds(1) => "now".to_owned(),
         ahead if ahead > TimeDelta::zero() => format!("in {}", short(ahead)),
         behind => format!("{} ago", short(-behind)),
     };

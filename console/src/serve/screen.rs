@@ -1,11 +1,16 @@
 //! The pages, each screen in a file of its own. Everything can be read, and done, without
 //! JavaScript.
 
+mod audit;
+mod change;
+mod consumers;
 mod execution;
 mod executions;
 mod job;
 mod jobs;
 mod now;
+mod schedule;
+mod sign_in;
 mod tenant;
 mod tenants;
 
@@ -13,7 +18,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{get, post};
 
 use super::Site;
 use super::page::Trouble;
@@ -23,13 +28,26 @@ const LINES: i64 = 50;
 
 type Answer = Result<Response, Trouble>;
 
+#[rustfmt::skip]
 pub(super) fn routes() -> Router<Arc<Site>> {
     Router::new()
         .route("/", get(now::show))
+        .route("/login", get(sign_in::show).post(sign_in::enter))
+        .route("/logout", post(sign_in::leave))
+        .route("/consumers", get(consumers::show))
+        .route("/audit", get(audit::show))
         .route("/tenants", get(tenants::show))
         .route("/tenants/{tenant}", get(tenant::show))
+        .route("/tenants/{tenant}/suspend", post(change::suspend_tenant))
+        .route("/tenants/{tenant}/resume", post(change::resume_tenant))
         .route("/tenants/{tenant}/jobs", get(jobs::show))
         .route("/tenants/{tenant}/job", get(job::show))
+        .route("/tenants/{tenant}/job/run", post(change::run_job))
+        .route("/tenants/{tenant}/job/pause", post(change::pause_job))
+        .route("/tenants/{tenant}/job/resume", post(change::resume_job))
+        .route("/tenants/{tenant}/job/schedule", get(schedule::show).post(change::edit_schedule))
         .route("/tenants/{tenant}/executions", get(executions::show))
         .route("/tenants/{tenant}/executions/{id}", get(execution::show))
+        .route("/tenants/{tenant}/executions/{id}/cancel", post(change::cancel_execution))
+        .route("/tenants/{tenant}/executions/{id}/retry", post(change::retry_execution))
 }

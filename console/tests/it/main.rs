@@ -8,5 +8,6 @@ mod executions;
 mod jobs;
 mod migrate;
 mod schedule;
+mod serve;
 mod tenants;
 mod wake;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use shared::clock::Time;
@@ -102,17 +101,4 @@ pub(super) async fn preview(
     };
     let times = due(&schedule, schedule.first_after(from), n);
     Ok(Json(Preview { words: schedule.describe(), times }))
-}
-
-impl Visitor {
-    /// Refuses whoever may see some tenants only.
-    pub(super) fn must_see_all(&self) -> Result<(), Problem> {
-        match self.sees_all() {
-            true => Ok(()),
-            false => Err(Problem::new(
-                StatusCode::FORBIDDEN,
-                "your role is limited to some tenants; name one of them",
-            )),
-        }
-    }
 }

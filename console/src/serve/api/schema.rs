@@ -150,6 +150,7 @@ fn of_the_rest() -> Vec<Named> {
         ("hours", list(whole(&hour))),
         ("findings", list(reference("Finding"))),
         ("more_findings", integer()),
+        ("problems", integer()),
     ];
     let audit = [
         ("id", integer()),

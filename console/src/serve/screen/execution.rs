@@ -13,9 +13,12 @@ use shared::id::ExecutionId;
 use super::super::Site;
 use super::super::access::Visitor;
 use super::super::html::{Html, html};
-use super::super::page::{Page, badge, exact, facts, of_job, of_tenant, short, table, text, when};
+use super::super::page::{
+    Page, badge, careful_form, exact, facts, of_job, of_tenant, short, table, text, when,
+};
 use super::Answer;
-use crate::execution::{job_name, took};
+use super::executions::took;
+use crate::execution::job_name;
 use crate::exit::Failure;
 use crate::operation::execution::find;
 use crate::output::maybe;
@@ -37,8 +40,9 @@ pub(super) async fn show(
     let attempts = at.store.list_attempts(execution.id, ATTEMPTS).await;
     let attempts = attempts.map_err(|error| at.failed(error))?;
     let body = html!(
-        "{}{}<h2>Time line</h2>{}{}{}",
+        "{}{}{}<h2>Time line</h2>{}{}{}",
         of_itself(&slug, &execution, at.now),
+        actions(&slug, &execution, &visitor),
         error(&execution),
         time_line(&execution, at.now),
         others(&slug, &execution, &attempts, at.now),
@@ -76,6 +80,29 @@ fn of_itself(slug: &str, execution: &Execution, now: Time) -> Html {
         ("Job's version", text(maybe(execution.job_version))),
         ("Id", html!("<code>{}</code>", execution.id.to_string())),
     ])
+}
+
+fn actions(slug: &str, execution: &Execution, visitor: &Visitor) -> Html {
+    if !visitor.may_change() {
+        return Html::default();
+    }
+    let address = |below: &str| of_tenant(slug, &format!("/executions/{}{below}", execution.id));
+    let action = match (execution.status.is_final(), execution.status) {
+        (true, _) if execution.job_name.is_none() => return Html::default(),
+        (true, _) => {
+            let meaning = "The job runs once more, with the same payload.";
+            careful_form(&address("/retry"), visitor, "Run again", meaning)
+        }
+        (false, Status::Running) => {
+            let meaning = "Its worker hears of it by the next heartbeat, within 15 s. There is no next attempt.";
+            careful_form(&address("/cancel"), visitor, "Cancel", meaning)
+        }
+        (false, _) => {
+            let meaning = "It has not started, and will not.";
+            careful_form(&address("/cancel"), visitor, "Cancel", meaning)
+        }
+    };
+    html!("<div class=\"actions\">{}</div>", action)
 }
 
 fn error(execution: &Execution) -> Html {

@@ -13,9 +13,11 @@ use shared::store::ExecutionFilter;
 use super::super::Site;
 use super::super::access::Visitor;
 use super::super::html::{Html, html, in_url};
-use super::super::page::{Page, badge, maybe_when, of_job, of_tenant, older, table, text, when};
+use super::super::page::{
+    Page, badge, maybe_when, of_job, of_tenant, older, short, table, text, when,
+};
 use super::{Answer, LINES};
-use crate::execution::{job_name, took};
+use crate::execution::job_name;
 use crate::exit::Failure;
 use crate::operation;
 
@@ -108,6 +110,14 @@ pub(super) fn list(slug: &str, executions: &[Execution], now: Time) -> Html {
             ("Error", &|execution| text(execution.error_message.as_deref().map_or("", first_line))),
         ],
     )
+}
+
+/// How long it ran.
+pub(super) fn took(execution: &Execution) -> String {
+    match (execution.started_at, execution.finished_at) {
+        (Some(started), Some(finished)) => short(finished - started),
+        _ => String::new(),
+    }
 }
 
 /// A list has room for a line; the execution's own page shows the whole.

@@ -8,14 +8,19 @@ use axum::Extension;
 use axum::extract::{Path, Query, State};
 use axum::response::IntoResponse;
 use serde::Deserialize;
+use shared::clock::Time;
 use shared::job::Job;
+use shared::store::AuditFilter;
 
 use super::super::Site;
 use super::super::access::Visitor;
 use super::super::html::{Html, html};
-use super::super::page::{Page, badge, facts, maybe_when, of_tenant, table, text, when};
-use super::Answer;
+use super::super::page::{
+    Page, badge, careful_form, facts, form, maybe_when, of_job, of_tenant, table, text, when,
+};
 use super::executions::list;
+use super::{Answer, audit};
+use crate::exit::Failure;
 use crate::job::state;
 use crate::operation::job::{find, schedule_of};
 use crate::operation::schedule::{Due, due};
@@ -25,6 +30,8 @@ use crate::output::maybe;
 /// How many past runs the chart and the list show.
 const RUNS: i64 = 60;
 const LISTED: usize = 10;
+/// How many changes are shown.
+const CHANGES: i64 = 10;
 /// How many runs ahead are shown.
 const AHEAD: u16 = 10;
 
@@ -43,17 +50,24 @@ pub(super) async fn show(
     let job = find(&at, &name).await?;
     let runs = at.store.list_runs(job.id, None, None, RUNS).await;
     let runs = runs.map_err(|error| at.failed(error))?;
+    let filter =
+        AuditFilter { before: None, tenant: Some(slug.clone()), target: Some(name.clone()) };
+    let changes = site.operator.control.list_audit(&filter, CHANGES).await;
+    let changes = changes.map_err(Failure::control)?;
+    let changes =
+        (!changes.is_empty()).then(|| html!("<h2>Changes</h2>{}", audit::list(&changes, at.now)));
     let latest = &runs[..runs.len().min(LISTED)];
     let more = of_tenant(&slug, &format!("/executions?job={}", super::super::html::in_url(&name)));
     let body = html!(
-        "{}{}{}<h2>Past runs</h2>{}{}<p><a href=\"{}\">All executions of this job</a></p>{}",
+        "{}{}{}{}<h2>Past runs</h2>{}{}<p><a href=\"{}\">All executions of this job</a></p>{}",
         quarantine(&job),
         of_schedule(&at, &job),
+        actions(&slug, &job, &visitor),
         ahead(&at, &job),
         chart::durations(&runs),
         list(&slug, latest, at.now),
         more,
-        policies(&at, &job)
+        html!("{}{}", policies(&at, &job), changes)
     );
     let trail = vec![
         ("Tenants".to_owned(), "/tenants".to_owned()),
@@ -73,6 +87,31 @@ fn quarantine(job: &Job) -> Html {
         )
     });
     reason.unwrap_or_default()
+}
+
+fn actions(slug: &str, job: &Job, visitor: &Visitor) -> Html {
+    if !visitor.may_change() {
+        return Html::default();
+    }
+    let address = |below: &str| of_job(slug, &job.name, below);
+    let run = form(&address("/run"), visitor, html!("<button>Run now</button>"));
+    let switch = match job.is_enabled {
+        true => {
+            let meaning = "No new occurrences come until it is resumed. What is open goes on.";
+            careful_form(&address("/pause"), visitor, "Pause", meaning)
+        }
+        false => {
+            let meaning = "Occurrences come again, from now on.";
+            careful_form(&address("/resume"), visitor, "Resume", meaning)
+        }
+    };
+    let edit = address("/schedule");
+    html!(
+        "<div class=\"actions\">{}{}<a class=\"button\" href=\"{}\">Edit the schedule</a></div>",
+        run,
+        switch,
+        edit
+    )
 }
 
 fn of_schedule(at: &Entered, job: &Job) -> Html {
@@ -101,21 +140,21 @@ fn ahead(at: &Entered, job: &Job) -> Html {
 }
 
 /// Times at which a schedule is due.
-pub(super) fn due_times(times: &[Due], now: shared::clock::Time) -> Html {
-    if times.is_empty() {
+pub(super) fn due_times(times: &[Due], now: Time) -> Html {
+    let Some(first) = times.first() else {
         return html!("<p>None: the schedule is used up.</p>");
-    }
+    };
+    let caption = format!("In the schedule's own zone, {}", first.timezone);
     table(
-        "Times in the schedule's own zone",
+        &caption,
         times,
         &[
             ("When", &|due| when(due.at, now)),
             ("Local time", &|due| {
-                let local = due.local.format("%a %Y-%m-%d %H:%M:%S").to_string();
+                let local = due.local.format("%a %Y-%m-%d %H:%M:%S %:z").to_string();
                 let exact = due.at.format("%Y-%m-%d %H:%M:%S UTC").to_string();
                 html!("<span title=\"{}\">{}</span>", exact, local)
             }),
-            ("Zone", &|due| text(format!("{} ({})", due.timezone, due.local.format("%:z")))),
             ("Change of clocks", &|due| text(maybe(due.clocks.as_ref()))),
         ],
     )

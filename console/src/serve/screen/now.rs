@@ -40,19 +40,26 @@ pub(super) async fn show(
 }
 
 fn attention(overview: &Overview) -> Html {
-    match (overview.tenants, overview.findings.len() + overview.more_findings) {
-        (0, _) => html!(
+    let warnings = overview.findings.len() + overview.more_findings - overview.problems;
+    let things = |n: usize, one: &str, many: &str| match n {
+        1 => one.to_owned(),
+        n => format!("{n} {many}"),
+    };
+    let problems = things(overview.problems, "One thing needs", "things need");
+    let noted = things(warnings, "one warning", "warnings");
+    match (overview.tenants, overview.problems, warnings) {
+        (0, ..) => html!(
             "<p class=\"verdict\">No tenant has been looked at yet. \
              Add one with <code>polychron tenant add</code>.</p>"
         ),
-        (_, 0) => html!("<p class=\"verdict good\">All is on time.</p>"),
-        (_, 1) => html!(
-            "<p class=\"verdict bad\"><a href=\"#attention\">One thing needs attention.</a></p>"
+        (_, 0, 0) => html!("<p class=\"verdict good\">All is on time.</p>"),
+        (_, 0, _) => html!(
+            "<p class=\"verdict good\">All is on time, with <a href=\"#attention\">{}</a>.</p>",
+            noted
         ),
-        (_, n) => html!(
-            "<p class=\"verdict bad\"><a href=\"#attention\">{} things need attention.</a></p>",
-            n
-        ),
+        _ => {
+            html!("<p class=\"verdict bad\"><a href=\"#attention\">{} attention.</a></p>", problems)
+        }
     }
 }
 

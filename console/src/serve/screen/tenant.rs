@@ -5,11 +5,12 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::extract::{Path, State};
 use axum::response::IntoResponse;
+use shared::tenant::{Tenant, TenantStatus};
 
 use super::super::Site;
 use super::super::access::Visitor;
 use super::super::html::{Html, html};
-use super::super::page::{Page, badge, facts, maybe_when, of_tenant, text};
+use super::super::page::{Page, badge, careful_form, facts, maybe_when, of_tenant, text};
 use super::Answer;
 use super::executions::list;
 use crate::operation::tenant::{Inspected, inspect};
@@ -38,15 +39,37 @@ pub(super) async fn show(
     };
     let now = site.now().await?;
     let links = html!(
-        "<p class=\"ways\"><a href=\"{}\">Jobs</a> <a href=\"{}\">Executions</a></p>",
+        "<p class=\"ways\"><a href=\"{}\">Jobs</a> <a href=\"{}\">Executions</a> <a href=\"{}\">Changes</a></p>",
         of_tenant(&slug, "/jobs"),
-        of_tenant(&slug, "/executions")
+        of_tenant(&slug, "/executions"),
+        format!("/audit?tenant={slug}")
     );
-    let body = html!("{}{}{}", links, of_database(&inspected, now), latest);
+    let body =
+        html!("{}{}{}{}", links, of_database(&inspected, now), actions(&tenant, &visitor), latest);
     let trail = vec![("Tenants".to_owned(), "/tenants".to_owned())];
     let live = Some(format!("/events?tenant={slug}"));
     let page = Page { visitor: &visitor, title: &tenant.name, trail, live, body };
     Ok(page.into_response())
+}
+
+fn actions(tenant: &Tenant, visitor: &Visitor) -> Html {
+    if !visitor.may_change() {
+        return Html::default();
+    }
+    let address = |below: &str| of_tenant(&tenant.slug, below);
+    let action = match tenant.status {
+        TenantStatus::Active => {
+            let meaning =
+                "Nothing new of this tenant starts until it is resumed. What runs may end.";
+            careful_form(&address("/suspend"), visitor, "Suspend", meaning)
+        }
+        TenantStatus::Suspended => {
+            let meaning =
+                "Its jobs run again; what was missed is judged by each job's misfire policy.";
+            careful_form(&address("/resume"), visitor, "Resume", meaning)
+        }
+    };
+    html!("<div class=\"actions\">{}</div>", action)
 }
 
 fn of_database(inspected: &Inspected, now: shared::clock::Time) -> Html {

@@ -1,0 +1,82 @@
+//! *Consumers and queues*: who executes, and what waits for them.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::State;
+use axum::response::IntoResponse;
+use shared::store::Worker;
+
+use super::super::access::Visitor;
+use super::super::html::{Html, html};
+use super::super::page::{Page, table, text, when};
+use super::super::{QueueDepth, Site};
+use super::Answer;
+use crate::output::maybe;
+
+pub(super) async fn show(
+    State(site): State<Arc<Site>>,
+    Extension(visitor): Extension<Visitor>,
+) -> Answer {
+    visitor.must_see_all()?;
+    let now = site.now().await?;
+    let workers = site.workers(now).await?;
+    let queues = site.queues(&workers).await;
+    let processes = match workers.is_empty() {
+        true => html!(
+            "<p class=\"verdict bad\">None has been heard of lately. Start <code>polychron-consumer</code>.</p>"
+        ),
+        false => processes(&workers, now),
+    };
+    let management = site.operator.config.management.as_ref().map(|address| {
+        html!("<p><a href=\"{}\" rel=\"noreferrer\">RabbitMQ's management UI</a></p>", address)
+    });
+    let body =
+        html!("<h2>Processes</h2>{}<h2>Queues</h2>{}{}", processes, waiting(&queues), management);
+    let live = Some("/events".to_owned());
+    Ok(Page { visitor: &visitor, title: "Consumers", trail: Vec::new(), live, body }
+        .into_response())
+}
+
+fn processes(workers: &[Worker], now: shared::clock::Time) -> Html {
+    table(
+        "Those heard of within the last 45 seconds",
+        workers,
+        &[
+            ("Process", &|worker| html!("<code>{}</code>", worker.name)),
+            ("Running", &|worker| {
+                let shown = format!("{} of {}", worker.running, worker.slots);
+                html!(
+                    "<meter min=\"0\" max=\"{}\" value=\"{}\">{}</meter> {}",
+                    worker.slots,
+                    worker.running,
+                    shown,
+                    shown
+                )
+            }),
+            ("Heartbeat", &|worker| when(worker.seen_at, now)),
+            ("Started", &|worker| when(worker.started_at, now)),
+            ("Queues", &|worker| text(worker.queues.join(", "))),
+            ("Job types", &|worker| text(worker.job_types.join(", "))),
+            ("Version", &|worker| text(&worker.version)),
+            ("Host", &|worker| text(format!("{}, pid {}", worker.host, worker.pid))),
+        ],
+    )
+}
+
+fn waiting(queues: &[QueueDepth]) -> Html {
+    let unknown = |value: Option<u32>| match value {
+        Some(_) => text(maybe(value)),
+        None => html!("<span title=\"The broker cannot be asked\">?</span>"),
+    };
+    table(
+        "By the broker's word, at this moment",
+        queues,
+        &[
+            ("Queue", &|queue| text(&queue.queue)),
+            ("Messages that wait", &|queue| unknown(queue.ready)),
+            ("Consumers", &|queue| unknown(queue.consumers)),
+            ("Slots of live consumers", &|queue| text(queue.slots)),
+        ],
+    )
+}

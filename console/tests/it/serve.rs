@@ -1,0 +1,9 @@
+//! `polychron serve`, asked over HTTP as browsers and programs do.
+
+mod access;
+mod api;
+mod audit;
+mod changes;
+mod live;
+mod pages;
+mod server;

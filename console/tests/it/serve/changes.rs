@@ -1,0 +1,93 @@
+//! What the pages' buttons do.
+
+use serde_json::json;
+
+use super::server::{Response, Server};
+use crate::console::{BOTH, Console};
+
+/// Follows a redirect.
+#[track_caller]
+fn follow(server: &Server, answer: Response) -> Response {
+    let answer = answer.ended(303);
+    server.get(answer.header("location").unwrap()).ended(200)
+}
+
+#[tokio::test]
+async fn buttons_do_what_commands_do() {
+    for backend in BOTH {
+        let console = Console::with_tenant(backend).await;
+        console.run(&["job", "add", "acme", "a b", "--type", "noop", "--every", "1h"]).succeeded();
+        let server = Server::start(&console);
+        let job = "/tenants/acme/job?name=a%20b";
+        let action = |verb: &str| format!("/tenants/acme/job/{verb}?name=a%20b");
+
+        let run = follow(&server, server.submit(job, &action("run"), &[]));
+        run.shows(&["manual", "Cancel"]);
+        let row = server.get("/api/v1/tenants/acme/executions").value()["items"][0].clone();
+        let execution = format!("/tenants/acme/executions/{}", row["id"].as_str().unwrap());
+        let cancel =
+            server.submit(&execution, &format!("{execution}/cancel"), &[("reason", "oops")]);
+        follow(&server, cancel).shows(&["cancelled on request", "Run again"]);
+        let again = server.submit(&execution, &format!("{execution}/cancel"), &[]);
+        again.ended(409).shows(&["cancelled already"]);
+        let retry = server.submit(&execution, &format!("{execution}/retry"), &[]);
+        follow(&server, retry).shows(&["manual"]);
+
+        let pause = server.submit(job, &action("pause"), &[("reason", "too <loud>")]);
+        follow(&server, pause).shows(&["paused", "Resume", "too &lt;loud&gt;", "job.pause"]);
+        follow(&server, server.submit(job, &action("resume"), &[])).shows(&["enabled", "Pause"]);
+
+        let tenant = "/tenants/acme";
+        let suspend = server.submit(tenant, "/tenants/acme/suspend", &[("reason", "unpaid")]);
+        follow(&server, suspend).shows(&["suspended", "Resume"]);
+        follow(&server, server.submit(tenant, "/tenants/acme/resume", &[])).shows(&["active"]);
+    }
+}
+
+#[tokio::test]
+async fn a_schedule_is_previewed_and_then_saved_unless_somebody_was_faster() {
+    for backend in BOTH {
+        let console = Console::with_tenant(backend).await;
+        console.run(&["job", "add", "acme", "a", "--type", "noop", "--every", "1h"]).succeeded();
+        let server = Server::start(&console);
+        let page = "/tenants/acme/job/schedule?name=a";
+        server.get(page).ended(200).shows(&["&quot;every&quot;: &quot;1h&quot;", "Preview"]);
+        let wrong = server.get(&format!("{page}&schedule=0+25+*+*+*&timezone=")).ended(200);
+        assert!(!wrong.body.contains("Save this schedule"), "{wrong:#?}");
+        wrong.shows(&["hour 25 is outside"]);
+        let tried = format!("{page}&schedule=0+2+*+*+1-5&timezone=Europe%2FLondon");
+        let preview = server.get(&tried).ended(200);
+        preview.shows(&[
+            "London",
+            "at 02:00",
+            "Save this schedule",
+            "name=\"version\" value=\"1\"",
+        ]);
+
+        let fields = [("schedule", "0 2 * * 1-5"), ("timezone", "Europe/London"), ("version", "1")];
+        follow(&server, server.submit(&tried, page, &fields)).shows(&["at 02:00"]);
+        let job = server.get("/api/v1/tenants/acme/jobs/a").value();
+        assert_eq!(job["schedule"], json!({"cron": "0 2 * * 1-5", "timezone": "Europe/London"}));
+        // The other tab still shows version 1.
+        server.submit(&tried, page, &fields).ended(412).shows(&["at version 2 by now"]);
+        let odd = [("schedule", "0 25 * * *"), ("version", "2")];
+        server.submit(&tried, page, &odd).ended(400).shows(&["hour 25"]);
+    }
+}
+
+#[tokio::test]
+async fn a_form_that_is_not_ours_changes_nothing() {
+    let console = Console::with_tenant(BOTH[0]).await;
+    console.run(&["job", "add", "acme", "a", "--type", "noop", "--every", "1h"]).succeeded();
+    let server = Server::start(&console);
+    let run = "/tenants/acme/job/run?name=a";
+    server.post(run, &[]).ended(403).shows(&["out of date"]);
+    server.post(run, &[("form_key", "00")]).ended(403);
+    for header in ["Origin: http://evil.example", "Sec-Fetch-Site: cross-site"] {
+        server.send("POST", run, &[header], "").ended(403).shows(&["another site"]);
+        let path = "/api/v1/tenants/acme/jobs/a/run";
+        server.send("POST", path, &[header], "").is_problem(403, "another site");
+    }
+    let rows = server.get("/api/v1/tenants/acme/executions").value();
+    assert_eq!(rows["items"], json!([]));
+}

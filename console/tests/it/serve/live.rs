@@ -1,0 +1,79 @@
+//! Pages hear that something has changed; and the engine in one process has them, too.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::{TcpListener, TcpStream};
+use std::process::Stdio;
+
+use testkit::eventually;
+
+use super::server::Server;
+use crate::console::{BOTH, Console};
+
+/// Reads until an event comes.
+fn hear(stream: TcpStream) -> impl FnMut() {
+    let mut lines = BufReader::new(stream).lines();
+    move || loop {
+        let line = lines.next().expect("the stream goes on").unwrap();
+        if line == "data: changed" {
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_page_hears_of_changes_at_its_tenant() {
+    for backend in BOTH {
+        let console = Console::with_tenant(backend).await;
+        console.run(&["job", "add", "acme", "a", "--type", "noop", "--every", "1h"]).succeeded();
+        let server = Server::start(&console);
+        let mut first = hear(server.open("GET", "/events?tenant=acme", &[], ""));
+        let mut second = hear(server.open("GET", "/events?tenant=acme", &[], ""));
+        // What was there when the tenant was first asked is news to whoever came before.
+        first();
+        second();
+        for _ in 0..2 {
+            console.run(&["job", "run", "acme", "a"]).succeeded();
+            first();
+            second();
+        }
+        let mut rounds = hear(server.open("GET", "/events", &[], ""));
+        rounds();
+        server.get("/events?tenant=nobody").ended(404);
+    }
+}
+
+#[tokio::test]
+async fn the_demo_has_a_dashboard_and_goes_on_without_one() {
+    let console = Console::bare(BOTH[0]).await;
+    let folder = console.folder.path("demo").display().to_string();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let demo = ["demo", "--for", "1s", "--data", &folder];
+    let without = console.run(&[&demo[..], &["--listen", &address]].concat()).succeeded();
+    without.says(&["There is no dashboard", &address]);
+    let unwanted = console.run(&[&demo[..], &["--no-dashboard"]].concat()).succeeded();
+    assert!(!unwanted.stderr.contains("ashboard"), "{unwanted:#?}");
+}
+
+#[tokio::test]
+async fn what_is_asked_for_on_a_page_is_done_at_once_by_the_engine_beside_it() {
+    let console = Console::with_tenant(BOTH[0]).await;
+    console.run(&["job", "add", "acme", "a", "--type", "noop", "--every", "1h"]).succeeded();
+    let folder = console.folder.path("").display().to_string();
+    let mut command = console.command(&["up", "--data", &folder, "--listen", "127.0.0.1:0"]);
+    command.env("POLYCHRON_DIAGNOSTICS", "on").stdout(Stdio::null());
+    let server = Server::of(command);
+    server.submit("/tenants/acme/job?name=a", "/tenants/acme/job/run?name=a", &[]).ended(303);
+    eventually("it has run", || async {
+        let rows = server.get("/api/v1/tenants/acme/executions").ended(200).value();
+        (rows["items"][0]["status"] == "success").then_some(())
+    })
+    .await;
+    eventually("the consumer shows itself", || async {
+        let consumers = server.get("/api/v1/consumers").value();
+        (consumers[0]["job_types"].as_array()?.len() > 3).then_some(())
+    })
+    .await;
+    let queues = server.get("/api/v1/queues").value();
+    assert_eq!((&queues[0]["queue"], &queues[0]["ready"]), (&"default".into(), &0.into()));
+}
