@@ -95,7 +95,7 @@ impl Server {
         stream.read_to_string(&mut answer).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Response { status, head: head.to_lowercase(), body: body.to_owned() }
+        Response { status, head: head.to_owned(), body: body.to_owned() }
     }
 
     /// Sends a request whose answer the test reads by itself.
@@ -144,7 +144,7 @@ impl Response {
     /// A header's value.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         let mut headers = self.head.lines().filter_map(|line| line.split_once(": "));
-        headers.find(|(known, _)| *known == name).map(|(_, value)| value)
+        headers.find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
     /// It is a problem as RFC 9457 has it, whose detail contains `detail`.
