@@ -13,7 +13,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
-pub use flags::{command, environment, from_arguments, read};
+pub use flags::{command, environment, exit, from_arguments, read};
 
 use crate::database_url::DatabaseUrl;
 use crate::queue::AmqpUrl;

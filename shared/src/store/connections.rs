@@ -77,6 +77,16 @@ impl Connections {
         }
     }
 
+    /// How many there are.
+    pub fn count(&self) -> ConnectionCounts {
+        let mut postgres = (0, 0);
+        for server in lock(&self.0.postgres).values() {
+            let (open, idle) = server.count();
+            postgres = (postgres.0 + open, postgres.1 + idle);
+        }
+        ConnectionCounts { postgres, sqlite: self.0.sqlite.count() }
+    }
+
     /// A PostgreSQL database, of whose connections at most `at_once` are used at a time.
     pub(super) fn postgres(
         &self,
@@ -112,6 +122,15 @@ impl Connections {
         let number = self.0.next_database.fetch_add(1, Ordering::Relaxed);
         Database { server, number, options, turns: Arc::new(Semaphore::new(at_once)) }
     }
+}
+
+/// How many connections this process has: open ones, and how many of those are idle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionCounts {
+    /// To PostgreSQL servers.
+    pub postgres: (usize, usize),
+    /// To SQLite files.
+    pub sqlite: (usize, usize),
 }
 
 /// How a connection is opened and made ready.
@@ -214,6 +233,11 @@ impl<C> Server<C> {
         drop(shelf);
         drop(evicted); // closing it must not hold the others up
         Some(Offer::Place(place))
+    }
+
+    fn count(&self) -> (usize, usize) {
+        let shelf = lock(&self.shelf);
+        (shelf.open, shelf.idle.len())
     }
 
     fn close_idle(&self) {
