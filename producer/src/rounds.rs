@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use shared::clock::Clock;
 use shared::id::TenantId;
+use shared::pulse::{BEAT_EVERY, Beat};
 use shared::queue::Wakes;
 use shared::store::{StoreError, chain};
 use shared::tenants::{OpenTenant, Tenants};
@@ -48,10 +49,11 @@ pub(crate) struct Rounds {
     suspended: HashSet<TenantId>,
     healthy: Arc<Semaphore>,
     ailing: Arc<Semaphore>,
+    beat: Beat,
 }
 
 impl Rounds {
-    pub(crate) fn new(tenants: Arc<Tenants>, looker: Arc<Looker>) -> Rounds {
+    pub(crate) fn new(tenants: Arc<Tenants>, looker: Arc<Looker>, beat: Beat) -> Rounds {
         Rounds {
             clock: tenants.clock().clone(),
             tenants,
@@ -63,6 +65,7 @@ impl Rounds {
             suspended: HashSet::new(),
             healthy: Arc::new(Semaphore::new(LANES)),
             ailing: Arc::new(Semaphore::new(AILING_LANES)),
+            beat,
         }
     }
 
@@ -74,14 +77,9 @@ impl Rounds {
         stop: CancellationToken,
     ) {
         loop {
+            self.beat.beat();
             self.look_at_changed();
-            let wait = self.start_what_is_due();
-            let due = async {
-                match wait {
-                    Some(wait) => self.clock.sleep(wait).await,
-                    None => std::future::pending().await,
-                }
-            };
+            let wait = self.start_what_is_due().unwrap_or(BEAT_EVERY).min(BEAT_EVERY);
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
@@ -94,7 +92,7 @@ impl Rounds {
                     None => self.look_at_all(),
                 },
                 () = refreshed.notified() => {}
-                () = due => {}
+                () = self.clock.sleep(wait) => {}
             }
         }
         while self.looking.join_next().await.is_some() {}
@@ -156,6 +154,8 @@ impl Rounds {
         for id in no_lane {
             self.agenda.set(id, now);
         }
+        let overdue = self.agenda.next_at().map(|at| now.saturating_sub(at)).unwrap_or_default();
+        self.looker.metrics.agenda_lag.set(overdue.as_secs_f64());
         match self.agenda.next_at() {
             // A lane is given up within its limit, be it by the end of a look or before.
             Some(at) if at <= now && full => Some(LANE_LIMIT / 10),
@@ -207,6 +207,7 @@ impl Rounds {
 /// Looks at one tenant, and keeps its health; answers with how long to wait before the next look.
 async fn look(looker: &Looker, clock: &Clock, tenant: &Arc<OpenTenant>, resumed: bool) -> Duration {
     let before = clock.boot_time();
+    looker.metrics.looks.inc();
     match looker.tick(tenant, resumed).await {
         Ok(wait) => {
             tenant.health.succeeded(tenant.slug(), clock.boot_time().saturating_sub(before));

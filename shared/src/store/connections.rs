@@ -237,7 +237,7 @@ impl<C> Server<C> {
 
     fn count(&self) -> (usize, usize) {
         let shelf = lock(&self.shelf);
-        (shelf.open, shelf.idle.len())
+        (shelf.in_use + shelf.idle.len(), shelf.idle.len())
     }
 
     fn close_idle(&self) {
