@@ -18,6 +18,7 @@ use shared::random::Random;
 use shared::shutdown::Shutdown;
 use shared::store::{Connections, Control, Schema, migrate};
 use shared::tenants::Tenants;
+use shared::vitals::Vitals;
 
 /// The longest that another process's change may go unseen.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -114,12 +115,13 @@ impl Engine {
     /// When the consumer cannot start.
     pub(crate) async fn run(&self, registry: Registry, shutdown: Shutdown) -> Result<bool> {
         let Engine { tenants, queue, config } = self;
-        let random = Random::system();
+        let (random, vitals) = (Random::system(), Vitals::new(Clock::System));
         let producer = Producer {
             tenants: tenants.clone(),
             queue: queue.clone(),
             config: config.clone(),
             random: random.clone(),
+            vitals: vitals.clone(),
         };
         let consumer = Consumer {
             tenants: tenants.clone(),
@@ -127,6 +129,7 @@ impl Engine {
             registry,
             config: config.clone(),
             random,
+            vitals,
         };
         let ((), clean) = tokio::join!(producer.run(shutdown.clone()), consumer.run(shutdown));
         clean

@@ -16,11 +16,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use shared::config::Config;
+use shared::pulse::Beat;
 use shared::queue::{Queue, Receiver};
 use shared::random::Random;
+use shared::readiness::Probes;
 use shared::shutdown::Shutdown;
 use shared::store::{self, ClaimTerms, chain};
 use shared::tenants::Tenants;
+use shared::vitals::Vitals;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -53,6 +56,8 @@ pub struct Consumer {
     pub config: Config,
     /// Where its random numbers come from.
     pub random: Random,
+    /// What it tells about itself.
+    pub vitals: Vitals,
 }
 
 impl Consumer {
@@ -61,7 +66,7 @@ impl Consumer {
     /// # Errors
     /// Only what prevents a start; whatever fails later is tried again.
     pub async fn run(self, shutdown: Shutdown) -> anyhow::Result<bool> {
-        let Consumer { tenants, queue, registry, config, random } = self;
+        let Consumer { tenants, queue, registry, config, random, vitals } = self;
         let clock = tenants.clock().clone();
         tokio::select! {
             () = tenants.wait_for_first() => {}
@@ -78,14 +83,27 @@ impl Consumer {
         let broker_name = format!("polychron consumer {name}");
         let (publisher, publishing) = queue.publisher(&broker_name, &config.queues);
         let (mut receiver, receiving) = queue.receiver(&broker_name, &config.queues, slots.clone());
+        vitals.follow_driver("publishing", publisher.beat());
+        vitals.follow_driver("receiving", receiver.beat());
+        if config.http.is_some() {
+            tokio::spawn(vitals.clone().probe(Probes {
+                tenants: tenants.clone(),
+                publisher: publisher.clone(),
+                receiving: Some(receiver.state()),
+                queues: config.queues.clone(),
+                drain: shutdown.drain.clone(),
+            }));
+        }
+        let metrics = vitals.metrics.clone();
         let terms = ClaimTerms {
             worker: name.clone(),
             queues: config.queues.clone(),
             lease: config.lease,
             default_timeout: config.job_timeout,
         };
-        let writers = Arc::new(Writers::new(tenants.clone(), terms, random));
-        let leases = Arc::new(Leases::new(tenants.clone(), &name, config.lease));
+        let writers = Arc::new(Writers::new(tenants.clone(), terms, random, metrics.clone()));
+        let leases = Arc::new(Leases::new(tenants.clone(), &name, config.lease, metrics.clone()));
+        measure(&vitals, &registry, &config, &slots, &writers);
         let worker = Arc::new(Worker {
             name: name.clone(),
             tenants: tenants.clone(),
@@ -95,6 +113,7 @@ impl Consumer {
             writers: writers.clone(),
             leases: leases.clone(),
             slots,
+            metrics,
             aside: worker::aside(),
             release: shutdown.release.clone(),
             clock,
@@ -111,9 +130,9 @@ impl Consumer {
         // What must go on until the last result is written.
         let mut background = tokio::task::JoinSet::new();
         background.spawn(publishing);
-        background.spawn(leases.run());
-        background.spawn(keep_fresh(tenants.clone()));
-        background.spawn(register(worker.clone(), config.clone()));
+        background.spawn(leases.run(vitals.follow("heartbeats")));
+        background.spawn(keep_fresh(tenants.clone(), vitals.follow("refresh")));
+        background.spawn(register(worker.clone(), config.clone(), vitals.follow("register")));
         let receiving = tokio::spawn(receiving);
 
         let serving = serve_all(&worker, &mut receiver, &shutdown).await;
@@ -126,6 +145,23 @@ impl Consumer {
         handlers.shutdown_background();
         Ok(clean)
     }
+}
+
+/// Figures of this process that are known anyway.
+fn measure(
+    vitals: &Vitals,
+    registry: &Registry,
+    config: &Config,
+    slots: &Arc<Semaphore>,
+    writers: &Arc<Writers>,
+) {
+    let (all, slots, writers) = (config.prefetch, slots.clone(), writers.clone());
+    vitals.metrics.know_job_types(registry.job_types());
+    vitals.metrics.slots.set(all as i64);
+    vitals.metrics.at_scrape(move |figures| {
+        figures.slots_in_use.set(all.saturating_sub(slots.available_permits()) as i64);
+        figures.results_unwritten.set(writers.unwritten_ends() as i64);
+    });
 }
 
 /// Serves deliveries until asked to stop; answers with those that are still being served.
@@ -179,8 +215,9 @@ async fn refresh(tenants: &Tenants) {
     }
 }
 
-async fn keep_fresh(tenants: Arc<Tenants>) {
+async fn keep_fresh(tenants: Arc<Tenants>, beat: Beat) {
     loop {
+        beat.beat();
         tenants.clock().sleep(REFRESH_EVERY).await;
         refresh(&tenants).await;
         tenants.connections().close_idle();
@@ -188,10 +225,11 @@ async fn keep_fresh(tenants: Arc<Tenants>) {
 }
 
 /// Keeps this worker's row in the control database.
-async fn register(worker: Arc<Worker>, config: Config) {
+async fn register(worker: Arc<Worker>, config: Config, beat: Beat) {
     let pid = i32::try_from(std::process::id()).unwrap_or_default();
     let host = host_name();
     loop {
+        beat.beat();
         let control = worker.tenants.control();
         let registered = async {
             let now = control.now().await?;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use shared::clock::Clock;
 use shared::message::{Message, MessageError};
+use shared::metrics::Metrics;
 use shared::outcome::Outcome;
 use shared::queue::{Delivery, Publisher};
 use shared::store::{Claim, chain};
@@ -47,6 +48,7 @@ pub(crate) struct Worker {
     pub(crate) writers: Arc<Writers>,
     pub(crate) leases: Arc<Leases>,
     pub(crate) slots: Arc<Semaphore>,
+    pub(crate) metrics: Metrics,
     pub(crate) aside: Arc<Semaphore>,
     pub(crate) release: CancellationToken,
     pub(crate) clock: Clock,
@@ -176,10 +178,11 @@ impl Worker {
         let (id, name) = (tenant.tenant.id, claim.name.clone());
         let hold = self.leases.hold(id, claim.id, claimed_at, lost.clone(), cancel.clone());
         let started = self.clock.boot_time();
+        self.note_lateness(&claim, started.saturating_sub(claimed_at));
         let (outcome, lingering) = self.execute(&tenant, &claim, claimed_at, lost, cancel).await;
         self.log(&tenant, &claim, &outcome, started);
 
-        let mut finished = self.writers.finish(&tenant, claim.id, claim.attempts(), outcome);
+        let mut finished = self.writers.finish(&tenant, &claim, outcome);
         let answer = tokio::select! {
             biased;
             answer = &mut finished => Some(answer),
@@ -190,7 +193,9 @@ impl Worker {
             if !lingering.is_finished() {
                 debug!(tenant = tenant.slug(), job = name, execution = %claim.id, "the row is final, its handler goes on and keeps its slot");
             }
+            self.metrics.handlers_stuck.inc();
             let _ = lingering.await; // it never fails, and never panics
+            self.metrics.handlers_stuck.dec();
         }
         if let Some(delivery) = delivery {
             delivery.ack().await;
@@ -213,6 +218,15 @@ impl Worker {
                 "the outcome was not written: the row is no longer this worker's"
             ),
             Err(_) => {} // the process ends
+        }
+    }
+
+    /// How late a first attempt's handler starts, by the tenant's database's clock; `waited` has
+    /// passed since the claim.
+    fn note_lateness(&self, claim: &Claim, waited: Duration) {
+        if claim.attempt == 1 {
+            let late = (claim.started_at - claim.scheduled_for).to_std().unwrap_or_default();
+            self.metrics.lateness.observe((late + waited).as_secs_f64());
         }
     }
 
@@ -285,6 +299,7 @@ impl Worker {
                 () = self.release.cancelled() => return,
             }
         }
+        self.metrics.messages_buried.inc();
         delivery.ack().await;
     }
 
