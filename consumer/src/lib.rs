@@ -17,7 +17,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use shared::config::Config;
 use shared::pulse::Beat;
-use shared::queue::{Queue, Receiver};
+use shared::queue::{Publisher, Queue, Receiver};
 use shared::random::Random;
 use shared::readiness::Probes;
 use shared::shutdown::Shutdown;
@@ -83,17 +83,7 @@ impl Consumer {
         let broker_name = format!("polychron consumer {name}");
         let (publisher, publishing) = queue.publisher(&broker_name, &config.queues);
         let (mut receiver, receiving) = queue.receiver(&broker_name, &config.queues, slots.clone());
-        vitals.follow_driver("publishing", publisher.beat());
-        vitals.follow_driver("receiving", receiver.beat());
-        if config.http.is_some() {
-            tokio::spawn(vitals.clone().probe(Probes {
-                tenants: tenants.clone(),
-                publisher: publisher.clone(),
-                receiving: Some(receiver.state()),
-                queues: config.queues.clone(),
-                drain: shutdown.drain.clone(),
-            }));
-        }
+        watch(&vitals, &config, &tenants, &publisher, &receiver, &shutdown);
         let metrics = vitals.metrics.clone();
         let terms = ClaimTerms {
             worker: name.clone(),
@@ -147,6 +137,28 @@ impl Consumer {
     }
 }
 
+/// Lets health see the broker and the databases, if anybody can ask for it.
+fn watch(
+    vitals: &Vitals,
+    config: &Config,
+    tenants: &Arc<Tenants>,
+    publisher: &Publisher,
+    receiver: &Receiver,
+    shutdown: &Shutdown,
+) {
+    vitals.follow_driver("publishing", publisher.beat());
+    vitals.follow_driver("receiving", receiver.beat());
+    if config.http.is_some() {
+        tokio::spawn(vitals.clone().probe(Probes {
+            tenants: tenants.clone(),
+            publisher: publisher.clone(),
+            receiving: Some(receiver.state()),
+            queues: config.queues.clone(),
+            drain: shutdown.drain.clone(),
+        }));
+    }
+}
+
 /// Figures of this process that are known anyway.
 fn measure(
     vitals: &Vitals,
@@ -173,9 +185,13 @@ async fn serve_all(
     let serving = TaskTracker::new();
     loop {
         let next = async {
-            // A slot before a delivery: what waits, waits where others can take it.
-            let slot = worker.slots.clone().acquire_owned().await.ok()?;
-            Some((receiver.next().await, slot))
+            // A slot before a delivery: what waits, waits where others can take it. Only seen to
+            // be free, not taken: the receiver asks for as many deliveries as there are free
+            // slots, and one that waits here in vain would never be used.
+            drop(worker.slots.acquire().await.ok()?);
+            let delivery = receiver.next().await;
+            // Seldom, a late claim has taken it meanwhile.
+            Some((delivery, worker.slots.clone().acquire_owned().await.ok()?))
         };
         let (delivery, slot) = tokio::select! {
             biased;
