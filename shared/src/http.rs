@@ -88,3 +88,43 @@ async fn ready(State(vitals): State<Vitals>) -> impl IntoResponse {
 async fn metrics(State(vitals): State<Vitals>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], vitals.metrics.text())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Clock, ManualClock};
+    use crate::pulse::SILENT_AFTER;
+
+    #[tokio::test]
+    async fn a_loop_that_stands_still_makes_it_red_by_name() {
+        let manual = ManualClock::new("2026-11-24T12:00:00Z".parse().unwrap());
+        let vitals = Vitals::new(Clock::Manual(manual.clone()));
+        let beat = vitals.follow("heartbeats");
+        let answer = live(State(vitals.clone())).await.into_response();
+        assert_eq!(answer.status(), StatusCode::OK);
+        manual.advance(SILENT_AFTER);
+        let answer = live(State(vitals.clone())).await.into_response();
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        let body = axum::body::to_bytes(answer.into_body(), 1024).await.unwrap();
+        let shown = r#"{"silent":[{"loop":"heartbeats","seconds":60}],"status":"not live"}"#;
+        assert_eq!(String::from_utf8_lossy(&body), shown);
+        beat.beat();
+        let answer = live(State(vitals)).await.into_response();
+        assert_eq!(answer.status(), StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn before_it_has_started_it_is_not_ready() {
+        let answer = ready(State(Vitals::new(Clock::System))).await.into_response();
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    }
+
+    #[test]
+    fn an_address_that_is_taken_is_refused_by_name() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        let Problems(problems) = bind(address).unwrap_err();
+        assert!(problems[0].contains("POLYCHRON_HTTP"), "{problems:?}");
+        assert!(problems[0].contains(&address.to_string()), "{problems:?}");
+    }
+}

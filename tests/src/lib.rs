@@ -2,7 +2,9 @@
 //! virtual host of its own, and any number of producers and consumers.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop right there")]
 
+mod http;
 mod process;
+mod proxy;
 mod record;
 
 use std::path::PathBuf;
@@ -14,11 +16,15 @@ use shared::database_url::DatabaseUrl;
 use shared::execution::Execution;
 use shared::id::TenantId;
 use shared::random::Random;
-use shared::store::{Connections, Control, ExecutionFilter, NewJob, Schema, Store, migrate};
+use shared::store::{
+    Connections, Control, ExecutionFilter, NewJob, Schema, Store, TenantEdit, migrate,
+};
 use shared::tenant::{Tenant, TenantStatus};
 use testkit::{Folder, execute, postgres_database, virtual_host};
 
+pub use http::{Answer, free_address, get};
 pub use process::Process;
+pub use proxy::{Path, Proxy, address_in};
 pub use record::{Record, most_at_once};
 
 /// A system that has no process yet.
@@ -67,6 +73,23 @@ impl System {
     /// Starts a consumer, which knows the diagnostic job types.
     pub fn consumer(&self, settings: &[(&str, &str)]) -> Process {
         Process::start("polychron-consumer", &self.environment(settings))
+    }
+
+    /// The control database's URL.
+    pub fn control_url(&self) -> &str {
+        self.control_url.expose()
+    }
+
+    /// From now on, processes reach this tenant's database by way of a proxy.
+    pub async fn proxy_tenant(&self, tenant: &TestTenant) -> Proxy {
+        let proxy = Proxy::start(address_in(tenant.url.expose())).await;
+        let database_url = Some(proxy.url(tenant.url.expose()).parse().unwrap());
+        let edit = TenantEdit { database_url, ..TenantEdit::default() };
+        let listed = self.control.find_tenant(&tenant.slug).await.unwrap().unwrap();
+        assert!(
+            self.control.edit_tenant(listed.id, &edit, Clock::System.wall_time()).await.unwrap()
+        );
+        proxy
     }
 
     fn environment(&self, settings: &[(&str, &str)]) -> Vec<(String, String)> {

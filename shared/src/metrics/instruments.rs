@@ -28,6 +28,9 @@ macro_rules! instruments {
         }
 
         impl Instruments {
+            #[cfg(test)]
+            pub(super) const NAMES: &[&str] = &[$( $name ),+];
+
             pub(super) fn register(registry: &mut Registry) -> Instruments {
                 Instruments { $( $field: register(registry, $name, $help, $make), )+ }
             }
