@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use shared::clock::Clock;
+use shared::failpoint;
 use shared::message::{Message, MessageError};
 use shared::metrics::Metrics;
 use shared::outcome::Outcome;
@@ -86,6 +87,7 @@ impl Worker {
         if !self.in_hand().insert(message) {
             return delivery.ack().await;
         }
+        failpoint::reach("before_claim");
         let in_hand = InHand { worker: self.clone(), message };
         let Some(tenant) = self.tenant(message).await else { return delivery.ack().await };
         let mut claimed = self.writers.claim(&tenant, message.execution);
@@ -177,9 +179,11 @@ impl Worker {
         let (lost, cancel) = (CancellationToken::new(), CancellationToken::new());
         let (id, name) = (tenant.tenant.id, claim.name.clone());
         let hold = self.leases.hold(id, claim.id, claimed_at, lost.clone(), cancel.clone());
+        failpoint::reach("after_claim");
         let started = self.clock.boot_time();
         self.note_lateness(&claim, started.saturating_sub(claimed_at));
         let (outcome, lingering) = self.execute(&tenant, &claim, claimed_at, lost, cancel).await;
+        failpoint::reach("after_effect");
         self.log(&tenant, &claim, &outcome, started);
 
         let mut finished = self.writers.finish(&tenant, &claim, outcome);
@@ -197,6 +201,7 @@ impl Worker {
             let _ = lingering.await; // it never fails, and never panics
             self.metrics.handlers_stuck.dec();
         }
+        failpoint::reach("after_result");
         if let Some(delivery) = delivery {
             delivery.ack().await;
         }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use shared::clock::{Time, delta};
 use shared::execution::Status;
+use shared::failpoint;
 use shared::id::{ExecutionId, JobId};
 use shared::metrics::Metrics;
 use shared::random::Random;
@@ -193,9 +194,11 @@ impl Dispatcher<'_> {
         jobs: Vec<DueJob>,
         waiting: Vec<Ready>,
     ) -> Result<()> {
+        failpoint::reach("before_dispatch");
         let before = self.metrics.now();
         match self.tenant.store.dispatch(dispatch, dispatch_no, self.now).await? {
             Dispatched::Done(ids) => {
+                failpoint::reach("after_dispatch");
                 self.metrics.dispatch_duration.observe(self.metrics.since(before));
                 self.count(dispatch, ids.len());
                 let messages = ready(&ids, &dispatch.executions, jobs, waiting);

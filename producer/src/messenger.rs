@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use shared::failpoint;
 use shared::id::ExecutionId;
 use shared::message::{Label, Message, Outgoing};
 use shared::metrics::Metrics;
@@ -64,6 +65,7 @@ async fn publish(publisher: &Publisher, tenant: &OpenTenant, rows: Vec<Ready>, m
     let ids: Vec<ExecutionId> = rows.iter().map(|row| row.id).collect();
     let messages = rows.into_iter().map(|row| outgoing(tenant, row)).collect();
     let confirms = publisher.publish(messages).await;
+    failpoint::reach("after_confirm");
     let mut confirmed = Vec::with_capacity(ids.len());
     for (id, confirm) in ids.iter().zip(&confirms) {
         metrics.published(*confirm);

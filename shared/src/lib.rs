@@ -15,6 +15,7 @@ pub mod clock;
 pub mod config;
 pub mod database_url;
 pub mod execution;
+pub mod failpoint;
 pub mod health;
 pub mod http;
 pub mod id;

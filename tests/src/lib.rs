@@ -128,6 +128,14 @@ impl TestTenant {
         all
     }
 
+    /// The same, while the database may be away.
+    pub async fn try_executions(&self) -> Option<Vec<Execution>> {
+        let mut all =
+            self.store.list_executions(&ExecutionFilter::default(), i64::MAX).await.ok()?;
+        all.reverse();
+        Some(all)
+    }
+
     /// Makes what was published look as if that were long ago, so that the sweeper comes now.
     pub async fn forget_publishes(&self) {
         let statement = "UPDATE job_execution SET published_at = published_at - interval '1 hour'
