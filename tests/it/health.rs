@@ -39,6 +39,7 @@ fn both(system: &System, settings: &[(&str, &str)]) -> ([SocketAddr; 2], [Proces
 
 /// Breaks the path in each way, and sees that both notice it in time, say what it is, go on
 /// living, and recover.
+#[expect(clippy::print_stdout, reason = "how soon it is noticed is worth seeing")]
 async fn goes_red_and_green(proxy: &Proxy, addresses: [SocketAddr; 2], part: &str) {
     for address in addresses {
         let report = ready(address, 200, "ready").await.json();
@@ -50,6 +51,7 @@ async fn goes_red_and_green(proxy: &Proxy, addresses: [SocketAddr; 2], part: &st
         for address in addresses {
             let report = ready(address, 503, "not ready").await.json();
             let noticed = Clock::System.boot_time() - before;
+            println!("the loss of the {part} was noticed after {noticed:?}");
             assert!(noticed <= NOTICED_WITHIN, "noticed after {noticed:?}: {report}");
             assert_eq!(report[part]["status"], "lost", "{report}");
             assert!(report[part]["reason"].is_string(), "{report}");
@@ -60,8 +62,10 @@ async fn goes_red_and_green(proxy: &Proxy, addresses: [SocketAddr; 2], part: &st
             assert_live(address).await;
         }
         proxy.heal();
+        let before = Clock::System.boot_time();
         for address in addresses {
             ready(address, 200, "ready").await;
+            println!("and its return after {:?}", Clock::System.boot_time() - before);
         }
     }
 }
