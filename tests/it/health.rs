@@ -186,3 +186,37 @@ async fn an_address_that_is_taken_is_a_problem_of_the_configuration() {
         assert_eq!(log.lines().count(), 2, "nothing has started: {log}");
     }
 }
+
+#[tokio::test]
+async fn idle_or_full_for_longer_than_a_minute_it_lives() {
+    let system = System::new(1).await;
+    let tenant = &system.tenants[0];
+    tenant.store.insert_job(&system.record_job("long", 70.0)).await.unwrap();
+    let settings = [
+        ("POLYCHRON_PREFETCH", "1"),
+        ("POLYCHRON_QUEUES", "default,second,third"),
+        ("POLYCHRON_POLL_INTERVAL", "1s"),
+    ];
+    let (addresses, _running) = both(&system, &settings);
+    eventually("the long one starts", || async { (!system.records().is_empty()).then_some(()) })
+        .await;
+    // Delivered by the other queues, they wait for the slot.
+    for queue in ["second", "third"] {
+        let next = NewJob { queue: queue.into(), ..system.record_job(queue, 0.0) };
+        tenant.store.insert_job(&next).await.unwrap();
+    }
+    let waits = [300, 550].map(Some).into_iter().chain([None]);
+    for ticks in waits {
+        eventually(&format!("{ticks:?} ticks of the long one, or its end"), || async {
+            let records = system.records();
+            let of_long = records.iter().filter(|record| record.event == "tick").count();
+            let ended = records.iter().filter(|record| record.event == "end").count();
+            for address in addresses {
+                let answer = get(address, "/health/live").await?;
+                assert_eq!(answer.status, 200, "{answer:?}");
+            }
+            (ticks.is_some_and(|ticks| of_long >= ticks) || ended == 3).then_some(())
+        })
+        .await;
+    }
+}
