@@ -93,6 +93,7 @@ impl Executor {
         let clock = self.clock.clone();
         let lingering = tokio::spawn(async move {
             tokio::select! {
+                biased;
                 _ = &mut running => return,
                 () = clock.sleep(ABORT_AFTER) => running.abort(),
             }

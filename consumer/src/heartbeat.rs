@@ -4,7 +4,7 @@
 //! one delays no other. A lease counts from the moment its last accepted renewal was sent, by
 //! boot time, so that this process stops before anybody else may start.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -27,12 +27,12 @@ pub(crate) struct Leases {
     worker: String,
     lease: Duration,
     metrics: Metrics,
-    held: Mutex<HashMap<TenantId, HeldByTenant>>,
+    held: Mutex<BTreeMap<TenantId, HeldByTenant>>,
 }
 
 #[derive(Default)]
 struct HeldByTenant {
-    rows: HashMap<ExecutionId, Lease>,
+    rows: BTreeMap<ExecutionId, Lease>,
     /// When the next renewal is due, in boot time.
     renew_at: Duration,
     /// Whether a renewal is on its way.
@@ -190,7 +190,7 @@ impl Leases {
         self.lease / 4
     }
 
-    fn held(&self) -> MutexGuard<'_, HashMap<TenantId, HeldByTenant>> {
+    fn held(&self) -> MutexGuard<'_, BTreeMap<TenantId, HeldByTenant>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -24,6 +24,7 @@ use shared::shutdown::Shutdown;
 use shared::store::{self, ClaimTerms, chain};
 use shared::tenants::Tenants;
 use shared::vitals::Vitals;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -66,19 +67,28 @@ impl Consumer {
     /// # Errors
     /// Only what prevents a start; whatever fails later is tried again.
     pub async fn run(self, shutdown: Shutdown) -> anyhow::Result<bool> {
-        let Consumer { tenants, queue, registry, config, random, vitals } = self;
-        let clock = tenants.clock().clone();
-        tokio::select! {
-            () = tenants.wait_for_first() => {}
-            () = shutdown.drain.cancelled() => return Ok(true),
-        }
-        let name = worker_name(&random);
         let handlers = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(config.prefetch + 1)
+            .worker_threads(self.config.prefetch + 1)
             .thread_name("handler")
             .enable_all()
             .build()
             .context("cannot start the handlers' threads")?;
+        let clean = self.run_on(handlers.handle().clone(), shutdown).await;
+        handlers.shutdown_background();
+        Ok(clean)
+    }
+
+    /// The same, with handlers on a runtime of the caller's. On the one that runs this, handlers
+    /// that block would hold up everything: that is for tests which must own every step.
+    pub async fn run_on(self, handlers: Handle, shutdown: Shutdown) -> bool {
+        let Consumer { tenants, queue, registry, config, random, vitals } = self;
+        let clock = tenants.clock().clone();
+        tokio::select! {
+            biased;
+            () = tenants.wait_for_first() => {}
+            () = shutdown.drain.cancelled() => return true,
+        }
+        let name = worker_name(&random);
         let slots = Arc::new(Semaphore::new(config.prefetch));
         let broker_name = format!("polychron consumer {name}");
         let (publisher, publishing) = queue.publisher(&broker_name, &config.queues);
@@ -99,7 +109,7 @@ impl Consumer {
             tenants: tenants.clone(),
             publisher,
             registry,
-            executor: Executor::new(handlers.handle().clone(), clock.clone()),
+            executor: Executor::new(handlers, clock.clone()),
             writers: writers.clone(),
             leases: leases.clone(),
             slots,
@@ -132,8 +142,7 @@ impl Consumer {
         let _ = tokio::time::timeout(Duration::from_secs(3), receiving).await; // it says goodbye
         say_goodbye(&tenants, &name).await;
         background.shutdown().await;
-        handlers.shutdown_background();
-        Ok(clean)
+        clean
     }
 }
 
@@ -214,6 +223,7 @@ async fn drain(serving: &TaskTracker, worker: &Worker, config: &Config, shutdown
         info!(worker = worker.name, running, "waiting for what runs");
     }
     tokio::select! {
+        biased;
         () = serving.wait() => {}
         () = shutdown.release_after(config.drain_timeout) => {
             // Handlers that heed nothing would keep their slots for ever; their rows are given

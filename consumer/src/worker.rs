@@ -109,6 +109,7 @@ impl Worker {
                 // The row stays dispatched if there is no room for another claim aside.
                 let Ok(_aside) = self.aside.clone().try_acquire_owned() else { return };
                 tokio::select! {
+                    biased;
                     answer = claimed => if let Ok(Claimed::Yours(claim, claimed_at)) = answer {
                         self.run_late(tenant, *claim, claimed_at, in_hand).await;
                     },
@@ -129,6 +130,7 @@ impl Worker {
         in_hand: InHand,
     ) {
         let slot = tokio::select! {
+            biased;
             slot = self.slots.clone().acquire_owned() => slot.ok(),
             () = self.clock.sleep(self.leases.interval()) => None,
         };
@@ -299,6 +301,7 @@ impl Worker {
         let reason = error.to_string();
         while !self.publisher.bury(delivery.body.clone(), &reason).await {
             tokio::select! {
+                biased;
                 () = self.clock.sleep(BURY_EVERY) => {}
                 // Unacknowledged, it comes again, to whoever runs then.
                 () = self.release.cancelled() => return,

@@ -60,6 +60,7 @@ impl Producer {
     pub async fn run(self, shutdown: Shutdown) {
         let Producer { tenants, queue, config, random, vitals } = self;
         tokio::select! {
+            biased;
             () = tenants.wait_for_first() => {}
             () = shutdown.drain.cancelled() => return,
         }

@@ -5,7 +5,7 @@
 //! ailing tenant is looked at in lanes of its own kind, so that nobody waits behind a database
 //! that is dark or slow.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ const LANE_LIMIT: Duration = Duration::from_millis(500);
 /// What the database refused as data is tried again after this long.
 const REFUSED_AFTER: Duration = Duration::from_secs(30);
 
-type Listed = Arc<HashMap<TenantId, Arc<OpenTenant>>>;
+type Listed = Arc<BTreeMap<TenantId, Arc<OpenTenant>>>;
 
 /// Whose turn it is.
 pub(crate) struct Rounds {
@@ -42,7 +42,7 @@ pub(crate) struct Rounds {
     agenda: Agenda,
     looking: JoinSet<(TenantId, Duration)>,
     /// Tenants that are being looked at, and whether to look again at once.
-    in_hand: HashMap<TenantId, bool>,
+    in_hand: BTreeMap<TenantId, bool>,
     /// The list that the agenda was made from; compared with each newer one.
     listed: Listed,
     /// Tenants that were suspended when they were looked at last.
@@ -60,7 +60,7 @@ impl Rounds {
             looker,
             agenda: Agenda::default(),
             looking: JoinSet::new(),
-            in_hand: HashMap::new(),
+            in_hand: BTreeMap::new(),
             listed: Listed::default(),
             suspended: HashSet::new(),
             healthy: Arc::new(Semaphore::new(LANES)),
@@ -176,6 +176,7 @@ impl Rounds {
             let look = look(&looker, &clock, &tenant, resumed);
             tokio::pin!(look);
             let wait = tokio::select! {
+                biased;
                 wait = &mut look => wait,
                 () = clock.sleep(LANE_LIMIT) => {
                     drop(lane);
@@ -198,7 +199,7 @@ impl Rounds {
     fn crashed(&mut self, error: &tokio::task::JoinError) {
         warn!("a look at a tenant ended before its end: {error}");
         let at = self.clock.boot_time() + REFUSED_AFTER;
-        for (tenant, _) in self.in_hand.drain() {
+        for (tenant, _) in std::mem::take(&mut self.in_hand) {
             self.agenda.set(tenant, at);
         }
     }

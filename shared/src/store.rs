@@ -17,6 +17,8 @@ mod dispatch;
 mod edit;
 mod error;
 mod execute;
+#[cfg(feature = "faults")]
+pub mod gate;
 mod history;
 mod migrate;
 mod rows;

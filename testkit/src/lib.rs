@@ -63,6 +63,16 @@ impl Folder {
         Folder(TempDir::with_prefix("polychron-test-").unwrap())
     }
 
+    /// Makes one in memory, where the machine has a place for that: for databases that need not
+    /// survive a power cut.
+    pub fn in_memory() -> Folder {
+        let memory = std::path::Path::new("/dev/shm");
+        match memory.is_dir() {
+            true => Folder(TempDir::with_prefix_in("polychron-test-", memory).unwrap()),
+            false => Folder::new(),
+        }
+    }
+
     /// A path in it.
     pub fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)

@@ -44,6 +44,8 @@ pub struct Connections(Arc<Servers>);
 
 struct Servers {
     clock: Clock,
+    #[cfg(feature = "faults")]
+    gate: Option<super::gate::Gate>,
     per_server: usize,
     postgres: Mutex<HashMap<String, Arc<Server<PgConnection>>>>,
     sqlite: Arc<Server<SqliteConnection>>,
@@ -57,11 +59,22 @@ impl Connections {
         let sqlite = Arc::new(Server::new(clock.clone(), per_server));
         Connections(Arc::new(Servers {
             clock,
+            #[cfg(feature = "faults")]
+            gate: None,
             per_server,
             postgres: Mutex::default(),
             sqlite,
             next_database: AtomicU64::new(0),
         }))
+    }
+
+    /// The same, with a gate that every statement passes. To be called before anything else.
+    #[cfg(feature = "faults")]
+    pub fn behind(mut self, gate: super::gate::Gate) -> Connections {
+        if let Some(servers) = Arc::get_mut(&mut self.0) {
+            servers.gate = Some(gate);
+        }
+        self
     }
 
     /// The clock that idle times are measured by.
@@ -120,7 +133,14 @@ impl Connections {
         at_once: usize,
     ) -> Database<C> {
         let number = self.0.next_database.fetch_add(1, Ordering::Relaxed);
-        Database { server, number, options, turns: Arc::new(Semaphore::new(at_once)) }
+        Database {
+            server,
+            number,
+            options,
+            turns: Arc::new(Semaphore::new(at_once)),
+            #[cfg(feature = "faults")]
+            gate: self.0.gate.clone(),
+        }
     }
 }
 
@@ -262,9 +282,17 @@ pub(super) struct Database<C: Open> {
     number: u64,
     options: C::Options,
     turns: Arc<Semaphore>,
+    #[cfg(feature = "faults")]
+    gate: Option<super::gate::Gate>,
 }
 
 impl<C: Open> Database<C> {
+    /// Waits until the gate, if there is one, lets a move in.
+    #[cfg(feature = "faults")]
+    pub(super) async fn enter(&self, code: &'static str) -> Result<super::gate::UnderWay> {
+        super::gate::enter(self.gate.as_ref(), self.number, code).await
+    }
+
     /// A connection that lives: an idle one, else a new one.
     pub(super) async fn acquire(&self) -> Result<Held<C>> {
         let busy = |_| StoreError::Busy(ACQUIRE_LIMIT.as_secs());
