@@ -46,7 +46,7 @@ impl Clock {
             Clock::System => cut(Utc::now()),
             Clock::Manual(manual) => {
                 let hands = manual.hands();
-                hands.started + delta(hands.since_start)
+                cut(hands.started + delta(hands.since_start))
             }
         }
     }

@@ -49,7 +49,8 @@ impl Faults {
         Faults {
             none,
             wild: random.one_in(2),
-            briskness: *random.one_of(&[0.98, 0.9, 0.7]),
+            // A database that lets moves wait long enough is a fault, too.
+            briskness: if none { 1.0 } else { *random.one_of(&[0.98, 0.9, 0.7]) },
             fails: some(0.1),
             unheard: some(0.1),
             lost: some(0.5),
@@ -60,6 +61,11 @@ impl Faults {
             clock: some(0.01),
             people: if random.one_in(2) { random.unit() * 0.1 } else { 0.0 },
         }
+    }
+
+    /// Whether wall time is set.
+    pub(crate) fn sets_clocks(&self) -> bool {
+        self.clock > 0.0
     }
 
     fn any(&self, kind: f64, random: &Random) -> bool {
@@ -78,7 +84,10 @@ impl World {
         } else if faults.any(faults.broker, &random) {
             self.meddle_with_the_broker();
         } else if faults.any(faults.clock, &random) {
-            let seconds = *random.one_of(&[-3600, -60, -2, 2, 60, 3600]);
+            // A lease is judged by the database's clock: whoever sets that, may end it.
+            let all = self.seats.iter().filter_map(|seat| seat.process.as_ref());
+            self.unpunctual.extend(all.map(|process| process.label.clone()));
+            let seconds = *random.one_of(&[-60, -2, 2, 60, 600]);
             self.manual.step_wall_time(TimeDelta::seconds(seconds));
             self.note(format!("wall time steps by {seconds} s"));
         } else if faults.any(faults.people, &random) {
@@ -112,6 +121,7 @@ impl World {
             Some(process) => match choice {
                 0 => {
                     process.paused = true;
+                    self.unpunctual.insert(process.label.clone());
                     let text = format!("{} is paused", process.label);
                     self.note(text);
                 }

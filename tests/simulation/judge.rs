@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use shared::clock::Time;
-use shared::execution::{Execution, Status, Trigger};
+use shared::execution::{ErrorKind, Execution, Status, Trigger};
 use shared::id::{ExecutionId, JobId};
 use shared::job::OverlapPolicy;
 
@@ -34,32 +34,39 @@ pub(crate) struct Judge {
 pub(crate) type Verdict = Result<(), String>;
 
 impl Judge {
-    /// After a move in a tenant's database.
+    /// After a move in a tenant's database. `rows` are all, or those that may have changed.
     pub(crate) fn moved(
         &mut self,
         tenant: &SimTenant,
         rows: Vec<Execution>,
+        all: bool,
         actor: Actor<'_>,
         now: Time,
     ) -> Verdict {
-        let rows: BTreeMap<ExecutionId, Execution> =
-            rows.into_iter().map(|row| (row.id, row)).collect();
-        let before = self.rows.remove(&tenant.slug).unwrap_or_default();
-        for (id, old) in &before {
-            match rows.get(id) {
-                None => return Err(format!("a row is gone: {old:#?}")),
-                Some(new) if new != old => self.change(old, new, actor, now)?,
-                Some(_) => {}
-            }
+        let mut known = self.rows.remove(&tenant.slug).unwrap_or_default();
+        if all && rows.len() < known.len() {
+            return Err(format!("rows of {} are gone, by {actor:?}", tenant.slug));
         }
-        for (id, new) in &rows {
-            if !before.contains_key(id) {
-                birth(new, &rows, actor)?;
+        let mut born = Vec::new();
+        for new in rows {
+            match known.get(&new.id) {
+                Some(old) if *old != new => self.change(old, &new, actor, now)?,
+                Some(_) => continue,
+                None => born.push(new.id),
             }
+            known.insert(new.id, new);
         }
-        within_limits(tenant, &rows)?;
-        self.rows.insert(tenant.slug.clone(), rows);
+        born.iter().try_for_each(|id| birth(&known[id], &known, actor))?;
+        within_limits(tenant, &known)?;
+        self.rows.insert(tenant.slug.clone(), known);
         Ok(())
+    }
+
+    /// How many rows of a tenant it has seen, and which of them were open.
+    pub(crate) fn known(&self, slug: &str) -> (usize, Vec<ExecutionId>) {
+        let rows: Vec<&Execution> = self.rows_of(slug).collect();
+        let open = rows.iter().filter(|row| !row.status.is_final());
+        (rows.len(), open.map(|row| row.id).collect())
     }
 
     fn change(&mut self, old: &Execution, new: &Execution, actor: Actor<'_>, now: Time) -> Verdict {
@@ -100,7 +107,13 @@ impl Judge {
     }
 
     /// After each step: what runs.
-    pub(crate) fn ran(&mut self, tenants: &[SimTenant], log: &Log, faultless: bool) -> Verdict {
+    pub(crate) fn ran(
+        &mut self,
+        tenants: &[SimTenant],
+        log: &Log,
+        unpunctual: &BTreeSet<String>,
+        faultless: bool,
+    ) -> Verdict {
         let runs = log.runs();
         let mut at_once: BTreeMap<&str, usize> = BTreeMap::new();
         for run in runs.iter().filter(|run| run.ended.is_none()) {
@@ -110,7 +123,9 @@ impl Judge {
             return Err(format!("{process} runs {count} at once"));
         }
         for run in &runs[self.seen_runs..] {
-            self.start(tenants, run, &runs, faultless)?;
+            let on_time = runs.iter().filter(|run| !unpunctual.contains(&run.process));
+            let twin = on_time.clone().find(|other| are_twins(run, other));
+            self.start(tenants, run, twin, faultless)?;
         }
         self.seen_runs = runs.len();
         Ok(())
@@ -120,7 +135,7 @@ impl Judge {
         &mut self,
         tenants: &[SimTenant],
         run: &Run,
-        runs: &[Run],
+        twin: Option<&Run>,
         faultless: bool,
     ) -> Verdict {
         let wrong = |what: &str| Err(format!("{what}: {run:#?}"));
@@ -142,12 +157,6 @@ impl Judge {
         if row.status != Status::Running {
             return Err(format!("a handler started on a row that is over: {run:#?}\n{row:#?}"));
         }
-        let twin = runs.iter().find(|other| {
-            (other.tenant, other.job, other.occurrence) == (run.tenant, run.job, run.occurrence)
-                && other.execution != run.execution
-                && other.ended.is_none()
-                && !other.told.is_cancelled()
-        });
         match twin {
             Some(twin) => Err(format!("two handlers at one occurrence: {run:#?}\n{twin:#?}")),
             None if faultless && run.attempt > 1 && row.trigger == Trigger::Rescue => {
@@ -155,6 +164,31 @@ impl Judge {
             }
             None => Ok(()),
         }
+    }
+
+    /// When all is over: whatever should have run has started, unless its lease was lost or its end
+    /// asked for before.
+    pub(crate) fn all_started(&self) -> Verdict {
+        for rows in self.rows.values() {
+            let mut occurrences: BTreeMap<(JobId, Time), Vec<&Execution>> = BTreeMap::new();
+            for row in rows.values() {
+                occurrences.entry((row.job_id, row.scheduled_for)).or_default().push(row);
+            }
+            for attempts in occurrences.values() {
+                let started = attempts.iter().any(|row| self.started.contains(&row.id));
+                let excused = attempts.iter().any(|row| {
+                    let excuse = matches!(
+                        row.error_kind,
+                        Some(ErrorKind::Lost | ErrorKind::Cancelled | ErrorKind::UnknownType)
+                    );
+                    excuse || row.status == Status::Skipped
+                });
+                if !started && !excused {
+                    return Err(format!("it was never started: {attempts:#?}"));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// What a tenant's rows were when they were looked at last.
@@ -166,6 +200,14 @@ impl Judge {
     pub(crate) fn open(&self) -> Vec<&Execution> {
         self.rows.values().flat_map(BTreeMap::values).filter(|row| !row.status.is_final()).collect()
     }
+}
+
+/// Whether two handlers are at work at one occurrence, the other without having been told to stop.
+fn are_twins(run: &Run, other: &Run) -> bool {
+    (other.tenant, other.job, other.occurrence) == (run.tenant, run.job, run.occurrence)
+        && other.execution != run.execution
+        && other.ended.is_none()
+        && !other.told.is_cancelled()
 }
 
 fn birth(new: &Execution, rows: &BTreeMap<ExecutionId, Execution>, actor: Actor<'_>) -> Verdict {

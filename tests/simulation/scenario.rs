@@ -7,15 +7,17 @@ use std::sync::OnceLock;
 use serde_json::{Value, json};
 use shared::clock::Time;
 use shared::database_url::DatabaseUrl;
+use shared::execution::Execution;
 use shared::id::{JobId, TenantId};
 use shared::job::{MisfirePolicy, OrphanPolicy, OverlapPolicy};
 use shared::random::Random;
 use shared::store::{Connections, Control, NewJob, Schema, Store, migrate};
 use shared::tenant::{Tenant, TenantStatus};
-use sqlx::{Connection as _, SqliteConnection};
+use sqlx::{Connection as _, SqliteConnection, query_as};
 use testkit::Folder;
 
 use crate::chance::Chance as _;
+use crate::judge::Judge;
 
 /// A tenant, with a way in that no gate bars.
 pub(crate) struct SimTenant {
@@ -91,6 +93,28 @@ pub(crate) async fn tenant(
 }
 
 impl SimTenant {
+    /// Every row.
+    pub(crate) async fn everything(&mut self) -> Vec<Execution> {
+        query_as("SELECT *, NULL AS job_name FROM job_execution")
+            .fetch_all(&mut self.sql)
+            .await
+            .unwrap()
+    }
+
+    /// The rows that were open when the judge saw them, those that are open now, and new ones.
+    pub(crate) async fn what_may_have_changed(&mut self, judge: &Judge) -> Vec<Execution> {
+        let (known, open) = judge.known(&self.slug);
+        query_as(
+            "SELECT *, NULL AS job_name FROM job_execution
+             WHERE finished_at IS NULL OR id IN (SELECT value FROM json_each($1)) OR rowid > $2",
+        )
+        .bind(serde_json::to_string(&open).unwrap())
+        .bind(known as i64)
+        .fetch_all(&mut self.sql)
+        .await
+        .unwrap()
+    }
+
     /// Adds a job of some kind.
     pub(crate) async fn add_job(&mut self, now: Time, random: &Random) -> String {
         self.made += 1;

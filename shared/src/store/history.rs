@@ -150,6 +150,28 @@ impl Store {
         })
     }
 
+    /// Executions in the order of job, occurrence and attempt, a page of those after `after`, with
+    /// occurrences from `from` on and before `to`. Payloads, results, outputs and details are left
+    /// out.
+    pub async fn read_history(
+        &self,
+        after: (JobId, Time, i32),
+        (from, to): (Time, Time),
+        limit: i64,
+    ) -> Result<Vec<Execution>> {
+        self.proved().await?;
+        run_on_either!(&self.db, sql::READ_HISTORY, |text, connection| {
+            query_as(text)
+                .bind(after.0)
+                .bind(after.1)
+                .bind(after.2)
+                .bind(from)
+                .bind(to)
+                .bind(limit)
+                .fetch_all(connection)
+        })
+    }
+
     /// One execution.
     pub async fn find_execution(&self, id: ExecutionId) -> Result<Option<Execution>> {
         self.proved().await?;

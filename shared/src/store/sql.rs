@@ -89,6 +89,7 @@ statements! { TENANT:
     RUN_AGAIN = both "tenant/run_again";
     CANCEL = both "tenant/cancel";
     LIST_EXECUTIONS = both "tenant/list_executions";
+    READ_HISTORY = both "tenant/read_history";
     FIND_EXECUTION = both "tenant/find_execution";
     FIND_LAST_ATTEMPT = both "tenant/find_last_attempt";
 }
