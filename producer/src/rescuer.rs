@@ -32,7 +32,7 @@ pub async fn tick(
     if expired.is_empty() {
         return Ok(0);
     }
-    let outcomes: Vec<Outcome> = expired.iter().map(|row| outcome(row, now)).collect();
+    let outcomes: Vec<Outcome> = expired.iter().map(outcome).collect();
     let ends: Vec<End> = expired
         .iter()
         .zip(&outcomes)
@@ -53,9 +53,10 @@ pub async fn tick(
 }
 
 /// A lease is not renewed past the deadline, so that a handler which hangs in a living worker ends
-/// here as well.
-fn outcome(row: &Expired, now: Time) -> Outcome {
-    if now >= row.deadline_at {
+/// here as well: its lease lasted until then. One that ended before was lost, however late that is
+/// noticed; what follows from it must not depend on when somebody came by.
+fn outcome(row: &Expired) -> Outcome {
+    if row.lease_until >= row.deadline_at {
         let limit = (row.deadline_at - row.started_at).to_std().unwrap_or_default();
         Outcome::Timeout { limit }
     } else {

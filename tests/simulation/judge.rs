@@ -166,8 +166,8 @@ impl Judge {
         }
     }
 
-    /// When all is over: whatever should have run has started, unless its lease was lost or its end
-    /// asked for before.
+    /// When all is over: whatever should have run has started, unless its lease was lost (at the
+    /// deadline, too) or its end asked for before.
     pub(crate) fn all_started(&self) -> Verdict {
         for rows in self.rows.values() {
             let mut occurrences: BTreeMap<(JobId, Time), Vec<&Execution>> = BTreeMap::new();
@@ -179,7 +179,12 @@ impl Judge {
                 let excused = attempts.iter().any(|row| {
                     let excuse = matches!(
                         row.error_kind,
-                        Some(ErrorKind::Lost | ErrorKind::Cancelled | ErrorKind::UnknownType)
+                        Some(
+                            ErrorKind::Lost
+                                | ErrorKind::Timeout
+                                | ErrorKind::Cancelled
+                                | ErrorKind::UnknownType
+                        )
                     );
                     excuse || row.status == Status::Skipped
                 });

@@ -153,6 +153,8 @@ pub struct Expired {
     pub scheduled_for: Time,
     /// When it was claimed.
     pub started_at: Time,
+    /// When its lease ended.
+    pub lease_until: Time,
     /// When it was to time out.
     pub deadline_at: Time,
     /// The job's name; empty if it was deleted.
