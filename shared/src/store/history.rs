@@ -1,5 +1,6 @@
 //! What people define, ask for and read: jobs, manual runs, executions.
 
+use chrono::TimeDelta;
 use serde_json::Value;
 use sqlx::{query, query_as, query_scalar};
 
@@ -74,6 +75,13 @@ pub struct ExecutionFilter {
     pub status: Option<Status>,
 }
 
+/// When a manual run that is asked for at `now` was meant to run: just before, if that is a whole
+/// second. Rows are unique by this time, and an occurrence of the schedule, which is a whole
+/// second, may still need the place.
+pub(super) fn beside_the_second(now: Time) -> Time {
+    if now.timestamp_subsec_micros() == 0 { now - TimeDelta::microseconds(1) } else { now }
+}
+
 impl Store {
     /// Adds a job. The producer works out its first time.
     ///
@@ -127,8 +135,9 @@ impl Store {
     ) -> Result<bool> {
         self.proved().await?;
         run_on_either!(&self.db, sql::RUN_JOB, |text, connection| async {
+            let at = beside_the_second(now);
             let done =
-                query(text).bind(id).bind(name).bind(now).bind(payload).execute(connection).await?;
+                query(text).bind(id).bind(name).bind(at).bind(payload).execute(connection).await?;
             Ok(done.rows_affected() > 0)
         })
     }
