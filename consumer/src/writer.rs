@@ -6,13 +6,14 @@
 //! made without the reply being heard. So a dark tenant keeps a few rows in memory and nobody
 //! waiting.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use shared::clock::{Clock, Time};
 use shared::id::{ExecutionId, TenantId};
+use shared::job::OrphanPolicy;
 use shared::metrics::Metrics;
 use shared::outcome::{Failure, Outcome};
 use shared::random::Random;
@@ -116,9 +117,19 @@ impl Writers {
         claim: &Claim,
         outcome: Outcome,
     ) -> oneshot::Receiver<Finished> {
+        self.finish_as(tenant, claim, claim.attempts(), outcome)
+    }
+
+    fn finish_as(
+        self: &Arc<Self>,
+        tenant: &Arc<OpenTenant>,
+        claim: &Claim,
+        attempts: Attempts,
+        outcome: Outcome,
+    ) -> oneshot::Receiver<Finished> {
         let (reply, answer) = oneshot::channel();
         self.unwritten_ends.fetch_add(1, Ordering::Relaxed);
-        let (id, attempts, job_type) = (claim.id, claim.attempts(), claim.job_type.clone());
+        let (id, job_type) = (claim.id, claim.job_type.clone());
         let request = EndRequest { id, attempts, job_type, outcome, reply };
         self.submit(tenant, |batch| batch.ends.push(request));
         answer
@@ -200,13 +211,16 @@ impl Writers {
                 return batch;
             }
         };
+        // Ends first: a row that is being given back must not be claimed once more, which the guard
+        // would allow this very worker.
         let mut failed = None;
-        if !batch.claims.is_empty() {
-            (batch.claims, failed) = self.write_claims(tenant, batch.claims, now).await;
-        }
         if !batch.ends.is_empty() {
+            (batch.ends, failed) = self.write_ends(tenant, batch.ends, now).await;
+        }
+        batch.claims = self.without_ending(tenant, batch.claims, &batch.ends);
+        if !batch.claims.is_empty() {
             let error;
-            (batch.ends, error) = self.write_ends(tenant, batch.ends, now).await;
+            (batch.claims, error) = self.write_claims(tenant, batch.claims, now).await;
             failed = failed.or(error);
         }
         match failed {
@@ -217,6 +231,25 @@ impl Writers {
             }
         }
         batch
+    }
+
+    /// Refuses the claims of rows whose end this worker has yet to write: those in `ends`, and those
+    /// that wait behind them.
+    fn without_ending(
+        &self,
+        tenant: &OpenTenant,
+        claims: Vec<ClaimRequest>,
+        ends: &[EndRequest],
+    ) -> Vec<ClaimRequest> {
+        let batches = self.batches();
+        let behind = batches.get(&tenant.tenant.id).map_or(&[][..], |batch| &batch.ends);
+        let ending: HashSet<ExecutionId> = ends.iter().chain(behind).map(|end| end.id).collect();
+        let (refused, left): (Vec<_>, Vec<_>) =
+            claims.into_iter().partition(|claim| ending.contains(&claim.id));
+        for request in refused {
+            let _ = request.reply.send(Claimed::Refused); // who doesn't wait need not know
+        }
+        left
     }
 
     async fn write_claims(
@@ -249,10 +282,12 @@ impl Writers {
         (Vec::new(), None)
     }
 
-    /// Ends a claim that nothing came of, without charging the attempt.
+    /// Ends a claim that nothing came of, without charging the attempt. Its handler never started,
+    /// so that another attempt runs nothing twice, whatever the orphan policy.
     pub(crate) fn give_back(self: &Arc<Self>, tenant: &Arc<OpenTenant>, claim: &Claim) {
         let outcome = Outcome::Shutdown { worker: self.terms.worker.clone() };
-        drop(self.finish(tenant, claim, outcome));
+        let attempts = Attempts { orphan_policy: OrphanPolicy::Retry, ..claim.attempts() };
+        drop(self.finish_as(tenant, claim, attempts, outcome));
     }
 
     /// Claims to try again. The others are answered: their error is one that trying again won't
@@ -361,5 +396,88 @@ impl Writers {
 
     fn batches(&self) -> MutexGuard<'_, HashMap<TenantId, Batch>> {
         self.batches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use shared::execution::{Status, Trigger};
+    use shared::store::{Connections, Control, NewJob, Schema, Store, migrate};
+    use shared::tenant::{Tenant, TenantStatus};
+    use testkit::Folder;
+
+    /// Writers, a tenant, and a row that may be claimed.
+    async fn bench(folder: &Folder) -> (Arc<Writers>, Arc<OpenTenant>, ExecutionId) {
+        let (clock, random) = (Clock::System, Random::seeded(1));
+        let connections = Connections::new(clock.clone(), 4);
+        let (control_url, database_url) =
+            (folder.sqlite_database("control.db"), folder.sqlite_database("tenant.db"));
+        migrate(&control_url, Schema::Control).await.unwrap();
+        migrate(&database_url, Schema::Tenant).await.unwrap();
+        let (now, slug) = (clock.wall_time(), "acme".to_owned());
+        let id = TenantId::new(now, &random);
+        let store = Store::new(id, &database_url, &connections).unwrap();
+        assert!(store.claim_database(false).await.unwrap());
+        let mut job = NewJob::new("job", "noop", json!({"every": "1h"}));
+        job.orphan_policy = OrphanPolicy::Fail;
+        store.insert_job(&job).await.unwrap();
+        let row = ExecutionId::new(now, &random);
+        assert!(store.run_job("job", row, None, now).await.unwrap());
+        testkit::execute(&database_url, "UPDATE job_execution SET status = 'dispatched'").await;
+        let control = Control::new(&control_url, &connections).unwrap();
+        let tenant = Tenant {
+            id,
+            name: slug.clone(),
+            slug,
+            status: TenantStatus::Active,
+            database_url,
+            max_running: None,
+            created_at: now,
+            updated_at: now,
+        };
+        control.insert_tenant(&tenant).await.unwrap();
+        let tenants = Arc::new(Tenants::new(Arc::new(control), connections));
+        tenants.refresh().await.unwrap();
+        let tenant = tenants.get(id).unwrap();
+        let terms = ClaimTerms {
+            worker: "w".into(),
+            queues: vec!["default".into()],
+            lease: Duration::from_secs(60),
+            default_timeout: Duration::from_secs(60),
+        };
+        (Arc::new(Writers::new(tenants, terms, random)), tenant, row)
+    }
+
+    async fn claim(writers: &Arc<Writers>, tenant: &Arc<OpenTenant>, row: ExecutionId) -> Claim {
+        match writers.claim(tenant, row).await.unwrap() {
+            Claimed::Yours(claim, _) => *claim,
+            Claimed::Refused | Claimed::Failed => panic!("the row could not be claimed"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_claim_given_back_unstarted_has_a_successor_whatever_the_orphan_policy() {
+        let folder = Folder::new();
+        let (writers, tenant, row) = bench(&folder).await;
+        let claimed = claim(&writers, &tenant, row).await;
+        writers.give_back(&tenant, &claimed);
+        writers.emptied().await;
+        let next = tenant.store.find_last_attempt(row).await.unwrap().unwrap();
+        assert_eq!(
+            (next.attempt, next.trigger, next.status),
+            (2, Trigger::Rescue, Status::Scheduled)
+        );
+    }
+
+    #[tokio::test]
+    async fn a_row_that_is_being_given_back_is_not_claimed_once_more() {
+        let folder = Folder::new();
+        let (writers, tenant, row) = bench(&folder).await;
+        let claimed = claim(&writers, &tenant, row).await;
+        writers.give_back(&tenant, &claimed);
+        let again = writers.claim(&tenant, row).await.unwrap();
+        assert!(matches!(again, Claimed::Refused), "its end was on the way");
     }
 }
