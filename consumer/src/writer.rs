@@ -447,7 +447,8 @@ mod tests {
             lease: Duration::from_secs(60),
             default_timeout: Duration::from_secs(60),
         };
-        (Arc::new(Writers::new(tenants, terms, random)), tenant, row)
+        let metrics = Metrics::new(tenants.clock().clone());
+        (Arc::new(Writers::new(tenants, terms, random, metrics)), tenant, row)
     }
 
     async fn claim(writers: &Arc<Writers>, tenant: &Arc<OpenTenant>, row: ExecutionId) -> Claim {
