@@ -26,7 +26,7 @@ pub(crate) struct Arguments {
 }
 
 #[derive(Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "one is made in the life of the process")]
+#[allow(clippy::large_enum_variant, reason = "one is made in the life of the process")]
 pub(crate) enum Verb {
     /// See it at work: three tenants whose jobs succeed, fail and try again; needs no service
     #[command(after_help = "Examples:\n  polychron demo\n  polychron demo --for 20s")]
@@ -62,7 +62,7 @@ pub(crate) enum Verb {
     /// Look at what ran, cancel it, run it again
     #[command(subcommand)]
     Execution(execution::Verb),
-    /// Try out schedules
+    /// Try out schedules, and import those of cron and APScheduler
     #[command(subcommand)]
     Schedule(schedule::Verb),
 }

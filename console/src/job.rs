@@ -160,7 +160,7 @@ fn state(job: &Job) -> &'static str {
 }
 
 /// A schedule in short, as a list has room for it.
-fn timing(schedule: &Value) -> String {
+pub(crate) fn timing(schedule: &Value) -> String {
     let field = |name: &str| schedule.get(name).and_then(Value::as_str);
     match (field("cron"), field("timezone"), field("every"), field("at")) {
         (Some(cron), Some(timezone), None, None) => format!("{cron} {timezone}"),

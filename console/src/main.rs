@@ -86,7 +86,7 @@ async fn dispatch(
         Verb::Tenant(verb) => tenant::run(verb, &Session::open(config?, output).await?).await,
         Verb::Job(verb) => job::run(verb, &Session::open(config?, output).await?).await,
         Verb::Execution(verb) => execution::run(verb, &Session::open(config?, output).await?).await,
-        Verb::Schedule(verb) => schedule::run(verb, output),
+        Verb::Schedule(verb) => schedule::run(verb, config, output).await,
     }
 }
 

@@ -1,6 +1,7 @@
 //! What people define, ask for and read: jobs, manual runs, executions.
 
 use chrono::TimeDelta;
+use serde::Serialize;
 use serde_json::Value;
 use sqlx::{query, query_as, query_scalar};
 
@@ -13,7 +14,7 @@ use crate::id::{ExecutionId, JobId};
 use crate::job::{Job, MisfirePolicy, OrphanPolicy, OverlapPolicy};
 
 /// A job as a user defines it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct NewJob {
     /// Unique within the tenant.
     pub name: String,
