@@ -197,9 +197,11 @@ impl Item<'_> {
     fn schedule(&mut self) -> Result<Value, String> {
         let trigger = self.text("trigger")?.ok_or("it has no trigger")?;
         if let Some(printed) = printed::trigger(&trigger) {
-            // The fields beside it stand for what is not printed.
-            let mut fields = self.fields.clone();
-            fields.extend(printed?);
+            // The fields beside it say more exactly what is printed, and what isn't.
+            let mut fields = printed?;
+            let kind = fields.get("trigger").cloned();
+            fields.extend(self.fields.clone());
+            fields.extend(kind.map(|kind| ("trigger".to_owned(), kind)));
             let (timezone, notes) = (self.timezone.clone(), std::mem::take(&mut self.notes));
             let mut whole = Item { fields: &fields, timezone, notes };
             let schedule = whole.of_kind(&whole.text("trigger")?.unwrap_or_default());

@@ -196,6 +196,24 @@ fn policies_are_translated_and_nothing_disappears_unsaid() {
 }
 
 #[test]
+fn what_stands_beside_a_printed_trigger_says_it_more_exactly() {
+    let once = r#"[{"id": "a", "trigger": "date[2096-07-01 09:00:00 BST]", "run_date": "2096-07-01T09:00:00.5+01:00"}]"#;
+    assert_eq!(one(once, None).schedule, json!({"at": "2096-07-01T08:00:00.500Z"}));
+    for (text, zone, expected) in [
+        ("date[2096-07-01 09:00:00 BST]", "Europe/Paris", None),
+        ("date[2096-07-01 09:00:00 UTC]", "Europe/Paris", Some("2096-07-01T09:00:00Z")),
+        // 01:30 comes twice on that day, and 02:30 doesn't on the other.
+        ("date[2096-10-28 01:30:00 BST]", "Europe/London", Some("2096-10-28T00:30:00Z")),
+        ("date[2096-10-28 01:30:00 GMT]", "Europe/London", Some("2096-10-28T01:30:00Z")),
+        ("date[2096-03-25 02:30:00 CET]", "Europe/Paris", None),
+    ] {
+        let job = import(text, Some(zone)).pop().unwrap().job.ok();
+        let expected = expected.map(|at| json!({"at": at}));
+        assert_eq!(job.map(|job| job.schedule), expected, "{text} {zone}");
+    }
+}
+
+#[test]
 fn a_text_that_is_no_list_of_jobs_is_wrong_usage() {
     let reader = Reader { timezone: None, job_type: None };
     for text in ["[1]", "{", "[{}"] {
