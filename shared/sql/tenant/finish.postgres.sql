@@ -1,17 +1,18 @@
 -- The end of running rows, and the birth of the next attempts' rows, in one move. Guarded by the
--- worker that holds the row; the rescuer, who speaks for a lost one, also by the lease's end ($13).
+-- worker that holds the row; the rescuer, who speaks for a lost one, also by the lease's end ($14).
 -- `freed`: a row of the same job waits, so the producer should look.
 -- Differs because SQLite needs a transaction of several statements.
 WITH ended AS (
     UPDATE job_execution e
-    SET status = i.status, finished_at = $12, error_kind = i.error_kind, error_message = i.error_message,
-        error_detail = i.error_detail, result = i.result::jsonb, output = coalesce(i.output, e.output)
+    SET status = i.status, finished_at = $13, error_kind = i.error_kind, error_message = i.error_message,
+        error_detail = i.error_detail, result = i.result::jsonb, output = coalesce(i.output, e.output),
+        progress = coalesce(i.progress::jsonb, e.progress)
     FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-                $9::uuid[], $10::text[], $11::timestamptz[])
-         AS i(id, worker, status, error_kind, error_message, error_detail, result, output,
+                $9::text[], $10::uuid[], $11::text[], $12::timestamptz[])
+         AS i(id, worker, status, error_kind, error_message, error_detail, result, output, progress,
               next_id, next_trigger, next_available_at)
     WHERE e.id = i.id AND e.status = 'running' AND e.worker = i.worker
-      AND ($13::timestamptz IS NULL OR e.lease_until < $13)
+      AND ($14::timestamptz IS NULL OR e.lease_until < $14)
     RETURNING e.id, e.job_id, e.scheduled_for, e.attempt, e.payload, e.cancel_requested,
               i.next_id, i.next_trigger, i.next_available_at
 ), next AS (
