@@ -3,14 +3,13 @@
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use consumer::{Registry, diagnostic};
+use embedded::{DataFolder, Engine};
 use shared::clock::Clock;
 use shared::config::Config;
 use shared::shutdown::Shutdown;
 use shared::store::{Schema, chain, migrate};
 use tracing::warn;
 
-use crate::embedded::{DataFolder, Engine};
 use crate::output::say;
 
 /// Runs until asked to stop.
@@ -19,10 +18,7 @@ use crate::output::say;
 /// When the folder or its control database cannot be used, or something was left running.
 pub(crate) async fn run(folder: &Path, config: Config) -> Result<()> {
     let folder = DataFolder::open(folder)?;
-    let mut registry = Registry::default();
-    if config.diagnostics {
-        diagnostic::register(&mut registry, &Clock::System);
-    }
+    let registry = consumer::known_types(&config, &Clock::System);
     let engine = Engine::new(&folder, config).await?;
     let tenants = engine.tenants.control().list_tenants().await?;
     for tenant in &tenants {

@@ -1,12 +1,36 @@
 //! Executes jobs: a daemon, and a library for programs that bring their own handlers.
 //!
+//! A program of one's own needs little more than its handlers:
+//!
+//! ```no_run
+//! use polychron_consumer::{Consumer, Context, HandlerError};
+//!
+//! #[derive(serde::Deserialize)]
+//! struct Invoice {
+//!     number: u32,
+//! }
+//!
+//! async fn send_invoice(invoice: Invoice, context: Context) -> Result<String, HandlerError> {
+//!     context.log(format!("sending invoice {}", invoice.number));
+//!     Ok("sent".to_owned())
+//! }
+//!
+//! fn main() -> std::process::ExitCode {
+//!     Consumer::builder().handler("send_invoice", send_invoice).run()
+//! }
+//! ```
+//!
 //! Any number of processes may run; they share the work without knowing of each other. Start with
 //! `worker.rs`, which takes one delivery from its receipt to its acknowledgement.
 
+mod builder;
+mod context;
 pub mod diagnostic;
 mod executor;
 mod handler;
 mod heartbeat;
+mod reporter;
+pub mod testing;
 mod worker;
 mod writer;
 
@@ -15,20 +39,27 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use shared::clock::Clock;
 use shared::config::Config;
 use shared::queue::{Queue, Receiver};
 use shared::random::Random;
 use shared::shutdown::Shutdown;
 use shared::store::{self, ClaimTerms, chain};
 use shared::tenants::Tenants;
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-pub use handler::{Context, Handler, HandlerError, Registry};
+pub use builder::Builder;
+pub use context::Context;
+pub use handler::{Handler, HandlerError, Registry};
+/// The version whose pools a [`Context`] gives.
+pub use sqlx;
 
 use executor::Executor;
 use heartbeat::Leases;
+use reporter::Reporter;
 use worker::Worker;
 use writer::Writers;
 
@@ -56,6 +87,11 @@ pub struct Consumer {
 }
 
 impl Consumer {
+    /// A consumer with handlers of one's own, in a program of one's own.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
     /// Executes jobs until asked to stop. True: nothing is left running in this worker's name.
     ///
     /// # Errors
@@ -68,12 +104,7 @@ impl Consumer {
             () = shutdown.drain.cancelled() => return Ok(true),
         }
         let name = worker_name(&random);
-        let handlers = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(config.prefetch + 1)
-            .thread_name("handler")
-            .enable_all()
-            .build()
-            .context("cannot start the handlers' threads")?;
+        let handlers = HandlerThreads::start(config.prefetch)?;
         let slots = Arc::new(Semaphore::new(config.prefetch));
         let broker_name = format!("polychron consumer {name}");
         let (publisher, publishing) = queue.publisher(&broker_name, &config.queues);
@@ -86,14 +117,17 @@ impl Consumer {
         };
         let writers = Arc::new(Writers::new(tenants.clone(), terms, random));
         let leases = Arc::new(Leases::new(tenants.clone(), &name, config.lease));
+        let reporter = Arc::new(Reporter::new(tenants.clone(), &name));
         let worker = Arc::new(Worker {
             name: name.clone(),
             tenants: tenants.clone(),
             publisher,
             registry,
-            executor: Executor::new(handlers.handle().clone(), clock.clone()),
+            executor: Executor::new(handlers.handle(), clock.clone()),
             writers: writers.clone(),
             leases: leases.clone(),
+            reporter: reporter.clone(),
+            secrets: config.secrets.clone(),
             slots,
             aside: worker::aside(),
             release: shutdown.release.clone(),
@@ -112,6 +146,7 @@ impl Consumer {
         let mut background = tokio::task::JoinSet::new();
         background.spawn(publishing);
         background.spawn(leases.run());
+        background.spawn(reporter.run());
         background.spawn(keep_fresh(tenants.clone()));
         background.spawn(register(worker.clone(), config.clone()));
         let receiving = tokio::spawn(receiving);
@@ -123,9 +158,48 @@ impl Consumer {
         let _ = tokio::time::timeout(Duration::from_secs(3), receiving).await; // it says goodbye
         say_goodbye(&tenants, &name).await;
         background.shutdown().await;
-        handlers.shutdown_background();
         Ok(clean)
     }
+}
+
+/// The runtime that handlers run on. Dropping it waits for none of them: their rows are final or
+/// given back.
+struct HandlerThreads(Option<Runtime>);
+
+impl HandlerThreads {
+    /// As many threads as slots and one, so that handlers which block leave one to the others.
+    fn start(slots: usize) -> anyhow::Result<HandlerThreads> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(slots + 1)
+            .thread_name("handler")
+            .enable_all()
+            .build()
+            .context("cannot start the handlers' threads")?;
+        Ok(HandlerThreads(Some(runtime)))
+    }
+
+    fn handle(&self) -> Handle {
+        // It is there until it is dropped.
+        self.0.as_ref().map_or_else(Handle::current, |runtime| runtime.handle().clone())
+    }
+}
+
+impl Drop for HandlerThreads {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// The handlers that a process knows without being told: the built-in types, those that the
+/// operator has switched on, and the diagnostic ones if they are wanted.
+pub fn known_types(config: &Config, clock: &Clock) -> Registry {
+    let mut registry = Registry::default();
+    if config.diagnostics {
+        diagnostic::register(&mut registry, clock);
+    }
+    registry
 }
 
 /// Serves deliveries until asked to stop; answers with those that are still being served.

@@ -13,16 +13,21 @@ use std::time::Duration;
 use shared::clock::Clock;
 use shared::message::{Message, MessageError};
 use shared::outcome::Outcome;
+use shared::output::Output;
 use shared::queue::{Delivery, Publisher};
-use shared::store::{Claim, chain};
+use shared::secrets::{Resolved, Secrets};
+use shared::store::{Claim, TenantDatabase, chain};
 use shared::tenants::{OpenTenant, Tenants};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
-use crate::executor::{Executor, Stops};
-use crate::handler::{Context, Registry};
+use crate::context::Context;
+use crate::executor::{Executor, Lingering, Stops};
+use crate::handler::{HandlerError, Registry};
 use crate::heartbeat::Leases;
+use crate::reporter::Reporter;
 use crate::writer::{Claimed, Finished, Writers};
 
 /// How long a slot waits for a tenant's database. After that the message is acknowledged and the
@@ -46,6 +51,8 @@ pub(crate) struct Worker {
     pub(crate) executor: Executor,
     pub(crate) writers: Arc<Writers>,
     pub(crate) leases: Arc<Leases>,
+    pub(crate) reporter: Arc<Reporter>,
+    pub(crate) secrets: Secrets,
     pub(crate) slots: Arc<Semaphore>,
     pub(crate) aside: Arc<Semaphore>,
     pub(crate) release: CancellationToken,
@@ -55,6 +62,15 @@ pub(crate) struct Worker {
     pub(crate) in_hand: Mutex<HashSet<Message>>,
     /// When the list of tenants was last read for an unknown one, in boot time.
     pub(crate) refreshed: tokio::sync::Mutex<Duration>,
+}
+
+/// What one attempt left.
+struct Ran {
+    outcome: Outcome,
+    output: Output,
+    lingering: Option<Lingering>,
+    /// To be closed when the handler is gone.
+    database: Arc<TenantDatabase>,
 }
 
 /// Lets other claims go on beside the slots.
@@ -176,10 +192,12 @@ impl Worker {
         let (id, name) = (tenant.tenant.id, claim.name.clone());
         let hold = self.leases.hold(id, claim.id, claimed_at, lost.clone(), cancel.clone());
         let started = self.clock.boot_time();
-        let (outcome, lingering) = self.execute(&tenant, &claim, claimed_at, lost, cancel).await;
+        let Ran { outcome, output, lingering, database } =
+            self.execute(&tenant, &claim, claimed_at, lost, cancel).await;
         self.log(&tenant, &claim, &outcome, started);
 
-        let mut finished = self.writers.finish(&tenant, claim.id, claim.attempts(), outcome);
+        let (attempts, report) = (claim.attempts(), output.report(true));
+        let mut finished = self.writers.finish(&tenant, claim.id, attempts, outcome, report);
         let answer = tokio::select! {
             biased;
             answer = &mut finished => Some(answer),
@@ -192,6 +210,7 @@ impl Worker {
             }
             let _ = lingering.await; // it never fails, and never panics
         }
+        database.close().await;
         if let Some(delivery) = delivery {
             delivery.ack().await;
         }
@@ -223,11 +242,7 @@ impl Worker {
         claimed_at: Duration,
         lease_lost: CancellationToken,
         cancel: CancellationToken,
-    ) -> (Outcome, Option<crate::executor::Lingering>) {
-        let Some(handler) = self.registry.get(&claim.job_type) else {
-            let job_type = claim.job_type.clone();
-            return (Outcome::UnknownType { job_type, known: self.registry.job_types() }, None);
-        };
+    ) -> Ran {
         let limit = (claim.deadline_at - claim.started_at).to_std().unwrap_or_default();
         let spent = self.clock.boot_time().saturating_sub(claimed_at);
         let stops = Stops {
@@ -238,6 +253,27 @@ impl Worker {
             release: self.release.clone(),
             worker: self.name.clone(),
         };
+        let cancelled = CancellationToken::new();
+        let (url, clock) = (&tenant.tenant.database_url, self.clock.clone());
+        let deadline = claimed_at + limit;
+        let database = TenantDatabase::new(url, claim.id, clock, deadline, cancelled.clone());
+        let database = Arc::new(database);
+        let early = |outcome| Ran {
+            outcome,
+            output: Output::default(),
+            lingering: None,
+            database: database.clone(),
+        };
+        let Some(handler) = self.registry.get(&claim.job_type) else {
+            let job_type = claim.job_type.clone();
+            return early(Outcome::UnknownType { job_type, known: self.registry.job_types() });
+        };
+        let Resolved { payload, redactor } =
+            match self.secrets.resolve(tenant.slug(), &claim.payload) {
+                Ok(resolved) => resolved,
+                Err(why) => return early(HandlerError::new(why).into()),
+            };
+        let output = Output::new(redactor.clone());
         let context = Context {
             tenant: tenant.tenant.id,
             tenant_slug: tenant.tenant.slug.clone(),
@@ -247,9 +283,15 @@ impl Worker {
             attempt: claim.attempt,
             scheduled_for: claim.scheduled_for,
             deadline_at: claim.deadline_at,
-            cancelled: CancellationToken::new(),
+            cancelled,
+            database: database.clone(),
+            output: output.clone(),
+            redactor: redactor.clone(),
+            busy: TaskTracker::new(),
         };
-        self.executor.execute(handler, claim.payload.clone(), context, stops).await
+        let _watch = self.reporter.watch(tenant.tenant.id, claim.id, output.clone());
+        let (outcome, lingering) = self.executor.execute(handler, payload, context, stops).await;
+        Ran { outcome: outcome.redacted(&redactor), output, lingering, database }
     }
 
     /// One line for each attempt: INFO for a success, WARN for anything else.

@@ -14,6 +14,7 @@ use std::time::Duration;
 use shared::clock::{Clock, Time};
 use shared::id::{ExecutionId, TenantId};
 use shared::outcome::{Failure, Outcome};
+use shared::output::Report;
 use shared::random::Random;
 use shared::retry::Attempts;
 use shared::store::{Claim, ClaimTerms, End, Ended, StoreError, chain};
@@ -63,6 +64,7 @@ struct EndRequest {
     id: ExecutionId,
     attempts: Attempts,
     outcome: Outcome,
+    report: Report,
     reply: oneshot::Sender<Finished>,
 }
 
@@ -107,10 +109,11 @@ impl Writers {
         id: ExecutionId,
         attempts: Attempts,
         outcome: Outcome,
+        report: Report,
     ) -> oneshot::Receiver<Finished> {
         let (reply, answer) = oneshot::channel();
         self.unwritten_ends.fetch_add(1, Ordering::Relaxed);
-        let request = EndRequest { id, attempts, outcome, reply };
+        let request = EndRequest { id, attempts, outcome, report, reply };
         self.submit(tenant, |batch| batch.ends.push(request));
         answer
     }
@@ -241,7 +244,7 @@ impl Writers {
     /// Ends a claim that nothing came of, without charging the attempt.
     pub(crate) fn give_back(self: &Arc<Self>, tenant: &Arc<OpenTenant>, claim: &Claim) {
         let outcome = Outcome::Shutdown { worker: self.terms.worker.clone() };
-        drop(self.finish(tenant, claim.id, claim.attempts(), outcome));
+        drop(self.finish(tenant, claim.id, claim.attempts(), outcome, Report::default()));
     }
 
     /// Claims to try again. The others are answered: their error is one that trying again won't
@@ -306,7 +309,8 @@ impl Writers {
 
     fn end(&self, request: &EndRequest, now: Time) -> End {
         let holder = (request.id, self.terms.worker.as_str());
-        End::of(&request.outcome, &request.attempts, holder, now, &self.random)
+        let end = End::of(&request.outcome, &request.attempts, holder, now, &self.random);
+        End { report: request.report.clone(), ..end }
     }
 
     fn answer(&self, requests: Vec<EndRequest>, ended: &[Ended]) {
@@ -331,13 +335,14 @@ impl Writers {
     ) -> Option<EndRequest> {
         let message = format!("the outcome could not be stored: {}", chain(refused));
         error!(tenant = tenant.slug(), execution = %request.id, "{message}");
-        let instead = Outcome::Failure(Failure { message, detail: None, retry: false });
+        let (detail, retry, retry_after) = (None, false, None);
+        let instead = Outcome::Failure(Failure { message, detail, retry, retry_after });
         if request.outcome == instead {
             // Not even that: the rescuer ends the row.
             self.unwritten_ends.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        Some(EndRequest { outcome: instead, ..request })
+        Some(EndRequest { outcome: instead, report: Report::default(), ..request })
     }
 
     fn batches(&self) -> MutexGuard<'_, HashMap<TenantId, Batch>> {
