@@ -24,6 +24,7 @@
 //! `worker.rs`, which takes one delivery from its receipt to its acknowledgement.
 
 mod builder;
+mod builtin;
 mod context;
 pub mod diagnostic;
 mod executor;
@@ -196,6 +197,7 @@ impl Drop for HandlerThreads {
 /// operator has switched on, and the diagnostic ones if they are wanted.
 pub fn known_types(config: &Config, clock: &Clock) -> Registry {
     let mut registry = Registry::default();
+    builtin::register(&mut registry, config, clock);
     if config.diagnostics {
         diagnostic::register(&mut registry, clock);
     }
