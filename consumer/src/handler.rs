@@ -212,7 +212,11 @@ fn read_payload<P: DeserializeOwned>(payload: &str) -> Result<P, Outcome> {
     let mut reader = serde_json::Deserializer::from_str(payload);
     serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
-        let place = if path == "." { "payload".to_owned() } else { format!("payload.{path}") };
+        let place = match path.as_str() {
+            "." => "payload".to_owned(),
+            path if path.starts_with('[') => format!("payload{path}"),
+            path => format!("payload.{path}"),
+        };
         // serde's texts may quote the value, but the payload is in the same row.
         let message = format!("{place} cannot be read: {}", without_position(error.inner()));
         HandlerError::new(message).into()

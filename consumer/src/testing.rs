@@ -45,6 +45,7 @@ use crate::{Context, Handler, Registry};
 pub struct FakeContext {
     context: Context,
     timeout: Duration,
+    cancel: CancellationToken,
     random: Random,
     url: Option<DatabaseUrl>,
 }
@@ -90,7 +91,7 @@ impl FakeContext {
             redactor: Redactor::default(),
             busy: TaskTracker::new(),
         };
-        FakeContext { context, timeout, random, url: None }
+        FakeContext { context, timeout, cancel: CancellationToken::new(), random, url: None }
     }
 
     /// The tenant's slug.
@@ -133,12 +134,17 @@ impl FakeContext {
 
     /// What cancels the execution, for a test of what the handler does then.
     pub fn cancel_by(mut self, token: CancellationToken) -> FakeContext {
-        self.context.cancelled = token;
+        self.cancel = token;
         self
     }
 
     /// The context alone, to call the handler by hand.
-    pub fn context(self) -> Context {
+    pub fn context(mut self) -> Context {
+        self.context.cancelled = self.cancel.clone();
+        self.ready()
+    }
+
+    fn ready(self) -> Context {
         let FakeContext { mut context, timeout, url, .. } = self;
         if let Some(url) = url {
             let cancelled = context.cancelled.clone();
@@ -161,7 +167,8 @@ impl FakeContext {
     /// Runs a registry's handler of this type.
     pub async fn run_type(self, registry: &Registry, job_type: &str, payload: Value) -> Ran {
         let (timeout, worker) = (self.timeout, format!("test-{:02x}", self.random.bytes::<1>()[0]));
-        let context = self.context();
+        let cancel = self.cancel.clone();
+        let context = self.ready();
         let Some(handler) = registry.get(job_type) else {
             let (job_type, known) = (job_type.to_owned(), registry.job_types());
             let outcome = Outcome::UnknownType { job_type, known };
@@ -170,7 +177,7 @@ impl FakeContext {
         let stops = Stops {
             time_left: timeout,
             limit: timeout,
-            cancel: context.cancelled.clone(),
+            cancel,
             lease_lost: CancellationToken::new(),
             release: CancellationToken::new(),
             worker,

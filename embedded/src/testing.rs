@@ -94,6 +94,7 @@ impl TestEngine {
         let store = self.engine.add_tenant(&self.folder, slug, slug).await?;
         self.engine.tenants.refresh().await?;
         let id = store.owner().await?.context("the tenant's database belongs to nobody")?;
+        self.publisher.wake(id).await;
         Ok(TestTenant { id, store, publisher: self.publisher.clone() })
     }
 }

@@ -31,6 +31,9 @@ const ACQUIRE_LIMIT: Duration = Duration::from_secs(10);
 const CLOSE_LIMIT: Duration = Duration::from_millis(500);
 /// How long ending them may take.
 const END_LIMIT: Duration = Duration::from_secs(5);
+/// How long after the deadline the server gives a statement up by itself: it is for a worker that
+/// is no longer there to do so.
+const SERVER_GRACE: Duration = Duration::from_secs(1);
 /// How many of SQLite's instructions pass between two looks at whether it should go on.
 const SQLITE_LOOK_EVERY: i32 = 10_000;
 
@@ -42,13 +45,23 @@ pub struct TenantDatabase {
     clock: Clock,
     /// When the execution times out, in boot time.
     deadline: Duration,
-    cancelled: CancellationToken,
+    /// Ends what SQLite is at, which has no server that could be asked to.
+    interrupt: CancellationToken,
     pool: OnceLock<Pool>,
 }
 
 enum Pool {
     Postgres(PgPool),
     Sqlite(SqlitePool),
+}
+
+impl Pool {
+    async fn close(&self) {
+        match self {
+            Pool::Postgres(pool) => pool.close().await,
+            Pool::Sqlite(pool) => pool.close().await,
+        }
+    }
 }
 
 /// Why a handler cannot have a pool.
@@ -63,8 +76,8 @@ pub enum WrongDatabase {
 }
 
 impl TenantDatabase {
-    /// Opens nothing yet. `cancelled` ends what SQLite is at; `deadline`, in boot time, is when
-    /// PostgreSQL gives a statement up by itself.
+    /// Opens nothing yet. `cancelled`, which comes at the deadline as well, ends what SQLite is at;
+    /// `deadline`, in boot time, is for PostgreSQL, which may outlive us.
     pub fn new(
         url: &DatabaseUrl,
         execution: ExecutionId,
@@ -73,8 +86,8 @@ impl TenantDatabase {
         cancelled: CancellationToken,
     ) -> TenantDatabase {
         let session = format!("polychron {execution}");
-        let url = url.clone();
-        TenantDatabase { url, session, clock, deadline, cancelled, pool: OnceLock::new() }
+        let (url, interrupt) = (url.clone(), cancelled.child_token());
+        TenantDatabase { url, session, clock, deadline, interrupt, pool: OnceLock::new() }
     }
 
     /// Whether it is an SQLite file, and not PostgreSQL.
@@ -82,7 +95,7 @@ impl TenantDatabase {
         self.url.is_sqlite()
     }
 
-    /// A pool of it. Its sessions' `statement_timeout` is what is left until the deadline.
+    /// A pool of it. Its sessions' `statement_timeout` is what is left until the deadline, and some.
     ///
     /// # Errors
     /// When it isn't PostgreSQL.
@@ -93,7 +106,7 @@ impl TenantDatabase {
         }
     }
 
-    /// A pool of it. Its statements are interrupted at the deadline and by a cancel.
+    /// A pool of it. Its statements are interrupted when the execution is to end.
     ///
     /// # Errors
     /// When it isn't SQLite.
@@ -118,7 +131,7 @@ impl TenantDatabase {
     }
 
     fn open_postgres(&self, options: PgConnectOptions) -> PgPool {
-        let (clock, deadline) = (self.clock.clone(), self.deadline);
+        let (clock, deadline) = (self.clock.clone(), self.deadline + SERVER_GRACE);
         PgPoolOptions::new()
             .max_connections(CONNECTIONS_MAX)
             .acquire_timeout(ACQUIRE_LIMIT)
@@ -140,16 +153,15 @@ impl TenantDatabase {
     }
 
     fn open_sqlite(&self, options: SqliteConnectOptions) -> SqlitePool {
-        let (clock, deadline, cancelled) =
-            (self.clock.clone(), self.deadline, self.cancelled.clone());
+        let interrupt = self.interrupt.clone();
         SqlitePoolOptions::new()
             .max_connections(CONNECTIONS_MAX)
             .acquire_timeout(ACQUIRE_LIMIT)
             .idle_timeout(None)
             .max_lifetime(None)
             .after_connect(move |connection, _| {
-                let (clock, cancelled) = (clock.clone(), cancelled.clone());
-                let goes_on = move || !cancelled.is_cancelled() && clock.boot_time() < deadline;
+                let interrupt = interrupt.clone();
+                let goes_on = move || !interrupt.is_cancelled();
                 Box::pin(async move {
                     let mut handle = connection.lock_handle().await?;
                     handle.set_progress_handler(SQLITE_LOOK_EVERY, goes_on);
@@ -159,21 +171,23 @@ impl TenantDatabase {
             .connect_lazy_with(options)
     }
 
-    /// Closes its connections, once the handler is gone; a session that is still busy is ended on
-    /// the server.
+    /// Closes its connections, once the handler is gone; what is still busy is ended.
     pub async fn close(&self) {
         let Some(pool) = self.pool.get() else { return };
-        let closed = match pool {
-            Pool::Postgres(pool) => timeout(CLOSE_LIMIT, pool.close()).await,
-            Pool::Sqlite(pool) => timeout(CLOSE_LIMIT, pool.close()).await,
-        };
-        if closed.is_ok() || self.is_sqlite() {
+        if timeout(CLOSE_LIMIT, pool.close()).await.is_ok() {
             return;
         }
-        match timeout(END_LIMIT, self.end_sessions()).await {
+        let ended = match pool {
+            Pool::Sqlite(_) => {
+                self.interrupt.cancel();
+                timeout(END_LIMIT, pool.close()).await.map(Ok)
+            }
+            Pool::Postgres(_) => timeout(END_LIMIT, self.end_sessions()).await,
+        };
+        match ended {
             Ok(Ok(())) => {}
             Ok(Err(error)) => self.complain(&chain(&error)),
-            Err(_) => self.complain("the server does not answer"),
+            Err(_) => self.complain("the database does not answer"),
         }
     }
 
@@ -191,7 +205,7 @@ impl TenantDatabase {
         let session = &self.session;
         warn!(
             session,
-            "a handler's session could not be ended, the server does so at the deadline: {reason}"
+            "a handler's session could not be ended; the server does so after the deadline: {reason}"
         );
     }
 }
