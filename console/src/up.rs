@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use anyhow::{Result, ensure};
+use consumer::Registry;
 use embedded::{DataFolder, Engine};
-use shared::clock::Clock;
 use shared::config::Config;
 use shared::shutdown::Shutdown;
 use shared::store::{Schema, chain, migrate};
@@ -18,7 +18,6 @@ use crate::output::say;
 /// When the folder or its control database cannot be used, or something was left running.
 pub(crate) async fn run(folder: &Path, config: Config) -> Result<()> {
     let folder = DataFolder::open(folder)?;
-    let registry = consumer::known_types(&config, &Clock::System);
     let engine = Engine::new(&folder, config).await?;
     let tenants = engine.tenants.control().list_tenants().await?;
     for tenant in &tenants {
@@ -39,7 +38,7 @@ pub(crate) async fn run(folder: &Path, config: Config) -> Result<()> {
         say("It has no tenant yet. Add one with");
         say(&format!("    TENANT_DATABASE_URL={} polychron tenant add acme", url.expose()));
     }
-    let clean = engine.run(registry, Shutdown::on_signals()?).await?;
+    let clean = engine.run(Registry::default(), Shutdown::on_signals()?).await?;
     ensure!(clean, "not every execution could be given back; their leases will run out");
     Ok(())
 }

@@ -69,7 +69,8 @@ impl Default for FakeContext {
 
 impl FakeContext {
     /// The first attempt at an occurrence that is due now, with a minute's time, of a tenant that
-    /// has no database.
+    /// has no database. Tenant and job are always the same, so that two contexts for one
+    /// occurrence have one idempotency key.
     pub fn new() -> FakeContext {
         let (random, clock, timeout) = (Random::system(), Clock::System, Duration::from_secs(60));
         let now = clock.wall_time();
@@ -77,7 +78,7 @@ impl FakeContext {
         let cancelled = CancellationToken::new();
         let url = DatabaseUrl::of_sqlite_file(Path::new("/nonexistent/tenant.db"));
         let context = Context {
-            tenant: TenantId::new(now, &random),
+            tenant: TenantId::new(Time::UNIX_EPOCH, &Random::seeded(1)),
             tenant_slug: "test".to_owned(),
             job: JobId(1),
             job_name: "test".to_owned(),

@@ -146,12 +146,15 @@ impl Engine {
         Ok(store)
     }
 
-    /// Dispatches and executes until asked to stop. True: nothing is left running.
+    /// Dispatches and executes until asked to stop, with these handlers beside those that the
+    /// settings bring. True: nothing is left running.
     ///
     /// # Errors
     /// When the consumer cannot start.
-    pub async fn run(&self, registry: Registry, shutdown: Shutdown) -> Result<bool> {
+    pub async fn run(&self, handlers: Registry, shutdown: Shutdown) -> Result<bool> {
         let Engine { tenants, queue, config } = self;
+        let mut registry = consumer::known_types(config, tenants.clock());
+        registry.extend(handlers);
         let random = Random::system();
         let producer = Producer {
             tenants: tenants.clone(),

@@ -75,14 +75,12 @@ impl TestEngine {
     pub async fn start_with(handlers: Registry, config: Config) -> Result<TestEngine> {
         let files = TempDir::with_prefix("polychron-embedded-")?;
         let folder = DataFolder::open(files.path())?;
-        let mut known = consumer::known_types(&config, &Clock::System);
-        known.extend(handlers);
         let engine = Arc::new(Engine::new(&folder, config).await?);
         let shutdown = Shutdown::default();
         let (publisher, _) = engine.queue.publisher("test", &[]);
         let (running, until) = (engine.clone(), shutdown.clone());
         // A test that fails to start says so by waiting in vain.
-        tokio::spawn(async move { running.run(known, until).await });
+        tokio::spawn(async move { running.run(handlers, until).await });
         Ok(TestEngine { engine, folder, publisher, shutdown, _files: files })
     }
 
