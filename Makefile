@@ -1,6 +1,6 @@
 # `make help` lists what there is. Everything that CI does is here, and runs the same anywhere.
 
-.PHONY: help test check fmt lint doc deny audit demo services
+.PHONY: help test chaos check fmt lint doc deny audit demo services
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -8,6 +8,9 @@ help: ## what there is
 # The two services are private and thrown away afterwards; without them the tests fail.
 test: ## run every test, with a private PostgreSQL and RabbitMQ
 	scripts/services run scripts/test
+
+chaos: ## kill, stop and cut off real processes; T=name runs one of these tests
+	scripts/services run scripts/chaos $(T)
 
 check: fmt lint doc deny test ## what CI runs
 

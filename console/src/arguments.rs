@@ -7,7 +7,7 @@ use clap::{Command, CommandFactory, Parser, Subcommand};
 use shared::config;
 
 use crate::output::Format;
-use crate::{execution, job, tenant};
+use crate::{execution, job, schedule, tenant};
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 some tenants failed, \
@@ -62,6 +62,9 @@ pub(crate) enum Verb {
     /// Look at what ran, cancel it, run it again
     #[command(subcommand)]
     Execution(execution::Verb),
+    /// Try out schedules
+    #[command(subcommand)]
+    Schedule(schedule::Verb),
 }
 
 impl Verb {
@@ -77,6 +80,7 @@ impl Verb {
             Verb::Check | Verb::Migrate | Verb::Tenant(_) | Verb::Job(_) | Verb::Execution(_) => {
                 &["DATABASE_URL"]
             }
+            Verb::Schedule(_) => &[],
         }
     }
 }

@@ -1,81 +1,20 @@
 //! `polychron check`: looks at everything that must be right, and says of each problem what to do
 //! about it.
 //!
-//! A warning is worth knowing and does no harm; only problems make the command fail.
+//! Only problems make the command fail; warnings don't.
 
 mod broker;
-mod consumers;
-mod tenants;
+pub(crate) mod consumers;
+pub(crate) mod tenants;
 
-use std::time::Duration;
-
-use serde::Serialize;
 use shared::clock::Clock;
 use shared::config::{Config, Problems};
 use shared::store::{Connections, Control};
 
 use crate::exit::{Failure, control_reason};
-use crate::output::{Column, Output, column, maybe, whole_column};
+use crate::finding::{COLUMNS, Finding, Level, SEEN_WITHIN};
+use crate::output::Output;
 use crate::session;
-
-/// A consumer that has been silent for longer is not counted as alive; it registers every 10 s.
-const SEEN_WITHIN: Duration = Duration::from_secs(45);
-
-/// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Level {
-    Ok,
-    Warning,
-    Problem,
-}
-
-impl Level {
-    const fn word(self) -> &'static str {
-        match self {
-            Level::Ok => "ok",
-            Level::Warning => "warning",
-            Level::Problem => "problem",
-        }
-    }
-}
-
-/// One thing that was looked at.
-#[derive(Debug, Serialize)]
-struct Finding {
-    subject: String,
-    level: Level,
-    finding: String,
-    /// What to do about it.
-    remedy: Option<String>,
-}
-
-impl Finding {
-    fn ok(subject: impl Into<String>, finding: impl Into<String>) -> Finding {
-        let (subject, finding) = (subject.into(), finding.into());
-        Finding { subject, level: Level::Ok, finding, remedy: None }
-    }
-
-    fn problem(
-        subject: impl Into<String>,
-        finding: impl Into<String>,
-        remedy: impl Into<String>,
-    ) -> Finding {
-        let remedy = Some(remedy.into());
-        Finding { level: Level::Problem, remedy, ..Finding::ok(subject, finding) }
-    }
-
-    fn warning(self) -> Finding {
-        Finding { level: Level::Warning, ..self }
-    }
-}
-
-const COLUMNS: &[Column<Finding>] = &[
-    column("SUBJECT", |finding| finding.subject.clone()),
-    column("LEVEL", |finding| finding.level.word().to_owned()),
-    whole_column("FINDING", |finding| finding.finding.clone()),
-    whole_column("REMEDY", |finding| maybe(finding.remedy.as_ref())),
-];
 
 /// Everything found, and whether what all else depends on was out of reach.
 #[derive(Default)]

@@ -2,11 +2,16 @@
 
 mod definition;
 mod delete;
+mod explain;
+mod next;
 mod run;
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
+use shared::clock::Time;
+use shared::id::JobId;
 use shared::job::Job;
+use shared::schedule::Spread;
 use shared::store::{JobEdit, Store};
 use shared::tenant::Tenant;
 
@@ -45,6 +50,12 @@ pub(crate) enum Verb {
     /// Let a paused job's occurrences come again, from now on
     #[command(after_help = "Example:\n  polychron job resume acme ping")]
     Resume(Named),
+    /// Show when a job is due next, with its own spread of `H` and jitter
+    #[command(after_help = "Example:\n  polychron job next acme nightly-report -n 10")]
+    Next(next::Next),
+    /// Say why a job runs, waits or doesn't run, and what to do about it
+    #[command(after_help = "Example:\n  polychron job explain acme nightly-report")]
+    Explain(Named),
     /// Run a job now, whatever its schedule says
     #[command(after_help = "Examples:
   polychron job run acme ping
@@ -171,6 +182,8 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<(), Failure> {
         Verb::Edit(arguments) => edit(arguments, session).await,
         Verb::Pause(Named { tenant, job }) => switch(&tenant, &job, false, session).await,
         Verb::Resume(Named { tenant, job }) => switch(&tenant, &job, true, session).await,
+        Verb::Next(arguments) => next::run(arguments, session).await,
+        Verb::Explain(Named { tenant, job }) => explain::run(&tenant, &job, session).await,
         Verb::Run(arguments) => run::run(arguments, session).await,
         Verb::Delete(arguments) => delete::run(arguments, session).await,
     }
@@ -178,12 +191,13 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<(), Failure> {
 
 async fn add(arguments: Add, session: &Session) -> Result<(), Failure> {
     let Add { tenant, name, job_type, timing, definition, disabled } = arguments;
-    let schedule = timing.schedule()?.ok_or_else(|| {
+    let (tenant, store, _) = session.enter(&tenant).await?;
+    // The job has no id yet; whether its schedule can be read does not hang on that.
+    let schedule = timing.schedule(Spread::new(tenant.id, JobId(0)))?.ok_or_else(|| {
         Failure::Usage("say when the job runs: --cron, --every, --at or --schedule".to_owned())
     })?;
     let mut job = definition.new_job(&name, &job_type, schedule)?;
     job.is_enabled = !disabled;
-    let (tenant, store, _) = session.enter(&tenant).await?;
     let of_tenant = |error| Failure::tenant(&tenant, error);
     if store.find_job(&name).await.map_err(of_tenant)?.is_some() {
         return Err(Failure::Failed(format!(
@@ -214,37 +228,38 @@ async fn list(tenant: &str, session: &Session) -> Result<(), Failure> {
 
 async fn edit(arguments: Edit, session: &Session) -> Result<(), Failure> {
     let Edit { tenant, job, job_type, timing, definition, if_version } = arguments;
+    let entered = session.enter(&tenant).await?;
+    let found = find(&entered.0, &entered.1, &job).await?;
     let mut edit = definition.edit()?;
     edit.job_type = job_type;
-    edit.schedule = timing.schedule()?;
+    edit.schedule = timing.schedule(Spread::new(entered.0.id, found.id))?;
     if edit == JobEdit::default() {
         return Err(Failure::Usage(
             "nothing to change; `polychron job edit --help` shows what can be".to_owned(),
         ));
     }
-    change(&tenant, &job, if_version, &edit, session).await
+    change(entered, &job, if_version, &edit, session).await
 }
 
 async fn switch(tenant: &str, name: &str, on: bool, session: &Session) -> Result<(), Failure> {
-    let (entered, store, _) = session.enter(tenant).await?;
-    let job = find(&entered, &store, name).await?;
+    let entered = session.enter(tenant).await?;
+    let job = find(&entered.0, &entered.1, name).await?;
     if job.is_enabled == on {
         say(&format!("job {name} is {} already", if on { "enabled" } else { "paused" }));
         return session.output.record(&job, FIELDS);
     }
     let edit = JobEdit { is_enabled: Some(on), ..JobEdit::default() };
-    change(tenant, name, Some(job.version), &edit, session).await
+    change(entered, name, None, &edit, session).await
 }
 
 /// Writes an edit, wakes the producers, and shows the job as it is now.
 async fn change(
-    tenant: &str,
+    (tenant, store, now): (Tenant, Store, Time),
     name: &str,
     if_version: Option<i32>,
     edit: &JobEdit,
     session: &Session,
 ) -> Result<(), Failure> {
-    let (tenant, store, now) = session.enter(tenant).await?;
     let edited = store.edit_job(name, if_version, edit, now).await;
     let edited = edited.map_err(|error| Failure::tenant(&tenant, error))?;
     let job = find(&tenant, &store, name).await?;

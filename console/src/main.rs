@@ -9,11 +9,13 @@ mod check;
 mod demo;
 mod execution;
 mod exit;
+mod finding;
 mod follow;
 mod input;
 mod job;
 mod migrate;
 mod output;
+mod schedule;
 mod session;
 mod tenant;
 mod up;
@@ -72,19 +74,18 @@ async fn dispatch(
     config: Result<Config, config::Problems>,
     output: Output,
 ) -> Result<(), Failure> {
-    // `check` is there to report what is wrong, the settings included.
-    if let Verb::Check = verb {
-        return check::run(config, output).await;
-    }
-    let config = config?;
     match verb {
-        Verb::Check => Ok(()),
-        Verb::Demo { length, data } => Ok(demo::run(&data, config, length, output.colour()).await?),
-        Verb::Up { data } => Ok(up::run(&data, config).await?),
-        Verb::Migrate => migrate::run(config, output).await,
-        Verb::Tenant(verb) => tenant::run(verb, &Session::open(config, output).await?).await,
-        Verb::Job(verb) => job::run(verb, &Session::open(config, output).await?).await,
-        Verb::Execution(verb) => execution::run(verb, &Session::open(config, output).await?).await,
+        // It is there to report what is wrong, the settings included.
+        Verb::Check => check::run(config, output).await,
+        Verb::Demo { length, data } => {
+            Ok(demo::run(&data, config?, length, output.colour()).await?)
+        }
+        Verb::Up { data } => Ok(up::run(&data, config?).await?),
+        Verb::Migrate => migrate::run(config?, output).await,
+        Verb::Tenant(verb) => tenant::run(verb, &Session::open(config?, output).await?).await,
+        Verb::Job(verb) => job::run(verb, &Session::open(config?, output).await?).await,
+        Verb::Execution(verb) => execution::run(verb, &Session::open(config?, output).await?).await,
+        Verb::Schedule(verb) => schedule::run(verb, output),
     }
 }
 

@@ -56,6 +56,11 @@ impl Output {
         Output { format, colour }
     }
 
+    /// Whether a person reads it, rather than a program.
+    pub(crate) fn is_for_people(&self) -> bool {
+        self.format == Format::Table
+    }
+
     pub(crate) fn colour(&self) -> bool {
         self.colour
     }

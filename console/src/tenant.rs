@@ -183,8 +183,8 @@ async fn list(session: &Session) -> Result<(), Failure> {
 async fn show(tenant: &Tenant, session: &Session) -> Result<(), Failure> {
     let look = look(tenant, session).await;
     let (problem, look) = match look {
-        Ok(look) => (None, look),
-        Err(failure) => (Some(failure), None),
+        Ok(look) => (None, Some(look)),
+        Err(reason) => (Some(reason), None),
     };
     let shown = Inspected {
         tenant: Shown::from(tenant),
@@ -197,9 +197,9 @@ async fn show(tenant: &Tenant, session: &Session) -> Result<(), Failure> {
     session.output.record(&shown, FIELDS)
 }
 
-async fn look(tenant: &Tenant, session: &Session) -> Result<Option<Look>, String> {
+async fn look(tenant: &Tenant, session: &Session) -> Result<Look, String> {
     let store = session.store(tenant).map_err(|failure| failure.to_string())?;
-    store.look().await.map(Some).map_err(|error| reason(&error))
+    store.look().await.map_err(|error| reason(&error))
 }
 
 async fn edit(arguments: Edit, session: &Session) -> Result<(), Failure> {
@@ -259,8 +259,8 @@ async fn remove(arguments: Remove, session: &Session) -> Result<(), Failure> {
     let Remove { slug, yes, forget } = arguments;
     let tenant = session.tenant(&slug).await?;
     let open = match look(&tenant, session).await {
-        Ok(Some(look)) => look.dispatched + look.running + look.waiting,
-        Ok(None) | Err(_) => 0,
+        Ok(look) => (look.dispatched + look.running + look.waiting).to_string(),
+        Err(_) => "unknown how many".to_owned(),
     };
     let stays = format!(
         "its jobs, their history and its open executions ({open}) stay in {}, where nothing runs them any more",

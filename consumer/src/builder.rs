@@ -1,6 +1,7 @@
 //! From a list of handlers to a running process: what a program of a user's own needs, and what the
 //! daemon is.
 
+use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -9,12 +10,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use shared::clock::Clock;
 use shared::config::{self, Config};
+use shared::http;
 use shared::queue::Queue;
 use shared::random::Random;
 use shared::shutdown::Shutdown;
 use shared::store::{Connections, Control};
 use shared::telemetry;
 use shared::tenants::Tenants;
+use shared::vitals::Vitals;
 use tracing::error;
 
 use crate::{Consumer, Context, Handler, HandlerError, Registry, known_types};
@@ -65,8 +68,9 @@ impl Builder {
     pub fn run(self) -> ExitCode {
         let about = self.about.unwrap_or("Executes Polychron's jobs with handlers of its own.");
         let config = config::read("polychron-consumer", about, &["DATABASE_URL", "AMQP_URL"]);
+        let listener = http::bind_or_exit("polychron-consumer", config.http);
         telemetry::start(&config.log, config.log_format, true);
-        match execute(self.registry, config) {
+        match execute(self.registry, config, listener) {
             Ok(true) => ExitCode::SUCCESS,
             // What was left running has been logged.
             Ok(false) => ExitCode::FAILURE,
@@ -78,7 +82,11 @@ impl Builder {
     }
 }
 
-fn execute(registry: Registry, config: Config) -> anyhow::Result<bool> {
+fn execute(
+    registry: Registry,
+    config: Config,
+    listener: Option<TcpListener>,
+) -> anyhow::Result<bool> {
     // Ours is small: handlers have a runtime of their own.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -86,6 +94,10 @@ fn execute(registry: Registry, config: Config) -> anyhow::Result<bool> {
         .build()
         .context("cannot start threads")?;
     let clean = runtime.block_on(async {
+        let vitals = Vitals::new(Clock::System);
+        if let Some(listener) = listener {
+            tokio::spawn(http::serve(listener, http::vitals_routes(vitals.clone())));
+        }
         let connections = Connections::new(Clock::System, config.connections);
         let database_url = config.database_url.as_ref().context("DATABASE_URL is not set")?;
         let amqp_url = config.amqp_url.clone().context("AMQP_URL is not set")?;
@@ -98,6 +110,7 @@ fn execute(registry: Registry, config: Config) -> anyhow::Result<bool> {
             registry: known,
             config,
             random: Random::system(),
+            vitals,
         };
         consumer.run(Shutdown::on_signals()?).await
     });

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use shared::clock::Clock;
 use shared::id::{ExecutionId, TenantId};
+use shared::metrics::Metrics;
+use shared::pulse::Beat;
 use shared::store::chain;
 use shared::tenants::{OpenTenant, Tenants};
 use tokio_util::sync::CancellationToken;
@@ -24,6 +26,7 @@ pub(crate) struct Leases {
     clock: Clock,
     worker: String,
     lease: Duration,
+    metrics: Metrics,
     held: Mutex<HashMap<TenantId, HeldByTenant>>,
 }
 
@@ -53,9 +56,14 @@ pub(crate) struct Hold {
 }
 
 impl Leases {
-    pub(crate) fn new(tenants: Arc<Tenants>, worker: &str, lease: Duration) -> Leases {
-        let clock = tenants.clock().clone();
-        Leases { tenants, clock, worker: worker.to_owned(), lease, held: Mutex::default() }
+    pub(crate) fn new(
+        tenants: Arc<Tenants>,
+        worker: &str,
+        lease: Duration,
+        metrics: Metrics,
+    ) -> Leases {
+        let (clock, worker) = (tenants.clock().clone(), worker.to_owned());
+        Leases { tenants, clock, worker, lease, metrics, held: Mutex::default() }
     }
 
     /// Holds a row that was claimed by a statement sent at `claimed_at`, in boot time. `lost` and
@@ -78,8 +86,9 @@ impl Leases {
     }
 
     /// Ticks for ever.
-    pub(crate) async fn run(self: Arc<Self>) {
+    pub(crate) async fn run(self: Arc<Self>, beat: Beat) {
         loop {
+            beat.beat();
             self.tick();
             self.clock.sleep(TICK).await;
         }
@@ -91,7 +100,7 @@ impl Leases {
         let mut due = Vec::new();
         for (tenant, held) in self.held().iter_mut() {
             for lease in held.rows.values().filter(|lease| lease.until <= now) {
-                lease.lost.cancel();
+                self.lose(lease);
             }
             if now >= held.renew_at && !held.renewing {
                 held.renewing = true;
@@ -159,13 +168,20 @@ impl Leases {
             let Some(lease) = held.rows.get_mut(id) else { continue };
             if !renewed.contains(id) {
                 warn!(tenant = open.slug(), execution = %id, "the lease was lost");
-                lease.lost.cancel();
+                self.lose(lease);
                 continue;
             }
             lease.until = until;
             if cancelled.contains(id) {
                 lease.cancel.cancel();
             }
+        }
+    }
+
+    fn lose(&self, lease: &Lease) {
+        if !lease.lost.is_cancelled() {
+            self.metrics.leases_lost.inc();
+            lease.lost.cancel();
         }
     }
 

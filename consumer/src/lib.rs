@@ -42,11 +42,14 @@ use std::time::Duration;
 use anyhow::Context as _;
 use shared::clock::Clock;
 use shared::config::Config;
-use shared::queue::{Queue, Receiver};
+use shared::pulse::Beat;
+use shared::queue::{Publisher, Queue, Receiver};
 use shared::random::Random;
+use shared::readiness::Probes;
 use shared::shutdown::Shutdown;
 use shared::store::{self, ClaimTerms, chain};
 use shared::tenants::Tenants;
+use shared::vitals::Vitals;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
@@ -85,6 +88,8 @@ pub struct Consumer {
     pub config: Config,
     /// Where its random numbers come from.
     pub random: Random,
+    /// What it tells about itself.
+    pub vitals: Vitals,
 }
 
 impl Consumer {
@@ -98,7 +103,7 @@ impl Consumer {
     /// # Errors
     /// Only what prevents a start; whatever fails later is tried again.
     pub async fn run(self, shutdown: Shutdown) -> anyhow::Result<bool> {
-        let Consumer { tenants, queue, registry, config, random } = self;
+        let Consumer { tenants, queue, registry, config, random, vitals } = self;
         let clock = tenants.clock().clone();
         tokio::select! {
             () = tenants.wait_for_first() => {}
@@ -110,14 +115,17 @@ impl Consumer {
         let broker_name = format!("polychron consumer {name}");
         let (publisher, publishing) = queue.publisher(&broker_name, &config.queues);
         let (mut receiver, receiving) = queue.receiver(&broker_name, &config.queues, slots.clone());
+        watch(&vitals, &config, &tenants, &publisher, &receiver, &shutdown);
+        let metrics = vitals.metrics.clone();
         let terms = ClaimTerms {
             worker: name.clone(),
             queues: config.queues.clone(),
             lease: config.lease,
             default_timeout: config.job_timeout,
         };
-        let writers = Arc::new(Writers::new(tenants.clone(), terms, random));
-        let leases = Arc::new(Leases::new(tenants.clone(), &name, config.lease));
+        let writers = Arc::new(Writers::new(tenants.clone(), terms, random, metrics.clone()));
+        let leases = Arc::new(Leases::new(tenants.clone(), &name, config.lease, metrics.clone()));
+        measure(&vitals, &registry, &config, &slots, &writers);
         let reporter = Arc::new(Reporter::new(tenants.clone(), &name));
         let worker = Arc::new(Worker {
             name: name.clone(),
@@ -130,6 +138,7 @@ impl Consumer {
             reporter: reporter.clone(),
             secrets: config.secrets.clone(),
             slots,
+            metrics,
             aside: worker::aside(),
             release: shutdown.release.clone(),
             clock,
@@ -146,10 +155,10 @@ impl Consumer {
         // What must go on until the last result is written.
         let mut background = tokio::task::JoinSet::new();
         background.spawn(publishing);
-        background.spawn(leases.run());
+        background.spawn(leases.run(vitals.follow("heartbeats")));
+        background.spawn(keep_fresh(tenants.clone(), vitals.follow("refresh")));
+        background.spawn(register(worker.clone(), config.clone(), vitals.follow("register")));
         background.spawn(reporter.run());
-        background.spawn(keep_fresh(tenants.clone()));
-        background.spawn(register(worker.clone(), config.clone()));
         let receiving = tokio::spawn(receiving);
 
         let serving = serve_all(&worker, &mut receiver, &shutdown).await;
@@ -204,6 +213,45 @@ pub fn known_types(config: &Config, clock: &Clock) -> Registry {
     registry
 }
 
+/// Lets health see the broker and the databases, if anybody can ask for it.
+fn watch(
+    vitals: &Vitals,
+    config: &Config,
+    tenants: &Arc<Tenants>,
+    publisher: &Publisher,
+    receiver: &Receiver,
+    shutdown: &Shutdown,
+) {
+    vitals.follow_driver("publishing", publisher.beat());
+    vitals.follow_driver("receiving", receiver.beat());
+    if config.http.is_some() {
+        tokio::spawn(vitals.clone().probe(Probes {
+            tenants: tenants.clone(),
+            publisher: publisher.clone(),
+            receiving: Some(receiver.state()),
+            queues: config.queues.clone(),
+            drain: shutdown.drain.clone(),
+        }));
+    }
+}
+
+/// Figures of this process that are known anyway.
+fn measure(
+    vitals: &Vitals,
+    registry: &Registry,
+    config: &Config,
+    slots: &Arc<Semaphore>,
+    writers: &Arc<Writers>,
+) {
+    let (all, slots, writers) = (config.prefetch, slots.clone(), writers.clone());
+    vitals.metrics.know_job_types(registry.job_types());
+    vitals.metrics.slots.set(all as i64);
+    vitals.metrics.at_scrape(move |figures| {
+        figures.slots_in_use.set(all.saturating_sub(slots.available_permits()) as i64);
+        figures.results_unwritten.set(writers.unwritten_ends() as i64);
+    });
+}
+
 /// Serves deliveries until asked to stop; answers with those that are still being served.
 async fn serve_all(
     worker: &Arc<Worker>,
@@ -213,9 +261,13 @@ async fn serve_all(
     let serving = TaskTracker::new();
     loop {
         let next = async {
-            // A slot before a delivery: what waits, waits where others can take it.
-            let slot = worker.slots.clone().acquire_owned().await.ok()?;
-            Some((receiver.next().await, slot))
+            // A slot before a delivery: what waits, waits where others can take it. Only seen to
+            // be free, not taken: the receiver asks for as many deliveries as there are free
+            // slots, and one that waits here in vain would never be used.
+            drop(worker.slots.acquire().await.ok()?);
+            let delivery = receiver.next().await;
+            // Seldom, a late claim has taken it meanwhile.
+            Some((delivery, worker.slots.clone().acquire_owned().await.ok()?))
         };
         let (delivery, slot) = tokio::select! {
             biased;
@@ -255,8 +307,9 @@ async fn refresh(tenants: &Tenants) {
     }
 }
 
-async fn keep_fresh(tenants: Arc<Tenants>) {
+async fn keep_fresh(tenants: Arc<Tenants>, beat: Beat) {
     loop {
+        beat.beat();
         tenants.clock().sleep(REFRESH_EVERY).await;
         refresh(&tenants).await;
         tenants.connections().close_idle();
@@ -264,10 +317,11 @@ async fn keep_fresh(tenants: Arc<Tenants>) {
 }
 
 /// Keeps this worker's row in the control database.
-async fn register(worker: Arc<Worker>, config: Config) {
+async fn register(worker: Arc<Worker>, config: Config, beat: Beat) {
     let pid = i32::try_from(std::process::id()).unwrap_or_default();
     let host = host_name();
     loop {
+        beat.beat();
         let control = worker.tenants.control();
         let registered = async {
             let now = control.now().await?;

@@ -11,7 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use shared::clock::Clock;
+use shared::failpoint;
 use shared::message::{Message, MessageError};
+use shared::metrics::Metrics;
 use shared::outcome::Outcome;
 use shared::output::Output;
 use shared::queue::{Delivery, Publisher};
@@ -54,6 +56,7 @@ pub(crate) struct Worker {
     pub(crate) reporter: Arc<Reporter>,
     pub(crate) secrets: Secrets,
     pub(crate) slots: Arc<Semaphore>,
+    pub(crate) metrics: Metrics,
     pub(crate) aside: Arc<Semaphore>,
     pub(crate) release: CancellationToken,
     pub(crate) clock: Clock,
@@ -100,6 +103,7 @@ impl Worker {
         if !self.in_hand().insert(message) {
             return delivery.ack().await;
         }
+        failpoint::reach("before_claim");
         let in_hand = InHand { worker: self.clone(), message };
         let Some(tenant) = self.tenant(message).await else { return delivery.ack().await };
         let mut claimed = self.writers.claim(&tenant, message.execution);
@@ -191,13 +195,15 @@ impl Worker {
         let (lost, cancel) = (CancellationToken::new(), CancellationToken::new());
         let (id, name) = (tenant.tenant.id, claim.name.clone());
         let hold = self.leases.hold(id, claim.id, claimed_at, lost.clone(), cancel.clone());
+        failpoint::reach("after_claim");
         let started = self.clock.boot_time();
+        self.note_lateness(&claim, started.saturating_sub(claimed_at));
         let Ran { outcome, output, lingering, database } =
             self.execute(&tenant, &claim, claimed_at, lost, cancel).await;
+        failpoint::reach("after_effect");
         self.log(&tenant, &claim, &outcome, started);
 
-        let (attempts, report) = (claim.attempts(), output.report(true));
-        let mut finished = self.writers.finish(&tenant, claim.id, attempts, outcome, report);
+        let mut finished = self.writers.finish(&tenant, &claim, outcome, output.report(true));
         let answer = tokio::select! {
             biased;
             answer = &mut finished => Some(answer),
@@ -208,9 +214,12 @@ impl Worker {
             if !lingering.is_finished() {
                 debug!(tenant = tenant.slug(), job = name, execution = %claim.id, "the row is final, its handler goes on and keeps its slot");
             }
+            self.metrics.handlers_stuck.inc();
             let _ = lingering.await; // it never fails, and never panics
+            self.metrics.handlers_stuck.dec();
         }
         database.close().await;
+        failpoint::reach("after_result");
         if let Some(delivery) = delivery {
             delivery.ack().await;
         }
@@ -232,6 +241,15 @@ impl Worker {
                 "the outcome was not written: the row is no longer this worker's"
             ),
             Err(_) => {} // the process ends
+        }
+    }
+
+    /// How late a first attempt's handler starts, by the tenant's database's clock; `waited` has
+    /// passed since the claim.
+    fn note_lateness(&self, claim: &Claim, waited: Duration) {
+        if claim.attempt == 1 {
+            let late = (claim.started_at - claim.scheduled_for).to_std().unwrap_or_default();
+            self.metrics.lateness.observe((late + waited).as_secs_f64());
         }
     }
 
@@ -327,6 +345,7 @@ impl Worker {
                 () = self.release.cancelled() => return,
             }
         }
+        self.metrics.messages_buried.inc();
         delivery.ack().await;
     }
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use shared::clock::{Clock, Time};
 use shared::id::{ExecutionId, TenantId};
+use shared::metrics::Metrics;
 use shared::outcome::{Failure, Outcome};
 use shared::output::Report;
 use shared::random::Random;
@@ -36,6 +37,7 @@ pub(crate) struct Writers {
     unwritten_ends: AtomicUsize,
     /// Told when a tenant has nothing left to write.
     emptied: Notify,
+    metrics: Metrics,
 }
 
 #[derive(Default)]
@@ -63,6 +65,7 @@ pub(crate) enum Claimed {
 struct EndRequest {
     id: ExecutionId,
     attempts: Attempts,
+    job_type: String,
     outcome: Outcome,
     report: Report,
     reply: oneshot::Sender<Finished>,
@@ -77,7 +80,12 @@ pub(crate) enum Finished {
 }
 
 impl Writers {
-    pub(crate) fn new(tenants: Arc<Tenants>, terms: ClaimTerms, random: Random) -> Writers {
+    pub(crate) fn new(
+        tenants: Arc<Tenants>,
+        terms: ClaimTerms,
+        random: Random,
+        metrics: Metrics,
+    ) -> Writers {
         let clock = tenants.clock().clone();
         Writers {
             tenants,
@@ -87,6 +95,7 @@ impl Writers {
             batches: Mutex::default(),
             unwritten_ends: AtomicUsize::new(0),
             emptied: Notify::new(),
+            metrics,
         }
     }
 
@@ -106,14 +115,14 @@ impl Writers {
     pub(crate) fn finish(
         self: &Arc<Self>,
         tenant: &Arc<OpenTenant>,
-        id: ExecutionId,
-        attempts: Attempts,
+        claim: &Claim,
         outcome: Outcome,
         report: Report,
     ) -> oneshot::Receiver<Finished> {
         let (reply, answer) = oneshot::channel();
         self.unwritten_ends.fetch_add(1, Ordering::Relaxed);
-        let request = EndRequest { id, attempts, outcome, report, reply };
+        let (id, attempts, job_type) = (claim.id, claim.attempts(), claim.job_type.clone());
+        let request = EndRequest { id, attempts, job_type, outcome, report, reply };
         self.submit(tenant, |batch| batch.ends.push(request));
         answer
     }
@@ -226,10 +235,12 @@ impl Writers {
             Ok(claims) => claims,
             Err(error) => return (self.still_worth_trying(requests, &error), Some(error)),
         };
+        self.metrics.claim_duration.observe(self.metrics.since(sent_at));
         let mut claims: HashMap<ExecutionId, Claim> =
             claims.into_iter().map(|claim| (claim.id, claim)).collect();
         for request in requests {
             let Some(claim) = claims.remove(&request.id) else {
+                self.metrics.claims_refused.inc();
                 let _ = request.reply.send(Claimed::Refused); // who doesn't wait need not know
                 continue;
             };
@@ -244,7 +255,7 @@ impl Writers {
     /// Ends a claim that nothing came of, without charging the attempt.
     pub(crate) fn give_back(self: &Arc<Self>, tenant: &Arc<OpenTenant>, claim: &Claim) {
         let outcome = Outcome::Shutdown { worker: self.terms.worker.clone() };
-        drop(self.finish(tenant, claim.id, claim.attempts(), outcome, Report::default()));
+        drop(self.finish(tenant, claim, outcome, Report::default()));
     }
 
     /// Claims to try again. The others are answered: their error is one that trying again won't
@@ -281,7 +292,7 @@ impl Writers {
         let ends: Vec<End> = requests.iter().map(|request| self.end(request, now)).collect();
         match tenant.store.finish(&ends, None, now).await {
             Ok(ended) => {
-                self.answer(requests, &ended);
+                self.answer(requests, &ends, &ended);
                 (Vec::new(), None)
             }
             Err(StoreError::Refused(_)) if requests.len() > 1 => {
@@ -313,13 +324,21 @@ impl Writers {
         End { report: request.report.clone(), ..end }
     }
 
-    fn answer(&self, requests: Vec<EndRequest>, ended: &[Ended]) {
+    /// `ends` are what the requests came to, in their order.
+    fn answer(&self, requests: Vec<EndRequest>, ends: &[End], ended: &[Ended]) {
         self.unwritten_ends.fetch_sub(requests.len(), Ordering::Relaxed);
         let ended: HashMap<ExecutionId, Ended> = ended.iter().map(|end| (end.id, *end)).collect();
-        for request in requests {
+        for (request, End { ending, .. }) in requests.into_iter().zip(ends) {
             let finished = match ended.get(&request.id) {
-                Some(ended) => Finished::Ended(*ended),
-                None => Finished::NotOurs,
+                Some(ended) => {
+                    let job_type = Some(request.job_type.as_str());
+                    self.metrics.finished(job_type, ending.status, ending.error_kind);
+                    Finished::Ended(*ended)
+                }
+                None => {
+                    self.metrics.writes_fenced.inc();
+                    Finished::NotOurs
+                }
             };
             let _ = request.reply.send(finished); // written all the same if nobody waits
         }

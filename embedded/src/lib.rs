@@ -23,6 +23,7 @@ use shared::shutdown::Shutdown;
 use shared::store::{Connections, Control, Schema, Store, migrate};
 use shared::tenant::{Tenant, TenantStatus};
 use shared::tenants::Tenants;
+use shared::vitals::Vitals;
 
 /// The longest that another process's change may go unseen.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -155,12 +156,13 @@ impl Engine {
         let Engine { tenants, queue, config } = self;
         let mut registry = consumer::known_types(config, tenants.clock());
         registry.extend(handlers);
-        let random = Random::system();
+        let (random, vitals) = (Random::system(), Vitals::new(Clock::System));
         let producer = Producer {
             tenants: tenants.clone(),
             queue: queue.clone(),
             config: config.clone(),
             random: random.clone(),
+            vitals: vitals.clone(),
         };
         let consumer = Consumer {
             tenants: tenants.clone(),
@@ -168,6 +170,7 @@ impl Engine {
             registry,
             config: config.clone(),
             random,
+            vitals,
         };
         let ((), clean) = tokio::join!(producer.run(shutdown.clone()), consumer.run(shutdown));
         clean

@@ -18,12 +18,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::config::Config;
+use shared::pulse::Beat;
 use shared::queue::Queue;
 use shared::random::Random;
+use shared::readiness::Probes;
 use shared::shutdown::Shutdown;
 use shared::store::chain;
-use shared::tenants::{OpenTenant, Tenants};
-use tokio::sync::mpsc;
+use shared::tenants::Tenants;
+use shared::vitals::Vitals;
+use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use backlog::Backlog;
@@ -48,12 +51,14 @@ pub struct Producer {
     pub config: Config,
     /// Where its random numbers come from.
     pub random: Random,
+    /// What it tells about itself.
+    pub vitals: Vitals,
 }
 
 impl Producer {
     /// Dispatches jobs until asked to stop.
     pub async fn run(self, shutdown: Shutdown) {
-        let Producer { tenants, queue, config, random } = self;
+        let Producer { tenants, queue, config, random, vitals } = self;
         tokio::select! {
             () = tenants.wait_for_first() => {}
             () = shutdown.drain.cancelled() => return,
@@ -61,19 +66,39 @@ impl Producer {
         let name = format!("polychron producer {}", std::process::id());
         let (publisher, publishing) = queue.publisher(&name, &config.queues);
         let (wakes, hearing) = queue.wakes(&name);
+        vitals.follow_driver("publishing", publisher.beat());
+        vitals.follow_driver("hearing wakes", wakes.beat());
         let (publishing, hearing) = (tokio::spawn(publishing), tokio::spawn(hearing));
+        if config.http.is_some() {
+            tokio::spawn(vitals.clone().probe(Probes {
+                tenants: tenants.clone(),
+                publisher: publisher.clone(),
+                receiving: None,
+                queues: config.queues.clone(),
+                drain: shutdown.drain.clone(),
+            }));
+        }
         let clock = tenants.clock().clone();
         let looker = Arc::new(Looker {
             backlog: Backlog::new(publisher.clone(), clock, &config.queues),
-            messenger: Messenger::new(publisher),
+            messenger: Messenger::new(publisher, vitals.metrics.clone()),
             random,
             poll_interval: config.poll_interval,
+            metrics: vitals.metrics.clone(),
         });
+        vitals.metrics.poll_interval.set(config.poll_interval.as_secs_f64());
         info!(tenants = tenants.all().len(), "dispatching jobs");
 
-        let (changes, changed) = mpsc::channel(1);
-        let refreshing = tokio::spawn(keep_fresh(tenants.clone(), looker.clone(), changes));
-        Rounds::new(tenants, looker.clone()).run(wakes, changed, shutdown.drain).await;
+        let refreshed = Arc::new(Notify::new());
+        let refreshing = tokio::spawn(keep_fresh(
+            tenants.clone(),
+            looker.clone(),
+            refreshed.clone(),
+            vitals.follow("refresh"),
+        ));
+        Rounds::new(tenants, looker.clone(), vitals.follow("rounds"))
+            .run(wakes, refreshed, shutdown.drain)
+            .await;
 
         refreshing.abort();
         looker.messenger.settled(SETTLE_LIMIT).await;
@@ -90,37 +115,34 @@ impl Producer {
 async fn keep_fresh(
     tenants: Arc<Tenants>,
     looker: Arc<Looker>,
-    changes: mpsc::Sender<Vec<Arc<OpenTenant>>>,
+    refreshed: Arc<Notify>,
+    beat: Beat,
 ) {
     let mut away = false;
     loop {
+        beat.beat();
         match refresh(&tenants, &looker).await {
-            Ok(changed) => {
-                if std::mem::take(&mut away) {
-                    info!("the control database answers again");
-                }
-                if !changed.is_empty() && changes.send(changed).await.is_err() {
-                    return;
-                }
+            Ok(()) if away => {
+                away = false;
+                info!("the control database answers again");
             }
+            Ok(()) => {}
             Err(error) if !away => {
                 away = true;
+                let reason = chain(&error);
                 warn!(
-                    "the control database cannot be read; the tenants known last stay in force: {}",
-                    chain(&error)
+                    "the control database cannot be read; the tenants known last stay in force: {reason}"
                 );
             }
             Err(_) => {}
         }
+        refreshed.notify_one();
         tenants.connections().close_idle();
         tenants.clock().sleep(REFRESH_EVERY).await;
     }
 }
 
-async fn refresh(
-    tenants: &Tenants,
-    looker: &Looker,
-) -> shared::store::Result<Vec<Arc<OpenTenant>>> {
+async fn refresh(tenants: &Tenants, looker: &Looker) -> shared::store::Result<()> {
     let control = tenants.control();
     let now = control.now().await?;
     looker.backlog.hear_of(&control.list_workers(now - WORKER_LASTS).await?);

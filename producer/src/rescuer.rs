@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use shared::clock::{Time, delta};
+use shared::metrics::Metrics;
 use shared::outcome::Outcome;
 use shared::random::Random;
 use shared::store::{End, Expired, Result};
@@ -20,7 +21,12 @@ pub const GRACE: Duration = Duration::from_secs(5);
 const BATCH_MAX: i64 = 100;
 
 /// Takes back what is lost at one tenant; answers with how many executions that were.
-pub async fn tick(tenant: &OpenTenant, now: Time, random: &Random) -> Result<usize> {
+pub async fn tick(
+    tenant: &OpenTenant,
+    now: Time,
+    random: &Random,
+    metrics: &Metrics,
+) -> Result<usize> {
     let ended_before = now - delta(GRACE);
     let expired = tenant.store.read_expired(ended_before, BATCH_MAX).await?;
     if expired.is_empty() {
@@ -35,6 +41,8 @@ pub async fn tick(tenant: &OpenTenant, now: Time, random: &Random) -> Result<usi
     let ended = tenant.store.finish(&ends, Some(ended_before), now).await?;
     for (row, end) in expired.iter().zip(&ends) {
         let Some(ended) = ended.iter().find(|ended| ended.id == row.id) else { continue };
+        metrics.rows_rescued.inc();
+        metrics.finished(None, end.ending.status, end.ending.error_kind);
         let message = end.ending.error_message.as_deref().unwrap_or_default();
         warn!(
             tenant = tenant.slug(), job = row.name, execution = %row.id, attempt = row.attempt,

@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use shared::clock::Clock;
 use shared::id::TenantId;
+use shared::pulse::{BEAT_EVERY, Beat};
 use shared::queue::Wakes;
 use shared::store::{StoreError, chain};
 use shared::tenants::{OpenTenant, Tenants};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -31,6 +32,8 @@ const LANE_LIMIT: Duration = Duration::from_millis(500);
 /// What the database refused as data is tried again after this long.
 const REFUSED_AFTER: Duration = Duration::from_secs(30);
 
+type Listed = Arc<HashMap<TenantId, Arc<OpenTenant>>>;
+
 /// Whose turn it is.
 pub(crate) struct Rounds {
     clock: Clock,
@@ -40,14 +43,17 @@ pub(crate) struct Rounds {
     looking: JoinSet<(TenantId, Duration)>,
     /// Tenants that are being looked at, and whether to look again at once.
     in_hand: HashMap<TenantId, bool>,
+    /// The list that the agenda was made from; compared with each newer one.
+    listed: Listed,
     /// Tenants that were suspended when they were looked at last.
     suspended: HashSet<TenantId>,
     healthy: Arc<Semaphore>,
     ailing: Arc<Semaphore>,
+    beat: Beat,
 }
 
 impl Rounds {
-    pub(crate) fn new(tenants: Arc<Tenants>, looker: Arc<Looker>) -> Rounds {
+    pub(crate) fn new(tenants: Arc<Tenants>, looker: Arc<Looker>, beat: Beat) -> Rounds {
         Rounds {
             clock: tenants.clock().clone(),
             tenants,
@@ -55,9 +61,11 @@ impl Rounds {
             agenda: Agenda::default(),
             looking: JoinSet::new(),
             in_hand: HashMap::new(),
+            listed: Listed::default(),
             suspended: HashSet::new(),
             healthy: Arc::new(Semaphore::new(LANES)),
             ailing: Arc::new(Semaphore::new(AILING_LANES)),
+            beat,
         }
     }
 
@@ -65,18 +73,13 @@ impl Rounds {
     pub(crate) async fn run(
         mut self,
         mut wakes: Wakes,
-        mut changed: tokio::sync::mpsc::Receiver<Vec<Arc<OpenTenant>>>,
+        refreshed: Arc<Notify>,
         stop: CancellationToken,
     ) {
-        self.look_at_all();
         loop {
-            let wait = self.start_what_is_due();
-            let due = async {
-                match wait {
-                    Some(wait) => self.clock.sleep(wait).await,
-                    None => std::future::pending().await,
-                }
-            };
+            self.beat.beat();
+            self.look_at_changed();
+            let wait = self.start_what_is_due().unwrap_or(BEAT_EVERY).min(BEAT_EVERY);
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
@@ -88,13 +91,25 @@ impl Rounds {
                     Some(tenant) => self.wake(tenant),
                     None => self.look_at_all(),
                 },
-                Some(changed) = changed.recv() => {
-                    changed.iter().for_each(|tenant| self.wake(tenant.tenant.id));
-                }
-                () = due => {}
+                () = refreshed.notified() => {}
+                () = self.clock.sleep(wait) => {}
             }
         }
         while self.looking.join_next().await.is_some() {}
+    }
+
+    /// Looks at the tenants that are new in the list, or differ from before.
+    fn look_at_changed(&mut self) {
+        let listed = self.tenants.all();
+        if Arc::ptr_eq(&listed, &self.listed) {
+            return;
+        }
+        for (id, tenant) in listed.iter() {
+            if !self.listed.get(id).is_some_and(|before| Arc::ptr_eq(before, tenant)) {
+                self.wake(*id);
+            }
+        }
+        self.listed = listed;
     }
 
     fn look_at_all(&mut self) {
@@ -139,6 +154,8 @@ impl Rounds {
         for id in no_lane {
             self.agenda.set(id, now);
         }
+        let overdue = self.agenda.next_at().map(|at| now.saturating_sub(at)).unwrap_or_default();
+        self.looker.metrics.agenda_lag.set(overdue.as_secs_f64());
         match self.agenda.next_at() {
             // A lane is given up within its limit, be it by the end of a look or before.
             Some(at) if at <= now && full => Some(LANE_LIMIT / 10),
@@ -190,6 +207,7 @@ impl Rounds {
 /// Looks at one tenant, and keeps its health; answers with how long to wait before the next look.
 async fn look(looker: &Looker, clock: &Clock, tenant: &Arc<OpenTenant>, resumed: bool) -> Duration {
     let before = clock.boot_time();
+    looker.metrics.looks.inc();
     match looker.tick(tenant, resumed).await {
         Ok(wait) => {
             tenant.health.succeeded(tenant.slug(), clock.boot_time().saturating_sub(before));

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-pub use flags::{command, environment, from_arguments, read};
+pub use flags::{command, environment, exit, from_arguments, read};
 pub use network::Network;
 
 use crate::database_url::DatabaseUrl;

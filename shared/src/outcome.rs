@@ -18,6 +18,9 @@ pub const RESULT_BYTES_MAX: usize = 64 * 1024;
 /// The most that is kept of what a handler puts out, in bytes: its end.
 pub const OUTPUT_BYTES_MAX: usize = 16 * 1024;
 
+/// How deeply a result may be nested: SQLite reads a thousand levels, this program's own reader 128.
+pub const RESULT_DEPTH_MAX: usize = 100;
+
 /// What an attempt came to.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
@@ -202,15 +205,28 @@ fn without_passwords(text: &str) -> String {
     kept
 }
 
-/// A result that can be stored: one that is too large is replaced by a note of its size and its
-/// beginning, since the handler's work is done and must not be repeated for that.
+/// A result that can be stored: one that is too deep or too large is replaced by a note, if it can
+/// be with its beginning, since the handler's work is done and must not be repeated for that.
 fn keepable(result: &Value) -> Value {
+    // Before it is written as text, which goes as deep as the value does.
+    if is_deeper_than(result, RESULT_DEPTH_MAX) {
+        return json!({"polychron_cut": {"nested_more_than": RESULT_DEPTH_MAX}});
+    }
     let text = result.to_string();
     if text.len() > RESULT_BYTES_MAX {
         let beginning = clean(&text, 1024);
         return json!({"polychron_cut": {"bytes": text.len(), "beginning": beginning}});
     }
     if text.contains("\\u0000") { without_nul(result) } else { result.clone() }
+}
+
+fn is_deeper_than(value: &Value, levels: usize) -> bool {
+    match value {
+        Value::Array(_) | Value::Object(_) if levels == 0 => true,
+        Value::Array(values) => values.iter().any(|value| is_deeper_than(value, levels - 1)),
+        Value::Object(fields) => fields.values().any(|value| is_deeper_than(value, levels - 1)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
 }
 
 fn without_nul(value: &Value) -> Value {
@@ -255,6 +271,15 @@ mod tests {
         assert_eq!(kept["polychron_cut"]["bytes"], RESULT_BYTES_MAX + 2);
         let nul = Outcome::Success(json!({"a\0": ["\0", {"b": "c\0d"}]})).ending().result.unwrap();
         assert_eq!(nul, json!({"a\u{FFFD}": ["\u{FFFD}", {"b": "c\u{FFFD}d"}]}));
+    }
+
+    #[test]
+    fn a_result_too_deep_becomes_a_note() {
+        let nested = |levels| (0..levels).fold(json!(1), |inner, _| json!({"a": [0, inner]}));
+        let fits = nested(RESULT_DEPTH_MAX / 2);
+        assert_eq!(Outcome::Success(fits.clone()).ending().result, Some(fits));
+        let kept = Outcome::Success(nested(1000)).ending().result.unwrap();
+        assert_eq!(kept["polychron_cut"]["nested_more_than"], RESULT_DEPTH_MAX);
     }
 
     #[test]

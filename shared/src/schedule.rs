@@ -14,7 +14,9 @@
 
 mod cron;
 mod days;
+mod describe;
 mod error;
+mod explain;
 mod expression;
 mod field;
 mod item;
@@ -28,6 +30,7 @@ use chrono::DateTime;
 
 pub use cron::{Fold, Gap};
 pub use error::ScheduleError;
+pub use explain::{ClockChange, Explained};
 pub use spread::Spread;
 
 use crate::clock::Time;
@@ -107,15 +110,12 @@ impl Schedule {
 
     /// The last occurrence earlier than `before`.
     pub fn prev_before(&self, before: Time) -> Option<Time> {
-        let before = micros(before).min(self.end + 1);
-        let prev = self.rule.prev(before.saturating_sub(self.delay))? + self.delay;
-        if prev >= self.start { time(prev) } else { None }
+        self.prev(micros(before))
     }
 
     /// The last occurrence later than `after` and not later than `until`.
     pub fn latest(&self, after: Time, until: Time) -> Option<Time> {
-        let until = time(micros(until).saturating_add(1))?;
-        self.prev_before(until).filter(|latest| *latest > after)
+        self.prev(micros(until) + 1).filter(|latest| *latest > after)
     }
 
     /// How many occurrences are later than `after` and not later than `until`. They aren't
@@ -127,6 +127,12 @@ impl Schedule {
             return 0;
         }
         self.rule.count(after.saturating_sub(self.delay), until.saturating_sub(self.delay))
+    }
+
+    fn prev(&self, before: i64) -> Option<Time> {
+        let before = before.min(self.end + 1);
+        let prev = self.rule.prev(before.saturating_sub(self.delay))? + self.delay;
+        if prev >= self.start { time(prev) } else { None }
     }
 
     /// The first occurrence of all.
@@ -192,11 +198,12 @@ impl Rule {
         }
     }
 
-    /// The shortest time from one occurrence to the next, in seconds; none if there is only one.
-    fn period(&self) -> Option<i64> {
+    /// The shortest time from one occurrence to the next, in seconds, changes of clocks aside, if
+    /// it isn't longer than `limit`.
+    fn period_within(&self, limit: i64) -> Option<i64> {
         match self {
-            Rule::Cron(rule) => rule.period(),
-            Rule::Every { period, .. } => Some(period / SECOND),
+            Rule::Cron(rule) => rule.wall.period_within(limit),
+            Rule::Every { period, .. } => Some(period / SECOND).filter(|period| *period <= limit),
             Rule::At(_) => None,
         }
     }
@@ -207,9 +214,9 @@ fn read_cron(text: &str, fields: &Fields, spread: Spread) -> Result<Rule, Schedu
     let gap = fields.word("gap")?.unwrap_or(Gap::First);
     let fold = fields.word("fold")?.unwrap_or(Fold::First);
     let expression = Expression::read(text, spread)?;
-    let wall = WallClock::new(&expression)
+    let wall = WallClock::new(expression)
         .map_err(|error| ScheduleError::new("cron", format!("isn't readable: {error}")))?;
-    let rule = CronRule::new(wall, expression.elapsed, zone::spans(zone), gap, fold);
+    let rule = CronRule::new(wall, zone, gap, fold);
     if rule.next(zone::FIRST - 1).is_none() {
         let error = ScheduleError::new("cron", "never matches: no such day before the year 2101");
         return Err(error.at(text, 0..text.len()).remedy("look at its day and month fields"));
@@ -221,9 +228,7 @@ fn read_cron(text: &str, fields: &Fields, spread: Spread) -> Result<Rule, Schedu
 /// times stay readable.
 fn read_delay(fields: &Fields, rule: &Rule, spread: Spread) -> Result<i64, ScheduleError> {
     let Some(jitter) = fields.seconds("jitter")? else { return Ok(0) };
-    if let Some(period) = rule.period()
-        && jitter >= period
-    {
+    if let Some(period) = rule.period_within(jitter) {
         let message = format!("of {jitter} s isn't less than the period of {period} s");
         return Err(ScheduleError::new("jitter", message));
     }

@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use tokio::sync::OnceCell;
 
-pub use connections::Connections;
+pub use connections::{ConnectionCounts, Connections};
 pub use control::{Control, TenantEdit, Worker};
 pub use dispatch::{
     Advance, Arm, Dispatch, Dispatched, DueJob, Look, NewExecution, Ready, SentBefore, UnarmedJob,

@@ -90,13 +90,13 @@ impl Tenants {
         }
     }
 
-    /// Reads the list again, and answers with those that are new, or differ from before. While
-    /// the control database is away, the tenants known last stay in force.
-    pub async fn refresh(&self) -> Result<Vec<Arc<OpenTenant>>> {
+    /// Reads the list again; a tenant that is new, or differs from before, is another
+    /// [`OpenTenant`] from then on. While the control database is away, the tenants known last stay
+    /// in force.
+    pub async fn refresh(&self) -> Result<()> {
         let listed = self.control.list_tenants().await?;
         let before = self.all();
         let mut known = HashMap::with_capacity(listed.len());
-        let mut changed = Vec::new();
         for tenant in listed {
             let id = tenant.id;
             let open = match before.get(&id) {
@@ -110,9 +110,6 @@ impl Tenants {
                     None => continue,
                 },
             };
-            if !before.get(&id).is_some_and(|before| Arc::ptr_eq(before, &open)) {
-                changed.push(open.clone());
-            }
             known.insert(id, open);
         }
         for (id, gone) in before.iter() {
@@ -121,7 +118,7 @@ impl Tenants {
             }
         }
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(known);
-        Ok(changed)
+        Ok(())
     }
 
     /// None, with a log line: its URL cannot be read.

@@ -2,7 +2,9 @@
 //! virtual host of its own, and any number of producers and consumers.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop right there")]
 
+mod http;
 mod process;
+mod proxy;
 mod record;
 
 use std::path::PathBuf;
@@ -14,11 +16,15 @@ use shared::database_url::DatabaseUrl;
 use shared::execution::Execution;
 use shared::id::TenantId;
 use shared::random::Random;
-use shared::store::{Connections, Control, ExecutionFilter, NewJob, Schema, Store, migrate};
+use shared::store::{
+    Connections, Control, ExecutionFilter, NewJob, Schema, Store, TenantEdit, migrate,
+};
 use shared::tenant::{Tenant, TenantStatus};
 use testkit::{Folder, execute, postgres_database, virtual_host};
 
+pub use http::{Answer, free_address, get};
 pub use process::Process;
+pub use proxy::{Path, Proxy, address_in};
 pub use record::{Record, most_at_once};
 
 /// A system that has no process yet.
@@ -69,6 +75,23 @@ impl System {
         Process::start("polychron-consumer", &self.environment(settings))
     }
 
+    /// The control database's URL.
+    pub fn control_url(&self) -> &str {
+        self.control_url.expose()
+    }
+
+    /// From now on, processes reach this tenant's database by way of a proxy.
+    pub async fn proxy_tenant(&self, tenant: &TestTenant) -> Proxy {
+        let proxy = Proxy::start(address_in(tenant.url.expose())).await;
+        let database_url = Some(proxy.url(tenant.url.expose()).parse().unwrap());
+        let edit = TenantEdit { database_url, ..TenantEdit::default() };
+        let listed = self.control.find_tenant(&tenant.slug).await.unwrap().unwrap();
+        assert!(
+            self.control.edit_tenant(listed.id, &edit, Clock::System.wall_time()).await.unwrap()
+        );
+        proxy
+    }
+
     fn environment(&self, settings: &[(&str, &str)]) -> Vec<(String, String)> {
         let base = [
             ("DATABASE_URL", self.control_url.expose()),
@@ -103,6 +126,14 @@ impl TestTenant {
             self.store.list_executions(&ExecutionFilter::default(), i64::MAX).await.unwrap();
         all.reverse();
         all
+    }
+
+    /// The same, while the database may be away.
+    pub async fn try_executions(&self) -> Option<Vec<Execution>> {
+        let mut all =
+            self.store.list_executions(&ExecutionFilter::default(), i64::MAX).await.ok()?;
+        all.reverse();
+        Some(all)
     }
 
     /// Makes what was published look as if that were long ago, so that the sweeper comes now.

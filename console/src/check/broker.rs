@@ -5,7 +5,8 @@ use std::time::Duration;
 use shared::config::Config;
 use shared::queue::inspect;
 
-use super::{Finding, Report};
+use super::Report;
+use crate::finding::Finding;
 
 /// How far the longest timeout should stay below the broker's: it looks once a minute.
 const MARGIN: Duration = Duration::from_secs(60);

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use shared::store::Worker;
 
-use super::Finding;
 use super::tenants::Needs;
+use crate::finding::Finding;
 
 /// Says of each type and queue that jobs use whether a live consumer serves it.
-pub(super) fn compare(workers: &[Worker], needs: &Needs) -> Vec<Finding> {
+pub(crate) fn compare(workers: &[Worker], needs: &Needs) -> Vec<Finding> {
     if workers.is_empty() {
         let finding = "none has been heard of lately";
         return match needs.types.is_empty() {
@@ -52,8 +52,8 @@ fn names(tenants: &BTreeSet<String>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Level;
     use super::*;
+    use crate::finding::Level;
 
     fn worker(queues: &[&str], job_types: &[&str]) -> Worker {
         let owned = |words: &[&str]| words.iter().map(|word| word.to_string()).collect();

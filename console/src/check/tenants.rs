@@ -8,21 +8,21 @@ use futures_util::{StreamExt as _, stream};
 use shared::store::{Connections, Quarantined, Store, StoreError, Survey};
 use shared::tenant::{Tenant, TenantStatus};
 
-use super::Finding;
 use crate::exit::reason;
+use crate::finding::Finding;
 
 /// How many databases are looked at at once.
 const AT_ONCE: usize = 8;
 /// How many quarantined jobs are named of each tenant.
 const QUARANTINED_MAX: i64 = 20;
 
-/// What all active tenants' enabled jobs ask of consumers.
+/// What jobs ask of consumers.
 #[derive(Default)]
-pub(super) struct Needs {
+pub(crate) struct Needs {
     /// Job types and their queues, each with the tenants that use them.
-    pub(super) types: BTreeMap<(String, String), BTreeSet<String>>,
+    pub(crate) types: BTreeMap<(String, String), BTreeSet<String>>,
     /// The longest timeout that any job states.
-    pub(super) longest_timeout: Option<Duration>,
+    pub(crate) longest_timeout: Option<Duration>,
 }
 
 /// Looks at every tenant, a few at once.

@@ -3,10 +3,12 @@
 use clap::Args;
 use serde_json::{Value, json};
 use shared::job::{MisfirePolicy, OrphanPolicy, OverlapPolicy};
+use shared::schedule::Spread;
 use shared::store::{JobEdit, NewJob};
 
 use crate::exit::Failure;
 use crate::input;
+use crate::schedule;
 
 /// When a job runs: one of four ways to say it.
 #[derive(Args)]
@@ -30,33 +32,21 @@ pub(super) struct Timing {
 }
 
 impl Timing {
-    /// The schedule, if one was given.
-    pub(super) fn schedule(&self) -> Result<Option<Value>, Failure> {
+    /// The schedule, if one was given, once the engine's own reader has understood it.
+    pub(super) fn schedule(&self, spread: Spread) -> Result<Option<Value>, Failure> {
         let Timing { cron, timezone, every, at, schedule } = self;
-        let whole = schedule.as_deref().map(str::trim);
-        if let Some(text) = whole.filter(|text| text.starts_with('{')) {
-            if timezone.is_some() {
-                let text = "--timezone: a schedule in JSON has a `timezone` of its own".to_owned();
-                return Err(Failure::Usage(text));
-            }
-            let read = serde_json::from_str(text);
-            return read
-                .map(Some)
-                .map_err(|error| Failure::Usage(format!("--schedule is not JSON: {error}")));
-        }
-        let written = match (cron.as_deref().or(whole), every, at) {
-            (Some(cron), ..) => match timezone {
-                Some(timezone) => json!({"cron": cron, "timezone": timezone}),
-                None => json!({"cron": cron}),
-            },
-            (None, Some(every), _) => json!({"every": every}),
-            (None, None, Some(at)) => json!({"at": at}),
+        let text = match (cron.as_ref().or(schedule.as_ref()), every, at) {
+            (Some(text), ..) => schedule::written(text, timezone.as_deref())?,
+            (None, Some(every), _) => json!({"every": every}).to_string(),
+            (None, None, Some(at)) => json!({"at": at}).to_string(),
             (None, None, None) if timezone.is_some() => {
                 return Err(Failure::Usage("--timezone goes with --cron".to_owned()));
             }
             (None, None, None) => return Ok(None),
         };
-        Ok(Some(written))
+        schedule::read(&text, spread)?;
+        let value = serde_json::from_str(&text);
+        value.map(Some).map_err(|error| Failure::Usage(format!("--schedule is not JSON: {error}")))
     }
 }
 

@@ -59,7 +59,10 @@ pub(crate) async fn report(
     let mut seen = None;
     loop {
         let last = store.find_last_attempt(id).await;
-        let last = last.map_err(|error| Failure::tenant(tenant, error))?;
+        let last = last.map_err(|error| {
+            say(&format!("execution {id} goes on unwatched"));
+            Failure::tenant(tenant, error)
+        })?;
         let Some(execution) = last else {
             return Err(Failure::Failed(format!(
                 "execution {id} has gone; its history was pruned"

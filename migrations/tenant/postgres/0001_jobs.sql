@@ -39,11 +39,17 @@ CREATE TABLE job (
                           CONSTRAINT "overlap_policy is skip, queue or allow" CHECK (overlap_policy IN ('skip', 'queue', 'allow')),
     orphan_policy         text        NOT NULL DEFAULT 'retry'
                           CONSTRAINT "orphan_policy is retry or fail" CHECK (orphan_policy IN ('retry', 'fail')),
-    version               integer     NOT NULL DEFAULT 1,
+    version               integer     NOT NULL DEFAULT 1
+                          CONSTRAINT "version is at least 1" CHECK (version >= 1),
     schedule_since        timestamptz,
     quarantined_reason    text,
     created_at            timestamptz NOT NULL DEFAULT now(),
-    updated_at            timestamptz NOT NULL DEFAULT now()
+    updated_at            timestamptz NOT NULL DEFAULT now(),
+    -- `infinity`, for one, is no time that a program can read.
+    CONSTRAINT "schedule_since, created_at and updated_at lie in the years 1 to 9999"
+        CHECK (coalesce(schedule_since, created_at) BETWEEN '0001-01-01 00:00:00+00' AND '9999-12-31 23:59:59+00'
+               AND created_at BETWEEN '0001-01-01 00:00:00+00' AND '9999-12-31 23:59:59+00'
+               AND updated_at BETWEEN '0001-01-01 00:00:00+00' AND '9999-12-31 23:59:59+00')
 ) WITH (fillfactor = 80);
 
 -- What the due query walks. A job without a next time stands at the index's end.
@@ -110,14 +116,33 @@ CREATE INDEX job_execution_open ON job_execution (job_id) WHERE finished_at IS N
 
 CREATE FUNCTION polychron_job_deleted() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    UPDATE job_execution
+    -- In the order of their ids, as every batch of the engine locks them.
+    PERFORM 1 FROM job_execution e
+      WHERE finished_at IS NULL AND NOT EXISTS (SELECT 1 FROM job WHERE id = e.job_id) ORDER BY id FOR NO KEY UPDATE;
+    UPDATE job_execution e
        SET status = 'cancelled', finished_at = clock_timestamp(), error_kind = 'cancelled',
            error_message = 'its job was deleted', cancel_requested = true
-     WHERE job_id = OLD.id AND finished_at IS NULL AND status <> 'running';
-    UPDATE job_execution SET cancel_requested = true
-     WHERE job_id = OLD.id AND finished_at IS NULL AND status = 'running';
-    RETURN OLD;
+     WHERE finished_at IS NULL AND status <> 'running' AND NOT EXISTS (SELECT 1 FROM job WHERE id = e.job_id);
+    UPDATE job_execution e SET cancel_requested = true
+     WHERE finished_at IS NULL AND status = 'running' AND NOT EXISTS (SELECT 1 FROM job WHERE id = e.job_id);
+    RETURN NULL;
 END $$;
 
-CREATE TRIGGER polychron_job_deleted AFTER DELETE ON job FOR EACH ROW
+CREATE TRIGGER polychron_job_deleted AFTER DELETE ON job FOR EACH STATEMENT
     EXECUTE FUNCTION polychron_job_deleted();
+CREATE TRIGGER polychron_job_truncated AFTER TRUNCATE ON job FOR EACH STATEMENT
+    EXECUTE FUNCTION polychron_job_deleted();
+
+-- A row is not born while its job is being deleted: the deletion could not see it, and nobody would
+-- ever end it. Like a foreign key's check, this locks the job against deletion only.
+CREATE FUNCTION polychron_execution_born() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM 1 FROM job WHERE id = NEW.job_id FOR KEY SHARE;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    RETURN NEW;
+END $$;
+
+CREATE TRIGGER polychron_execution_born BEFORE INSERT ON job_execution FOR EACH ROW
+    EXECUTE FUNCTION polychron_execution_born();

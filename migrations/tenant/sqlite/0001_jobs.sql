@@ -44,11 +44,17 @@ CREATE TABLE job (
                           CONSTRAINT "overlap_policy is skip, queue or allow" CHECK (overlap_policy IN ('skip', 'queue', 'allow')),
     orphan_policy         TEXT    NOT NULL DEFAULT 'retry'
                           CONSTRAINT "orphan_policy is retry or fail" CHECK (orphan_policy IN ('retry', 'fail')),
-    version               INTEGER NOT NULL DEFAULT 1,
+    version               INTEGER NOT NULL DEFAULT 1
+                          CONSTRAINT "version is at least 1" CHECK (version BETWEEN 1 AND 2147483647),
     schedule_since        TEXT,
     quarantined_reason    TEXT,
     created_at            TEXT    NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')),
-    updated_at            TEXT    NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now'))
+    updated_at            TEXT    NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')),
+    -- Nobody compares these three, so that CURRENT_TIMESTAMP may be written, too.
+    CONSTRAINT "schedule_since, created_at and updated_at are times that begin with a year"
+        CHECK ((schedule_since IS NULL OR schedule_since GLOB '[0-9][0-9][0-9][0-9]-*' AND datetime(schedule_since) IS NOT NULL)
+               AND created_at GLOB '[0-9][0-9][0-9][0-9]-*' AND datetime(created_at) IS NOT NULL
+               AND updated_at GLOB '[0-9][0-9][0-9][0-9]-*' AND datetime(updated_at) IS NOT NULL)
 ) STRICT;
 
 -- What the due query walks.
@@ -106,6 +112,7 @@ CREATE TABLE job_execution (
 -- Finds what is open.
 CREATE INDEX job_execution_open ON job_execution (job_id) WHERE finished_at IS NULL;
 
+-- Writers take turns here, so that no row can be born unseen while its job is being deleted.
 CREATE TRIGGER polychron_job_deleted AFTER DELETE ON job FOR EACH ROW
 BEGIN
     UPDATE job_execution

@@ -12,6 +12,7 @@ use shared::clock::{Clock, ManualClock, Time};
 use shared::execution::Execution;
 use shared::health::Health;
 use shared::id::TenantId;
+use shared::metrics::Metrics;
 use shared::outcome::Outcome;
 use shared::queue::{Driver, MemoryBroker, Queue};
 use shared::random::Random;
@@ -156,9 +157,11 @@ impl Table {
 fn looker(broker: &MemoryBroker, clock: &Clock, random: &Random) -> (Looker, Driver) {
     let (publisher, driver) = Queue::Memory(broker.clone()).publisher("test", &[]);
     let queues = ["default".to_owned()];
+    let metrics = Metrics::new(clock.clone());
     let looker = Looker {
         backlog: Backlog::new(publisher.clone(), clock.clone(), &queues),
-        messenger: Messenger::new(publisher),
+        messenger: Messenger::new(publisher, metrics.clone()),
+        metrics,
         random: random.clone(),
         poll_interval: Duration::from_secs(30),
     };

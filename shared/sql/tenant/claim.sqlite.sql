@@ -1,11 +1,14 @@
 -- First statement of the claim: a dispatched row becomes this worker's. Idempotent for one worker,
 -- since a row that it claimed without hearing so has not started. Refused: a row that anybody else
--- holds or that is over, and a row of a queue this worker doesn't take from.
+-- holds or that is over, and a row of a queue this worker doesn't take from. Whole seconds are added
+-- to the seconds of $3, and its fraction is put back: SQLite itself would round it to milliseconds.
 -- Differs because SQLite has no intervals and cannot return columns of a joined table.
 UPDATE job_execution
 SET status = 'running', worker = $2, started_at = $3,
-    lease_until = min($4, strftime('%Y-%m-%dT%H:%M:%f+00:00', $3, '+' || coalesce(j.timeout_seconds, $5) || ' seconds')),
-    deadline_at = strftime('%Y-%m-%dT%H:%M:%f+00:00', $3, '+' || coalesce(j.timeout_seconds, $5) || ' seconds'),
+    lease_until = min($4, strftime('%Y-%m-%dT%H:%M:%S', substr($3, 1, 19), '+' || coalesce(j.timeout_seconds, $5) || ' seconds')
+                          || substr($3, 20)),
+    deadline_at = strftime('%Y-%m-%dT%H:%M:%S', substr($3, 1, 19), '+' || coalesce(j.timeout_seconds, $5) || ' seconds')
+                  || substr($3, 20),
     job_version = j.version, payload = coalesce(job_execution.payload, j.payload)
 FROM job j
 WHERE job_execution.id = $1 AND j.id = job_execution.job_id

@@ -1,4 +1,5 @@
 -- Running rows whose lease ended before $1: their worker died, hangs or is cut off.
+-- Not by id, which would lead SQLite through the whole history.
 SELECT e.id, e.job_id, e.worker, e.attempt, e.scheduled_for, e.started_at, e.deadline_at,
        coalesce(j.name, '') AS name, coalesce(j.max_attempts, 1) AS max_attempts,
        coalesce(j.retry_base_seconds, 0) AS retry_base_seconds, coalesce(j.orphan_policy, 'fail') AS orphan_policy,
@@ -6,4 +7,4 @@ SELECT e.id, e.job_id, e.worker, e.attempt, e.scheduled_for, e.started_at, e.dea
                                                AND p.error_kind = 'shutdown') AS uncharged
 FROM job_execution e LEFT JOIN job j ON j.id = e.job_id
 WHERE e.finished_at IS NULL AND e.status = 'running' AND e.lease_until < $1
-ORDER BY e.id LIMIT $2
+ORDER BY e.lease_until, e.id LIMIT $2

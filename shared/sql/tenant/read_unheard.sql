@@ -1,5 +1,6 @@
 -- Dispatched rows that need another message: never confirmed since before $1, or published once
--- before $2, twice before $3, and so on.
+-- before $2, twice before $3, and so on. The longest unheard come first (and not by id, which would
+-- lead SQLite through the whole history).
 SELECT e.id, e.scheduled_for, e.attempt, e.publish_count, j.name, j.job_type, j.queue
 FROM job_execution e JOIN job j ON j.id = e.job_id
 WHERE e.finished_at IS NULL AND e.status = 'dispatched'
@@ -9,4 +10,4 @@ WHERE e.finished_at IS NULL AND e.status = 'dispatched'
            WHEN e.publish_count = 3 THEN e.published_at <= $4
            WHEN e.publish_count = 4 THEN e.published_at <= $5
            ELSE e.published_at <= $6 END
-ORDER BY e.id LIMIT $7
+ORDER BY coalesce(e.published_at, e.dispatched_at), e.id LIMIT $7

@@ -6,6 +6,8 @@
 //! that lie in it, less those that belong to the other pass of a fold, and, for those that lie in
 //! the gap before it, its own first instant. Forwards, backwards and counting all go by this.
 
+use chrono_tz::Tz;
+
 use super::wall_clock::WallClock;
 use super::zone::{self, Span};
 use crate::words::words;
@@ -35,10 +37,22 @@ words! {
 /// A cron expression in a time zone. Its times are whole seconds since 1970.
 #[derive(Clone, Debug)]
 pub(super) struct CronRule {
-    wall: WallClock,
+    pub wall: WallClock,
+    pub zone: Tz,
     spans: &'static [Span],
-    gap: Gap,
-    fold: Fold,
+    pub gap: Gap,
+    pub fold: Fold,
+}
+
+/// What a change of clocks did to an occurrence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// It was planned for this local time, which was skipped.
+    Moved {
+        planned: i64,
+    },
+    FirstPass,
+    SecondPass,
 }
 
 /// The local times that one span contributes.
@@ -48,17 +62,12 @@ struct Share {
 }
 
 impl CronRule {
-    /// The rule for `wall` in the zone of `spans`. One that follows elapsed time takes local time
-    /// as it comes: nothing for what was skipped, both passes of what was repeated.
-    pub(super) fn new(
-        wall: WallClock,
-        elapsed: bool,
-        spans: &'static [Span],
-        gap: Gap,
-        fold: Fold,
-    ) -> CronRule {
+    /// The rule for `wall` in `zone`. One that follows elapsed time takes local time as it comes:
+    /// nothing for what was skipped, both passes of what was repeated.
+    pub(super) fn new(wall: WallClock, zone: Tz, gap: Gap, fold: Fold) -> CronRule {
+        let elapsed = wall.expression().elapsed;
         let (gap, fold) = if elapsed { (Gap::Skip, Fold::Both) } else { (gap, fold) };
-        CronRule { wall, spans, gap, fold }
+        CronRule { wall, zone, spans: zone::spans(zone), gap, fold }
     }
 
     /// The first occurrence after `after`.
@@ -119,9 +128,28 @@ impl CronRule {
         count
     }
 
-    /// The shortest time from one occurrence to the next, changes of clocks aside.
-    pub(super) fn period(&self) -> Option<i64> {
-        self.wall.period()
+    /// How far local time is ahead of UTC at `instant`, in seconds.
+    pub(super) fn offset(&self, instant: i64) -> i64 {
+        self.spans[zone::index(self.spans, instant)].offset
+    }
+
+    /// What a change of clocks did to the occurrence at `instant`.
+    pub(super) fn clock_change(&self, instant: i64) -> Option<Change> {
+        let index = zone::index(self.spans, instant);
+        let Span { begin, offset } = self.spans[index];
+        let local = instant + offset;
+        let before = index.checked_sub(1).map(|index| self.spans[index].offset);
+        if let Some(before) = before {
+            if instant == begin && self.gap == Gap::First && before < offset {
+                let planned = self.wall.next(begin + before).filter(|time| *time < local);
+                return planned.map(|planned| Change::Moved { planned });
+            }
+            if local < begin + before {
+                return Some(Change::SecondPass);
+            }
+        }
+        let next = self.spans.get(index + 1)?;
+        (local >= next.begin + next.offset).then_some(Change::FirstPass)
     }
 
     /// Whether times in the gap before the span make its first instant an occurrence.

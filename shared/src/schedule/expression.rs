@@ -64,7 +64,11 @@ impl Expression {
             let message = format!("the expression has {} bytes, more than {BYTES_MAX}", text.len());
             return Err(ScheduleError::new("cron", message).remedy("split it into several jobs"));
         }
-        let parts = parts(text, char::is_whitespace);
+        let parts = parts(text);
+        if let Some(first) = parts.first().filter(|first| first.text().contains("TZ=")) {
+            let error = first.error("the time zone isn't part of the expression");
+            return Err(error.remedy(r#"put it beside it: "timezone":"Europe/London""#));
+        }
         if let [word] = parts[..]
             && word.text().starts_with('@')
         {
@@ -119,16 +123,13 @@ fn values(field: Field, part: Part<'_>, spread: Spread) -> Result<Values, Schedu
     }
 }
 
-/// Divides at runs of what `separates`.
-fn parts(text: &str, separates: fn(char) -> bool) -> Vec<Part<'_>> {
-    let start_of = |part: &str| part.as_ptr() as usize - text.as_ptr() as usize;
-    let parts = text.split(separates).filter(|part| !part.is_empty());
-    parts
-        .map(|part| {
-            let start = start_of(part);
-            Part { expression: text, start, end: start + part.len() }
-        })
-        .collect()
+/// Divides at white space.
+fn parts(text: &str) -> Vec<Part<'_>> {
+    let parts = text.split_whitespace().map(|part| {
+        let start = part.as_ptr().addr() - text.as_ptr().addr();
+        Part { expression: text, start, end: start + part.len() }
+    });
+    parts.collect()
 }
 
 /// What one of the words that begin with `@` stands for.
@@ -166,10 +167,6 @@ fn wrong_number(text: &str, parts: &[Part<'_>]) -> ScheduleError {
     };
     if first.text().eq_ignore_ascii_case("@every") {
         return use_every(*first);
-    }
-    if first.text().starts_with("TZ=") || first.text().starts_with("CRON_TZ=") {
-        let error = first.error("the time zone isn't part of the expression");
-        return error.remedy(r#"put it beside it: "timezone":"Europe/London""#);
     }
     if let [.., seventh] = parts
         && parts.len() == 7

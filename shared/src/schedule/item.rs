@@ -3,7 +3,7 @@
 use super::days::{DaysOfMonth, DaysOfWeek, MonthDay, WeekDay};
 use super::error::{ScheduleError, did_you_mean, shown};
 use super::expression::Part;
-use super::field::Field;
+use super::field::{Field, WEEKDAY_NAMES};
 use super::set::Set;
 use super::spread::Spread;
 
@@ -162,7 +162,7 @@ fn special_week_day(item: Part<'_>, values: &mut Values) -> Result<bool, Schedul
         }
         let week = digits(Field::DayOfWeek, nth)?;
         if !(1..=5).contains(&week) {
-            let message = format!("no month has a {} {week} times", DAYS[day as usize]);
+            let message = format!("no month has a {} {week} times", WEEKDAY_NAMES[day as usize]);
             return Err(nth.error(message).remedy("write #1 to #5, or L for the last"));
         }
         WeekDay::Nth { day, nth: week }
@@ -174,9 +174,6 @@ fn special_week_day(item: Part<'_>, values: &mut Values) -> Result<bool, Schedul
     values.week_days.push(special);
     Ok(true)
 }
-
-const DAYS: [&str; 7] =
-    ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
 fn read_step(field: Field, step: Part<'_>) -> Result<u32, ScheduleError> {
     let number = digits(field, step)?;
@@ -212,10 +209,17 @@ fn digits(field: Field, part: Part<'_>) -> Result<u32, ScheduleError> {
     let text = part.text();
     let name = field.name();
     if text.is_empty() {
-        // Underline what stands around the hole.
-        let (start, end) = (part.start.saturating_sub(1), part.end + 1);
-        let around = part.expression.get(start..end).map(|_| Part { start, end, ..part });
-        return Err(around.unwrap_or(part).error(format!("{name} lacks a number")));
+        // There is nothing to underline but what stands beside the hole.
+        let beside = [
+            part.start.checked_sub(1).map(|start| (start, part.end)),
+            Some((part.start, part.end + 1)),
+        ];
+        let mut beside = beside.into_iter().flatten();
+        let beside = beside.find(|(start, end)| {
+            part.expression.get(*start..*end).is_some_and(|text| !text.trim().is_empty())
+        });
+        let (start, end) = beside.unwrap_or((part.start, part.end));
+        return Err(Part { start, end, ..part }.error(format!("{name} lacks a number")));
     }
     if !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(not_a_number(field, part));

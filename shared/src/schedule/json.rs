@@ -169,7 +169,7 @@ fn read_seconds(name: &'static str, text: &str) -> Result<i64, ScheduleError> {
         return Err(ScheduleError::new(name, message).remedy("use `cron` for those"));
     }
     let duration = humantime::parse_duration(text)
-        .map_err(|cause| error(format!("`{}` isn't a duration ({cause})", shown(text))))?;
+        .map_err(|_| error(format!("`{}` isn't a duration", shown(text))))?;
     if duration.subsec_nanos() != 0 {
         return Err(error(format!("`{}` isn't a whole number of seconds", shown(text))));
     }

@@ -20,10 +20,7 @@ const DAY: i64 = 86_400;
 pub(super) struct WallClock {
     /// One for both day fields together, or one for each of the two.
     branches: Vec<Branch>,
-    seconds: Set,
-    minutes: Set,
-    hours: Set,
-    days: Days,
+    expression: Expression,
 }
 
 #[derive(Clone, Debug)]
@@ -34,44 +31,27 @@ struct Branch {
 }
 
 impl WallClock {
-    pub(super) fn new(expression: &Expression) -> Result<WallClock, ::cron::error::Error> {
-        let Expression { seconds, minutes, hours, days, .. } = expression;
-        let (of_month, of_week) = (&days.of_month, &days.of_week);
-        let (any_day, any_weekday) = (Set::range(1, 31), Set::range(0, 6));
-        let by_month = (of_month.candidates(), any_weekday, !of_month.special.is_empty());
-        let by_week = (of_week.candidates(), of_week.weekdays(), !of_week.special.is_empty());
-        let either = days.either && by_month.0 != any_day;
-        let day_sets = if either {
-            vec![by_month, by_week]
-        } else if days.either {
-            // Every day of the month is one of those named.
-            vec![(any_day, any_weekday, by_month.2)]
-        } else {
-            vec![(by_month.0.intersection(by_week.0), by_week.1, by_month.2 || by_week.2)]
-        };
+    pub(super) fn new(expression: Expression) -> Result<WallClock, ::cron::error::Error> {
         let mut branches = Vec::new();
-        // Two day fields that exclude each other leave no days, which the crate couldn't read.
-        for (of_month, of_week, filtered) in
-            day_sets.into_iter().filter(|(days, ..)| !days.is_empty())
-        {
+        for days in candidates(&expression.days) {
             let lists = [
-                list(*seconds, 0, 59, 0),
-                list(*minutes, 0, 59, 0),
-                list(*hours, 0, 23, 0),
-                list(of_month, 1, 31, 0),
-                list(days.months, 1, 12, 0),
+                list(expression.seconds, 0, 59, 0),
+                list(expression.minutes, 0, 59, 0),
+                list(expression.hours, 0, 23, 0),
+                list(days.of_month, 1, 31, 0),
+                list(expression.days.months, 1, 12, 0),
                 // The crate's Sunday is 1.
-                list(of_week, 0, 6, 1),
+                list(days.of_week, 0, 6, 1),
             ];
-            branches.push(Branch { candidates: lists.join(" ").parse()?, filtered });
+            let candidates = lists.join(" ").parse()?;
+            branches.push(Branch { candidates, filtered: days.filtered });
         }
-        Ok(WallClock {
-            branches,
-            seconds: *seconds,
-            minutes: *minutes,
-            hours: *hours,
-            days: days.clone(),
-        })
+        Ok(WallClock { branches, expression })
+    }
+
+    /// What it enumerates.
+    pub(super) fn expression(&self) -> &Expression {
+        &self.expression
     }
 
     /// The first time that is not before `from`.
@@ -97,25 +77,34 @@ impl WallClock {
             - in_day(first, from.rem_euclid(DAY))
     }
 
-    /// The shortest time from one to the next, in seconds; none if there is one time only.
-    pub(super) fn period(&self) -> Option<i64> {
-        let mut times = (0..DAY).filter(|second| self.has_second(*second));
+    /// The shortest time from one to the next, in seconds, if it isn't longer than `limit`.
+    pub(super) fn period_within(&self, limit: i64) -> Option<i64> {
+        let Expression { seconds, minutes, hours, .. } = &self.expression;
+        let minutes =
+            hours.values().flat_map(|hour| minutes.values().map(move |min| hour * 60 + min));
+        let mut times = minutes
+            .flat_map(|minute| seconds.values().map(move |second| i64::from(minute * 60 + second)));
         let first = times.next()?;
         let (mut last, mut shortest) = (first, i64::MAX);
         for time in times {
             shortest = shortest.min(time - last);
             last = time;
         }
-        let days: Vec<i64> = (0..END / DAY).filter(|day| self.has_day(*day)).collect();
-        let between_days = days.windows(2).map(|pair| (pair[1] - pair[0]) * DAY + first - last);
-        Some(between_days.min().unwrap_or(i64::MAX).min(shortest)).filter(|least| *least < i64::MAX)
+        // Only a long limit makes it matter which days follow each other.
+        let overnight = first - last;
+        if DAY + overnight <= limit {
+            let days: Vec<i64> = (0..END / DAY).filter(|day| self.has_day(*day)).collect();
+            let apart = days.windows(2).map(|pair| (pair[1] - pair[0]) * DAY + overnight).min();
+            shortest = shortest.min(apart.unwrap_or(i64::MAX));
+        }
+        Some(shortest).filter(|shortest| *shortest <= limit)
     }
 
     fn next_of(&self, branch: &Branch, from: i64) -> Option<i64> {
         let mut after = from.max(FIRST) - 1;
         loop {
             let found = branch.candidates.after(&date_time(after)?).next()?;
-            if !branch.filtered || self.days.matches(found.date_naive()) {
+            if !branch.filtered || self.expression.days.matches(found.date_naive()) {
                 return Some(found.timestamp());
             }
             after = (found.timestamp().div_euclid(DAY) + 1) * DAY - 1;
@@ -129,7 +118,7 @@ impl WallClock {
                 return None;
             }
             let found = branch.candidates.after(&date_time(before)?).next_back()?;
-            if !branch.filtered || self.days.matches(found.date_naive()) {
+            if !branch.filtered || self.expression.days.matches(found.date_naive()) {
                 return Some(found.timestamp());
             }
             before = found.timestamp().div_euclid(DAY) * DAY;
@@ -138,27 +127,55 @@ impl WallClock {
 
     fn has_day(&self, day: i64) -> bool {
         let date = i32::try_from(day).ok().and_then(NaiveDate::from_epoch_days);
-        date.is_some_and(|date| self.days.matches(date))
-    }
-
-    fn has_second(&self, second: i64) -> bool {
-        let [hour, minute, second] = hour_minute_second(second);
-        self.hours.has(hour) && self.minutes.has(minute) && self.seconds.has(second)
+        date.is_some_and(|date| self.expression.days.matches(date))
     }
 
     /// How many times a matching day has before its `second`.
     fn count_before(&self, second: i64) -> u64 {
         let [hour, minute, second] = hour_minute_second(second);
-        let [minutes, seconds] = [self.minutes, self.seconds].map(|set| u64::from(set.count()));
-        let mut count = u64::from(self.hours.count_below(hour)) * minutes * seconds;
-        if self.hours.has(hour) {
-            count += u64::from(self.minutes.count_below(minute)) * seconds;
-            if self.minutes.has(minute) {
-                count += u64::from(self.seconds.count_below(second));
+        let Expression { seconds, minutes, hours, .. } = &self.expression;
+        let per_minute = u64::from(seconds.count());
+        let per_hour = u64::from(minutes.count()) * per_minute;
+        let mut count = u64::from(hours.count_below(hour)) * per_hour;
+        if hours.has(hour) {
+            count += u64::from(minutes.count_below(minute)) * per_minute;
+            if minutes.has(minute) {
+                count += u64::from(seconds.count_below(second));
             }
         }
         count
     }
+}
+
+/// Days that one branch enumerates: all that the expression names, and perhaps more.
+struct Candidates {
+    of_month: Set,
+    of_week: Set,
+    filtered: bool,
+}
+
+/// The candidates among which the days of the expression are.
+fn candidates(days: &Days) -> Vec<Candidates> {
+    let by_month = Candidates {
+        of_month: days.of_month.candidates(),
+        of_week: Set::range(0, 6),
+        filtered: !days.of_month.special.is_empty(),
+    };
+    let by_week = Candidates {
+        of_month: days.of_week.candidates(),
+        of_week: days.of_week.weekdays(),
+        filtered: !days.of_week.special.is_empty(),
+    };
+    if days.either {
+        return vec![by_month, by_week];
+    }
+    let of_month = by_month.of_month.intersection(by_week.of_month);
+    if of_month.is_empty() {
+        // The two exclude each other; the crate couldn't read an empty list.
+        return Vec::new();
+    }
+    let filtered = by_month.filtered || by_week.filtered;
+    vec![Candidates { of_month, of_week: by_week.of_week, filtered }]
 }
 
 fn hour_minute_second(second: i64) -> [u32; 3] {

@@ -14,6 +14,9 @@ pub(super) const FIRST: i64 = 0;
 pub(super) const END: i64 = 4_133_980_800;
 
 const DAY: i64 = 86_400;
+/// The shortest spans last a week less an hour (Recife in the year 2000); nothing is overlooked in
+/// steps of less than half of that.
+const STEP: i64 = 3 * DAY;
 
 /// A time during which the zone's offset stays the same. It lasts until the next span begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +31,7 @@ pub(super) struct Span {
 pub(super) fn spans(zone: Tz) -> &'static [Span] {
     static TABLES: [OnceLock<Box<[Span]>>; TZ_VARIANTS.len()] =
         [const { OnceLock::new() }; TZ_VARIANTS.len()];
-    TABLES[zone as usize].get_or_init(|| read_spans(zone))
+    TABLES[zone as usize].get_or_init(|| read_spans(zone, STEP))
 }
 
 /// The number of the span that holds `instant`.
@@ -36,13 +39,12 @@ pub(super) fn index(spans: &[Span], instant: i64) -> usize {
     spans.partition_point(|span| span.begin <= instant).saturating_sub(1)
 }
 
-/// Steps through the years day by day, since some spans are that short: in the year 2000 the
-/// clocks of Cambridge Bay changed twice within a week.
-fn read_spans(zone: Tz) -> Box<[Span]> {
+/// Steps through the years, so many seconds at a time.
+fn read_spans(zone: Tz, step: i64) -> Box<[Span]> {
     let mut known = FIRST - 2 * DAY;
     let mut spans = vec![Span { begin: i64::MIN, offset: offset(zone, known) }];
     while known < END + 2 * DAY {
-        let next = known + DAY;
+        let next = known + step;
         let last = spans[spans.len() - 1].offset;
         if offset(zone, next) != last {
             let begin = change(zone, known, next);
@@ -72,4 +74,40 @@ fn change(zone: Tz, mut same: i64, mut other: i64) -> i64 {
 fn offset(zone: Tz, instant: i64) -> i64 {
     let utc = DateTime::from_timestamp(instant, 0).unwrap_or_default().naive_utc();
     zone.offset_from_utc_datetime(&utc).fix().local_minus_utc().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_where_the_offset_changes() {
+        let spans = spans(Tz::America__New_York);
+        let march = spans[index(spans, 1_772_953_200)];
+        assert_eq!(march, Span { begin: 1_772_953_200, offset: -4 * 3600 });
+        assert_eq!(spans[index(spans, 1_772_953_199)].offset, -5 * 3600);
+        assert_eq!(index(spans, i64::MIN), 0);
+        assert_eq!(index(spans, i64::MAX), spans.len() - 1);
+    }
+
+    #[test]
+    fn smaller_steps_find_no_more() {
+        let shortest = [Tz::America__Recife, Tz::Asia__Gaza, Tz::Africa__Casablanca];
+        for zone in TZ_VARIANTS.iter().step_by(40).chain(&shortest) {
+            assert_eq!(*spans(*zone), *read_spans(*zone, DAY), "{zone}");
+        }
+    }
+
+    #[test]
+    fn changes_lie_far_apart() {
+        // `cron` takes for granted that a local time is skipped or repeated by one change only.
+        for zone in TZ_VARIANTS.iter().step_by(7) {
+            let spans = spans(*zone);
+            for three in spans.windows(3) {
+                let jumps = three.windows(2).map(|pair| (pair[1].offset - pair[0].offset).abs());
+                let length = three[2].begin - three[1].begin;
+                assert!(length > jumps.sum::<i64>() && length > 2 * STEP, "{zone}: {three:?}");
+            }
+        }
+    }
 }

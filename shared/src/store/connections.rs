@@ -77,6 +77,16 @@ impl Connections {
         }
     }
 
+    /// How many there are.
+    pub fn count(&self) -> ConnectionCounts {
+        let mut postgres = (0, 0);
+        for server in lock(&self.0.postgres).values() {
+            let (open, idle) = server.count();
+            postgres = (postgres.0 + open, postgres.1 + idle);
+        }
+        ConnectionCounts { postgres, sqlite: self.0.sqlite.count() }
+    }
+
     /// A PostgreSQL database, of whose connections at most `at_once` are used at a time.
     pub(super) fn postgres(
         &self,
@@ -114,6 +124,15 @@ impl Connections {
     }
 }
 
+/// How many connections this process has: open ones, and how many of those are idle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionCounts {
+    /// To PostgreSQL servers.
+    pub postgres: (usize, usize),
+    /// To SQLite files.
+    pub sqlite: (usize, usize),
+}
+
 /// How a connection is opened and made ready.
 pub(super) trait Open: Connection + Sized + Send + 'static {
     /// Opens one; the caller limits how long it may take.
@@ -144,38 +163,45 @@ struct Server<C> {
 }
 
 struct Shelf<C> {
-    /// Connections that exist, in use or idle.
-    open: usize,
-    /// Those that nobody uses, the longest idle first.
+    /// How many connections somebody uses or opens.
+    in_use: usize,
+    /// Those that nobody uses, the longest idle first. They know nothing of their server, so that it
+    /// ends, and they with it, when nobody can ask for them any more.
     idle: Vec<Idle<C>>,
 }
 
 struct Idle<C> {
     database: u64,
     since: Duration,
-    place: Place<C>,
     connection: C,
 }
 
-/// One unit of a server's budget; dropping it gives the unit back.
+/// One unit of a server's budget, in use; dropping it gives the unit back.
 struct Place<C>(Arc<Server<C>>);
+
+impl<C> Place<C> {
+    fn take(server: &Arc<Server<C>>, shelf: &mut Shelf<C>) -> Place<C> {
+        shelf.in_use += 1;
+        Place(server.clone())
+    }
+}
 
 impl<C> Drop for Place<C> {
     fn drop(&mut self) {
-        lock(&self.0.shelf).open -= 1;
+        lock(&self.0.shelf).in_use -= 1;
         self.0.freed.notify_one();
     }
 }
 
 /// What a server can offer to somebody who wants a connection.
 enum Offer<C> {
-    Idle(Idle<C>),
+    Idle(Idle<C>, Place<C>),
     Place(Place<C>),
 }
 
 impl<C> Server<C> {
     fn new(clock: Clock, budget: usize) -> Server<C> {
-        let shelf = Mutex::new(Shelf { open: 0, idle: Vec::new() });
+        let shelf = Mutex::new(Shelf { in_use: 0, idle: Vec::new() });
         Server { clock, budget, shelf, freed: Notify::new() }
     }
 
@@ -196,15 +222,22 @@ impl<C> Server<C> {
     fn offer_now(self: &Arc<Self>, database: u64) -> Option<Offer<C>> {
         let mut shelf = lock(&self.shelf);
         if let Some(at) = shelf.idle.iter().rposition(|idle| idle.database == database) {
-            return Some(Offer::Idle(shelf.idle.remove(at)));
+            let idle = shelf.idle.remove(at);
+            return Some(Offer::Idle(idle, Place::take(self, &mut shelf)));
         }
-        if shelf.open < self.budget {
-            shelf.open += 1;
-            return Some(Offer::Place(Place(self.clone())));
+        if shelf.in_use + shelf.idle.len() < self.budget {
+            return Some(Offer::Place(Place::take(self, &mut shelf)));
         }
         let evicted = (!shelf.idle.is_empty()).then(|| shelf.idle.remove(0))?;
-        drop(shelf); // closing what was evicted must not hold the others up
-        Some(Offer::Place(evicted.place))
+        let place = Place::take(self, &mut shelf);
+        drop(shelf);
+        drop(evicted); // closing it must not hold the others up
+        Some(Offer::Place(place))
+    }
+
+    fn count(&self) -> (usize, usize) {
+        let shelf = lock(&self.shelf);
+        (shelf.in_use + shelf.idle.len(), shelf.idle.len())
     }
 
     fn close_idle(&self) {
@@ -216,7 +249,10 @@ impl<C> Server<C> {
             closed.push(shelf.idle.remove(0));
         }
         drop(shelf);
-        drop(closed);
+        for idle in closed {
+            drop(idle);
+            self.freed.notify_one();
+        }
     }
 }
 
@@ -238,7 +274,7 @@ impl<C: Open> Database<C> {
         let turn = turn.map_err(busy)?.map_err(|_| StoreError::Busy(0))?;
         loop {
             match timeout(ACQUIRE_LIMIT, self.server.offer(self.number)).await.map_err(busy)? {
-                Offer::Idle(Idle { since, place, mut connection, .. }) => {
+                Offer::Idle(Idle { since, mut connection, .. }, place) => {
                     let age = self.server.clock.boot_time().saturating_sub(since);
                     if age < TRUSTED_FOR
                         || matches!(timeout(ACQUIRE_LIMIT, connection.ping()).await, Ok(Ok(())))
@@ -271,8 +307,8 @@ impl<C> Held<C> {
         let Held { connection, place, database, turn } = self;
         let server = place.0.clone();
         let since = server.clock.boot_time();
-        lock(&server.shelf).idle.push(Idle { database, since, place, connection });
-        server.freed.notify_one();
+        lock(&server.shelf).idle.push(Idle { database, since, connection });
+        drop(place); // which tells whoever waits
         drop(turn);
     }
 }

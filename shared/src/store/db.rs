@@ -1,8 +1,10 @@
 //! One database of either kind, and how a statement is run on it.
 
+use std::panic::AssertUnwindSafe;
 use std::str::FromStr;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection};
@@ -65,10 +67,16 @@ impl Options {
     }
 }
 
-/// Waits for a database's answer, but not for ever.
+/// Waits for a database's answer, but not for ever, and survives reading it: sqlx panics at a time
+/// that chrono cannot hold, such as `infinity`, and what a tenant writes into its own database must
+/// not end the loop that serves the others.
 pub(super) async fn limited<T>(statement: impl Future<Output = sqlx::Result<T>>) -> Result<T> {
-    match timeout(STATEMENT_LIMIT, statement).await {
-        Ok(answer) => answer.map_err(StoreError::from),
+    match timeout(STATEMENT_LIMIT, AssertUnwindSafe(statement).catch_unwind()).await {
+        Ok(Ok(answer)) => answer.map_err(StoreError::from),
+        Ok(Err(_)) => {
+            let error = sqlx::Error::Decode("a row holds a value that cannot be read".into());
+            Err(StoreError::Failed(error))
+        }
         Err(_) => Err(StoreError::Slow(STATEMENT_LIMIT.as_secs())),
     }
 }

@@ -3,7 +3,7 @@
 use sqlx::{FromRow, query, query_as, query_scalar};
 
 use super::db::{Db, begin_immediate, run, run_on_either};
-use super::error::Result;
+use super::error::{Result, StoreError};
 use super::{Store, sql};
 use crate::clock::Time;
 use crate::execution::{ErrorKind, Status};
@@ -181,9 +181,16 @@ impl Store {
     /// What there is to do.
     pub async fn look(&self) -> Result<Look> {
         self.proved().await?;
-        run_on_either!(&self.db, sql::LOOK, |text, connection| {
-            query_as(text).fetch_one(connection)
-        })
+        let look: Option<Look> = run_on_either!(&self.db, sql::LOOK, |text, connection| {
+            query_as(text).fetch_optional(connection)
+        })?;
+        // The database may have changed hands since it was proved.
+        let look = look.ok_or(StoreError::Unclaimed)?;
+        if look.tenant_id == self.tenant {
+            Ok(look)
+        } else {
+            Err(StoreError::Owned(look.tenant_id))
+        }
     }
 
     /// Jobs whose next time must be worked out.

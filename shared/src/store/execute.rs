@@ -8,7 +8,7 @@ use super::db::{Db, begin_immediate, run, run_on_either};
 use super::dispatch::{column, json};
 use super::error::Result;
 use super::{Store, sql};
-use crate::clock::{Time, delta};
+use crate::clock::{Time, cut, delta};
 use crate::execution::{ErrorKind, Trigger};
 use crate::id::{ExecutionId, JobId};
 use crate::job::OrphanPolicy;
@@ -111,7 +111,7 @@ impl End {
         let next = next_attempt(outcome, attempts, random.unit()).map(|next| NextRow {
             id: ExecutionId::new(now, random),
             trigger: next.trigger,
-            available_at: now + delta(next.delay),
+            available_at: cut(now + delta(next.delay)),
         });
         End {
             id,

@@ -11,7 +11,7 @@ use sqlx::{Connection, PgConnection, SqliteConnection};
 use tokio::time::timeout;
 
 use super::connections::Open;
-use super::db::{Db, Options, run_on_either};
+use super::db::{Db, Options, begin_immediate, run_on_either};
 use super::error::{Result, StoreError};
 use super::sql;
 use crate::database_url::DatabaseUrl;
@@ -92,8 +92,9 @@ impl Schema {
 
 /// Brings a database up to date; an SQLite file is created if it isn't there.
 ///
-/// It uses a connection of its own, closed afterwards whatever happens: a migration that fails
-/// leaves its advisory lock with the session.
+/// Of several callers at once, one migrates and the others wait and find nothing to do. It uses a
+/// connection of its own, closed afterwards whatever happens: a migration that fails leaves its
+/// advisory lock with the session.
 pub async fn migrate(url: &DatabaseUrl, schema: Schema) -> Result<Migrated> {
     let migrators = schema.migrators();
     let migration = async {
@@ -103,12 +104,18 @@ pub async fn migrate(url: &DatabaseUrl, schema: Schema) -> Result<Migrated> {
                 sqlx::raw_sql("SET statement_timeout = 0; SET lock_timeout = '30s'")
                     .execute(&mut connection)
                     .await?;
-                apply(&mut connection, &migrators.postgres, schema).await
+                let migrated = apply(&mut connection, &migrators.postgres, schema).await;
+                connection.close().await?;
+                migrated
             }
             Options::Sqlite(options) => {
                 let mut connection =
                     SqliteConnection::open(&options.create_if_missing(true)).await?;
-                let migrated = apply(&mut connection, &migrators.sqlite, schema).await?;
+                // sqlx locks nothing here, so that all of it is one transaction of ours, in which
+                // its own become savepoints.
+                let mut transaction = begin_immediate(&mut connection).await?;
+                let migrated = apply(&mut *transaction, &migrators.sqlite, schema).await?;
+                transaction.commit().await?;
                 connection.close().await?;
                 Ok(migrated)
             }
@@ -125,6 +132,9 @@ async fn apply<C: Migrate>(
     migrator: &Migrator,
     schema: Schema,
 ) -> Result<Migrated> {
+    // Taken once more by sqlx itself, and given back with the session: what is read before it, or
+    // made, must not be read or made by two.
+    connection.lock().await.map_err(of_migration)?;
     connection.ensure_migrations_table(schema.record()).await.map_err(of_migration)?;
     let before = connection.list_applied_migrations(schema.record()).await.map_err(of_migration)?;
     migrator.run_direct(None, connection, false).await.map_err(of_migration)?;

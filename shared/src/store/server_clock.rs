@@ -17,10 +17,16 @@ use crate::clock::{Clock, Time, cut, delta};
 /// How long one reading of the server's clock is used.
 const READING_LASTS: Duration = Duration::from_secs(10);
 
+/// No reading is exact, so that a new one may lie before what was said already. By less than this,
+/// time stands still until it is caught up with; by more, somebody has set the server's clock.
+const STANDS_STILL_MAX: TimeDelta = TimeDelta::seconds(1);
+
 /// Derives one server's time from boot time.
 pub(super) struct ServerClock {
     clock: Clock,
     reading: Mutex<Option<Reading>>,
+    /// The last time that was told.
+    told: Mutex<Option<Time>>,
 }
 
 #[derive(Clone, Copy)]
@@ -33,7 +39,7 @@ struct Reading {
 
 impl ServerClock {
     pub(super) fn new(clock: Clock) -> ServerClock {
-        ServerClock { clock, reading: Mutex::new(None) }
+        ServerClock { clock, reading: Mutex::default(), told: Mutex::default() }
     }
 
     /// The server's time now.
@@ -48,7 +54,7 @@ impl ServerClock {
         if let Some(reading) = reading
             && boot_time.saturating_sub(reading.taken) < READING_LASTS
         {
-            return Ok(cut(reading.booted + delta(boot_time)));
+            return Ok(self.tell(cut(reading.booted + delta(boot_time))));
         }
         let (time, before, after) = run!(database, |connection| async {
             let before = self.clock.boot_time();
@@ -60,7 +66,18 @@ impl ServerClock {
         let booted = time - delta(before + (after - before) / 2);
         let reading = Reading { booted, taken: after };
         *self.reading.lock().unwrap_or_else(PoisonError::into_inner) = Some(reading);
-        Ok(cut(booted + delta(after)))
+        Ok(self.tell(cut(booted + delta(after))))
+    }
+
+    /// Keeps time from going back where only the readings' inexactness would make it.
+    fn tell(&self, derived: Time) -> Time {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = match *told {
+            Some(told) if told > derived && told - derived < STANDS_STILL_MAX => told,
+            _ => derived,
+        };
+        *told = Some(now);
+        now
     }
 
     /// How long until the server's clock shows `time`, by the last reading; nothing when it does
@@ -75,5 +92,22 @@ impl ServerClock {
             (Db::Sqlite(_), _, _) | (_, Clock::Manual(_), _) => self.clock.wall_time(),
         };
         (time - now).max(TimeDelta::zero()).to_std().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_stands_still_for_an_inexact_reading_and_follows_a_clock_that_was_set() {
+        let server = ServerClock::new(Clock::System);
+        let noon: Time = "2026-11-24T12:00:00Z".parse().unwrap();
+        let at = |millis| noon + TimeDelta::milliseconds(millis);
+        for (derived, told) in
+            [(0, 0), (500, 500), (-300, 500), (499, 500), (501, 501), (-499, -499), (-400, -400)]
+        {
+            assert_eq!(server.tell(at(derived)), at(told), "{derived}");
+        }
     }
 }

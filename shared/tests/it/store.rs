@@ -1,1 +1,131 @@
-//! t
+//! What a store must do, whichever database it speaks to: each case runs on both, as a test of
+//! its own, so that a failure names the database.
+
+/// Makes a test of each case on PostgreSQL and on SQLite. A case that isn't listed is dead code,
+/// which the compiler complains of.
+macro_rules! on_both_stores {
+    ($($case:ident),+ $(,)?) => {
+        mod postgres {
+            $( #[tokio::test] async fn $case() { super::$case(testkit::TenantDatabase::postgres().await).await } )+
+        }
+        mod sqlite {
+            $( #[tokio::test] async fn $case() { super::$case(testkit::TenantDatabase::sqlite().await).await } )+
+        }
+    };
+}
+
+mod batches;
+mod claim;
+mod dispatch;
+mod finish;
+mod identity;
+mod lease;
+mod plain_sql;
+mod plans;
+mod sweep;
+mod times;
+mod waiting;
+
+use std::time::Duration;
+
+use shared::clock::Time;
+use shared::execution::Status;
+use shared::id::{ExecutionId, JobId};
+use shared::outcome::{Failure, Outcome};
+use shared::store::{Advance, Claim, ClaimTerms, Dispatch, Dispatched, End, NewExecution, Store};
+use testkit::TenantDatabase;
+
+const LEASE: Duration = Duration::from_secs(60);
+const MINUTE: chrono::TimeDelta = chrono::TimeDelta::minutes(1);
+
+/// An occurrence's first row, about to be dispatched.
+fn occurrence(database: &TenantDatabase, job: JobId, scheduled_for: Time) -> NewExecution {
+    NewExecution {
+        id: database.execution_id(),
+        job,
+        scheduled_for,
+        status: Status::Dispatched,
+        stands_for: 1,
+        error_kind: None,
+        error_message: None,
+    }
+}
+
+/// The step of a job that was read at version 1 from `due_at` to a minute later.
+fn step(job: JobId, due_at: Time) -> Advance {
+    Advance { job, version: 1, due_at, next_run_at: Some(due_at + MINUTE) }
+}
+
+/// Carries out a dispatch that must not be stale.
+async fn dispatch(store: &Store, dispatch: &Dispatch, now: Time) -> Vec<ExecutionId> {
+    let dispatch_no = store.look().await.unwrap().dispatch_no;
+    match store.dispatch(dispatch, dispatch_no, now).await.unwrap() {
+        Dispatched::Done(ids) => ids,
+        Dispatched::Stale => panic!("nobody else dispatches here"),
+    }
+}
+
+/// A new job, due now, whose occurrence is dispatched.
+async fn dispatched(database: &TenantDatabase, store: &Store, name: &str) -> ExecutionId {
+    let now = database.now();
+    let job = database.insert_due_job(name, now).await;
+    let executions = vec![occurrence(database, job, now)];
+    let advances = vec![step(job, now)];
+    let ids = dispatch(store, &Dispatch { advances, executions, released: vec![] }, now).await;
+    assert_eq!(ids.len(), 1);
+    ids[0]
+}
+
+/// A new job, due now, whose occurrence `worker` holds.
+async fn claimed(database: &TenantDatabase, store: &Store, name: &str, worker: &str) -> Claim {
+    let id = dispatched(database, store, name).await;
+    let mut claims = store.claim(&[id], &terms(worker), database.now()).await.unwrap();
+    assert_eq!(claims.len(), 1);
+    claims.remove(0)
+}
+
+/// The queue that jobs go to unless they say otherwise.
+fn default_queue() -> Vec<String> {
+    vec!["default".to_owned()]
+}
+
+fn terms(worker: &str) -> ClaimTerms {
+    ClaimTerms {
+        worker: worker.to_owned(),
+        queues: default_queue(),
+        lease: LEASE,
+        default_timeout: Duration::from_secs(1800),
+    }
+}
+
+/// What follows from an outcome of a claimed row, as its worker writes it.
+fn end(database: &TenantDatabase, claim: &Claim, worker: &str, outcome: &Outcome) -> End {
+    let now = database.now();
+    End::of(outcome, &claim.attempts(), (claim.id, worker), now, &database.random)
+}
+
+fn success() -> Outcome {
+    Outcome::Success(serde_json::json!({"rows": 3}))
+}
+
+fn failure() -> Outcome {
+    Outcome::Failure(Failure {
+        message: "no".to_owned(),
+        detail: None,
+        retry: true,
+        retry_after: None,
+    })
+}
+
+/// The status of a row.
+async fn status(store: &Store, id: ExecutionId) -> Status {
+    store.find_execution(id).await.unwrap().unwrap().status
+}
+
+/// One job through its whole life, for tests of what is left behind.
+pub(crate) async fn exercise(database: &TenantDatabase, store: &Store) {
+    let claim = claimed(database, store, "exercise", "w").await;
+    store.heartbeat(&[claim.id], "w", LEASE, database.now()).await.unwrap();
+    let ended = store.finish(&[end(database, &claim, "w", &failure())], None, database.now()).await;
+    assert!(ended.unwrap()[0].followed);
+}

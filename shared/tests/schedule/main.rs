@@ -4,11 +4,24 @@
 
 extern crate polychron_shared as shared;
 
+mod brute_force;
+mod cases;
 mod clocks;
+mod oracles;
+mod refusals;
+mod rules;
+mod words;
 
 use shared::clock::Time;
 use shared::id::{JobId, TenantId};
 use shared::schedule::{Schedule, ScheduleError, Spread};
+
+/// How many random cases to try: `SCHEDULE_CASES` times as many as usual, where that is set.
+#[expect(clippy::disallowed_methods, reason = "how long to search is up to whoever runs it")]
+fn scaled(usual: u32) -> u32 {
+    let times = std::env::var("SCHEDULE_CASES").ok().map_or(1, |times| times.parse().unwrap());
+    usual * times
+}
 
 fn spread() -> Spread {
     Spread::new(TenantId(uuid::Uuid::from_u128(7)), JobId(1))

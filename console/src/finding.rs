@@ -1,0 +1,66 @@
+//! What was found when something was looked at, and what to do about it.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::output::{Column, column, maybe, whole_column};
+
+/// A consumer that has been silent for longer does not count as alive; it registers every 10 s.
+pub(crate) const SEEN_WITHIN: Duration = Duration::from_secs(45);
+
+/// How bad it is: a warning is worth knowing and does no harm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Level {
+    Ok,
+    Warning,
+    Problem,
+}
+
+impl Level {
+    const fn word(self) -> &'static str {
+        match self {
+            Level::Ok => "ok",
+            Level::Warning => "warning",
+            Level::Problem => "problem",
+        }
+    }
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Serialize)]
+pub(crate) struct Finding {
+    pub(crate) subject: String,
+    pub(crate) level: Level,
+    pub(crate) finding: String,
+    /// What to do about it.
+    pub(crate) remedy: Option<String>,
+}
+
+impl Finding {
+    pub(crate) fn ok(subject: impl Into<String>, finding: impl Into<String>) -> Finding {
+        let (subject, finding) = (subject.into(), finding.into());
+        Finding { subject, level: Level::Ok, finding, remedy: None }
+    }
+
+    pub(crate) fn problem(
+        subject: impl Into<String>,
+        finding: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Finding {
+        let remedy = Some(remedy.into());
+        Finding { level: Level::Problem, remedy, ..Finding::ok(subject, finding) }
+    }
+
+    pub(crate) fn warning(self) -> Finding {
+        Finding { level: Level::Warning, ..self }
+    }
+}
+
+pub(crate) const COLUMNS: &[Column<Finding>] = &[
+    column("SUBJECT", |finding| finding.subject.clone()),
+    column("LEVEL", |finding| finding.level.word().to_owned()),
+    whole_column("FINDING", |finding| finding.finding.clone()),
+    whole_column("REMEDY", |finding| maybe(finding.remedy.as_ref())),
+];

@@ -1,0 +1,142 @@
+//! `polychron job explain`: everything that decides whether a job runs, in the order in which the
+//! engine asks.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use shared::clock::{Time, delta};
+use shared::execution::{Execution, Status};
+use shared::job::{Job, OverlapPolicy};
+use shared::store::{ExecutionFilter, Look};
+use shared::tenant::{Tenant, TenantStatus};
+
+use super::find;
+use crate::check::consumers;
+use crate::check::tenants::Needs;
+use crate::exit::Failure;
+use crate::finding::{COLUMNS, Finding, SEEN_WITHIN};
+use crate::output::{maybe, time};
+use crate::session::Session;
+
+/// How many executions are looked through for those that are open.
+const HISTORY: i64 = 50;
+/// How late the engine may be before that is odd.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+pub(super) async fn run(tenant: &str, name: &str, session: &Session) -> Result<(), Failure> {
+    let (tenant, store, now) = session.enter(tenant).await?;
+    let of_tenant = |error| Failure::tenant(&tenant, error);
+    let job = find(&tenant, &store, name).await?;
+    let look = store.look().await.map_err(of_tenant)?;
+    let filter = ExecutionFilter { job: Some(name.to_owned()), ..ExecutionFilter::default() };
+    let executions = store.list_executions(&filter, HISTORY).await.map_err(of_tenant)?;
+    let seen_since = session.control.now().await.map_err(Failure::control)? - SEEN_WITHIN;
+    let workers = session.control.list_workers(seen_since).await.map_err(Failure::control)?;
+
+    let mut findings = vec![of_the_tenant(&tenant, &look), of_switch(&tenant, &job)];
+    if job.is_enabled && job.quarantined_reason.is_none() {
+        findings.push(of_next_time(&job, now, session.config.poll_interval));
+    }
+    let open = executions.iter().filter(|execution| !execution.status.is_final());
+    findings.extend(open.map(|execution| of_open(&job, execution, now)));
+    let last = executions.iter().find(|execution| execution.status.is_final());
+    findings.extend(last.map(|execution| of_last(&tenant, execution)));
+    let mut needs = Needs::default();
+    needs.types.insert((job.job_type.clone(), job.queue.clone()), [tenant.slug.clone()].into());
+    findings.extend(consumers::compare(&workers, &needs));
+    session.output.list(&findings, COLUMNS)
+}
+
+fn of_the_tenant(tenant: &Tenant, look: &Look) -> Finding {
+    let slug = &tenant.slug;
+    let at_once = look.dispatched + look.running;
+    match (tenant.status, tenant.max_running) {
+        (TenantStatus::Suspended, _) => {
+            let remedy = format!("`polychron tenant resume {slug}`");
+            Finding::problem("tenant", "suspended: nothing new starts", remedy)
+        }
+        (TenantStatus::Active, Some(most)) if at_once >= i64::from(most) => {
+            let finding = format!("at its limit, max_running {most}: what is due waits");
+            let remedy = format!("wait, or `polychron tenant edit {slug} --max-running N`");
+            Finding::problem("tenant", finding, remedy).warning()
+        }
+        (TenantStatus::Active, _) => {
+            Finding::ok("tenant", format!("active; dispatched or running now: {at_once}"))
+        }
+    }
+}
+
+fn of_switch(tenant: &Tenant, job: &Job) -> Finding {
+    let (slug, name) = (&tenant.slug, &job.name);
+    match (&job.quarantined_reason, job.is_enabled) {
+        (Some(reason), _) => {
+            let remedy = format!("correct its schedule: `polychron job edit {slug} {name}`");
+            Finding::problem("job", format!("quarantined: {reason}"), remedy)
+        }
+        (None, false) => {
+            let finding = "not enabled: somebody paused it, or its schedule is used up";
+            let remedy = format!("`polychron job resume {slug} {name}`, or give it a new schedule");
+            Finding::problem("job", finding, remedy)
+        }
+        (None, true) => Finding::ok("job", "enabled"),
+    }
+}
+
+fn of_next_time(job: &Job, now: Time, poll_interval: Duration) -> Finding {
+    let remedy = "see whether `polychron-producer` runs and what it logs of this tenant";
+    match job.next_run_at {
+        Some(next) if next + PATIENCE < now => {
+            let finding =
+                format!("was due at {}: its queue is full, or no producer looks", time(Some(next)));
+            Finding::problem("schedule", finding, remedy)
+        }
+        Some(next) => Finding::ok("schedule", format!("due next at {}", time(Some(next)))),
+        None if job.updated_at + poll_interval + PATIENCE < now => {
+            let finding = "no producer has worked out the next time since the last edit";
+            Finding::problem("schedule", finding, remedy)
+        }
+        None => Finding::ok("schedule", "edited just now; a producer works out the next time"),
+    }
+}
+
+fn of_open(job: &Job, execution: &Execution, now: Time) -> Finding {
+    let Execution { id, attempt, .. } = execution;
+    let what = match (execution.status, execution.available_at) {
+        (Status::Scheduled, Some(at)) => format!("waits until {}", time(Some(at))),
+        (Status::Scheduled, None) => "waits for its turn".to_owned(),
+        (Status::Dispatched, _) => {
+            format!("waits for a consumer since {}", time(execution.dispatched_at))
+        }
+        _ => format!(
+            "runs since {} at {}",
+            time(execution.started_at),
+            maybe(execution.worker.as_ref())
+        ),
+    };
+    let meanwhile = match job.overlap_policy {
+        OverlapPolicy::Skip => "; meanwhile further occurrences are skipped",
+        OverlapPolicy::Queue => "; meanwhile one occurrence waits, further ones are skipped",
+        OverlapPolicy::Allow => "",
+    };
+    let finding = format!("{id}, attempt {attempt}, {what}{meanwhile}");
+    let waited = execution.dispatched_at.map_or(TimeDelta::zero(), |at| now - at);
+    if execution.status == Status::Dispatched && waited > delta(PATIENCE) {
+        let remedy = "see whether consumers have free slots and reach this tenant's database";
+        return Finding::problem("open", finding, remedy);
+    }
+    Finding::ok("open", finding)
+}
+
+fn of_last(tenant: &Tenant, execution: &Execution) -> Finding {
+    let Execution { id, status, attempt, error_message, .. } = execution;
+    let at = time(Some(execution.scheduled_for));
+    match status {
+        Status::Success => Finding::ok("last", format!("of {at}, attempt {attempt}: success")),
+        ended => {
+            let reason = maybe(error_message.as_ref());
+            let finding = format!("of {at}, attempt {attempt}: {ended}: {reason}");
+            let remedy = format!("`polychron execution show {} {id}`", tenant.slug);
+            Finding::problem("last", finding, remedy).warning()
+        }
+    }
+}

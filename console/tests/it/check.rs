@@ -1,0 +1,101 @@
+//! `polychron check`, and what every command has in common.
+
+use serde_json::Value;
+use shared::clock::Clock;
+use shared::store::{Connections, Control, Worker};
+use testkit::virtual_host;
+
+use crate::console::{BOTH, Console};
+
+/// The findings of a level, each as "subject: finding".
+fn findings(report: &Value, level: &str) -> Vec<String> {
+    let findings = report.as_array().unwrap().iter();
+    let text = |finding: &Value, field: &str| finding[field].as_str().unwrap().to_owned();
+    findings
+        .filter(|finding| finding["level"] == level)
+        .map(|finding| format!("{}: {}", text(finding, "subject"), text(finding, "finding")))
+        .collect()
+}
+
+#[tokio::test]
+async fn all_is_well_once_a_consumer_knows_the_jobs_types() {
+    for backend in BOTH {
+        let mut console = Console::with_tenant(backend).await;
+        console.set("AMQP_URL", &virtual_host().await);
+        console.run(&["check"]).succeeded();
+        console.run(&["job", "add", "acme", "a", "--type", "mail", "--every", "1h"]).succeeded();
+        let report = console.run(&["check", "-o", "json"]).ended(1).json();
+        assert_eq!(findings(&report, "problem"), ["consumers: none has been heard of lately"]);
+
+        register(&console, &["report"]).await;
+        let report = console.run(&["check", "-o", "json"]).ended(1).json();
+        let unknown = "consumers: no live one at queue default knows job type mail, used at acme";
+        assert_eq!(findings(&report, "problem"), [unknown]);
+        register(&console, &["report", "mail"]).await;
+        let report = console.run(&["check", "-o", "json"]).succeeded().json();
+        // Both timeouts are half an hour by default: worth knowing, and harmless.
+        assert_eq!(findings(&report, "warning").len(), 1, "{report:#?}");
+        console.set("POLYCHRON_ACK_TIMEOUT", "2h");
+        let report = console.run(&["check", "-o", "json"]).succeeded().json();
+        assert!(findings(&report, "warning").is_empty());
+    }
+}
+
+#[tokio::test]
+async fn each_problem_is_named_with_its_remedy() {
+    let mut console = Console::with_tenant(BOTH[0]).await;
+    let report = console.run(&["check", "-o", "json"]).ended(1).json();
+    assert_eq!(findings(&report, "problem"), ["broker: not checked: AMQP_URL is not set"]);
+
+    console.run(&["job", "add", "acme", "a", "--type", "mail", "--every", "1h"]).succeeded();
+    let store = console.store("acme").await;
+    let job = store.find_job("a").await.unwrap().unwrap();
+    store.quarantine(job.id, job.version, "no such day").await.unwrap();
+    let url = console.database("gone").await;
+    console.add_tenant("gone", &url, &[]).succeeded();
+    std::fs::remove_file(console.folder.path("gone.db")).unwrap();
+    console.set("AMQP_URL", "amqp://us3r:s3cret@127.0.0.1:1/x");
+    let answer = console.run(&["check", "-o", "json"]).ended(5).keeps(&["s3cret", "us3r"]);
+    let report = answer.json();
+    let problems = findings(&report, "problem").join("\n");
+    for text in ["broker: amqp://127.0.0.1:1/x", "quarantined: no such day", "tenant gone"] {
+        assert!(problems.contains(text), "`{text}` is missing in {problems}");
+    }
+    for finding in report.as_array().unwrap() {
+        assert_eq!(finding["remedy"].is_null(), finding["level"] == "ok", "{finding}");
+    }
+}
+
+#[tokio::test]
+async fn settings_are_checked_everywhere_and_help_needs_none() {
+    let mut console = Console::new(BOTH[0]).await;
+    console.run(&["--help"]).succeeded();
+    console.run(&["job", "add", "--help"]).succeeded();
+    console.run(&["--version"]).succeeded();
+    console.run(&[]).ended(2);
+    console.run(&["tenant", "list", "--database-url", "sqlite://x"]).ended(2);
+    console.run(&["tenant", "list", "-o", "xml"]).ended(2);
+    console.set("POLYCHRON_PREFETCH", "0");
+    console.run(&["tenant", "list"]).ended(2).says(&["POLYCHRON_PREFETCH"]);
+    let report = console.run(&["check", "-o", "json"]).ended(1).json();
+    assert!(findings(&report, "problem")[0].contains("POLYCHRON_PREFETCH"));
+}
+
+/// Registers a consumer, as it would itself.
+async fn register(console: &Console, job_types: &[&str]) {
+    let control = Control::new(&console.control, &Connections::new(Clock::System, 2)).unwrap();
+    let now = control.now().await.unwrap();
+    let worker = Worker {
+        name: format!("w-{}", job_types.len()),
+        host: "h".into(),
+        pid: 1,
+        version: "0".into(),
+        queues: vec!["default".into()],
+        job_types: job_types.iter().map(|word| word.to_string()).collect(),
+        slots: 5,
+        running: 0,
+        started_at: now,
+        seen_at: now,
+    };
+    control.register_worker(&worker).await.unwrap();
+}

@@ -1,0 +1,94 @@
+//! The engine in one process: `demo` and `up`.
+
+use std::process::{Child, Command, Stdio};
+
+use testkit::eventually;
+
+use crate::console::{Backend, Console};
+
+/// `polychron up`, killed when it is dropped.
+struct Up(Child);
+
+impl Up {
+    fn start(console: &Console) -> Up {
+        let child = Command::new(env!("CARGO_BIN_EXE_polychron"))
+            .args(["up", "--data", &console.folder.path("").display().to_string()])
+            .env_clear()
+            .envs([("POLYCHRON_DIAGNOSTICS", "on"), ("POLYCHRON_LEASE", "4s")])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        Up(child.unwrap())
+    }
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test]
+async fn a_demo_shows_each_thing_that_can_become_of_a_job_and_sums_it_up() {
+    let console = Console::bare(Backend::Sqlite).await;
+    let folder = console.folder.path("demo").display().to_string();
+    let answer = console.run(&["demo", "--for", "12s", "--data", &folder]).succeeded();
+    for word in ["success", "failed", "will retry", "timeout", "panic", "started"] {
+        assert!(answer.stdout.contains(word), "{word} is missing in\n{}", answer.stdout);
+    }
+    assert!(!answer.stdout.contains('\x1b'), "plain when it is no terminal");
+    let (_, summary) = answer.stdout.split_once("worst lateness\n").unwrap();
+    assert_eq!(summary.lines().count(), 3, "{summary}");
+    for line in summary.lines() {
+        let numbers: Vec<u64> =
+            line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        let [runs, successes, failures, _skipped, _late] = numbers[..] else { panic!("{line}") };
+        assert!(runs > 0 && successes + failures <= runs, "{line}");
+    }
+    // A second demo in the same folder starts anew.
+    console.run(&["demo", "--for", "1s", "--data", &folder]).succeeded();
+}
+
+#[tokio::test]
+async fn a_tenant_that_is_added_while_the_engine_is_up_is_served() {
+    let console = Console::new(Backend::Sqlite).await;
+    let _up = Up::start(&console);
+    let url = console.database("acme").await;
+    console.add_tenant("acme", &url, &[]).succeeded();
+    console.run(&["job", "add", "acme", "tick", "--type", "noop", "--every", "1s"]).succeeded();
+    let store = console.store("acme").await;
+    eventually("the job has run by its schedule", || async {
+        let rows = store.list_executions(&Default::default(), 9).await.unwrap();
+        rows.iter().any(|row| row.result.is_some()).then_some(())
+    })
+    .await;
+    console.run(&["job", "run", "acme", "tick", "--wait"]).succeeded();
+}
+
+#[tokio::test]
+async fn a_folder_has_one_engine_and_survives_its_death() {
+    let console = Console::with_tenant(Backend::Sqlite).await;
+    let folder = console.folder.path("").display().to_string();
+    let add = ["job", "add", "acme", "long", "--type", "sleep", "--payload", r#"{"seconds": 3}"#];
+    console.run(&[&add[..], &["--at", "2026-01-01T00:00:00Z"]].concat()).succeeded();
+    let up = Up::start(&console);
+    let store = console.store("acme").await;
+    let running = || async {
+        let rows = store.list_executions(&Default::default(), 9).await.unwrap();
+        rows.iter().any(|row| row.started_at.is_some()).then_some(())
+    };
+    eventually("the job runs", running).await;
+    let second = console.run(&["up", "--data", &folder]).ended(1);
+    assert!(second.stderr.contains("another process uses the data folder"), "{}", second.stderr);
+
+    drop(up); // killed, as by a power cut
+    let _up = Up::start(&console);
+    let rows = eventually("the next attempt has succeeded", || async {
+        let rows = store.list_executions(&Default::default(), 9).await.unwrap();
+        rows[0].result.is_some().then_some(rows)
+    })
+    .await;
+    assert_eq!((rows.len(), rows[0].attempt), (2, 2), "{rows:#?}");
+}

@@ -1,0 +1,186 @@
+//! `polychron job …`.
+
+use serde_json::{Value, json};
+
+use crate::console::{BOTH, Console};
+
+fn job(console: &Console, name: &str) -> Value {
+    console.run(&["job", "show", "acme", name, "-o", "json"]).succeeded().json()
+}
+
+#[tokio::test]
+async fn a_job_is_added_as_its_flags_say() {
+    for backend in BOTH {
+        let console = Console::with_tenant(backend).await;
+        let payload = console.folder.path("payload.json");
+        std::fs::write(&payload, r#"{"from": "file"}"#).unwrap();
+        let file = format!("@{}", payload.display());
+        for (name, flags, expected) in [
+            (
+                "cron",
+                &["--cron", "0 2 * * *", "--timezone", "Europe/London"][..],
+                json!({"schedule": {"cron": "0 2 * * *", "timezone": "Europe/London"}, "version": 1,
+                       "is_enabled": true, "queue": "default", "timeout_seconds": null, "payload": {}}),
+            ),
+            (
+                "every",
+                &["--every", "15m", "--payload", "-", "--queue", "slow", "--timeout", "1h 30m"],
+                json!({"schedule": {"every": "15m"}, "payload": {"from": "input"}, "queue": "slow",
+                       "timeout_seconds": 5400}),
+            ),
+            (
+                "at",
+                &["--at", "2026-12-01T09:00:00Z", "--payload", &file, "--disabled"],
+                json!({"schedule": {"at": "2026-12-01T09:00:00Z"}, "payload": {"from": "file"},
+                       "is_enabled": false}),
+            ),
+            (
+                "text",
+                &["--schedule", "*/5 * * * *", "--max-attempts", "5", "--retry-base", "2s"],
+                json!({"schedule": {"cron": "*/5 * * * *"}, "max_attempts": 5, "retry_base_seconds": 2}),
+            ),
+            (
+                "json",
+                &[
+                    "--schedule",
+                    r#"{"every": "1h", "jitter": "5m"}"#,
+                    "--misfire",
+                    "run_all",
+                    "--misfire-grace",
+                    "120",
+                    "--overlap",
+                    "queue",
+                    "--orphan",
+                    "fail",
+                ],
+                json!({"schedule": {"every": "1h", "jitter": "5m"}, "misfire_policy": "run_all",
+                       "misfire_grace_seconds": 120, "overlap_policy": "queue", "orphan_policy": "fail"}),
+            ),
+        ] {
+            let arguments = [&["job", "add", "acme", name, "--type", "noop"], flags].concat();
+            console.run_with_input(&arguments, r#"{"from": "input"}"#).succeeded();
+            let shown = job(&console, name);
+            for (field, value) in expected.as_object().unwrap() {
+                assert_eq!(&shown[field], value, "{backend:?} {name} {field}");
+            }
+        }
+        let listed = console.run(&["job", "list", "acme", "-o", "jsonl"]).succeeded();
+        let names: Vec<Value> = listed
+            .stdout
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap()["name"].clone())
+            .collect();
+        assert_eq!(names, ["at", "cron", "every", "json", "text"]);
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_job_is_refused_by_name() {
+    for backend in BOTH {
+        let console = Console::with_tenant(backend).await;
+        let add = ["job", "add", "acme", "a", "--type", "noop"];
+        console.run(&[&add[..], &["--every", "1h"]].concat()).succeeded();
+        let long = format!("\"{}\"", "x".repeat(65_536));
+        for (flags, code, says) in [
+            (&["--every", "1h"][..], 1, "has a job `a` already"),
+            (&[], 2, "say when the job runs"),
+            (&["--every", "soon"], 2, "every"),
+            (&["--cron", "61 * * * *"], 2, "cron"),
+            (&["--cron", "0 2 * * *", "--timezone", "Europe/Lodnon"], 2, "Europe/London"),
+            (&["--every", "1h", "--cron", "0 2 * * *"], 2, "cannot be used with"),
+            (&["--every", "1h", "--payload", "{"], 2, "--payload"),
+            (&["--every", "1h", "--payload", &long], 2, "65536"),
+            (&["--every", "1h", "--timeout", "0s"], 2, "--timeout"),
+            (&["--every", "1h", "--max-attempts", "101"], 2, "--max-attempts"),
+            (&["--every", "1h", "--overlap", "maybe"], 2, "skip, queue, allow"),
+            (&["--schedule", r#"{"evry": "1h"}"#], 2, "every"),
+        ] {
+            console.run(&[&add[..], flags].concat()).ended(code).says(&[says]);
+        }
+        // What only the tables know is said in their words.
+        let queue = ["job", "edit", "acme", "a", "--queue", "No Such"];
+        console.run(&queue).ended(1).says(&["queue is 1 to 64 of a-z"]);
+        for verb in ["show", "pause", "next", "run"] {
+            console.run(&["job", verb, "acme", "none"]).ended(3).says(&["job list acme"]);
+            console.run(&["job", verb, "nobody", "a"]).ended(3).says(&["tenant list"]);
+        }
+        console.run(&["job", "delete", "acme", "none", "-y"]).ended(3);
+        console.run(&["job", "edit", "acme", "none", "--every", "1h"]).ended(3);
+        console.run(&["job", "edit", "acme", "a"]).ended(2).says(&["nothing to change"]);
+    }
+}
+
+#[tokio::test]
+async fn every_edit_counts_once_and_only_the_schedule_is_worked_out_anew() {
+    for backend in BOTH {
+        let console = Console::with_tenant(backend).await;
+        console.run(&["job", "add", "acme", "a", "--type", "noop", "--every", "1h"]).succeeded();
+        let store = console.store("acme").await;
+        let now = store.now().await.unwrap();
+        let armed = store.find_job("a").await.unwrap().unwrap();
+        let arm = shared::store::Arm { job: armed.id, version: 1, next_run_at: now };
+        store.arm(&[arm], now).await.unwrap();
+        for (flags, version, is_armed) in [
+            (&["edit", "acme", "a", "--timeout", "1m"][..], 2, true),
+            (&["edit", "acme", "a", "--payload", "[1]", "--if-version", "2"], 3, true),
+            (&["edit", "acme", "a", "--every", "2h", "--timeout", "default"], 4, false),
+            (&["pause", "acme", "a"], 5, false),
+            (&["pause", "acme", "a"], 5, false),
+            (&["resume", "acme", "a"], 6, false),
+        ] {
+            console.run(&[&["job"], flags].concat()).succeeded();
+            let job = job(&console, "a");
+            let state = (job["version"].as_i64(), job["next_run_at"].is_string());
+            assert_eq!(state, (Some(version), is_armed), "{backend:?} {flags:?}");
+        }
+        let stale = ["job", "edit", "acme", "a", "--timeout", "2m", "--if-version", "3"];
+        console.run(&stale).ended(1).says(&["--if-version", "version 6"]);
+        let job = job(&console, "a");
+        assert_eq!((&job["timeout_seconds"], &job["payload"]), (&Value::Null, &json!([1])));
+    }
+}
+
+#[tokio::test]
+async fn a_quarantined_job_shows_its_reason_until_its_schedule_is_edited() {
+    for backend in BOTH {
+        let console = Console::with_tenant(backend).await;
+        console.run(&["job", "add", "acme", "a", "--type", "noop", "--every", "1h"]).succeeded();
+        let store = console.store("acme").await;
+        let job = store.find_job("a").await.unwrap().unwrap();
+        store.quarantine(job.id, job.version, "cron: no such \u{1b}[2Jday").await.unwrap();
+        let list = console.run(&["job", "list", "acme"]).succeeded();
+        assert!(list.stdout.contains("quarantined") && list.stdout.contains("cron: no such"));
+        assert!(!list.stdout.contains(['\u{1b}', '\t']), "{list:#?}");
+        console.run(&["job", "edit", "acme", "a", "--every", "2h"]).succeeded();
+        let list = console.run(&["job", "list", "acme"]).succeeded();
+        assert!(!list.stdout.contains("quarantined"), "{list:#?}");
+    }
+}
+
+#[tokio::test]
+async fn a_job_is_explained_by_what_keeps_it_from_running() {
+    for backend in BOTH {
+        let console = Console::with_tenant(backend).await;
+        console.run(&["job", "add", "acme", "a", "--type", "noop", "--every", "1h"]).succeeded();
+        let explained = |level: &str| -> Vec<String> {
+            let explain = ["job", "explain", "acme", "a", "-o", "json"];
+            let findings = console.run(&explain).succeeded().json();
+            let findings = findings.as_array().unwrap().iter();
+            findings
+                .filter(|finding| finding["level"] == level)
+                .map(|finding| finding["finding"].as_str().unwrap().to_owned())
+                .collect()
+        };
+        assert_eq!(explained("problem"), ["none has been heard of lately"]);
+        console.run(&["job", "pause", "acme", "a"]).succeeded();
+        console.run(&["tenant", "suspend", "acme"]).succeeded();
+        let problems = explained("problem").join("\n");
+        assert!(problems.contains("suspended") && problems.contains("not enabled"), "{problems}");
+        let run = console.run(&["job", "run", "acme", "a", "-o", "json"]).succeeded();
+        let run = run.says(&["acme is suspended"]).json();
+        assert!(explained("ok").iter().any(|finding| finding.contains("waits until")));
+        console.run(&["execution", "cancel", "acme", run["id"].as_str().unwrap()]).succeeded();
+        let cancelled = explained("warning").join("\n");
+        assert!(cancelled.contains("cancelled on request"), "{cancelled}");
+    }
+}

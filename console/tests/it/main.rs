@@ -1,0 +1,12 @@
+//! The real program, against SQLite files and against PostgreSQL.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop right there")]
+
+mod check;
+mod console;
+mod embedded;
+mod executions;
+mod jobs;
+mod migrate;
+mod schedule;
+mod tenants;
+mod wake;

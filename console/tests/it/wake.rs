@@ -1,0 +1,55 @@
+//! Producers are told of changes, if they can be.
+
+use std::time::Duration;
+
+use shared::queue::Queue;
+use testkit::virtual_host;
+use tokio::time::timeout;
+
+use crate::console::{BOTH, Console};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_change_wakes_the_producers() {
+    let mut console = Console::with_tenant(BOTH[0]).await;
+    let url = virtual_host().await;
+    console.set("AMQP_URL", &url);
+    let shown = console.run(&["tenant", "show", "acme", "-o", "json"]).succeeded().json();
+    let (mut wakes, driver) = Queue::Rabbit(url.parse().unwrap()).wakes("test");
+    tokio::spawn(driver);
+    // The first word says that listening has begun.
+    assert_eq!(wakes.next().await, None);
+    let run = |arguments: &[&str]| {
+        let arguments = [&["-o", "json"], arguments].concat();
+        tokio::task::block_in_place(|| console.run(&arguments)).succeeded().json()
+    };
+    run(&["job", "add", "acme", "a", "--type", "noop", "--every", "1h"]);
+    let execution = run(&["job", "run", "acme", "a"]);
+    let id = execution["id"].as_str().unwrap();
+    for arguments in [
+        &["execution", "cancel", "acme", id][..],
+        &["execution", "retry", "acme", id],
+        &["job", "edit", "acme", "a", "--every", "2h"],
+        &["job", "pause", "acme", "a"],
+        &["job", "resume", "acme", "a"],
+        &["job", "delete", "acme", "a", "-y"],
+        &["tenant", "suspend", "acme"],
+        &["tenant", "resume", "acme"],
+    ] {
+        run(arguments);
+    }
+    for change in 0..10 {
+        let woken = timeout(Duration::from_secs(30), wakes.next()).await;
+        let woken = woken.unwrap_or_else(|_| panic!("only {change} of 10 changes were heard of"));
+        assert_eq!(woken.map(|tenant| tenant.to_string()).as_deref(), shown["id"].as_str());
+    }
+}
+
+#[tokio::test]
+async fn a_broker_that_is_away_holds_nobody_up_and_is_not_complained_of() {
+    let mut console = Console::with_tenant(BOTH[0]).await;
+    console.set("AMQP_URL", "amqp://us3r:s3cret@127.0.0.1:1/x");
+    let add = ["job", "add", "acme", "a", "--type", "noop", "--every", "1h"];
+    let answer = console.run(&add).succeeded().keeps(&["s3cret", "us3r"]);
+    assert_eq!(answer.stderr, "");
+    console.run(&["job", "pause", "acme", "a", "--log", "debug"]).succeeded().says(&["broker"]);
+}

@@ -1,0 +1,260 @@
+//! Schedules in words, for people.
+
+use chrono::Timelike;
+use chrono_tz::Tz;
+
+use super::cron::{CronRule, Fold, Gap};
+use super::days::{Days, DaysOfMonth, DaysOfWeek, MonthDay, WeekDay};
+use super::expression::Expression;
+use super::field::{MONTH_NAMES, WEEKDAY_NAMES};
+use super::set::Set;
+use super::{Rule, SECOND, Schedule, time, zone};
+use crate::clock::Time;
+
+/// Up to so many times of day are listed one by one.
+const TIMES_MAX: u32 = 6;
+
+impl Schedule {
+    /// Says in words when it occurs: "at 02:00 on Monday to Friday, London time".
+    pub fn describe(&self) -> String {
+        let mut words = match &self.rule {
+            Rule::Cron(rule) => cron(rule),
+            Rule::Every { period, from } => every(period / SECOND, *from),
+            Rule::At(at) => format!("once, at {}", instant(*at)),
+        };
+        if self.delay > 0 {
+            words += &format!(", each {} later (jitter)", duration(self.delay / SECOND));
+        }
+        if self.start > i64::MIN {
+            words += &format!(", not before {}", instant(self.start));
+        }
+        if self.end < zone::END * SECOND - 1 {
+            words += &format!(", not after {}", instant(self.end));
+        }
+        words
+    }
+
+    /// The IANA name of its time zone; `UTC` unless it is a cron schedule that names another.
+    pub fn timezone(&self) -> &'static str {
+        match &self.rule {
+            Rule::Cron(rule) => rule.zone.name(),
+            Rule::Every { .. } | Rule::At(_) => Tz::UTC.name(),
+        }
+    }
+}
+
+fn cron(rule: &CronRule) -> String {
+    let expression = rule.wall.expression();
+    let mut words = times(expression);
+    let days = days(&expression.days);
+    if !days.is_empty() {
+        words += &format!(" {days}");
+    } else if expression.hours.count() < 24 && !words.starts_with("every") {
+        words += " every day";
+    }
+    let months = expression.days.months;
+    if months.count() < 12 {
+        words +=
+            &format!(" in {}", listing(months, |month| MONTH_NAMES[month as usize - 1].into()));
+    }
+    words += &format!(", {}", place(rule.zone));
+    if !expression.elapsed {
+        words += match rule.gap {
+            Gap::First => "",
+            Gap::Skip => ", not when clocks skip that time",
+        };
+        words += match rule.fold {
+            Fold::First => "",
+            Fold::Second => ", the second time when clocks repeat it",
+            Fold::Both => ", both times when clocks repeat it",
+        };
+    }
+    words
+}
+
+fn times(expression: &Expression) -> String {
+    let Expression { seconds, minutes, hours, .. } = *expression;
+    let on_the_minute = seconds == Set::range(0, 0);
+    if on_the_minute && minutes.count() * hours.count() <= TIMES_MAX {
+        let pairs = hours.values().flat_map(|hour| minutes.values().map(move |min| (hour, min)));
+        let times: Vec<String> = pairs.map(|(hour, min)| format!("{hour:02}:{min:02}")).collect();
+        return format!("at {}", join(&times));
+    }
+    let within = if hours == Set::range(0, 23) {
+        String::new()
+    } else {
+        format!(" of the {} {}", plural("hour", hours), listing(hours, |hour| hour.to_string()))
+    };
+    let minute = if minutes == Set::range(0, 59) {
+        format!("every minute{within}")
+    } else if let Some(step) = even_step(minutes) {
+        format!("every {step} minutes{within}")
+    } else {
+        let within = if within.is_empty() { " of every hour".into() } else { within.clone() };
+        format!("at {} {}{within}", plural("minute", minutes), numbers(minutes))
+    };
+    if on_the_minute {
+        return minute;
+    }
+    let any_minute = minutes == Set::range(0, 59);
+    let second = if seconds == Set::range(0, 59) {
+        "every second".to_owned()
+    } else if let Some(step) = even_step(seconds) {
+        format!("every {step} seconds")
+    } else if any_minute {
+        format!("at {} {} of every minute", plural("second", seconds), numbers(seconds))
+    } else {
+        format!("at {} {}", plural("second", seconds), numbers(seconds))
+    };
+    if any_minute { format!("{second}{within}") } else { format!("{second}, {minute}") }
+}
+
+/// The step, if these are the even divisions of the 60 from 0 on.
+fn even_step(set: Set) -> Option<u32> {
+    let step = set.values().nth(1)?;
+    (60 % step == 0 && set == Set::stepped(0, 59, step)).then_some(step)
+}
+
+fn days(days: &Days) -> String {
+    let of_month = days_of_month(&days.of_month);
+    let of_week = days_of_week(&days.of_week);
+    match (of_month, of_week) {
+        (None, None) => String::new(),
+        // If either is enough, one that is always true leaves nothing to say.
+        (None, Some(_)) | (Some(_), None) if days.either => String::new(),
+        (Some(days), None) => format!("on {days} of the month"),
+        (None, Some(days)) => format!("on {days}"),
+        (Some(month), Some(week)) if days.either => {
+            format!("on {month} of the month and also on {week}")
+        }
+        (Some(month), Some(week)) => format!("on {month} of the month, if that is {week}"),
+    }
+}
+
+/// None if it is all of them.
+fn days_of_month(days: &DaysOfMonth) -> Option<String> {
+    if days.listed == Set::range(1, 31) {
+        return None;
+    }
+    let mut parts = Vec::new();
+    if !days.listed.is_empty() {
+        parts.push(format!("{} {}", plural("day", days.listed), numbers(days.listed)));
+    }
+    parts.extend(days.special.iter().map(|special| match special {
+        MonthDay::Last(0) => "the last day".to_owned(),
+        MonthDay::Last(1) => "the day before the last".to_owned(),
+        MonthDay::Last(before) => format!("the {} day before the last", ordinal(*before)),
+        MonthDay::LastWeekday => "the last weekday".to_owned(),
+        MonthDay::Nearest(day) => format!("the weekday nearest to day {day}"),
+    }));
+    Some(join(&parts))
+}
+
+/// None if it is all of them.
+fn days_of_week(days: &DaysOfWeek) -> Option<String> {
+    if days.listed == Set::range(0, 6) {
+        return None;
+    }
+    let name = |day: u32| WEEKDAY_NAMES[day as usize].to_owned();
+    let mut parts = Vec::new();
+    if !days.listed.is_empty() {
+        // A week begins with Monday, so that its end stays together.
+        let shifted = days.listed.values().fold(Set::default(), |mut set, day| {
+            set.add((day + 6) % 7);
+            set
+        });
+        parts.push(listing(shifted, |day| name((day + 1) % 7)));
+    }
+    parts.extend(days.special.iter().map(|special| match special {
+        WeekDay::Nth { day, nth } => format!("the {} {} of the month", ordinal(*nth), name(*day)),
+        WeekDay::Last(day) => format!("the last {} of the month", name(*day)),
+    }));
+    Some(join(&parts))
+}
+
+fn every(seconds: i64, from: i64) -> String {
+    let mut words = format!("every {}", duration(seconds));
+    if let Some(unit) = words.strip_prefix("every 1 ")
+        && !unit.contains(' ')
+    {
+        words = format!("every {unit}");
+    }
+    if from == 0 { words } else { format!("{words}, counted from {}", instant(from)) }
+}
+
+/// "1 hour 30 minutes".
+fn duration(seconds: i64) -> String {
+    let units = [
+        (seconds / 86_400, "day"),
+        (seconds / 3600 % 24, "hour"),
+        (seconds / 60 % 60, "minute"),
+        (seconds % 60, "second"),
+    ];
+    let parts = units.into_iter().filter(|(number, _)| *number > 0);
+    let parts: Vec<String> = parts
+        .map(|(number, unit)| format!("{number} {unit}{}", if number == 1 { "" } else { "s" }))
+        .collect();
+    parts.join(" ")
+}
+
+/// "2026-12-01 09:00 UTC", to the precision that it has.
+fn instant(micros: i64) -> String {
+    let at = time(micros).unwrap_or(Time::MAX_UTC);
+    let format = match (at.second(), at.nanosecond()) {
+        (0, 0) => "%Y-%m-%d %H:%M UTC",
+        (_, 0) => "%Y-%m-%d %H:%M:%S UTC",
+        _ => "%Y-%m-%d %H:%M:%S%.6f UTC",
+    };
+    at.format(format).to_string()
+}
+
+/// "London time".
+fn place(zone: Tz) -> String {
+    match zone.name().rsplit_once('/') {
+        Some((area, city)) if area != "Etc" => format!("{} time", city.replace('_', " ")),
+        _ => zone.name().to_owned(),
+    }
+}
+
+fn ordinal(number: u32) -> String {
+    let ending = match (number % 10, number % 100) {
+        (_, 11..=13) => "th",
+        (1, _) => "st",
+        (2, _) => "nd",
+        (3, _) => "rd",
+        _ => "th",
+    };
+    format!("{number}{ending}")
+}
+
+fn plural(unit: &str, set: Set) -> String {
+    format!("{unit}{}", if set.count() == 1 { "" } else { "s" })
+}
+
+fn numbers(set: Set) -> String {
+    listing(set, |number| number.to_string())
+}
+
+/// The set in words; three or more in a row become "Monday to Friday".
+fn listing(set: Set, name: impl Fn(u32) -> String) -> String {
+    let mut parts = Vec::new();
+    let mut value = 0;
+    while value < 64 {
+        let end = (value..64).find(|end| !set.has(*end)).unwrap_or(64);
+        match end - value {
+            0..=2 => parts.extend((value..end).map(&name)),
+            _ => parts.push(format!("{} to {}", name(value), name(end - 1))),
+        }
+        value = end + 1;
+    }
+    join(&parts)
+}
+
+/// "a, b and c".
+fn join(parts: &[String]) -> String {
+    match parts {
+        [] => String::new(),
+        [only] => only.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}

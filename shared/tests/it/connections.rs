@@ -1,0 +1,297 @@
+//! Connections: within their budget, never reused after trouble, closed when idle, and clear about
+//! a server that cannot be had.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use shared::clock::Clock;
+use shared::database_url::DatabaseUrl;
+use shared::id::TenantId;
+use shared::random::Random;
+use shared::store::{Connections, Control, Schema, Store, StoreError, chain, migrate};
+use sqlx::{Connection, PgConnection};
+use testkit::{Folder, TenantDatabase, eventually, setting};
+
+/// A store of a test's database, on connections that it shares with others.
+fn store(database: &TenantDatabase, connections: &Connections) -> Store {
+    Store::new(database.tenant, &database.url, connections).unwrap()
+}
+
+/// How many sessions of ours there are at a database.
+async fn sessions(database: &TenantDatabase) -> i64 {
+    let count = "SELECT count(*)::text FROM pg_stat_activity
+                 WHERE datname = current_database() AND application_name = 'polychron'";
+    database.text(count).await.parse().unwrap()
+}
+
+async fn sessions_become(database: &TenantDatabase, expected: i64) {
+    eventually(&format!("{expected} sessions"), || async {
+        (sessions(database).await == expected).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_budget_of_a_server_is_kept_whatever_the_crowd() {
+    let databases = [
+        TenantDatabase::postgres().await,
+        TenantDatabase::postgres().await,
+        TenantDatabase::postgres().await,
+    ];
+    let clock = Clock::Manual(databases[0].clock.clone());
+    let connections = Connections::new(clock, 3);
+    let stores: Vec<Arc<Store>> =
+        databases.iter().map(|one| Arc::new(store(one, &connections))).collect();
+    for database in &databases {
+        sessions_become(database, 0).await;
+    }
+    let crowd: Vec<_> = (0..30)
+        .map(|n| {
+            let store = stores[n % 3].clone();
+            tokio::spawn(async move { store.look().await.unwrap().tenant_id })
+        })
+        .collect();
+    let mut most = 0;
+    while crowd.iter().any(|one| !one.is_finished()) {
+        let counts = "SELECT count(*)::text FROM pg_stat_activity
+                      WHERE application_name = 'polychron' AND backend_type = 'client backend' AND datname = ANY(";
+        let names: Vec<String> = databases
+            .iter()
+            .map(|one| one.url.expose().rsplit('/').next().unwrap().to_owned())
+            .collect();
+        let open: i64 = databases[0]
+            .text(&format!("{counts}'{{{}}}')", names.join(",")))
+            .await
+            .parse()
+            .unwrap();
+        most = most.max(open);
+    }
+    for (n, one) in crowd.into_iter().enumerate() {
+        assert_eq!(one.await.unwrap(), databases[n % 3].tenant, "each sees its own database");
+    }
+    // A session that was closed to make room may take the server a moment to bury.
+    assert!((1..=3 + 2).contains(&most), "{most}");
+    let (one, two, three) = (
+        sessions(&databases[0]).await,
+        sessions(&databases[1]).await,
+        sessions(&databases[2]).await,
+    );
+    assert!(one + two + three <= 5, "{one} {two} {three}");
+}
+
+#[tokio::test]
+async fn an_idle_connection_makes_room_for_another_database_and_is_closed_in_time() {
+    let (one, other) = (TenantDatabase::postgres().await, TenantDatabase::postgres().await);
+    let connections = Connections::new(Clock::Manual(one.clock.clone()), 1);
+    let (first, second) = (store(&one, &connections), store(&other, &connections));
+    for _ in 0..3 {
+        assert_eq!(first.look().await.unwrap().tenant_id, one.tenant);
+        sessions_become(&other, 0).await;
+        assert_eq!(sessions(&one).await, 1);
+        assert_eq!(second.look().await.unwrap().tenant_id, other.tenant);
+        sessions_become(&one, 0).await;
+        assert_eq!(sessions(&other).await, 1);
+    }
+    one.clock.advance(Duration::from_secs(29));
+    connections.close_idle();
+    assert_eq!(sessions(&other).await, 1);
+    one.clock.advance(Duration::from_secs(1));
+    connections.close_idle();
+    sessions_become(&other, 0).await;
+    assert_eq!(second.look().await.unwrap().tenant_id, other.tenant);
+}
+
+#[tokio::test]
+async fn a_connection_whose_statement_was_given_up_serves_nobody_else() {
+    let database = TenantDatabase::postgres().await;
+    let connections = Connections::new(Clock::Manual(database.clock.clone()), 1);
+    let store = store(&database, &connections);
+    store.look().await.unwrap();
+    let pid = "SELECT string_agg(pid::text, ',') FROM pg_stat_activity
+               WHERE datname = current_database() AND application_name = 'polychron'";
+    let before = database.text(pid).await;
+    // Somebody else's lock holds the next statement up, and its caller loses patience.
+    let mut blocker = PgConnection::connect(database.url.expose()).await.unwrap();
+    let mut transaction = blocker.begin().await.unwrap();
+    sqlx::query("LOCK TABLE job").execute(&mut *transaction).await.unwrap();
+    let impatient = tokio::time::timeout(Duration::from_millis(200), store.find_job("a"));
+    assert!(impatient.await.is_err());
+    // The budget of one is free at once, and the answer is to this question.
+    assert_eq!(store.owner().await.unwrap(), Some(database.tenant));
+    transaction.rollback().await.unwrap();
+    assert_eq!(store.find_job("a").await.unwrap(), None);
+    sessions_become(&database, 1).await;
+    assert_ne!(database.text(pid).await, before);
+}
+
+#[tokio::test]
+async fn a_session_that_the_server_ended_costs_one_answer_at_most() {
+    let database = TenantDatabase::postgres().await;
+    let connections = Connections::new(Clock::Manual(database.clock.clone()), 4);
+    let store = store(&database, &connections);
+    for trusted in [true, false] {
+        store.look().await.unwrap();
+        let end = "SELECT pg_terminate_backend(pid)::text FROM pg_stat_activity
+                   WHERE datname = current_database() AND application_name = 'polychron'";
+        database.texts(end).await;
+        sessions_become(&database, 0).await;
+        if trusted {
+            assert!(matches!(store.look().await, Err(StoreError::Unreachable(_))));
+        } else {
+            database.clock.advance(Duration::from_secs(6)); // old enough to be asked first
+        }
+        store.look().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn no_session_is_left_in_a_transaction_and_each_has_its_settings() {
+    let database = TenantDatabase::postgres().await;
+    let store = database.store();
+    super::store::exercise(&database, &store).await;
+    let states = "SELECT DISTINCT state FROM pg_stat_activity
+                  WHERE datname = current_database() AND application_name = 'polychron'";
+    assert_eq!(database.text(states).await, "idle");
+}
+
+#[tokio::test]
+async fn a_busy_budget_is_reported_as_such() {
+    let database = TenantDatabase::postgres().await;
+    let connections = Connections::new(Clock::Manual(database.clock.clone()), 1);
+    let store = Arc::new(store(&database, &connections));
+    store.look().await.unwrap();
+    let mut blocker = PgConnection::connect(database.url.expose()).await.unwrap();
+    let mut transaction = blocker.begin().await.unwrap();
+    sqlx::query("LOCK TABLE polychron_identity").execute(&mut *transaction).await.unwrap();
+    let waiting = {
+        let store = store.clone();
+        tokio::spawn(async move { store.owner().await })
+    };
+    let waits = "SELECT count(*)::text FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    eventually("the first waits for its lock", || async {
+        (database.text(waits).await == "1").then_some(())
+    })
+    .await;
+    let second = store.find_job("a").await;
+    assert!(matches!(second, Err(StoreError::Busy(3)) | Ok(None)), "{second:?}");
+    transaction.rollback().await.unwrap();
+    assert!(waiting.await.unwrap().is_ok_and(|owner| owner == Some(database.tenant)));
+}
+
+type IsExpected = fn(&StoreError) -> bool;
+
+/// Where a database cannot be had, and how that is called. Nothing of the URL's secrets shows.
+#[tokio::test]
+async fn a_server_that_cannot_be_had_is_told_apart_and_promptly() {
+    let database = TenantDatabase::postgres().await;
+    let connections = Connections::new(Clock::System, 4);
+    let open = |url: &str| {
+        let url: DatabaseUrl = url.parse().unwrap();
+        Store::new(TenantId::new(database.now(), &Random::seeded(2)), &url, &connections)
+    };
+    let server = setting("POLYCHRON_TEST_POSTGRES");
+    let (place, _) = server.rsplit_once('@').unwrap().1.split_once('/').unwrap();
+    let unreachable: IsExpected = |error| matches!(error, StoreError::Unreachable(_));
+    let denied: IsExpected = |error| matches!(error, StoreError::Denied(_));
+    let cases: [(String, IsExpected); 6] = [
+        ("postgres://ann:s3cret@127.0.0.1:1/x".to_owned(), unreachable),
+        ("postgres://ann:s3cret@no-such-host.invalid/x".to_owned(), unreachable),
+        (format!("postgres://postgres:s3cret@{place}/postgres"), denied),
+        (format!("postgres://s3cret-role:s3cret@{place}/postgres"), denied),
+        (format!("postgres://postgres:postgres@{place}/no_such_database"), denied),
+        ("sqlite:///no/such/folder/x.db".to_owned(), unreachable),
+    ];
+    for (url, expected) in cases {
+        let store = open(&url).unwrap();
+        let asked = tokio::time::timeout(Duration::from_secs(2), store.look()).await;
+        let error = asked.unwrap_or_else(|_| panic!("{url}: no answer within 2 s")).unwrap_err();
+        assert!(expected(&error), "{url}: {error:?}");
+        let shown = format!("{error} {} {error:?}", chain(&error));
+        assert!(!shown.contains(":s3cret"), "{shown}");
+    }
+    for url in [
+        "postgres://ann:s3cret@host:notaport/x",
+        "postgres://ann:s3cret@host/x?sslmode=maybe",
+        "sqlite://x.db?mode=s3cret",
+    ] {
+        let error = open(url).map(|_| ()).unwrap_err();
+        let shown = format!("{error} {} {error:?}", chain(&error));
+        assert!(!shown.contains("ann:s3cret"), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn files_share_a_budget_and_never_their_rows() {
+    let folder = Folder::new();
+    let time = "2026-11-24T12:00:00Z".parse().unwrap();
+    let connections = Connections::new(Clock::System, 2);
+    let random = Random::seeded(3);
+    let mut stores = Vec::new();
+    for n in 0..6 {
+        let url = folder.sqlite_database(&format!("{n}.db"));
+        migrate(&url, Schema::Tenant).await.unwrap();
+        let tenant = TenantId::new(time, &random);
+        let store = Store::new(tenant, &url, &connections).unwrap();
+        assert!(store.claim_database(false).await.unwrap());
+        stores.push((tenant, Arc::new(store)));
+    }
+    let crowd: Vec<_> = (0..60)
+        .map(|n| {
+            let (tenant, store) = stores[n % 6].clone();
+            tokio::spawn(async move { store.look().await.unwrap().tenant_id == tenant })
+        })
+        .collect();
+    for one in crowd {
+        assert!(one.await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn a_control_database_keeps_what_it_is_told() {
+    let url = testkit::postgres_database().await;
+    migrate(&url, Schema::Control).await.unwrap();
+    let folder = Folder::new();
+    let file = folder.sqlite_database("control.db");
+    migrate(&file, Schema::Control).await.unwrap();
+    for url in [url, file] {
+        let control = Control::new(&url, &Connections::new(Clock::System, 2)).unwrap();
+        let now = control.now().await.unwrap();
+        let worker = shared::store::Worker {
+            name: "w".into(),
+            host: "h".into(),
+            pid: 7,
+            version: "1".into(),
+            queues: vec!["a".into(), "b\"".into()],
+            job_types: vec![],
+            slots: 5,
+            running: 1,
+            started_at: now,
+            seen_at: now,
+        };
+        control.register_worker(&worker).await.unwrap();
+        let later = shared::store::Worker {
+            running: 2,
+            seen_at: now + chrono::TimeDelta::seconds(15),
+            ..worker.clone()
+        };
+        control.register_worker(&later).await.unwrap();
+        assert_eq!(control.list_workers(now).await.unwrap(), std::slice::from_ref(&later));
+        assert_eq!(control.list_workers(later.seen_at).await.unwrap(), []);
+        control.unregister_worker("other", now).await.unwrap();
+        assert_eq!(control.list_workers(now).await.unwrap().len(), 1);
+        control.unregister_worker("w", now).await.unwrap();
+        assert_eq!(control.list_workers(now).await.unwrap(), []);
+    }
+}
+
+#[tokio::test]
+async fn nothing_stays_open_when_nobody_can_ask_any_more() {
+    let database = TenantDatabase::postgres().await;
+    let connections = Connections::new(Clock::System, 4);
+    let store = store(&database, &connections);
+    store.look().await.unwrap();
+    drop(connections);
+    store.look().await.unwrap();
+    drop(store);
+    sessions_become(&database, 0).await;
+}

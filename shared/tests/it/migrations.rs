@@ -1,0 +1,194 @@
+//! Migrations: repeatable, safe beside each other, and clear about what went wrong.
+
+use std::sync::Arc;
+
+use shared::clock::{Clock, ManualClock};
+use shared::database_url::DatabaseUrl;
+use shared::id::TenantId;
+use shared::random::Random;
+use shared::store::{Connections, Control, Migrated, Schema, Store, StoreError, chain, migrate};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
+use testkit::{Folder, postgres_database};
+
+/// An empty database and, for SQLite, the folder that it lies in.
+struct Empty(
+    DatabaseUrl,
+    #[expect(dead_code, reason = "removes the folder at the end")] Option<Folder>,
+);
+
+impl Empty {
+    async fn postgres() -> Empty {
+        Empty(postgres_database().await, None)
+    }
+
+    async fn sqlite() -> Empty {
+        let folder = Folder::new();
+        Empty(folder.sqlite_database("x.db"), Some(folder))
+    }
+
+    async fn execute(&self, sql: &str) {
+        let statement = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
+        if self.0.is_sqlite() {
+            let path = format!("{}?mode=rwc", self.0.expose());
+            statement.execute(&mut SqliteConnection::connect(&path).await.unwrap()).await.unwrap();
+        } else {
+            statement
+                .execute(&mut PgConnection::connect(self.0.expose()).await.unwrap())
+                .await
+                .unwrap();
+        }
+    }
+
+    fn store(&self) -> Store {
+        let time = "2026-11-24T12:00:00Z".parse().unwrap();
+        let connections = Connections::new(Clock::Manual(ManualClock::new(time)), 4);
+        Store::new(TenantId::new(time, &Random::seeded(1)), &self.0, &connections).unwrap()
+    }
+
+    fn control(&self) -> Control {
+        Control::new(&self.0, &Connections::new(Clock::System, 4)).unwrap()
+    }
+}
+
+macro_rules! on_both_databases {
+    ($($case:ident),+ $(,)?) => {
+        mod postgres {
+            $( #[tokio::test] async fn $case() { super::$case(super::Empty::postgres().await).await } )+
+        }
+        mod sqlite {
+            $( #[tokio::test] async fn $case() { super::$case(super::Empty::sqlite().await).await } )+
+        }
+    };
+}
+
+on_both_databases! {
+    a_migration_can_be_repeated,
+    both_schemas_fit_into_one_database,
+    of_many_callers_one_migrates_and_all_succeed,
+    a_migration_that_fails_says_why_and_holds_nobody_up,
+    an_older_schema_is_refused_and_a_newer_one_is_not,
+}
+
+async fn a_migration_can_be_repeated(empty: Empty) {
+    let latest = Schema::Tenant.version();
+    assert!(latest >= 1);
+    for from in [0, latest, latest] {
+        assert_eq!(migrate(&empty.0, Schema::Tenant).await.unwrap(), Migrated { from, to: latest });
+    }
+    let store = empty.store();
+    assert!(store.claim_database(false).await.unwrap());
+    assert!(store.look().await.is_ok());
+    migrate(&empty.0, Schema::Tenant).await.unwrap();
+    assert!(store.look().await.is_ok());
+}
+
+async fn both_schemas_fit_into_one_database(empty: Empty) {
+    empty.execute("SELECT 1").await; // an SQLite file that isn't there could not be reached
+    let control = empty.control();
+    assert!(matches!(control.check_schema().await, Err(StoreError::Schema { found: 0, .. })));
+    for schema in [Schema::Control, Schema::Tenant] {
+        assert_eq!(migrate(&empty.0, schema).await.unwrap().from, 0);
+    }
+    control.check_schema().await.unwrap();
+    assert!(control.list_tenants().await.unwrap().is_empty());
+    assert!(matches!(empty.store().look().await, Err(StoreError::Unclaimed)));
+}
+
+async fn of_many_callers_one_migrates_and_all_succeed(empty: Empty) {
+    let empty = Arc::new(empty);
+    let callers: Vec<_> = (0..8)
+        .map(|n| {
+            let empty = empty.clone();
+            let schema = if n % 2 == 0 { Schema::Tenant } else { Schema::Control };
+            tokio::spawn(async move { (schema, migrate(&empty.0, schema).await.unwrap().from) })
+        })
+        .collect();
+    let mut migrated = Vec::new();
+    for caller in callers {
+        migrated.push(caller.await.unwrap());
+    }
+    for schema in [Schema::Tenant, Schema::Control] {
+        let from: Vec<i64> =
+            migrated.iter().filter(|(of, _)| *of == schema).map(|(_, from)| *from).collect();
+        assert_eq!(from.iter().filter(|from| **from == 0).count(), 1, "{schema:?}: {from:?}");
+    }
+}
+
+async fn a_migration_that_fails_says_why_and_holds_nobody_up(empty: Empty) {
+    empty.execute("CREATE TABLE job_execution (mine text)").await;
+    let error = migrate(&empty.0, Schema::Tenant).await.unwrap_err();
+    let text = chain(&error);
+    assert!(text.contains("job_execution") && text.contains("already exists"), "{text}");
+    let found = empty.store().look().await;
+    assert!(
+        matches!(found, Err(StoreError::Schema { found: 0, expected }) if expected == Schema::Tenant.version())
+    );
+    if !empty.0.is_sqlite() {
+        let locks = "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+                     WHERE l.locktype = 'advisory' AND d.datname = current_database()";
+        let mut connection = PgConnection::connect(empty.0.expose()).await.unwrap();
+        let held: i64 = sqlx::query_scalar(locks).fetch_one(&mut connection).await.unwrap();
+        assert_eq!(held, 0);
+    }
+    // Nothing of the half-made schema is in the way once the cause is gone.
+    empty.execute("DROP TABLE job_execution").await;
+    assert_eq!(migrate(&empty.0, Schema::Tenant).await.unwrap().from, 0);
+}
+
+async fn an_older_schema_is_refused_and_a_newer_one_is_not(empty: Empty) {
+    migrate(&empty.0, Schema::Tenant).await.unwrap();
+    assert!(empty.store().claim_database(false).await.unwrap());
+    let (latest, record) = (Schema::Tenant.version(), "polychron_tenant_migration");
+    empty
+        .execute(&format!(
+            "INSERT INTO {record} (version, description, success, checksum, execution_time)
+             VALUES ({}, 'newer', true, '', 0)",
+            latest + 1
+        ))
+        .await;
+    assert!(empty.store().look().await.is_ok());
+    assert_eq!(
+        migrate(&empty.0, Schema::Tenant).await.unwrap(),
+        Migrated { from: latest + 1, to: latest + 1 }
+    );
+    empty.execute(&format!("DELETE FROM {record} WHERE version >= {latest}")).await;
+    let error = empty.store().look().await.unwrap_err();
+    assert!(error.to_string().contains("polychron migrate"), "{error}");
+    assert!(
+        matches!(error, StoreError::Schema { found, expected } if found < expected && expected == latest)
+    );
+}
+
+/// What dies while it migrates must not keep the next one from it.
+#[tokio::test]
+async fn a_migration_that_is_given_up_leaves_its_lock_to_the_next() {
+    let empty = Empty::postgres().await;
+    for _ in 0..10 {
+        let url = empty.0.clone();
+        let migration = tokio::spawn(async move { migrate(&url, Schema::Tenant).await });
+        tokio::task::yield_now().await;
+        migration.abort();
+    }
+    migrate(&empty.0, Schema::Tenant).await.unwrap();
+    assert!(matches!(empty.store().look().await, Err(StoreError::Unclaimed)));
+}
+
+/// Files are made so quickly that the callers must be many to meet.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_file_is_migrated_once_whoever_meets_there() {
+    for _ in 0..15 {
+        let empty = Empty::sqlite().await;
+        empty.execute("PRAGMA journal_mode = WAL").await;
+        let callers: Vec<_> = (0..8)
+            .map(|_| {
+                let url = empty.0.clone();
+                tokio::spawn(async move { migrate(&url, Schema::Tenant).await.unwrap().from })
+            })
+            .collect();
+        let mut from = Vec::new();
+        for caller in callers {
+            from.push(caller.await.unwrap());
+        }
+        assert_eq!(from.iter().filter(|from| **from == 0).count(), 1, "{from:?}");
+    }
+}

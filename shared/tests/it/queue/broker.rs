@@ -1,0 +1,244 @@
+//! What only a real broker can do to us: return messages, close connections, lose queues.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use serde_json::Value;
+use shared::message::Outgoing;
+use shared::queue::{AmqpUrl, BrokerState, Confirm, Queue, inspect};
+use testkit::{eventually, management};
+use tokio::sync::Semaphore;
+
+use super::{Broker, names, ready_becomes};
+
+/// Makes a test of each case.
+macro_rules! on_rabbit {
+    ($($case:ident),+ $(,)?) => {
+        mod rabbit {
+            $( #[tokio::test] async fn $case() { crate::queue::soon(super::$case(crate::queue::Broker::rabbit().await)).await } )+
+        }
+    };
+}
+
+on_rabbit! {
+    what_cannot_be_routed_is_told_apart_among_many_in_flight,
+    batches_that_overlap_keep_their_answers_apart,
+    an_operator_sees_whose_job_a_message_is_and_no_secret,
+    connections_that_were_closed_come_back,
+    a_deleted_queue_is_declared_again,
+    a_receiver_that_begins_with_few_slots_asks_for_more_when_they_are_free,
+    asking_for_a_queue_that_is_not_there_harms_nothing,
+    an_inspection_finds_the_version_or_says_what_failed,
+}
+
+async fn what_cannot_be_routed_is_told_apart_among_many_in_flight(broker: Broker) {
+    let publisher = broker.publisher(&["default"]).await;
+    for every in [1, 2, 3, 97] {
+        let messages: Vec<Outgoing> = (0..600)
+            .map(|n| broker.message(if n % every == 0 { "nowhere" } else { "default" }))
+            .collect();
+        let expected: Vec<Confirm> = (0..600)
+            .map(|n| if n % every == 0 { Confirm::Unroutable } else { Confirm::Confirmed })
+            .collect();
+        assert_eq!(publisher.publish(messages).await, expected, "every {every}");
+    }
+}
+
+async fn batches_that_overlap_keep_their_answers_apart(broker: Broker) {
+    let publisher = broker.publisher(&["default"]).await;
+    let batches: Vec<_> = (0..30)
+        .map(|n| {
+            let messages = broker.messages("default", 10 + n * 5);
+            let publisher = publisher.clone();
+            tokio::spawn(async move { (messages.len(), publisher.publish(messages).await) })
+        })
+        .collect();
+    let mut total = 0;
+    for batch in batches {
+        let (count, confirms) = batch.await.unwrap();
+        assert_eq!(confirms, vec![Confirm::Confirmed; count]);
+        total += count as u32;
+    }
+    ready_becomes(&publisher, "default", total).await;
+}
+
+async fn an_operator_sees_whose_job_a_message_is_and_no_secret(broker: Broker) {
+    let publisher = broker.publisher(&["default"]).await;
+    let outgoing = broker.message("default");
+    publisher.publish(vec![outgoing.clone()]).await;
+    ready_becomes(&publisher, "default", 1).await;
+    let shown = broker.look_into("polychron.jobs.default").await.remove(0);
+    let execution = outgoing.message.execution.to_string();
+    let tenant = outgoing.message.tenant;
+    assert_eq!(
+        shown["payload"],
+        format!(r#"{{"v":1,"tenant":"{tenant}","execution":"{execution}"}}"#)
+    );
+    assert_eq!(shown["exchange"], "polychron.jobs");
+    let properties = &shown["properties"];
+    assert_eq!(properties["message_id"], execution);
+    assert_eq!(properties["delivery_mode"], 2);
+    assert_eq!(properties["content_type"], "application/json");
+    let headers = properties["headers"].as_object().unwrap();
+    for (name, value) in [
+        ("tenant", "acme"),
+        ("job", "nightly \"ä\""),
+        ("job_type", "mail"),
+        ("scheduled_for", "2026-11-24T12:00:00+00:00"),
+        ("traceparent", &outgoing.message.traceparent()),
+    ] {
+        assert_eq!(headers[name], value);
+    }
+    assert_eq!(headers["attempt"], 2);
+    let known = [
+        "tenant",
+        "job",
+        "job_type",
+        "scheduled_for",
+        "traceparent",
+        "attempt",
+        "x-delivery-count",
+    ];
+    assert!(headers.keys().all(|name| known.contains(&name.as_str())), "{headers:?}");
+    let path = format!("/api/queues/{}/polychron.jobs.default", broker.vhost);
+    let queue: Value = serde_json::from_str(&management("GET", &path, "").await).unwrap();
+    assert_eq!((&queue["durable"], &queue["type"]), (&Value::Bool(true), &Value::from("quorum")));
+    assert_eq!(queue["arguments"], serde_json::json!({"x-queue-type": "quorum"}));
+}
+
+/// Closes every connection of the virtual host, as an operator may in the management UI.
+async fn close_connections(broker: &Broker, at_least: usize) {
+    let path = format!("/api/vhosts/{}/connections", broker.vhost);
+    let named = eventually("the connections are listed", || async {
+        let listed: Vec<Value> = serde_json::from_str(&management("GET", &path, "").await).unwrap();
+        let named: Vec<String> =
+            listed.iter().filter_map(|one| Some(one["name"].as_str()?.to_owned())).collect();
+        (named.len() >= at_least).then_some(named)
+    })
+    .await;
+    for name in named {
+        let name: String = name.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        management("DELETE", &format!("/api/connections/{name}"), "").await;
+    }
+}
+
+async fn connections_that_were_closed_come_back(broker: Broker) {
+    let publisher = broker.publisher(&["default"]).await;
+    let slots = Arc::new(Semaphore::new(3));
+    let mut receiver = broker.receiver(&["default"], &slots).await;
+    let (mut wakes, driver) = broker.queue.wakes("test wakes");
+    tokio::spawn(driver);
+    assert_eq!(wakes.next().await, None);
+    let held = broker.message("default");
+    publisher.publish(vec![held.clone()]).await;
+    let delivery = receiver.next().await;
+    let (mut publishing, mut receiving) = (publisher.state(), receiver.state());
+    publishing.mark_unchanged();
+    receiving.mark_unchanged();
+    close_connections(&broker, 3).await;
+    for state in [&mut publishing, &mut receiving] {
+        state.changed().await.unwrap();
+        state.wait_for(|state| *state == BrokerState::Open).await.unwrap();
+    }
+    assert_eq!(wakes.next().await, None, "wakes may have been missed meanwhile");
+    // The old receipt is worth nothing any more, and does no harm.
+    delivery.ack().await;
+    let again = receiver.next().await;
+    assert!(again.redelivered);
+    assert_eq!(again.body, held.message.encode());
+    again.ack().await;
+    let fresh = broker.message("default");
+    assert_eq!(publisher.publish(vec![fresh.clone()]).await, [Confirm::Confirmed]);
+    let delivery = receiver.next().await;
+    assert_eq!(delivery.body, fresh.message.encode());
+    delivery.ack().await;
+    publisher.wake(fresh.message.tenant).await;
+    assert_eq!(wakes.next().await, Some(fresh.message.tenant));
+}
+
+async fn a_deleted_queue_is_declared_again(broker: Broker) {
+    let publisher = broker.publisher(&["default", "mail"]).await;
+    let slots = Arc::new(Semaphore::new(3));
+    let mut receiver = broker.receiver(&["default", "mail"], &slots).await;
+    for deleted in ["default", "mail"] {
+        let path = format!("/api/queues/{}/polychron.jobs.{deleted}", broker.vhost);
+        management("DELETE", &path, "").await;
+        // The publisher's connection lives on, so that until then it is told of no route.
+        let message = broker.message(deleted);
+        eventually("the queue is there again", || async {
+            let confirms = publisher.publish(vec![message.clone()]).await;
+            assert!(
+                matches!(confirms[..], [Confirm::Confirmed | Confirm::Unroutable]),
+                "{confirms:?}"
+            );
+            (confirms == [Confirm::Confirmed]).then_some(())
+        })
+        .await;
+        let delivery = receiver.next().await;
+        assert_eq!(delivery.body, message.message.encode());
+        delivery.ack().await;
+    }
+}
+
+async fn a_receiver_that_begins_with_few_slots_asks_for_more_when_they_are_free(broker: Broker) {
+    let publisher = broker.publisher(&["default"]).await;
+    publisher.publish(broker.messages("default", 20)).await;
+    let slots = Arc::new(Semaphore::new(5));
+    let (mut receiver, driver) = broker.queue.receiver("few", &names(&["default"]), slots.clone());
+    // Handlers of a lost session still hold three slots.
+    let stuck = slots.clone().acquire_many_owned(3).await.unwrap();
+    tokio::spawn(driver);
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let slot = slots.clone().acquire_owned().await.unwrap();
+        held.push((receiver.next().await, slot));
+    }
+    ready_becomes(&publisher, "default", 18).await;
+    drop(stuck);
+    for _ in 0..3 {
+        let slot = slots.clone().acquire_owned().await.unwrap();
+        held.push((receiver.next().await, slot));
+    }
+    ready_becomes(&publisher, "default", 15).await;
+    let distinct: HashSet<_> = held.iter().map(|(delivery, _)| delivery.body.clone()).collect();
+    assert_eq!(distinct.len(), 5);
+    for (delivery, _slot) in held {
+        delivery.ack().await;
+    }
+}
+
+async fn asking_for_a_queue_that_is_not_there_harms_nothing(broker: Broker) {
+    let publisher = broker.publisher(&["default"]).await;
+    for _ in 0..3 {
+        assert_eq!(publisher.depth("nowhere").await, None);
+        assert_eq!(publisher.depth("default").await.unwrap().ready, 0);
+    }
+    assert_eq!(*publisher.state().borrow(), BrokerState::Open);
+}
+
+async fn an_inspection_finds_the_version_or_says_what_failed(broker: Broker) {
+    let Queue::Rabbit(url) = &broker.queue else { unreachable!() };
+    let report = inspect(url, &names(&["default"])).await.unwrap();
+    let version = report.version.unwrap();
+    assert!(
+        version.split('.').count() >= 3 && version.starts_with(|c: char| c.is_ascii_digit()),
+        "{version}"
+    );
+
+    let server = testkit::setting("POLYCHRON_TEST_AMQP");
+    let place = server.rsplit_once('@').unwrap().1;
+    for (url, expected) in [
+        (format!("amqp://guest:s3cret@{place}/{}", broker.vhost), "ACCESS_REFUSED"),
+        (format!("amqp://guest:guest@{place}/no-such-vhost"), "no-such-vhost"),
+        ("amqp://guest:s3cret@127.0.0.1:1/x".to_owned(), "connection failed"),
+        ("amqp://guest:s3cret@no-such-host.invalid/x".to_owned(), "connection failed"),
+        (format!("amqp://guest:s3cret@{}/x", testkit::setting("POLYCHRON_TEST_MANAGEMENT")), ""),
+    ] {
+        let parsed: AmqpUrl = url.parse().unwrap();
+        let asked =
+            tokio::time::timeout(std::time::Duration::from_secs(8), inspect(&parsed, &[])).await;
+        let text = asked.unwrap_or_else(|_| panic!("{url}: no answer within 8 s")).unwrap_err();
+        assert!(text.contains(expected), "{url}: {text}");
+        assert!(!text.contains("s3cret"), "{text}");
+    }
+}

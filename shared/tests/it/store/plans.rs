@@ -1,0 +1,96 @@
+//! Each statement of the hot path finds its rows by an index, however long the history is.
+
+use shared::store::sql::TENANT;
+use testkit::TenantDatabase;
+
+on_both_stores! {
+    nothing_walks_through_the_history,
+}
+
+async fn nothing_walks_through_the_history(database: TenantDatabase) {
+    fill(&database, 100_000, 100).await;
+    for analyzed in [false, true] {
+        if analyzed {
+            database.execute("ANALYZE").await;
+        }
+        for (name, arguments) in HOT {
+            let statement = TENANT.iter().find(|statement| statement.name == *name).unwrap();
+            let text = if database.is_sqlite() { statement.sqlite } else { statement.postgres };
+            if text.is_empty() {
+                continue;
+            }
+            let plan = database.plan(text, arguments).await;
+            let whole = plan.lines().find(|line| walks_through(line));
+            assert!(whole.is_none(), "{name}, analyzed {analyzed}:\n{plan}");
+        }
+    }
+}
+
+/// Whether a line of a plan reads all of `job_execution`, whatever it is called there.
+fn walks_through(line: &str) -> bool {
+    let aliases = ["SCAN job_execution", "SCAN e", "SCAN o", "SCAN p", "SCAN w"];
+    let is_scan = |scan: &&str| line == *scan || line.starts_with(&format!("{scan} "));
+    line.contains("Seq Scan on job_execution")
+        || (aliases.iter().any(is_scan) && !line.contains("USING INDEX job_execution_open"))
+}
+
+/// The statements that run at every look, dispatch, claim, heartbeat and finish.
+const HOT: &[(&str, &str)] = &[
+    ("tenant/look", ""),
+    ("tenant/read_due", "now(), now(), ',default,', 100"),
+    ("tenant/read_waiting", "now(), ',default,', 100"),
+    ("tenant/read_unheard", "now(), now(), now(), now(), now(), now(), 100"),
+    ("tenant/read_expired", "now(), 100"),
+    (
+        "tenant/dispatch",
+        "1, now(), '{1}', '{1}', ARRAY[now()], ARRAY[now()], ARRAY[gen_random_uuid()], '{1}', ARRAY[now()], '{dispatched}', '{1}', '{null}', '{null}', ARRAY[gen_random_uuid()]",
+    ),
+    ("tenant/insert_occurrence", ""),
+    ("tenant/release_waiting", ""),
+    ("tenant/mark_published", "ARRAY[gen_random_uuid(), gen_random_uuid()], now()"),
+    ("tenant/sweep", "ARRAY[gen_random_uuid(), gen_random_uuid()], '{1,1}', now()"),
+    (
+        "tenant/claim",
+        "ARRAY[gen_random_uuid(), gen_random_uuid()], 'w', now(), now(), 60, '{default}'",
+    ),
+    ("tenant/read_claimed", ""),
+    ("tenant/heartbeat", "ARRAY[gen_random_uuid(), gen_random_uuid()], 'w', now(), now()"),
+    (
+        "tenant/finish",
+        "ARRAY[gen_random_uuid(), gen_random_uuid()], '{w,w}', '{failed,failed}', '{null,null}', '{null,null}', '{null,null}', '{null,null}', '{null,null}', ARRAY[gen_random_uuid(), gen_random_uuid()], '{retry,retry}', ARRAY[now(), now()], now(), NULL",
+    ),
+    ("tenant/insert_next_attempt", ""),
+    ("tenant/find_execution", "gen_random_uuid()"),
+];
+
+/// Ten jobs with a long history and some open rows.
+pub(super) async fn fill(database: &TenantDatabase, history: i64, open: i64) {
+    let (numbers, id, time) = if database.is_sqlite() {
+        (
+            "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < $N)",
+            "printf('%08x-0000-7000-8000-000000000000', n)",
+            "strftime('%Y-%m-%dT%H:%M:%S+00:00', 1700000000 + n, 'unixepoch')",
+        )
+    } else {
+        (
+            "WITH numbers(n) AS (SELECT generate_series(1, $N))",
+            "(lpad(to_hex(n), 8, '0') || '-0000-7000-8000-000000000000')::uuid",
+            "to_timestamp(1700000000 + n)",
+        )
+    };
+    for n in 1..=10 {
+        database.insert_due_job(&format!("job {n}"), database.now()).await;
+    }
+    let numbers = numbers.replace("$N", &(history + open).to_string());
+    database
+        .execute(&format!(
+            "{numbers}
+             INSERT INTO job_execution (id, job_id, scheduled_for, trigger, status, dispatched_at, finished_at, started_at,
+                                        lease_until, deadline_at, worker)
+             SELECT {id}, n % 10 + 1, {time}, 'schedule',
+                    CASE WHEN n <= {history} THEN 'success' WHEN n % 2 = 0 THEN 'running' ELSE 'dispatched' END,
+                    {time}, CASE WHEN n <= {history} THEN {time} END, {time}, {time}, {time}, 'w'
+             FROM numbers"
+        ))
+        .await;
+}

@@ -1,0 +1,141 @@
+//! The bookkeeping of messages: confirms, and rows that nobody heard of.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use shared::clock::Time;
+use shared::execution::Status;
+use shared::store::{SentBefore, Unheard};
+use testkit::TenantDatabase;
+
+use super::{MINUTE, claimed, dispatched, terms};
+
+on_both_stores! {
+    a_confirm_is_recorded_but_not_for_a_claimed_row,
+    unheard_rows_are_found_by_their_last_message,
+    the_patience_grows_with_the_messages,
+    the_longest_unheard_come_first,
+    of_two_sweepers_one_wins,
+    a_claimed_row_is_not_swept,
+}
+
+async fn a_confirm_is_recorded_but_not_for_a_claimed_row(database: TenantDatabase) {
+    let store = database.store();
+    let claim = claimed(&database, &store, "claimed", "w").await;
+    let id = dispatched(&database, &store, "dispatched").await;
+    let before = store.find_execution(claim.id).await.unwrap();
+    let now = database.advance(Duration::from_secs(1));
+    store.mark_published(&[id, claim.id, database.execution_id()], now).await.unwrap();
+    assert_eq!(store.find_execution(claim.id).await.unwrap(), before);
+    let row = store.find_execution(id).await.unwrap().unwrap();
+    assert_eq!((row.published_at, row.publish_count), (Some(now), 1));
+    // The confirm is no condition of the claim, nor does the claim need it.
+    assert_eq!(store.claim(&[id], &terms("w"), now).await.unwrap().len(), 1);
+    store.mark_published(&[], now).await.unwrap();
+}
+
+async fn unheard_rows_are_found_by_their_last_message(database: TenantDatabase) {
+    let store = database.store();
+    let start = database.now();
+    let unconfirmed = dispatched(&database, &store, "unconfirmed").await;
+    database.advance(Duration::from_secs(1));
+    let confirmed = dispatched(&database, &store, "confirmed").await;
+    claimed(&database, &store, "claimed", "w").await;
+    let published = database.advance(Duration::from_secs(1));
+    store.mark_published(&[confirmed], published).await.unwrap();
+    let look = store.look().await.unwrap();
+    assert_eq!((look.unconfirmed_since, look.published_since), (Some(start), Some(published)));
+    let (soon, now) = (TimeDelta::microseconds(1), database.now());
+    for (unconfirmed_since, published_before, expected) in [
+        (start - soon, published - soon, vec![]),
+        (start, published - soon, vec![unconfirmed]),
+        (start - soon, published, vec![confirmed]),
+        (now, now, vec![unconfirmed, confirmed]),
+    ] {
+        let unheard =
+            store.read_unheard(&sent_before(unconfirmed_since, published_before), 9).await.unwrap();
+        let ids: Vec<_> = unheard.iter().map(|row| row.ready.id).collect();
+        assert_eq!(ids, expected);
+    }
+    let unheard = store.read_unheard(&sent_before(now, now), 9).await.unwrap();
+    let counts: Vec<_> = unheard.iter().map(|row| row.publish_count).collect();
+    assert_eq!(counts, [0, 1]);
+    let ready = &unheard[1].ready;
+    assert_eq!(
+        (ready.name.as_str(), ready.queue.as_str(), ready.attempt),
+        ("confirmed", "default", 1)
+    );
+}
+
+/// However often it was published, a row waits as long as the number of its messages says.
+async fn the_patience_grows_with_the_messages(database: TenantDatabase) {
+    let store = database.store();
+    let id = dispatched(&database, &store, "a").await;
+    let start = database.now();
+    store.mark_published(&[id], start).await.unwrap();
+    for count in 1..=7 {
+        let times = |at: usize| {
+            let mut published = [start - MINUTE; 5];
+            published[at] = start;
+            SentBefore { dispatched: start, published }
+        };
+        for at in 0..5 {
+            let unheard = store.read_unheard(&times(at), 9).await.unwrap();
+            assert_eq!(unheard.len(), usize::from(at + 1 == count.min(5)), "{at} after {count}");
+        }
+        let rows = store.read_unheard(&sent_before(start, start), 9).await.unwrap();
+        assert_eq!(store.sweep(&rows, start).await.unwrap(), [id]);
+    }
+}
+
+/// Rows that were swept and wait for their next turn must not hide those behind them.
+async fn the_longest_unheard_come_first(database: TenantDatabase) {
+    let store = database.store();
+    let first = dispatched(&database, &store, "first").await;
+    let second = dispatched(&database, &store, "second").await;
+    let third = dispatched(&database, &store, "third").await;
+    for id in [second, third, first] {
+        let now = database.advance(Duration::from_secs(1));
+        store.mark_published(&[id], now).await.unwrap();
+    }
+    let now = database.now();
+    let unheard = store.read_unheard(&sent_before(now, now), 2).await.unwrap();
+    let ids: Vec<_> = unheard.iter().map(|row| row.ready.id).collect();
+    assert_eq!(ids, [second, third]);
+}
+
+/// The same patience, however often a row was published.
+pub(super) fn sent_before(dispatched: Time, published: Time) -> SentBefore {
+    SentBefore { dispatched, published: [published; 5] }
+}
+
+async fn unheard(database: &TenantDatabase) -> Vec<Unheard> {
+    let now = database.now();
+    database.store().read_unheard(&sent_before(now, now), 99).await.unwrap()
+}
+
+async fn of_two_sweepers_one_wins(database: TenantDatabase) {
+    let (one, other) = (database.store(), database.store());
+    for n in 0..20 {
+        dispatched(&database, &one, &format!("job {n}")).await;
+    }
+    let rows = unheard(&database).await;
+    let now = database.advance(Duration::from_secs(5));
+    let (ours, theirs) = tokio::join!(one.sweep(&rows, now), other.sweep(&rows, now));
+    assert_eq!(ours.unwrap().len() + theirs.unwrap().len(), 20);
+    let swept = "SELECT DISTINCT publish_count || ' ' || status FROM job_execution";
+    assert_eq!(database.text(swept).await, "1 dispatched");
+    assert_eq!(one.sweep(&rows, now).await.unwrap(), []);
+    assert_eq!(one.sweep(&unheard(&database).await, now).await.unwrap().len(), 20);
+}
+
+async fn a_claimed_row_is_not_swept(database: TenantDatabase) {
+    let store = database.store();
+    let id = dispatched(&database, &store, "a").await;
+    let rows = unheard(&database).await;
+    store.claim(&[id], &terms("w"), database.now()).await.unwrap();
+    assert_eq!(store.sweep(&rows, database.now()).await.unwrap(), []);
+    let row = store.find_execution(id).await.unwrap().unwrap();
+    assert_eq!((row.status, row.publish_count), (Status::Running, 0));
+    assert_eq!(store.sweep(&[], database.now()).await.unwrap(), []);
+}

@@ -1,0 +1,300 @@
+//! Against other implementations of cron: `croner`, and `cronsim` by a table of its answers.
+//!
+//! They read some things differently on purpose, and some by mistake. Each difference must be
+//! explained by one of the rules below, which is checked and not just asserted: our own evaluation
+//! under the other's rule has to give the other's answer, or that answer has to be plainly wrong.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use chrono::{DateTime, TimeDelta};
+use chrono_tz::Tz;
+use shared::clock::Time;
+
+use super::cases::{Draw, next_change};
+use super::{scaled, try_read};
+
+/// One question: the first occurrence of `expression` in `zone` after `instant`?
+#[derive(Debug)]
+struct Triple {
+    expression: String,
+    zone: Tz,
+    instant: Time,
+}
+
+impl Triple {
+    /// A question, and whether its instant is within a day of a change of clocks.
+    fn draw(draw: &Draw) -> (Triple, bool) {
+        let zone = draw.zone();
+        let (instant, hour) = draw.instant(zone);
+        let expression = draw.expression(true, hour).text();
+        (Triple { expression, zone, instant }, hour.is_some())
+    }
+
+    /// Our answer to it, or to the same for another expression and with other options.
+    fn answer(&self, expression: &str, options: &str) -> Option<Time> {
+        let zone = self.zone.name();
+        let json = format!(r#"{{"cron":"{expression}","timezone":"{zone}"{options}}}"#);
+        try_read(&json).ok()?.next_after(self.instant)
+    }
+
+    fn fields(&self) -> Vec<&str> {
+        self.expression.split(' ').collect()
+    }
+
+    fn has_seconds(&self) -> bool {
+        self.fields().len() == 6
+    }
+
+    /// The fields for minute and hour.
+    fn minute_and_hour(&self) -> [&str; 2] {
+        let fields = self.fields();
+        let minute = usize::from(self.has_seconds());
+        [fields[minute], fields[minute + 1]]
+    }
+
+    /// Whether clocks change within a day of `time`.
+    fn is_near_change(&self, time: Time) -> bool {
+        let day = TimeDelta::days(1);
+        next_change(self.zone, time - day).is_some_and(|change| change <= time + day)
+    }
+}
+
+const ELAPSED: &str = r#","gap":"skip","fold":"both""#;
+const SKIP: &str = r#","gap":"skip""#;
+
+/// Why two answers differ, how often, and an example.
+#[derive(Default)]
+struct Tally {
+    equal: u32,
+    explained: BTreeMap<&'static str, (u32, String)>,
+    unexplained: Vec<String>,
+}
+
+impl Tally {
+    fn add(
+        &mut self,
+        triple: &Triple,
+        theirs: Result<Time, &str>,
+        explain: impl Fn(&Triple, Option<Time>, Result<Time, &str>) -> Option<&'static str>,
+    ) {
+        let ours = triple.answer(&triple.expression, "");
+        if ours == theirs.ok() {
+            self.equal += 1;
+            return;
+        }
+        let example = format!("{triple:?}: ours {ours:?}, theirs {theirs:?}");
+        match explain(triple, ours, theirs) {
+            Some(rule) => self.explained.entry(rule).or_insert((0, example)).0 += 1,
+            None => self.unexplained.push(example),
+        }
+    }
+
+    #[expect(clippy::print_stdout, reason = "shown by --nocapture, for whoever reads the figures")]
+    fn report(&self, name: &str) {
+        let mut lines = format!("{name}: {} answers are equal\n", self.equal);
+        for (rule, (count, example)) in &self.explained {
+            let _ = writeln!(lines, "{count:>8}  {rule}\n          such as {example}");
+        }
+        println!("{lines}");
+        let some: Vec<&String> = self.unexplained.iter().take(20).collect();
+        assert!(some.is_empty(), "{} unexplained: {some:#?}", self.unexplained.len());
+    }
+}
+
+#[test]
+fn croner_agrees_but_for_its_known_differences() {
+    let draw = Draw::seeded(5);
+    let parser = croner::parser::CronParser::builder().sloppy_ranges(true).build();
+    let (mut tally, mut near) = (Tally::default(), 0);
+    let count = scaled(3000);
+    for _ in 0..count {
+        let (triple, is_near) = Triple::draw(&draw);
+        near += u32::from(is_near);
+        let theirs = match parser.parse(&triple.expression) {
+            Ok(cron) => {
+                let from = triple.instant.with_timezone(&triple.zone);
+                let next = cron.find_next_occurrence(&from, false);
+                next.map(|next| next.to_utc()).map_err(|_| "finds none")
+            }
+            Err(_) => Err("refused"),
+        };
+        tally.add(&triple, theirs, explain_croner);
+    }
+    tally.report("croner");
+    assert!(near * 100 >= count * 40, "only {near} of {count} are near a change of clocks");
+}
+
+fn explain_croner(
+    triple: &Triple,
+    ours: Option<Time>,
+    theirs: Result<Time, &str>,
+) -> Option<&'static str> {
+    if theirs == Err("refused") && triple.expression.contains("L-") {
+        return Some("croner has no `L-n`");
+    }
+    let is_single = |field: &str| field.bytes().all(|byte| byte.is_ascii_digit());
+    let [minute, hour] = triple.minute_and_hour();
+    let second = if triple.has_seconds() { triple.fields()[0] } else { "0" };
+    let single = [second, minute, hour].into_iter().all(is_single);
+    // Which of croner's rules may matter here, as options of ours.
+    let policies = if single { ["", SKIP] } else { ["", ELAPSED] };
+    let stars = with_day_stars_as_ranges(triple);
+    for (expression, starred) in [(&triple.expression, false), (&stars, true)] {
+        for policy in policies {
+            let differs = (starred && stars != triple.expression) || !policy.is_empty();
+            if !differs || triple.answer(expression, policy) != theirs.ok() {
+                continue;
+            }
+            return Some(match (starred, policy) {
+                (true, "") => {
+                    "croner takes `*/n` in a day field for a restriction: either day field is enough"
+                }
+                (true, _) => {
+                    "croner takes `*/n` for a restriction, and follows elapsed time or skips, both at once"
+                }
+                (false, SKIP) => {
+                    "croner drops a time in a gap that reaches into a day which doesn't match"
+                }
+                (false, _) => {
+                    "croner follows elapsed time unless there is one second, minute and hour"
+                }
+            });
+        }
+    }
+    if theirs.is_err() && single && ours.is_some_and(|ours| triple.is_near_change(ours)) {
+        return Some("croner gives up on gaps longer than two hours");
+    }
+    beyond_our_years(ours, theirs)
+}
+
+/// The expression with the `*` that a day field begins with written as a range.
+fn with_day_stars_as_ranges(triple: &Triple) -> String {
+    let mut fields: Vec<String> = triple.fields().into_iter().map(str::to_owned).collect();
+    let last = fields.len() - 1;
+    for (field, range) in [(last - 2, "1-31"), (last, "0-7")] {
+        if fields[field] != "*" && fields[field].starts_with('*') {
+            fields[field] = fields[field].replacen('*', range, 1);
+        }
+    }
+    fields.join(" ")
+}
+
+fn beyond_our_years(ours: Option<Time>, theirs: Result<Time, &str>) -> Option<&'static str> {
+    let end = DateTime::from_timestamp(4_133_980_800 - 86_400, 0)?;
+    (ours.is_none() && theirs.is_ok_and(|theirs| theirs >= end))
+        .then_some("ours plans no further than the year 2100")
+}
+
+/// Questions and `cronsim`'s answers; `cronsim_answers.py` says how it was made.
+const CRONSIM: &str = include_str!("../oracles/cronsim.tsv");
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a longer table is too big to be kept")]
+fn cronsim_agrees_but_for_its_known_differences() {
+    let table = match std::env::var_os("SCHEDULE_CRONSIM") {
+        Some(path) => std::fs::read_to_string(path).unwrap(),
+        None => CRONSIM.to_owned(),
+    };
+    let mut tally = Tally::default();
+    for line in table.lines() {
+        let [expression, zone, instant, answer] = line.split('\t').collect::<Vec<_>>()[..] else {
+            panic!("{line}");
+        };
+        let at = |seconds: &str| DateTime::from_timestamp(seconds.parse().unwrap(), 0).unwrap();
+        let triple = Triple {
+            expression: expression.to_owned(),
+            zone: zone.parse().unwrap(),
+            instant: at(instant),
+        };
+        let theirs = match answer {
+            "refused" | "none" | "hangs" => Err(answer),
+            seconds => Ok(at(seconds)),
+        };
+        tally.add(&triple, theirs, explain_cronsim);
+    }
+    tally.report("cronsim");
+    assert!(tally.equal > 2000);
+}
+
+fn explain_cronsim(
+    triple: &Triple,
+    ours: Option<Time>,
+    theirs: Result<Time, &str>,
+) -> Option<&'static str> {
+    if theirs == Err("refused") && triple.expression.contains("L-") {
+        return Some("cronsim has no `L-n`");
+    }
+    if theirs == Err("refused") && triple.expression.contains('W') {
+        return Some("cronsim has no `nW`");
+    }
+    if theirs.is_ok_and(|theirs| theirs <= triple.instant) {
+        return Some("cronsim answers with the past");
+    }
+    if theirs == Err("hangs") && ours.is_some_and(|ours| triple.is_near_change(ours)) {
+        return Some("cronsim never returns near some changes of clocks");
+    }
+    let run_on = with_single_ranges_run_on(triple);
+    let elapsed = triple.has_seconds();
+    let readings = [
+        (
+            &triple.expression,
+            ELAPSED,
+            "cronsim follows elapsed time in every expression with seconds",
+        ),
+        (&run_on, "", "cronsim takes `a-a/n` for `a/n`"),
+        (
+            &run_on,
+            ELAPSED,
+            "cronsim takes `a-a/n` for `a/n`, and follows elapsed time with seconds",
+        ),
+    ];
+    let mut readings = readings.into_iter().filter(|(_, policy, _)| policy.is_empty() || elapsed);
+    if let Some((.., rule)) =
+        readings.find(|(text, policy, _)| triple.answer(text, policy) == theirs.ok())
+    {
+        return Some(rule);
+    }
+    let (policy, theirs) = (if elapsed { ELAPSED } else { "" }, theirs.ok()?);
+    let missed = triple.answer(&run_on, policy)?;
+    let just_before = Triple {
+        expression: run_on.clone(),
+        instant: theirs - TimeDelta::seconds(1),
+        zone: triple.zone,
+    };
+    if next_change(triple.zone, theirs - TimeDelta::seconds(1)) == Some(theirs)
+        && just_before.answer(&run_on, policy) != Some(theirs)
+    {
+        return Some("cronsim takes a midnight that was skipped for one that came");
+    }
+    let is_later_one = missed < theirs && just_before.answer(&run_on, policy) == Some(theirs);
+    (is_later_one && triple.is_near_change(missed))
+        .then_some("cronsim misses an occurrence near a change and goes on to a later one")
+}
+
+/// The expression with each range of one value and a step as `cronsim` reads it.
+fn with_single_ranges_run_on(triple: &Triple) -> String {
+    let run_on = |entry: &str| match entry.split_once('/') {
+        Some((range, step)) => match range.split_once('-') {
+            Some((first, last)) if first.eq_ignore_ascii_case(last) => format!("{first}/{step}"),
+            _ => entry.to_owned(),
+        },
+        None => entry.to_owned(),
+    };
+    let field = |field: &str| field.split(',').map(run_on).collect::<Vec<_>>().join(",");
+    triple.fields().into_iter().map(field).collect::<Vec<_>>().join(" ")
+}
+
+/// Writes the questions for a table.
+#[test]
+#[ignore = "only for making a table: SCHEDULE_TRIPLES names the file to write"]
+#[expect(clippy::disallowed_methods, reason = "run by hand")]
+fn draw_triples() {
+    let draw = Draw::seeded(6);
+    let mut lines = String::new();
+    for _ in 0..scaled(4000) {
+        let (Triple { expression, zone, instant }, _) = Triple::draw(&draw);
+        let _ = writeln!(lines, "{expression}\t{}\t{}", zone.name(), instant.timestamp());
+    }
+    std::fs::write(std::env::var_os("SCHEDULE_TRIPLES").unwrap(), lines).unwrap();
+}

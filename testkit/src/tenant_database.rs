@@ -1,0 +1,177 @@
+//! One tenant's database of either kind, ready for a store, with a clock that the test owns and a
+//! session besides in which the test speaks plain SQL, as the tenant's own application does.
+
+use std::time::Duration;
+
+use shared::clock::{Clock, ManualClock, Time};
+use shared::database_url::DatabaseUrl;
+use shared::id::{ExecutionId, JobId, TenantId};
+use shared::random::Random;
+use shared::store::{Connections, Schema, Store, migrate};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row, SqliteConnection};
+use tokio::sync::Mutex;
+
+use crate::{Folder, postgres_database};
+
+/// A tenant's database of the test's own.
+pub struct TenantDatabase {
+    /// Where it is.
+    pub url: DatabaseUrl,
+    /// Whose it is, by its own word.
+    pub tenant: TenantId,
+    /// The time of every store of it.
+    pub clock: ManualClock,
+    /// Repeats itself at every run.
+    pub random: Random,
+    session: Mutex<Session>,
+    _folder: Option<Folder>,
+}
+
+enum Session {
+    Postgres(PgConnection),
+    Sqlite(SqliteConnection),
+}
+
+/// Both kinds, for a test that goes through the same steps with each.
+pub async fn both_stores() -> [TenantDatabase; 2] {
+    [TenantDatabase::postgres().await, TenantDatabase::sqlite().await]
+}
+
+impl TenantDatabase {
+    /// In PostgreSQL.
+    pub async fn postgres() -> TenantDatabase {
+        let url = postgres_database().await;
+        migrate(&url, Schema::Tenant).await.unwrap();
+        let session = Session::Postgres(PgConnection::connect(url.expose()).await.unwrap());
+        TenantDatabase::claimed(url, session, None).await
+    }
+
+    /// In SQLite.
+    pub async fn sqlite() -> TenantDatabase {
+        let folder = Folder::new();
+        let url = folder.sqlite_database("tenant.db");
+        migrate(&url, Schema::Tenant).await.unwrap();
+        let session = Session::Sqlite(SqliteConnection::connect(url.expose()).await.unwrap());
+        TenantDatabase::claimed(url, session, Some(folder)).await
+    }
+
+    async fn claimed(url: DatabaseUrl, session: Session, folder: Option<Folder>) -> TenantDatabase {
+        let clock = ManualClock::new("2026-11-24T12:00:00.123456Z".parse().unwrap());
+        let random = Random::seeded(1);
+        let tenant = TenantId::new(Clock::Manual(clock.clone()).wall_time(), &random);
+        let session = Mutex::new(session);
+        let database = TenantDatabase { url, tenant, clock, random, session, _folder: folder };
+        assert!(database.store().claim_database(false).await.unwrap());
+        database
+    }
+
+    /// A store on connections of its own, as another process would have it.
+    pub fn store(&self) -> Store {
+        let connections = Connections::new(Clock::Manual(self.clock.clone()), 8);
+        Store::new(self.tenant, &self.url, &connections).unwrap()
+    }
+
+    /// What the manual clock shows.
+    pub fn now(&self) -> Time {
+        Clock::Manual(self.clock.clone()).wall_time()
+    }
+
+    /// Moves the clock forward, and answers with what it shows then.
+    pub fn advance(&self, by: Duration) -> Time {
+        self.clock.advance(by);
+        self.now()
+    }
+
+    /// Whether it is an SQLite file.
+    pub fn is_sqlite(&self) -> bool {
+        self.url.is_sqlite()
+    }
+
+    /// An id for an execution.
+    pub fn execution_id(&self) -> ExecutionId {
+        ExecutionId::new(self.now(), &self.random)
+    }
+
+    /// Runs plain SQL; answers with the number of rows, or the database's complaint.
+    pub async fn try_execute(&self, sql: &str) -> Result<u64, String> {
+        let sql = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
+        let done = match &mut *self.session.lock().await {
+            Session::Postgres(session) => sql.execute(session).await.map(|d| d.rows_affected()),
+            Session::Sqlite(session) => sql.execute(session).await.map(|d| d.rows_affected()),
+        };
+        done.map_err(|error| error.to_string())
+    }
+
+    /// Runs plain SQL that is expected to work; answers with the number of rows.
+    pub async fn execute(&self, sql: &str) -> u64 {
+        self.try_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+
+    /// What a query for one text says, row by row; `-` stands for null.
+    pub async fn texts(&self, sql: &str) -> Vec<String> {
+        let sql = AssertSqlSafe(sql.to_owned());
+        let rows = match &mut *self.session.lock().await {
+            Session::Postgres(session) => sqlx::query_scalar(sql).fetch_all(session).await,
+            Session::Sqlite(session) => sqlx::query_scalar(sql).fetch_all(session).await,
+        };
+        let rows: Vec<Option<String>> = rows.unwrap_or_else(|error| panic!("{error}"));
+        rows.into_iter().map(|text| text.unwrap_or_else(|| "-".to_owned())).collect()
+    }
+
+    /// What a query for one text in one row says.
+    pub async fn text(&self, sql: &str) -> String {
+        let mut rows = self.texts(sql).await;
+        assert_eq!(rows.len(), 1, "{sql}: {rows:?}");
+        rows.remove(0)
+    }
+
+    /// How the database means to carry a statement out. PostgreSQL is given the arguments, as
+    /// literals; SQLite plans without them.
+    pub async fn plan(&self, statement: &str, arguments: &str) -> String {
+        let mut session = self.session.lock().await;
+        let lines: Vec<String> = match &mut *session {
+            Session::Postgres(session) => {
+                let prepare = format!(
+                    "DEALLOCATE ALL; SET plan_cache_mode = force_custom_plan; PREPARE planned AS {statement}"
+                );
+                sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut *session).await.unwrap();
+                let arguments =
+                    if arguments.is_empty() { String::new() } else { format!("({arguments})") };
+                let explain = format!("EXPLAIN EXECUTE planned{arguments}");
+                let rows = sqlx::raw_sql(AssertSqlSafe(explain)).fetch_all(session).await.unwrap();
+                rows.iter().map(|row| row.get(0)).collect()
+            }
+            Session::Sqlite(session) => {
+                let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
+                let rows = sqlx::raw_sql(explain).fetch_all(session).await.unwrap();
+                rows.iter().map(|row| row.get(3)).collect()
+            }
+        };
+        lines.join("\n")
+    }
+
+    /// A job, as an application inserts it: everything but its name has a default.
+    pub async fn insert_job(&self, name: &str) -> JobId {
+        self.insert_job_with(name, "").await
+    }
+
+    /// A job, with some columns of the test's choice: `queue = 'mail', max_attempts = 1`.
+    pub async fn insert_job_with(&self, name: &str, columns: &str) -> JobId {
+        self.execute(&format!(
+            "INSERT INTO job (name, job_type, schedule) VALUES ('{name}', 'noop', '{{\"every\":\"1m\"}}')"
+        ))
+        .await;
+        if !columns.is_empty() {
+            self.execute(&format!("UPDATE job SET {columns} WHERE name = '{name}'")).await;
+        }
+        let id = format!("SELECT CAST(id AS text) FROM job WHERE name = '{name}'");
+        JobId(self.text(&id).await.parse().unwrap())
+    }
+
+    /// A job that is due at `time`.
+    pub async fn insert_due_job(&self, name: &str, time: Time) -> JobId {
+        let time = time.to_rfc3339();
+        self.insert_job_with(name, &format!("next_run_at = '{time}', schedule_since = '{time}'"))
+            .await
+    }
+}
