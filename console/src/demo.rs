@@ -11,15 +11,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use consumer::{Registry, diagnostic};
+use embedded::{DataFolder, Engine};
 use shared::clock::Clock;
 use shared::config::Config;
-use shared::id::TenantId;
-use shared::random::Random;
 use shared::shutdown::Shutdown;
-use shared::store::{Schema, Store, migrate};
-use shared::tenant::{Tenant, TenantStatus};
+use shared::store::Store;
 
-use crate::embedded::{DataFolder, Engine};
 use crate::follow::Follower;
 use crate::output::say;
 use sample::{TENANTS, jobs};
@@ -78,29 +75,12 @@ pub(crate) async fn run(
 
 /// Makes the tenants and their jobs.
 async fn add_tenants(folder: &DataFolder, engine: &Engine) -> Result<Vec<(String, Arc<Store>)>> {
-    let (clock, random) = (Clock::System, Random::system());
     let mut stores = Vec::new();
     for (slug, name) in TENANTS {
-        let url = folder.tenant_url(slug);
-        migrate(&url, Schema::Tenant).await?;
-        let now = clock.wall_time();
-        let id = TenantId::new(now, &random);
-        let store = Arc::new(Store::new(id, &url, engine.tenants.connections())?);
-        store.claim_database(false).await?;
+        let store = engine.add_tenant(folder, slug, name).await?;
         for job in jobs(slug) {
             store.insert_job(&job).await?;
         }
-        let tenant = Tenant {
-            id,
-            slug: slug.to_owned(),
-            name: name.to_owned(),
-            status: TenantStatus::Active,
-            database_url: url,
-            max_running: None,
-            created_at: now,
-            updated_at: now,
-        };
-        engine.tenants.control().insert_tenant(&tenant).await?;
         stores.push((slug.to_owned(), store));
     }
     Ok(stores)

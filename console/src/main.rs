@@ -7,7 +7,6 @@
 mod arguments;
 mod check;
 mod demo;
-mod embedded;
 mod execution;
 mod exit;
 mod finding;

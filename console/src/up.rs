@@ -3,14 +3,13 @@
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use consumer::{Registry, diagnostic};
-use shared::clock::Clock;
+use consumer::Registry;
+use embedded::{DataFolder, Engine};
 use shared::config::Config;
 use shared::shutdown::Shutdown;
 use shared::store::{Schema, chain, migrate};
 use tracing::warn;
 
-use crate::embedded::{DataFolder, Engine};
 use crate::output::say;
 
 /// Runs until asked to stop.
@@ -19,10 +18,6 @@ use crate::output::say;
 /// When the folder or its control database cannot be used, or something was left running.
 pub(crate) async fn run(folder: &Path, config: Config) -> Result<()> {
     let folder = DataFolder::open(folder)?;
-    let mut registry = Registry::default();
-    if config.diagnostics {
-        diagnostic::register(&mut registry, &Clock::System);
-    }
     let engine = Engine::new(&folder, config).await?;
     let tenants = engine.tenants.control().list_tenants().await?;
     for tenant in &tenants {
@@ -43,7 +38,7 @@ pub(crate) async fn run(folder: &Path, config: Config) -> Result<()> {
         say("It has no tenant yet. Add one with");
         say(&format!("    TENANT_DATABASE_URL={} polychron tenant add acme", url.expose()));
     }
-    let clean = engine.run(registry, Shutdown::on_signals()?).await?;
+    let clean = engine.run(Registry::default(), Shutdown::on_signals()?).await?;
     ensure!(clean, "not every execution could be given back; their leases will run out");
     Ok(())
 }

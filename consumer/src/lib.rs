@@ -1,12 +1,37 @@
 //! Executes jobs: a daemon, and a library for programs that bring their own handlers.
 //!
+//! A program of one's own needs little more than its handlers:
+//!
+//! ```no_run
+//! use polychron_consumer::{Consumer, Context, HandlerError};
+//!
+//! #[derive(serde::Deserialize)]
+//! struct Invoice {
+//!     number: u32,
+//! }
+//!
+//! async fn send_invoice(invoice: Invoice, context: Context) -> Result<String, HandlerError> {
+//!     context.log(format!("sending invoice {}", invoice.number));
+//!     Ok("sent".to_owned())
+//! }
+//!
+//! fn main() -> std::process::ExitCode {
+//!     Consumer::builder().handler("send_invoice", send_invoice).run()
+//! }
+//! ```
+//!
 //! Any number of processes may run; they share the work without knowing of each other. Start with
 //! `worker.rs`, which takes one delivery from its receipt to its acknowledgement.
 
+mod builder;
+mod builtin;
+mod context;
 pub mod diagnostic;
 mod executor;
 mod handler;
 mod heartbeat;
+mod reporter;
+pub mod testing;
 mod worker;
 mod writer;
 
@@ -15,6 +40,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use shared::clock::Clock;
 use shared::config::Config;
 use shared::pulse::Beat;
 use shared::queue::{Publisher, Queue, Receiver};
@@ -24,15 +50,20 @@ use shared::shutdown::Shutdown;
 use shared::store::{self, ClaimTerms, chain};
 use shared::tenants::Tenants;
 use shared::vitals::Vitals;
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-pub use handler::{Context, Handler, HandlerError, Registry};
+pub use builder::Builder;
+pub use context::Context;
+pub use handler::{Handler, HandlerError, Registry};
+/// The version whose pools a [`Context`] gives.
+pub use sqlx;
 
 use executor::Executor;
 use heartbeat::Leases;
+use reporter::Reporter;
 use worker::Worker;
 use writer::Writers;
 
@@ -62,20 +93,18 @@ pub struct Consumer {
 }
 
 impl Consumer {
+    /// A consumer with handlers of one's own, in a program of one's own.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
     /// Executes jobs until asked to stop. True: nothing is left running in this worker's name.
     ///
     /// # Errors
     /// Only what prevents a start; whatever fails later is tried again.
     pub async fn run(self, shutdown: Shutdown) -> anyhow::Result<bool> {
-        let handlers = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(self.config.prefetch + 1)
-            .thread_name("handler")
-            .enable_all()
-            .build()
-            .context("cannot start the handlers' threads")?;
-        let clean = self.run_on(handlers.handle().clone(), shutdown).await;
-        handlers.shutdown_background();
-        Ok(clean)
+        let handlers = HandlerThreads::start(self.config.prefetch)?;
+        Ok(self.run_on(handlers.handle(), shutdown).await)
     }
 
     /// The same, with handlers on a runtime of the caller's. On the one that runs this, handlers
@@ -104,6 +133,7 @@ impl Consumer {
         let writers = Arc::new(Writers::new(tenants.clone(), terms, random, metrics.clone()));
         let leases = Arc::new(Leases::new(tenants.clone(), &name, config.lease, metrics.clone()));
         measure(&vitals, &registry, &config, &slots, &writers);
+        let reporter = Arc::new(Reporter::new(tenants.clone(), &name));
         let worker = Arc::new(Worker {
             name: name.clone(),
             tenants: tenants.clone(),
@@ -112,6 +142,8 @@ impl Consumer {
             executor: Executor::new(handlers, clock.clone()),
             writers: writers.clone(),
             leases: leases.clone(),
+            reporter: reporter.clone(),
+            secrets: config.secrets.clone(),
             slots,
             metrics,
             aside: worker::aside(),
@@ -133,6 +165,7 @@ impl Consumer {
         background.spawn(leases.run(vitals.follow("heartbeats")));
         background.spawn(keep_fresh(tenants.clone(), vitals.follow("refresh")));
         background.spawn(register(worker.clone(), config.clone(), vitals.follow("register")));
+        background.spawn(reporter.run());
         let receiving = tokio::spawn(receiving);
 
         let serving = serve_all(&worker, &mut receiver, &shutdown).await;
@@ -144,6 +177,47 @@ impl Consumer {
         background.shutdown().await;
         clean
     }
+}
+
+/// The runtime that handlers run on. Dropping it waits for none of them: their rows are final or
+/// given back.
+struct HandlerThreads(Option<Runtime>);
+
+impl HandlerThreads {
+    /// As many threads as slots and one, so that handlers which block leave one to the others.
+    fn start(slots: usize) -> anyhow::Result<HandlerThreads> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(slots + 1)
+            .thread_name("handler")
+            .enable_all()
+            .build()
+            .context("cannot start the handlers' threads")?;
+        Ok(HandlerThreads(Some(runtime)))
+    }
+
+    fn handle(&self) -> Handle {
+        // It is there until it is dropped.
+        self.0.as_ref().map_or_else(Handle::current, |runtime| runtime.handle().clone())
+    }
+}
+
+impl Drop for HandlerThreads {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// The handlers that a process knows without being told: the built-in types, those that the
+/// operator has switched on, and the diagnostic ones if they are wanted.
+pub fn known_types(config: &Config, clock: &Clock) -> Registry {
+    let mut registry = Registry::default();
+    builtin::register(&mut registry, config, clock);
+    if config.diagnostics {
+        diagnostic::register(&mut registry, clock);
+    }
+    registry
 }
 
 /// Lets health see the broker and the databases, if anybody can ask for it.

@@ -15,16 +15,21 @@ use shared::failpoint;
 use shared::message::{Message, MessageError};
 use shared::metrics::Metrics;
 use shared::outcome::Outcome;
+use shared::output::Output;
 use shared::queue::{Delivery, Publisher};
-use shared::store::{Claim, chain};
+use shared::secrets::{Resolved, Secrets};
+use shared::store::{Claim, TenantDatabase, chain};
 use shared::tenants::{OpenTenant, Tenants};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
-use crate::executor::{Executor, Stops};
-use crate::handler::{Context, Registry};
+use crate::context::Context;
+use crate::executor::{Executor, Lingering, Stops};
+use crate::handler::{HandlerError, Registry};
 use crate::heartbeat::Leases;
+use crate::reporter::Reporter;
 use crate::writer::{Claimed, Finished, Writers};
 
 /// How long a slot waits for a tenant's database. After that the message is acknowledged and the
@@ -48,6 +53,8 @@ pub(crate) struct Worker {
     pub(crate) executor: Executor,
     pub(crate) writers: Arc<Writers>,
     pub(crate) leases: Arc<Leases>,
+    pub(crate) reporter: Arc<Reporter>,
+    pub(crate) secrets: Secrets,
     pub(crate) slots: Arc<Semaphore>,
     pub(crate) metrics: Metrics,
     pub(crate) aside: Arc<Semaphore>,
@@ -58,6 +65,15 @@ pub(crate) struct Worker {
     pub(crate) in_hand: Mutex<HashSet<Message>>,
     /// When the list of tenants was last read for an unknown one, in boot time.
     pub(crate) refreshed: tokio::sync::Mutex<Duration>,
+}
+
+/// What one attempt left.
+struct Ran {
+    outcome: Outcome,
+    output: Output,
+    lingering: Option<Lingering>,
+    /// To be closed when the handler is gone.
+    database: Arc<TenantDatabase>,
 }
 
 /// Lets other claims go on beside the slots.
@@ -184,11 +200,12 @@ impl Worker {
         failpoint::reach("after_claim");
         let started = self.clock.boot_time();
         self.note_lateness(&claim, started.saturating_sub(claimed_at));
-        let (outcome, lingering) = self.execute(&tenant, &claim, claimed_at, lost, cancel).await;
+        let Ran { outcome, output, lingering, database } =
+            self.execute(&tenant, &claim, claimed_at, lost, cancel).await;
         failpoint::reach("after_effect");
         self.log(&tenant, &claim, &outcome, started);
 
-        let mut finished = self.writers.finish(&tenant, &claim, outcome);
+        let mut finished = self.writers.finish(&tenant, &claim, outcome, output.report(true));
         let answer = tokio::select! {
             biased;
             answer = &mut finished => Some(answer),
@@ -203,6 +220,7 @@ impl Worker {
             let _ = lingering.await; // it never fails, and never panics
             self.metrics.handlers_stuck.dec();
         }
+        database.close().await;
         failpoint::reach("after_result");
         if let Some(delivery) = delivery {
             delivery.ack().await;
@@ -244,11 +262,7 @@ impl Worker {
         claimed_at: Duration,
         lease_lost: CancellationToken,
         cancel: CancellationToken,
-    ) -> (Outcome, Option<crate::executor::Lingering>) {
-        let Some(handler) = self.registry.get(&claim.job_type) else {
-            let job_type = claim.job_type.clone();
-            return (Outcome::UnknownType { job_type, known: self.registry.job_types() }, None);
-        };
+    ) -> Ran {
         let limit = (claim.deadline_at - claim.started_at).to_std().unwrap_or_default();
         let spent = self.clock.boot_time().saturating_sub(claimed_at);
         let stops = Stops {
@@ -259,6 +273,27 @@ impl Worker {
             release: self.release.clone(),
             worker: self.name.clone(),
         };
+        let cancelled = CancellationToken::new();
+        let (url, clock) = (&tenant.tenant.database_url, self.clock.clone());
+        let deadline = claimed_at + limit;
+        let database = TenantDatabase::new(url, claim.id, clock, deadline, cancelled.clone());
+        let database = Arc::new(database);
+        let early = |outcome| Ran {
+            outcome,
+            output: Output::default(),
+            lingering: None,
+            database: database.clone(),
+        };
+        let Some(handler) = self.registry.get(&claim.job_type) else {
+            let job_type = claim.job_type.clone();
+            return early(Outcome::UnknownType { job_type, known: self.registry.job_types() });
+        };
+        let Resolved { payload, redactor } =
+            match self.secrets.resolve(tenant.slug(), &claim.payload) {
+                Ok(resolved) => resolved,
+                Err(why) => return early(HandlerError::new(why).into()),
+            };
+        let output = Output::new(redactor.clone());
         let context = Context {
             tenant: tenant.tenant.id,
             tenant_slug: tenant.tenant.slug.clone(),
@@ -268,9 +303,15 @@ impl Worker {
             attempt: claim.attempt,
             scheduled_for: claim.scheduled_for,
             deadline_at: claim.deadline_at,
-            cancelled: CancellationToken::new(),
+            cancelled,
+            database: database.clone(),
+            output: output.clone(),
+            redactor: redactor.clone(),
+            busy: TaskTracker::new(),
         };
-        self.executor.execute(handler, claim.payload.clone(), context, stops).await
+        let _watch = self.reporter.watch(tenant.tenant.id, claim.id, output.clone());
+        let (outcome, lingering) = self.executor.execute(handler, payload, context, stops).await;
+        Ran { outcome: outcome.redacted(&redactor), output, lingering, database }
     }
 
     /// One line for each attempt: INFO for a success, WARN for anything else.

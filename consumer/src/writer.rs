@@ -16,6 +16,7 @@ use shared::id::{ExecutionId, TenantId};
 use shared::job::OrphanPolicy;
 use shared::metrics::Metrics;
 use shared::outcome::{Failure, Outcome};
+use shared::output::Report;
 use shared::random::Random;
 use shared::retry::Attempts;
 use shared::store::{Claim, ClaimTerms, End, Ended, StoreError, chain};
@@ -67,6 +68,7 @@ struct EndRequest {
     attempts: Attempts,
     job_type: String,
     outcome: Outcome,
+    report: Report,
     reply: oneshot::Sender<Finished>,
 }
 
@@ -116,8 +118,9 @@ impl Writers {
         tenant: &Arc<OpenTenant>,
         claim: &Claim,
         outcome: Outcome,
+        report: Report,
     ) -> oneshot::Receiver<Finished> {
-        self.finish_as(tenant, claim, claim.attempts(), outcome)
+        self.finish_as(tenant, claim, claim.attempts(), outcome, report)
     }
 
     fn finish_as(
@@ -126,11 +129,12 @@ impl Writers {
         claim: &Claim,
         attempts: Attempts,
         outcome: Outcome,
+        report: Report,
     ) -> oneshot::Receiver<Finished> {
         let (reply, answer) = oneshot::channel();
         self.unwritten_ends.fetch_add(1, Ordering::Relaxed);
         let (id, job_type) = (claim.id, claim.job_type.clone());
-        let request = EndRequest { id, attempts, job_type, outcome, reply };
+        let request = EndRequest { id, attempts, job_type, outcome, report, reply };
         self.submit(tenant, |batch| batch.ends.push(request));
         answer
     }
@@ -287,7 +291,7 @@ impl Writers {
     pub(crate) fn give_back(self: &Arc<Self>, tenant: &Arc<OpenTenant>, claim: &Claim) {
         let outcome = Outcome::Shutdown { worker: self.terms.worker.clone() };
         let attempts = Attempts { orphan_policy: OrphanPolicy::Retry, ..claim.attempts() };
-        drop(self.finish_as(tenant, claim, attempts, outcome));
+        drop(self.finish_as(tenant, claim, attempts, outcome, Report::default()));
     }
 
     /// Claims to try again. The others are answered: their error is one that trying again won't
@@ -352,7 +356,8 @@ impl Writers {
 
     fn end(&self, request: &EndRequest, now: Time) -> End {
         let holder = (request.id, self.terms.worker.as_str());
-        End::of(&request.outcome, &request.attempts, holder, now, &self.random)
+        let end = End::of(&request.outcome, &request.attempts, holder, now, &self.random);
+        End { report: request.report.clone(), ..end }
     }
 
     /// `ends` are what the requests came to, in their order.
@@ -385,13 +390,14 @@ impl Writers {
     ) -> Option<EndRequest> {
         let message = format!("the outcome could not be stored: {}", chain(refused));
         error!(tenant = tenant.slug(), execution = %request.id, "{message}");
-        let instead = Outcome::Failure(Failure { message, detail: None, retry: false });
+        let (detail, retry, retry_after) = (None, false, None);
+        let instead = Outcome::Failure(Failure { message, detail, retry, retry_after });
         if request.outcome == instead {
             // Not even that: the rescuer ends the row.
             self.unwritten_ends.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        Some(EndRequest { outcome: instead, ..request })
+        Some(EndRequest { outcome: instead, report: Report::default(), ..request })
     }
 
     fn batches(&self) -> MutexGuard<'_, HashMap<TenantId, Batch>> {

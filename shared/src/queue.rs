@@ -17,7 +17,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{Semaphore, watch};
 
 pub use memory::MemoryBroker;
-pub use rabbit::{AmqpUrl, BrokerReport, InvalidAmqpUrl, inspect};
+pub use rabbit::{AmqpUrl, BrokerReport, InvalidAmqpUrl, Posted, inspect, post};
 
 use crate::id::TenantId;
 use crate::message::Outgoing;

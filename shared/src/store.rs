@@ -24,6 +24,7 @@ mod migrate;
 mod rows;
 mod server_clock;
 pub mod sql;
+mod tenant_database;
 mod types;
 
 use std::time::Duration;
@@ -41,6 +42,7 @@ pub use error::{Result, StoreError, chain};
 pub use execute::{Claim, ClaimTerms, End, Ended, Expired, Heartbeat, NextRow};
 pub use history::{ExecutionFilter, NewJob};
 pub use migrate::{Migrated, Schema, migrate};
+pub use tenant_database::{TenantDatabase, WrongDatabase};
 
 use crate::clock::Time;
 use crate::database_url::DatabaseUrl;

@@ -82,7 +82,7 @@ async fn a_retry_comes_after_its_backoff() {
     table.add("job", json!({"at": "2026-11-24T12:00:10Z"}), |_| {}).await;
     table.after(10).await;
     let claims = table.claim(9).await;
-    let failure = Failure { message: "no".into(), detail: None, retry: true };
+    let failure = Failure { message: "no".into(), detail: None, retry: true, retry_after: None };
     table.finish(&claims[0], Outcome::Failure(failure)).await;
     let wait = table.look().await;
     assert!(wait <= Duration::from_secs(10));
