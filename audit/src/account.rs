@@ -115,3 +115,77 @@ impl Account {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example::{at, job, row, scope, success};
+    use serde_json::json;
+    use shared::execution::{ErrorKind, Status};
+    use shared::random::Random;
+
+    /// What is wrong with these rows of this job.
+    fn wrong(job: &Job, rows: &[Execution], scope: &Scope) -> Vec<String> {
+        let tenant = TenantId::new(at("00:00:00"), &Random::seeded(1));
+        let mut account = Account::open(tenant, job, scope).unwrap();
+        let mut found: Vec<Violation> = rows.iter().filter_map(|row| account.enter(row)).collect();
+        found.extend(account.close(scope));
+        found.into_iter().map(|violation| violation.what).collect()
+    }
+
+    fn stands_for(count: i32, occurrence: &str) -> Execution {
+        let row = row(occurrence, 1, Status::Skipped, Some(ErrorKind::Misfire));
+        Execution { stands_for: count, ..row }
+    }
+
+    #[test]
+    fn each_occurrence_has_its_row_or_is_stood_for() {
+        let all = ["12:10:00", "12:20:00", "12:30:00", "12:40:00", "12:50:00"].map(success);
+        assert!(wrong(&job(), &all, &scope()).is_empty());
+        let some = [success("12:10:00"), stands_for(4, "12:50:00")];
+        assert!(wrong(&job(), &some, &scope()).is_empty());
+        let manual = Execution { trigger: Trigger::Manual, ..success("12:15:00") };
+        let and_more = [some[0].clone(), manual, some[1].clone()];
+        assert!(
+            wrong(&job(), &and_more, &scope()).is_empty(),
+            "what was asked for counts for itself"
+        );
+    }
+
+    #[test]
+    fn what_is_missing_and_what_is_extra_is_found() {
+        let missing = [success("12:10:00"), success("12:30:00"), stands_for(2, "12:50:00")];
+        assert_eq!(
+            wrong(&job(), &missing, &scope()),
+            ["it stands for 1, but after 2026-11-24T12:10:00Z there were 2"]
+        );
+        let end = [success("12:10:00"), stands_for(3, "12:40:00")];
+        let found = wrong(&job(), &end, &scope());
+        assert!(found[0].starts_with("its next_run_at is 2026-11-24T13:00:00Z"), "{found:?}");
+        let extra = [success("12:10:00"), success("12:15:00"), stands_for(4, "12:50:00")];
+        assert_eq!(wrong(&job(), &extra, &scope()), ["the schedule has no such occurrence"]);
+        let unseen = Scope { now: at("14:00:00"), ..scope() };
+        let all = [stands_for(5, "12:50:00")];
+        assert!(wrong(&job(), &all, &unseen)[0].contains("nobody has seen it"));
+    }
+
+    #[test]
+    fn what_was_before_the_scope_may_be_stood_for_in_it() {
+        let late = Scope { from: at("12:25:00"), ..scope() };
+        let rows = [stands_for(3, "12:30:00"), stands_for(2, "12:50:00")];
+        assert!(wrong(&job(), &rows, &late).is_empty());
+        assert_eq!(wrong(&job(), &[rows[0].clone(), success("12:50:00")], &late).len(), 1);
+    }
+
+    #[test]
+    fn a_single_instant_counts_even_when_it_was_past() {
+        let once = Job {
+            schedule: json!({"at": "2026-11-24T11:00:00Z"}),
+            is_enabled: false,
+            next_run_at: None,
+            ..job()
+        };
+        assert!(wrong(&once, &[success("11:00:00")], &scope()).is_empty());
+        assert_eq!(wrong(&once, &[success("12:30:00")], &scope()).len(), 1);
+    }
+}

@@ -150,3 +150,78 @@ fn of_last(rows: &[Execution], last: &Execution, job: &Job) -> Option<Violation>
     (follows && !last.cancel_requested)
         .then(|| Violation::new(Rule::Attempts, job.id, "the next attempt is missing", &all))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example::{at, job, row, scope, success};
+
+    /// The rules that these attempts break.
+    fn broken(rows: &[Execution]) -> Vec<Rule> {
+        check(rows, Some(&job()), &scope()).iter().map(|violation| violation.rule).collect()
+    }
+
+    fn failed(attempt: i32, kind: ErrorKind) -> Execution {
+        row("12:10:00", attempt, Status::Failed, Some(kind))
+    }
+
+    fn rescued(attempt: i32, status: Status, kind: Option<ErrorKind>) -> Execution {
+        Execution { trigger: Trigger::Rescue, ..row("12:10:00", attempt, status, kind) }
+    }
+
+    #[test]
+    fn attempts_that_follow_from_one_another_are_right() {
+        use ErrorKind::{Handler, Lost, Panic, Shutdown};
+        assert_eq!(broken(&[success("12:10:00")]), []);
+        assert_eq!(broken(&[failed(1, Handler)]), [], "it may have said: don't try again");
+        assert_eq!(broken(&[failed(1, Handler), failed(2, Panic), failed(3, Handler)]), []);
+        assert_eq!(broken(&[failed(1, Lost), rescued(2, Status::Success, None)]), []);
+        let given_back = row("12:10:00", 1, Status::Cancelled, Some(Shutdown));
+        let after = [
+            given_back,
+            rescued(2, Status::Failed, Some(Handler)),
+            failed(3, Handler),
+            failed(4, Panic),
+        ];
+        assert_eq!(broken(&after), [], "a shutdown isn't charged");
+    }
+
+    #[test]
+    fn attempts_that_do_not_are_wrong() {
+        use ErrorKind::{Handler, Lost, Timeout};
+        let wrong = [Rule::Attempts];
+        assert_eq!(broken(&[failed(2, Handler)]), wrong, "the first is missing");
+        assert_eq!(broken(&[failed(1, Handler), failed(3, Handler)]), wrong, "a hole");
+        assert_eq!(broken(&[success("12:10:00"), failed(2, Handler)]), wrong, "after a success");
+        assert_eq!(broken(&[failed(1, Lost), failed(2, Handler)]), wrong, "no rescue, a retry");
+        assert_eq!(broken(&[failed(1, Timeout)]), wrong, "the next is missing");
+        let asked = Execution { cancel_requested: true, ..failed(1, Handler) };
+        assert_eq!(broken(&[asked, failed(2, Handler)]), wrong, "its end was asked for");
+        let too_many: Vec<Execution> = (1..=4).map(|n| failed(n, Handler)).collect();
+        assert_eq!(broken(&too_many), wrong);
+    }
+
+    #[test]
+    fn a_row_says_all_that_it_must_and_nothing_else() {
+        let one = |change: fn(&mut Execution)| {
+            let mut row = success("12:10:00");
+            change(&mut row);
+            broken(&[row])
+        };
+        let wrong = [Rule::Complete];
+        assert_eq!(one(|row| row.worker = None), wrong);
+        assert_eq!(one(|row| row.finished_at = None), wrong);
+        assert_eq!(one(|row| row.error_kind = Some(ErrorKind::Handler)), wrong);
+        assert_eq!(one(|row| row.status = Status::Failed), wrong);
+        assert_eq!(one(|row| row.stands_for = 0), wrong);
+        assert_eq!(one(|row| row.started_at = Some(at("11:00:00"))), wrong);
+    }
+
+    #[test]
+    fn what_is_left_behind_is_found() {
+        for status in [Status::Running, Status::Dispatched] {
+            assert_eq!(broken(&[row("12:10:00", 1, status, None)]), [Rule::Finished]);
+            assert_eq!(broken(&[row("12:58:00", 1, status, None)]), []);
+        }
+    }
+}

@@ -72,3 +72,26 @@ fn listed(spans: &[Span]) -> String {
     let ids: Vec<String> = spans.iter().map(|span| span.row.to_string()).collect();
     ids.join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example::{at, success};
+
+    #[test]
+    fn what_overlaps_and_what_is_too_much_is_found() {
+        let spans = |rows: &[&str]| -> Vec<Span> {
+            let now = at("13:00:00");
+            rows.iter().filter_map(|at| Span::of_run(&success(at), now)).collect()
+        };
+        // Each runs for a minute.
+        let mut apart = spans(&["12:00:00", "12:01:00", "12:02:00"]);
+        assert!(overlap(&mut apart).is_none());
+        let mut touching = spans(&["12:00:00", "12:00:55"]);
+        assert!(overlap(&mut touching).is_none(), "two clocks may be that far apart");
+        let mut three = spans(&["12:00:30", "12:00:00", "12:00:15"]);
+        assert!(overlap(&mut three).is_some());
+        assert!(crowd(&mut three, 3).is_none());
+        assert!(crowd(&mut three, 2).unwrap().what.starts_with("3 at once"));
+    }
+}

@@ -9,6 +9,8 @@
 mod account;
 mod attempts;
 mod busy;
+#[cfg(test)]
+mod example;
 pub mod log;
 mod read;
 

@@ -7,7 +7,7 @@ use clap::{Command, CommandFactory, Parser, Subcommand};
 use shared::config;
 
 use crate::output::Format;
-use crate::{execution, job, schedule, tenant};
+use crate::{check, execution, job, schedule, tenant};
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 some tenants failed, \
@@ -46,8 +46,10 @@ pub(crate) enum Verb {
         data: PathBuf,
     },
     /// Look for what is wrong: settings, databases, broker, consumers, jobs
-    #[command(after_help = "Examples:\n  polychron check\n  polychron check -o json")]
-    Check,
+    #[command(
+        after_help = "Examples:\n  polychron check\n  polychron check --audit --from 2026-11-24T00:00:00Z\n  polychron check -o json"
+    )]
+    Check(check::audit::Arguments),
     /// Bring the control database, then every tenant's, up to this program's schema
     ///
     /// Goes on past a tenant that fails (exit code 4 then). It may be repeated at any time.
@@ -77,9 +79,11 @@ impl Verb {
     pub(crate) fn required_settings(&self) -> &'static [&'static str] {
         match self {
             Verb::Demo { .. } | Verb::Up { .. } => &[],
-            Verb::Check | Verb::Migrate | Verb::Tenant(_) | Verb::Job(_) | Verb::Execution(_) => {
-                &["DATABASE_URL"]
-            }
+            Verb::Check(_)
+            | Verb::Migrate
+            | Verb::Tenant(_)
+            | Verb::Job(_)
+            | Verb::Execution(_) => &["DATABASE_URL"],
             Verb::Schedule(_) => &[],
         }
     }

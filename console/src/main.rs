@@ -76,7 +76,7 @@ async fn dispatch(
 ) -> Result<(), Failure> {
     match verb {
         // It is there to report what is wrong, the settings included.
-        Verb::Check => check::run(config, output).await,
+        Verb::Check(arguments) => check::run(config, arguments, output).await,
         Verb::Demo { length, data } => {
             Ok(demo::run(&data, config?, length, output.colour()).await?)
         }
