@@ -141,6 +141,12 @@ impl World {
 
     fn switch_a_database(&mut self) {
         let which = self.random.below(self.tenants.len() + 1);
+        if self.random.one_in(2) {
+            let line = (self.random.below(self.seats.len()), which as u64);
+            let cut = !self.cut.remove(&line) && self.cut.insert(line);
+            let state = if cut { "cut off from" } else { "reaches" };
+            return self.note(format!("seat {} {state} database {which}", line.0));
+        }
         let dark = match which.checked_sub(1) {
             None => &mut self.control_dark,
             Some(tenant) => &mut self.tenants[tenant].dark,
@@ -259,6 +265,7 @@ impl World {
 
     pub(crate) fn end_faults(&mut self) {
         self.control_dark = false;
+        self.cut.clear();
         self.broker.set_state(BrokerState::Open);
         for tenant in 0..self.tenants.len() {
             self.tenants[tenant].dark = false;

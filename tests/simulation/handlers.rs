@@ -101,7 +101,7 @@ impl Handlers {
         let random = &self.random;
         let (fate, heeds) = (random.unit(), random.one_in(2));
         // Once faults are over, a hundred missed runs, one at a time, must not take for ever.
-        let longest = if self.calm.load(Ordering::Relaxed) { 0.1 } else { 20.0 };
+        let longest = if self.calm.load(Ordering::Relaxed) { 0.1 } else { 40.0 };
         let seconds = if random.one_in(3) { 0.0 } else { random.unit() * longest };
         let hangs = !calm && fate > 0.95;
         let work = async {

@@ -43,6 +43,8 @@ pub(crate) struct World {
     pub(crate) broker: MemoryBroker,
     pub(crate) control: Control,
     pub(crate) control_dark: bool,
+    /// Which process cannot reach which database, though others can.
+    pub(crate) cut: BTreeSet<(usize, u64)>,
     pub(crate) tenants: Vec<SimTenant>,
     pub(crate) seats: Vec<Seat>,
     pub(crate) faults: Faults,
@@ -83,6 +85,7 @@ impl World {
             trace: Vec::new(),
             calm: Arc::new(AtomicBool::new(false)),
             control_dark: false,
+            cut: BTreeSet::new(),
             unpunctual: BTreeSet::new(),
             looks: 0,
             waiting: BTreeMap::new(),
@@ -180,8 +183,9 @@ impl World {
             .collect()
     }
 
-    fn is_dark(&self, database: u64) -> bool {
+    fn is_dark(&self, seat: usize, database: u64) -> bool {
         match database {
+            n if self.cut.contains(&(seat, n)) => true,
             0 => self.control_dark,
             n => self.tenants[n as usize - 1].dark,
         }
@@ -196,7 +200,7 @@ impl World {
         } else if !passages.is_empty() && self.random.happens(self.faults.briskness) {
             let (seat, passage) = *self.random.one_of(&passages);
             let goes_on = match passage.way {
-                Way::In if self.is_dark(passage.database) => false,
+                Way::In if self.is_dark(seat, passage.database) => false,
                 Way::In => !self.random.happens(self.faults.fails),
                 Way::Out => !self.random.happens(self.faults.unheard),
             };

@@ -10,6 +10,8 @@ mod record;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use audit::Scope;
+use chrono::TimeDelta;
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::database_url::DatabaseUrl;
@@ -110,6 +112,23 @@ impl System {
     /// What `record` jobs have written so far.
     pub fn records(&self) -> Vec<Record> {
         record::read(&self.record_file())
+    }
+
+    /// Verifies the promise for every tenant, from its rows and from what handlers wrote down; fails
+    /// the test with what is wrong.
+    pub async fn audit(&self) {
+        let records = self.records();
+        let listed = self.control.list_tenants().await.unwrap();
+        for (it, tenant) in self.tenants.iter().zip(&listed) {
+            let now = it.store.now().await.unwrap();
+            let (from, patience) = (now - TimeDelta::days(1), TimeDelta::minutes(1));
+            let unseen = patience;
+            let scope = Scope { from, to: None, now, patience, unseen, steady_clock: true };
+            let report = audit::audit(&it.store, tenant, &scope).await.unwrap();
+            assert!(report.violations.is_empty(), "{}: {:#?}", it.slug, report.violations);
+            let wrong = audit::log::check(tenant.id, &records, &it.executions().await);
+            assert!(wrong.is_empty(), "{}: {wrong:#?}", it.slug);
+        }
     }
 
     /// A one-off job that is due now and writes to [`System::record_file`].
