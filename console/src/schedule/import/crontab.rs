@@ -1,9 +1,10 @@
 //! Translates a crontab: Vixie's format, which every Unix uses, with what cronie adds to it.
 
+use std::collections::BTreeSet;
 use std::iter::Peekable;
 use std::str::SplitWhitespace;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Entry, Import, Names, cron, job};
 
@@ -45,6 +46,8 @@ struct Reader<'a> {
     /// The comment that ends in the line before.
     comment: Option<&'a str>,
     names: Names,
+    /// What consumers must be allowed to start.
+    programs: BTreeSet<String>,
     assumed_utc: bool,
 }
 
@@ -78,9 +81,8 @@ impl<'a> Reader<'a> {
             if let Some(user) = line.user {
                 notes.push(format!("cron ran it as {user}, a consumer runs it as its own user"));
             }
-            let argv = self.argv(line.command, &mut notes);
             let mut job = job(&name, "command", schedule);
-            job.payload = json!({ "argv": argv });
+            job.payload = self.payload(line.command, &mut notes);
             job
         });
         Entry { place: format!("line {number}"), source: text.to_owned(), notes, job }
@@ -106,10 +108,9 @@ impl<'a> Reader<'a> {
         "UTC"
     }
 
-    /// The program that does what cron does with `command`, and its arguments.
-    fn argv(&self, command: &str, notes: &mut Vec<String>) -> Vec<String> {
+    /// The payload by which a consumer does what cron does with `command`.
+    fn payload(&mut self, command: &str, notes: &mut Vec<String>) -> Value {
         let (command, input) = divide_input(command);
-        let shell = self.setting("SHELL").unwrap_or("/bin/sh");
         let mut argv = self.environment();
         if let Some((name, _)) = argv.get(1).and_then(|first| first.split_once('=')) {
             notes.push(format!(
@@ -117,23 +118,22 @@ impl<'a> Reader<'a> {
                 if argv.len() > 2 { " and what else the file sets" } else { "" }
             ));
         }
-        let through_shell = |argv: &mut Vec<String>, arguments: [&str; 2]| {
-            argv.push(shell.to_owned());
-            argv.extend(arguments.map(str::to_owned));
-        };
-        match (input, needs_shell(&command)) {
-            (Some(input), _) => {
-                notes.push(format!("what follows `%` goes to its standard input, by {shell}"));
-                through_shell(&mut argv, ["-c", r#"printf '%s\n' "$2" | "$0" -c "$1""#]);
-                argv.extend([shell.to_owned(), command, input]);
-            }
-            (None, Some(reason)) => {
+        match needs_shell(&command) {
+            Some(reason) => {
+                let shell = self.setting("SHELL").unwrap_or("/bin/sh");
                 notes.push(format!("it goes through {shell}, {reason}"));
-                through_shell(&mut argv, ["-c", &command]);
+                argv.extend([shell.to_owned(), "-c".to_owned(), command]);
             }
-            (None, None) => argv.extend(command.split_whitespace().map(str::to_owned)),
+            None => argv.extend(command.split_whitespace().map(str::to_owned)),
         }
-        argv
+        self.programs.extend(argv.first().cloned());
+        match input {
+            Some(input) => {
+                notes.push("what follows `%` becomes its input".to_owned());
+                json!({ "argv": argv, "input": input })
+            }
+            None => json!({ "argv": argv }),
+        }
     }
 
     /// `/usr/bin/env` with the settings that cron hands to commands; nothing if there are none.
@@ -148,9 +148,17 @@ impl<'a> Reader<'a> {
     }
 
     fn remarks(&self) -> Vec<String> {
+        if self.programs.is_empty() {
+            return Vec::new();
+        }
+        let programs: Vec<&str> = self.programs.iter().map(String::as_str).collect();
         let mut remarks = vec![
-            "the jobs are of the type `command`: consumers must know it and allow the programs; \
-             a command starts in the consumer's folder, not in its user's home"
+            format!(
+                "the jobs are of the type `command`, and consumers must be allowed to start {} \
+                 (POLYCHRON_COMMANDS): a shell or env there lets whoever adds a job start anything",
+                programs.join(", ")
+            ),
+            "a command starts in / with an environment of its own, not in its user's home"
                 .to_owned(),
             "cron starts a command while its last run goes on, and drops what it missed; \
              these jobs skip such a start and make up for what was missed once, until \
@@ -225,7 +233,7 @@ fn spread(timing: &str, notes: &mut Vec<String>) -> String {
 }
 
 /// A command, and what cron writes to its standard input: the first `%` divides them, the others
-/// are ends of lines, and `\%` is a plain one.
+/// are ends of lines, as is the end, and `\%` is a plain one.
 fn divide_input(command: &str) -> (String, Option<String>) {
     let mut parts = vec![String::new()];
     let mut chars = command.chars().peekable();
@@ -236,7 +244,7 @@ fn divide_input(command: &str) -> (String, Option<String>) {
             char => push(&mut parts, char),
         }
     }
-    let input = (parts.len() > 1).then(|| parts[1..].join("\n"));
+    let input = (parts.len() > 1).then(|| parts[1..].join("\n") + "\n");
     (parts.swap_remove(0), input)
 }
 

@@ -35,15 +35,20 @@ fn a_command_runs_without_a_shell_only_where_that_is_the_same() {
 
 #[test]
 fn percent_signs_divide_the_command_from_its_input() {
-    let with_input = argv(r"/usr/bin/mail -s 100\% joe%Hello,%%Bye 5\%");
-    let output = std::process::Command::new(&with_input[0])
-        .args(&with_input[1..3])
-        .args(["/bin/sh", "cat; echo $?", &with_input[5]])
-        .output()
-        .unwrap();
-    assert_eq!(String::from_utf8(output.stdout).unwrap(), "Hello,\n\nBye 5%\n0\n");
-    assert_eq!(with_input[3..], ["/bin/sh", "/usr/bin/mail -s 100% joe", "Hello,\n\nBye 5%"]);
+    let payload =
+        |command: &str| jobs(&format!("* * * * * {command}"), false, None).remove(0).payload;
+    assert_eq!(
+        payload(r"/usr/bin/mail -s 100\% joe%Hello,%%Bye 5\%"),
+        json!({"argv": ["/bin/sh", "-c", "/usr/bin/mail -s 100% joe"], "input": "Hello,\n\nBye 5%\n"})
+    );
+    assert_eq!(payload("/bin/cat%a"), json!({"argv": ["/bin/cat"], "input": "a\n"}));
     assert_eq!(argv(r"/bin/date +\%F"), ["/bin/sh", "-c", "/bin/date +%F"]);
+}
+
+#[test]
+fn the_programs_that_must_be_allowed_are_told() {
+    let remarks = read("@daily a | b\n@daily /opt/x y\n@daily /opt/x z\n", false, None).remarks;
+    assert!(remarks[0].contains("start /bin/sh, /opt/x ("), "{remarks:?}");
 }
 
 #[test]
