@@ -87,6 +87,7 @@ pub(crate) fn row(
         error_detail: None,
         result: None,
         output: None,
+        progress: None,
         stands_for: 1,
     }
 }

@@ -78,7 +78,7 @@ async fn dispatch(
         // It is there to report what is wrong, the settings included.
         Verb::Check(arguments) => check::run(config, arguments, output).await,
         Verb::Demo { length, data } => {
-            Ok(demo::run(&data, config?, length, output.colour()).await?)
+            Ok(Box::pin(demo::run(&data, config?, length, output.colour())).await?)
         }
         Verb::Up { data } => Ok(up::run(&data, config?).await?),
         Verb::Migrate => migrate::run(config?, output).await,
