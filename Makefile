@@ -1,6 +1,6 @@
 # `make help` lists what there is. Everything that CI does is here, and runs the same anywhere.
 
-.PHONY: help test check fmt lint doc deny audit demo services
+.PHONY: help test sim chaos check fmt lint doc deny audit demo services
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -8,6 +8,15 @@ help: ## what there is
 # The two services are private and thrown away afterwards; without them the tests fail.
 test: ## run every test, with a private PostgreSQL and RabbitMQ
 	scripts/services run scripts/test
+
+# A seed that fails prints all its steps; the same seed takes them again, exactly.
+SEED ?= 1
+N ?= 1
+sim: ## simulate N seeds from SEED on (make sim SEED=7 N=1000)
+	SEED=$(SEED) N=$(N) cargo test --quiet --package polychron-tests --test simulation -- --ignored --nocapture seeds_by_hand
+
+chaos: ## kill, stop and cut off real processes; T=name runs one of these tests
+	scripts/services run scripts/chaos $(T)
 
 check: fmt lint doc deny test ## what CI runs
 

@@ -7,7 +7,7 @@ use clap::{Command, CommandFactory, Parser, Subcommand};
 use shared::config;
 
 use crate::output::Format;
-use crate::{execution, job, schedule, serve, tenant};
+use crate::{check, execution, job, schedule, serve, tenant};
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 some tenants failed, \
@@ -29,7 +29,7 @@ pub(crate) struct Arguments {
 }
 
 #[derive(Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "one is made in the life of the process")]
+#[allow(clippy::large_enum_variant, reason = "one is made in the life of the process")]
 pub(crate) enum Verb {
     /// See it at work: three tenants whose jobs succeed, fail and try again; needs no service
     #[command(after_help = "Examples:\n  polychron demo\n  polychron demo --for 20s")]
@@ -63,8 +63,10 @@ pub(crate) enum Verb {
   polychron serve --listen 0.0.0.0:8484 --users /etc/polychron/users.toml   # behind a proxy with TLS")]
     Serve,
     /// Look for what is wrong: settings, databases, broker, consumers, jobs
-    #[command(after_help = "Examples:\n  polychron check\n  polychron check -o json")]
-    Check,
+    #[command(
+        after_help = "Examples:\n  polychron check\n  polychron check --audit --from 2026-11-24T00:00:00Z\n  polychron check -o json"
+    )]
+    Check(check::audit::Arguments),
     /// Bring the control database, then every tenant's, up to this program's schema
     ///
     /// Goes on past a tenant that fails (exit code 4 then). It may be repeated at any time.
@@ -82,7 +84,7 @@ pub(crate) enum Verb {
     /// Say who may use dashboard and API
     #[command(subcommand)]
     User(serve::user::Verb),
-    /// Try out schedules
+    /// Try out schedules, and import those of cron and APScheduler
     #[command(subcommand)]
     Schedule(schedule::Verb),
 }
@@ -98,7 +100,7 @@ impl Verb {
         match self {
             Verb::Demo { .. } | Verb::Up { .. } => &[],
             Verb::Serve
-            | Verb::Check
+            | Verb::Check(_)
             | Verb::Migrate
             | Verb::Tenant(_)
             | Verb::Job(_)

@@ -3,6 +3,7 @@
 //!
 //! Only problems make the command fail; warnings don't.
 
+pub(crate) mod audit;
 mod broker;
 pub(crate) mod consumers;
 pub(crate) mod tenants;
@@ -23,9 +24,13 @@ struct Report {
     unreachable: Vec<&'static str>,
 }
 
-pub(crate) async fn run(config: Result<Config, Problems>, output: Output) -> Result<(), Failure> {
+pub(crate) async fn run(
+    config: Result<Config, Problems>,
+    arguments: audit::Arguments,
+    output: Output,
+) -> Result<(), Failure> {
     let report = match config {
-        Ok(config) => examine(&config).await?,
+        Ok(config) => examine(&config, &arguments).await?,
         Err(Problems(problems)) => {
             let remedy = "correct it; `polychron check --help` shows every setting";
             let finding = |problem| Finding::problem("settings", problem, remedy);
@@ -44,7 +49,7 @@ pub(crate) async fn run(config: Result<Config, Problems>, output: Output) -> Res
     }
 }
 
-async fn examine(config: &Config) -> Result<Report, Failure> {
+async fn examine(config: &Config, arguments: &audit::Arguments) -> Result<Report, Failure> {
     let connections = Connections::new(Clock::System, config.connections);
     let control = operator::control(config, &connections)?;
     let mut report = Report::default();
@@ -54,6 +59,10 @@ async fn examine(config: &Config) -> Result<Report, Failure> {
         return Ok(report);
     };
     report.findings.extend(broker::acknowledgement_timeout(config, needs.longest_timeout));
+    if arguments.asked() {
+        let tenants = control.list_tenants().await.map_err(Failure::control)?;
+        audit::look(&tenants, &connections, arguments, &mut report.findings).await;
+    }
     Ok(report)
 }
 

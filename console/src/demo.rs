@@ -11,17 +11,15 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use consumer::{Registry, diagnostic};
+use embedded::{DataFolder, Engine};
 use shared::clock::Clock;
 use shared::config::Config;
-use shared::id::TenantId;
-use shared::random::Random;
 use shared::shutdown::Shutdown;
-use shared::store::{Schema, Store, migrate};
-use shared::tenant::{Tenant, TenantStatus};
+use shared::store::Store;
 
-use crate::embedded::{DataFolder, Engine};
 use crate::follow::Follower;
 use crate::output::say;
+use crate::serve;
 use sample::{TENANTS, jobs};
 use stream::{Stream, Summary};
 
@@ -45,7 +43,7 @@ pub(crate) async fn run(
     let folder = DataFolder::open(folder)?;
     folder.clear().context("what the last demo left cannot be removed")?;
     config.drain_timeout = DRAIN_TIMEOUT;
-    let engine = Engine::new(&folder, config).await?;
+    let engine = Engine::new(&folder, config.clone()).await?;
     let stores = add_tenants(&folder, &engine).await?;
     let mut registry = Registry::default();
     diagnostic::register(&mut registry, &Clock::System);
@@ -54,7 +52,10 @@ pub(crate) async fn run(
         "Three tenants, each with an SQLite database of its own below {}",
         folder.path().display()
     ));
-    let dashboard = if with_dashboard { engine.dashboard().await } else { None };
+    let dashboard = match with_dashboard {
+        true => serve::of_engine(&engine, &folder, config).await,
+        false => None,
+    };
     match length {
         Some(length) => {
             let length = humantime::format_duration(length);
@@ -64,9 +65,10 @@ pub(crate) async fn run(
     }
     let shutdown = Shutdown::on_signals()?;
     let mut stream = Stream::new(colour);
-    let running = engine.run(registry, dashboard, shutdown.clone());
+    let running = engine.run(registry, shutdown.clone());
     let followed = follow(&stores, &mut stream, &shutdown, length);
-    let (clean, followed) = tokio::join!(running, followed);
+    let serving = serve::beside(dashboard, &shutdown);
+    let (clean, followed, ()) = tokio::join!(running, followed, serving);
     clean?;
     let (mut followers, mut summaries) = followed?;
     // What still happened while the engine came to its end.
@@ -80,29 +82,12 @@ pub(crate) async fn run(
 
 /// Makes the tenants and their jobs.
 async fn add_tenants(folder: &DataFolder, engine: &Engine) -> Result<Vec<(String, Arc<Store>)>> {
-    let (clock, random) = (Clock::System, Random::system());
     let mut stores = Vec::new();
     for (slug, name) in TENANTS {
-        let url = folder.tenant_url(slug);
-        migrate(&url, Schema::Tenant).await?;
-        let now = clock.wall_time();
-        let id = TenantId::new(now, &random);
-        let store = Arc::new(Store::new(id, &url, engine.tenants.connections())?);
-        store.claim_database(false).await?;
+        let store = engine.add_tenant(folder, slug, name).await?;
         for job in jobs(slug) {
             store.insert_job(&job).await?;
         }
-        let tenant = Tenant {
-            id,
-            slug: slug.to_owned(),
-            name: name.to_owned(),
-            status: TenantStatus::Active,
-            database_url: url,
-            max_running: None,
-            created_at: now,
-            updated_at: now,
-        };
-        engine.tenants.control().insert_tenant(&tenant).await?;
         stores.push((slug.to_owned(), store));
     }
     Ok(stores)

@@ -1,6 +1,7 @@
 //! `polychron execution …`: what ran, runs and will run.
 
 use clap::{Args, Subcommand};
+use serde_json::Value;
 use shared::execution::{Execution, Status};
 use shared::id::ExecutionId;
 use shared::store::ExecutionFilter;
@@ -114,6 +115,7 @@ pub(crate) const FIELDS: &[Column<Execution>] = &[
     column("error", |execution| maybe(execution.error_message.as_ref())),
     column("detail", |execution| maybe(execution.error_detail.as_ref())),
     column("result", |execution| maybe(execution.result.as_ref())),
+    column("progress", |execution| maybe(execution.progress.as_ref().map(progress))),
     column("output", |execution| maybe(execution.output.as_ref())),
 ];
 
@@ -130,6 +132,15 @@ fn took(execution: &Execution) -> String {
         }
         _ => String::new(),
     }
+}
+
+/// `3 of 10, invoices`: how far a handler says it has come.
+pub(crate) fn progress(progress: &Value) -> String {
+    let done = progress["done"].to_string();
+    let total = progress["total"].as_u64().map(|total| format!(" of {total}"));
+    let message = progress["message"].as_str().filter(|message| !message.is_empty());
+    let message = message.map(|message| format!(", {message}"));
+    format!("{done}{}{}", total.unwrap_or_default(), message.unwrap_or_default())
 }
 
 /// Leases and deadlines matter while something runs.

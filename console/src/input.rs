@@ -46,7 +46,11 @@ pub(crate) fn read_stdin(flag: &str) -> Result<String, Failure> {
 
 fn read(from: impl Read) -> std::io::Result<String> {
     let mut text = String::new();
-    from.take(INPUT_BYTES_MAX).read_to_string(&mut text)?;
+    from.take(INPUT_BYTES_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > INPUT_BYTES_MAX {
+        // Half of it would be worse than none.
+        return Err(std::io::Error::other(format!("it has more than {INPUT_BYTES_MAX} bytes")));
+    }
     Ok(text)
 }
 

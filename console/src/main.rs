@@ -7,7 +7,6 @@
 mod arguments;
 mod check;
 mod demo;
-mod embedded;
 mod execution;
 mod exit;
 mod finding;
@@ -83,9 +82,10 @@ async fn dispatch(
     let session = async |config| Session::open(config, output, reason).await;
     match verb {
         // It is there to report what is wrong, the settings included.
-        Verb::Check => check::run(config, output).await,
+        Verb::Check(arguments) => check::run(config, arguments, output).await,
         Verb::Demo { length, data, no_dashboard } => {
-            Ok(demo::run(&data, config?, length, !no_dashboard, output.colour()).await?)
+            let demo = demo::run(&data, config?, length, !no_dashboard, output.colour());
+            Ok(Box::pin(demo).await?)
         }
         Verb::Up { data, no_dashboard } => Ok(up::run(&data, config?, !no_dashboard).await?),
         Verb::Serve => serve::run(config?).await,
@@ -94,7 +94,7 @@ async fn dispatch(
         Verb::Tenant(verb) => tenant::run(verb, &session(config?).await?).await,
         Verb::Job(verb) => job::run(verb, &session(config?).await?).await,
         Verb::Execution(verb) => execution::run(verb, &session(config?).await?).await,
-        Verb::Schedule(verb) => schedule::run(verb, output),
+        Verb::Schedule(verb) => schedule::run(verb, config, output, reason).await,
     }
 }
 

@@ -1,7 +1,11 @@
-//! `polychron schedule preview`: when a schedule would be due, before any job has it.
+//! `polychron schedule …`: when a schedule would be due, before any job has it; and what the
+//! schedules of other programs come to.
+
+mod import;
 
 use clap::{Args, Subcommand};
 use shared::clock::{Clock, Time};
+use shared::config::{Config, Problems};
 use shared::id::{JobId, TenantId};
 use shared::schedule::{Schedule, Spread};
 use uuid::Uuid;
@@ -18,6 +22,9 @@ pub(crate) enum Verb {
   polychron schedule preview '30 1 * * *' --timezone Europe/London --from 2026-10-23T00:00:00Z
   polychron schedule preview '{\"every\": \"90m\", \"from\": \"2026-01-01T00:00:00Z\"}' -o json")]
     Preview(Preview),
+    /// Show the jobs that another scheduler's file comes to, and make them
+    #[command(subcommand)]
+    Import(import::Source),
 }
 
 #[derive(Args)]
@@ -42,8 +49,20 @@ const COLUMNS: &[Column<Due>] = &[
     column("CLOCKS", |due| maybe(due.clocks.as_ref())),
 ];
 
-pub(crate) fn run(verb: Verb, output: Output) -> Result<(), Failure> {
-    let Verb::Preview(Preview { expression, timezone, from, n }) = verb;
+pub(crate) async fn run(
+    verb: Verb,
+    config: Result<Config, Problems>,
+    output: Output,
+    why: Option<&str>,
+) -> Result<(), Failure> {
+    match verb {
+        Verb::Preview(arguments) => preview(arguments, output),
+        Verb::Import(source) => import::run(source, config, output, why).await,
+    }
+}
+
+fn preview(arguments: Preview, output: Output) -> Result<(), Failure> {
+    let Preview { expression, timezone, from, n } = arguments;
     let text = written(&expression, timezone.as_deref())?;
     // Which job it will be isn't known yet.
     let schedule = read(&text, Spread::new(TenantId(Uuid::nil()), JobId(0)))?;

@@ -29,18 +29,19 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::{StatusCode, Uri};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
+use embedded::{DataFolder, Engine};
 use serde::Serialize;
 use shared::clock::Time;
 use shared::config::Config;
 use shared::queue::Queue;
 use shared::shutdown::Shutdown;
-use shared::store::Worker;
+use shared::store::{Control, Worker};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use crate::exit::Failure;
 use crate::finding::SEEN_WITHIN;
-use crate::operator::{Asker, Entered, Operator};
+use crate::operator::{Asker, Entered, Nudge, Operator};
 use crate::output::say;
 use access::{Access, Visitor};
 use page::Trouble;
@@ -237,4 +238,39 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
     say(&format!("Dashboard and API at {}", served.url()));
     served.run(&shutdown).await;
     Ok(())
+}
+
+/// Dashboard and API of an engine in this process. If that cannot be, it is said, and the engine
+/// does without.
+pub(crate) async fn of_engine(
+    engine: &Engine,
+    folder: &DataFolder,
+    config: Config,
+) -> Option<Served> {
+    let served = async {
+        let connections = engine.tenants.connections().clone();
+        let control = Control::new(&folder.control_url(), &connections);
+        let (publisher, driver) = engine.queue.publisher("polychron dashboard", &[]);
+        tokio::spawn(driver);
+        let nudge = Nudge::Standing(publisher);
+        let control = control.map_err(Failure::control)?;
+        Served::new(Operator::new(config, connections, control, nudge)).await
+    };
+    match served.await {
+        Ok(served) => {
+            say(&format!("Dashboard and API at {}", served.url()));
+            Some(served)
+        }
+        Err(failure) => {
+            say(&format!("There is no dashboard: {failure}"));
+            None
+        }
+    }
+}
+
+/// Serves, if there is anything to, beside what else goes on.
+pub(crate) async fn beside(served: Option<Served>, shutdown: &Shutdown) {
+    if let Some(served) = served {
+        served.run(shutdown).await;
+    }
 }

@@ -3,15 +3,15 @@
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use consumer::{Registry, diagnostic};
-use shared::clock::Clock;
+use consumer::Registry;
+use embedded::{DataFolder, Engine};
 use shared::config::Config;
 use shared::shutdown::Shutdown;
 use shared::store::{Schema, chain, migrate};
 use tracing::warn;
 
-use crate::embedded::{DataFolder, Engine};
 use crate::output::say;
+use crate::serve;
 
 /// Runs until asked to stop.
 ///
@@ -19,11 +19,7 @@ use crate::output::say;
 /// When the folder or its control database cannot be used, or something was left running.
 pub(crate) async fn run(folder: &Path, config: Config, with_dashboard: bool) -> Result<()> {
     let folder = DataFolder::open(folder)?;
-    let mut registry = Registry::default();
-    if config.diagnostics {
-        diagnostic::register(&mut registry, &Clock::System);
-    }
-    let engine = Engine::new(&folder, config).await?;
+    let engine = Engine::new(&folder, config.clone()).await?;
     let tenants = engine.tenants.control().list_tenants().await?;
     for tenant in &tenants {
         // One that cannot be brought up to date is the only one that doesn't run.
@@ -43,8 +39,14 @@ pub(crate) async fn run(folder: &Path, config: Config, with_dashboard: bool) -> 
         say("It has no tenant yet. Add one with");
         say(&format!("    TENANT_DATABASE_URL={} polychron tenant add acme", url.expose()));
     }
-    let dashboard = if with_dashboard { engine.dashboard().await } else { None };
-    let clean = engine.run(registry, dashboard, Shutdown::on_signals()?).await?;
+    let dashboard = match with_dashboard {
+        true => serve::of_engine(&engine, &folder, config).await,
+        false => None,
+    };
+    let shutdown = Shutdown::on_signals()?;
+    let serving = serve::beside(dashboard, &shutdown);
+    let (clean, ()) = tokio::join!(engine.run(Registry::default(), shutdown.clone()), serving);
+    let clean = clean?;
     ensure!(clean, "not every execution could be given back; their leases will run out");
     Ok(())
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::clock::Clock;
 
-use crate::handler::{Context, HandlerError, Registry};
+use crate::{Context, HandlerError, Registry};
 
 /// How often `record` writes that it is still at work.
 const TICK: Duration = Duration::from_millis(100);

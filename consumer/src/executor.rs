@@ -19,15 +19,20 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use shared::clock::Clock;
 use shared::outcome::Outcome;
+use shared::output::Output;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use crate::handler::{Context, ErasedHandler};
+use crate::context::Context;
+use crate::handler::ErasedHandler;
 
 /// How long a handler has to end by itself once it was told to; then it is aborted.
 const ABORT_AFTER: Duration = Duration::from_secs(2);
+/// The same for one whose lease was lost.
+const ABORT_LOST_AFTER: Duration = Duration::from_millis(200);
 
 /// What may end an attempt before its handler does.
 pub(crate) struct Stops {
@@ -69,20 +74,20 @@ impl Executor {
         context: Context,
         stops: Stops,
     ) -> (Outcome, Option<Lingering>) {
-        let cancelled = context.cancelled.clone();
+        let (cancelled, busy) = (context.cancelled.clone(), context.busy.clone());
+        let output = context.output.clone();
         let (report, mut reported) = oneshot::channel();
         let mut running = self.handlers.spawn(async move {
-            let outcome = CatchPanic(handler.run(payload, context)).await;
+            let future = handler.run(payload, context);
+            let outcome = CatchPanic { future, output }.await;
             let _ = report.send(outcome); // nobody waits for it after a stop
         });
         let stopped = tokio::select! {
             biased;
             outcome = &mut reported => {
-                return match outcome {
-                    Ok(outcome) => (outcome, None),
-                    // The runtime dropped the handler: the process is going down.
-                    Err(_) => (Outcome::Shutdown { worker: stops.worker }, None),
-                };
+                // If nothing came, the runtime dropped the handler: the process is going down.
+                let down = |_| Outcome::Shutdown { worker: stops.worker };
+                return (outcome.unwrap_or_else(down), still_busy(busy));
             }
             () = stops.cancel.cancelled() => Outcome::Cancelled,
             () = self.clock.sleep(stops.time_left) => Outcome::Timeout { limit: stops.limit },
@@ -90,16 +95,31 @@ impl Executor {
             () = stops.release.cancelled() => Outcome::Shutdown { worker: stops.worker },
         };
         cancelled.cancel();
+        // Without its lease, what it still does may be done by somebody else as well.
+        let lost = matches!(stopped, Outcome::Lost { .. });
+        let abort_after = if lost { ABORT_LOST_AFTER } else { ABORT_AFTER };
         let clock = self.clock.clone();
         let lingering = tokio::spawn(async move {
             tokio::select! {
-                _ = &mut running => return,
-                () = clock.sleep(ABORT_AFTER) => running.abort(),
+                biased;
+                _ = &mut running => {}
+                () = clock.sleep(abort_after) => {
+                    running.abort();
+                    let _ = running.await; // it holds its thread no more
+                }
             }
-            let _ = running.await; // aborted or done: either way it holds its thread no more
+            // What it left to threads of their own cannot be aborted.
+            busy.close();
+            busy.wait().await;
         });
         (stopped, Some(lingering))
     }
+}
+
+/// What a handler that has returned left to threads of their own.
+fn still_busy(busy: TaskTracker) -> Option<Lingering> {
+    busy.close();
+    (!busy.is_empty()).then(|| tokio::spawn(async move { busy.wait().await }))
 }
 
 thread_local! {
@@ -109,22 +129,35 @@ thread_local! {
     static PANICKED_AT: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// A handler's future whose panic becomes an outcome.
-struct CatchPanic(BoxFuture<'static, Outcome>);
+/// A handler's future whose panic becomes an outcome, and whose log lines its output.
+struct CatchPanic {
+    future: BoxFuture<'static, Outcome>,
+    output: Output,
+}
 
 impl Future for CatchPanic {
     type Output = Outcome;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<Outcome> {
-        IN_HANDLER.set(true);
-        // Unwind safe: after a panic the future is never polled again.
-        let polled = catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(context)));
-        IN_HANDLER.set(false);
-        polled.unwrap_or_else(|panic| {
-            let detail = PANICKED_AT.take().unwrap_or_default();
-            Poll::Ready(Outcome::Panic { message: panic_message(panic.as_ref()), detail })
-        })
+        let CatchPanic { future, output } = &mut *self;
+        let polled = output.enter(|| catching(|| future.as_mut().poll(context)));
+        polled.unwrap_or_else(Poll::Ready)
     }
+}
+
+/// Runs a handler's code on this thread.
+///
+/// # Errors
+/// Its panic, as an outcome.
+pub(crate) fn catching<T>(code: impl FnOnce() -> T) -> Result<T, Outcome> {
+    IN_HANDLER.set(true);
+    // Unwind safe: what panicked is never called again.
+    let done = catch_unwind(AssertUnwindSafe(code));
+    IN_HANDLER.set(false);
+    done.map_err(|panic| {
+        let detail = PANICKED_AT.take().unwrap_or_default();
+        Outcome::Panic { message: panic_message(panic.as_ref()), detail }
+    })
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> String {
@@ -156,9 +189,9 @@ fn install_panic_hook() {
 mod tests {
     use super::*;
     use crate::handler::{HandlerError, Registry};
+    use crate::testing::FakeContext;
     use serde_json::{Value, json};
     use shared::clock::ManualClock;
-    use shared::id::{ExecutionId, JobId, TenantId};
     use tokio::sync::Notify;
 
     struct Bench {
@@ -171,8 +204,6 @@ mod tests {
     fn bench() -> Bench {
         let manual = ManualClock::new("2026-11-24T12:00:00Z".parse().unwrap());
         let clock = Clock::Manual(manual.clone());
-        let now = clock.wall_time();
-        let random = shared::random::Random::seeded(1);
         let stops = Stops {
             time_left: Duration::from_secs(10),
             limit: Duration::from_secs(10),
@@ -181,17 +212,7 @@ mod tests {
             release: CancellationToken::new(),
             worker: "w".into(),
         };
-        let context = Context {
-            tenant: TenantId::new(now, &random),
-            tenant_slug: "acme".into(),
-            job: JobId(1),
-            job_name: "job".into(),
-            execution: ExecutionId::new(now, &random),
-            attempt: 1,
-            scheduled_for: now,
-            deadline_at: now,
-            cancelled: CancellationToken::new(),
-        };
+        let context = FakeContext::new().context();
         Bench { executor: Executor::new(Handle::current(), clock), manual, stops, context }
     }
 
@@ -265,6 +286,45 @@ mod tests {
             manual.advance(ABORT_AFTER);
             lingering.await.unwrap();
         }
+    }
+
+    #[tokio::test]
+    async fn a_blocking_handler_keeps_its_slot_until_it_returns() {
+        let (go_on, wait) = std::sync::mpsc::channel::<()>();
+        let wait = std::sync::Mutex::new(wait);
+        let mut registry = Registry::default();
+        registry.insert_blocking("test", move |_: Value, context: Context| {
+            tracing::info!("not seen here");
+            context.log("at work");
+            let waited = wait.lock().unwrap().recv();
+            if context.attempt == 1 { Ok(waited?) } else { panic!("out of luck") }
+        });
+        let Bench { executor, manual, stops, context } = bench();
+        let (cancel, output) = (stops.cancel.clone(), context.output.clone());
+        cancel.cancel();
+        let blocking = registry.get("test").unwrap();
+        let (outcome, lingering) =
+            executor.execute(blocking.clone(), "null".into(), context, stops).await;
+        assert_eq!(outcome, Outcome::Cancelled);
+        let lingering = lingering.unwrap();
+        testkit::eventually("the handler works", || async {
+            (output.changes() == 1).then_some(())
+        })
+        .await;
+        for _ in 0..20 {
+            manual.advance(ABORT_AFTER);
+            tokio::task::yield_now().await;
+        }
+        assert!(!lingering.is_finished(), "aborting does not end a thread");
+        go_on.send(()).unwrap();
+        lingering.await.unwrap();
+
+        go_on.send(()).unwrap();
+        let Bench { executor, stops, mut context, .. } = bench();
+        context.attempt = 2;
+        let (outcome, _) = executor.execute(blocking, "null".into(), context, stops).await;
+        let Outcome::Panic { message, detail } = outcome else { panic!("{outcome:?}") };
+        assert!(message == "out of luck" && detail.contains("executor.rs"), "{detail}");
     }
 
     #[tokio::test]

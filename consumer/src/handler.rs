@@ -1,15 +1,17 @@
 //! What jobs do: handlers, which users write, and the registry that a job's type is looked up in.
 
 use std::collections::BTreeMap;
+use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use shared::clock::Time;
-use shared::id::{ExecutionId, JobId, TenantId};
 use shared::outcome::{Failure, Outcome};
-use tokio_util::sync::CancellationToken;
+
+use crate::context::Context;
+use crate::executor::catching;
 
 /// Code for one job type. An async function of a payload and a [`Context`] is a handler; so is any
 /// type that implements this.
@@ -46,39 +48,6 @@ where
     }
 }
 
-/// What a handler knows of its execution.
-#[derive(Clone, Debug)]
-pub struct Context {
-    /// Whose job it is.
-    pub tenant: TenantId,
-    /// What people call that tenant.
-    pub tenant_slug: String,
-    /// The job.
-    pub job: JobId,
-    /// Its name.
-    pub job_name: String,
-    /// The row of this attempt.
-    pub execution: ExecutionId,
-    /// 1 for the first attempt at the occurrence.
-    pub attempt: i32,
-    /// The occurrence: when it was meant to run.
-    pub scheduled_for: Time,
-    /// When this attempt times out, by the tenant's database's clock.
-    pub deadline_at: Time,
-    /// Cancelled when the result is no longer wanted: at the deadline, on request, when the lease
-    /// is lost, and at the end of a shutdown. What goes on regardless is aborted soon after, at
-    /// its next await.
-    pub cancelled: CancellationToken,
-}
-
-impl Context {
-    /// The same for every attempt at this occurrence, and for no other occurrence: for outside
-    /// effects that must happen once.
-    pub fn idempotency_key(&self) -> String {
-        format!("{}/{}/{}", self.tenant, self.job, self.scheduled_for.timestamp_micros())
-    }
-}
-
 /// Why a handler failed. Any error becomes one by `?`; another attempt is made, unless
 /// [`HandlerError::final_`] says that it would come to the same.
 #[derive(Debug)]
@@ -86,6 +55,7 @@ pub struct HandlerError {
     message: String,
     detail: Option<String>,
     retry: bool,
+    retry_after: Option<Duration>,
 }
 
 impl HandlerError {
@@ -99,19 +69,36 @@ impl HandlerError {
         HandlerError { retry: false, ..self }
     }
 
+    /// Says when to try again, whatever the job's backoff is; an hour at the latest.
+    pub fn retry_after(self, delay: Duration) -> HandlerError {
+        HandlerError { retry_after: Some(delay), ..self }
+    }
+
+    /// Adds what belongs to the error but is too long for its sentence.
+    pub fn with_detail(self, detail: impl Into<String>) -> HandlerError {
+        HandlerError { detail: Some(detail.into()), ..self }
+    }
+
     fn of(error: &(dyn std::error::Error + 'static)) -> HandlerError {
         let causes: Vec<String> = std::iter::successors(error.source(), |cause| cause.source())
             .map(|cause| cause.to_string())
             .collect();
         let detail =
             (!causes.is_empty()).then(|| format!("caused by: {}", causes.join("\ncaused by: ")));
-        HandlerError { message: error.to_string(), detail, retry: true }
+        HandlerError { message: error.to_string(), detail, retry: true, retry_after: None }
     }
 }
 
 impl<E: std::error::Error + Send + Sync + 'static> From<E> for HandlerError {
     fn from(error: E) -> HandlerError {
         HandlerError::of(&error)
+    }
+}
+
+impl From<HandlerError> for Outcome {
+    fn from(error: HandlerError) -> Outcome {
+        let HandlerError { message, detail, retry, retry_after } = error;
+        Outcome::Failure(Failure { message, detail, retry, retry_after })
     }
 }
 
@@ -125,8 +112,26 @@ impl Registry {
     where
         P: DeserializeOwned + Send + 'static,
     {
-        let handler = Typed { handler, payload: std::marker::PhantomData };
+        let handler = Typed { handler, payload: PhantomData };
         self.0.insert(job_type.to_owned(), Arc::new(handler));
+    }
+
+    /// Adds a handler that blocks its thread: it gets one of its own. It cannot be aborted, so
+    /// it should look at [`Context::cancelled`] from time to time; until it returns, it keeps its
+    /// slot.
+    pub fn insert_blocking<P, R, F>(&mut self, job_type: &str, handler: F)
+    where
+        P: DeserializeOwned + Send + 'static,
+        R: Serialize + 'static,
+        F: Fn(P, Context) -> Result<R, HandlerError> + Send + Sync + 'static,
+    {
+        let handler = Blocking { handler, payload: PhantomData };
+        self.0.insert(job_type.to_owned(), Arc::new(handler));
+    }
+
+    /// Takes over another's handlers; of two for one type, the other's.
+    pub fn extend(&mut self, other: Registry) {
+        self.0.extend(other.0);
     }
 
     /// The job types it knows.
@@ -146,7 +151,7 @@ pub(crate) trait ErasedHandler: Send + Sync {
 
 struct Typed<H, P> {
     handler: H,
-    payload: std::marker::PhantomData<fn(P)>,
+    payload: PhantomData<fn(P)>,
 }
 
 impl<P, H> ErasedHandler for Typed<H, P>
@@ -162,24 +167,59 @@ where
             };
             match self.handler.run(payload, context).await {
                 Ok(output) => written(&output),
-                Err(HandlerError { message, detail, retry }) => {
-                    Outcome::Failure(Failure { message, detail, retry })
-                }
+                Err(error) => error.into(),
             }
         })
     }
 }
 
-/// A payload that cannot be read fails the attempt and names the place. Another attempt is made:
-/// the payload may be corrected meanwhile.
+struct Blocking<F, P> {
+    handler: F,
+    payload: PhantomData<fn(P)>,
+}
+
+impl<P, R, F> ErasedHandler for Blocking<F, P>
+where
+    P: DeserializeOwned + Send + 'static,
+    R: Serialize + 'static,
+    F: Fn(P, Context) -> Result<R, HandlerError> + Send + Sync + 'static,
+{
+    fn run(self: Arc<Self>, payload: String, context: Context) -> BoxFuture<'static, Outcome> {
+        Box::pin(async move {
+            let spawner = context.clone();
+            let work = move || {
+                let payload = match read_payload(&payload) {
+                    Ok(payload) => payload,
+                    Err(outcome) => return outcome,
+                };
+                match (self.handler)(payload, context) {
+                    Ok(output) => written(&output),
+                    Err(error) => error.into(),
+                }
+            };
+            match spawner.spawn_blocking(|| catching(work)).await {
+                Ok(outcome) => outcome.unwrap_or_else(|panic| panic),
+                // Only a runtime that goes down gives a blocking closure up.
+                Err(error) => HandlerError::from(error).into(),
+            }
+        })
+    }
+}
+
+/// A payload that cannot be read fails the attempt and names the place. Another attempt is made,
+/// with the same payload: by then a newer version of the program may run, which reads it.
 fn read_payload<P: DeserializeOwned>(payload: &str) -> Result<P, Outcome> {
     let mut reader = serde_json::Deserializer::from_str(payload);
     serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
-        let place = if path == "." { "payload".to_owned() } else { format!("payload.{path}") };
+        let place = match path.as_str() {
+            "." => "payload".to_owned(),
+            path if path.starts_with('[') => format!("payload{path}"),
+            path => format!("payload.{path}"),
+        };
         // serde's texts may quote the value, but the payload is in the same row.
         let message = format!("{place} cannot be read: {}", without_position(error.inner()));
-        Outcome::Failure(Failure { message, detail: None, retry: true })
+        HandlerError::new(message).into()
     })
 }
 
@@ -194,7 +234,7 @@ fn written(output: &impl Serialize) -> Outcome {
         Ok(result) => Outcome::Success(result),
         Err(error) => {
             let message = format!("the result cannot be written as JSON: {error}");
-            Outcome::Failure(Failure { message, detail: None, retry: false })
+            HandlerError::new(message).final_().into()
         }
     }
 }

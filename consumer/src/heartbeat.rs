@@ -4,12 +4,14 @@
 //! one delays no other. A lease counts from the moment its last accepted renewal was sent, by
 //! boot time, so that this process stops before anybody else may start.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use shared::clock::Clock;
 use shared::id::{ExecutionId, TenantId};
+use shared::metrics::Metrics;
+use shared::pulse::Beat;
 use shared::store::chain;
 use shared::tenants::{OpenTenant, Tenants};
 use tokio_util::sync::CancellationToken;
@@ -24,12 +26,13 @@ pub(crate) struct Leases {
     clock: Clock,
     worker: String,
     lease: Duration,
-    held: Mutex<HashMap<TenantId, HeldByTenant>>,
+    metrics: Metrics,
+    held: Mutex<BTreeMap<TenantId, HeldByTenant>>,
 }
 
 #[derive(Default)]
 struct HeldByTenant {
-    rows: HashMap<ExecutionId, Lease>,
+    rows: BTreeMap<ExecutionId, Lease>,
     /// When the next renewal is due, in boot time.
     renew_at: Duration,
     /// Whether a renewal is on its way.
@@ -53,9 +56,14 @@ pub(crate) struct Hold {
 }
 
 impl Leases {
-    pub(crate) fn new(tenants: Arc<Tenants>, worker: &str, lease: Duration) -> Leases {
-        let clock = tenants.clock().clone();
-        Leases { tenants, clock, worker: worker.to_owned(), lease, held: Mutex::default() }
+    pub(crate) fn new(
+        tenants: Arc<Tenants>,
+        worker: &str,
+        lease: Duration,
+        metrics: Metrics,
+    ) -> Leases {
+        let (clock, worker) = (tenants.clock().clone(), worker.to_owned());
+        Leases { tenants, clock, worker, lease, metrics, held: Mutex::default() }
     }
 
     /// Holds a row that was claimed by a statement sent at `claimed_at`, in boot time. `lost` and
@@ -78,8 +86,9 @@ impl Leases {
     }
 
     /// Ticks for ever.
-    pub(crate) async fn run(self: Arc<Self>) {
+    pub(crate) async fn run(self: Arc<Self>, beat: Beat) {
         loop {
+            beat.beat();
             self.tick();
             self.clock.sleep(TICK).await;
         }
@@ -91,7 +100,7 @@ impl Leases {
         let mut due = Vec::new();
         for (tenant, held) in self.held().iter_mut() {
             for lease in held.rows.values().filter(|lease| lease.until <= now) {
-                lease.lost.cancel();
+                self.lose(lease);
             }
             if now >= held.renew_at && !held.renewing {
                 held.renewing = true;
@@ -159,7 +168,7 @@ impl Leases {
             let Some(lease) = held.rows.get_mut(id) else { continue };
             if !renewed.contains(id) {
                 warn!(tenant = open.slug(), execution = %id, "the lease was lost");
-                lease.lost.cancel();
+                self.lose(lease);
                 continue;
             }
             lease.until = until;
@@ -169,12 +178,19 @@ impl Leases {
         }
     }
 
+    fn lose(&self, lease: &Lease) {
+        if !lease.lost.is_cancelled() {
+            self.metrics.leases_lost.inc();
+            lease.lost.cancel();
+        }
+    }
+
     /// How often a lease is renewed: three tries fit into it.
     pub(crate) fn interval(&self) -> Duration {
         self.lease / 4
     }
 
-    fn held(&self) -> MutexGuard<'_, HashMap<TenantId, HeldByTenant>> {
+    fn held(&self) -> MutexGuard<'_, BTreeMap<TenantId, HeldByTenant>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

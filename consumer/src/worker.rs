@@ -11,18 +11,25 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use shared::clock::Clock;
+use shared::failpoint;
 use shared::message::{Message, MessageError};
+use shared::metrics::Metrics;
 use shared::outcome::Outcome;
+use shared::output::Output;
 use shared::queue::{Delivery, Publisher};
-use shared::store::{Claim, chain};
+use shared::secrets::{Resolved, Secrets};
+use shared::store::{Claim, TenantDatabase, chain};
 use shared::tenants::{OpenTenant, Tenants};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
-use crate::executor::{Executor, Stops};
-use crate::handler::{Context, Registry};
+use crate::context::Context;
+use crate::executor::{Executor, Lingering, Stops};
+use crate::handler::{HandlerError, Registry};
 use crate::heartbeat::Leases;
+use crate::reporter::Reporter;
 use crate::writer::{Claimed, Finished, Writers};
 
 /// How long a slot waits for a tenant's database. After that the message is acknowledged and the
@@ -33,9 +40,9 @@ const PATIENCE: Duration = Duration::from_millis(500);
 const ASIDE_MAX: usize = 256;
 /// How often an unreadable message is tried to be put aside.
 const BURY_EVERY: Duration = Duration::from_secs(5);
-/// An unknown tenant may have been added just now: then the list is read again, but not more
-/// often than this.
-const REFRESH_AFTER: Duration = Duration::from_secs(5);
+/// An unknown tenant may have been added just now, a suspended one resumed: then the list is read
+/// again, but not more often than this.
+const REFRESH_AFTER: Duration = Duration::from_secs(1);
 
 /// What one process needs to serve deliveries.
 pub(crate) struct Worker {
@@ -46,7 +53,10 @@ pub(crate) struct Worker {
     pub(crate) executor: Executor,
     pub(crate) writers: Arc<Writers>,
     pub(crate) leases: Arc<Leases>,
+    pub(crate) reporter: Arc<Reporter>,
+    pub(crate) secrets: Secrets,
     pub(crate) slots: Arc<Semaphore>,
+    pub(crate) metrics: Metrics,
     pub(crate) aside: Arc<Semaphore>,
     pub(crate) release: CancellationToken,
     pub(crate) clock: Clock,
@@ -55,6 +65,15 @@ pub(crate) struct Worker {
     pub(crate) in_hand: Mutex<HashSet<Message>>,
     /// When the list of tenants was last read for an unknown one, in boot time.
     pub(crate) refreshed: tokio::sync::Mutex<Duration>,
+}
+
+/// What one attempt left.
+struct Ran {
+    outcome: Outcome,
+    output: Output,
+    lingering: Option<Lingering>,
+    /// To be closed when the handler is gone.
+    database: Arc<TenantDatabase>,
 }
 
 /// Lets other claims go on beside the slots.
@@ -84,9 +103,13 @@ impl Worker {
         if !self.in_hand().insert(message) {
             return delivery.ack().await;
         }
+        failpoint::reach("before_claim");
         let in_hand = InHand { worker: self.clone(), message };
         let Some(tenant) = self.tenant(message).await else { return delivery.ack().await };
         let mut claimed = self.writers.claim(&tenant, message.execution);
+        // A database that is being left alone will not answer at once.
+        let ails = !tenant.health.leave_alone().is_zero();
+        let patience = if ails { Duration::ZERO } else { PATIENCE };
         tokio::select! {
             biased;
             answer = &mut claimed => match answer {
@@ -99,12 +122,13 @@ impl Worker {
                 }
                 Ok(Claimed::Failed) | Err(_) => delivery.ack().await,
             },
-            () = self.clock.sleep(PATIENCE) => {
+            () = self.clock.sleep(patience) => {
                 delivery.ack().await;
                 drop(slot);
                 // The row stays dispatched if there is no room for another claim aside.
                 let Ok(_aside) = self.aside.clone().try_acquire_owned() else { return };
                 tokio::select! {
+                    biased;
                     answer = claimed => if let Ok(Claimed::Yours(claim, claimed_at)) = answer {
                         self.run_late(tenant, *claim, claimed_at, in_hand).await;
                     },
@@ -125,6 +149,7 @@ impl Worker {
         in_hand: InHand,
     ) {
         let slot = tokio::select! {
+            biased;
             slot = self.slots.clone().acquire_owned() => slot.ok(),
             () = self.clock.sleep(self.leases.interval()) => None,
         };
@@ -134,20 +159,19 @@ impl Worker {
         }
     }
 
-    /// The tenant, if it is known, active, and its database isn't to be left alone.
+    /// The tenant, if it is known and active. A producer dispatches for such only, so that of a
+    /// tenant which isn't our list may be too old.
     async fn tenant(&self, message: Message) -> Option<Arc<OpenTenant>> {
-        let tenant = match self.tenants.get(message.tenant) {
-            Some(tenant) => tenant,
-            None => {
-                self.refresh().await;
-                let Some(tenant) = self.tenants.get(message.tenant) else {
-                    warn!(tenant = %message.tenant, execution = %message.execution, "a message names an unknown tenant");
-                    return None;
-                };
-                tenant
-            }
-        };
-        (tenant.is_active() && tenant.health.leave_alone().is_zero()).then_some(tenant)
+        let active = |tenant: &Arc<OpenTenant>| tenant.is_active();
+        if let Some(tenant) = self.tenants.get(message.tenant).filter(active) {
+            return Some(tenant);
+        }
+        self.refresh().await;
+        let known = self.tenants.get(message.tenant);
+        if known.is_none() {
+            warn!(tenant = %message.tenant, execution = %message.execution, "a message names an unknown tenant");
+        }
+        known.filter(active)
     }
 
     async fn refresh(&self) {
@@ -175,11 +199,15 @@ impl Worker {
         let (lost, cancel) = (CancellationToken::new(), CancellationToken::new());
         let (id, name) = (tenant.tenant.id, claim.name.clone());
         let hold = self.leases.hold(id, claim.id, claimed_at, lost.clone(), cancel.clone());
+        failpoint::reach("after_claim");
         let started = self.clock.boot_time();
-        let (outcome, lingering) = self.execute(&tenant, &claim, claimed_at, lost, cancel).await;
+        self.note_lateness(&claim, started.saturating_sub(claimed_at));
+        let Ran { outcome, output, lingering, database } =
+            self.execute(&tenant, &claim, claimed_at, lost, cancel).await;
+        failpoint::reach("after_effect");
         self.log(&tenant, &claim, &outcome, started);
 
-        let mut finished = self.writers.finish(&tenant, claim.id, claim.attempts(), outcome);
+        let mut finished = self.writers.finish(&tenant, &claim, outcome, output.report(true));
         let answer = tokio::select! {
             biased;
             answer = &mut finished => Some(answer),
@@ -190,8 +218,12 @@ impl Worker {
             if !lingering.is_finished() {
                 debug!(tenant = tenant.slug(), job = name, execution = %claim.id, "the row is final, its handler goes on and keeps its slot");
             }
+            self.metrics.handlers_stuck.inc();
             let _ = lingering.await; // it never fails, and never panics
+            self.metrics.handlers_stuck.dec();
         }
+        database.close().await;
+        failpoint::reach("after_result");
         if let Some(delivery) = delivery {
             delivery.ack().await;
         }
@@ -216,6 +248,15 @@ impl Worker {
         }
     }
 
+    /// How late a first attempt's handler starts, by the tenant's database's clock; `waited` has
+    /// passed since the claim.
+    fn note_lateness(&self, claim: &Claim, waited: Duration) {
+        if claim.attempt == 1 {
+            let late = (claim.started_at - claim.scheduled_for).to_std().unwrap_or_default();
+            self.metrics.lateness.observe((late + waited).as_secs_f64());
+        }
+    }
+
     async fn execute(
         &self,
         tenant: &OpenTenant,
@@ -223,11 +264,7 @@ impl Worker {
         claimed_at: Duration,
         lease_lost: CancellationToken,
         cancel: CancellationToken,
-    ) -> (Outcome, Option<crate::executor::Lingering>) {
-        let Some(handler) = self.registry.get(&claim.job_type) else {
-            let job_type = claim.job_type.clone();
-            return (Outcome::UnknownType { job_type, known: self.registry.job_types() }, None);
-        };
+    ) -> Ran {
         let limit = (claim.deadline_at - claim.started_at).to_std().unwrap_or_default();
         let spent = self.clock.boot_time().saturating_sub(claimed_at);
         let stops = Stops {
@@ -238,6 +275,27 @@ impl Worker {
             release: self.release.clone(),
             worker: self.name.clone(),
         };
+        let cancelled = CancellationToken::new();
+        let (url, clock) = (&tenant.tenant.database_url, self.clock.clone());
+        let deadline = claimed_at + limit;
+        let database = TenantDatabase::new(url, claim.id, clock, deadline, cancelled.clone());
+        let database = Arc::new(database);
+        let early = |outcome| Ran {
+            outcome,
+            output: Output::default(),
+            lingering: None,
+            database: database.clone(),
+        };
+        let Some(handler) = self.registry.get(&claim.job_type) else {
+            let job_type = claim.job_type.clone();
+            return early(Outcome::UnknownType { job_type, known: self.registry.job_types() });
+        };
+        let Resolved { payload, redactor } =
+            match self.secrets.resolve(tenant.slug(), &claim.payload) {
+                Ok(resolved) => resolved,
+                Err(why) => return early(HandlerError::new(why).into()),
+            };
+        let output = Output::new(redactor.clone());
         let context = Context {
             tenant: tenant.tenant.id,
             tenant_slug: tenant.tenant.slug.clone(),
@@ -247,9 +305,15 @@ impl Worker {
             attempt: claim.attempt,
             scheduled_for: claim.scheduled_for,
             deadline_at: claim.deadline_at,
-            cancelled: CancellationToken::new(),
+            cancelled,
+            database: database.clone(),
+            output: output.clone(),
+            redactor: redactor.clone(),
+            busy: TaskTracker::new(),
         };
-        self.executor.execute(handler, claim.payload.clone(), context, stops).await
+        let _watch = self.reporter.watch(tenant.tenant.id, claim.id, output.clone());
+        let (outcome, lingering) = self.executor.execute(handler, payload, context, stops).await;
+        Ran { outcome: outcome.redacted(&redactor), output, lingering, database }
     }
 
     /// One line for each attempt: INFO for a success, WARN for anything else.
@@ -264,11 +328,7 @@ impl Worker {
                 let message = ending.error_message.unwrap_or_default();
                 let detail = ending.error_detail.unwrap_or_default();
                 // A backtrace stands in the row; a chain of causes fits the line.
-                let causes = if detail.starts_with("caused by") {
-                    detail.replace('\n', ", ")
-                } else {
-                    String::new()
-                };
+                let causes = detail.starts_with("caused by").then(|| detail.replace('\n', ", "));
                 warn!(tenant, job, %execution, attempt, took_ms, %kind, causes, "{}: {message}", ending.status);
             }
         }
@@ -280,11 +340,13 @@ impl Worker {
         let reason = error.to_string();
         while !self.publisher.bury(delivery.body.clone(), &reason).await {
             tokio::select! {
+                biased;
                 () = self.clock.sleep(BURY_EVERY) => {}
                 // Unacknowledged, it comes again, to whoever runs then.
                 () = self.release.cancelled() => return,
             }
         }
+        self.metrics.messages_buried.inc();
         delivery.ack().await;
     }
 

@@ -6,14 +6,17 @@
 //! made without the reply being heard. So a dark tenant keeps a few rows in memory and nobody
 //! waiting.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use shared::clock::{Clock, Time};
 use shared::id::{ExecutionId, TenantId};
+use shared::job::OrphanPolicy;
+use shared::metrics::Metrics;
 use shared::outcome::{Failure, Outcome};
+use shared::output::Report;
 use shared::random::Random;
 use shared::retry::Attempts;
 use shared::store::{Claim, ClaimTerms, End, Ended, StoreError, chain};
@@ -35,6 +38,7 @@ pub(crate) struct Writers {
     unwritten_ends: AtomicUsize,
     /// Told when a tenant has nothing left to write.
     emptied: Notify,
+    metrics: Metrics,
 }
 
 #[derive(Default)]
@@ -62,7 +66,9 @@ pub(crate) enum Claimed {
 struct EndRequest {
     id: ExecutionId,
     attempts: Attempts,
+    job_type: String,
     outcome: Outcome,
+    report: Report,
     reply: oneshot::Sender<Finished>,
 }
 
@@ -75,7 +81,12 @@ pub(crate) enum Finished {
 }
 
 impl Writers {
-    pub(crate) fn new(tenants: Arc<Tenants>, terms: ClaimTerms, random: Random) -> Writers {
+    pub(crate) fn new(
+        tenants: Arc<Tenants>,
+        terms: ClaimTerms,
+        random: Random,
+        metrics: Metrics,
+    ) -> Writers {
         let clock = tenants.clock().clone();
         Writers {
             tenants,
@@ -85,6 +96,7 @@ impl Writers {
             batches: Mutex::default(),
             unwritten_ends: AtomicUsize::new(0),
             emptied: Notify::new(),
+            metrics,
         }
     }
 
@@ -104,13 +116,25 @@ impl Writers {
     pub(crate) fn finish(
         self: &Arc<Self>,
         tenant: &Arc<OpenTenant>,
-        id: ExecutionId,
+        claim: &Claim,
+        outcome: Outcome,
+        report: Report,
+    ) -> oneshot::Receiver<Finished> {
+        self.finish_as(tenant, claim, claim.attempts(), outcome, report)
+    }
+
+    fn finish_as(
+        self: &Arc<Self>,
+        tenant: &Arc<OpenTenant>,
+        claim: &Claim,
         attempts: Attempts,
         outcome: Outcome,
+        report: Report,
     ) -> oneshot::Receiver<Finished> {
         let (reply, answer) = oneshot::channel();
         self.unwritten_ends.fetch_add(1, Ordering::Relaxed);
-        let request = EndRequest { id, attempts, outcome, reply };
+        let (id, job_type) = (claim.id, claim.job_type.clone());
+        let request = EndRequest { id, attempts, job_type, outcome, report, reply };
         self.submit(tenant, |batch| batch.ends.push(request));
         answer
     }
@@ -191,13 +215,16 @@ impl Writers {
                 return batch;
             }
         };
+        // Ends first: a row that is being given back must not be claimed once more, which the guard
+        // would allow this very worker.
         let mut failed = None;
-        if !batch.claims.is_empty() {
-            (batch.claims, failed) = self.write_claims(tenant, batch.claims, now).await;
-        }
         if !batch.ends.is_empty() {
+            (batch.ends, failed) = self.write_ends(tenant, batch.ends, now).await;
+        }
+        batch.claims = self.without_ending(tenant, batch.claims, &batch.ends);
+        if !batch.claims.is_empty() {
             let error;
-            (batch.ends, error) = self.write_ends(tenant, batch.ends, now).await;
+            (batch.claims, error) = self.write_claims(tenant, batch.claims, now).await;
             failed = failed.or(error);
         }
         match failed {
@@ -208,6 +235,25 @@ impl Writers {
             }
         }
         batch
+    }
+
+    /// Refuses the claims of rows whose end this worker has yet to write: those in `ends`, and those
+    /// that wait behind them.
+    fn without_ending(
+        &self,
+        tenant: &OpenTenant,
+        claims: Vec<ClaimRequest>,
+        ends: &[EndRequest],
+    ) -> Vec<ClaimRequest> {
+        let batches = self.batches();
+        let behind = batches.get(&tenant.tenant.id).map_or(&[][..], |batch| &batch.ends);
+        let ending: HashSet<ExecutionId> = ends.iter().chain(behind).map(|end| end.id).collect();
+        let (refused, left): (Vec<_>, Vec<_>) =
+            claims.into_iter().partition(|claim| ending.contains(&claim.id));
+        for request in refused {
+            let _ = request.reply.send(Claimed::Refused); // who doesn't wait need not know
+        }
+        left
     }
 
     async fn write_claims(
@@ -223,10 +269,12 @@ impl Writers {
             Ok(claims) => claims,
             Err(error) => return (self.still_worth_trying(requests, &error), Some(error)),
         };
+        self.metrics.claim_duration.observe(self.metrics.since(sent_at));
         let mut claims: HashMap<ExecutionId, Claim> =
             claims.into_iter().map(|claim| (claim.id, claim)).collect();
         for request in requests {
             let Some(claim) = claims.remove(&request.id) else {
+                self.metrics.claims_refused.inc();
                 let _ = request.reply.send(Claimed::Refused); // who doesn't wait need not know
                 continue;
             };
@@ -238,10 +286,12 @@ impl Writers {
         (Vec::new(), None)
     }
 
-    /// Ends a claim that nothing came of, without charging the attempt.
+    /// Ends a claim that nothing came of, without charging the attempt. Its handler never started,
+    /// so that another attempt runs nothing twice, whatever the orphan policy.
     pub(crate) fn give_back(self: &Arc<Self>, tenant: &Arc<OpenTenant>, claim: &Claim) {
         let outcome = Outcome::Shutdown { worker: self.terms.worker.clone() };
-        drop(self.finish(tenant, claim.id, claim.attempts(), outcome));
+        let attempts = Attempts { orphan_policy: OrphanPolicy::Retry, ..claim.attempts() };
+        drop(self.finish_as(tenant, claim, attempts, outcome, Report::default()));
     }
 
     /// Claims to try again. The others are answered: their error is one that trying again won't
@@ -278,7 +328,7 @@ impl Writers {
         let ends: Vec<End> = requests.iter().map(|request| self.end(request, now)).collect();
         match tenant.store.finish(&ends, None, now).await {
             Ok(ended) => {
-                self.answer(requests, &ended);
+                self.answer(requests, &ends, &ended);
                 (Vec::new(), None)
             }
             Err(StoreError::Refused(_)) if requests.len() > 1 => {
@@ -306,16 +356,25 @@ impl Writers {
 
     fn end(&self, request: &EndRequest, now: Time) -> End {
         let holder = (request.id, self.terms.worker.as_str());
-        End::of(&request.outcome, &request.attempts, holder, now, &self.random)
+        let end = End::of(&request.outcome, &request.attempts, holder, now, &self.random);
+        End { report: request.report.clone(), ..end }
     }
 
-    fn answer(&self, requests: Vec<EndRequest>, ended: &[Ended]) {
+    /// `ends` are what the requests came to, in their order.
+    fn answer(&self, requests: Vec<EndRequest>, ends: &[End], ended: &[Ended]) {
         self.unwritten_ends.fetch_sub(requests.len(), Ordering::Relaxed);
         let ended: HashMap<ExecutionId, Ended> = ended.iter().map(|end| (end.id, *end)).collect();
-        for request in requests {
+        for (request, End { ending, .. }) in requests.into_iter().zip(ends) {
             let finished = match ended.get(&request.id) {
-                Some(ended) => Finished::Ended(*ended),
-                None => Finished::NotOurs,
+                Some(ended) => {
+                    let job_type = Some(request.job_type.as_str());
+                    self.metrics.finished(job_type, ending.status, ending.error_kind);
+                    Finished::Ended(*ended)
+                }
+                None => {
+                    self.metrics.writes_fenced.inc();
+                    Finished::NotOurs
+                }
             };
             let _ = request.reply.send(finished); // written all the same if nobody waits
         }
@@ -331,16 +390,101 @@ impl Writers {
     ) -> Option<EndRequest> {
         let message = format!("the outcome could not be stored: {}", chain(refused));
         error!(tenant = tenant.slug(), execution = %request.id, "{message}");
-        let instead = Outcome::Failure(Failure { message, detail: None, retry: false });
+        let (detail, retry, retry_after) = (None, false, None);
+        let instead = Outcome::Failure(Failure { message, detail, retry, retry_after });
         if request.outcome == instead {
             // Not even that: the rescuer ends the row.
             self.unwritten_ends.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        Some(EndRequest { outcome: instead, ..request })
+        Some(EndRequest { outcome: instead, report: Report::default(), ..request })
     }
 
     fn batches(&self) -> MutexGuard<'_, HashMap<TenantId, Batch>> {
         self.batches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use shared::execution::{Status, Trigger};
+    use shared::store::{Connections, Control, NewJob, Schema, Store, migrate};
+    use shared::tenant::{Tenant, TenantStatus};
+    use testkit::Folder;
+
+    /// Writers, a tenant, and a row that may be claimed.
+    async fn bench(folder: &Folder) -> (Arc<Writers>, Arc<OpenTenant>, ExecutionId) {
+        let (clock, random) = (Clock::System, Random::seeded(1));
+        let connections = Connections::new(clock.clone(), 4);
+        let (control_url, database_url) =
+            (folder.sqlite_database("control.db"), folder.sqlite_database("tenant.db"));
+        migrate(&control_url, Schema::Control).await.unwrap();
+        migrate(&database_url, Schema::Tenant).await.unwrap();
+        let (now, slug) = (clock.wall_time(), "acme".to_owned());
+        let id = TenantId::new(now, &random);
+        let store = Store::new(id, &database_url, &connections).unwrap();
+        assert!(store.claim_database(false).await.unwrap());
+        let mut job = NewJob::new("job", "noop", json!({"every": "1h"}));
+        job.orphan_policy = OrphanPolicy::Fail;
+        store.insert_job(&job).await.unwrap();
+        let row = ExecutionId::new(now, &random);
+        assert!(store.run_job("job", row, None, now).await.unwrap());
+        testkit::execute(&database_url, "UPDATE job_execution SET status = 'dispatched'").await;
+        let control = Control::new(&control_url, &connections).unwrap();
+        let tenant = Tenant {
+            id,
+            name: slug.clone(),
+            slug,
+            status: TenantStatus::Active,
+            database_url,
+            max_running: None,
+            created_at: now,
+            updated_at: now,
+        };
+        control.insert_tenant(&tenant).await.unwrap();
+        let tenants = Arc::new(Tenants::new(Arc::new(control), connections));
+        tenants.refresh().await.unwrap();
+        let tenant = tenants.get(id).unwrap();
+        let terms = ClaimTerms {
+            worker: "w".into(),
+            queues: vec!["default".into()],
+            lease: Duration::from_secs(60),
+            default_timeout: Duration::from_secs(60),
+        };
+        let metrics = Metrics::new(tenants.clock().clone());
+        (Arc::new(Writers::new(tenants, terms, random, metrics)), tenant, row)
+    }
+
+    async fn claim(writers: &Arc<Writers>, tenant: &Arc<OpenTenant>, row: ExecutionId) -> Claim {
+        match writers.claim(tenant, row).await.unwrap() {
+            Claimed::Yours(claim, _) => *claim,
+            Claimed::Refused | Claimed::Failed => panic!("the row could not be claimed"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_claim_given_back_unstarted_has_a_successor_whatever_the_orphan_policy() {
+        let folder = Folder::new();
+        let (writers, tenant, row) = bench(&folder).await;
+        let claimed = claim(&writers, &tenant, row).await;
+        writers.give_back(&tenant, &claimed);
+        writers.emptied().await;
+        let next = tenant.store.find_last_attempt(row).await.unwrap().unwrap();
+        assert_eq!(
+            (next.attempt, next.trigger, next.status),
+            (2, Trigger::Rescue, Status::Scheduled)
+        );
+    }
+
+    #[tokio::test]
+    async fn a_row_that_is_being_given_back_is_not_claimed_once_more() {
+        let folder = Folder::new();
+        let (writers, tenant, row) = bench(&folder).await;
+        let claimed = claim(&writers, &tenant, row).await;
+        writers.give_back(&tenant, &claimed);
+        let again = writers.claim(&tenant, row).await.unwrap();
+        assert!(matches!(again, Claimed::Refused), "its end was on the way");
     }
 }

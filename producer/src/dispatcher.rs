@@ -7,7 +7,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use shared::clock::{Time, delta};
+use shared::execution::Status;
+use shared::failpoint;
 use shared::id::{ExecutionId, JobId};
+use shared::metrics::Metrics;
 use shared::random::Random;
 use shared::schedule::{Schedule, ScheduleError, Spread};
 use shared::store::{
@@ -49,6 +52,8 @@ pub struct Dispatcher<'a> {
     pub random: &'a Random,
     /// The tenant's database's time.
     pub now: Time,
+    /// Where it counts what it does.
+    pub metrics: &'a Metrics,
 }
 
 impl Dispatcher<'_> {
@@ -189,8 +194,13 @@ impl Dispatcher<'_> {
         jobs: Vec<DueJob>,
         waiting: Vec<Ready>,
     ) -> Result<()> {
+        failpoint::reach("before_dispatch");
+        let before = self.metrics.now();
         match self.tenant.store.dispatch(dispatch, dispatch_no, self.now).await? {
             Dispatched::Done(ids) => {
+                failpoint::reach("after_dispatch");
+                self.metrics.dispatch_duration.observe(self.metrics.since(before));
+                self.count(dispatch, ids.len());
                 let messages = ready(&ids, &dispatch.executions, jobs, waiting);
                 if !messages.is_empty() {
                     self.messenger.send(self.tenant, messages).await;
@@ -201,6 +211,16 @@ impl Dispatcher<'_> {
             }
         }
         Ok(())
+    }
+
+    fn count(&self, dispatch: &Dispatch, dispatched: usize) {
+        self.metrics.executions_dispatched.inc_by(dispatched as u64);
+        let skipped = dispatch.executions.iter().filter(|row| row.status == Status::Skipped);
+        for row in skipped {
+            if let Some(reason) = row.error_kind {
+                self.metrics.skipped(reason, row.stands_for);
+            }
+        }
     }
 
     fn read(&self, job: JobId, schedule: &str) -> std::result::Result<Schedule, ScheduleError> {

@@ -18,11 +18,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::config::Config;
+use shared::pulse::Beat;
 use shared::queue::Queue;
 use shared::random::Random;
+use shared::readiness::Probes;
 use shared::shutdown::Shutdown;
 use shared::store::chain;
 use shared::tenants::Tenants;
+use shared::vitals::Vitals;
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
@@ -48,33 +51,55 @@ pub struct Producer {
     pub config: Config,
     /// Where its random numbers come from.
     pub random: Random,
+    /// What it tells about itself.
+    pub vitals: Vitals,
 }
 
 impl Producer {
     /// Dispatches jobs until asked to stop.
     pub async fn run(self, shutdown: Shutdown) {
-        let Producer { tenants, queue, config, random } = self;
+        let Producer { tenants, queue, config, random, vitals } = self;
         tokio::select! {
+            biased;
             () = tenants.wait_for_first() => {}
             () = shutdown.drain.cancelled() => return,
         }
         let name = format!("polychron producer {}", std::process::id());
         let (publisher, publishing) = queue.publisher(&name, &config.queues);
         let (wakes, hearing) = queue.wakes(&name);
+        vitals.follow_driver("publishing", publisher.beat());
+        vitals.follow_driver("hearing wakes", wakes.beat());
         let (publishing, hearing) = (tokio::spawn(publishing), tokio::spawn(hearing));
+        if config.http.is_some() {
+            tokio::spawn(vitals.clone().probe(Probes {
+                tenants: tenants.clone(),
+                publisher: publisher.clone(),
+                receiving: None,
+                queues: config.queues.clone(),
+                drain: shutdown.drain.clone(),
+            }));
+        }
         let clock = tenants.clock().clone();
         let looker = Arc::new(Looker {
             backlog: Backlog::new(publisher.clone(), clock, &config.queues),
-            messenger: Messenger::new(publisher),
+            messenger: Messenger::new(publisher, vitals.metrics.clone()),
             random,
             poll_interval: config.poll_interval,
+            metrics: vitals.metrics.clone(),
         });
+        vitals.metrics.poll_interval.set(config.poll_interval.as_secs_f64());
         info!(tenants = tenants.all().len(), "dispatching jobs");
 
         let refreshed = Arc::new(Notify::new());
-        let refreshing =
-            tokio::spawn(keep_fresh(tenants.clone(), looker.clone(), refreshed.clone()));
-        Rounds::new(tenants, looker.clone()).run(wakes, refreshed, shutdown.drain).await;
+        let refreshing = tokio::spawn(keep_fresh(
+            tenants.clone(),
+            looker.clone(),
+            refreshed.clone(),
+            vitals.follow("refresh"),
+        ));
+        Rounds::new(tenants, looker.clone(), vitals.follow("rounds"))
+            .run(wakes, refreshed, shutdown.drain)
+            .await;
 
         refreshing.abort();
         looker.messenger.settled(SETTLE_LIMIT).await;
@@ -88,9 +113,15 @@ impl Producer {
 }
 
 /// Reads the lists of tenants and workers again and again.
-async fn keep_fresh(tenants: Arc<Tenants>, looker: Arc<Looker>, refreshed: Arc<Notify>) {
+async fn keep_fresh(
+    tenants: Arc<Tenants>,
+    looker: Arc<Looker>,
+    refreshed: Arc<Notify>,
+    beat: Beat,
+) {
     let mut away = false;
     loop {
+        beat.beat();
         match refresh(&tenants, &looker).await {
             Ok(()) if away => {
                 away = false;

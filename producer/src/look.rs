@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::clock::{Time, delta};
+use shared::metrics::Metrics;
 use shared::random::Random;
 use shared::store::{Look, Result};
 use shared::tenants::OpenTenant;
@@ -33,6 +34,8 @@ pub struct Looker {
     pub random: Random,
     /// The longest time between two looks at a tenant.
     pub poll_interval: Duration,
+    /// Where it counts what it does.
+    pub metrics: Metrics,
 }
 
 impl Looker {
@@ -43,7 +46,7 @@ impl Looker {
         let look = tenant.store.look().await?;
         let mut left = Left::Nothing;
         if look.next_lease_until.is_some_and(|until| until < now - delta(rescuer::GRACE))
-            && rescuer::tick(tenant, now, &self.random).await? > 0
+            && rescuer::tick(tenant, now, &self.random, &self.metrics).await? > 0
         {
             left = Left::More;
         }
@@ -65,8 +68,8 @@ impl Looker {
         now: Time,
         resumed: bool,
     ) -> Result<Left> {
-        let (backlog, messenger, random) = (&self.backlog, &self.messenger, &self.random);
-        let dispatcher = Dispatcher { tenant, backlog, messenger, random, now };
+        let Looker { backlog, messenger, random, metrics, .. } = self;
+        let dispatcher = Dispatcher { tenant, backlog, messenger, random, now, metrics };
         let mut left = Left::Nothing;
         if look.unarmed {
             dispatcher.arm().await?;
@@ -75,7 +78,8 @@ impl Looker {
         left = left.max(dispatcher.tick(look).await?);
         let unheard = sweeper::next_at(look).is_some_and(|at| at <= now);
         if unheard || (resumed && look.dispatched > 0) {
-            left = left.max(sweeper::tick(tenant, backlog, messenger, now, resumed).await?);
+            left =
+                left.max(sweeper::tick(tenant, backlog, messenger, metrics, now, resumed).await?);
         }
         Ok(left)
     }

@@ -6,18 +6,21 @@ use anyhow::Context as _;
 use polychron_producer::Producer;
 use shared::clock::Clock;
 use shared::config;
+use shared::http;
 use shared::queue::Queue;
 use shared::random::Random;
 use shared::shutdown::Shutdown;
 use shared::store::{Connections, Control};
 use shared::telemetry;
 use shared::tenants::Tenants;
+use shared::vitals::Vitals;
 
 const ABOUT: &str =
     "Finds the due jobs of all tenants and dispatches them. Any number may run at once.";
 
 fn main() -> anyhow::Result<()> {
     let config = config::read("polychron-producer", ABOUT, &["DATABASE_URL", "AMQP_URL"]);
+    let listener = http::bind_or_exit("polychron-producer", config.http);
     telemetry::start(&config.log, config.log_format, true);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -25,12 +28,16 @@ fn main() -> anyhow::Result<()> {
         .build()
         .context("cannot start threads")?;
     runtime.block_on(async {
+        let vitals = Vitals::new(Clock::System);
+        if let Some(listener) = listener {
+            tokio::spawn(http::serve(listener, http::vitals_routes(vitals.clone())));
+        }
         let connections = Connections::new(Clock::System, config.connections);
         let database_url = config.database_url.as_ref().context("DATABASE_URL is not set")?;
         let queue = Queue::Rabbit(config.amqp_url.clone().context("AMQP_URL is not set")?);
         let control = Arc::new(Control::new(database_url, &connections)?);
         let tenants = Arc::new(Tenants::new(control, connections));
-        let producer = Producer { tenants, queue, config, random: Random::system() };
+        let producer = Producer { tenants, queue, config, random: Random::system(), vitals };
         producer.run(Shutdown::on_signals()?).await;
         anyhow::Ok(())
     })?;

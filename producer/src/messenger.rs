@@ -6,8 +6,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use shared::failpoint;
 use shared::id::ExecutionId;
 use shared::message::{Label, Message, Outgoing};
+use shared::metrics::Metrics;
 use shared::queue::{Confirm, Publisher};
 use shared::store::{Ready, chain};
 use shared::tenants::OpenTenant;
@@ -23,13 +25,14 @@ pub struct Messenger {
     publisher: Publisher,
     batches: Arc<Semaphore>,
     tracker: TaskTracker,
+    metrics: Metrics,
 }
 
 impl Messenger {
     /// Publishes by `publisher`.
-    pub fn new(publisher: Publisher) -> Messenger {
+    pub fn new(publisher: Publisher, metrics: Metrics) -> Messenger {
         let batches = Arc::new(Semaphore::new(BATCHES_MAX));
-        Messenger { publisher, batches, tracker: TaskTracker::new() }
+        Messenger { publisher, batches, tracker: TaskTracker::new(), metrics }
     }
 
     /// Publishes messages for these rows. Returns once they are handed over; waits while too many
@@ -38,8 +41,9 @@ impl Messenger {
         // The semaphore is never closed, so that its error cannot come.
         let Ok(permit) = self.batches.clone().acquire_owned().await else { return };
         let (publisher, tenant) = (self.publisher.clone(), tenant.clone());
+        let metrics = self.metrics.clone();
         self.tracker.spawn(async move {
-            publish(&publisher, &tenant, rows).await;
+            publish(&publisher, &tenant, rows, &metrics).await;
             drop(permit);
         });
     }
@@ -57,12 +61,14 @@ impl Messenger {
     }
 }
 
-async fn publish(publisher: &Publisher, tenant: &OpenTenant, rows: Vec<Ready>) {
+async fn publish(publisher: &Publisher, tenant: &OpenTenant, rows: Vec<Ready>, metrics: &Metrics) {
     let ids: Vec<ExecutionId> = rows.iter().map(|row| row.id).collect();
     let messages = rows.into_iter().map(|row| outgoing(tenant, row)).collect();
     let confirms = publisher.publish(messages).await;
+    failpoint::reach("after_confirm");
     let mut confirmed = Vec::with_capacity(ids.len());
     for (id, confirm) in ids.iter().zip(&confirms) {
+        metrics.published(*confirm);
         match confirm {
             Confirm::Confirmed => confirmed.push(*id),
             Confirm::Unroutable | Confirm::Refused | Confirm::Unknown => {

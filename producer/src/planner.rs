@@ -46,8 +46,11 @@ pub fn plan(job: &DueJob, schedule: &Schedule, now: Time, free: &mut u32, random
     if *free == 0 && patient && now - job.next_run_at < delta(HOLD) {
         return Plan::Hold;
     }
-    let (open, waiting) = (job.open > 0, job.waiting > 0);
-    let mut rows = Rows { job, now, free, random, open, waiting, rows: Vec::new() };
+    let open = job.open > 0;
+    // If all that is open waits, the first of it waits for room, or starts in this very move: none
+    // but ourselves holds it up, and the policy is not to depend on our backlog.
+    let in_turn = job.waiting - i64::from(job.waiting == job.open);
+    let mut rows = Rows { job, now, free, random, open, waiting: in_turn > 0, rows: Vec::new() };
     // The first instant that is not too late.
     let fresh_from = now - TimeDelta::seconds(job.misfire_grace_seconds.into());
     let mut last = None;
@@ -140,7 +143,7 @@ struct Rows<'a> {
     random: &'a Random,
     /// Whether an attempt of this job is open.
     open: bool,
-    /// Whether an occurrence of this job waits for its turn.
+    /// Whether an occurrence of this job waits until another is over.
     waiting: bool,
     rows: Vec<NewExecution>,
 }
@@ -172,8 +175,8 @@ impl Rows<'_> {
 
     fn run(&mut self, at: Time, stands_for: u64) {
         let in_turn = self.open && self.job.overlap_policy != OverlapPolicy::Allow;
+        self.waiting |= in_turn;
         let status = if in_turn || *self.free == 0 {
-            self.waiting = true;
             Status::Scheduled
         } else {
             *self.free -= 1;
@@ -365,7 +368,7 @@ mod tests {
     fn each_overlap_policy_decides_what_becomes_of_the_next() {
         let busy = |overlap_policy, waiting| DueJob {
             overlap_policy,
-            open: 1,
+            open: 1 + waiting,
             waiting,
             ..job("12:00:00")
         };
@@ -382,6 +385,9 @@ mod tests {
             9,
             &["12:00:00 skipped 1 overlap", "12:10:00"],
         );
+        // The run before is over, and the one that waited for it starts now.
+        let next = DueJob { open: 1, ..busy(OverlapPolicy::Queue, 1) };
+        check(&next, "12:00:01", 9, &["12:00:00 scheduled 1", "12:10:00"]);
         check(
             &busy(OverlapPolicy::Allow, 0),
             "12:00:01",

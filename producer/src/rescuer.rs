@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use shared::clock::{Time, delta};
+use shared::metrics::Metrics;
 use shared::outcome::Outcome;
 use shared::random::Random;
 use shared::store::{End, Expired, Result};
@@ -20,13 +21,18 @@ pub const GRACE: Duration = Duration::from_secs(5);
 const BATCH_MAX: i64 = 100;
 
 /// Takes back what is lost at one tenant; answers with how many executions that were.
-pub async fn tick(tenant: &OpenTenant, now: Time, random: &Random) -> Result<usize> {
+pub async fn tick(
+    tenant: &OpenTenant,
+    now: Time,
+    random: &Random,
+    metrics: &Metrics,
+) -> Result<usize> {
     let ended_before = now - delta(GRACE);
     let expired = tenant.store.read_expired(ended_before, BATCH_MAX).await?;
     if expired.is_empty() {
         return Ok(0);
     }
-    let outcomes: Vec<Outcome> = expired.iter().map(|row| outcome(row, now)).collect();
+    let outcomes: Vec<Outcome> = expired.iter().map(outcome).collect();
     let ends: Vec<End> = expired
         .iter()
         .zip(&outcomes)
@@ -35,6 +41,8 @@ pub async fn tick(tenant: &OpenTenant, now: Time, random: &Random) -> Result<usi
     let ended = tenant.store.finish(&ends, Some(ended_before), now).await?;
     for (row, end) in expired.iter().zip(&ends) {
         let Some(ended) = ended.iter().find(|ended| ended.id == row.id) else { continue };
+        metrics.rows_rescued.inc();
+        metrics.finished(None, end.ending.status, end.ending.error_kind);
         let message = end.ending.error_message.as_deref().unwrap_or_default();
         warn!(
             tenant = tenant.slug(), job = row.name, execution = %row.id, attempt = row.attempt,
@@ -45,9 +53,10 @@ pub async fn tick(tenant: &OpenTenant, now: Time, random: &Random) -> Result<usi
 }
 
 /// A lease is not renewed past the deadline, so that a handler which hangs in a living worker ends
-/// here as well.
-fn outcome(row: &Expired, now: Time) -> Outcome {
-    if now >= row.deadline_at {
+/// here as well: its lease lasted until then. One that ended before was lost, however late that is
+/// noticed; what follows from it must not depend on when somebody came by.
+fn outcome(row: &Expired) -> Outcome {
+    if row.lease_until >= row.deadline_at {
         let limit = (row.deadline_at - row.started_at).to_std().unwrap_or_default();
         Outcome::Timeout { limit }
     } else {

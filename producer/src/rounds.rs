@@ -5,12 +5,13 @@
 //! ailing tenant is looked at in lanes of its own kind, so that nobody waits behind a database
 //! that is dark or slow.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use shared::clock::Clock;
 use shared::id::TenantId;
+use shared::pulse::{BEAT_EVERY, Beat};
 use shared::queue::Wakes;
 use shared::store::{StoreError, chain};
 use shared::tenants::{OpenTenant, Tenants};
@@ -31,7 +32,7 @@ const LANE_LIMIT: Duration = Duration::from_millis(500);
 /// What the database refused as data is tried again after this long.
 const REFUSED_AFTER: Duration = Duration::from_secs(30);
 
-type Listed = Arc<HashMap<TenantId, Arc<OpenTenant>>>;
+type Listed = Arc<BTreeMap<TenantId, Arc<OpenTenant>>>;
 
 /// Whose turn it is.
 pub(crate) struct Rounds {
@@ -41,28 +42,30 @@ pub(crate) struct Rounds {
     agenda: Agenda,
     looking: JoinSet<(TenantId, Duration)>,
     /// Tenants that are being looked at, and whether to look again at once.
-    in_hand: HashMap<TenantId, bool>,
+    in_hand: BTreeMap<TenantId, bool>,
     /// The list that the agenda was made from; compared with each newer one.
     listed: Listed,
     /// Tenants that were suspended when they were looked at last.
     suspended: HashSet<TenantId>,
     healthy: Arc<Semaphore>,
     ailing: Arc<Semaphore>,
+    beat: Beat,
 }
 
 impl Rounds {
-    pub(crate) fn new(tenants: Arc<Tenants>, looker: Arc<Looker>) -> Rounds {
+    pub(crate) fn new(tenants: Arc<Tenants>, looker: Arc<Looker>, beat: Beat) -> Rounds {
         Rounds {
             clock: tenants.clock().clone(),
             tenants,
             looker,
             agenda: Agenda::default(),
             looking: JoinSet::new(),
-            in_hand: HashMap::new(),
+            in_hand: BTreeMap::new(),
             listed: Listed::default(),
             suspended: HashSet::new(),
             healthy: Arc::new(Semaphore::new(LANES)),
             ailing: Arc::new(Semaphore::new(AILING_LANES)),
+            beat,
         }
     }
 
@@ -74,14 +77,9 @@ impl Rounds {
         stop: CancellationToken,
     ) {
         loop {
+            self.beat.beat();
             self.look_at_changed();
-            let wait = self.start_what_is_due();
-            let due = async {
-                match wait {
-                    Some(wait) => self.clock.sleep(wait).await,
-                    None => std::future::pending().await,
-                }
-            };
+            let wait = self.start_what_is_due().unwrap_or(BEAT_EVERY).min(BEAT_EVERY);
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
@@ -94,7 +92,7 @@ impl Rounds {
                     None => self.look_at_all(),
                 },
                 () = refreshed.notified() => {}
-                () = due => {}
+                () = self.clock.sleep(wait) => {}
             }
         }
         while self.looking.join_next().await.is_some() {}
@@ -156,6 +154,8 @@ impl Rounds {
         for id in no_lane {
             self.agenda.set(id, now);
         }
+        let overdue = self.agenda.next_at().map(|at| now.saturating_sub(at)).unwrap_or_default();
+        self.looker.metrics.agenda_lag.set(overdue.as_secs_f64());
         match self.agenda.next_at() {
             // A lane is given up within its limit, be it by the end of a look or before.
             Some(at) if at <= now && full => Some(LANE_LIMIT / 10),
@@ -176,6 +176,7 @@ impl Rounds {
             let look = look(&looker, &clock, &tenant, resumed);
             tokio::pin!(look);
             let wait = tokio::select! {
+                biased;
                 wait = &mut look => wait,
                 () = clock.sleep(LANE_LIMIT) => {
                     drop(lane);
@@ -198,7 +199,7 @@ impl Rounds {
     fn crashed(&mut self, error: &tokio::task::JoinError) {
         warn!("a look at a tenant ended before its end: {error}");
         let at = self.clock.boot_time() + REFUSED_AFTER;
-        for (tenant, _) in self.in_hand.drain() {
+        for (tenant, _) in std::mem::take(&mut self.in_hand) {
             self.agenda.set(tenant, at);
         }
     }
@@ -207,6 +208,7 @@ impl Rounds {
 /// Looks at one tenant, and keeps its health; answers with how long to wait before the next look.
 async fn look(looker: &Looker, clock: &Clock, tenant: &Arc<OpenTenant>, resumed: bool) -> Duration {
     let before = clock.boot_time();
+    looker.metrics.looks.inc();
     match looker.tick(tenant, resumed).await {
         Ok(wait) => {
             tenant.health.succeeded(tenant.slug(), clock.boot_time().saturating_sub(before));

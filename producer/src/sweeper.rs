@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use shared::clock::{Time, delta};
+use shared::metrics::Metrics;
 use shared::store::{Look, Ready, Result, SentBefore};
 use shared::tenants::OpenTenant;
 use tracing::info;
@@ -36,6 +37,7 @@ pub async fn tick(
     tenant: &Arc<OpenTenant>,
     backlog: &Backlog,
     messenger: &Messenger,
+    metrics: &Metrics,
     now: Time,
     all: bool,
 ) -> Result<Left> {
@@ -63,6 +65,7 @@ pub async fn tick(
         let ready = rows.into_iter().map(|row| row.ready).filter(|row| swept.contains(&row.id));
         let ready: Vec<Ready> = ready.collect();
         let count = ready.len();
+        metrics.rows_swept.inc_by(count as u64);
         info!(tenant = tenant.slug(), count, "sent again for executions that nobody has claimed");
         messenger.send(tenant, ready).await;
     }

@@ -8,11 +8,12 @@
 //! A manual clock stands still until a test moves it; whoever sleeps on it wakes when it has
 //! been moved far enough. So a test or a simulation owns time entirely.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
-use tokio::sync::watch;
+use tokio::sync::oneshot;
 
 /// An instant in UTC, cut to microseconds: what both databases can store.
 pub type Time = DateTime<Utc>;
@@ -34,7 +35,7 @@ impl Clock {
                 let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
                 Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs() as u32)
             }
-            Clock::Manual(manual) => manual.read().since_start,
+            Clock::Manual(manual) => manual.hands().since_start,
         }
     }
 
@@ -44,8 +45,8 @@ impl Clock {
             #[expect(clippy::disallowed_methods, reason = "this is the one reader of the clock")]
             Clock::System => cut(Utc::now()),
             Clock::Manual(manual) => {
-                let reading = manual.read();
-                reading.started + delta(reading.since_start)
+                let hands = manual.hands();
+                cut(hands.started + delta(hands.since_start))
             }
         }
     }
@@ -54,45 +55,78 @@ impl Clock {
     pub async fn sleep(&self, duration: Duration) {
         match self {
             Clock::System => tokio::time::sleep(duration).await,
-            Clock::Manual(manual) => {
-                let wake = self.boot_time() + duration;
-                let mut readings = manual.0.subscribe();
-                // The sender lives in `manual`, so waiting cannot fail.
-                let _ = readings.wait_for(|reading| reading.since_start >= wake).await;
-            }
+            Clock::Manual(manual) => manual.sleep(duration).await,
         }
     }
 }
 
 /// A clock that stands still until [`ManualClock::advance`] moves it. Clones share one time.
 #[derive(Clone, Debug)]
-pub struct ManualClock(Arc<watch::Sender<Reading>>);
+pub struct ManualClock(Arc<Mutex<Hands>>);
 
-#[derive(Clone, Copy, Debug)]
-struct Reading {
+#[derive(Debug)]
+struct Hands {
     started: Time,
     since_start: Duration,
+    /// Who sleeps, by when they wake and, of those who wake together, by who slept first: so that
+    /// one and the same test always takes the same course.
+    sleepers: BTreeMap<(Duration, u64), oneshot::Sender<()>>,
+    slept: u64,
+}
+
+impl Hands {
+    fn put_to_sleep(&mut self, duration: Duration, sleeper: oneshot::Sender<()>) {
+        self.slept += 1;
+        self.sleepers.insert((self.since_start.saturating_add(duration), self.slept), sleeper);
+    }
 }
 
 impl ManualClock {
     /// A clock that shows `time`.
     pub fn new(time: Time) -> ManualClock {
-        let reading = Reading { started: cut(time), since_start: Duration::ZERO };
-        ManualClock(Arc::new(watch::Sender::new(reading)))
+        let (started, since_start) = (cut(time), Duration::ZERO);
+        let hands = Hands { started, since_start, sleepers: BTreeMap::new(), slept: 0 };
+        ManualClock(Arc::new(Mutex::new(hands)))
     }
 
     /// Moves both clocks forward and wakes the sleepers whose time has come.
     pub fn advance(&self, by: Duration) {
-        self.0.send_modify(|reading| reading.since_start += by);
+        let mut hands = self.hands();
+        hands.since_start += by;
+        let asleep = (hands.since_start, u64::MAX);
+        let still = hands.sleepers.split_off(&asleep);
+        for (_, sleeper) in std::mem::replace(&mut hands.sleepers, still) {
+            let _ = sleeper.send(()); // who has given up need not know
+        }
     }
 
     /// Steps wall time, as an administrator or NTP would; boot time goes on undisturbed.
     pub fn step_wall_time(&self, by: TimeDelta) {
-        self.0.send_modify(|reading| reading.started = cut(reading.started + by));
+        let mut hands = self.hands();
+        hands.started = cut(hands.started + by);
     }
 
-    fn read(&self) -> Reading {
-        *self.0.borrow()
+    /// How long until the next sleeper wakes; none if nobody sleeps.
+    pub fn next_wake(&self) -> Option<Duration> {
+        let mut hands = self.hands();
+        hands.sleepers.retain(|_, sleeper| !sleeper.is_closed());
+        let (wake, _) = hands.sleepers.first_key_value()?.0;
+        Some(wake.saturating_sub(hands.since_start))
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        if duration.is_zero() {
+            return;
+        }
+        let (sleeper, woken) = oneshot::channel();
+        self.hands().put_to_sleep(duration, sleeper);
+        if woken.await.is_err() {
+            std::future::pending().await // the clock is gone, and with it whoever could move it
+        }
+    }
+
+    fn hands(&self) -> MutexGuard<'_, Hands> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -5,6 +5,7 @@
 //! problems are reported at once, each with its key and remedy, before anything starts.
 
 mod flags;
+mod network;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -13,10 +14,12 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-pub use flags::{command, environment, from_arguments, read};
+pub use flags::{command, environment, exit, from_arguments, read};
+pub use network::Network;
 
 use crate::database_url::DatabaseUrl;
 use crate::queue::AmqpUrl;
+use crate::secrets::Secrets;
 use crate::words::words;
 
 /// One setting.
@@ -73,6 +76,11 @@ keys! {
     MANAGEMENT = "POLYCHRON_MANAGEMENT", "", "RabbitMQ's management UI, http:// or https://, for the dashboard's link to it";
     CONNECTIONS = "POLYCHRON_CONNECTIONS", "20", "the most connections of one process to one database server";
     ACK_TIMEOUT = "POLYCHRON_ACK_TIMEOUT", "30m", "RabbitMQ's consumer_timeout, which AMQP cannot tell; `check` compares the longest job timeout with it";
+    HTTP_ALLOW = "POLYCHRON_HTTP_ALLOW", "", "private addresses that `http` jobs may call all the same: networks such as 10.1.0.0/16,127.0.0.1";
+    COMMANDS = "POLYCHRON_COMMANDS", "", "programs that `command` jobs may run, by absolute path, separated by commas";
+    EXCHANGES = "POLYCHRON_EXCHANGES", "", "exchanges that `amqp` jobs may publish to, separated by commas; {tenant} in a name stands for the tenant's slug";
+    EXCHANGES_URL = "POLYCHRON_EXCHANGES_URL", secret, "", "the RabbitMQ that has those exchanges, if it isn't AMQP_URL's";
+    SECRETS = "POLYCHRON_SECRETS", "", "a TOML file that says which secrets payloads may name, and for which tenants";
     DIAGNOSTICS = "POLYCHRON_DIAGNOSTICS", "off", "on: a consumer also knows the diagnostic job types noop, sleep, fail, panic, block and record";
     LOG = "POLYCHRON_LOG", "info", "what is logged: error, warn, info, debug or trace, or directives such as info,polychron_shared=debug";
     LOG_FORMAT = "POLYCHRON_LOG_FORMAT", "text", "text for people, json for machines";
@@ -125,6 +133,16 @@ pub struct Config {
     pub connections: usize,
     /// RabbitMQ's acknowledgement timeout, as the operator states it.
     pub ack_timeout: Duration,
+    /// Private networks that `http` jobs may call.
+    pub http_allow: Vec<Network>,
+    /// Programs that `command` jobs may run.
+    pub commands: Vec<PathBuf>,
+    /// Exchanges that `amqp` jobs may publish to.
+    pub exchanges: Vec<String>,
+    /// The broker that has them; none: the one that carries our messages.
+    pub exchanges_url: Option<AmqpUrl>,
+    /// What payloads may name.
+    pub secrets: Secrets,
     /// Whether the diagnostic job types are known.
     pub diagnostics: bool,
     /// What is logged.
@@ -192,6 +210,13 @@ impl Config {
             management: reader.parse(&MANAGEMENT, web_address),
             connections: reader.parse(&CONNECTIONS, |text| whole(text, 1, 10_000)).unwrap_or(20),
             ack_timeout: reader.duration(&ACK_TIMEOUT, 60, 365 * 86_400),
+            http_allow: reader.parse(&HTTP_ALLOW, networks).unwrap_or_default(),
+            commands: reader.parse(&COMMANDS, programs).unwrap_or_default(),
+            exchanges: reader.parse(&EXCHANGES, exchanges).unwrap_or_default(),
+            exchanges_url: reader.parse(&EXCHANGES_URL, AmqpUrl::from_str),
+            secrets: reader
+                .parse(&SECRETS, |path| Secrets::read(path.as_ref()))
+                .unwrap_or_default(),
             diagnostics: reader.parse(&DIAGNOSTICS, switch).unwrap_or_default(),
             log: reader.parse(&LOG, filter).unwrap_or_default(),
             log_format: reader.parse(&LOG_FORMAT, LogFormat::from_str).unwrap_or(LogFormat::Text),
@@ -348,6 +373,34 @@ fn queues(text: &str) -> Result<Vec<String>, String> {
     }
 }
 
+fn list(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|word| !word.is_empty())
+}
+
+fn networks(text: &str) -> Result<Vec<Network>, String> {
+    list(text).map(Network::from_str).collect()
+}
+
+fn programs(text: &str) -> Result<Vec<PathBuf>, String> {
+    let programs: Vec<PathBuf> = list(text).map(PathBuf::from).collect();
+    if programs.iter().all(|program| program.is_absolute()) {
+        Ok(programs)
+    } else {
+        Err("is no list of absolute paths such as /usr/bin/pg_dump,/opt/acme/report".to_owned())
+    }
+}
+
+/// Ours carry what only we may say.
+fn exchanges(text: &str) -> Result<Vec<String>, String> {
+    let names: Vec<String> = list(text).map(str::to_owned).collect();
+    let ours = |name: &String| name.starts_with("polychron.") || name.starts_with("amq.");
+    if names.iter().any(|name| ours(name) || name.len() > 200) {
+        Err("names an exchange that begins with polychron. or amq., or is too long".to_owned())
+    } else {
+        Ok(names)
+    }
+}
+
 fn address(text: &str) -> Result<Option<SocketAddr>, String> {
     if text == "off" {
         return Ok(None);
@@ -400,6 +453,9 @@ mod tests {
         assert_eq!(config.queues, ["default"]);
         assert_eq!(config.drain_timeout, Duration::from_secs(30));
         assert_eq!(config.http, None);
+        // What reaches out of the system is off until the operator says otherwise.
+        assert!(config.http_allow.is_empty() && config.commands.is_empty());
+        assert!(config.exchanges.is_empty() && config.secrets == Secrets::default());
         assert!(!config.diagnostics && config.database_url.is_none());
     }
 
@@ -428,11 +484,15 @@ mod tests {
             ("POLYCHRON_JOB_TIMEOUT", "soon"),
             ("POLYCHRON_PREFECTH", "5"),
             ("POLYCHRON_QUEUES", "Default"),
+            ("POLYCHRON_HTTP_ALLOW", "10.0.0.0/40"),
+            ("POLYCHRON_COMMANDS", "backup"),
+            ("POLYCHRON_EXCHANGES", "polychron.jobs"),
+            ("POLYCHRON_SECRETS", "/nowhere/secrets.toml"),
         ];
         let Problems(problems) = read_with(&environment, Some("prefech = 5")).unwrap_err();
-        assert_eq!(problems.len(), 7, "{problems:#?}");
+        assert_eq!(problems.len(), 11, "{problems:#?}");
         let text = numbered(&problems);
-        assert!(!text.contains("s3cret") && !text.contains("ann"), "{text}");
+        assert!(!text.contains("s3cret") && !text.contains("ann:"), "{text}");
         for name in environment.map(|(name, _)| name).iter().chain(&["prefech"]) {
             assert!(text.contains(name), "{name} is missing in {text}");
         }

@@ -143,8 +143,10 @@ pub struct Execution {
     pub error_detail: Option<String>,
     /// What the handler returned.
     pub result: Option<Value>,
-    /// What the handler logged, its tail.
+    /// What the handler put out, its end; grows while it runs.
     pub output: Option<String>,
+    /// How far it has come, by its own word.
+    pub progress: Option<Value>,
     /// How many occurrences this row accounts for: those up to and including `scheduled_for`.
     pub stands_for: i32,
 }

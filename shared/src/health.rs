@@ -7,6 +7,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use crate::clock::Clock;
+use crate::random::Random;
 use crate::reconnect::Reconnect;
 use crate::store::{StoreError, chain};
 
@@ -34,7 +35,12 @@ struct State {
 impl Health {
     /// Of a database that nobody has asked anything yet.
     pub fn new(clock: Clock) -> Health {
-        let waits = Reconnect::new(WAITS.0, WAITS.1);
+        Health::spread_by(clock, Random::system())
+    }
+
+    /// The same, with random numbers of the caller's.
+    pub fn spread_by(clock: Clock, random: Random) -> Health {
+        let waits = Reconnect::spread_by(WAITS.0, WAITS.1, random);
         let (retry_at, latency) = (Duration::ZERO, Duration::ZERO);
         Health { clock, state: Mutex::new(State { reason: None, retry_at, latency, waits }) }
     }

@@ -32,6 +32,9 @@ impl TenantId {
 }
 
 impl ExecutionId {
+    /// Sorts after every other.
+    pub const LAST: ExecutionId = ExecutionId(Uuid::max());
+
     /// A fresh id that sorts by `now`, so that history can be paged by id.
     pub fn new(now: Time, random: &Random) -> ExecutionId {
         ExecutionId(uuid_at(now, random))

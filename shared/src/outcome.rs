@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::execution::{ErrorKind, Status};
+use crate::secrets::Redactor;
 
 /// The most that is kept of an error's message, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 8 * 1024;
@@ -14,6 +15,8 @@ pub const MESSAGE_BYTES_MAX: usize = 8 * 1024;
 pub const DETAIL_BYTES_MAX: usize = 64 * 1024;
 /// The largest result that is kept, in bytes of JSON text.
 pub const RESULT_BYTES_MAX: usize = 64 * 1024;
+/// The most that is kept of what a handler puts out, in bytes: its end.
+pub const OUTPUT_BYTES_MAX: usize = 16 * 1024;
 
 /// How deeply a result may be nested: SQLite reads a thousand levels, this program's own reader 128.
 pub const RESULT_DEPTH_MAX: usize = 100;
@@ -67,6 +70,8 @@ pub struct Failure {
     pub detail: Option<String>,
     /// False when another attempt would come to the same.
     pub retry: bool,
+    /// How long the next attempt is to wait, where that is known better than by the job's backoff.
+    pub retry_after: Option<Duration>,
 }
 
 /// What a row is given when its attempt ends. Texts are cleaned and capped.
@@ -126,6 +131,28 @@ impl Outcome {
                 status: Status::Cancelled,
                 ..failed(Kind::Cancelled, "cancelled on request", None)
             },
+        }
+    }
+}
+
+impl Outcome {
+    /// The same without the execution's secrets, wherever a handler may have put them.
+    pub fn redacted(self, redactor: &Redactor) -> Outcome {
+        let text = |text: String| redactor.redact(&text);
+        match self {
+            Outcome::Success(result) => Outcome::Success(redactor.redact_json(result)),
+            Outcome::Failure(Failure { message, detail, retry, retry_after }) => {
+                let (message, detail) = (text(message), detail.map(text));
+                Outcome::Failure(Failure { message, detail, retry, retry_after })
+            }
+            Outcome::Panic { message, detail } => {
+                Outcome::Panic { message: text(message), detail: text(detail) }
+            }
+            Outcome::Timeout { .. }
+            | Outcome::UnknownType { .. }
+            | Outcome::Lost { .. }
+            | Outcome::Shutdown { .. }
+            | Outcome::Cancelled => self,
         }
     }
 }

@@ -17,10 +17,11 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{Semaphore, watch};
 
 pub use memory::MemoryBroker;
-pub use rabbit::{AmqpUrl, BrokerReport, InvalidAmqpUrl, inspect};
+pub use rabbit::{AmqpUrl, BrokerReport, InvalidAmqpUrl, Posted, inspect, post};
 
 use crate::id::TenantId;
 use crate::message::Outgoing;
+use crate::pulse::Beat;
 
 /// Where messages go.
 #[derive(Clone)]
@@ -161,6 +162,14 @@ impl Publisher {
         }
     }
 
+    /// The driver's sign of life. None: no driver is needed.
+    pub fn beat(&self) -> Option<&Beat> {
+        match &self.0 {
+            PublishTo::Rabbit(publisher) => Some(publisher.beat()),
+            PublishTo::Memory(_) => None,
+        }
+    }
+
     /// Whether the broker takes messages.
     pub fn state(&self) -> watch::Receiver<BrokerState> {
         match &self.0 {
@@ -184,6 +193,14 @@ impl Receiver {
         match &mut self.0 {
             ReceiveFrom::Rabbit(receiver) => receiver.next().await,
             ReceiveFrom::Memory(receiver) => receiver.next().await,
+        }
+    }
+
+    /// The driver's sign of life. None: no driver is needed.
+    pub fn beat(&self) -> Option<&Beat> {
+        match &self.0 {
+            ReceiveFrom::Rabbit(receiver) => Some(receiver.beat()),
+            ReceiveFrom::Memory(_) => None,
         }
     }
 
@@ -231,6 +248,14 @@ enum HearFrom {
 }
 
 impl Wakes {
+    /// The driver's sign of life. None: no driver is needed.
+    pub fn beat(&self) -> Option<&Beat> {
+        match &self.0 {
+            HearFrom::Rabbit(wakes) => Some(wakes.beat()),
+            HearFrom::Memory(_) => None,
+        }
+    }
+
     /// The next tenant. None: some may have been missed, so look at all.
     pub async fn next(&mut self) -> Option<TenantId> {
         match &mut self.0 {

@@ -8,34 +8,46 @@ use std::time::Duration;
 use backoff::ExponentialBackoff;
 use backoff::backoff::Backoff as _;
 
+use crate::random::Random;
+
 /// Waits that grow from a first one to a longest one, each spread by half so that those who were
 /// cut off together don't return together. They never end.
-pub struct Reconnect(ExponentialBackoff);
+pub struct Reconnect {
+    backoff: ExponentialBackoff,
+    random: Random,
+}
 
 impl Reconnect {
     /// Waits from `first` to `longest`.
     pub fn new(first: Duration, longest: Duration) -> Reconnect {
+        Reconnect::spread_by(first, longest, Random::system())
+    }
+
+    /// The same, with random numbers of the caller's.
+    pub fn spread_by(first: Duration, longest: Duration, random: Random) -> Reconnect {
         let mut backoff = ExponentialBackoff {
             initial_interval: first,
             max_interval: longest,
             multiplier: 2.0,
-            randomization_factor: 0.5,
+            // Spread below, by random numbers that a seed can repeat.
+            randomization_factor: 0.0,
             // The crate would give up after a quarter of an hour.
             max_elapsed_time: None,
             ..ExponentialBackoff::default()
         };
         backoff.reset();
-        Reconnect(backoff)
+        Reconnect { backoff, random }
     }
 
     /// The next wait.
     pub fn next_wait(&mut self) -> Duration {
-        self.0.next_backoff().unwrap_or(self.0.max_interval)
+        let wait = self.backoff.next_backoff().unwrap_or(self.backoff.max_interval);
+        wait.mul_f64(0.5 + self.random.unit())
     }
 
     /// To be called after a success: the next wait is a first one.
     pub fn reset(&mut self) {
-        self.0.reset();
+        self.backoff.reset();
     }
 }
 

@@ -6,7 +6,7 @@ use crate::execution::Trigger;
 use crate::job::OrphanPolicy;
 use crate::outcome::{Failure, Outcome};
 
-/// The longest backoff between two attempts.
+/// The longest wait between two attempts, whoever asks for it.
 pub const BACKOFF_MAX: Duration = Duration::from_secs(3600);
 
 /// Where an occurrence stands when one of its attempts ends.
@@ -39,15 +39,17 @@ pub fn next_attempt(outcome: &Outcome, attempts: &Attempts, random: f64) -> Opti
     let charged = attempts.attempt - attempts.uncharged;
     let left = charged < attempts.max_attempts;
     let may_orphan = attempts.orphan_policy == OrphanPolicy::Retry;
-    let backoff = || NextAttempt {
-        trigger: Trigger::Retry,
-        delay: backoff(charged, attempts.retry_base_seconds).mul_f64(random),
-    };
+    let retry_in = |delay| NextAttempt { trigger: Trigger::Retry, delay };
+    let backoff = || retry_in(backoff(charged, attempts.retry_base_seconds).mul_f64(random));
     let at_once = || NextAttempt { trigger: Trigger::Rescue, delay: Duration::ZERO };
     match outcome {
         Outcome::Success(_) | Outcome::Cancelled => None,
         Outcome::Failure(Failure { retry: false, .. }) => None,
-        Outcome::Failure(Failure { retry: true, .. })
+        // Whom the handler called said when to come again, which no backoff knows better.
+        Outcome::Failure(Failure { retry_after: Some(delay), .. }) => {
+            left.then(|| retry_in((*delay).min(BACKOFF_MAX)))
+        }
+        Outcome::Failure(Failure { retry_after: None, .. })
         | Outcome::Timeout { .. }
         | Outcome::Panic { .. }
         | Outcome::UnknownType { .. } => left.then(backoff),
@@ -78,7 +80,7 @@ mod tests {
     };
 
     fn failure(retry: bool) -> Outcome {
-        Outcome::Failure(Failure { message: "no".into(), detail: None, retry })
+        Outcome::Failure(Failure { message: "no".into(), detail: None, retry, retry_after: None })
     }
 
     #[test]
@@ -106,6 +108,21 @@ mod tests {
                 assert_eq!(next, expected, "{outcome:?} with orphan policy {orphan_policy}");
             }
         }
+    }
+
+    #[test]
+    fn the_handler_may_say_when_but_not_more_often_and_not_later_than_in_an_hour() {
+        let after = |seconds, retry| {
+            let retry_after = Some(Duration::from_secs(seconds));
+            Outcome::Failure(Failure { message: "no".into(), detail: None, retry, retry_after })
+        };
+        let delay = |outcome: Outcome, attempts: Attempts| {
+            next_attempt(&outcome, &attempts, 0.5).map(|next| next.delay.as_secs())
+        };
+        assert_eq!(delay(after(90, true), FIRST), Some(90));
+        assert_eq!(delay(after(86_400, true), FIRST), Some(3600));
+        assert_eq!(delay(after(90, false), FIRST), None);
+        assert_eq!(delay(after(90, true), Attempts { attempt: 3, ..FIRST }), None);
     }
 
     #[test]

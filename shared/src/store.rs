@@ -18,12 +18,15 @@ mod dispatch;
 mod edit;
 mod error;
 mod execute;
+#[cfg(feature = "faults")]
+pub mod gate;
 mod history;
 mod migrate;
 mod pages;
 mod rows;
 mod server_clock;
 pub mod sql;
+mod tenant_database;
 mod types;
 
 use std::time::Duration;
@@ -31,7 +34,7 @@ use std::time::Duration;
 use tokio::sync::OnceCell;
 
 pub use audit::{Audit, AuditFilter, Change};
-pub use connections::Connections;
+pub use connections::{ConnectionCounts, Connections};
 pub use control::{Control, TenantEdit, Worker};
 pub use dispatch::{
     Advance, Arm, Dispatch, Dispatched, DueJob, Look, NewExecution, Ready, SentBefore, UnarmedJob,
@@ -43,6 +46,7 @@ pub use execute::{Claim, ClaimTerms, End, Ended, Expired, Heartbeat, NextRow};
 pub use history::{ExecutionFilter, NewJob};
 pub use migrate::{Migrated, Schema, migrate};
 pub use pages::{Page, Recent};
+pub use tenant_database::{TenantDatabase, WrongDatabase};
 
 use crate::clock::Time;
 use crate::database_url::DatabaseUrl;

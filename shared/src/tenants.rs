@@ -1,6 +1,6 @@
 //! The tenants that this process knows, each with its database; re-read while running.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use tracing::{info, warn};
 use crate::clock::Clock;
 use crate::health::Health;
 use crate::id::TenantId;
+use crate::random::Random;
 use crate::reconnect::Reconnect;
 use crate::store::{Connections, Control, Result, Store, chain};
 use crate::tenant::{Tenant, TenantStatus};
@@ -42,13 +43,20 @@ impl OpenTenant {
 pub struct Tenants {
     control: Arc<Control>,
     connections: Connections,
-    known: RwLock<Arc<HashMap<TenantId, Arc<OpenTenant>>>>,
+    random: Random,
+    known: RwLock<Arc<BTreeMap<TenantId, Arc<OpenTenant>>>>,
 }
 
 impl Tenants {
     /// Knows nobody until [`Tenants::refresh`].
     pub fn new(control: Arc<Control>, connections: Connections) -> Tenants {
-        Tenants { control, connections, known: RwLock::default() }
+        let random = Random::system();
+        Tenants { control, connections, random, known: RwLock::default() }
+    }
+
+    /// The same, with random numbers of the caller's, by which waits are spread.
+    pub fn spread_by(self, random: Random) -> Tenants {
+        Tenants { random, ..self }
     }
 
     /// The control database.
@@ -69,7 +77,7 @@ impl Tenants {
     /// Reads the list for the first time; while the control database isn't there, waits and says
     /// so. A caller that is asked to stop drops this.
     pub async fn wait_for_first(&self) {
-        let mut waits = Reconnect::new(FIRST_WAITS.0, FIRST_WAITS.1);
+        let mut waits = Reconnect::spread_by(FIRST_WAITS.0, FIRST_WAITS.1, self.random.clone());
         let mut complained = None;
         loop {
             let read = async {
@@ -96,7 +104,7 @@ impl Tenants {
     pub async fn refresh(&self) -> Result<()> {
         let listed = self.control.list_tenants().await?;
         let before = self.all();
-        let mut known = HashMap::with_capacity(listed.len());
+        let mut known = BTreeMap::new();
         for tenant in listed {
             let id = tenant.id;
             let open = match before.get(&id) {
@@ -125,7 +133,7 @@ impl Tenants {
     fn open(&self, tenant: Tenant) -> Option<Arc<OpenTenant>> {
         match Store::new(tenant.id, &tenant.database_url, &self.connections) {
             Ok(store) => {
-                let health = Arc::new(Health::new(self.clock().clone()));
+                let health = Arc::new(Health::spread_by(self.clock().clone(), self.random.clone()));
                 Some(Arc::new(OpenTenant { tenant, store: Arc::new(store), health }))
             }
             Err(error) => {
@@ -140,7 +148,7 @@ impl Tenants {
     }
 
     /// Everybody known now.
-    pub fn all(&self) -> Arc<HashMap<TenantId, Arc<OpenTenant>>> {
+    pub fn all(&self) -> Arc<BTreeMap<TenantId, Arc<OpenTenant>>> {
         self.known.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

@@ -5,6 +5,7 @@
 mod tenant_database;
 
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use shared::database_url::DatabaseUrl;
@@ -62,6 +63,16 @@ impl Folder {
         Folder(TempDir::with_prefix("polychron-test-").unwrap())
     }
 
+    /// Makes one in memory, where the machine has a place for that: for databases that need not
+    /// survive a power cut.
+    pub fn in_memory() -> Folder {
+        let memory = std::path::Path::new("/dev/shm");
+        match memory.is_dir() {
+            true => Folder(TempDir::with_prefix_in("polychron-test-", memory).unwrap()),
+            false => Folder::new(),
+        }
+    }
+
     /// A path in it.
     pub fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
@@ -82,10 +93,37 @@ impl Default for Folder {
 /// The AMQP URL of a virtual host of the test's own, on the private RabbitMQ.
 pub async fn virtual_host() -> String {
     let name = fresh_name();
+    make_virtual_host(&name).await;
+    format!("{}/{name}", setting("POLYCHRON_TEST_AMQP"))
+}
+
+/// Makes a virtual host in which `guest` may do everything.
+pub async fn make_virtual_host(name: &str) {
     management("PUT", &format!("/api/vhosts/{name}"), "{}").await;
     let everything = r#"{"configure":".*","write":".*","read":".*"}"#;
     management("PUT", &format!("/api/permissions/{name}/guest"), everything).await;
-    format!("{}/{name}", setting("POLYCHRON_TEST_AMQP"))
+}
+
+/// Runs `rabbitmqctl` on the private RabbitMQ.
+pub async fn rabbitmqctl(arguments: &[&str]) {
+    let script = r#". "$0"; exec /usr/lib/rabbitmq/bin/rabbitmqctl -q "$@""#;
+    let environment = setting("POLYCHRON_TEST_RABBITMQ_ENVIRONMENT");
+    run("bash", &[&["-c", script, environment.as_str()], arguments].concat()).await;
+}
+
+/// Kills the private PostgreSQL as a power cut would, and starts it again.
+pub async fn restart_postgres() {
+    run(&setting("POLYCHRON_TEST_SERVICES"), &["restart-postgres"]).await;
+}
+
+async fn run(program: &str, arguments: &[&str]) {
+    let (program, arguments): (String, Vec<String>) =
+        (program.to_owned(), arguments.iter().map(|text| text.to_string()).collect());
+    let shown = format!("{program} {}", arguments.join(" "));
+    let ran = tokio::task::spawn_blocking(move || Command::new(program).args(arguments).output());
+    let output = ran.await.unwrap().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{shown}: {said}");
 }
 
 /// Asks RabbitMQ's management API; answers with the body.

@@ -2,23 +2,31 @@
 //! virtual host of its own, and any number of producers and consumers.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop right there")]
 
+mod http;
 mod process;
+mod proxy;
 mod record;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use audit::Scope;
+use chrono::TimeDelta;
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::database_url::DatabaseUrl;
 use shared::execution::Execution;
 use shared::id::TenantId;
 use shared::random::Random;
-use shared::store::{Connections, Control, ExecutionFilter, NewJob, Schema, Store, migrate};
+use shared::store::{
+    Connections, Control, ExecutionFilter, NewJob, Schema, Store, TenantEdit, migrate,
+};
 use shared::tenant::{Tenant, TenantStatus};
 use testkit::{Folder, execute, postgres_database, virtual_host};
 
+pub use http::{Answer, free_address, get};
 pub use process::Process;
+pub use proxy::{Path, Proxy, address_in};
 pub use record::{Record, most_at_once};
 
 /// A system that has no process yet.
@@ -69,6 +77,23 @@ impl System {
         Process::start("polychron-consumer", &self.environment(settings))
     }
 
+    /// The control database's URL.
+    pub fn control_url(&self) -> &str {
+        self.control_url.expose()
+    }
+
+    /// From now on, processes reach this tenant's database by way of a proxy.
+    pub async fn proxy_tenant(&self, tenant: &TestTenant) -> Proxy {
+        let proxy = Proxy::start(address_in(tenant.url.expose())).await;
+        let database_url = Some(proxy.url(tenant.url.expose()).parse().unwrap());
+        let edit = TenantEdit { database_url, ..TenantEdit::default() };
+        let listed = self.control.find_tenant(&tenant.slug).await.unwrap().unwrap();
+        assert!(
+            self.control.edit_tenant(listed.id, &edit, Clock::System.wall_time()).await.unwrap()
+        );
+        proxy
+    }
+
     fn environment(&self, settings: &[(&str, &str)]) -> Vec<(String, String)> {
         let base = [
             ("DATABASE_URL", self.control_url.expose()),
@@ -89,6 +114,23 @@ impl System {
         record::read(&self.record_file())
     }
 
+    /// Verifies the promise for every tenant, from its rows and from what handlers wrote down; fails
+    /// the test with what is wrong.
+    pub async fn audit(&self) {
+        let records = self.records();
+        let listed = self.control.list_tenants().await.unwrap();
+        for (it, tenant) in self.tenants.iter().zip(&listed) {
+            let now = it.store.now().await.unwrap();
+            let (from, patience) = (now - TimeDelta::days(1), TimeDelta::minutes(1));
+            let unseen = patience;
+            let scope = Scope { from, to: None, now, patience, unseen, steady_clock: true };
+            let report = audit::audit(&it.store, tenant, &scope).await.unwrap();
+            assert!(report.violations.is_empty(), "{}: {:#?}", it.slug, report.violations);
+            let wrong = audit::log::check(tenant.id, &records, &it.executions().await);
+            assert!(wrong.is_empty(), "{}: {wrong:#?}", it.slug);
+        }
+    }
+
     /// A one-off job that is due now and writes to [`System::record_file`].
     pub fn record_job(&self, name: &str, seconds: f64) -> NewJob {
         let payload = json!({"file": self.record_file(), "seconds": seconds});
@@ -103,6 +145,14 @@ impl TestTenant {
             self.store.list_executions(&ExecutionFilter::default(), i64::MAX).await.unwrap();
         all.reverse();
         all
+    }
+
+    /// The same, while the database may be away.
+    pub async fn try_executions(&self) -> Option<Vec<Execution>> {
+        let mut all =
+            self.store.list_executions(&ExecutionFilter::default(), i64::MAX).await.ok()?;
+        all.reverse();
+        Some(all)
     }
 
     /// Makes what was published look as if that were long ago, so that the sweeper comes now.

@@ -40,6 +40,18 @@ pub(crate) async fn add(
     at: &Entered,
     new: &NewJob,
 ) -> Result<Job, Failure> {
+    let job = insert(operator, asker, at, new).await?;
+    operator.wake(at.tenant.id).await;
+    Ok(job)
+}
+
+/// The same; the producers are told later, of many changes at once.
+pub(crate) async fn insert(
+    operator: &Operator,
+    asker: &Asker,
+    at: &Entered,
+    new: &NewJob,
+) -> Result<Job, Failure> {
     let name = &new.name;
     if at.store.find_job(name).await.map_err(|error| at.failed(error))?.is_some() {
         return Err(Failure::Conflict(format!(
@@ -54,13 +66,25 @@ pub(crate) async fn add(
         let facts = facts(&job);
         Ok((job, facts))
     };
-    let job = operator.record(change, add).await?;
-    operator.wake(at.tenant.id).await;
-    Ok(job)
+    operator.record(change, add).await
 }
 
 /// Changes a job, if its version is still `if_version`.
 pub(crate) async fn edit(
+    operator: &Operator,
+    asker: &Asker,
+    at: &Entered,
+    name: &str,
+    if_version: Option<i32>,
+    edit: &JobEdit,
+) -> Result<Job, Failure> {
+    let job = write(operator, asker, at, name, if_version, edit).await?;
+    operator.wake(at.tenant.id).await;
+    Ok(job)
+}
+
+/// The same; the producers are told later, of many changes at once.
+pub(crate) async fn write(
     operator: &Operator,
     asker: &Asker,
     at: &Entered,
@@ -90,9 +114,7 @@ pub(crate) async fn edit(
         let facts = facts_of(&job, &named);
         Ok((job, facts))
     };
-    let job = operator.record(change, change_it).await?;
-    operator.wake(at.tenant.id).await;
-    Ok(job)
+    operator.record(change, change_it).await
 }
 
 fn stale(job: &Job) -> Failure {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use shared::execution::{ErrorKind, Status, Trigger};
 use shared::id::ExecutionId;
 use shared::outcome::{Failure, Outcome};
+use shared::output::Report;
 use shared::random::Random;
 use shared::store::{
     Claim, ClaimTerms, Dispatch, Dispatched, End, ExecutionFilter, NextRow, Store,
@@ -92,7 +93,7 @@ async fn waiting_ends_with_the_run_and_says_how_it_went() {
     for backend in BOTH {
         let failure = |retry| {
             let message = "no luck".to_owned();
-            Outcome::Failure(Failure { message, detail: None, retry })
+            Outcome::Failure(Failure { message, detail: None, retry, retry_after: None })
         };
         let success = Outcome::Success(json!({"done": true}));
         for (outcomes, code) in [
@@ -138,7 +139,7 @@ async fn run_to_its_end(store: &Store, first: ExecutionId, outcomes: &[Outcome])
             available_at: now,
         });
         let (worker, ending) = ("w".to_owned(), outcome.ending());
-        let end = End { id, worker, ending, output: None, next };
+        let end = End { id, worker, ending, report: Report::default(), next };
         assert_eq!(store.finish(&[end], None, now).await.unwrap().len(), 1);
         id = next.map_or(id, |next| next.id);
     }

@@ -179,6 +179,18 @@ async fn a_manual_run_heeds_neither_misfire_nor_overlap() {
 }
 
 #[tokio::test]
+async fn a_manual_run_at_the_time_of_an_occurrence_does_not_take_its_place() {
+    let table = Table::new().await;
+    table.add("job", every("1h"), |job| job.overlap_policy = OverlapPolicy::Allow).await;
+    table.manual.advance(Duration::from_secs(3600));
+    let id = shared::id::ExecutionId::new(table.now(), &table.random);
+    assert!(table.tenant.store.run_job("job", id, None, table.now()).await.unwrap());
+    table.look().await;
+    let triggers: Vec<_> = table.executions().await.iter().map(|row| row.trigger).collect();
+    assert_eq!(triggers, [Trigger::Manual, Trigger::Schedule]);
+}
+
+#[tokio::test]
 async fn two_producers_at_one_tenant_dispatch_each_occurrence_once() {
     let table = Table::new().await;
     let (other, _driver) = table.another_looker();

@@ -43,6 +43,23 @@ async fn a_job_that_must_not_run_twice_is_not_rescued() {
 }
 
 #[tokio::test]
+async fn a_lost_worker_is_no_timeout_however_late_it_is_noticed() {
+    let table = Table::new().await;
+    table
+        .add("job", json!({"at": "2026-11-24T12:00:10Z"}), |job| {
+            job.orphan_policy = OrphanPolicy::Fail;
+            job.timeout_seconds = Some(120);
+        })
+        .await;
+    table.after(10).await;
+    table.claim(9).await;
+    table.after(3600).await;
+    let rows = table.executions().await;
+    assert_eq!(rows.len(), 1, "it must not run twice: {rows:#?}");
+    assert_eq!(rows[0].error_kind, Some(ErrorKind::Lost));
+}
+
+#[tokio::test]
 async fn a_worker_that_hangs_past_the_deadline_has_timed_out() {
     let table = Table::new().await;
     table
@@ -65,7 +82,7 @@ async fn a_retry_comes_after_its_backoff() {
     table.add("job", json!({"at": "2026-11-24T12:00:10Z"}), |_| {}).await;
     table.after(10).await;
     let claims = table.claim(9).await;
-    let failure = Failure { message: "no".into(), detail: None, retry: true };
+    let failure = Failure { message: "no".into(), detail: None, retry: true, retry_after: None };
     table.finish(&claims[0], Outcome::Failure(failure)).await;
     let wait = table.look().await;
     assert!(wait <= Duration::from_secs(10));

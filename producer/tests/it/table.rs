@@ -12,6 +12,7 @@ use shared::clock::{Clock, ManualClock, Time};
 use shared::execution::Execution;
 use shared::health::Health;
 use shared::id::TenantId;
+use shared::metrics::Metrics;
 use shared::outcome::Outcome;
 use shared::queue::{Driver, MemoryBroker, Queue};
 use shared::random::Random;
@@ -40,7 +41,12 @@ pub(crate) struct Table {
 impl Table {
     /// At noon, with nothing to do.
     pub(crate) async fn new() -> Table {
-        let manual = ManualClock::new("2026-11-24T12:00:00Z".parse().unwrap());
+        Table::at("2026-11-24T12:00:00Z").await
+    }
+
+    /// At another time.
+    pub(crate) async fn at(time: &str) -> Table {
+        let manual = ManualClock::new(time.parse().unwrap());
         let clock = Clock::Manual(manual.clone());
         let (folder, random) = (Folder::new(), Random::seeded(7));
         let connections = Connections::new(clock.clone(), 4);
@@ -113,7 +119,7 @@ impl Table {
     /// All executions, oldest first.
     pub(crate) async fn executions(&self) -> Vec<Execution> {
         let filter = ExecutionFilter::default();
-        let mut rows = self.tenant.store.list_executions(&filter, 10_000).await.unwrap();
+        let mut rows = self.tenant.store.list_executions(&filter, 1_000_000).await.unwrap();
         rows.sort_by_key(|row| (row.scheduled_for, row.attempt, row.job_id));
         rows
     }
@@ -156,9 +162,11 @@ impl Table {
 fn looker(broker: &MemoryBroker, clock: &Clock, random: &Random) -> (Looker, Driver) {
     let (publisher, driver) = Queue::Memory(broker.clone()).publisher("test", &[]);
     let queues = ["default".to_owned()];
+    let metrics = Metrics::new(clock.clone());
     let looker = Looker {
         backlog: Backlog::new(publisher.clone(), clock.clone(), &queues),
-        messenger: Messenger::new(publisher),
+        messenger: Messenger::new(publisher, metrics.clone()),
+        metrics,
         random: random.clone(),
         poll_interval: Duration::from_secs(30),
     };

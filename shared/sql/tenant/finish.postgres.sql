@@ -1,13 +1,13 @@
 -- The end of running rows, and the birth of the next attempts' rows, in one move. Guarded by the
--- worker that holds the row; the rescuer, who speaks for a lost one, also by the lease's end ($13).
+-- worker that holds the row; the rescuer, who speaks for a lost one, also by the lease's end ($14).
 -- `freed`: a row of the same job waits, so the producer should look.
 -- Rows are locked in the order of their ids, as in every batch, so that no two can deadlock; before
 -- them the jobs of the next attempts' rows, because a deletion locks the job before its rows.
 -- Differs because SQLite needs a transaction of several statements.
 WITH i AS MATERIALIZED (
     SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-                         $9::uuid[], $10::text[], $11::timestamptz[])
-         AS i(id, worker, status, error_kind, error_message, error_detail, result, output,
+                         $9::text[], $10::uuid[], $11::text[], $12::timestamptz[])
+         AS i(id, worker, status, error_kind, error_message, error_detail, result, output, progress,
               next_id, next_trigger, next_available_at)
 ), parents AS MATERIALIZED (
     SELECT j.id FROM job j
@@ -19,11 +19,12 @@ WITH i AS MATERIALIZED (
       AND e.id = ANY($1::uuid[]) AND e.finished_at IS NULL ORDER BY e.id FOR NO KEY UPDATE
 ), ended AS (
     UPDATE job_execution e
-    SET status = i.status, finished_at = $12, error_kind = i.error_kind, error_message = i.error_message,
-        error_detail = i.error_detail, result = i.result::jsonb, output = coalesce(i.output, e.output)
+    SET status = i.status, finished_at = $13, error_kind = i.error_kind, error_message = i.error_message,
+        error_detail = i.error_detail, result = i.result::jsonb, output = coalesce(i.output, e.output),
+        progress = coalesce(i.progress::jsonb, e.progress)
     FROM locked JOIN i USING (id)
     WHERE e.id = locked.id AND e.status = 'running' AND e.worker = i.worker
-      AND ($13::timestamptz IS NULL OR e.lease_until < $13)
+      AND ($14::timestamptz IS NULL OR e.lease_until < $14)
     RETURNING e.id, e.job_id, e.scheduled_for, e.attempt, e.payload, e.cancel_requested,
               i.next_id, i.next_trigger, i.next_available_at
 ), next AS (

@@ -1,6 +1,6 @@
 -- Running rows whose lease ended before $1: their worker died, hangs or is cut off.
 -- Not by id, which would lead SQLite through the whole history.
-SELECT e.id, e.job_id, e.worker, e.attempt, e.scheduled_for, e.started_at, e.deadline_at,
+SELECT e.id, e.job_id, e.worker, e.attempt, e.scheduled_for, e.started_at, e.lease_until, e.deadline_at,
        coalesce(j.name, '') AS name, coalesce(j.max_attempts, 1) AS max_attempts,
        coalesce(j.retry_base_seconds, 0) AS retry_base_seconds, coalesce(j.orphan_policy, 'fail') AS orphan_policy,
        (SELECT count(*) FROM job_execution p WHERE p.job_id = e.job_id AND p.scheduled_for = e.scheduled_for

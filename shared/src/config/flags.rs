@@ -80,12 +80,19 @@ pub fn read(name: &'static str, about: &'static str, required: &[&str]) -> Confi
     let command = command(Command::new(name).about(about).version(env!("CARGO_PKG_VERSION")));
     match from_arguments(&command.get_matches(), required) {
         Ok(config) => config,
-        Err(problems) => {
-            #[expect(clippy::print_stderr, reason = "logging has not started yet")]
-            {
-                eprintln!("{name}: {problems}");
-            }
-            std::process::exit(2)
-        }
+        Err(problems) => exit(name, &problems),
     }
+}
+
+/// Says what is wrong with the settings and ends the process with status 2. For a daemon's main,
+/// before anything has started.
+pub fn exit(name: &str, problems: &Problems) -> ! {
+    #[expect(
+        clippy::print_stderr,
+        reason = "whoever starts the program must see it, whatever is logged"
+    )]
+    {
+        eprintln!("{name}: {problems}");
+    }
+    std::process::exit(2)
 }

@@ -32,6 +32,9 @@ struct Queues {
     ready: HashMap<String, VecDeque<Body>>,
     consumers: HashMap<String, u32>,
     dead: VecDeque<Vec<u8>>,
+    /// Messages that have been published and have arrived nowhere yet; see [`MemoryBroker::hold`].
+    #[cfg(feature = "faults")]
+    held: Option<Vec<(String, Vec<u8>)>>,
 }
 
 struct Body {
@@ -73,8 +76,37 @@ impl MemoryBroker {
         confirms
     }
 
+    /// From now on, what is published stays on its way until [`MemoryBroker::arrive`].
+    #[cfg(feature = "faults")]
+    pub fn hold(&self) {
+        self.0.queues().held.get_or_insert_default();
+    }
+
+    /// How many messages are on their way.
+    #[cfg(feature = "faults")]
+    pub fn held(&self) -> usize {
+        self.0.queues().held.as_ref().map_or(0, Vec::len)
+    }
+
+    /// Lets one that is on its way arrive this many times: none loses it, two double it.
+    #[cfg(feature = "faults")]
+    pub fn arrive(&self, which: usize, times: usize) {
+        let message = self.0.queues().held.as_mut().map(|held| held.remove(which));
+        if let Some((queue, bytes)) = message {
+            (0..times).for_each(|_| self.deliver(&queue, bytes.clone()));
+        }
+    }
+
     /// Puts any body into a queue, as anybody with access to a broker can.
     pub fn inject(&self, queue: &str, bytes: Vec<u8>) {
+        #[cfg(feature = "faults")]
+        if let Some(held) = &mut self.0.queues().held {
+            return held.push((queue.to_owned(), bytes));
+        }
+        self.deliver(queue, bytes);
+    }
+
+    fn deliver(&self, queue: &str, bytes: Vec<u8>) {
         let body = Body { bytes, redelivered: false };
         self.0.queues().ready.entry(queue.to_owned()).or_default().push_back(body);
         self.0.arrived.notify_waiters();

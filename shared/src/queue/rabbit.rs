@@ -6,6 +6,7 @@
 //! await on the broker has a limit, because one that is blocked or half cut off never answers.
 
 mod address;
+mod post;
 mod publisher;
 mod receiver;
 
@@ -17,6 +18,7 @@ use lapin::{Channel, Connection, ConnectionProperties, ExchangeKind};
 use tokio::time::timeout;
 
 pub use address::{AmqpUrl, InvalidAmqpUrl};
+pub use post::{Posted, post};
 pub(super) use publisher::{Publisher, publisher};
 pub(super) use receiver::{Receipt, Receiver, Wakes, receiver, wakes};
 

@@ -127,7 +127,7 @@ fn days(days: &Days) -> String {
         (Some(month), Some(week)) if days.either => {
             format!("on {month} of the month and also on {week}")
         }
-        (Some(month), Some(week)) => format!("on {month} of the month, if that is {week},"),
+        (Some(month), Some(week)) => format!("on {month} of the month, if that is {week}"),
     }
 }
 

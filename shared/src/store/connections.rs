@@ -44,6 +44,8 @@ pub struct Connections(Arc<Servers>);
 
 struct Servers {
     clock: Clock,
+    #[cfg(feature = "faults")]
+    gate: Option<super::gate::Gate>,
     per_server: usize,
     postgres: Mutex<HashMap<String, Arc<Server<PgConnection>>>>,
     sqlite: Arc<Server<SqliteConnection>>,
@@ -57,11 +59,22 @@ impl Connections {
         let sqlite = Arc::new(Server::new(clock.clone(), per_server));
         Connections(Arc::new(Servers {
             clock,
+            #[cfg(feature = "faults")]
+            gate: None,
             per_server,
             postgres: Mutex::default(),
             sqlite,
             next_database: AtomicU64::new(0),
         }))
+    }
+
+    /// The same, with a gate that every statement passes. To be called before anything else.
+    #[cfg(feature = "faults")]
+    pub fn behind(mut self, gate: super::gate::Gate) -> Connections {
+        if let Some(servers) = Arc::get_mut(&mut self.0) {
+            servers.gate = Some(gate);
+        }
+        self
     }
 
     /// The clock that idle times are measured by.
@@ -75,6 +88,16 @@ impl Connections {
         for server in lock(&self.0.postgres).values() {
             server.close_idle();
         }
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> ConnectionCounts {
+        let mut postgres = (0, 0);
+        for server in lock(&self.0.postgres).values() {
+            let (open, idle) = server.count();
+            postgres = (postgres.0 + open, postgres.1 + idle);
+        }
+        ConnectionCounts { postgres, sqlite: self.0.sqlite.count() }
     }
 
     /// A PostgreSQL database, of whose connections at most `at_once` are used at a time.
@@ -110,8 +133,24 @@ impl Connections {
         at_once: usize,
     ) -> Database<C> {
         let number = self.0.next_database.fetch_add(1, Ordering::Relaxed);
-        Database { server, number, options, turns: Arc::new(Semaphore::new(at_once)) }
+        Database {
+            server,
+            number,
+            options,
+            turns: Arc::new(Semaphore::new(at_once)),
+            #[cfg(feature = "faults")]
+            gate: self.0.gate.clone(),
+        }
     }
+}
+
+/// How many connections this process has: open ones, and how many of those are idle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionCounts {
+    /// To PostgreSQL servers.
+    pub postgres: (usize, usize),
+    /// To SQLite files.
+    pub sqlite: (usize, usize),
 }
 
 /// How a connection is opened and made ready.
@@ -216,6 +255,11 @@ impl<C> Server<C> {
         Some(Offer::Place(place))
     }
 
+    fn count(&self) -> (usize, usize) {
+        let shelf = lock(&self.shelf);
+        (shelf.in_use + shelf.idle.len(), shelf.idle.len())
+    }
+
     fn close_idle(&self) {
         let now = self.clock.boot_time();
         let mut closed = Vec::new();
@@ -238,9 +282,17 @@ pub(super) struct Database<C: Open> {
     number: u64,
     options: C::Options,
     turns: Arc<Semaphore>,
+    #[cfg(feature = "faults")]
+    gate: Option<super::gate::Gate>,
 }
 
 impl<C: Open> Database<C> {
+    /// Waits until the gate, if there is one, lets a move in.
+    #[cfg(feature = "faults")]
+    pub(super) async fn enter(&self, code: &'static str) -> Result<super::gate::UnderWay> {
+        super::gate::enter(self.gate.as_ref(), self.number, code).await
+    }
+
     /// A connection that lives: an idle one, else a new one.
     pub(super) async fn acquire(&self) -> Result<Held<C>> {
         let busy = |_| StoreError::Busy(ACQUIRE_LIMIT.as_secs());

@@ -87,9 +87,15 @@ pub(super) const TRIES: usize = 4;
 /// Runs a statement on a connection of one kind of database.
 macro_rules! run {
     ($database:expr, |$connection:ident| $statement:expr) => {{
+        let database = $database;
+        #[cfg(feature = "faults")]
+        let under_way = database.enter(std::any::type_name_of_val(&|| ())).await?;
         let mut tries = 0;
-        loop {
-            let mut held = $database.acquire().await?;
+        let answer = loop {
+            let mut held = match database.acquire().await {
+                Ok(held) => held,
+                Err(error) => break Err(error),
+            };
             let $connection = &mut *held;
             match crate::store::db::limited($statement).await {
                 Ok(answer) => {
@@ -108,7 +114,10 @@ macro_rules! run {
                     }
                 }
             }
-        }
+        };
+        #[cfg(feature = "faults")]
+        let answer = under_way.leave(answer).await;
+        answer
     }};
 }
 

@@ -5,6 +5,7 @@ use sqlx::{FromRow, query, query_as, query_scalar};
 
 use super::db::run_on_either;
 use super::error::Result;
+use super::history::beside_the_second;
 use super::{Store, sql};
 use crate::clock::Time;
 use crate::execution::Status;
@@ -131,7 +132,8 @@ impl Store {
     pub async fn run_again(&self, old: ExecutionId, new: ExecutionId, now: Time) -> Result<bool> {
         self.proved().await?;
         run_on_either!(&self.db, sql::RUN_AGAIN, |text, connection| async {
-            let done = query(text).bind(old).bind(new).bind(now).execute(connection).await?;
+            let at = beside_the_second(now);
+            let done = query(text).bind(old).bind(new).bind(at).execute(connection).await?;
             Ok(done.rows_affected() > 0)
         })
     }

@@ -13,6 +13,7 @@ use crate::execution::{ErrorKind, Trigger};
 use crate::id::{ExecutionId, JobId};
 use crate::job::OrphanPolicy;
 use crate::outcome::{Ending, Outcome};
+use crate::output::Report;
 use crate::random::Random;
 use crate::retry::{Attempts, next_attempt};
 
@@ -91,8 +92,8 @@ pub struct End {
     pub worker: String,
     /// What is written.
     pub ending: Ending,
-    /// What the handler logged; none leaves what was kept while it ran.
-    pub output: Option<String>,
+    /// What the handler put out; what is none leaves what was kept while it ran.
+    pub report: Report,
     /// The next attempt's row, if there is to be one.
     pub next: Option<NextRow>,
 }
@@ -112,7 +113,13 @@ impl End {
             trigger: next.trigger,
             available_at: cut(now + delta(next.delay)),
         });
-        End { id, worker: worker.to_owned(), ending: outcome.ending(), output: None, next }
+        End {
+            id,
+            worker: worker.to_owned(),
+            ending: outcome.ending(),
+            report: Report::default(),
+            next,
+        }
     }
 }
 
@@ -153,6 +160,8 @@ pub struct Expired {
     pub scheduled_for: Time,
     /// When it was claimed.
     pub started_at: Time,
+    /// When its lease ended.
+    pub lease_until: Time,
     /// When it was to time out.
     pub deadline_at: Time,
     /// The job's name; empty if it was deleted.
@@ -251,6 +260,39 @@ impl Store {
         }
     }
 
+    /// Keeps what running handlers have put out so far. Rows that are no longer the worker's are
+    /// left alone.
+    pub async fn report(&self, reports: &[(ExecutionId, Report)], worker: &str) -> Result<()> {
+        match &self.db {
+            Db::Postgres(database) => run!(database, |connection| async {
+                query(sql::REPORT.postgres)
+                    .bind(column(reports, |(id, _)| *id))
+                    .bind(column(reports, |(_, report)| report.output.clone()))
+                    .bind(column(reports, |(_, report)| {
+                        report.progress.as_ref().map(|progress| progress.to_string())
+                    }))
+                    .bind(worker)
+                    .execute(connection)
+                    .await?;
+                Ok(())
+            }),
+            Db::Sqlite(database) => run!(database, |connection| async {
+                let rows: Vec<_> = reports
+                    .iter()
+                    .map(|(id, Report { output, progress })| {
+                        serde_json::json!({"id": id, "output": output, "progress": progress})
+                    })
+                    .collect();
+                query(sql::REPORT.sqlite)
+                    .bind(json(&rows))
+                    .bind(worker)
+                    .execute(connection)
+                    .await?;
+                Ok(())
+            }),
+        }
+    }
+
     /// Writes the ends of running rows. `expired_before`, for the rescuer: only rows whose lease
     /// ended before it. Rows missing from the answer were somebody else's, or over.
     pub async fn finish(
@@ -269,7 +311,8 @@ impl Store {
                     .bind(column(ends, |end| end.ending.error_message.clone()))
                     .bind(column(ends, |end| end.ending.error_detail.clone()))
                     .bind(column(ends, |end| end.ending.result.as_ref().map(|r| r.to_string())))
-                    .bind(column(ends, |end| end.output.clone()))
+                    .bind(column(ends, |end| end.report.output.clone()))
+                    .bind(column(ends, |end| end.report.progress.as_ref().map(|p| p.to_string())))
                     .bind(column(ends, |end| end.next.map(|next| next.id)))
                     .bind(column(ends, |end| end.next.map(|next| next.trigger.word())))
                     .bind(column(ends, |end| end.next.map(|next| next.available_at)))
@@ -312,7 +355,8 @@ async fn finish_in(
         .bind(&end.ending.error_message)
         .bind(&end.ending.error_detail)
         .bind(&end.ending.result)
-        .bind(&end.output)
+        .bind(&end.report.output)
+        .bind(&end.report.progress)
         .bind(now)
         .bind(expired_before)
         .fetch_optional(&mut *transaction)

@@ -1,5 +1,7 @@
 //! What people define, ask for and read: jobs, manual runs, executions.
 
+use chrono::TimeDelta;
+use serde::Serialize;
 use serde_json::Value;
 use sqlx::{query, query_as, query_scalar};
 
@@ -12,7 +14,7 @@ use crate::id::{ExecutionId, JobId};
 use crate::job::{Job, MisfirePolicy, OrphanPolicy, OverlapPolicy};
 
 /// A job as a user defines it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct NewJob {
     /// Unique within the tenant.
     pub name: String,
@@ -93,6 +95,13 @@ pub struct ExecutionFilter {
     pub status: Option<Status>,
 }
 
+/// When a manual run that is asked for at `now` was meant to run: just before, if that is a whole
+/// second. Rows are unique by this time, and an occurrence of the schedule, which is a whole
+/// second, may still need the place.
+pub(super) fn beside_the_second(now: Time) -> Time {
+    if now.timestamp_subsec_micros() == 0 { now - TimeDelta::microseconds(1) } else { now }
+}
+
 impl Store {
     /// Adds a job. The producer works out its first time.
     ///
@@ -146,8 +155,9 @@ impl Store {
     ) -> Result<bool> {
         self.proved().await?;
         run_on_either!(&self.db, sql::RUN_JOB, |text, connection| async {
+            let at = beside_the_second(now);
             let done =
-                query(text).bind(id).bind(name).bind(now).bind(payload).execute(connection).await?;
+                query(text).bind(id).bind(name).bind(at).bind(payload).execute(connection).await?;
             Ok(done.rows_affected() > 0)
         })
     }
@@ -161,9 +171,31 @@ impl Store {
         self.proved().await?;
         run_on_either!(&self.db, sql::LIST_EXECUTIONS, |text, connection| {
             query_as(text)
-                .bind(filter.before)
+                .bind(filter.before.unwrap_or(ExecutionId::LAST))
                 .bind(&filter.job)
                 .bind(filter.status)
+                .bind(limit)
+                .fetch_all(connection)
+        })
+    }
+
+    /// Executions in the order of job, occurrence and attempt, a page of those after `after`, with
+    /// occurrences from `from` on and before `to`. Payloads, results, outputs and details are left
+    /// out.
+    pub async fn read_history(
+        &self,
+        after: (JobId, Time, i32),
+        (from, to): (Time, Time),
+        limit: i64,
+    ) -> Result<Vec<Execution>> {
+        self.proved().await?;
+        run_on_either!(&self.db, sql::READ_HISTORY, |text, connection| {
+            query_as(text)
+                .bind(after.0)
+                .bind(after.1)
+                .bind(after.2)
+                .bind(from)
+                .bind(to)
                 .bind(limit)
                 .fetch_all(connection)
         })

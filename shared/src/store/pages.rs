@@ -53,11 +53,11 @@ impl Store {
         let Some(status) = filter.status else {
             return Ok(Page::of_rows(self.list_executions(filter, limit).await?, limit));
         };
-        let executions = self.list_window(filter.before, status, limit).await?;
-        let page = Page::of_rows(executions, limit);
+        let before = filter.before.unwrap_or(ExecutionId::LAST);
+        let page = Page::of_rows(self.list_window(before, status, limit).await?, limit);
         match page.next {
             Some(_) => Ok(page),
-            None => Ok(Page { next: self.find_window_end(filter.before).await?, ..page }),
+            None => Ok(Page { next: self.find_window_end(before).await?, ..page }),
         }
     }
 
@@ -101,7 +101,7 @@ impl Store {
 
     async fn list_window(
         &self,
-        before: Option<ExecutionId>,
+        before: ExecutionId,
         status: Status,
         limit: i64,
     ) -> Result<Vec<Execution>> {
@@ -112,7 +112,7 @@ impl Store {
     }
 
     /// Where the next stretch begins: after the last row of this one.
-    async fn find_window_end(&self, before: Option<ExecutionId>) -> Result<Option<ExecutionId>> {
+    async fn find_window_end(&self, before: ExecutionId) -> Result<Option<ExecutionId>> {
         run_on_either!(&self.db, sql::FIND_WINDOW_END, |text, connection| {
             query_scalar(text).bind(before).bind(WINDOW - 1).fetch_optional(connection)
         })

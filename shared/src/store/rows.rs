@@ -42,7 +42,7 @@ read_rows! { Execution:
     id job_id job_name scheduled_for trigger attempt status available_at dispatched_at published_at
     publish_count started_at finished_at lease_until deadline_at worker cancel_requested job_version
     error_kind error_message error_detail output stands_for;
-    json ; maybe_json payload result
+    json ; maybe_json payload result progress
 }
 
 read_rows! { Audit: id at actor action tenant target reason; json ; maybe_json before after }

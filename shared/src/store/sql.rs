@@ -70,10 +70,12 @@ statements! { TENANT:
     CLAIM = pair "tenant/claim";
     READ_CLAIMED = sqlite "tenant/read_claimed";
     HEARTBEAT = pair "tenant/heartbeat";
+    REPORT = pair "tenant/report";
     FINISH = pair "tenant/finish";
     INSERT_NEXT_ATTEMPT = sqlite "tenant/insert_next_attempt";
     READ_EXPIRED = both "tenant/read_expired";
     READ_CLOCK = postgres "tenant/read_clock";
+    END_SESSIONS = postgres "tenant/end_sessions";
     READ_IDENTITY = both "tenant/read_identity";
     CLAIM_DATABASE = both "tenant/claim_database";
     RELEASE_DATABASE = both "tenant/release_database";
@@ -89,6 +91,7 @@ statements! { TENANT:
     RUN_AGAIN = both "tenant/run_again";
     CANCEL = both "tenant/cancel";
     LIST_EXECUTIONS = both "tenant/list_executions";
+    READ_HISTORY = both "tenant/read_history";
     FIND_EXECUTION = both "tenant/find_execution";
     FIND_LAST_ATTEMPT = both "tenant/find_last_attempt";
     LIST_ATTEMPTS = both "tenant/list_attempts";

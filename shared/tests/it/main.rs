@@ -6,5 +6,6 @@ extern crate polychron_shared as shared;
 mod connections;
 mod migrations;
 mod queue;
+mod readiness;
 mod statements;
 mod store;

@@ -109,7 +109,12 @@ fn success() -> Outcome {
 }
 
 fn failure() -> Outcome {
-    Outcome::Failure(Failure { message: "no".to_owned(), detail: None, retry: true })
+    Outcome::Failure(Failure {
+        message: "no".to_owned(),
+        detail: None,
+        retry: true,
+        retry_after: None,
+    })
 }
 
 /// The status of a row.

@@ -156,6 +156,8 @@ fn jitter_is_one_delay_for_all_occurrences_of_a_job() {
         assert_eq!(schedule.count(first - day, first + day), 2);
         delays.push(delay);
     }
+    // These must never change, like those of H.
+    assert_eq!(delays[1..4], [816, 1192, 1624].map(TimeDelta::seconds));
     delays.sort();
     delays.dedup();
     assert!(delays.len() > 40);

@@ -25,7 +25,7 @@ fn schedules_describe_themselves() {
     cron(
         "0 0 */2 * 1",
         "at 00:00 on days 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29 \
-        and 31 of the month, if that is Monday,",
+        and 31 of the month, if that is Monday",
     );
     cron("0 0 L * *", "at 00:00 on the last day of the month");
     cron("0 0 L-3 * *", "at 00:00 on the 3rd day before the last of the month");

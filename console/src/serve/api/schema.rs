@@ -122,6 +122,7 @@ fn of_executions() -> Vec<Named> {
         ("error_detail", maybe(text())),
         ("result", any()),
         ("output", maybe(text())),
+        ("progress", any()),
         ("stands_for", integer()),
     ];
     vec![("Execution", whole(&execution)), ("ExecutionPage", page("Execution"))]

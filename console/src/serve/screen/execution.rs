@@ -18,7 +18,7 @@ use super::super::page::{
 };
 use super::Answer;
 use super::executions::took;
-use crate::execution::job_name;
+use crate::execution::{job_name, progress};
 use crate::exit::Failure;
 use crate::operation::execution::find;
 use crate::output::maybe;
@@ -74,6 +74,7 @@ fn of_itself(slug: &str, execution: &Execution, now: Time) -> Html {
         ("Scheduled for", when(execution.scheduled_for, now)),
         ("Trigger", text(execution.trigger.word())),
         ("Took", text(took(execution))),
+        ("Progress", text(maybe(execution.progress.as_ref().map(progress)))),
         ("Stands for", text(stands_for)),
         ("Asked to end", text(asked)),
         ("Worker", text(maybe(execution.worker.as_ref()))),

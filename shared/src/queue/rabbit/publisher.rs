@@ -23,6 +23,7 @@ use super::{
 };
 use crate::id::TenantId;
 use crate::message::Outgoing;
+use crate::pulse::{BEAT_EVERY, Beat};
 use crate::queue::{BrokerState, Confirm, Depth, Driver};
 use crate::reconnect::Reconnect;
 
@@ -38,6 +39,7 @@ const CONFIRM_LIMIT: Duration = Duration::from_secs(10);
 pub(in crate::queue) struct Publisher {
     commands: mpsc::Sender<Command>,
     state: watch::Receiver<BrokerState>,
+    beat: Beat,
 }
 
 enum Command {
@@ -54,14 +56,16 @@ pub(in crate::queue) fn publisher(
 ) -> (Publisher, Driver) {
     let (commands, received) = mpsc::channel(COMMANDS_MAX);
     let (state, observed) = watch::channel(BrokerState::Closed);
+    let beat = Beat::default();
     let driver = PublisherDriver {
         url,
         name: name.to_owned(),
         queues: queues.to_vec(),
         commands: received,
         state,
+        beat: beat.clone(),
     };
-    (Publisher { commands, state: observed }, Box::pin(driver.run()))
+    (Publisher { commands, state: observed, beat }, Box::pin(driver.run()))
 }
 
 impl Publisher {
@@ -90,6 +94,10 @@ impl Publisher {
         confirms.is_some_and(|confirms| confirms == [Confirm::Confirmed])
     }
 
+    pub(in crate::queue) fn beat(&self) -> &Beat {
+        &self.beat
+    }
+
     pub(in crate::queue) fn state(&self) -> watch::Receiver<BrokerState> {
         self.state.clone()
     }
@@ -114,6 +122,7 @@ struct PublisherDriver {
     queues: Vec<String>,
     commands: mpsc::Receiver<Command>,
     state: watch::Sender<BrokerState>,
+    beat: Beat,
 }
 
 impl PublisherDriver {
@@ -122,13 +131,14 @@ impl PublisherDriver {
         let mut reconnect = Reconnect::new(RECONNECT_WAITS.0, RECONNECT_WAITS.1);
         let mut complained = false;
         loop {
+            self.beat.beat();
             let fault = match OpenSession::open(&self.url, &self.name, &self.queues).await {
                 Ok(session) => {
                     info!(broker = %self.url, "connected to the broker for publishing");
                     complained = false;
                     reconnect.reset();
                     self.state.send_replace(BrokerState::Open);
-                    let ended = session.serve(&mut self.commands, &self.state).await;
+                    let ended = session.serve(&mut self.commands, &self.state, &self.beat).await;
                     self.state.send_replace(BrokerState::Closed);
                     match ended {
                         Ok(()) => return,
@@ -186,10 +196,13 @@ impl OpenSession {
         mut self,
         commands: &mut mpsc::Receiver<Command>,
         state: &watch::Sender<BrokerState>,
+        beat: &Beat,
     ) -> Result<(), Fault> {
+        let mut idle = tokio::time::interval(BEAT_EVERY);
         let mut events = Box::pin(self.connection.events_listener());
         let mute = self.mute.clone();
         loop {
+            beat.beat();
             tokio::select! {
                 biased;
                 event = events.next() => match event {
@@ -216,6 +229,7 @@ impl OpenSession {
                         return Ok(());
                     }
                 },
+                _ = idle.tick() => {}
             }
         }
     }

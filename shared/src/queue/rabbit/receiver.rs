@@ -1,5 +1,6 @@
 //! Receives from RabbitMQ: deliveries for a consumer, wakes for a producer.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use lapin::options::{
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Connection, Consumer};
 use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use super::{
@@ -18,6 +20,7 @@ use super::{
     declare_wake, open_channel, queue_name,
 };
 use crate::id::TenantId;
+use crate::pulse::{BEAT_EVERY, Beat};
 use crate::queue::{BrokerState, Delivery, Driver};
 use crate::reconnect::Reconnect;
 
@@ -30,6 +33,7 @@ const WAKES_MAX: usize = 256;
 pub(in crate::queue) struct Receiver {
     deliveries: mpsc::Receiver<Delivery>,
     state: watch::Receiver<BrokerState>,
+    beat: Beat,
 }
 
 impl Receiver {
@@ -39,6 +43,10 @@ impl Receiver {
             // The driver ended: nothing can come, and whoever waits is about to be told to stop.
             None => std::future::pending().await,
         }
+    }
+
+    pub(in crate::queue) fn beat(&self) -> &Beat {
+        &self.beat
     }
 
     pub(in crate::queue) fn state(&self) -> watch::Receiver<BrokerState> {
@@ -56,6 +64,7 @@ pub(in crate::queue) fn receiver(
     let (sender, deliveries) = mpsc::channel(1);
     let (state, observed) = watch::channel(BrokerState::Closed);
     let all_slots = slots.available_permits();
+    let beat = Beat::default();
     let driver = ReceiverDriver {
         url,
         name: name.to_owned(),
@@ -64,8 +73,9 @@ pub(in crate::queue) fn receiver(
         all_slots,
         deliveries: sender,
         state,
+        beat: beat.clone(),
     };
-    (Receiver { deliveries, state: observed }, Box::pin(driver.run()))
+    (Receiver { deliveries, state: observed, beat }, Box::pin(driver.run()))
 }
 
 struct ReceiverDriver {
@@ -76,6 +86,7 @@ struct ReceiverDriver {
     all_slots: usize,
     deliveries: mpsc::Sender<Delivery>,
     state: watch::Sender<BrokerState>,
+    beat: Beat,
 }
 
 /// Why a session ended in peace.
@@ -92,6 +103,7 @@ impl ReceiverDriver {
         let mut reconnect = Reconnect::new(RECONNECT_WAITS.0, RECONNECT_WAITS.1);
         let mut complained = false;
         loop {
+            self.beat.beat();
             let fault = match self.session(&mut reconnect, &mut complained).await {
                 Ok(()) => return,
                 Err(fault) => fault,
@@ -163,6 +175,7 @@ impl ReceiverDriver {
         let taking = streams.len();
         let unacknowledged = Arc::new(());
         loop {
+            self.beat.beat();
             tokio::select! {
                 biased;
                 () = self.deliveries.closed() => return Ok(End::Unwanted),
@@ -178,7 +191,7 @@ impl ReceiverDriver {
                             redelivered: delivery.redelivered,
                             receipt: crate::queue::Receipt::Rabbit(receipt),
                         };
-                        if self.deliveries.send(delivery).await.is_err() {
+                        if !self.hand_over(delivery).await {
                             return Ok(End::Unwanted);
                         }
                     }
@@ -196,6 +209,17 @@ impl ReceiverDriver {
                         return Ok(End::Widen);
                     }
                 }
+            }
+        }
+    }
+
+    /// Waits until there is a slot, however long that takes. False: nobody receives any more.
+    async fn hand_over(&self, delivery: Delivery) -> bool {
+        let mut handed = pin!(self.deliveries.send(delivery));
+        loop {
+            match timeout(BEAT_EVERY, &mut handed).await {
+                Ok(handed) => return handed.is_ok(),
+                Err(_) => self.beat.beat(),
             }
         }
     }
@@ -227,27 +251,36 @@ impl Receipt {
 }
 
 /// Hears wakes through a driver that keeps one connection alive.
-pub(in crate::queue) struct Wakes(mpsc::Receiver<Option<TenantId>>);
+pub(in crate::queue) struct Wakes {
+    heard: mpsc::Receiver<Option<TenantId>>,
+    beat: Beat,
+}
 
 impl Wakes {
     pub(in crate::queue) async fn next(&mut self) -> Option<TenantId> {
-        match self.0.recv().await {
+        match self.heard.recv().await {
             Some(tenant) => tenant,
             None => std::future::pending().await,
         }
     }
+
+    pub(in crate::queue) fn beat(&self) -> &Beat {
+        &self.beat
+    }
 }
 
 pub(in crate::queue) fn wakes(url: AmqpUrl, name: &str) -> (Wakes, Driver) {
-    let (sender, received) = mpsc::channel(WAKES_MAX);
-    let name = name.to_owned();
-    (Wakes(received), Box::pin(hear(url, name, sender)))
+    let (sender, heard) = mpsc::channel(WAKES_MAX);
+    let (name, beat) = (name.to_owned(), Beat::default());
+    let driver = hear(url, name, sender, beat.clone());
+    (Wakes { heard, beat }, Box::pin(driver))
 }
 
-async fn hear(url: AmqpUrl, name: String, wakes: mpsc::Sender<Option<TenantId>>) {
+async fn hear(url: AmqpUrl, name: String, wakes: mpsc::Sender<Option<TenantId>>, beat: Beat) {
     let mut reconnect = Reconnect::new(RECONNECT_WAITS.0, RECONNECT_WAITS.1);
     let mut complained = false;
     loop {
+        beat.beat();
         let fault = match listen(&url, &name).await {
             Ok((connection, mut consumer)) => {
                 reconnect.reset();
@@ -256,7 +289,7 @@ async fn hear(url: AmqpUrl, name: String, wakes: mpsc::Sender<Option<TenantId>>)
                 if wakes.send(None).await.is_err() {
                     return;
                 }
-                let ended = pass_on(&mut consumer, &wakes).await;
+                let ended = pass_on(&mut consumer, &wakes, &beat).await;
                 close(&connection).await;
                 match ended {
                     Some(fault) => fault,
@@ -298,11 +331,17 @@ async fn listen(url: &AmqpUrl, name: &str) -> Result<(Connection, Consumer), Fau
 }
 
 /// Passes wakes on until the connection fails; none when nobody listens any more.
-async fn pass_on(consumer: &mut Consumer, wakes: &mpsc::Sender<Option<TenantId>>) -> Option<Fault> {
+async fn pass_on(
+    consumer: &mut Consumer,
+    wakes: &mpsc::Sender<Option<TenantId>>,
+    beat: &Beat,
+) -> Option<Fault> {
     loop {
+        beat.beat();
         let wake = tokio::select! {
             wake = consumer.next().fuse() => wake,
             () = wakes.closed() => return None,
+            () = tokio::time::sleep(BEAT_EVERY) => continue,
         };
         match wake {
             Some(Ok(delivery)) => {

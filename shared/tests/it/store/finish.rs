@@ -173,7 +173,7 @@ async fn what_a_handler_gives_comes_back(database: TenantDatabase) {
     for (n, result) in results.into_iter().enumerate() {
         let claim = claimed(&database, &store, &format!("job {n}"), "w").await;
         let mut ended = end(&database, &claim, "w", &Outcome::Success(result.clone()));
-        ended.output = Some(format!("line {n}\n"));
+        ended.report.output = Some(format!("line {n}\n"));
         assert_eq!(store.finish(&[ended], None, database.now()).await.unwrap().len(), 1);
         let row = store.find_execution(claim.id).await.unwrap().unwrap();
         assert_eq!((row.result, row.output), (Some(result), Some(format!("line {n}\n"))));
@@ -181,8 +181,12 @@ async fn what_a_handler_gives_comes_back(database: TenantDatabase) {
     // What cannot be stored is made so before it is bound.
     let claim = claimed(&database, &store, "odd", "w").await;
     let message = format!("a\0b {}", "ä".repeat(1 << 20));
-    let odd =
-        Outcome::Failure(Failure { message: message.clone(), detail: Some(message), retry: false });
+    let odd = Outcome::Failure(Failure {
+        message: message.clone(),
+        detail: Some(message),
+        retry: false,
+        retry_after: None,
+    });
     store.finish(&[end(&database, &claim, "w", &odd)], None, database.now()).await.unwrap();
     let row = store.find_execution(claim.id).await.unwrap().unwrap();
     assert!(row.error_message.unwrap().starts_with("a\u{FFFD}b ä"));

@@ -34,7 +34,7 @@ fn walks_through(line: &str) -> bool {
         || (aliases.iter().any(is_scan) && !line.contains("USING INDEX job_execution_open"))
 }
 
-/// The statements that run at every look, dispatch, claim, heartbeat and finish.
+/// The statements that run at every look, dispatch, claim, heartbeat and finish, and those of pages.
 const HOT: &[(&str, &str)] = &[
     ("tenant/look", ""),
     ("tenant/read_due", "now(), now(), ',default,', 100"),
@@ -61,6 +61,13 @@ const HOT: &[(&str, &str)] = &[
     ),
     ("tenant/insert_next_attempt", ""),
     ("tenant/find_execution", "gen_random_uuid()"),
+    // What pages show.
+    ("tenant/list_executions", "gen_random_uuid(), NULL, NULL, 50"),
+    ("tenant/list_window", "gen_random_uuid(), 'failed', 10000, 50"),
+    ("tenant/find_window_end", "gen_random_uuid(), 9999"),
+    ("tenant/list_recent", "gen_random_uuid(), 500"),
+    ("tenant/list_runs", "1, gen_random_uuid(), 'failed', 50"),
+    ("tenant/list_attempts", "gen_random_uuid(), 50"),
 ];
 
 /// Ten jobs with a long history and some open rows.

@@ -1,5 +1,8 @@
 //! The embedded engine: the same producer and consumer, over SQLite files in one folder and a queue
-//! in the process. For `demo`, for `up`, and for whoever wants to try things.
+//! in the process. For `demo`, for `up`, for programs that want a small Polychron inside, and for
+//! tests of whole jobs ([`testing`]).
+
+pub mod testing;
 
 use std::fs::{DirBuilder, File, TryLockError};
 use std::os::unix::fs::DirBuilderExt as _;
@@ -13,23 +16,21 @@ use producer::Producer;
 use shared::clock::Clock;
 use shared::config::Config;
 use shared::database_url::DatabaseUrl;
+use shared::id::TenantId;
 use shared::queue::{MemoryBroker, Queue};
 use shared::random::Random;
 use shared::shutdown::Shutdown;
-use shared::store::{Connections, Control, Schema, migrate};
+use shared::store::{Connections, Control, Schema, Store, migrate};
+use shared::tenant::{Tenant, TenantStatus};
 use shared::tenants::Tenants;
-
-use crate::exit::Failure;
-use crate::operator::{Nudge, Operator};
-use crate::output::say;
-use crate::serve::Served;
+use shared::vitals::Vitals;
 
 /// The longest that another process's change may go unseen.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A folder that holds a control database, and tenants' databases beside it. Two engines on one
 /// folder would each have a queue of their own, so it is locked as long as this lives.
-pub(crate) struct DataFolder {
+pub struct DataFolder {
     path: PathBuf,
     _lock: File,
 }
@@ -39,7 +40,7 @@ impl DataFolder {
     ///
     /// # Errors
     /// When another process has it, or it cannot be made.
-    pub(crate) fn open(path: &Path) -> Result<DataFolder> {
+    pub fn open(path: &Path) -> Result<DataFolder> {
         let tenants = path.join("tenants");
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&tenants);
         made.with_context(|| format!("the data folder {} cannot be made", path.display()))?;
@@ -59,22 +60,25 @@ impl DataFolder {
     }
 
     /// Where it is.
-    pub(crate) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// The control database in it.
-    pub(crate) fn control_url(&self) -> DatabaseUrl {
+    pub fn control_url(&self) -> DatabaseUrl {
         DatabaseUrl::of_sqlite_file(&self.path.join("control.db"))
     }
 
     /// A database in it for a tenant.
-    pub(crate) fn tenant_url(&self, slug: &str) -> DatabaseUrl {
+    pub fn tenant_url(&self, slug: &str) -> DatabaseUrl {
         DatabaseUrl::of_sqlite_file(&self.path.join("tenants").join(format!("{slug}.db")))
     }
 
     /// Removes every database in it.
-    pub(crate) fn clear(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// When one cannot be removed.
+    pub fn clear(&self) -> Result<()> {
         for folder in [self.path.clone(), self.path.join("tenants")] {
             for entry in std::fs::read_dir(&folder)? {
                 let path = entry?.path();
@@ -89,13 +93,12 @@ impl DataFolder {
 }
 
 /// The engine before it runs.
-pub(crate) struct Engine {
+pub struct Engine {
     /// The tenants of the folder's control database.
-    pub(crate) tenants: Arc<Tenants>,
+    pub tenants: Arc<Tenants>,
     /// What carries the messages.
-    pub(crate) queue: Queue,
+    pub queue: Queue,
     config: Config,
-    control_url: DatabaseUrl,
 }
 
 impl Engine {
@@ -103,7 +106,7 @@ impl Engine {
     ///
     /// # Errors
     /// When the control database cannot be used.
-    pub(crate) async fn new(folder: &DataFolder, mut config: Config) -> Result<Engine> {
+    pub async fn new(folder: &DataFolder, mut config: Config) -> Result<Engine> {
         // Other processes' changes come without a wake; to look at a file costs next to nothing.
         config.poll_interval = config.poll_interval.min(POLL_INTERVAL);
         let url = folder.control_url();
@@ -111,50 +114,55 @@ impl Engine {
         let connections = Connections::new(Clock::System, config.connections);
         let control = Arc::new(Control::new(&url, &connections)?);
         let tenants = Arc::new(Tenants::new(control, connections));
-        let queue = Queue::Memory(MemoryBroker::new());
-        Ok(Engine { tenants, queue, config, control_url: url })
+        Ok(Engine { tenants, queue: Queue::Memory(MemoryBroker::new()), config })
     }
 
-    /// Prepares dashboard and API. If that cannot be, it is said, and the engine does without.
-    pub(crate) async fn dashboard(&self) -> Option<Served> {
-        let served = async {
-            let connections = self.tenants.connections().clone();
-            let control =
-                Control::new(&self.control_url, &connections).map_err(Failure::control)?;
-            let (publisher, driver) = self.queue.publisher("polychron dashboard", &[]);
-            tokio::spawn(driver);
-            let nudge = Nudge::Standing(publisher);
-            Served::new(Operator::new(self.config.clone(), connections, control, nudge)).await
+    /// Adds a tenant, with a database of its own in the folder.
+    ///
+    /// # Errors
+    /// When its database cannot be made, or the slug is taken or malformed.
+    pub async fn add_tenant(
+        &self,
+        folder: &DataFolder,
+        slug: &str,
+        name: &str,
+    ) -> Result<Arc<Store>> {
+        let url = folder.tenant_url(slug);
+        migrate(&url, Schema::Tenant).await?;
+        let now = self.tenants.clock().wall_time();
+        let id = TenantId::new(now, &Random::system());
+        let store = Arc::new(Store::new(id, &url, self.tenants.connections())?);
+        store.claim_database(false).await?;
+        let tenant = Tenant {
+            id,
+            slug: slug.to_owned(),
+            name: name.to_owned(),
+            status: TenantStatus::Active,
+            database_url: url,
+            max_running: None,
+            created_at: now,
+            updated_at: now,
         };
-        match served.await {
-            Ok(served) => {
-                say(&format!("Dashboard and API at {}", served.url()));
-                Some(served)
-            }
-            Err(failure) => {
-                say(&format!("There is no dashboard: {failure}"));
-                None
-            }
-        }
+        self.tenants.control().insert_tenant(&tenant).await?;
+        Ok(store)
     }
 
-    /// Dispatches, executes and serves the dashboard until asked to stop. True: nothing is left running.
+    /// Dispatches and executes until asked to stop, with these handlers beside those that the
+    /// settings bring. True: nothing is left running.
     ///
     /// # Errors
     /// When the consumer cannot start.
-    pub(crate) async fn run(
-        &self,
-        registry: Registry,
-        dashboard: Option<Served>,
-        shutdown: Shutdown,
-    ) -> Result<bool> {
-        let Engine { tenants, queue, config, .. } = self;
-        let random = Random::system();
+    pub async fn run(&self, handlers: Registry, shutdown: Shutdown) -> Result<bool> {
+        let Engine { tenants, queue, config } = self;
+        let mut registry = consumer::known_types(config, tenants.clock());
+        registry.extend(handlers);
+        let (random, vitals) = (Random::system(), Vitals::new(Clock::System));
         let producer = Producer {
             tenants: tenants.clone(),
             queue: queue.clone(),
             config: config.clone(),
             random: random.clone(),
+            vitals: vitals.clone(),
         };
         let consumer = Consumer {
             tenants: tenants.clone(),
@@ -162,15 +170,9 @@ impl Engine {
             registry,
             config: config.clone(),
             random,
+            vitals,
         };
-        let serving = async {
-            if let Some(dashboard) = dashboard {
-                dashboard.run(&shutdown).await;
-            }
-        };
-        let (producing, consuming) =
-            (producer.run(shutdown.clone()), consumer.run(shutdown.clone()));
-        let ((), clean, ()) = tokio::join!(producing, consuming, serving);
+        let ((), clean) = tokio::join!(producer.run(shutdown.clone()), consumer.run(shutdown));
         clean
     }
 }

@@ -1,0 +1,47 @@
+//! Times as Python writes them: with an offset, with a zone's abbreviation, or in a zone that is
+//! stated elsewhere.
+
+use chrono::{DateTime, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, TimeZone};
+use chrono_tz::Tz;
+use shared::clock::Time;
+
+/// Reads `2026-12-01 09:00:00`, with `T`, fractions, an offset or an abbreviation, or only a day,
+/// which begins at midnight. A local time that occurs twice is the first of the two, as in Python.
+pub(super) fn read(text: &str, timezone: &str) -> Result<Time, String> {
+    let iso = text.trim().replacen(' ', "T", 1);
+    if let Ok(time) = DateTime::parse_from_rfc3339(&iso) {
+        return Ok(time.to_utc());
+    }
+    let (local, abbreviation) = match iso.split_once(' ') {
+        Some((local, abbreviation)) => (local, Some(abbreviation)),
+        None => (iso.as_str(), None),
+    };
+    let midnight = |day: NaiveDate| day.and_time(NaiveTime::MIN);
+    let local = NaiveDateTime::parse_from_str(local, "%Y-%m-%dT%H:%M:%S%.f")
+        .or_else(|_| NaiveDate::parse_from_str(local, "%Y-%m-%d").map(midnight))
+        .map_err(|_| format!("`{text}` isn't a time such as 2026-12-01 09:00:00"))?;
+    if abbreviation == Some("UTC") {
+        return Ok(local.and_utc());
+    }
+    let zone: Tz = timezone
+        .parse()
+        .map_err(|_| format!("`{timezone}` isn't a time zone such as Europe/London"))?;
+    let candidates = match zone.from_local_datetime(&local) {
+        LocalResult::Single(time) => vec![time],
+        LocalResult::Ambiguous(first, second) => vec![first, second],
+        LocalResult::None => return Err(format!("`{text}` was skipped by a change of clocks")),
+    };
+    let named = |time: &&DateTime<Tz>| {
+        abbreviation.is_none_or(|abbreviation| time.format("%Z").to_string() == abbreviation)
+    };
+    let found = candidates.iter().find(named).map(DateTime::to_utc);
+    found.ok_or_else(|| {
+        let abbreviation = abbreviation.unwrap_or_default();
+        format!("`{abbreviation}` isn't what {timezone} is called then; say --timezone")
+    })
+}
+
+/// As a schedule takes it.
+pub(super) fn written(time: Time) -> String {
+    time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}

@@ -1,0 +1,299 @@
+//! Translates a crontab: Vixie's format, which every Unix uses, with what cronie adds to it.
+
+use std::collections::BTreeSet;
+use std::iter::Peekable;
+use std::str::SplitWhitespace;
+
+use serde_json::{Value, json};
+
+use super::{Entry, Import, Names, cron, job};
+
+/// The longest name that is made of a comment, in characters.
+const NAME_CHARS_MAX: usize = 60;
+/// What a command may be made of if it is to run without a shell.
+const PLAIN: &str = "_-./:,@+=";
+/// Programs that only prepare for the one that a line is about.
+const PREPARATIONS: [&str; 3] = ["cd", "test", "["];
+/// Settings of cron itself, which it doesn't hand to the commands.
+const OF_CRON: [&str; 5] = ["SHELL", "MAILTO", "MAILFROM", "CRON_TZ", "RANDOM_DELAY"];
+
+/// Translates `text`. `system`: its lines name a user. `timezone` is that of its machine.
+pub(super) fn read(text: &str, system: bool, timezone: Option<&str>) -> Import {
+    let mut reader = Reader { system, timezone, ..Reader::default() };
+    let mut entries = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if let Some(comment) = line.strip_prefix('#') {
+            reader.comment = Some(comment);
+        } else if let Some((name, value)) = setting(line) {
+            reader.set(name, value);
+        } else if !line.is_empty() {
+            entries.push(reader.entry(index + 1, line));
+        } else {
+            reader.comment = None;
+        }
+    }
+    Import { entries, remarks: reader.remarks() }
+}
+
+/// What has been read so far.
+#[derive(Default)]
+struct Reader<'a> {
+    system: bool,
+    timezone: Option<&'a str>,
+    /// The settings above the present line.
+    settings: Vec<(&'a str, &'a str)>,
+    /// The comment that ends in the line before.
+    comment: Option<&'a str>,
+    names: Names,
+    /// What consumers must be allowed to start.
+    programs: BTreeSet<String>,
+    assumed_utc: bool,
+}
+
+/// When and what, as a line divides.
+struct Line<'a> {
+    timing: String,
+    user: Option<&'a str>,
+    command: &'a str,
+}
+
+impl<'a> Reader<'a> {
+    fn set(&mut self, name: &'a str, value: &'a str) {
+        self.comment = None;
+        self.settings.retain(|(known, _)| *known != name);
+        self.settings.push((name, value));
+    }
+
+    fn setting(&self, name: &str) -> Option<&'a str> {
+        let found = self.settings.iter().find(|(known, _)| *known == name);
+        found.map(|(_, value)| *value).filter(|value| !value.is_empty())
+    }
+
+    fn entry(&mut self, number: usize, text: &str) -> Entry {
+        let comment = self.comment.take().and_then(title);
+        let mut notes = Vec::new();
+        let job = divide(text, self.system).map(|line| {
+            let name = comment.unwrap_or_else(|| slug(program(line.command)));
+            let name = self.names.unique(if name.is_empty() { "command" } else { &name });
+            let expression = spread(&line.timing, &mut notes);
+            let schedule = cron(&expression, self.zone(&mut notes));
+            if let Some(user) = line.user {
+                notes.push(format!("cron ran it as {user}, a consumer runs it as its own user"));
+            }
+            let mut job = job(&name, "command", schedule);
+            job.payload = self.payload(line.command, &mut notes);
+            job
+        });
+        Entry { place: format!("line {number}"), source: text.to_owned(), notes, job }
+    }
+
+    /// The zone that cron would follow on this line.
+    fn zone(&mut self, notes: &mut Vec<String>) -> &'a str {
+        if let Some(zone) = self.setting("CRON_TZ") {
+            return zone;
+        }
+        if let Some(zone) = self.timezone {
+            return zone;
+        }
+        if let Some(zone) = self.setting("TZ") {
+            notes.push(
+                "TZ is taken for the time zone of the schedule, too; \
+                        if your cron only hands it to commands, say --timezone"
+                    .to_owned(),
+            );
+            return zone;
+        }
+        self.assumed_utc = true;
+        "UTC"
+    }
+
+    /// The payload by which a consumer does what cron does with `command`.
+    fn payload(&mut self, command: &str, notes: &mut Vec<String>) -> Value {
+        let (command, input) = divide_input(command);
+        let mut argv = self.environment();
+        if let Some((name, _)) = argv.get(1).and_then(|first| first.split_once('=')) {
+            notes.push(format!(
+                "/usr/bin/env sets {name}{}, which whoever lists processes can see",
+                if argv.len() > 2 { " and what else the file sets" } else { "" }
+            ));
+        }
+        match needs_shell(&command) {
+            Some(reason) => {
+                let shell = self.setting("SHELL").unwrap_or("/bin/sh");
+                notes.push(format!("it goes through {shell}, {reason}"));
+                argv.extend([shell.to_owned(), "-c".to_owned(), command]);
+            }
+            None => argv.extend(command.split_whitespace().map(str::to_owned)),
+        }
+        self.programs.extend(argv.first().cloned());
+        match input {
+            Some(input) => {
+                notes.push("what follows `%` becomes its input".to_owned());
+                json!({ "argv": argv, "input": input })
+            }
+            None => json!({ "argv": argv }),
+        }
+    }
+
+    /// `/usr/bin/env` with the settings that cron hands to commands; nothing if there are none.
+    fn environment(&self) -> Vec<String> {
+        let handed_on = self.settings.iter().filter(|(name, _)| !OF_CRON.contains(name));
+        let mut argv: Vec<String> =
+            handed_on.map(|(name, value)| format!("{name}={value}")).collect();
+        if !argv.is_empty() {
+            argv.insert(0, "/usr/bin/env".to_owned());
+        }
+        argv
+    }
+
+    fn remarks(&self) -> Vec<String> {
+        if self.programs.is_empty() {
+            return Vec::new();
+        }
+        let programs: Vec<&str> = self.programs.iter().map(String::as_str).collect();
+        let mut remarks = vec![
+            format!(
+                "the jobs are of the type `command`, and consumers must be allowed to start {} \
+                 (POLYCHRON_COMMANDS): a shell or env there lets whoever adds a job start anything",
+                programs.join(", ")
+            ),
+            "a command starts in / with an environment of its own, not in its user's home"
+                .to_owned(),
+            "cron starts a command while its last run goes on, and drops what it missed; \
+             these jobs skip such a start and make up for what was missed once, until \
+             `polychron job edit` says otherwise (--overlap allow, --misfire skip)"
+                .to_owned(),
+        ];
+        if self.assumed_utc {
+            remarks.push(
+                "the file names no time zone, and cron follows its machine's: UTC is assumed; \
+                 say --timezone if it is another"
+                    .to_owned(),
+            );
+        }
+        if self.setting("MAILTO").is_some() {
+            remarks
+                .push("MAILTO: nothing is mailed; output is kept with each execution".to_owned());
+        }
+        if self.setting("RANDOM_DELAY").is_some() {
+            remarks.push("RANDOM_DELAY is left out; `jitter` in a schedule is alike".to_owned());
+        }
+        remarks
+    }
+}
+
+/// `NAME = value`, either of them in quotes or not.
+fn setting(line: &str) -> Option<(&str, &str)> {
+    let (name, value) = line.split_once('=')?;
+    let name = unquoted(name.trim());
+    let is_name = !name.is_empty()
+        && name.chars().all(|char| char.is_ascii_alphanumeric() || char == '_')
+        && !name.starts_with(|char: char| char.is_ascii_digit());
+    is_name.then(|| (name, unquoted(value.trim())))
+}
+
+fn unquoted(text: &str) -> &str {
+    let within = |quote: char| text.strip_prefix(quote)?.strip_suffix(quote);
+    within('"').or_else(|| within('\'')).unwrap_or(text)
+}
+
+/// Divides a line into its time, its user and its command.
+fn divide(text: &str, system: bool) -> Result<Line<'_>, String> {
+    let fields = if text.starts_with('@') { 1 } else { 5 };
+    let mut words = text.split_whitespace().peekable();
+    let timing: Vec<&str> = words.by_ref().take(fields).collect();
+    let user = if system { words.next() } else { None };
+    let command = rest(text, &mut words);
+    if command.is_empty() {
+        let columns = if system { "a user and a command" } else { "a command" };
+        return Err(format!("it isn't {fields} fields of time, then {columns}"));
+    }
+    Ok(Line { timing: timing.join(" "), user, command })
+}
+
+/// What of `text` begins with the next of its words.
+fn rest<'a>(text: &'a str, words: &mut Peekable<SplitWhitespace<'a>>) -> &'a str {
+    words.peek().map_or("", |word| &text[word.as_ptr().addr() - text.as_ptr().addr()..])
+}
+
+/// cronie's random values, `0~30`, as ours: `H(0-30)`.
+fn spread(timing: &str, notes: &mut Vec<String>) -> String {
+    if !timing.contains('~') {
+        return timing.to_owned();
+    }
+    notes.push("`~`, a value that cron draws at random, becomes `H`, one that stays".to_owned());
+    let item = |item: &str| match item.split_once('~') {
+        Some(("", "")) => "H".to_owned(),
+        Some((first, last)) => format!("H({first}-{last})"),
+        None => item.to_owned(),
+    };
+    let field = |field: &str| field.split(',').map(item).collect::<Vec<_>>().join(",");
+    timing.split(' ').map(field).collect::<Vec<_>>().join(" ")
+}
+
+/// A command, and what cron writes to its standard input: the first `%` divides them, the others
+/// are ends of lines, as is the end, and `\%` is a plain one.
+fn divide_input(command: &str) -> (String, Option<String>) {
+    let mut parts = vec![String::new()];
+    let mut chars = command.chars().peekable();
+    while let Some(char) = chars.next() {
+        match char {
+            '\\' if chars.next_if_eq(&'%').is_some() => push(&mut parts, '%'),
+            '%' => parts.push(String::new()),
+            char => push(&mut parts, char),
+        }
+    }
+    let input = (parts.len() > 1).then(|| parts[1..].join("\n") + "\n");
+    (parts.swap_remove(0), input)
+}
+
+fn push(parts: &mut [String], char: char) {
+    if let Some(last) = parts.last_mut() {
+        last.push(char);
+    }
+}
+
+/// Why a command cannot do without a shell, if so.
+fn needs_shell(command: &str) -> Option<String> {
+    let program = command.split_whitespace().next().unwrap_or_default();
+    let special = |char: &char| !char.is_alphanumeric() && !PLAIN.contains(*char) && *char != ' ';
+    if let Some(char) = command.chars().find(special) {
+        return Some(format!("since it has `{}`", char.escape_debug()));
+    }
+    if program.contains('=') {
+        return Some("since it sets a variable".to_owned());
+    }
+    (!program.starts_with('/')).then(|| format!("which must look for `{program}`"))
+}
+
+/// The program that a command is about, without its folder.
+fn program(command: &str) -> &str {
+    let parts = command.split(['&', '|', ';', '(', ')', '{', '}', '%']);
+    let programs = parts.filter_map(|part| {
+        let mut words = part.split_whitespace();
+        words.find(|word| !word.contains('=') && *word != "!")
+    });
+    let mut programs = programs.map(|program| program.rsplit('/').next().unwrap_or(program));
+    let first = programs.clone().next().unwrap_or_default();
+    programs.find(|program| !PREPARATIONS.contains(program)).unwrap_or(first)
+}
+
+/// A comment as a name, if it reads like one: a heading over the fields doesn't, nor does a line
+/// that was commented out.
+fn title(comment: &str) -> Option<String> {
+    let first = comment.split_whitespace().next()?;
+    let is_word = first.chars().filter(|char| char.is_alphabetic()).count() > 1
+        && !first.contains(['=', '/', '*']);
+    let name = slug(comment);
+    (is_word && name.chars().count() <= NAME_CHARS_MAX).then_some(name)
+}
+
+/// Lower case, with `-` between words.
+fn slug(text: &str) -> String {
+    let words = text.split(|char: char| !char.is_alphanumeric()).filter(|word| !word.is_empty());
+    words.map(str::to_lowercase).collect::<Vec<_>>().join("-")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,27 @@
+//! The job types that need no program of one's own.
+//!
+//! `http` and `sql` are always there. What reaches further, `command` and `amqp`, is known only
+//! once the operator has said which programs and exchanges jobs may name.
+
+mod amqp;
+mod command;
+mod http;
+mod sql;
+
+use shared::clock::Clock;
+use shared::config::Config;
+
+use crate::Registry;
+
+/// Adds the built-in job types that the settings allow.
+pub(crate) fn register(registry: &mut Registry, config: &Config, clock: &Clock) {
+    registry.insert("http", http::Http::new(config.http_allow.clone(), clock.clone()));
+    registry.insert("sql", sql::sql);
+    if !config.commands.is_empty() {
+        registry.insert("command", command::Command::new(config.commands.clone(), clock.clone()));
+    }
+    let broker = config.exchanges_url.as_ref().or(config.amqp_url.as_ref());
+    if let (Some(broker), false) = (broker, config.exchanges.is_empty()) {
+        registry.insert("amqp", amqp::Amqp::new(broker.clone(), config.exchanges.clone()));
+    }
+}

@@ -1,0 +1,137 @@
+//! One request, one answer, one connection.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper::header::HeaderMap;
+use hyper::{Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::crypto::ring::default_provider;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_util::task::AbortOnDropHandle;
+use url::{Position, Url};
+
+use super::request::Call;
+use crate::HandlerError;
+
+/// The longest wait for one address to accept a connection.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// The most that an answer's status line and headers may take, in bytes.
+const HEAD_BYTES_MAX: usize = 32 * 1024;
+/// What is kept of an answer's body, in bytes. The rest is not even received.
+const BODY_BYTES_MAX: usize = 1024;
+
+/// Speaks HTTP/1.1, over TLS for https.
+#[derive(Default)]
+pub(super) struct Exchange {
+    /// The machine's roots, read by the first call that needs them.
+    tls: OnceLock<TlsConnector>,
+}
+
+/// What came back.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    /// Its beginning, as text.
+    pub(super) body: String,
+    /// Whether there was more.
+    pub(super) body_cut: bool,
+}
+
+impl Exchange {
+    /// Sends a request to the first of these addresses that accepts a connection.
+    pub(super) async fn exchange(
+        &self,
+        call: &Call,
+        addresses: &[SocketAddr],
+    ) -> Result<Answer, HandlerError> {
+        let host = call.url.host_str().unwrap_or_default();
+        let stream = connect(host, addresses).await?;
+        if call.url.scheme() == "https" {
+            let name = server_name(&call.url)?;
+            let stream = self.tls()?.connect(name, stream).await.map_err(|error| {
+                HandlerError::new(format!("no secure connection to {host}: {error}"))
+            })?;
+            speak(stream, call).await
+        } else {
+            speak(stream, call).await
+        }
+    }
+
+    fn tls(&self) -> Result<&TlsConnector, HandlerError> {
+        if let Some(tls) = self.tls.get() {
+            return Ok(tls);
+        }
+        let mut roots = RootCertStore::empty();
+        // Those that cannot be read are none; without any, every connection is refused.
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        let connector = connector(roots)?;
+        Ok(self.tls.get_or_init(|| connector))
+    }
+}
+
+fn connector(roots: RootCertStore) -> Result<TlsConnector, HandlerError> {
+    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+fn server_name(url: &Url) -> Result<ServerName<'static>, HandlerError> {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    Ok(ServerName::try_from(host.to_owned())?)
+}
+
+async fn connect(host: &str, addresses: &[SocketAddr]) -> Result<TcpStream, HandlerError> {
+    let mut last = "it has no address".to_owned();
+    for address in addresses {
+        match timeout(CONNECT_LIMIT, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => last = error.to_string(),
+            Err(_) => last = format!("no answer within {} s", CONNECT_LIMIT.as_secs()),
+        }
+    }
+    Err(HandlerError::new(format!("{host} cannot be reached: {last}")))
+}
+
+/// Dropping this, at a timeout or a cancel, closes the connection.
+async fn speak<S>(stream: S, call: &Call) -> Result<Answer, HandlerError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut sender, connection) =
+        http1::Builder::new().max_buf_size(HEAD_BYTES_MAX).handshake(TokioIo::new(stream)).await?;
+    let _driver = AbortOnDropHandle::new(tokio::spawn(connection));
+    let mut request = hyper::Request::builder()
+        .method(&call.method)
+        .uri(&call.url[Position::BeforePath..Position::AfterQuery])
+        .body(Full::new(Bytes::from(call.body.clone())))?;
+    *request.headers_mut() = call.headers.clone();
+    let response = sender.send_request(request).await?;
+    receive(response).await
+}
+
+async fn receive(response: Response<Incoming>) -> Result<Answer, HandlerError> {
+    let (head, mut body) = response.into_parts();
+    let mut kept = Vec::new();
+    while kept.len() <= BODY_BYTES_MAX {
+        match body.frame().await {
+            Some(frame) => kept.extend(frame?.into_data().unwrap_or_default()),
+            None => break,
+        }
+    }
+    let body_cut = kept.len() > BODY_BYTES_MAX;
+    kept.truncate(BODY_BYTES_MAX);
+    let body = String::from_utf8_lossy(&kept).into_owned();
+    Ok(Answer { status: head.status, headers: head.headers, body, body_cut })
+}

@@ -1,0 +1,144 @@
+//! The job type `sql`: runs statements in the tenant's own database.
+//!
+//! ```json
+//! {"statements": ["DELETE FROM session WHERE expires_at < now()", "ANALYZE session"],
+//!  "timeout_seconds": 60, "transaction": true}
+//! ```
+//!
+//! They run under the role that the tenant's `database_url` names, in one transaction unless it
+//! is said. The result is how many rows each has changed. A cancel or the deadline ends them on
+//! the server, too: their session is this execution's own, and goes with it.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sqlx::{AssertSqlSafe, Executor as _, PgConnection, SqliteConnection, raw_sql};
+use tokio::time::timeout;
+
+use crate::{Context, HandlerError};
+
+/// The longest that a statement may take, in seconds, whatever the job's timeout is.
+const TIMEOUT_MAX: u64 = 30 * 86_400;
+
+/// A payload of the type `sql`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Script {
+    statements: Vec<String>,
+    /// The longest that each may take; what is left until the deadline, unless it is said.
+    timeout_seconds: Option<u64>,
+    /// Whether all are carried out or none.
+    #[serde(default = "yes")]
+    transaction: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// What the statements did.
+#[derive(Serialize)]
+pub(super) struct Done {
+    /// All rows changed.
+    rows_affected: u64,
+    /// Those of each statement.
+    statements: Vec<u64>,
+}
+
+/// Runs the statements.
+pub(super) async fn sql(script: Script, context: Context) -> Result<Done, HandlerError> {
+    let work = async {
+        if context.database.is_sqlite() {
+            let mut connection = context.sqlite()?.acquire().await?;
+            on_sqlite(&script, &context, &mut connection).await
+        } else {
+            let mut connection = context.postgres()?.acquire().await?;
+            on_postgres(&script, &context, &mut connection).await
+        }
+    };
+    tokio::select! {
+        done = work => {
+            let statements = done?;
+            Ok(Done { rows_affected: statements.iter().sum(), statements })
+        }
+        // Its session is ended once this has returned.
+        () = context.cancelled.cancelled() => Err(HandlerError::new("stopped")),
+    }
+}
+
+async fn on_postgres(
+    script: &Script,
+    context: &Context,
+    connection: &mut PgConnection,
+) -> Result<Vec<u64>, HandlerError> {
+    if let Some(limit) = script.limit() {
+        let limit = format!("SET statement_timeout = {}", limit.as_millis());
+        connection.execute(AssertSqlSafe(limit)).await?;
+    }
+    if script.transaction {
+        connection.execute("BEGIN").await?;
+    }
+    let mut affected = Vec::new();
+    for (at, text) in script.statements.iter().enumerate() {
+        let done = connection.execute(raw_sql(AssertSqlSafe(text.as_str()))).await;
+        affected.push(done.map_err(|error| of(at, error))?.rows_affected());
+        context.progress(at as u64 + 1, script.statements.len() as u64, "statements");
+    }
+    if script.transaction {
+        connection.execute("COMMIT").await?;
+    }
+    Ok(affected)
+}
+
+async fn on_sqlite(
+    script: &Script,
+    context: &Context,
+    connection: &mut SqliteConnection,
+) -> Result<Vec<u64>, HandlerError> {
+    if script.transaction {
+        connection.execute("BEGIN IMMEDIATE").await?;
+    }
+    let mut affected = Vec::new();
+    for (at, text) in script.statements.iter().enumerate() {
+        let statement = connection.execute(raw_sql(AssertSqlSafe(text.as_str())));
+        let done = match script.limit() {
+            Some(limit) => timeout(limit, statement).await.map_err(|_| {
+                HandlerError::new(format!(
+                    "payload.statements[{at}] ran longer than {} s",
+                    limit.as_secs()
+                ))
+            })?,
+            None => statement.await,
+        };
+        affected.push(done.map_err(|error| of(at, error))?.rows_affected());
+        context.progress(at as u64 + 1, script.statements.len() as u64, "statements");
+    }
+    if script.transaction {
+        connection.execute("COMMIT").await?;
+    }
+    Ok(affected)
+}
+
+impl Script {
+    fn limit(&self) -> Option<Duration> {
+        self.timeout_seconds.map(|seconds| Duration::from_secs(seconds.clamp(1, TIMEOUT_MAX)))
+    }
+}
+
+/// The database's own sentence, and whether the same statement may succeed another time.
+fn of(at: usize, error: sqlx::Error) -> HandlerError {
+    let Some(database) = error.as_database_error() else {
+        return HandlerError::from(error);
+    };
+    let code = database.code().unwrap_or_default().into_owned();
+    let message = format!("payload.statements[{at}]: {} ({code})", database.message());
+    // By SQLSTATE's class: bad data, a broken constraint, a statement that is wrong or forbidden,
+    // no such database. SQLite's codes are numbers of its own: 1 is a wrong statement, 19 a broken
+    // constraint, with what exactly in the higher bytes.
+    let in_vain = match code.parse::<u32>() {
+        Ok(number) if code.len() != 5 => matches!(number & 0xff, 1 | 19 | 20),
+        _ => ["22", "23", "42", "3D", "0A"].iter().any(|class| code.starts_with(class)),
+    };
+    let error = HandlerError::new(message);
+    if in_vain { error.final_() } else { error }
+}

@@ -1,0 +1,21 @@
+//! The built-in job types against real peers, and what handlers leave behind.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop right there")]
+
+mod amqp;
+mod command;
+mod database;
+mod http;
+mod peer;
+mod sql;
+
+use polychron_consumer::{Registry, known_types};
+use shared::clock::Clock;
+use shared::config::{Config, Sources};
+
+/// What a consumer with these settings knows.
+fn known(settings: &[(&str, &str)]) -> Registry {
+    let pair = |(name, value): &(&str, &str)| (name.to_string(), value.to_string());
+    let environment = settings.iter().map(pair).collect();
+    let sources = Sources { environment, ..Sources::default() };
+    known_types(&Config::read(&sources, &[]).unwrap(), &Clock::System)
+}

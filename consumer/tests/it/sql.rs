@@ -1,0 +1,119 @@
+//! The job type `sql`.
+
+use std::time::Duration;
+
+use polychron_consumer::testing::{FakeContext, Ran};
+use serde_json::{Value, json};
+use shared::database_url::DatabaseUrl;
+use shared::outcome::Outcome;
+use testkit::{Folder, eventually, execute, postgres_database};
+use tokio_util::sync::CancellationToken;
+
+use crate::database::{count, sessions};
+use crate::known;
+
+async fn sql(url: &DatabaseUrl, payload: Value) -> Ran {
+    FakeContext::new().database(url.clone()).run_type(&known(&[]), "sql", payload).await
+}
+
+/// One of each kind, with the table `t` of three rows.
+async fn databases(folder: &Folder) -> [DatabaseUrl; 2] {
+    let sqlite = folder.sqlite_database("tenant.db");
+    std::fs::write(folder.path("tenant.db"), "").unwrap();
+    let urls = [postgres_database().await, sqlite];
+    for url in &urls {
+        execute(url, "CREATE TABLE t (n integer PRIMARY KEY)").await;
+        execute(url, "INSERT INTO t VALUES (1), (2), (3)").await;
+    }
+    urls
+}
+
+#[tokio::test]
+async fn statements_run_in_the_tenants_database_all_or_none() {
+    let folder = Folder::new();
+    for url in databases(&folder).await {
+        let ran = sql(
+            &url,
+            json!({"statements": ["INSERT INTO t VALUES (4)", "DELETE FROM t WHERE n < 3"]}),
+        )
+        .await;
+        assert_eq!(ran.result(), &json!({"rows_affected": 3, "statements": [1, 2]}));
+        assert_eq!(ran.progress.unwrap()["done"], 2);
+
+        let ran =
+            sql(&url, json!({"statements": ["DELETE FROM t", "INSERT INTO t VALUES (7), (7)"]}))
+                .await;
+        let failure = ran.failure();
+        assert!(failure.message.starts_with("payload.statements[1]: "), "{failure:?}");
+        assert!(!failure.retry, "{failure:?}");
+        assert_eq!(count(&url).await, 2, "nothing was deleted");
+
+        let ran =
+            sql(&url, json!({"statements": ["DELETE FROM t", "SELEC"], "transaction": false}))
+                .await;
+        assert!(!ran.failure().retry, "{:?}", ran.failure());
+        assert_eq!(count(&url).await, 0, "each stood alone");
+    }
+}
+
+#[tokio::test]
+async fn cancel_and_timeouts_end_the_statement_on_the_server() {
+    let url = postgres_database().await;
+    let sleep = json!({"statements": ["SET statement_timeout = 0; SELECT pg_sleep(600)"]});
+    let cancel = CancellationToken::new();
+    let running = tokio::spawn({
+        let context = FakeContext::new().database(url.clone()).cancel_by(cancel.clone());
+        let sleep = sleep.clone();
+        async move { context.run_type(&known(&[]), "sql", sleep).await }
+    });
+    eventually("the server is at it", || async { (sessions(&url).await == 1).then_some(()) }).await;
+    cancel.cancel();
+    assert_eq!(running.await.unwrap().outcome, Outcome::Cancelled);
+    assert_eq!(sessions(&url).await, 0, "once the handler is gone, so is its session");
+
+    let limit = Duration::from_millis(500);
+    let context = FakeContext::new().database(url.clone()).timeout(limit);
+    let ran = context.run_type(&known(&[]), "sql", sleep).await;
+    // The server gives up at the same moment as we do; either may be first.
+    assert!(matches!(ran.outcome, Outcome::Timeout { .. }), "{:?}", ran.outcome);
+    assert_eq!(sessions(&url).await, 0);
+
+    let ran =
+        sql(&url, json!({"statements": ["SELECT pg_sleep(600)"], "timeout_seconds": 1})).await;
+    assert!(ran.failure().message.contains("statement timeout"), "{:?}", ran.failure());
+    assert!(ran.failure().retry);
+    assert_eq!(sessions(&url).await, 0);
+}
+
+#[tokio::test]
+async fn sqlite_is_interrupted_and_its_lock_released() {
+    let folder = Folder::new();
+    let [_, url] = databases(&folder).await;
+    let endless = "INSERT INTO t WITH RECURSIVE r(n) AS (SELECT 10 UNION ALL SELECT n + 1 FROM r) SELECT n FROM r WHERE n < 0";
+    for timeout in [Some(1), None] {
+        let payload = json!({"statements": [endless], "timeout_seconds": timeout});
+        let limit = Duration::from_secs(2);
+        let context = FakeContext::new().database(url.clone()).timeout(limit);
+        let ran = context.run_type(&known(&[]), "sql", payload).await;
+        match timeout {
+            Some(_) => assert!(ran.failure().message.contains("longer than 1 s"), "{ran:?}"),
+            None => assert_eq!(ran.outcome, Outcome::Timeout { limit }),
+        }
+        // The write lock is free again.
+        execute(&url, "DELETE FROM t WHERE n = 1").await;
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_is_not_there_is_worth_another_try() {
+    let url: DatabaseUrl = "postgres://nobody:s3cret-s3cret@127.0.0.1:1/x".parse().unwrap();
+    let ran = sql(&url, json!({"statements": ["SELECT 1"]})).await;
+    assert!(ran.failure().retry, "{:?}", ran.failure());
+    assert!(!format!("{ran:?}").contains("s3cret"));
+    for payload in
+        [json!({}), json!({"statements": "SELECT 1"}), json!({"statements": [], "role": "x"})]
+    {
+        let ran = sql(&url, payload).await;
+        assert!(ran.failure().message.starts_with("payload"), "{:?}", ran.failure());
+    }
+}

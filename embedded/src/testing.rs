@@ -1,0 +1,153 @@
+//! For tests of whole jobs: a Polychron of the test's own, from the schedule to the row.
+//!
+//! ```
+//! use polychron_embedded::testing::TestEngine;
+//! # use consumer::{Context, HandlerError, Registry};
+//! # use serde_json::json;
+//! # async fn greet(name: String, _: Context) -> Result<String, HandlerError> {
+//! #     Ok(format!("Hello, {name}"))
+//! # }
+//! # #[tokio::main]
+//! # async fn main() -> anyhow::Result<()> {
+//! let mut handlers = Registry::default();
+//! handlers.insert("greet", greet);
+//! let engine = TestEngine::start(handlers).await?;
+//! let acme = engine.add_tenant("acme").await?;
+//! let execution = acme.run("greet", json!("Ann")).await?;
+//! assert_eq!(execution.result, Some(json!("Hello, Ann")));
+//! # Ok(())
+//! # }
+//! ```
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use consumer::Registry;
+use serde_json::{Value, json};
+use shared::clock::Clock;
+use shared::config::{Config, Sources};
+use shared::execution::Execution;
+use shared::id::TenantId;
+use shared::queue::Publisher;
+use shared::shutdown::Shutdown;
+use shared::store::{ExecutionFilter, NewJob, Store};
+use tempfile::TempDir;
+
+use crate::{DataFolder, Engine};
+
+/// How often a row is read while a test waits for it.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How long a test waits for a job to be over.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// An engine that runs until it is dropped. Its files go with it.
+pub struct TestEngine {
+    engine: Arc<Engine>,
+    folder: DataFolder,
+    publisher: Publisher,
+    shutdown: Shutdown,
+    _files: TempDir,
+}
+
+/// A tenant of a [`TestEngine`].
+pub struct TestTenant {
+    /// Who it is.
+    pub id: TenantId,
+    /// Its database.
+    pub store: Arc<Store>,
+    publisher: Publisher,
+}
+
+impl TestEngine {
+    /// Starts one that knows these handlers, with the settings' defaults.
+    ///
+    /// # Errors
+    /// When its files cannot be made.
+    pub async fn start(handlers: Registry) -> Result<TestEngine> {
+        TestEngine::start_with(handlers, Config::read(&Sources::default(), &[])?).await
+    }
+
+    /// Starts one with settings of the test's own.
+    ///
+    /// # Errors
+    /// When its files cannot be made.
+    pub async fn start_with(handlers: Registry, config: Config) -> Result<TestEngine> {
+        let files = TempDir::with_prefix("polychron-embedded-")?;
+        let folder = DataFolder::open(files.path())?;
+        let engine = Arc::new(Engine::new(&folder, config).await?);
+        let shutdown = Shutdown::default();
+        let (publisher, _) = engine.queue.publisher("test", &[]);
+        let (running, until) = (engine.clone(), shutdown.clone());
+        // A test that fails to start says so by waiting in vain.
+        tokio::spawn(async move { running.run(handlers, until).await });
+        Ok(TestEngine { engine, folder, publisher, shutdown, _files: files })
+    }
+
+    /// Adds a tenant with an SQLite database of its own.
+    ///
+    /// # Errors
+    /// When it cannot be added.
+    pub async fn add_tenant(&self, slug: &str) -> Result<TestTenant> {
+        let store = self.engine.add_tenant(&self.folder, slug, slug).await?;
+        self.engine.tenants.refresh().await?;
+        let id = store.owner().await?.context("the tenant's database belongs to nobody")?;
+        self.publisher.wake(id).await;
+        Ok(TestTenant { id, store, publisher: self.publisher.clone() })
+    }
+}
+
+impl Drop for TestEngine {
+    fn drop(&mut self) {
+        self.shutdown.drain.cancel();
+        self.shutdown.release.cancel();
+    }
+}
+
+impl TestTenant {
+    /// Runs a job of this type once, now, with the defaults of a job, its retries included.
+    ///
+    /// # Errors
+    /// When it isn't over within a minute.
+    pub async fn run(&self, job_type: &str, payload: Value) -> Result<Execution> {
+        let name = format!("{job_type} {}", Clock::System.boot_time().as_nanos());
+        let schedule = json!({"at": Clock::System.wall_time()});
+        self.run_job(&NewJob { payload, ..NewJob::new(&name, job_type, schedule) }).await
+    }
+
+    /// Adds a job and waits until its first occurrence is over; answers with the last attempt.
+    ///
+    /// # Errors
+    /// When it isn't over within a minute.
+    pub async fn run_job(&self, job: &NewJob) -> Result<Execution> {
+        self.store.insert_job(job).await?;
+        self.publisher.wake(self.id).await;
+        let over = tokio::time::timeout(PATIENCE, self.over(&job.name)).await;
+        match over {
+            Ok(execution) => execution,
+            Err(_) => bail!("job {} was not over within {} s", job.name, PATIENCE.as_secs()),
+        }
+    }
+
+    /// A job's executions, the newest first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn executions(&self, job: &str) -> Result<Vec<Execution>> {
+        let filter = ExecutionFilter { job: Some(job.to_owned()), ..ExecutionFilter::default() };
+        Ok(self.store.list_executions(&filter, 1000).await?)
+    }
+
+    async fn over(&self, job: &str) -> Result<Execution> {
+        loop {
+            if let Some(first) = self.executions(job).await?.pop() {
+                let last = self.store.find_last_attempt(first.id).await?;
+                let last = last.context("the execution has vanished")?;
+                if last.status.is_final() {
+                    return Ok(last);
+                }
+            }
+            Clock::System.sleep(LOOK_EVERY).await;
+        }
+    }
+}

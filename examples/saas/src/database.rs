@@ -1,0 +1,37 @@
+//! The product's own tables, which stand beside Polychron's in each tenant's database, and its
+//! jobs, which are rows like any other.
+
+use polychron_consumer::sqlx::{self, Connection, Executor, SqliteConnection};
+
+const TABLES: &str = "
+    CREATE TABLE IF NOT EXISTS invoice (key TEXT PRIMARY KEY, customer TEXT NOT NULL, cents INTEGER NOT NULL);
+    CREATE TABLE IF NOT EXISTS order_ (number INTEGER PRIMARY KEY)";
+
+const JOBS: &str = r#"
+    INSERT INTO job (name, job_type, schedule, payload) VALUES
+        ('invoice Ann', 'send_invoice', '{"every": "3s"}', '{"customer": "Ann", "cents": 1999}'),
+        ('invoice Bob', 'send_invoice', '{"every": "5s"}', '{"customer": "Bob", "cents": 0}'),
+        ('import',      'import_orders', '{"every": "4s"}', '{"orders": 20}'),
+        ('report',      'yearly_report', '{"cron": "0 0 1 1 *", "timezone": "Europe/London"}', '{"year": 2026}'),
+        ('tidy up',     'sql', '{"every": "6s"}', '{"statements": ["DELETE FROM order_ WHERE number < 10"]}')
+    ON CONFLICT (name) DO NOTHING"#;
+
+/// Makes a tenant's tables; harmless when they are there.
+///
+/// # Errors
+/// What the database says.
+pub async fn make_tables(url: &str) -> sqlx::Result<()> {
+    let mut connection = SqliteConnection::connect(url).await?;
+    connection.execute(TABLES).await?;
+    connection.close().await
+}
+
+/// Adds a tenant's jobs, by plain SQL; the engine sees them by itself.
+///
+/// # Errors
+/// What the database says.
+pub async fn add_jobs(url: &str) -> sqlx::Result<()> {
+    let mut connection = SqliteConnection::connect(url).await?;
+    connection.execute(JOBS).await?;
+    connection.close().await
+}

@@ -1,0 +1,42 @@
+//! Named points in a job's life at which a test can kill or hold a process. Compiled in by the
+//! feature `failpoints` alone, which no program that is shipped has; otherwise nothing remains.
+//!
+//! `POLYCHRON_TEST_FAILPOINT=after_claim:abort@3` ends the process when it reaches that point for the
+//! third time, as a power cut would; `hold` instead of `abort` stops the thread for good.
+
+/// Says that the process is at the point `name`.
+#[cfg(not(feature = "failpoints"))]
+#[inline(always)]
+pub fn reach(_name: &str) {}
+
+/// Says that the process is at the point `name`.
+#[cfg(feature = "failpoints")]
+pub fn reach(name: &str) {
+    use std::sync::LazyLock;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    struct Armed {
+        name: String,
+        hold: bool,
+        countdown: AtomicU32,
+    }
+
+    static ARMED: LazyLock<Option<Armed>> = LazyLock::new(|| {
+        #[expect(clippy::disallowed_methods, reason = "a test arms a process by its environment")]
+        let text = std::env::var("POLYCHRON_TEST_FAILPOINT").ok()?;
+        let (name, action) = text.split_once(':')?;
+        let (action, count) = action.split_once('@').unwrap_or((action, "1"));
+        let countdown = AtomicU32::new(count.parse().ok()?);
+        Some(Armed { name: name.to_owned(), hold: action == "hold", countdown })
+    });
+
+    let Some(armed) = ARMED.as_ref().filter(|armed| armed.name == name) else { return };
+    if armed.countdown.fetch_sub(1, Ordering::Relaxed) == 1 {
+        if armed.hold {
+            loop {
+                std::thread::park();
+            }
+        }
+        std::process::abort();
+    }
+}

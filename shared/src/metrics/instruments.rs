@@ -1,0 +1,96 @@
+//! Every figure by its name. Counters get the ending `_total` where they are shown.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Metric, Registry};
+
+/// Labels with these names; the values are few.
+type Labels<const N: usize> = [(&'static str, String); N];
+type Words<const N: usize> = [(&'static str, &'static str); N];
+type Seconds = Gauge<f64, AtomicU64>;
+
+/// From in time to an hour late.
+const LATENESS_SECONDS: [f64; 14] =
+    [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0];
+/// One statement, from the quickest to the fence.
+const STATEMENT_SECONDS: [f64; 12] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 7.0];
+
+macro_rules! instruments {
+    ($( $field:ident: $kind:ty = $make:expr, $name:literal, $help:literal; )+) => {
+        /// All figures of one process, of producers and consumers alike.
+        pub struct Instruments {
+            $( #[doc = $help] pub $field: $kind, )+
+        }
+
+        impl Instruments {
+            #[cfg(test)]
+            pub(super) const NAMES: &[&str] = &[$( $name ),+];
+
+            pub(super) fn register(registry: &mut Registry) -> Instruments {
+                Instruments { $( $field: register(registry, $name, $help, $make), )+ }
+            }
+        }
+    };
+}
+
+fn register<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
+    // The full stop is added where the text is shown.
+    registry.register(name, help.trim_end_matches('.'), metric.clone());
+    metric
+}
+
+instruments! {
+    lateness: Histogram = Histogram::new(LATENESS_SECONDS),
+        "lateness_seconds", "From an occurrence's time to the start of its first attempt.";
+    executions_finished: Family<Labels<3>, Counter> = Family::default(),
+        "executions_finished", "Started rows whose end this process wrote.";
+    executions_dispatched: Counter = Counter::default(),
+        "executions_dispatched", "Rows that this process dispatched.";
+    occurrences_skipped: Family<Labels<1>, Counter> = Family::default(),
+        "occurrences_skipped", "Occurrences that this process put on record as not to run.";
+    dispatch_duration: Histogram = Histogram::new(STATEMENT_SECONDS),
+        "dispatch_duration_seconds", "How long one dispatch took in the tenant's database.";
+    claim_duration: Histogram = Histogram::new(STATEMENT_SECONDS),
+        "claim_duration_seconds", "How long one batch of claims took in the tenant's database.";
+    claims_refused: Counter = Counter::default(),
+        "claims_refused", "Claims of rows that were somebody else's, over, or not for this worker.";
+    leases_lost: Counter = Counter::default(),
+        "leases_lost", "Leases that ended, or went to somebody else, while the handler ran.";
+    writes_fenced: Counter = Counter::default(),
+        "writes_fenced", "Results that were not written: the row was no longer this worker's.";
+    rows_swept: Counter = Counter::default(),
+        "sweeps", "Messages sent again for rows that nobody had claimed.";
+    rows_rescued: Counter = Counter::default(),
+        "rescues", "Rows taken back from workers whose lease had ended.";
+    publishes: Family<Labels<1>, Counter> = Family::default(),
+        "publishes", "Messages for executions, by the broker's word on them.";
+    messages_buried: Counter = Counter::default(),
+        "messages_buried", "Messages that nobody can read, put into polychron.dead.";
+    looks: Counter = Counter::default(),
+        "looks", "Looks at tenants.";
+    agenda_lag: Seconds = Gauge::default(),
+        "agenda_lag_seconds", "By how much the next tenant's look is overdue.";
+    poll_interval: Seconds = Gauge::default(),
+        "poll_interval_seconds", "The longest time between two looks at a tenant, as it is now.";
+    queue_ready: Family<Labels<1>, Gauge> = Family::default(),
+        "queue_ready_messages", "Messages in a queue that no consumer has been given.";
+    slots: Gauge = Gauge::default(),
+        "slots", "The most executions at once in this process.";
+    slots_in_use: Gauge = Gauge::default(),
+        "slots_in_use", "Slots that are taken.";
+    handlers_stuck: Gauge = Gauge::default(),
+        "handlers_stuck", "Handlers that were told to stop and have not; each keeps its slot.";
+    results_unwritten: Gauge = Gauge::default(),
+        "results_unwritten", "Results that wait to be written.";
+    broker_state: Family<Words<2>, Gauge> = Family::default(),
+        "broker_state", "1 for the state that a connection to the broker is in.";
+    tenants: Family<Words<1>, Gauge> = Family::default(),
+        "tenants", "Tenants, by how their database is doing, seen from this process.";
+    connections: Family<Words<2>, Gauge> = Family::default(),
+        "database_connections", "Connections to databases.";
+}

@@ -1,0 +1,71 @@
+//! One message to an exchange that isn't ours, on a connection of its own.
+
+use std::collections::BTreeMap;
+
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{BasicProperties, Confirmation, Connection};
+
+use super::{AmqpUrl, Fault, Session, answer, close, connect, open_channel};
+
+/// A message for somebody else's queue.
+#[derive(Clone, Debug)]
+pub struct Posted {
+    /// Where it goes.
+    pub exchange: String,
+    /// By what the exchange chooses queues.
+    pub routing_key: String,
+    /// What it says.
+    pub body: Vec<u8>,
+    /// What kind of body that is.
+    pub content_type: &'static str,
+    /// The same when the message is sent again.
+    pub message_id: String,
+    /// Shown beside it.
+    pub headers: BTreeMap<String, String>,
+}
+
+/// Publishes a message and waits for the broker's confirm. Dropping this closes the connection.
+///
+/// # Errors
+/// Why no queue is known to have the message, in a sentence.
+pub async fn post(url: &AmqpUrl, message: Posted) -> Result<(), String> {
+    let Session { connection, .. } =
+        connect(url, "polychron amqp job").await.map_err(|fault| fault.to_string())?;
+    let posted = post_on(&connection, message).await;
+    close(&connection).await;
+    match posted {
+        Ok(Confirmation::Ack(None)) => Ok(()),
+        Ok(Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_))) => {
+            Err("the broker has no queue for it: nothing is bound by that routing key".to_owned())
+        }
+        Ok(Confirmation::Nack(None)) => Err("the broker refused it".to_owned()),
+        Ok(Confirmation::NotRequested) => Err("the broker did not confirm it".to_owned()),
+        Err(fault) => Err(fault.to_string()),
+    }
+}
+
+async fn post_on(connection: &Connection, message: Posted) -> Result<Confirmation, Fault> {
+    let channel = open_channel(connection).await?;
+    let selected = channel.confirm_select(ConfirmSelectOptions::default());
+    answer("ask for confirms", selected).await?;
+    let mut headers = FieldTable::default();
+    for (name, value) in message.headers {
+        headers.insert(name.into(), AMQPValue::LongString(value.into()));
+    }
+    let properties = BasicProperties::default()
+        .with_delivery_mode(2) // persistent
+        .with_content_type(message.content_type.into())
+        .with_message_id(message.message_id.into())
+        .with_app_id("polychron".into())
+        .with_headers(headers);
+    let published = channel.basic_publish(
+        message.exchange.into(),
+        message.routing_key.into(),
+        BasicPublishOptions { mandatory: true, ..Default::default() },
+        &message.body,
+        properties,
+    );
+    let confirm = answer("publish", published).await?;
+    answer("publish", confirm).await
+}

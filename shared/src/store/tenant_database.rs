@@ -1,0 +1,217 @@
+//! A tenant's own database in a handler's hands, for one execution.
+//!
+//! Why a pool for each execution, not one for each tenant: what a handler leaves behind (a statement
+//! that still runs, a transaction left open, a temporary table, a setting) can then be ended with
+//! it, all of it and nothing else; and a thousand tenants hold no connections while they rest. It
+//! opens with its first use, so that handlers that need no database pay nothing.
+
+use std::str::FromStr;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
+use sqlx::{ConnectOptions, Connection, Executor};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use super::db::Options;
+use super::error::{StoreError, chain};
+use super::sql;
+use crate::clock::Clock;
+use crate::database_url::DatabaseUrl;
+use crate::id::ExecutionId;
+
+/// The most connections of one execution.
+const CONNECTIONS_MAX: u32 = 4;
+/// The longest wait for one of them.
+const ACQUIRE_LIMIT: Duration = Duration::from_secs(10);
+/// How long connections have to close by themselves before their sessions are ended.
+const CLOSE_LIMIT: Duration = Duration::from_millis(500);
+/// How long ending them may take.
+const END_LIMIT: Duration = Duration::from_secs(5);
+/// How long after the deadline the server gives a statement up by itself: it is for a worker that
+/// is no longer there to do so.
+const SERVER_GRACE: Duration = Duration::from_secs(1);
+/// How many of SQLite's instructions pass between two looks at whether it should go on.
+const SQLITE_LOOK_EVERY: i32 = 10_000;
+
+/// The database of the tenant whose job runs, under the role that the tenant's URL names.
+pub struct TenantDatabase {
+    url: DatabaseUrl,
+    /// What the server lists its sessions under.
+    session: String,
+    clock: Clock,
+    /// When the execution times out, in boot time.
+    deadline: Duration,
+    /// Ends what SQLite is at, which has no server that could be asked to.
+    interrupt: CancellationToken,
+    pool: OnceLock<Pool>,
+}
+
+enum Pool {
+    Postgres(PgPool),
+    Sqlite(SqlitePool),
+}
+
+impl Pool {
+    async fn close(&self) {
+        match self {
+            Pool::Postgres(pool) => pool.close().await,
+            Pool::Sqlite(pool) => pool.close().await,
+        }
+    }
+}
+
+/// Why a handler cannot have a pool.
+#[derive(Debug, thiserror::Error)]
+pub enum WrongDatabase {
+    /// It asked for the other kind.
+    #[error("the tenant's database is {0}")]
+    Kind(&'static str),
+    /// The URL cannot be read.
+    #[error(transparent)]
+    Url(#[from] StoreError),
+}
+
+impl TenantDatabase {
+    /// Opens nothing yet. `cancelled`, which comes at the deadline as well, ends what SQLite is at;
+    /// `deadline`, in boot time, is for PostgreSQL, which may outlive us.
+    pub fn new(
+        url: &DatabaseUrl,
+        execution: ExecutionId,
+        clock: Clock,
+        deadline: Duration,
+        cancelled: CancellationToken,
+    ) -> TenantDatabase {
+        let session = format!("polychron {execution}");
+        let (url, interrupt) = (url.clone(), cancelled.child_token());
+        TenantDatabase { url, session, clock, deadline, interrupt, pool: OnceLock::new() }
+    }
+
+    /// Whether it is an SQLite file, and not PostgreSQL.
+    pub fn is_sqlite(&self) -> bool {
+        self.url.is_sqlite()
+    }
+
+    /// A pool of it. Its sessions' `statement_timeout` is what is left until the deadline, and some.
+    ///
+    /// # Errors
+    /// When it isn't PostgreSQL.
+    pub fn postgres(&self) -> Result<PgPool, WrongDatabase> {
+        match self.pool()? {
+            Pool::Postgres(pool) => Ok(pool.clone()),
+            Pool::Sqlite(_) => Err(WrongDatabase::Kind("SQLite, not PostgreSQL")),
+        }
+    }
+
+    /// A pool of it. Its statements are interrupted when the execution is to end.
+    ///
+    /// # Errors
+    /// When it isn't SQLite.
+    pub fn sqlite(&self) -> Result<SqlitePool, WrongDatabase> {
+        match self.pool()? {
+            Pool::Sqlite(pool) => Ok(pool.clone()),
+            Pool::Postgres(_) => Err(WrongDatabase::Kind("PostgreSQL, not SQLite")),
+        }
+    }
+
+    fn pool(&self) -> Result<&Pool, WrongDatabase> {
+        if let Some(pool) = self.pool.get() {
+            return Ok(pool);
+        }
+        let pool = match Options::of(&self.url)? {
+            Options::Postgres(options) => {
+                Pool::Postgres(self.open_postgres(options.application_name(&self.session)))
+            }
+            Options::Sqlite(options) => Pool::Sqlite(self.open_sqlite(*options)),
+        };
+        Ok(self.pool.get_or_init(|| pool))
+    }
+
+    fn open_postgres(&self, options: PgConnectOptions) -> PgPool {
+        let (clock, deadline) = (self.clock.clone(), self.deadline + SERVER_GRACE);
+        PgPoolOptions::new()
+            .max_connections(CONNECTIONS_MAX)
+            .acquire_timeout(ACQUIRE_LIMIT)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .after_connect(move |connection, _| {
+                let left = deadline.saturating_sub(clock.boot_time());
+                let left = left.as_millis().clamp(1, i32::MAX as u128);
+                Box::pin(async move {
+                    let session = format!(
+                        "SET statement_timeout = {left}; \
+                         SET idle_in_transaction_session_timeout = {left}"
+                    );
+                    connection.execute(sqlx::AssertSqlSafe(session)).await?;
+                    Ok(())
+                })
+            })
+            .connect_lazy_with(options)
+    }
+
+    fn open_sqlite(&self, options: SqliteConnectOptions) -> SqlitePool {
+        let interrupt = self.interrupt.clone();
+        SqlitePoolOptions::new()
+            .max_connections(CONNECTIONS_MAX)
+            .acquire_timeout(ACQUIRE_LIMIT)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .after_connect(move |connection, _| {
+                let interrupt = interrupt.clone();
+                let goes_on = move || !interrupt.is_cancelled();
+                Box::pin(async move {
+                    let mut handle = connection.lock_handle().await?;
+                    handle.set_progress_handler(SQLITE_LOOK_EVERY, goes_on);
+                    Ok(())
+                })
+            })
+            .connect_lazy_with(options)
+    }
+
+    /// Closes its connections, once the handler is gone; what is still busy is ended.
+    pub async fn close(&self) {
+        let Some(pool) = self.pool.get() else { return };
+        if timeout(CLOSE_LIMIT, pool.close()).await.is_ok() {
+            return;
+        }
+        let ended = match pool {
+            Pool::Sqlite(_) => {
+                self.interrupt.cancel();
+                timeout(END_LIMIT, pool.close()).await.map(Ok)
+            }
+            Pool::Postgres(_) => timeout(END_LIMIT, self.end_sessions()).await,
+        };
+        match ended {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => self.complain(&chain(&error)),
+            Err(_) => self.complain("the database does not answer"),
+        }
+    }
+
+    async fn end_sessions(&self) -> Result<(), sqlx::Error> {
+        let options = PgConnectOptions::from_str(self.url.expose())?.disable_statement_logging();
+        let mut connection: PgConnection = options.connect().await?;
+        sqlx::query(sql::END_SESSIONS.postgres)
+            .bind(&self.session)
+            .execute(&mut connection)
+            .await?;
+        connection.close().await
+    }
+
+    fn complain(&self, reason: &str) {
+        let session = &self.session;
+        warn!(
+            session,
+            "a handler's session could not be ended; the server does so after the deadline: {reason}"
+        );
+    }
+}
+
+impl std::fmt::Debug for TenantDatabase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "TenantDatabase({})", self.url)
+    }
+}

@@ -1,0 +1,268 @@
+//! What must hold after every step: each change of a row is a legal move by somebody who may make
+//! it, and what runs is what the rows allow.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use shared::clock::Time;
+use shared::execution::{ErrorKind, Execution, Status, Trigger};
+use shared::id::{ExecutionId, JobId};
+use shared::job::OverlapPolicy;
+
+use crate::handlers::{Log, Run};
+use crate::process::{Kind, SLOTS};
+use crate::scenario::SimTenant;
+
+/// Who made the last move.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Actor<'a> {
+    /// The tenant's people, or an operator.
+    People,
+    /// A process, by its method of the store.
+    Process(Kind, &'a str, &'a str),
+}
+
+/// What it remembers.
+#[derive(Default)]
+pub(crate) struct Judge {
+    rows: BTreeMap<String, BTreeMap<ExecutionId, Execution>>,
+    /// The name that each consumer claims by.
+    workers: BTreeMap<String, String>,
+    seen_runs: usize,
+    started: BTreeSet<ExecutionId>,
+}
+
+pub(crate) type Verdict = Result<(), String>;
+
+impl Judge {
+    /// After a move in a tenant's database. `rows` are all, or those that may have changed.
+    pub(crate) fn moved(
+        &mut self,
+        tenant: &SimTenant,
+        rows: Vec<Execution>,
+        all: bool,
+        actor: Actor<'_>,
+        now: Time,
+    ) -> Verdict {
+        let mut known = self.rows.remove(&tenant.slug).unwrap_or_default();
+        if all && rows.len() < known.len() {
+            return Err(format!("rows of {} are gone, by {actor:?}", tenant.slug));
+        }
+        let mut born = Vec::new();
+        for new in rows {
+            match known.get(&new.id) {
+                Some(old) if *old != new => self.change(old, &new, actor, now)?,
+                Some(_) => continue,
+                None => born.push(new.id),
+            }
+            known.insert(new.id, new);
+        }
+        born.iter().try_for_each(|id| birth(&known[id], &known, actor))?;
+        within_limits(tenant, &known)?;
+        self.rows.insert(tenant.slug.clone(), known);
+        Ok(())
+    }
+
+    /// How many rows of a tenant it has seen, and which of them were open.
+    pub(crate) fn known(&self, slug: &str) -> (usize, Vec<ExecutionId>) {
+        let rows: Vec<&Execution> = self.rows_of(slug).collect();
+        let open = rows.iter().filter(|row| !row.status.is_final());
+        (rows.len(), open.map(|row| row.id).collect())
+    }
+
+    fn change(&mut self, old: &Execution, new: &Execution, actor: Actor<'_>, now: Time) -> Verdict {
+        let wrong =
+            |what: &str| Err(format!("{what}, by {actor:?}\nbefore {old:#?}\nafter {new:#?}"));
+        if old.status.is_final() {
+            return wrong("a final row was changed");
+        }
+        if old.status != new.status && !old.status.may_become(new.status) {
+            return wrong("no such move");
+        }
+        match actor {
+            Actor::People if new.status == old.status || new.status == Status::Cancelled => Ok(()),
+            Actor::People => wrong("people cannot do that"),
+            Actor::Process(kind, label, _) => match (old.status, new.status) {
+                (Status::Running, _) if old.cancel_requested && !new.cancel_requested => {
+                    wrong("a request was forgotten")
+                }
+                (Status::Scheduled, Status::Dispatched) if kind == Kind::Producer => Ok(()),
+                (Status::Dispatched, Status::Dispatched) if kind == Kind::Producer => Ok(()),
+                (Status::Dispatched, Status::Running) if kind == Kind::Consumer => {
+                    let worker = new.worker.clone().unwrap_or_default();
+                    let known = self.workers.entry(label.to_owned()).or_insert(worker.clone());
+                    if *known == worker { Ok(()) } else { wrong("claimed for somebody else") }
+                }
+                (Status::Running, _) if kind == Kind::Consumer => {
+                    let own = self.workers.get(label) == old.worker.as_ref();
+                    if own { Ok(()) } else { wrong("the row was somebody else's") }
+                }
+                (Status::Running, Status::Failed)
+                    if old.lease_until.is_some_and(|until| until < now) =>
+                {
+                    Ok(())
+                }
+                _ => wrong("not its move"),
+            },
+        }
+    }
+
+    /// After each step: what runs.
+    pub(crate) fn ran(
+        &mut self,
+        tenants: &[SimTenant],
+        log: &Log,
+        unpunctual: &BTreeSet<String>,
+        faultless: bool,
+    ) -> Verdict {
+        let runs = log.runs();
+        let mut at_once: BTreeMap<&str, usize> = BTreeMap::new();
+        for run in runs.iter().filter(|run| run.ended.is_none()) {
+            *at_once.entry(&run.process).or_default() += 1;
+        }
+        if let Some((process, count)) = at_once.iter().find(|(_, count)| **count > SLOTS) {
+            return Err(format!("{process} runs {count} at once"));
+        }
+        for run in &runs[self.seen_runs..] {
+            let on_time = runs.iter().filter(|run| !unpunctual.contains(&run.process));
+            let twin = on_time.clone().find(|other| are_twins(run, other));
+            self.start(tenants, run, twin, faultless)?;
+        }
+        self.seen_runs = runs.len();
+        Ok(())
+    }
+
+    fn start(
+        &mut self,
+        tenants: &[SimTenant],
+        run: &Run,
+        twin: Option<&Run>,
+        faultless: bool,
+    ) -> Verdict {
+        let wrong = |what: &str| Err(format!("{what}: {run:#?}"));
+        if !self.started.insert(run.execution) {
+            return wrong("a handler started twice for one row");
+        }
+        let tenant = tenants.iter().find(|tenant| tenant.id == run.tenant);
+        let Some(row) = tenant.and_then(|tenant| self.rows.get(&tenant.slug)?.get(&run.execution))
+        else {
+            return wrong("a handler started without a row");
+        };
+        let holder = self.workers.get(&run.process);
+        if row.worker.as_ref() != holder
+            || (row.job_id, row.scheduled_for, row.attempt)
+                != (run.job, run.occurrence, run.attempt)
+        {
+            return Err(format!("a handler started on another's row: {run:#?}\n{row:#?}"));
+        }
+        if row.status != Status::Running {
+            return Err(format!("a handler started on a row that is over: {run:#?}\n{row:#?}"));
+        }
+        match twin {
+            Some(twin) => Err(format!("two handlers at one occurrence: {run:#?}\n{twin:#?}")),
+            None if faultless && run.attempt > 1 && row.trigger == Trigger::Rescue => {
+                wrong("a rescue without a fault")
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// When all is over: whatever should have run has started, unless its lease was lost (at the
+    /// deadline, too) or its end asked for before.
+    pub(crate) fn all_started(&self) -> Verdict {
+        for rows in self.rows.values() {
+            let mut occurrences: BTreeMap<(JobId, Time), Vec<&Execution>> = BTreeMap::new();
+            for row in rows.values() {
+                occurrences.entry((row.job_id, row.scheduled_for)).or_default().push(row);
+            }
+            for attempts in occurrences.values() {
+                let started = attempts.iter().any(|row| self.started.contains(&row.id));
+                let excused = attempts.iter().any(|row| {
+                    let excuse = matches!(
+                        row.error_kind,
+                        Some(
+                            ErrorKind::Lost
+                                | ErrorKind::Timeout
+                                | ErrorKind::Cancelled
+                                | ErrorKind::UnknownType
+                        )
+                    );
+                    excuse || row.status == Status::Skipped
+                });
+                if !started && !excused {
+                    return Err(format!("it was never started: {attempts:#?}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What a tenant's rows were when they were looked at last.
+    pub(crate) fn rows_of(&self, slug: &str) -> impl Iterator<Item = &Execution> {
+        self.rows.get(slug).into_iter().flat_map(BTreeMap::values)
+    }
+
+    /// The rows that are not final.
+    pub(crate) fn open(&self) -> Vec<&Execution> {
+        self.rows.values().flat_map(BTreeMap::values).filter(|row| !row.status.is_final()).collect()
+    }
+}
+
+/// Whether two handlers are at work at one occurrence, the other without having been told to stop.
+fn are_twins(run: &Run, other: &Run) -> bool {
+    (other.tenant, other.job, other.occurrence) == (run.tenant, run.job, run.occurrence)
+        && other.execution != run.execution
+        && other.ended.is_none()
+        && !other.told.is_cancelled()
+}
+
+fn birth(new: &Execution, rows: &BTreeMap<ExecutionId, Execution>, actor: Actor<'_>) -> Verdict {
+    let wrong = |what: &str| Err(format!("{what}, by {actor:?}: {new:#?}"));
+    let before = rows.values().find(|row| {
+        (row.job_id, row.scheduled_for, row.attempt)
+            == (new.job_id, new.scheduled_for, new.attempt - 1)
+    });
+    match (actor, new.trigger) {
+        (Actor::People, Trigger::Manual) => Ok(()),
+        (Actor::Process(Kind::Producer, _, "dispatch"), Trigger::Schedule) if new.attempt == 1 => {
+            match new.status {
+                Status::Scheduled | Status::Dispatched | Status::Skipped => Ok(()),
+                _ => wrong("born in the middle of its life"),
+            }
+        }
+        (Actor::Process(_, _, "finish"), Trigger::Retry | Trigger::Rescue) => match before {
+            Some(before) if before.status.is_final() && new.status == Status::Scheduled => Ok(()),
+            _ => wrong("the attempt before it isn't over"),
+        },
+        _ => wrong("nobody may bear that"),
+    }
+}
+
+/// `max_running`, and what the overlap policies forbid.
+fn within_limits(tenant: &SimTenant, rows: &BTreeMap<ExecutionId, Execution>) -> Verdict {
+    let busy: Vec<&Execution> = rows
+        .values()
+        .filter(|row| matches!(row.status, Status::Dispatched | Status::Running))
+        .collect();
+    if tenant.max_running.is_some_and(|most| busy.len() > most as usize) {
+        return Err(format!(
+            "{} has more than {:?} at once: {busy:#?}",
+            tenant.slug, tenant.max_running
+        ));
+    }
+    let manual: BTreeSet<(JobId, Time)> = rows
+        .values()
+        .filter(|row| row.trigger == Trigger::Manual)
+        .map(|row| (row.job_id, row.scheduled_for))
+        .collect();
+    let mut jobs: BTreeMap<JobId, &Execution> = BTreeMap::new();
+    for row in busy {
+        let alone = tenant.overlap.get(&row.job_id) != Some(&OverlapPolicy::Allow);
+        if !alone || manual.contains(&(row.job_id, row.scheduled_for)) {
+            continue;
+        }
+        if let Some(other) = jobs.insert(row.job_id, row) {
+            return Err(format!("two occurrences of one job at once: {row:#?}\n{other:#?}"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,122 @@
+//! A producer or consumer as a simulated process: the real code on a runtime of its own, which
+//! runs only when it is told to, and is dropped, with everything in flight, when it is killed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use consumer::Consumer;
+use producer::Producer;
+use shared::clock::Clock;
+use shared::config::{Config, Sources};
+use shared::database_url::DatabaseUrl;
+use shared::queue::Queue;
+use shared::random::Random;
+use shared::shutdown::Shutdown;
+use shared::store::gate::Gate;
+use shared::store::{Connections, Control};
+use shared::tenants::Tenants;
+use shared::vitals::Vitals;
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use crate::handlers::Handlers;
+
+/// What a process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Producer,
+    Consumer,
+}
+
+/// The slots of each consumer.
+pub(crate) const SLOTS: usize = 3;
+/// The lease, in seconds.
+pub(crate) const LEASE: i64 = 20;
+
+/// What every process is started with.
+pub(crate) struct Start<'a> {
+    pub(crate) kind: Kind,
+    pub(crate) label: String,
+    pub(crate) clock: Clock,
+    pub(crate) control: &'a DatabaseUrl,
+    pub(crate) queue: Queue,
+    pub(crate) random: Random,
+    pub(crate) handlers: Handlers,
+}
+
+/// One that lives.
+pub(crate) struct Process {
+    pub(crate) kind: Kind,
+    pub(crate) label: String,
+    pub(crate) gate: Gate,
+    /// It is stopped as by SIGSTOP.
+    pub(crate) paused: bool,
+    pub(crate) shutdown: Shutdown,
+    main: JoinHandle<()>,
+    idle: Arc<Notify>,
+    runtime: Runtime,
+}
+
+impl Process {
+    pub(crate) fn start(start: Start<'_>) -> Process {
+        let Start { kind, label, clock, control, queue, random, handlers } = start;
+        let (gate, idle, shutdown) =
+            (Gate::default(), Arc::new(Notify::new()), Shutdown::default());
+        let (parked, at_gate) = (idle.clone(), gate.clone());
+        let runtime = Builder::new_current_thread()
+            .enable_time()
+            .on_thread_park(move || {
+                // While a statement is under way, its answer is waited for.
+                if at_gate.under_way() == 0 {
+                    parked.notify_one();
+                }
+            })
+            .build()
+            .unwrap();
+        let vitals = Vitals::new(clock.clone());
+        let connections = Connections::new(clock, 50).behind(gate.clone());
+        let control = Arc::new(Control::new(control, &connections).unwrap());
+        let tenants = Tenants::new(control, connections).spread_by(random.clone());
+        let (tenants, config, asked) = (Arc::new(tenants), config(), shutdown.clone());
+        let main = match kind {
+            Kind::Producer => {
+                let producer = Producer { tenants, queue, config, random, vitals };
+                runtime.spawn(producer.run(asked))
+            }
+            Kind::Consumer => {
+                let registry = handlers.registry();
+                let consumer = Consumer { tenants, queue, registry, config, random, vitals };
+                runtime.spawn(async move {
+                    consumer.run_on(Handle::current(), asked).await;
+                })
+            }
+        };
+        Process { kind, label, gate, paused: false, shutdown, main, idle, runtime }
+    }
+
+    /// Lets it do all that it can do now.
+    pub(crate) fn run(&self) {
+        if !self.paused {
+            self.runtime.block_on(self.idle.notified());
+        }
+    }
+
+    /// Whether it has come to its end by itself.
+    pub(crate) fn is_over(&self) -> bool {
+        self.main.is_finished()
+    }
+}
+
+/// Shorter than the defaults, so that more happens.
+pub(crate) fn config() -> Config {
+    let settings = [
+        ("POLYCHRON_PREFETCH", SLOTS.to_string()),
+        ("POLYCHRON_JOB_TIMEOUT", "60s".into()),
+        ("POLYCHRON_POLL_INTERVAL", "5s".into()),
+        ("POLYCHRON_LEASE", format!("{LEASE}s")),
+    ];
+    let environment: BTreeMap<String, String> =
+        settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    Config::read(&Sources { environment, ..Sources::default() }, &[]).unwrap()
+}

@@ -1,0 +1,351 @@
+//! The world of one seed, and its steps: everything that happens, happens here, in an order that
+//! the seed alone decides.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use audit::Scope;
+use chrono::TimeDelta;
+use shared::clock::{Clock, ManualClock};
+use shared::database_url::DatabaseUrl;
+use shared::queue::{MemoryBroker, Queue};
+use shared::random::Random;
+use shared::store::gate::{Passage, Way};
+use shared::store::{Connections, Control};
+use testkit::Folder;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::chance::Chance as _;
+use crate::faults::Faults;
+use crate::handlers::{Handlers, Log};
+use crate::judge::{Actor, Judge, Verdict};
+use crate::process::{Kind, Process, Start};
+use crate::scenario::{self, SimTenant};
+
+/// A move that waits longer than this is given up by its caller, as a dark connection is.
+const GIVE_UP: Duration = Duration::from_secs(7);
+
+/// A place where a process lives, or will again.
+pub(crate) struct Seat {
+    kind: Kind,
+    starts: u64,
+    pub(crate) process: Option<Process>,
+}
+
+/// Everything of one seed.
+pub(crate) struct World {
+    pub(crate) seed: u64,
+    pub(crate) random: Random,
+    pub(crate) manual: ManualClock,
+    pub(crate) clock: Clock,
+    pub(crate) broker: MemoryBroker,
+    pub(crate) control: Control,
+    pub(crate) control_dark: bool,
+    /// Which process cannot reach which database, though others can.
+    pub(crate) cut: BTreeSet<(usize, u64)>,
+    pub(crate) tenants: Vec<SimTenant>,
+    pub(crate) seats: Vec<Seat>,
+    pub(crate) faults: Faults,
+    pub(crate) log: Log,
+    pub(crate) judge: Judge,
+    pub(crate) trace: Vec<String>,
+    pub(crate) calm: Arc<AtomicBool>,
+    /// Processes that were paused, or under which the clock was set: they may run on for a moment
+    /// after their lease.
+    pub(crate) unpunctual: BTreeSet<String>,
+    pub(crate) own: Runtime,
+    control_url: DatabaseUrl,
+    looks: usize,
+    /// Since when each move waits.
+    waiting: BTreeMap<(usize, u64, u64), Duration>,
+    _folder: Folder,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64) -> World {
+        let random = Random::seeded(seed);
+        let manual = ManualClock::new("2026-11-24T12:00:00Z".parse().unwrap());
+        let clock = Clock::Manual(manual.clone());
+        let own = Builder::new_current_thread().enable_all().build().unwrap();
+        let folder = Folder::in_memory();
+        let control_url = scenario::control(&folder);
+        let connections = Connections::new(clock.clone(), 50);
+        let control = Control::new(&control_url, &connections).unwrap();
+        let broker = MemoryBroker::new();
+        broker.hold();
+        let faults = Faults::of(&random);
+        let mut world = World {
+            seed,
+            tenants: Vec::new(),
+            seats: Vec::new(),
+            log: Log::default(),
+            judge: Judge::default(),
+            trace: Vec::new(),
+            calm: Arc::new(AtomicBool::new(false)),
+            control_dark: false,
+            cut: BTreeSet::new(),
+            unpunctual: BTreeSet::new(),
+            looks: 0,
+            waiting: BTreeMap::new(),
+            _folder: folder,
+            random,
+            manual,
+            clock,
+            broker,
+            control,
+            faults,
+            own,
+            control_url,
+        };
+        for n in 0..1 + world.random.below(3) {
+            let World { own, _folder, control, random, .. } = &world;
+            let made = own.block_on(scenario::tenant(n, _folder, control, &connections, random));
+            world.note(format!("tenant {} max_running {:?}", made.slug, made.max_running));
+            world.tenants.push(made);
+            for _ in 0..1 + world.random.below(4) {
+                world.add_job(n);
+            }
+        }
+        let kinds = [
+            (Kind::Producer, 1 + world.random.below(3)),
+            (Kind::Consumer, 1 + world.random.below(3)),
+        ];
+        for (kind, count) in kinds {
+            world.seats.extend((0..count).map(|_| Seat { kind, starts: 0, process: None }));
+        }
+        (0..world.seats.len()).for_each(|seat| world.start(seat));
+        world
+    }
+
+    pub(crate) fn add_job(&mut self, tenant: usize) {
+        let World { own, tenants, clock, random, .. } = self;
+        let made = own.block_on(tenants[tenant].add_job(clock.wall_time(), random));
+        self.note(format!("t{tenant} {made}"));
+    }
+
+    pub(crate) fn note(&mut self, text: String) {
+        let at = self.clock.boot_time().as_millis();
+        self.trace.push(format!("{:>9}.{:03} {text}", at / 1000, at % 1000));
+    }
+
+    /// Starts a process in a seat, in place of the one that is there.
+    pub(crate) fn start(&mut self, seat: usize) {
+        let Seat { kind, starts, process } = &mut self.seats[seat];
+        drop(process.take());
+        *starts += 1;
+        let (kind, label) = (*kind, format!("{kind:?}-{seat}.{starts}").to_lowercase());
+        let random = Random::seeded(self.seed ^ ((seat as u64 + 1) << 32) ^ (*starts << 48));
+        let start = Start {
+            kind,
+            label: label.clone(),
+            clock: self.clock.clone(),
+            control: &self.control_url,
+            queue: Queue::Memory(self.broker.clone()),
+            random: random.clone(),
+            handlers: Handlers {
+                process: label.clone(),
+                log: self.log.clone(),
+                clock: self.clock.clone(),
+                random,
+                calm: self.calm.clone(),
+                wild: self.faults.wild,
+            },
+        };
+        self.seats[seat].process = Some(Process::start(start));
+        self.note(format!("{label} starts"));
+    }
+
+    /// Kills what is in a seat.
+    pub(crate) fn kill(&mut self, seat: usize) {
+        if let Some(process) = self.seats[seat].process.take() {
+            let label = process.label.clone();
+            drop(process);
+            self.note(format!("{label} dies"));
+        }
+    }
+
+    /// Lets every process do all that it can do now.
+    pub(crate) fn settle(&self) {
+        for _ in 0..2 {
+            self.seats.iter().filter_map(|seat| seat.process.as_ref()).for_each(Process::run);
+        }
+    }
+
+    /// The moves that wait at the gates.
+    pub(crate) fn passages(&self) -> Vec<(usize, Passage)> {
+        let alive = self.seats.iter().enumerate();
+        let gates = alive.filter_map(|(seat, it)| Some((seat, it.process.as_ref()?)));
+        let gates = gates.filter(|(_, process)| !process.paused);
+        gates
+            .flat_map(|(seat, process)| process.gate.waiting().into_iter().map(move |p| (seat, p)))
+            .collect()
+    }
+
+    fn is_dark(&self, seat: usize, database: u64) -> bool {
+        match database {
+            n if self.cut.contains(&(seat, n)) => true,
+            0 => self.control_dark,
+            n => self.tenants[n as usize - 1].dark,
+        }
+    }
+
+    /// One step.
+    pub(crate) fn step(&mut self) -> Verdict {
+        let passages = self.passages();
+        self.forget_passed(&passages);
+        if let Some((seat, passage)) = self.overdue(&passages) {
+            self.decide(seat, passage, false)?;
+        } else if !passages.is_empty() && self.random.happens(self.faults.briskness) {
+            let (seat, passage) = *self.random.one_of(&passages);
+            let goes_on = match passage.way {
+                Way::In if self.is_dark(seat, passage.database) => false,
+                Way::In => !self.random.happens(self.faults.fails),
+                Way::Out => !self.random.happens(self.faults.unheard),
+            };
+            self.decide(seat, passage, goes_on)?;
+        } else {
+            self.something(!passages.is_empty())?;
+        }
+        self.settle();
+        self.judge.ran(&self.tenants, &self.log, &self.unpunctual, self.faults.none)
+    }
+
+    fn forget_passed(&mut self, passages: &[(usize, Passage)]) {
+        let now = self.clock.boot_time();
+        let key = |seat: usize, passage: &Passage| (seat, self.seats[seat].starts, passage.number);
+        let present: BTreeMap<_, _> = passages
+            .iter()
+            .map(|(seat, passage)| {
+                let key = key(*seat, passage);
+                (key, self.waiting.get(&key).copied().unwrap_or(now))
+            })
+            .collect();
+        self.waiting = present;
+    }
+
+    fn overdue(&self, passages: &[(usize, Passage)]) -> Option<(usize, Passage)> {
+        let now = self.clock.boot_time();
+        let is_late = |(seat, passage): &&(usize, Passage)| {
+            let key = (*seat, self.seats[*seat].starts, passage.number);
+            self.waiting.get(&key).is_some_and(|since| now.saturating_sub(*since) >= GIVE_UP)
+        };
+        passages.iter().find(is_late).copied()
+    }
+
+    pub(crate) fn decide(&mut self, seat: usize, passage: Passage, goes_on: bool) -> Verdict {
+        let Some(process) = &self.seats[seat].process else { return Ok(()) };
+        let (kind, label) = (process.kind, process.label.clone());
+        process.gate.decide(passage.number, goes_on);
+        process.run();
+        let Passage { database, name, way, .. } = passage;
+        let place = if database == 0 { "control".to_owned() } else { format!("t{}", database - 1) };
+        let failed = if goes_on { "" } else { " FAILS" };
+        self.note(format!("{label} {name} {place} {way:?}{failed}"));
+        if database > 0 && way == Way::In && goes_on && !name.starts_with("read") && name != "look"
+        {
+            self.look_at(database as usize - 1, Actor::Process(kind, &label, name))?;
+        }
+        Ok(())
+    }
+
+    /// Judges what has changed in a tenant's database.
+    pub(crate) fn look_at(&mut self, tenant: usize, actor: Actor<'_>) -> Verdict {
+        self.looks += 1;
+        let World { own, tenants, judge, clock, looks, .. } = self;
+        // To read everything after every move would take most of the time.
+        let rows = match *looks % 50 {
+            0 => own.block_on(tenants[tenant].everything()),
+            _ => own.block_on(tenants[tenant].what_may_have_changed(judge)),
+        };
+        judge.moved(&tenants[tenant], rows, *looks % 50 == 0, actor, clock.wall_time())
+    }
+
+    /// Time goes on until somebody wakes, or a part of that.
+    pub(crate) fn advance(&mut self, somebody_waits: bool) {
+        let most = Duration::from_secs(if somebody_waits { 2 } else { 60 });
+        let next = self.manual.next_wake().unwrap_or(most).min(most);
+        let part = next.mul_f64(self.random.unit());
+        let by = if self.random.one_in(5) {
+            Duration::from_millis(part.as_millis() as u64)
+        } else {
+            next
+        };
+        self.manual.advance(by.max(Duration::from_millis(1)));
+    }
+
+    /// Faults end, everybody is there again and nobody asks for anything more: then everything
+    /// must come to its end.
+    pub(crate) fn heal(&mut self) -> Verdict {
+        self.note("faults end".into());
+        self.calm.store(true, Ordering::Relaxed);
+        self.end_faults();
+        for seat in 0..self.seats.len() {
+            match &mut self.seats[seat].process {
+                Some(process) if !process.shutdown.drain.is_cancelled() => process.paused = false,
+                _ => self.start(seat),
+            }
+        }
+        self.calm_down(Duration::from_secs(70))?;
+        // The sweeper is in no hurry with what it has sent several times.
+        self.audit(TimeDelta::minutes(45))?;
+        let jobs_off = "UPDATE job SET is_enabled = 0";
+        for tenant in 0..self.tenants.len() {
+            self.sql(tenant, jobs_off)?;
+        }
+        for _ in 0..80 {
+            self.calm_down(Duration::from_secs(15))?;
+            if self.judge.open().is_empty() {
+                self.audit(TimeDelta::zero())?;
+                return self.judge.all_started();
+            }
+        }
+        Err(format!("it never ends: {:#?}", self.judge.open()))
+    }
+
+    /// Has every tenant's whole history audited.
+    fn audit(&mut self, patience: TimeDelta) -> Verdict {
+        let now = self.clock.wall_time();
+        // A job with nowhere to go is put on record within half a minute.
+        let (from, unseen) = (now - TimeDelta::days(1), TimeDelta::seconds(45));
+        let scope = Scope {
+            from,
+            to: None,
+            now,
+            patience,
+            unseen,
+            steady_clock: !self.faults.sets_clocks(),
+        };
+        let listed = self.own.block_on(self.control.list_tenants()).unwrap();
+        for (it, tenant) in self.tenants.iter().zip(&listed) {
+            let report = self.own.block_on(audit::audit(&it.store, tenant, &scope)).unwrap();
+            if !report.violations.is_empty() {
+                return Err(format!("the audit of {}: {:#?}", it.slug, report.violations));
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on for a while without a fault.
+    fn calm_down(&mut self, duration: Duration) -> Verdict {
+        let end = self.clock.boot_time() + duration;
+        while self.clock.boot_time() < end {
+            self.settle();
+            while self.broker.held() > 0 {
+                self.broker.arrive(0, 1);
+                self.settle();
+            }
+            match self.passages().first() {
+                Some((seat, passage)) => self.decide(*seat, *passage, true)?,
+                None => {
+                    let next = self.manual.next_wake().unwrap_or(duration);
+                    self.manual.advance(next.max(Duration::from_millis(1)));
+                }
+            }
+            self.settle();
+            self.judge.ran(&self.tenants, &self.log, &self.unpunctual, self.faults.none)?;
+        }
+        Ok(())
+    }
+}
