@@ -65,8 +65,8 @@ pub(super) fn list(changes: &[Audit], now: Time) -> Html {
         changes,
         &[
             ("When", &|change| when(change.at, now)),
-            ("Who", &|change| text(&change.actor)),
-            ("What", &|change| text(&change.action)),
+            ("Who", &|change| html!("<span class=\"whole\">{}</span>", change.actor)),
+            ("What", &|change| html!("<span class=\"whole\">{}</span>", change.action)),
             ("Tenant", &|change| match &change.tenant {
                 Some(slug) => html!("<a href=\"{}\">{}</a>", of_tenant(slug, ""), slug),
                 None => html!(""),
