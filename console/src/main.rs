@@ -87,14 +87,16 @@ async fn dispatch(
             let demo = demo::run(&data, config?, length, !no_dashboard, output.colour());
             Ok(Box::pin(demo).await?)
         }
-        Verb::Up { data, no_dashboard } => Ok(up::run(&data, config?, !no_dashboard).await?),
+        Verb::Up { data, no_dashboard } => {
+            Ok(Box::pin(up::run(&data, config?, !no_dashboard)).await?)
+        }
         Verb::Serve => serve::run(config?).await,
         Verb::User(verb) => serve::user::run(verb),
         Verb::Migrate => migrate::run(config?, output).await,
         Verb::Tenant(verb) => tenant::run(verb, &session(config?).await?).await,
         Verb::Job(verb) => job::run(verb, &session(config?).await?).await,
         Verb::Execution(verb) => execution::run(verb, &session(config?).await?).await,
-        Verb::Schedule(verb) => schedule::run(verb, config, output, reason).await,
+        Verb::Schedule(verb) => Box::pin(schedule::run(verb, config, output, reason)).await,
     }
 }
 

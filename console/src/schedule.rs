@@ -57,7 +57,7 @@ pub(crate) async fn run(
 ) -> Result<(), Failure> {
     match verb {
         Verb::Preview(arguments) => preview(arguments, output),
-        Verb::Import(source) => import::run(source, config, output, why).await,
+        Verb::Import(source) => Box::pin(import::run(source, config, output, why)).await,
     }
 }
 

@@ -201,12 +201,11 @@ pub(crate) fn badge(word: &str) -> Html {
     html!("<span class=\"badge {}\">{}</span>", word, word)
 }
 
+/// A column's title, and what it shows of an item.
+pub(crate) type Column<'a, T> = (&'a str, &'a dyn Fn(&T) -> Html);
+
 /// A list as a table that stays readable on a phone: each cell knows its column's title.
-pub(crate) fn table<T>(
-    caption: &str,
-    items: &[T],
-    columns: &[(&str, &dyn Fn(&T) -> Html)],
-) -> Html {
+pub(crate) fn table<T>(caption: &str, items: &[T], columns: &[Column<'_, T>]) -> Html {
     let titles = columns.iter().map(|(title, _)| html!("<th scope=\"col\">{}</th>", title));
     let row = |item: &T| {
         let cells = columns.iter().map(|(title, cell)| {

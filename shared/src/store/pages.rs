@@ -47,8 +47,14 @@ impl Store {
             let Some(job) = self.find_job(name).await? else {
                 return Ok(Page { executions: Vec::new(), next: None });
             };
-            let executions = self.list_runs(job.id, filter.before, filter.status, limit).await?;
-            return Ok(Page::of_rows(executions, limit));
+            let runs = self.list_runs(job.id, filter.before, filter.status, limit).await?;
+            let page = Page::of_rows(runs, limit);
+            return match (page.next, filter.status) {
+                (None, Some(_)) => {
+                    Ok(Page { next: self.find_runs_end(job.id, filter.before).await?, ..page })
+                }
+                _ => Ok(page),
+            };
         }
         let Some(status) = filter.status else {
             return Ok(Page::of_rows(self.list_executions(filter, limit).await?, limit));
@@ -61,7 +67,8 @@ impl Store {
         }
     }
 
-    /// The executions of one job, the latest occurrence first.
+    /// The executions of one job, the latest occurrence first; those of a status are looked for
+    /// among the latest 10,000.
     pub async fn list_runs(
         &self,
         job: JobId,
@@ -71,7 +78,13 @@ impl Store {
     ) -> Result<Vec<Execution>> {
         self.proved().await?;
         run_on_either!(&self.db, sql::LIST_RUNS, |text, connection| {
-            query_as(text).bind(job).bind(before).bind(status).bind(limit).fetch_all(connection)
+            query_as(text)
+                .bind(job)
+                .bind(before)
+                .bind(status)
+                .bind(if status.is_some() { WINDOW } else { limit })
+                .bind(limit)
+                .fetch_all(connection)
         })
     }
 
@@ -108,6 +121,17 @@ impl Store {
         self.proved().await?;
         run_on_either!(&self.db, sql::LIST_WINDOW, |text, connection| {
             query_as(text).bind(before).bind(status).bind(WINDOW).bind(limit).fetch_all(connection)
+        })
+    }
+
+    /// Where the next stretch of a job's executions begins: after the last row of this one.
+    async fn find_runs_end(
+        &self,
+        job: JobId,
+        before: Option<ExecutionId>,
+    ) -> Result<Option<ExecutionId>> {
+        run_on_either!(&self.db, sql::FIND_RUNS_END, |text, connection| {
+            query_scalar(text).bind(job).bind(before).bind(WINDOW - 1).fetch_optional(connection)
         })
     }
 

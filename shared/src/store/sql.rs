@@ -96,6 +96,7 @@ statements! { TENANT:
     FIND_LAST_ATTEMPT = both "tenant/find_last_attempt";
     LIST_ATTEMPTS = both "tenant/list_attempts";
     LIST_RUNS = both "tenant/list_runs";
+    FIND_RUNS_END = both "tenant/find_runs_end";
     LIST_WINDOW = both "tenant/list_window";
     FIND_WINDOW_END = both "tenant/find_window_end";
     LIST_RECENT = both "tenant/list_recent";

@@ -57,12 +57,12 @@ async fn nobody_gets_in_without_saying_who_they_are() {
     let mut server = Server::start(&console);
     let turned_away = server.get("/tenants?search=a").ended(303);
     assert_eq!(turned_away.header("location"), Some("/login?to=%2Ftenants%3Fsearch%3Da"));
-    server.get("/api/v1/tenants").is_problem(401, "Authorization");
+    server.get("/api/v1/tenants").tells_problem(401, "Authorization");
     server.get("/events").ended(303);
     server.post("/tenants/acme/job/run?name=a", &[]).ended(401);
     server.get("/login").ended(200).shows(&["Password"]);
     for header in ["Authorization: Bearer x", "Cookie: polychron_session=x"] {
-        server.send("GET", "/api/v1/tenants", &[header], "").is_problem(401, "Authorization");
+        server.send("GET", "/api/v1/tenants", &[header], "").tells_problem(401, "Authorization");
     }
     let answer = server.get("/api/v1/tenants");
     assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
@@ -87,7 +87,7 @@ async fn a_viewer_looks_and_changes_nothing() {
     assert!(!page.body.contains("Run now") && !page.body.contains("Pause"), "{page:#?}");
     server.submit("/tenants", "/tenants/acme/job/run?name=a", &[]).ended(403).shows(&["viewer"]);
     let run = server.json("POST", "/api/v1/tenants/acme/jobs/a/run", &json!({}));
-    run.is_problem(403, "viewer");
+    run.tells_problem(403, "viewer");
     server.get("/audit").ended(200);
     let rows = server.get("/api/v1/tenants/acme/executions").ended(200).value();
     assert_eq!(rows["items"], json!([]));
@@ -117,15 +117,15 @@ async fn whoever_is_limited_to_a_tenant_does_not_learn_of_others() {
         assert!(refused.body.contains("no tenant is called"), "{refused:#?}");
     }
     for path in ["/tenants/globex", "/tenants/globex/jobs/a", "/audit?tenant=globex"] {
-        server.get(&format!("/api/v1{path}")).is_problem(404, "no tenant is called `globex`");
+        server.get(&format!("/api/v1{path}")).tells_problem(404, "no tenant is called `globex`");
     }
     server
         .json("POST", "/api/v1/tenants/globex/jobs/a/run", &json!({}))
-        .is_problem(404, "no tenant");
+        .tells_problem(404, "no tenant");
     server.submit("/tenants/acme", "/tenants/globex/suspend", &[]).ended(404);
     for path in ["/audit", "/consumers"] {
         server.get(path).ended(403);
-        server.get(&format!("/api/v1{path}")).is_problem(403, "limited to some tenants");
+        server.get(&format!("/api/v1{path}")).tells_problem(403, "limited to some tenants");
     }
     server.json("POST", "/api/v1/tenants/acme/jobs/a/run", &json!({})).ended(201);
 }
@@ -159,7 +159,7 @@ async fn without_users_only_the_machine_itself_is_answered() {
         server.send("GET", "/api/v1/tenants", &[&format!("Host: {host}")], "")
     };
     by("localhost:8484").ended(200);
-    by("evil.example").is_problem(421, "localhost");
+    by("evil.example").tells_problem(421, "localhost");
     let page = server.send("GET", "/", &["Host: evil.example"], "").ended(421);
     assert!(page.body.starts_with("<!DOCTYPE html>"));
 }

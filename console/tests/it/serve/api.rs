@@ -134,7 +134,7 @@ async fn what_is_wrong_is_told_as_a_problem() {
             ("/api/v1/schedule/preview?expression=61+*+*+*+*", 400, "61"),
             ("/api/v1/schedule/preview", 400, "expression"),
         ] {
-            server.get(path).is_problem(status, detail);
+            server.get(path).tells_problem(status, detail);
         }
         let job = |more: Value| {
             let mut job = json!({"name": "b", "job_type": "noop", "schedule": {"every": "1h"}});
@@ -152,15 +152,15 @@ async fn what_is_wrong_is_told_as_a_problem() {
             (job(json!({"tiemout": 1})), 400, "tiemout"),
             (job(json!({"payload": "x".repeat(70_000)})), 422, "64 KiB"),
         ] {
-            server.json("POST", jobs, &body).is_problem(status, detail);
+            server.json("POST", jobs, &body).tells_problem(status, detail);
         }
         let json_type = ["Content-Type: application/json"];
-        server.send("POST", jobs, &json_type, "{secret").is_problem(400, "the body");
+        server.send("POST", jobs, &json_type, "{secret").tells_problem(400, "the body");
         server
             .send("POST", jobs, &["Content-Type: text/plain"], "{}")
-            .is_problem(415, "application/json");
-        server.send("POST", jobs, &json_type, &" ".repeat(300_000)).is_problem(413, "");
-        server.send("PUT", jobs, &json_type, "{}").is_problem(405, "otherwise");
+            .tells_problem(415, "application/json");
+        server.send("POST", jobs, &json_type, &" ".repeat(300_000)).tells_problem(413, "");
+        server.send("PUT", jobs, &json_type, "{}").tells_problem(405, "otherwise");
     }
 }
 
@@ -179,11 +179,11 @@ async fn nobodys_change_is_lost() {
         assert_eq!(tag, "\"1\"");
         let edited = patch(&tag, json!({"schedule": {"every": "2h"}})).ended(200);
         assert_eq!(edited.header("etag"), Some("\"2\""));
-        patch(&tag, json!({"max_attempts": 1})).is_problem(412, "at version 2 by now");
-        patch("2", json!({"max_attempts": 1})).is_problem(412, "names no version");
-        patch("\"2\"", json!({})).is_problem(400, "nothing to change");
-        patch("\"2\"", json!({"name": "b"})).is_problem(400, "keeps its name");
-        server.json("PATCH", path, &json!({"max_attempts": 1})).is_problem(428, "If-Match");
+        patch(&tag, json!({"max_attempts": 1})).tells_problem(412, "at version 2 by now");
+        patch("2", json!({"max_attempts": 1})).tells_problem(412, "names no version");
+        patch("\"2\"", json!({})).tells_problem(400, "nothing to change");
+        patch("\"2\"", json!({"name": "b"})).tells_problem(400, "keeps its name");
+        server.json("PATCH", path, &json!({"max_attempts": 1})).tells_problem(428, "If-Match");
         patch("*", json!({"timeout_seconds": 60})).ended(200);
         let job =
             patch("*", json!({"timeout_seconds": null, "payload": {"n": 1}})).ended(200).value();

@@ -86,7 +86,7 @@ async fn a_form_that_is_not_ours_changes_nothing() {
     for header in ["Origin: http://evil.example", "Sec-Fetch-Site: cross-site"] {
         server.send("POST", run, &[header], "").ended(403).shows(&["another site"]);
         let path = "/api/v1/tenants/acme/jobs/a/run";
-        server.send("POST", path, &[header], "").is_problem(403, "another site");
+        server.send("POST", path, &[header], "").tells_problem(403, "another site");
     }
     let rows = server.get("/api/v1/tenants/acme/executions").value();
     assert_eq!(rows["items"], json!([]));

@@ -110,7 +110,7 @@ async fn a_database_that_does_not_answer_is_shown_with_its_reason() {
     let server = Server::start(&console);
     server.get("/tenants/acme").ended(200).shows(&["cannot be reached"]);
     server.get("/tenants/acme/jobs").ended(503).shows(&["cannot be reached"]);
-    server.get("/api/v1/tenants/acme/jobs").is_problem(503, "cannot be reached");
+    server.get("/api/v1/tenants/acme/jobs").tells_problem(503, "cannot be reached");
     eventually("it needs attention", || async {
         server.get("/").body.contains("cannot be reached").then_some(())
     })

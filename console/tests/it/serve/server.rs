@@ -149,7 +149,7 @@ impl Response {
 
     /// It is a problem as RFC 9457 has it, whose detail contains `detail`.
     #[track_caller]
-    pub(super) fn is_problem(self, status: u16, detail: &str) {
+    pub(super) fn tells_problem(self, status: u16, detail: &str) {
         let problem = self.ended(status);
         assert_eq!(problem.header("content-type"), Some("application/problem+json"));
         let value = problem.value();

@@ -66,7 +66,8 @@ const HOT: &[(&str, &str)] = &[
     ("tenant/list_window", "gen_random_uuid(), 'failed', 10000, 50"),
     ("tenant/find_window_end", "gen_random_uuid(), 9999"),
     ("tenant/list_recent", "gen_random_uuid(), 500"),
-    ("tenant/list_runs", "1, gen_random_uuid(), 'failed', 50"),
+    ("tenant/list_runs", "1, gen_random_uuid(), 'failed', 10000, 50"),
+    ("tenant/find_runs_end", "1, gen_random_uuid(), 9999"),
     ("tenant/list_attempts", "gen_random_uuid(), 50"),
 ];
 
