@@ -136,10 +136,11 @@ async fn sigterm_comes_first_and_sigkill_for_those_who_do_not_listen() {
     );
     let deaf = Program::new("trap '' TERM; echo up; while :; do sleep 1; done");
     for program in [&polite, &deaf] {
-        let limit = Duration::from_millis(700);
+        let limit = Duration::from_secs(1);
         let ran = program.run(FakeContext::new().timeout(limit), &[], "").await;
         assert_eq!(ran.outcome, Outcome::Timeout { limit });
-        assert_eq!(ran.output, "up\n");
+        // A shell may also say that its child was terminated.
+        assert!(ran.output.starts_with("up\n"), "{}", ran.output);
         assert_eq!(program.alive(&program.path), [""; 0]);
     }
     assert_eq!(std::fs::read_to_string(polite.file()).unwrap(), "saved\n");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{BasicProperties, Confirmation, Connection};
+use lapin::{BasicProperties, Channel, Confirmation};
 
 use super::{AmqpUrl, Fault, Session, answer, close, connect, open_channel};
 
@@ -32,9 +32,14 @@ pub struct Posted {
 pub async fn post(url: &AmqpUrl, message: Posted) -> Result<(), String> {
     let Session { connection, .. } =
         connect(url, "polychron amqp job").await.map_err(|fault| fault.to_string())?;
-    let posted = post_on(&connection, message).await;
-    close(&connection).await;
-    match posted {
+    let posted = async {
+        // The channel must outlive the message: dropped early, it closes while the connection does.
+        let channel = open_channel(&connection).await?;
+        let posted = post_on(&channel, message).await;
+        close(&connection).await;
+        posted
+    };
+    match posted.await {
         Ok(Confirmation::Ack(None)) => Ok(()),
         Ok(Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_))) => {
             Err("the broker has no queue for it: nothing is bound by that routing key".to_owned())
@@ -45,8 +50,7 @@ pub async fn post(url: &AmqpUrl, message: Posted) -> Result<(), String> {
     }
 }
 
-async fn post_on(connection: &Connection, message: Posted) -> Result<Confirmation, Fault> {
-    let channel = open_channel(connection).await?;
+async fn post_on(channel: &Channel, message: Posted) -> Result<Confirmation, Fault> {
     let selected = channel.confirm_select(ConfirmSelectOptions::default());
     answer("ask for confirms", selected).await?;
     let mut headers = FieldTable::default();

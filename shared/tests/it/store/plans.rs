@@ -57,7 +57,7 @@ const HOT: &[(&str, &str)] = &[
     ("tenant/heartbeat", "ARRAY[gen_random_uuid(), gen_random_uuid()], 'w', now(), now()"),
     (
         "tenant/finish",
-        "ARRAY[gen_random_uuid(), gen_random_uuid()], '{w,w}', '{failed,failed}', '{null,null}', '{null,null}', '{null,null}', '{null,null}', '{null,null}', ARRAY[gen_random_uuid(), gen_random_uuid()], '{retry,retry}', ARRAY[now(), now()], now(), NULL",
+        "ARRAY[gen_random_uuid(), gen_random_uuid()], '{w,w}', '{failed,failed}', '{null,null}', '{null,null}', '{null,null}', '{null,null}', '{null,null}', '{null,null}', ARRAY[gen_random_uuid(), gen_random_uuid()], '{retry,retry}', ARRAY[now(), now()], now(), NULL",
     ),
     ("tenant/insert_next_attempt", ""),
     ("tenant/find_execution", "gen_random_uuid()"),
