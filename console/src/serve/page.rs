@@ -204,17 +204,21 @@ pub(crate) fn badge(word: &str) -> Html {
 /// A column's title, and what it shows of an item.
 pub(crate) type Column<'a, T> = (&'a str, &'a dyn Fn(&T) -> Html);
 
-/// A list as a table that stays readable on a phone: each cell knows its column's title.
+/// A list as a table that stays readable on a phone: each cell knows its column's title. The roles
+/// say that it is still a table where the style lays it out otherwise.
 pub(crate) fn table<T>(caption: &str, items: &[T], columns: &[Column<'_, T>]) -> Html {
-    let titles = columns.iter().map(|(title, _)| html!("<th scope=\"col\">{}</th>", title));
+    let titles = columns
+        .iter()
+        .map(|(title, _)| html!("<th scope=\"col\" role=\"columnheader\">{}</th>", title));
     let row = |item: &T| {
         let cells = columns.iter().map(|(title, cell)| {
-            html!("<td data-title=\"{}\"><div>{}</div></td>", title, cell(item))
+            html!("<td role=\"cell\" data-title=\"{}\"><div>{}</div></td>", title, cell(item))
         });
-        html!("<tr>{}</tr>", cells.collect::<Html>())
+        html!("<tr role=\"row\">{}</tr>", cells.collect::<Html>())
     };
     html!(
-        "<table><caption>{}</caption><thead><tr>{}</tr></thead><tbody>{}</tbody></table>",
+        "<table role=\"table\"><caption>{}</caption><thead role=\"rowgroup\"><tr role=\"row\">{}</tr></thead>\
+         <tbody role=\"rowgroup\">{}</tbody></table>",
         caption,
         titles.collect::<Html>(),
         items.iter().map(row).collect::<Html>()

@@ -11,7 +11,7 @@ use crate::execution::{Execution, Status, Trigger};
 use crate::id::{ExecutionId, JobId};
 
 /// How many executions a filter by status looks through for one page.
-const WINDOW: i64 = 10_000;
+const WINDOW: i64 = 2000;
 
 /// A page of executions, newest first.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,7 +68,7 @@ impl Store {
     }
 
     /// The executions of one job, the latest occurrence first; those of a status are looked for
-    /// among the latest 10,000.
+    /// among the latest 2,000.
     pub async fn list_runs(
         &self,
         job: JobId,

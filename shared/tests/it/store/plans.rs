@@ -63,11 +63,11 @@ const HOT: &[(&str, &str)] = &[
     ("tenant/find_execution", "gen_random_uuid()"),
     // What pages show.
     ("tenant/list_executions", "gen_random_uuid(), NULL, NULL, 50"),
-    ("tenant/list_window", "gen_random_uuid(), 'failed', 10000, 50"),
-    ("tenant/find_window_end", "gen_random_uuid(), 9999"),
+    ("tenant/list_window", "gen_random_uuid(), 'failed', 2000, 50"),
+    ("tenant/find_window_end", "gen_random_uuid(), 1999"),
     ("tenant/list_recent", "gen_random_uuid(), 500"),
-    ("tenant/list_runs", "1, gen_random_uuid(), 'failed', 10000, 50"),
-    ("tenant/find_runs_end", "1, gen_random_uuid(), 9999"),
+    ("tenant/list_runs", "1, gen_random_uuid(), 'failed', 2000, 50"),
+    ("tenant/find_runs_end", "1, gen_random_uuid(), 1999"),
     ("tenant/list_attempts", "gen_random_uuid(), 50"),
 ];
 
