@@ -134,7 +134,7 @@ pub(super) async fn run(
         }
     }
     remarks.iter().for_each(|remark| say(remark));
-    settle::run(entries, &terms, config, output, why).await
+    Box::pin(settle::run(entries, &terms, config, output, why)).await
 }
 
 fn read(file: &str) -> Result<String, Failure> {
