@@ -29,7 +29,7 @@ impl Level {
 }
 
 /// One thing that was looked at.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Finding {
     pub(crate) subject: String,
     pub(crate) level: Level,

@@ -54,8 +54,10 @@ pub(crate) enum Verb {
     #[command(after_help = "Example:\n  polychron job next acme nightly-report -n 10")]
     Next(next::Next),
     /// Say why a job runs, waits or doesn't run, and what to do about it
-    #[command(after_help = "Example:\n  polychron job explain acme nightly-report")]
-    Explain(Named),
+    #[command(after_help = "Examples:
+  polychron job explain acme nightly-report
+  polychron job explain acme nightly-report --at 2026-12-01T02:00:00Z")]
+    Explain(explain::Explain),
     /// Run a job now, whatever its schedule says
     #[command(after_help = "Examples:
   polychron job run acme ping
@@ -184,7 +186,7 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<(), Failure> {
         Verb::Pause(Named { tenant, job }) => switch(&tenant, &job, false, session).await,
         Verb::Resume(Named { tenant, job }) => switch(&tenant, &job, true, session).await,
         Verb::Next(arguments) => next::run(arguments, session).await,
-        Verb::Explain(Named { tenant, job }) => explain::run(&tenant, &job, session).await,
+        Verb::Explain(arguments) => explain::run(arguments, session).await,
         Verb::Run(arguments) => run::run(arguments, session).await,
         Verb::Delete(arguments) => delete::run(arguments, session).await,
     }

@@ -92,3 +92,28 @@ async fn a_folder_has_one_engine_and_survives_its_death() {
     .await;
     assert_eq!((rows.len(), rows[0].attempt), (2, 2), "{rows:#?}");
 }
+
+#[tokio::test]
+async fn what_became_of_a_planned_time_is_told_from_the_rows() {
+    let console = Console::bare(Backend::Sqlite).await;
+    let folder = console.folder.path("demo");
+    let data = folder.display().to_string();
+    console.run(&["demo", "--for", "9s", "--no-dashboard", "--data", &data]).succeeded();
+    let mut console = console;
+    console.set("DATABASE_URL", &format!("sqlite://{data}/control.db"));
+    let list = console.run(&["execution", "list", "initech", "-o", "json"]).succeeded().json();
+    let failed = list.as_array().unwrap().iter().find(|row| row["status"] == "failed").unwrap();
+    let (job, at) =
+        (failed["job_name"].as_str().unwrap(), failed["scheduled_for"].as_str().unwrap());
+    let explain = |at: &str| {
+        let answer = console.run(&["job", "explain", "initech", job, "--at", at, "-o", "json"]);
+        answer.succeeded().json().to_string()
+    };
+    assert!(explain(at).contains(&format!("{}, started", failed["status"].as_str().unwrap())));
+    assert!(explain("2026-01-01T00:00:00.5Z").contains("doesn't name"));
+    assert!(
+        explain("1970-01-12T13:46:39Z").contains(" from "),
+        "{}",
+        explain("1970-01-12T13:46:39Z")
+    );
+}
