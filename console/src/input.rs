@@ -3,6 +3,7 @@
 use std::io::{IsTerminal, Read};
 
 use serde_json::Value;
+use shared::clock::Time;
 use shared::job::PAYLOAD_BYTES_MAX;
 
 use crate::exit::Failure;
@@ -84,6 +85,12 @@ fn read_line() -> Result<String, Failure> {
         Ok(_) => Ok(line),
         Err(error) => Err(Failure::Failed(format!("standard input: {error}"))),
     }
+}
+
+/// A time on the command line.
+pub(crate) fn time(text: &str) -> Result<Time, String> {
+    let remedy = "is no time; write one like 2026-12-01T09:00:00Z, or with an offset like +01:00";
+    text.parse().map_err(|_| format!("`{text}` {remedy}"))
 }
 
 /// Whole seconds, as `90s`, `1h 30m` or a plain number; for clap, which names the flag.

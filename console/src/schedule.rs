@@ -35,7 +35,7 @@ pub(crate) struct Preview {
     #[arg(long, value_name = "ZONE")]
     timezone: Option<String>,
     /// Show what comes after this time, such as 2026-12-01T09:00:00Z; now by default
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = crate::input::time)]
     from: Option<Time>,
     /// How many at most
     #[arg(short, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u16).range(1..=10_000))]

@@ -19,10 +19,10 @@ pub(crate) struct Arguments {
     #[arg(long)]
     audit: bool,
     /// Audit occurrences from this time on, such as 2026-11-24T00:00:00Z; a day ago by default
-    #[arg(long, value_name = "TIME", requires = "audit", value_parser = str::parse::<Time>)]
+    #[arg(long, value_name = "TIME", requires = "audit", value_parser = crate::input::time)]
     from: Option<Time>,
     /// Audit occurrences before this time; by default all up to now, and each job's next time
-    #[arg(long, value_name = "TIME", requires = "audit", value_parser = str::parse::<Time>)]
+    #[arg(long, value_name = "TIME", requires = "audit", value_parser = crate::input::time)]
     to: Option<Time>,
     /// How late something may be before it counts as left behind
     #[arg(long, value_name = "DURATION", requires = "audit", default_value = "1h",

@@ -16,7 +16,7 @@ pub(crate) struct Explain {
     /// The job
     job: String,
     /// One of its planned times, such as 2026-12-01T09:00:00Z: what became of it
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = crate::input::time)]
     at: Option<Time>,
 }
 
