@@ -1,5 +1,6 @@
 -- A tenant's database: its jobs, their executions, and whose database this is.
 -- Times are RFC 3339 text in UTC, so that they compare as text; ids are hyphenated text.
+-- Applications write here with SQLite libraries of their own: functions are those of version 3.37 (2021), the first with STRICT.
 
 -- One row, written when the tenant is added. `dispatch_no` is compared and set by every dispatch,
 -- so that of two producers at one tenant exactly one wins and the other looks again.
@@ -17,10 +18,10 @@ CREATE TABLE job (
                           CONSTRAINT "job_type has 1 to 100 characters" CHECK (length(job_type) BETWEEN 1 AND 100),
     payload               TEXT    NOT NULL DEFAULT '{}'
                           CONSTRAINT "payload is JSON" CHECK (json_valid(payload))
-                          CONSTRAINT "payload is at most 64 KiB" CHECK (octet_length(payload) <= 65536),
+                          CONSTRAINT "payload is at most 64 KiB" CHECK (length(CAST(payload AS BLOB)) <= 65536),
     schedule              TEXT    NOT NULL
                           CONSTRAINT "schedule is a JSON object of at most 4 KiB"
-                          CHECK (json_valid(schedule) AND json_type(schedule) = 'object' AND octet_length(schedule) <= 4096),
+                          CHECK (json_valid(schedule) AND json_type(schedule) = 'object' AND length(CAST(schedule AS BLOB)) <= 4096),
     is_enabled            INTEGER NOT NULL DEFAULT 1
                           CONSTRAINT "is_enabled is 0 or 1" CHECK (is_enabled IN (0, 1)),
     next_run_at           TEXT

@@ -192,3 +192,36 @@ async fn a_file_is_migrated_once_whoever_meets_there() {
         assert_eq!(from.iter().filter(|from| **from == 0).count(), 1, "{from:?}");
     }
 }
+
+/// Applications insert jobs with SQLite libraries of their own, which evaluate the table's
+/// constraints: those must not need more than the first version that knows strict tables.
+#[test]
+fn a_tenants_file_can_be_written_with_an_old_sqlite() {
+    const SINCE_3_37: &[&str] = &[
+        "CAST",
+        "CHECK",
+        "IN",
+        "cast",
+        "datetime",
+        "json_type",
+        "json_valid",
+        "length",
+        "strftime",
+        "substr",
+    ];
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../migrations/tenant/sqlite");
+    let mut calls = 0;
+    for file in std::fs::read_dir(folder).unwrap() {
+        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        let code = text.lines().filter_map(|line| line.split("--").next()).collect::<String>();
+        for (at, _) in code.match_indices('(') {
+            let name = code[..at].rsplit(|c: char| !c.is_alphanumeric() && c != '_').next();
+            // After a word and a blank stands a list, not what is called.
+            if let Some(name) = name.filter(|name| !name.is_empty()) {
+                assert!(SINCE_3_37.contains(&name), "{name} may be newer than SQLite 3.37");
+                calls += 1;
+            }
+        }
+    }
+    assert!(calls > 10, "{calls}");
+}
