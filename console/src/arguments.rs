@@ -7,7 +7,7 @@ use clap::{Command, CommandFactory, Parser, Subcommand};
 use shared::config;
 
 use crate::output::Format;
-use crate::{check, execution, job, schedule, serve, tenant};
+use crate::{check, execution, forecast, job, schedule, serve, tenant};
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 some tenants failed, \
@@ -84,6 +84,11 @@ pub(crate) enum Verb {
     /// Say who may use dashboard and API
     #[command(subcommand)]
     User(serve::user::Verb),
+    /// Show the load to come, its peaks and who makes them, and how many consumers it needs
+    ///
+    /// From the schedules of the active tenants' enabled jobs, and from how long their latest runs
+    /// took. Manual runs and `max_running` are not counted in.
+    Forecast(forecast::Forecast),
     /// Try out schedules, and import those of cron and APScheduler
     #[command(subcommand)]
     Schedule(schedule::Verb),
@@ -104,7 +109,8 @@ impl Verb {
             | Verb::Migrate
             | Verb::Tenant(_)
             | Verb::Job(_)
-            | Verb::Execution(_) => &["DATABASE_URL"],
+            | Verb::Execution(_)
+            | Verb::Forecast(_) => &["DATABASE_URL"],
             Verb::Schedule(_) | Verb::User(_) => &[],
         }
     }

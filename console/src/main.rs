@@ -11,6 +11,7 @@ mod execution;
 mod exit;
 mod finding;
 mod follow;
+mod forecast;
 mod input;
 mod job;
 mod migrate;
@@ -96,6 +97,7 @@ async fn dispatch(
         Verb::Tenant(verb) => tenant::run(verb, &session(config?).await?).await,
         Verb::Job(verb) => job::run(verb, &session(config?).await?).await,
         Verb::Execution(verb) => execution::run(verb, &session(config?).await?).await,
+        Verb::Forecast(arguments) => forecast::run(arguments, &session(config?).await?).await,
         Verb::Schedule(verb) => Box::pin(schedule::run(verb, config, output, reason)).await,
     }
 }

@@ -95,6 +95,11 @@ impl Output {
         }
     }
 
+    /// Shows people what is neither a list nor a record.
+    pub(crate) fn text(&self, text: &str) -> Result<(), Failure> {
+        write(text)
+    }
+
     fn table<T>(&self, items: &[T], columns: &[Column<T>]) -> String {
         let cell = |column: &Column<T>, item: &T| {
             let cell = printable(&(column.cell)(item), false);

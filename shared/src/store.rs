@@ -45,7 +45,7 @@ pub use error::{Result, StoreError, chain};
 pub use execute::{Claim, ClaimTerms, End, Ended, Expired, Heartbeat, NextRow};
 pub use history::{ExecutionFilter, NewJob};
 pub use migrate::{Migrated, Schema, migrate};
-pub use pages::{Page, Recent};
+pub use pages::{Page, PlannedLoad, Recent};
 pub use tenant_database::{TenantDatabase, WrongDatabase};
 
 use crate::clock::Time;

@@ -5,6 +5,7 @@ mod check;
 mod console;
 mod embedded;
 mod executions;
+mod forecast;
 mod import;
 mod jobs;
 mod migrate;

@@ -9,6 +9,7 @@ use super::{ExecutionFilter, Store, sql};
 use crate::clock::Time;
 use crate::execution::{Execution, Status, Trigger};
 use crate::id::{ExecutionId, JobId};
+use crate::job::OverlapPolicy;
 
 /// How many executions a filter by status looks through for one page.
 const WINDOW: i64 = 2000;
@@ -112,6 +113,14 @@ impl Store {
         })
     }
 
+    /// What the enabled jobs will ask of slots, a page of those after `after`, by id.
+    pub async fn plan_load(&self, after: JobId, limit: i64) -> Result<Vec<PlannedLoad>> {
+        self.proved().await?;
+        run_on_either!(&self.db, sql::PLAN_LOAD, |text, connection| {
+            query_as(text).bind(after).bind(limit).fetch_all(connection)
+        })
+    }
+
     async fn list_window(
         &self,
         before: ExecutionId,
@@ -141,6 +150,22 @@ impl Store {
             query_scalar(text).bind(before).bind(WINDOW - 1).fetch_optional(connection)
         })
     }
+}
+
+/// What a job will ask of slots.
+#[derive(Clone, Debug, PartialEq, FromRow)]
+pub struct PlannedLoad {
+    /// The job.
+    pub id: JobId,
+    /// Its name.
+    pub name: String,
+    /// When it runs, as JSON.
+    pub schedule: String,
+    /// Whether its runs may overlap.
+    pub overlap_policy: OverlapPolicy,
+    /// How long a slot was held for one of its occurrences, all attempts together, on the average of
+    /// its latest 20 attempts, in seconds. None: it has not run yet.
+    pub seconds: Option<f64>,
 }
 
 impl Page {

@@ -86,6 +86,7 @@ statements! { TENANT:
     DELETE_JOB = both "tenant/delete_job";
     COUNT_OPEN = both "tenant/count_open";
     SURVEY_JOBS = both "tenant/survey_jobs";
+    PLAN_LOAD = pair "tenant/plan_load";
     LIST_QUARANTINED = both "tenant/list_quarantined";
     RUN_JOB = both "tenant/run_job";
     RUN_AGAIN = both "tenant/run_again";

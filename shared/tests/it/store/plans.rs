@@ -69,6 +69,7 @@ const HOT: &[(&str, &str)] = &[
     ("tenant/list_runs", "1, gen_random_uuid(), 'failed', 2000, 50"),
     ("tenant/find_runs_end", "1, gen_random_uuid(), 1999"),
     ("tenant/list_attempts", "gen_random_uuid(), 50"),
+    ("tenant/plan_load", "0, 1000"),
 ];
 
 /// Ten jobs with a long history and some open rows.
