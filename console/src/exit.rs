@@ -82,6 +82,7 @@ impl Failure {
             StoreError::Schema { .. }
             | StoreError::Unclaimed
             | StoreError::Owned(_)
+            | StoreError::Pooled
             | StoreError::Conflict(_)
             | StoreError::Failed(_) => Failure::Failed(text),
         }

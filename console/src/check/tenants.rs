@@ -109,6 +109,7 @@ fn remedy(tenant: &Tenant, error: &StoreError) -> String {
             "start the database, restore its role's rights, or correct its URL by \
              `polychron tenant edit {slug} --database-url-file FILE`"
         ),
+        StoreError::Pooled => "set `pool_mode = session` in the pooler, or go round it".to_owned(),
         StoreError::Refused(_) | StoreError::Conflict(_) => "try again".to_owned(),
     }
 }

@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{ConnectOptions, Connection, Executor};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use sqlx::{ConnectOptions, Connection, Executor, Row as _, raw_sql};
+use tokio::sync::{Notify, OnceCell, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::error::{Result, StoreError};
@@ -27,6 +27,8 @@ use crate::clock::Clock;
 const ACQUIRE_LIMIT: Duration = Duration::from_secs(3);
 /// An idle connection older than this is asked whether it still lives before it is used.
 const TRUSTED_FOR: Duration = Duration::from_secs(5);
+/// The longest wait for the second session that shows whether sessions are shared.
+const PROBE_LIMIT: Duration = Duration::from_secs(1);
 /// How long a connection may stay idle.
 const IDLE_LIMIT: Duration = Duration::from_secs(30);
 
@@ -157,6 +159,12 @@ pub struct ConnectionCounts {
 pub(super) trait Open: Connection + Sized + Send + 'static {
     /// Opens one; the caller limits how long it may take.
     fn open(options: &Self::Options) -> impl Future<Output = sqlx::Result<Self>> + Send;
+
+    /// Whether others have this connection's session, too.
+    fn is_shared(
+        &mut self,
+        options: &Self::Options,
+    ) -> impl Future<Output = sqlx::Result<bool>> + Send;
 }
 
 impl Open for PgConnection {
@@ -165,11 +173,33 @@ impl Open for PgConnection {
         connection.execute(SESSION).await?;
         Ok(connection)
     }
+
+    /// A pooler in transaction mode gives the session that was free last to whoever asks next: two
+    /// clients that ask in turn are answered by one process of the server, or by another than
+    /// before.
+    async fn is_shared(&mut self, options: &PgConnectOptions) -> sqlx::Result<bool> {
+        let mine = backend(self).await?;
+        let mut other = options.connect().await?;
+        let theirs = backend(&mut other).await?;
+        let again = backend(self).await?;
+        other.close().await?;
+        Ok(mine == theirs || mine != again)
+    }
+}
+
+/// The server's process that answers; asked without a prepared statement, which a shared session
+/// may know already.
+async fn backend(connection: &mut PgConnection) -> sqlx::Result<i32> {
+    raw_sql("SELECT pg_backend_pid()").fetch_one(connection).await?.try_get(0)
 }
 
 impl Open for SqliteConnection {
     async fn open(options: &SqliteConnectOptions) -> sqlx::Result<SqliteConnection> {
         options.connect().await
+    }
+
+    async fn is_shared(&mut self, _: &SqliteConnectOptions) -> sqlx::Result<bool> {
+        Ok(false)
     }
 }
 
@@ -180,6 +210,9 @@ struct Server<C> {
     shelf: Mutex<Shelf<C>>,
     /// Told whenever a connection was closed or laid on the shelf.
     freed: Notify,
+    /// Set once the server has given two connections a session each. A pooler that comes between
+    /// later is told by the first prepared statement that fails.
+    gives_sessions: OnceCell<()>,
 }
 
 struct Shelf<C> {
@@ -222,7 +255,7 @@ enum Offer<C> {
 impl<C> Server<C> {
     fn new(clock: Clock, budget: usize) -> Server<C> {
         let shelf = Mutex::new(Shelf { in_use: 0, idle: Vec::new() });
-        Server { clock, budget, shelf, freed: Notify::new() }
+        Server { clock, budget, shelf, freed: Notify::new(), gives_sessions: OnceCell::new() }
     }
 
     /// An idle connection to `database`, else room for a new one, else the room of the longest
@@ -311,11 +344,32 @@ impl<C: Open> Database<C> {
                     }
                 }
                 Offer::Place(place) => {
-                    let opening = timeout(ACQUIRE_LIMIT, C::open(&self.options)).await;
+                    let opening = timeout(ACQUIRE_LIMIT, self.open()).await;
                     let connection = opening.map_err(slow)??;
                     return Ok(Held { connection, place, database: self.number, turn });
                 }
             }
+        }
+    }
+}
+
+impl<C: Open> Database<C> {
+    /// A new connection. The first to a server shows, by a second one beside it, that the server
+    /// gives each a session of its own; others wait for that. A server that has no second one to
+    /// give is not held up.
+    async fn open(&self) -> Result<C> {
+        let mut first = None;
+        let prove = async || {
+            let connection = first.insert(C::open(&self.options).await?);
+            match timeout(PROBE_LIMIT, connection.is_shared(&self.options)).await {
+                Ok(Ok(true)) => Err(StoreError::Pooled),
+                Ok(_) | Err(_) => Ok(()),
+            }
+        };
+        self.server.gives_sessions.get_or_try_init(prove).await?;
+        match first {
+            Some(connection) => Ok(connection),
+            None => Ok(C::open(&self.options).await?),
         }
     }
 }

@@ -62,6 +62,8 @@ impl Options {
         }
         let options = PgConnectOptions::from_str(url.expose())?
             .application_name("polychron")
+            // A pooler in between refuses this start-up parameter; nothing here reads floats as text.
+            .extra_float_digits(None)
             .disable_statement_logging();
         Ok(Options::Postgres(Box::new(options)))
     }

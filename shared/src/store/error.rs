@@ -17,6 +17,12 @@ pub enum StoreError {
     /// The user, the password or the rights are wrong.
     #[error("the database refuses access; correct the tenant's database_url or its role's rights")]
     Denied(#[source] sqlx::Error),
+    /// Something before the database gives one session to several clients.
+    #[error(
+        "the connection pooler before the database works in transaction mode, where sessions are \
+         shared and their settings lost: set `pool_mode = session` there"
+    )]
+    Pooled,
     /// The schema is not the one this program was built for.
     #[error("the schema is at version {found}, {expected} is needed: run `polychron migrate`")]
     Schema {
@@ -56,7 +62,10 @@ impl StoreError {
             // The server answered, so the session is sound, unless it ended it.
             StoreError::Failed(error) | StoreError::Denied(error) => code(error).is_some(),
             StoreError::Schema { .. } | StoreError::Unclaimed | StoreError::Owned(_) => true,
-            StoreError::Unreachable(_) | StoreError::Slow(_) | StoreError::Busy(_) => false,
+            StoreError::Unreachable(_)
+            | StoreError::Slow(_)
+            | StoreError::Busy(_)
+            | StoreError::Pooled => false,
         }
     }
 }
@@ -89,6 +98,8 @@ fn of_postgres(code: &str, error: sqlx::Error) -> StoreError {
         ("28", _) | (_, "42501" | "3D000") => StoreError::Denied(error),
         ("22" | "23", _) => StoreError::Refused(error),
         ("40", _) | (_, "55P03") => StoreError::Conflict(error),
+        // A prepared statement that exists already, or doesn't: somebody else has this session, too.
+        (_, "26000" | "42P05") => StoreError::Pooled,
         _ => StoreError::Failed(error),
     }
 }

@@ -101,6 +101,10 @@ pub async fn migrate(url: &DatabaseUrl, schema: Schema) -> Result<Migrated> {
         match Options::of(url)? {
             Options::Postgres(options) => {
                 let mut connection = PgConnection::open(&options).await?;
+                // The lock against other migrations is held by the session.
+                if connection.is_shared(&options).await.unwrap_or(false) {
+                    return Err(StoreError::Pooled);
+                }
                 sqlx::raw_sql("SET statement_timeout = 0; SET lock_timeout = '30s'")
                     .execute(&mut connection)
                     .await?;

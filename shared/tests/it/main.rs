@@ -5,6 +5,7 @@ extern crate polychron_shared as shared;
 
 mod connections;
 mod migrations;
+mod pooler;
 mod queue;
 mod readiness;
 mod statements;
