@@ -42,6 +42,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use shared::clock::Clock;
 use shared::config::Config;
+use shared::process;
 use shared::pulse::Beat;
 use shared::queue::{Publisher, Queue, Receiver};
 use shared::random::Random;
@@ -117,7 +118,7 @@ impl Consumer {
             () = tenants.wait_for_first() => {}
             () = shutdown.drain.cancelled() => return true,
         }
-        let name = worker_name(&random);
+        let name = process::name(&random);
         let slots = Arc::new(Semaphore::new(config.prefetch));
         let broker_name = format!("polychron consumer {name}");
         let (publisher, publishing) = queue.publisher(&broker_name, &config.queues);
@@ -326,8 +327,7 @@ async fn keep_fresh(tenants: Arc<Tenants>, beat: Beat) {
 
 /// Keeps this worker's row in the control database.
 async fn register(worker: Arc<Worker>, config: Config, beat: Beat) {
-    let pid = i32::try_from(std::process::id()).unwrap_or_default();
-    let host = host_name();
+    let (pid, host) = (process::id(), process::host());
     loop {
         beat.beat();
         let control = worker.tenants.control();
@@ -361,14 +361,4 @@ async fn say_goodbye(tenants: &Tenants, name: &str) {
         // If it fails, the row is forgotten by whoever says goodbye later.
         let _ = control.unregister_worker(name, now - FORGET_AFTER).await;
     }
-}
-
-/// New at every start, so that a process is never taken for the one before it.
-fn worker_name(random: &Random) -> String {
-    let tail: String = random.bytes::<3>().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{}-{}-{tail}", host_name(), std::process::id())
-}
-
-fn host_name() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }

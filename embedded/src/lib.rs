@@ -161,6 +161,8 @@ impl Engine {
             tenants: tenants.clone(),
             queue: queue.clone(),
             config: config.clone(),
+            // The folder is locked, and nobody else could hear of its messages.
+            alone: true,
             random: random.clone(),
             vitals: vitals.clone(),
         };

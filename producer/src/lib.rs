@@ -1,7 +1,7 @@
 //! Finds the tenants' due jobs, dispatches them, and collects what was lost on the way.
 //!
-//! Any number of producers may run: each move is guarded in the tenant's database, so that two at
-//! one tenant do no harm. Start with `rounds.rs`, the loop, and `look.rs`, which is one step of
+//! Any number of producers may run: they divide the tenants among themselves (`share.rs`), and each
+//! move is guarded in the tenant's database, so that two at one tenant do no harm. Start with `rounds.rs`, the loop, and `look.rs`, which is one step of
 //! it; `dispatcher.rs` is where a job's life goes on from `schedule.rs`.
 
 mod agenda;
@@ -9,9 +9,12 @@ pub mod backlog;
 pub mod dispatcher;
 pub mod look;
 pub mod messenger;
+pub mod pace;
 pub mod planner;
 pub mod rescuer;
 mod rounds;
+mod share;
+mod sharing;
 pub mod sweeper;
 
 use std::sync::Arc;
@@ -26,13 +29,16 @@ use shared::shutdown::Shutdown;
 use shared::store::chain;
 use shared::tenants::Tenants;
 use shared::vitals::Vitals;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tracing::{info, warn};
 
 use backlog::Backlog;
 use look::Looker;
 use messenger::Messenger;
+use pace::Pace;
 use rounds::Rounds;
+use share::Share;
+use sharing::Sharing;
 
 /// How often the lists of tenants and of workers are read again.
 const REFRESH_EVERY: Duration = Duration::from_secs(10);
@@ -49,6 +55,9 @@ pub struct Producer {
     pub queue: Queue,
     /// Its settings.
     pub config: Config,
+    /// Whether it is the only one, by the nature of its queue; else it divides the tenants with the
+    /// others that it finds in the control database.
+    pub alone: bool,
     /// Where its random numbers come from.
     pub random: Random,
     /// What it tells about itself.
@@ -58,7 +67,7 @@ pub struct Producer {
 impl Producer {
     /// Dispatches jobs until asked to stop.
     pub async fn run(self, shutdown: Shutdown) {
-        let Producer { tenants, queue, config, random, vitals } = self;
+        let Producer { tenants, queue, config, alone, random, vitals } = self;
         tokio::select! {
             biased;
             () = tenants.wait_for_first() => {}
@@ -79,26 +88,31 @@ impl Producer {
                 drain: shutdown.drain.clone(),
             }));
         }
+        let metrics = vitals.metrics.clone();
+        let sharing = Sharing::new(tenants.clone(), publisher.clone(), metrics.clone(), &random);
         let clock = tenants.clock().clone();
         let looker = Arc::new(Looker {
             backlog: Backlog::new(publisher.clone(), clock, &config.queues),
-            messenger: Messenger::new(publisher, vitals.metrics.clone()),
+            messenger: Messenger::new(publisher, metrics.clone()),
             random,
-            poll_interval: config.poll_interval,
-            metrics: vitals.metrics.clone(),
+            pace: Pace::new(config.poll_interval),
+            metrics,
         });
-        vitals.metrics.poll_interval.set(config.poll_interval.as_secs_f64());
         info!(tenants = tenants.all().len(), "dispatching jobs");
 
-        let refreshed = Arc::new(Notify::new());
+        let (refreshed, called) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let refreshing = tokio::spawn(keep_fresh(
             tenants.clone(),
             looker.clone(),
             refreshed.clone(),
             vitals.follow("refresh"),
         ));
-        Rounds::new(tenants, looker.clone(), vitals.follow("rounds"))
-            .run(wakes, refreshed, shutdown.drain)
+        let shares = match alone {
+            true => watch::channel(Share::whole()).1,
+            false => share(sharing, &called, &shutdown, &vitals).await,
+        };
+        Rounds::new(tenants, looker.clone(), shares, vitals.follow("rounds"))
+            .run(wakes, refreshed, called, shutdown.drain)
             .await;
 
         refreshing.abort();
@@ -110,6 +124,20 @@ impl Producer {
         })
         .await;
     }
+}
+
+/// Joins the other producers, and stays with them until asked to stop; answers with the share as it
+/// changes.
+async fn share(
+    mut sharing: Sharing,
+    called: &Arc<Notify>,
+    shutdown: &Shutdown,
+    vitals: &Vitals,
+) -> watch::Receiver<Share> {
+    let shares = sharing.shares();
+    sharing.join().await;
+    tokio::spawn(sharing.run(called.clone(), shutdown.drain.clone(), vitals.follow("sharing")));
+    shares
 }
 
 /// Reads the lists of tenants and workers again and again.

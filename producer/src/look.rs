@@ -7,12 +7,13 @@ use std::time::Duration;
 use shared::clock::{Time, delta};
 use shared::metrics::Metrics;
 use shared::random::Random;
-use shared::store::{Look, Result};
+use shared::store::{Footprint, Look, Result};
 use shared::tenants::OpenTenant;
 
 use crate::backlog::Backlog;
 use crate::dispatcher::{Dispatcher, Left};
 use crate::messenger::Messenger;
+use crate::pace::Pace;
 use crate::{rescuer, sweeper};
 
 /// While something is on its way to a worker, its row is looked at this often.
@@ -23,6 +24,8 @@ const OVERDUE_AFTER: Duration = Duration::from_secs(1);
 const WARM_UP: Duration = Duration::from_millis(100);
 /// A connection that was used more recently than this is still warm.
 const WARM_FOR: Duration = Duration::from_secs(4);
+/// A connection that isn't needed for this long is closed at once.
+const KEPT_FOR: Duration = Duration::from_secs(30);
 
 /// What looks at tenants work with.
 pub struct Looker {
@@ -33,15 +36,56 @@ pub struct Looker {
     /// For ids, and to spread polls.
     pub random: Random,
     /// The longest time between two looks at a tenant.
-    pub poll_interval: Duration,
+    pub pace: Pace,
     /// Where it counts what it does.
     pub metrics: Metrics,
 }
 
+/// What a look comes to.
+pub struct Looked {
+    /// How long to wait before the next one.
+    pub wait: Duration,
+    /// Whether the tenant is at rest.
+    pub rest: Option<Rest>,
+}
+
+/// Nothing is on its way at a tenant, nor due.
+pub struct Rest {
+    /// When something will be; none: as it is now, never.
+    pub until: Option<Time>,
+    /// How its files looked, before it was looked at. While they do, there is no need to look again.
+    pub footprint: Option<Footprint>,
+}
+
 impl Looker {
-    /// Looks at a tenant; answers with how long to wait before the next look. `resumed`: it was
-    /// suspended until now.
-    pub async fn tick(&self, tenant: &Arc<OpenTenant>, resumed: bool) -> Result<Duration> {
+    /// Looks at a tenant, unless it is known to be `still` at rest. `resumed`: it was suspended
+    /// until now.
+    pub async fn tick(
+        &self,
+        tenant: &Arc<OpenTenant>,
+        still: Option<Rest>,
+        resumed: bool,
+    ) -> Result<Looked> {
+        let footprint = tenant.store.footprint().await;
+        if let Some(rest) = still
+            && footprint.is_some()
+            && rest.footprint == footprint
+            && rest.until.is_none_or(|until| tenant.store.until(until) > WARM_FOR)
+        {
+            self.metrics.looks_spared.inc();
+            let wait = self.wait(tenant, rest.until);
+            return Ok(Looked { wait, rest: Some(rest) });
+        }
+        self.metrics.looks.inc();
+        let looked = self.look(tenant, resumed).await?;
+        let Some(Rest { until, .. }) = looked.rest else { return Ok(looked) };
+        if until.is_none_or(|until| tenant.store.until(until) > KEPT_FOR) {
+            tenant.store.close_idle();
+        }
+        Ok(Looked { rest: Some(Rest { until, footprint }), ..looked })
+    }
+
+    async fn look(&self, tenant: &Arc<OpenTenant>, resumed: bool) -> Result<Looked> {
         let now = tenant.store.now().await?;
         let look = tenant.store.look().await?;
         let mut left = Left::Nothing;
@@ -53,11 +97,12 @@ impl Looker {
         if tenant.is_active() {
             left = left.max(self.move_on(tenant, &look, now, resumed).await?);
         }
-        Ok(match left {
+        let wait = match left {
             Left::More => Duration::ZERO,
             Left::Blocked => self.backlog.retry_after(),
-            Left::Nothing => self.next(tenant, &look, now),
-        })
+            Left::Nothing => return Ok(self.next(tenant, &look, now)),
+        };
+        Ok(Looked { wait, rest: None })
     }
 
     /// What is done for active tenants only.
@@ -84,13 +129,8 @@ impl Looker {
         Ok(left)
     }
 
-    /// How long until something at this tenant must be looked at.
-    fn next(&self, tenant: &OpenTenant, look: &Look, now: Time) -> Duration {
-        // Spread, so that thousands of tenants don't come due together.
-        let mut wait = self.poll_interval.mul_f64(1.0 - 0.1 * self.random.unit());
-        if look.dispatched > 0 || look.waiting > 0 {
-            wait = wait.min(OPEN_EVERY);
-        }
+    /// When this tenant must be looked at again.
+    fn next(&self, tenant: &OpenTenant, look: &Look, now: Time) -> Looked {
         let lease = look.next_lease_until.map(|until| until + delta(rescuer::GRACE));
         let mut times = vec![lease];
         if tenant.is_active() {
@@ -98,13 +138,26 @@ impl Looker {
             let sweep = sweeper::next_at(look).filter(|at| *at > now);
             times.extend([look.next_due_at, look.next_available_at, sweep]);
         }
-        for time in times.into_iter().flatten() {
-            let until = match time > now {
-                true => tenant.store.until(time),
-                false => OVERDUE_AFTER,
-            };
-            wait = wait.min(until);
+        let (overdue, ahead): (Vec<Time>, Vec<Time>) =
+            times.into_iter().flatten().partition(|time| *time <= now);
+        let until = ahead.into_iter().min();
+        let mut wait = self.wait(tenant, until);
+        let on_its_way = look.dispatched > 0 || look.waiting > 0;
+        if on_its_way {
+            wait = wait.min(OPEN_EVERY);
         }
+        if !overdue.is_empty() {
+            wait = wait.min(OVERDUE_AFTER);
+        }
+        let rests = !on_its_way && overdue.is_empty();
+        Looked { wait, rest: rests.then_some(Rest { until, footprint: None }) }
+    }
+
+    /// How long until the next look at a tenant where something is due at `until`.
+    fn wait(&self, tenant: &OpenTenant, until: Option<Time>) -> Duration {
+        // Spread, so that thousands of tenants don't come due together.
+        let poll = self.pace.interval(tenant).mul_f64(1.0 - 0.1 * self.random.unit());
+        let wait = until.map_or(poll, |until| poll.min(tenant.store.until(until)));
         match wait > WARM_FOR {
             true => wait - WARM_UP,
             false => wait,

@@ -37,7 +37,8 @@ fn main() -> anyhow::Result<()> {
         let queue = Queue::Rabbit(config.amqp_url.clone().context("AMQP_URL is not set")?);
         let control = Arc::new(Control::new(database_url, &connections)?);
         let tenants = Arc::new(Tenants::new(control, connections));
-        let producer = Producer { tenants, queue, config, random: Random::system(), vitals };
+        let producer =
+            Producer { tenants, queue, config, alone: false, random: Random::system(), vitals };
         producer.run(Shutdown::on_signals()?).await;
         anyhow::Ok(())
     })?;

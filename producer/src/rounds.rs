@@ -1,27 +1,28 @@
-//! The producer's loop: looks at each tenant when its time comes, when a wake names it, and at
-//! least every poll interval; never twice at once at the same tenant.
+//! The producer's loop: looks at each tenant of its share when its time comes, when a wake names
+//! it, and at least every poll interval; never twice at once at the same tenant.
 //!
 //! Healthy tenants share some lanes. A look that takes long leaves its lane to the others, and an
 //! ailing tenant is looked at in lanes of its own kind, so that nobody waits behind a database
 //! that is dark or slow.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use shared::clock::Clock;
 use shared::id::TenantId;
 use shared::pulse::{BEAT_EVERY, Beat};
-use shared::queue::Wakes;
+use shared::queue::{ROLL_CALL, Wakes};
 use shared::store::{StoreError, chain};
 use shared::tenants::{OpenTenant, Tenants};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::agenda::Agenda;
-use crate::look::Looker;
+use crate::look::{Looked, Looker, Rest};
+use crate::share::Share;
 
 /// How many healthy tenants are looked at at once.
 const LANES: usize = 16;
@@ -32,7 +33,7 @@ const LANE_LIMIT: Duration = Duration::from_millis(500);
 /// What the database refused as data is tried again after this long.
 const REFUSED_AFTER: Duration = Duration::from_secs(30);
 
-type Listed = Arc<BTreeMap<TenantId, Arc<OpenTenant>>>;
+type Listed = BTreeMap<TenantId, Arc<OpenTenant>>;
 
 /// Whose turn it is.
 pub(crate) struct Rounds {
@@ -40,11 +41,17 @@ pub(crate) struct Rounds {
     tenants: Arc<Tenants>,
     looker: Arc<Looker>,
     agenda: Agenda,
-    looking: JoinSet<(TenantId, Duration)>,
+    looking: JoinSet<(TenantId, Looked)>,
     /// Tenants that are being looked at, and whether to look again at once.
     in_hand: BTreeMap<TenantId, bool>,
-    /// The list that the agenda was made from; compared with each newer one.
-    listed: Listed,
+    /// The list of all tenants that `watched` was made from; compared with each newer one.
+    listed: Arc<Listed>,
+    /// Which part of it is this producer's.
+    shares: watch::Receiver<Share>,
+    /// That part.
+    watched: Listed,
+    /// What is known of those at which nothing is due and whose files tell whether they change.
+    resting: HashMap<TenantId, Rest>,
     /// Tenants that were suspended when they were looked at last.
     suspended: HashSet<TenantId>,
     healthy: Arc<Semaphore>,
@@ -53,7 +60,12 @@ pub(crate) struct Rounds {
 }
 
 impl Rounds {
-    pub(crate) fn new(tenants: Arc<Tenants>, looker: Arc<Looker>, beat: Beat) -> Rounds {
+    pub(crate) fn new(
+        tenants: Arc<Tenants>,
+        looker: Arc<Looker>,
+        shares: watch::Receiver<Share>,
+        beat: Beat,
+    ) -> Rounds {
         Rounds {
             clock: tenants.clock().clone(),
             tenants,
@@ -61,7 +73,10 @@ impl Rounds {
             agenda: Agenda::default(),
             looking: JoinSet::new(),
             in_hand: BTreeMap::new(),
-            listed: Listed::default(),
+            listed: Arc::default(),
+            shares,
+            watched: Listed::default(),
+            resting: HashMap::new(),
             suspended: HashSet::new(),
             healthy: Arc::new(Semaphore::new(LANES)),
             ailing: Arc::new(Semaphore::new(AILING_LANES)),
@@ -69,11 +84,13 @@ impl Rounds {
         }
     }
 
-    /// Goes round until asked to stop, then waits for the looks that are under way.
+    /// Goes round until asked to stop, then waits for the looks that are under way. `refreshed`: the
+    /// list was read again; `called`: told when a producer has come or gone.
     pub(crate) async fn run(
         mut self,
         mut wakes: Wakes,
         refreshed: Arc<Notify>,
+        called: Arc<Notify>,
         stop: CancellationToken,
     ) {
         loop {
@@ -84,45 +101,60 @@ impl Rounds {
                 biased;
                 () = stop.cancelled() => break,
                 Some(looked) = self.looking.join_next() => match looked {
-                    Ok((tenant, wait)) => self.looked(tenant, wait),
+                    Ok((tenant, looked)) => self.looked(tenant, looked),
                     Err(error) => self.crashed(&error),
                 },
                 tenant = wakes.next() => match tenant {
+                    Some(ROLL_CALL) => called.notify_one(),
                     Some(tenant) => self.wake(tenant),
                     None => self.look_at_all(),
                 },
                 () = refreshed.notified() => {}
+                Ok(()) = self.shares.changed() => self.listed = Arc::default(),
                 () = self.clock.sleep(wait) => {}
             }
         }
         while self.looking.join_next().await.is_some() {}
     }
 
-    /// Looks at the tenants that are new in the list, or differ from before.
+    /// Looks at the tenants that are new in the list or in the share, or differ from before.
     fn look_at_changed(&mut self) {
         let listed = self.tenants.all();
         if Arc::ptr_eq(&listed, &self.listed) {
             return;
         }
-        for (id, tenant) in listed.iter() {
-            if !self.listed.get(id).is_some_and(|before| Arc::ptr_eq(before, tenant)) {
-                self.wake(*id);
-            }
+        let share = self.shares.borrow_and_update().clone();
+        let ours = listed.iter().filter(|(id, _)| share.has(**id));
+        let ours: Listed = ours.map(|(id, tenant)| (*id, tenant.clone())).collect();
+        let before = std::mem::replace(&mut self.watched, ours);
+        let is_known = |(id, tenant): &(&TenantId, &Arc<OpenTenant>)| {
+            before.get(id).is_some_and(|before| Arc::ptr_eq(before, tenant))
+        };
+        let changed = self.watched.iter().filter(|one| !is_known(one)).map(|(id, _)| *id);
+        for id in changed.collect::<Vec<_>>() {
+            self.resting.remove(&id);
+            self.wake(id);
         }
+        self.resting.retain(|id, _| self.watched.contains_key(id));
+        self.looker.pace.count(listed.values().map(Arc::as_ref));
+        let metrics = &self.looker.metrics;
+        metrics.tenants_watched.set(self.watched.len() as i64);
+        metrics.poll_interval.set(self.looker.pace.longest().as_secs_f64());
         self.listed = listed;
     }
 
     fn look_at_all(&mut self) {
-        for id in self.tenants.all().keys() {
-            self.wake(*id);
+        let all: Vec<TenantId> = self.watched.keys().copied().collect();
+        for id in all {
+            self.wake(id);
         }
     }
 
     fn wake(&mut self, tenant: TenantId) {
         match self.in_hand.get_mut(&tenant) {
             Some(again) => *again = true,
-            // A wake names whom it likes; only those we know are looked at.
-            None if self.tenants.get(tenant).is_some() => {
+            // A wake names whom it likes; only those that are ours are looked at.
+            None if self.watched.contains_key(&tenant) => {
                 self.agenda.set_at_latest(tenant, self.clock.boot_time());
             }
             None => {}
@@ -135,7 +167,7 @@ impl Rounds {
         let mut no_lane = Vec::new();
         let now = self.clock.boot_time();
         while let Some(id) = self.agenda.pop_due(now) {
-            let Some(tenant) = self.tenants.get(id) else { continue };
+            let Some(tenant) = self.watched.get(&id).cloned() else { continue };
             let alone = tenant.health.leave_alone();
             if !alone.is_zero() {
                 self.agenda.set(id, now + alone);
@@ -170,28 +202,34 @@ impl Rounds {
             self.suspended.insert(id);
         }
         let resumed = was_suspended && tenant.is_active();
+        let still = self.resting.remove(&id);
         self.in_hand.insert(id, false);
         let (looker, clock) = (self.looker.clone(), self.clock.clone());
         self.looking.spawn(async move {
-            let look = look(&looker, &clock, &tenant, resumed);
+            let look = look(&looker, &clock, &tenant, still, resumed);
             tokio::pin!(look);
-            let wait = tokio::select! {
+            let looked = tokio::select! {
                 biased;
-                wait = &mut look => wait,
+                looked = &mut look => looked,
                 () = clock.sleep(LANE_LIMIT) => {
                     drop(lane);
                     look.await
                 }
             };
-            (id, wait)
+            (id, looked)
         });
     }
 
-    fn looked(&mut self, tenant: TenantId, wait: Duration) {
+    fn looked(&mut self, tenant: TenantId, looked: Looked) {
         let again = self.in_hand.remove(&tenant).unwrap_or_default();
-        if self.tenants.get(tenant).is_some() {
-            let wait = if again { Duration::ZERO } else { wait };
-            self.agenda.set_at_latest(tenant, self.clock.boot_time() + wait);
+        if !self.watched.contains_key(&tenant) {
+            return;
+        }
+        let wait = if again { Duration::ZERO } else { looked.wait };
+        self.agenda.set_at_latest(tenant, self.clock.boot_time() + wait);
+        // Whoever asked to look again may know of a change that is not in the tenant's files.
+        if let Some(rest) = looked.rest.filter(|rest| rest.footprint.is_some() && !again) {
+            self.resting.insert(tenant, rest);
         }
     }
 
@@ -205,24 +243,30 @@ impl Rounds {
     }
 }
 
-/// Looks at one tenant, and keeps its health; answers with how long to wait before the next look.
-async fn look(looker: &Looker, clock: &Clock, tenant: &Arc<OpenTenant>, resumed: bool) -> Duration {
+/// Looks at one tenant, and keeps its health.
+async fn look(
+    looker: &Looker,
+    clock: &Clock,
+    tenant: &Arc<OpenTenant>,
+    still: Option<Rest>,
+    resumed: bool,
+) -> Looked {
     let before = clock.boot_time();
-    looker.metrics.looks.inc();
-    match looker.tick(tenant, resumed).await {
-        Ok(wait) => {
+    match looker.tick(tenant, still, resumed).await {
+        Ok(looked) => {
             tenant.health.succeeded(tenant.slug(), clock.boot_time().saturating_sub(before));
-            wait
+            looked
         }
         Err(error) => {
             tenant.health.failed(tenant.slug(), &error);
-            match error {
+            let wait = match error {
                 StoreError::Refused(_) | StoreError::Conflict(_) => {
                     warn!(tenant = tenant.slug(), "the look failed: {}", chain(&error));
                     REFUSED_AFTER
                 }
                 _ => tenant.health.leave_alone(),
-            }
+            };
+            Looked { wait, rest: None }
         }
     }
 }

@@ -24,6 +24,7 @@ pub mod message;
 pub mod metrics;
 pub mod outcome;
 pub mod output;
+pub mod process;
 pub mod pulse;
 pub mod queue;
 pub mod random;

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use tokio::sync::{Semaphore, watch};
+use uuid::Uuid;
 
 pub use memory::MemoryBroker;
 pub use rabbit::{AmqpUrl, BrokerReport, InvalidAmqpUrl, Posted, inspect, post};
@@ -22,6 +23,10 @@ pub use rabbit::{AmqpUrl, BrokerReport, InvalidAmqpUrl, Posted, inspect, post};
 use crate::id::TenantId;
 use crate::message::Outgoing;
 use crate::pulse::Beat;
+
+/// Stands in a wake for no tenant: which producers there are has changed. A producer that knows
+/// nothing of that takes it for a tenant it doesn't know, and does nothing.
+pub const ROLL_CALL: TenantId = TenantId(Uuid::nil());
 
 /// Where messages go.
 #[derive(Clone)]

@@ -18,11 +18,13 @@ mod dispatch;
 mod edit;
 mod error;
 mod execute;
+mod footprint;
 #[cfg(feature = "faults")]
 pub mod gate;
 mod history;
 mod migrate;
 mod pages;
+mod producers;
 mod rows;
 mod server_clock;
 pub mod sql;
@@ -43,9 +45,11 @@ pub use dispatch::{
 pub use edit::{JobEdit, Quarantined, Survey};
 pub use error::{Result, StoreError, chain};
 pub use execute::{Claim, ClaimTerms, End, Ended, Expired, Heartbeat, NextRow};
+pub use footprint::Footprint;
 pub use history::{ExecutionFilter, NewJob};
 pub use migrate::{Migrated, Schema, migrate};
 pub use pages::{Page, PlannedLoad, Recent};
+pub use producers::Producer;
 pub use tenant_database::{TenantDatabase, WrongDatabase};
 
 use crate::clock::Time;
@@ -83,6 +87,22 @@ impl Store {
     /// How long until the database's clock shows `time`.
     pub fn until(&self, time: Time) -> Duration {
         self.clock.until(&self.db, time)
+    }
+
+    /// The PostgreSQL server that the database is on; none: it is an SQLite file.
+    pub fn server(&self) -> Option<&str> {
+        match &self.db {
+            Db::Postgres(database) => Some(database.server()),
+            Db::Sqlite(_) => None,
+        }
+    }
+
+    /// Closes what connections to the database are idle, for one that will not be needed for long.
+    pub fn close_idle(&self) {
+        match &self.db {
+            Db::Postgres(database) => database.close_idle(),
+            Db::Sqlite(database) => database.close_idle(),
+        }
     }
 
     /// Checks, once, that the database is this tenant's and has the schema we know.

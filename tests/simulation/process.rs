@@ -81,7 +81,7 @@ impl Process {
         let (tenants, config, asked) = (Arc::new(tenants), config(), shutdown.clone());
         let main = match kind {
             Kind::Producer => {
-                let producer = Producer { tenants, queue, config, random, vitals };
+                let producer = Producer { tenants, queue, config, alone: false, random, vitals };
                 runtime.spawn(producer.run(asked))
             }
             Kind::Consumer => {

@@ -1,7 +1,7 @@
 //! A real process of ours.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -21,14 +21,14 @@ impl Process {
         let folder = Folder::new();
         let log = folder.path("log");
         let out = File::create(&log).unwrap();
-        let child = Command::new(programs().join(program))
+        let child = Command::new(find(program))
             .env_clear()
             .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(out.try_clone().unwrap())
             .stderr(out)
             .spawn()
-            .unwrap_or_else(|error| panic!("{program} cannot be started, build it first: {error}"));
+            .unwrap_or_else(|error| panic!("{program} cannot be started: {error}"));
         Process { child, name: program.to_owned(), log, _folder: folder }
     }
 
@@ -83,8 +83,11 @@ impl Drop for Process {
     }
 }
 
-/// Where the workspace's programs are: beside the folder of the running test.
-fn programs() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    test.parent().and_then(Path::parent).unwrap().to_owned()
+/// Where the workspace's programs are: beside the running benchmark, or beside the folder of the
+/// running test.
+fn find(program: &str) -> PathBuf {
+    let this = std::env::current_exe().unwrap();
+    let folders = this.ancestors().skip(1).take(2);
+    let found = folders.map(|folder| folder.join(program)).find(|path| path.exists());
+    found.unwrap_or_else(|| panic!("there is no {program} by {}; build it first", this.display()))
 }

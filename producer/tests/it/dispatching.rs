@@ -199,8 +199,10 @@ async fn two_producers_at_one_tenant_dispatch_each_occurrence_once() {
     }
     for _ in 0..545 {
         table.manual.advance(Duration::from_millis(200));
-        let (one, two) =
-            tokio::join!(table.looker.tick(&table.tenant, false), other.tick(&table.tenant, false));
+        let (one, two) = tokio::join!(
+            table.looker.tick(&table.tenant, None, false),
+            other.tick(&table.tenant, None, false)
+        );
         one.unwrap();
         two.unwrap();
         for claim in table.claim(usize::MAX).await {

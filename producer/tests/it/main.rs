@@ -6,4 +6,5 @@ mod dispatching;
 mod outage;
 mod policies;
 mod recovering;
+mod resting;
 mod table;

@@ -289,9 +289,11 @@ async fn two_producers_that_catch_up_at_once_make_the_same_rows() {
     let since = table.now();
     table.manual.advance(OUTAGE);
     loop {
-        let (one, two) =
-            tokio::join!(table.looker.tick(&table.tenant, false), other.tick(&table.tenant, false));
-        if !one.unwrap().is_zero() && !two.unwrap().is_zero() {
+        let (one, two) = tokio::join!(
+            table.looker.tick(&table.tenant, None, false),
+            other.tick(&table.tenant, None, false)
+        );
+        if !one.unwrap().wait.is_zero() && !two.unwrap().wait.is_zero() {
             break;
         }
     }

@@ -116,7 +116,7 @@ async fn a_publish_that_nobody_answered_is_repeated_after_five_seconds() {
     table.add("job", json!({"at": "2026-11-24T12:00:10Z"}), |_| {}).await;
     table.manual.advance(Duration::from_secs(10));
     // Dispatched, but the producer dies before it has published.
-    table.looker.tick(&table.tenant, false).await.unwrap();
+    table.looker.tick(&table.tenant, None, false).await.unwrap();
     table.looker.messenger.settled(Duration::from_secs(60)).await;
     testkit::execute(
         &table.tenant.tenant.database_url,
@@ -153,7 +153,7 @@ async fn a_resumed_tenant_is_told_again_of_what_was_dispatched() {
     table.after(10).await;
     assert_eq!(table.broker.take(9).len(), 1, "consumers put it aside: the tenant is suspended");
     table.manual.advance(Duration::from_secs(5));
-    table.looker.tick(&table.tenant, true).await.unwrap();
+    table.looker.tick(&table.tenant, None, true).await.unwrap();
     table.looker.messenger.settled(Duration::from_secs(60)).await;
     assert_eq!(table.broker.take(9).len(), 1);
 }

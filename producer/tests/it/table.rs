@@ -7,6 +7,7 @@ use std::time::Duration;
 use polychron_producer::backlog::Backlog;
 use polychron_producer::look::Looker;
 use polychron_producer::messenger::Messenger;
+use polychron_producer::pace::Pace;
 use serde_json::{Value, json};
 use shared::clock::{Clock, ManualClock, Time};
 use shared::execution::Execution;
@@ -96,7 +97,7 @@ impl Table {
     /// Looks until there is nothing more to do now; answers with when to look again.
     pub(crate) async fn look(&self) -> Duration {
         for _ in 0..100 {
-            let wait = self.looker.tick(&self.tenant, false).await.unwrap();
+            let wait = self.looker.tick(&self.tenant, None, false).await.unwrap().wait;
             self.looker.messenger.settled(Duration::from_secs(60)).await;
             if !wait.is_zero() {
                 return wait;
@@ -159,7 +160,8 @@ impl Table {
     }
 }
 
-fn looker(broker: &MemoryBroker, clock: &Clock, random: &Random) -> (Looker, Driver) {
+/// A producer's looker.
+pub(crate) fn looker(broker: &MemoryBroker, clock: &Clock, random: &Random) -> (Looker, Driver) {
     let (publisher, driver) = Queue::Memory(broker.clone()).publisher("test", &[]);
     let queues = ["default".to_owned()];
     let metrics = Metrics::new(clock.clone());
@@ -168,7 +170,7 @@ fn looker(broker: &MemoryBroker, clock: &Clock, random: &Random) -> (Looker, Dri
         messenger: Messenger::new(publisher, metrics.clone()),
         metrics,
         random: random.clone(),
-        poll_interval: Duration::from_secs(30),
+        pace: Pace::new(Duration::from_secs(30)),
     };
     (looker, driver)
 }

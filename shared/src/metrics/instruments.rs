@@ -73,6 +73,10 @@ instruments! {
         "messages_buried", "Messages that nobody can read, put into polychron.dead.";
     looks: Counter = Counter::default(),
         "looks", "Looks at tenants.";
+    looks_spared: Counter = Counter::default(),
+        "looks_spared", "Looks that were not taken: the tenant's files had not changed.";
+    tenants_watched: Gauge = Gauge::default(),
+        "tenants_watched", "Tenants whose jobs this process dispatches; the others are watched by other producers.";
     agenda_lag: Seconds = Gauge::default(),
         "agenda_lag_seconds", "By how much the next tenant's look is overdue.";
     poll_interval: Seconds = Gauge::default(),

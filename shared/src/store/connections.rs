@@ -58,7 +58,7 @@ impl Connections {
     /// At most `per_server` connections at once to each database server, and as many open SQLite
     /// files.
     pub fn new(clock: Clock, per_server: usize) -> Connections {
-        let sqlite = Arc::new(Server::new(clock.clone(), per_server));
+        let sqlite = Arc::new(Server::new("SQLite", clock.clone(), per_server));
         Connections(Arc::new(Servers {
             clock,
             #[cfg(feature = "faults")]
@@ -112,10 +112,8 @@ impl Connections {
             Some(socket) => socket.display().to_string(),
             None => format!("{}:{}", options.get_host(), options.get_port()),
         };
-        let server = lock(&self.0.postgres)
-            .entry(place)
-            .or_insert_with(|| Arc::new(Server::new(self.0.clock.clone(), self.0.per_server)))
-            .clone();
+        let new = || Arc::new(Server::new(&place, self.0.clock.clone(), self.0.per_server));
+        let server = lock(&self.0.postgres).entry(place.clone()).or_insert_with(new).clone();
         self.database(server, options, at_once)
     }
 
@@ -205,6 +203,8 @@ impl Open for SqliteConnection {
 
 /// The budget of one database server, and the idle connections to any database on it.
 struct Server<C> {
+    /// Where it is.
+    place: String,
     clock: Clock,
     budget: usize,
     shelf: Mutex<Shelf<C>>,
@@ -253,9 +253,16 @@ enum Offer<C> {
 }
 
 impl<C> Server<C> {
-    fn new(clock: Clock, budget: usize) -> Server<C> {
+    fn new(place: &str, clock: Clock, budget: usize) -> Server<C> {
         let shelf = Mutex::new(Shelf { in_use: 0, idle: Vec::new() });
-        Server { clock, budget, shelf, freed: Notify::new(), gives_sessions: OnceCell::new() }
+        Server {
+            place: place.to_owned(),
+            clock,
+            budget,
+            shelf,
+            freed: Notify::new(),
+            gives_sessions: OnceCell::new(),
+        }
     }
 
     /// An idle connection to `database`, else room for a new one, else the room of the longest
@@ -293,19 +300,20 @@ impl<C> Server<C> {
         (shelf.in_use + shelf.idle.len(), shelf.idle.len())
     }
 
-    fn close_idle(&self) {
-        let now = self.clock.boot_time();
-        let mut closed = Vec::new();
+    /// Closes those idle connections that `is_enough` says of.
+    fn close(&self, is_enough: impl Fn(&Idle<C>) -> bool) {
         let mut shelf = lock(&self.shelf);
-        let young = |idle: &Idle<C>| now.saturating_sub(idle.since) < IDLE_LIMIT;
-        while shelf.idle.first().is_some_and(|idle| !young(idle)) {
-            closed.push(shelf.idle.remove(0));
-        }
+        let closed: Vec<Idle<C>> = shelf.idle.extract_if(.., |idle| is_enough(idle)).collect();
         drop(shelf);
         for idle in closed {
-            drop(idle);
+            drop(idle); // outside the lock: closing it must not hold the others up
             self.freed.notify_one();
         }
+    }
+
+    fn close_idle(&self) {
+        let now = self.clock.boot_time();
+        self.close(|idle| now.saturating_sub(idle.since) >= IDLE_LIMIT);
     }
 }
 
@@ -320,6 +328,21 @@ pub(super) struct Database<C: Open> {
 }
 
 impl<C: Open> Database<C> {
+    /// The server that it is on.
+    pub(super) fn server(&self) -> &str {
+        &self.server.place
+    }
+
+    /// How it is connected to.
+    pub(super) fn options(&self) -> &C::Options {
+        &self.options
+    }
+
+    /// Closes its idle connections.
+    pub(super) fn close_idle(&self) {
+        self.server.close(|idle| idle.database == self.number);
+    }
+
     /// Waits until the gate, if there is one, lets a move in.
     #[cfg(feature = "faults")]
     pub(super) async fn enter(&self, code: &'static str) -> Result<super::gate::UnderWay> {

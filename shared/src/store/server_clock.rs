@@ -42,6 +42,11 @@ impl ServerClock {
         ServerClock { clock, reading: Mutex::default(), told: Mutex::default() }
     }
 
+    /// What it is derived from.
+    pub(super) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
     /// The server's time now.
     pub(super) async fn now(&self, db: &Db) -> Result<Time> {
         let database = match (db, &self.clock) {

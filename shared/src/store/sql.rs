@@ -114,6 +114,9 @@ statements! { CONTROL:
     REGISTER_WORKER = both "control/register_worker";
     UNREGISTER_WORKER = both "control/unregister_worker";
     LIST_WORKERS = both "control/list_workers";
+    REGISTER_PRODUCER = both "control/register_producer";
+    UNREGISTER_PRODUCER = both "control/unregister_producer";
+    LIST_PRODUCERS = both "control/list_producers";
     PAGE_TENANTS = both "control/page_tenants";
     INSERT_AUDIT = both "control/insert_audit";
     COMPLETE_AUDIT = both "control/complete_audit";

@@ -4,6 +4,7 @@
 extern crate polychron_shared as shared;
 
 mod connections;
+mod footprint;
 mod migrations;
 mod pooler;
 mod queue;

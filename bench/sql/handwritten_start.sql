@@ -1,0 +1,1 @@
+UPDATE job_execution SET status = 'running', started_at = now(), worker = 'me' WHERE id = $1 AND status = 'dispatched'

@@ -1,0 +1,179 @@
+//! How many jobs per second go the whole way, from due to a recorded result: one tenant's no-op
+//! jobs that are all due at one moment, with the programs as they are shipped.
+//!
+//! Beside them run hand-written programs (`../handwritten.rs`) that do nothing but the same durable
+//! writes, with tables of their own that have not a column too many. Handlers in flight are what
+//! both are given: consumers × prefetch.
+
+use std::time::Duration;
+
+use polychron_bench::{
+    Sample, Servers, Sheet, Usage, drop_database, drop_virtual_host, require_fsync,
+};
+use serde_json::json;
+use shared::clock::Clock;
+use sqlx::{Connection as _, PgConnection};
+use testkit::{eventually, execute, postgres_database, virtual_host};
+use tests::{Process, System};
+
+use crate::Options;
+
+/// How long after its making a run's work is due: time to settle, and to take a first sample.
+const LEAD: Duration = Duration::from_millis(300);
+/// How often a run is asked whether it is over. What is measured is when it was, by its rows.
+const ASK_EVERY: Duration = Duration::from_millis(100);
+
+#[derive(Clone, Copy, Debug)]
+enum Contestant {
+    Polychron,
+    Simple,
+    Batched,
+}
+
+/// One contestant's processes, with the database in which they have work to do.
+struct Run {
+    database_url: String,
+    amqp_url: String,
+    control_url: Option<String>,
+    wake: Option<String>,
+    processes: Vec<Process>,
+}
+
+/// Measures it.
+///
+/// # Errors
+/// The servers are not there or not as they must be, or a run lost a job.
+#[expect(clippy::print_stderr, reason = "whoever waits for minutes wants to see something")]
+pub(crate) async fn measure(options: &Options) -> anyhow::Result<Sheet> {
+    let servers = Servers::find()?;
+    require_fsync().await?;
+    let settings = json!({"rounds": options.rounds, "jobs": options.jobs});
+    let mut sheet = Sheet::new("pipeline", &["simple", "batched"], settings);
+    for round in 0..options.rounds {
+        for (prefetch, consumers) in [(5, 1), (5, 2), (5, 4), (50, 1), (50, 2), (50, 4)] {
+            let group = format!("{consumers} x {prefetch}");
+            if options.only.as_ref().is_some_and(|only| *only != group) {
+                continue;
+            }
+            let mut turns = [Contestant::Polychron, Contestant::Simple, Contestant::Batched];
+            turns.rotate_left(round % 3);
+            for contestant in turns {
+                let run = contestant.start(prefetch, consumers).await?;
+                let sample = run.measure(&servers, options.jobs).await?;
+                let name = format!("{contestant:?}").to_lowercase();
+                eprintln!("round {round}: {group} {name}: {:.0} jobs/s", sample[0].1);
+                sheet.add(&group, &name, sample);
+            }
+        }
+    }
+    Ok(sheet)
+}
+
+impl Contestant {
+    /// Starts the processes and waits until they are ready.
+    async fn start(self, prefetch: usize, consumers: usize) -> anyhow::Result<Run> {
+        let mode = match self {
+            Contestant::Polychron => return start_polychron(prefetch, consumers).await,
+            Contestant::Simple => "simple",
+            Contestant::Batched => "batched",
+        };
+        let database_url = postgres_database().await;
+        execute(&database_url, include_str!("../../../sql/handwritten.sql")).await;
+        let (database_url, amqp_url) = (database_url.expose().to_owned(), virtual_host().await);
+        let mut processes = Vec::new();
+        for mode in std::iter::repeat_n(mode, consumers).chain(["produce"]) {
+            let settings = [
+                ("MODE", mode),
+                ("PREFETCH", &prefetch.to_string()),
+                ("DATABASE_URL", &database_url),
+                ("AMQP_URL", &amqp_url),
+            ];
+            let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            let process = Process::start("handwritten", &settings);
+            process.logged("ready").await;
+            processes.push(process);
+        }
+        Ok(Run { database_url, amqp_url, control_url: None, wake: None, processes })
+    }
+}
+
+async fn start_polychron(prefetch: usize, consumers: usize) -> anyhow::Result<Run> {
+    let system = System::new(1).await;
+    let prefetch = prefetch.to_string();
+    let start = |_| system.consumer(&[("POLYCHRON_PREFETCH", &prefetch)]);
+    let mut processes: Vec<Process> = (0..consumers).map(start).collect();
+    for consumer in &processes {
+        consumer.logged("connected to the broker for receiving").await;
+    }
+    let producer = system.producer(&[]);
+    producer.logged("connected to the broker for publishing").await;
+    processes.push(producer);
+    let tenant = system.control.list_tenants().await?.remove(0);
+    Ok(Run {
+        database_url: tenant.database_url.expose().to_owned(),
+        amqp_url: system.amqp_url.clone(),
+        control_url: Some(system.control_url().to_owned()),
+        wake: Some(tenant.id.to_string()),
+        processes,
+    })
+}
+
+impl Run {
+    /// Gives the processes their work, measures until it is done, and clears everything away.
+    async fn measure(self, servers: &Servers, jobs: u32) -> anyhow::Result<Sample> {
+        let mut connection = PgConnection::connect(&self.database_url).await?;
+        sqlx::query(include_str!("../../../sql/insert_due_jobs.sql"))
+            .bind(i64::from(jobs))
+            .bind(LEAD.as_secs_f64())
+            .execute(&mut connection)
+            .await?;
+        if let Some(tenant) = &self.wake {
+            wake(&self.amqp_url, tenant).await;
+        }
+        let ours = || self.processes.iter().map(|process| Usage::of_tree(process.pid())).sum();
+        let usage = || [servers.postgres(), servers.rabbitmq(), ours()];
+        let before = usage();
+        let seconds = wait_until_done(&mut connection, jobs).await;
+        let after = usage();
+        let used = |n: usize| (after[n] - before[n]).cpu.as_secs_f64() * 1e6 / f64::from(jobs);
+        let rss = after[2].rss as f64 / 1e6 / self.processes.len() as f64;
+        let sample = vec![
+            ("jobs/s", f64::from(jobs) / seconds),
+            ("PostgreSQL us/job", used(0)),
+            ("RabbitMQ us/job", used(1)),
+            ("own us/job", used(2)),
+            ("all us/job", used(0) + used(1) + used(2)),
+            ("RSS MB/process", rss),
+        ];
+        drop(connection);
+        drop(self.processes);
+        drop_virtual_host(&self.amqp_url).await;
+        for url in [Some(self.database_url), self.control_url].into_iter().flatten() {
+            drop_database(&url).await?;
+        }
+        Ok(sample)
+    }
+}
+
+/// Tells the producer that there is something new.
+async fn wake(amqp_url: &str, tenant: &str) {
+    let (_, host) = amqp_url.rsplit_once('/').unwrap_or_default();
+    let path = format!("/api/exchanges/{host}/polychron.wake/publish");
+    let message = json!({
+        "properties": {}, "routing_key": "", "payload": tenant, "payload_encoding": "string",
+    });
+    testkit::management("POST", &path, &message.to_string()).await;
+}
+
+/// Seconds from the moment when the jobs were due until the last one's result was recorded.
+async fn wait_until_done(connection: &mut PgConnection, jobs: u32) -> f64 {
+    let connection = tokio::sync::Mutex::new(connection);
+    eventually("every job has succeeded", || async {
+        Clock::System.sleep(ASK_EVERY).await;
+        let query = sqlx::query_as(include_str!("../../../sql/count_done.sql"));
+        let (done, seconds): (i64, Option<f64>) =
+            query.fetch_one(&mut **connection.lock().await).await.ok()?;
+        seconds.filter(|_| done == i64::from(jobs))
+    })
+    .await
+}

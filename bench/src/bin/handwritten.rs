@@ -1,0 +1,201 @@
+//! What one would write by hand, and nothing more: due jobs are claimed in one statement, published
+//! persistent and with confirms to a quorum queue, recorded as running before they "run", recorded
+//! with their result, and acknowledged. No leases, retries, misfires, tenants or health: a yardstick
+//! for what those cost, and no example.
+//!
+//! Started by the benchmark, with its settings in the environment. `MODE` is
+//! - `produce`;
+//! - `simple`: two single-row updates for each job, a connection for each job in flight (ten at most;
+//!   more don't help on a small machine);
+//! - `batched`: whatever starts and ends wait together go in one statement on one connection, and
+//!   are acknowledged together.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use futures_util::StreamExt as _;
+use futures_util::future::try_join_all;
+use lapin::message::Delivery;
+use lapin::options::{
+    BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions,
+    ConfirmSelectOptions, QueueDeclareOptions,
+};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Consumer};
+use shared::clock::Clock;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use testkit::setting;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+/// The queue's name.
+const QUEUE: &str = "handwritten";
+/// How often the producer looks when nothing is due.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// The most connections of one consumer.
+const CONNECTIONS_MAX: usize = 10;
+/// The most starts, and the most ends, in one statement.
+const GROUP_MAX: usize = 100;
+
+#[tokio::main(worker_threads = 2)]
+async fn main() -> anyhow::Result<()> {
+    let prefetch: usize = setting("PREFETCH").parse()?;
+    let properties = ConnectionProperties::default();
+    let connection = Connection::connect(&setting("AMQP_URL"), properties).await?;
+    let channel = connection.create_channel().await?;
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+    channel.queue_declare(QUEUE.into(), QueueDeclareOptions::durable(), arguments).await?;
+    match setting("MODE").as_str() {
+        "produce" => produce(&pool(1).await?, &channel).await,
+        "simple" => {
+            let pool = pool(prefetch.min(CONNECTIONS_MAX)).await?;
+            simple(pool, consume(&channel, prefetch).await?).await
+        }
+        "batched" => batched(&pool(1).await?, &channel, consume(&channel, prefetch).await?).await,
+        mode => anyhow::bail!("there is no mode {mode}"),
+    }
+}
+
+/// Connections, open already. Custom plans, as a plan made while the table is empty scans it whole.
+async fn pool(size: usize) -> anyhow::Result<PgPool> {
+    let options: PgConnectOptions = setting("DATABASE_URL").parse()?;
+    let options = options.options([("plan_cache_mode", "force_custom_plan")]);
+    let size = size as u32;
+    Ok(PgPoolOptions::new()
+        .min_connections(size)
+        .max_connections(size)
+        .test_before_acquire(false)
+        .connect_with(options)
+        .await?)
+}
+
+async fn consume(channel: &Channel, prefetch: usize) -> anyhow::Result<Consumer> {
+    channel.basic_qos(u16::try_from(prefetch)?, BasicQosOptions::default()).await?;
+    let options = BasicConsumeOptions::default();
+    let consumer =
+        channel.basic_consume(QUEUE.into(), "".into(), options, FieldTable::default()).await?;
+    say_ready();
+    Ok(consumer)
+}
+
+#[expect(clippy::print_stdout, reason = "the benchmark waits for this line")]
+fn say_ready() {
+    println!("ready");
+}
+
+async fn produce(pool: &PgPool, channel: &Channel) -> anyhow::Result<()> {
+    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    say_ready();
+    let claim = include_str!("../../sql/handwritten_claim.sql");
+    loop {
+        let dispatched: Vec<Uuid> = sqlx::query_scalar(claim).fetch_all(pool).await?;
+        if dispatched.is_empty() {
+            Clock::System.sleep(LOOK_EVERY).await;
+            continue;
+        }
+        let mut confirms = Vec::with_capacity(dispatched.len());
+        for id in dispatched {
+            let properties = BasicProperties::default().with_delivery_mode(2); // persistent
+            let options = BasicPublishOptions { mandatory: true, ..Default::default() };
+            let body = id.as_bytes();
+            let sent = channel.basic_publish("".into(), QUEUE.into(), options, body, properties);
+            confirms.push(sent.await?);
+        }
+        // While the broker writes, the next jobs are claimed.
+        tokio::spawn(try_join_all(confirms));
+    }
+}
+
+async fn simple(pool: PgPool, mut deliveries: Consumer) -> anyhow::Result<()> {
+    while let Some(delivery) = deliveries.next().await {
+        let (delivery, pool) = (delivery?, pool.clone());
+        tokio::spawn(async move {
+            let id = Uuid::from_slice(&delivery.data)?;
+            let start = include_str!("../../sql/handwritten_start.sql");
+            if sqlx::query(start).bind(id).execute(&pool).await?.rows_affected() == 1 {
+                let finish = include_str!("../../sql/handwritten_finish.sql");
+                sqlx::query(finish).bind(id).bind(handle()).execute(&pool).await?;
+            }
+            delivery.ack(BasicAckOptions::default()).await?;
+            anyhow::Ok(())
+        });
+    }
+    Ok(())
+}
+
+/// The handler, which does nothing; its result.
+fn handle() -> serde_json::Value {
+    serde_json::Value::Null
+}
+
+async fn batched(pool: &PgPool, channel: &Channel, mut deliveries: Consumer) -> anyhow::Result<()> {
+    let (sender, mut started) = mpsc::unbounded_channel();
+    let mut acks = Acks::default();
+    let write = include_str!("../../sql/handwritten_write.sql");
+    loop {
+        let (mut starts, mut ends): (Vec<Delivery>, Vec<(Uuid, u64)>) = (Vec::new(), Vec::new());
+        tokio::select! {
+            delivery = deliveries.next() => starts.push(delivery.context("no more deliveries")??),
+            end = started.recv() => ends.extend(end),
+        }
+        while starts.len() < GROUP_MAX
+            && let Some(Some(delivery)) = futures_util::FutureExt::now_or_never(deliveries.next())
+        {
+            starts.push(delivery?);
+        }
+        while ends.len() < GROUP_MAX
+            && let Ok(end) = started.try_recv()
+        {
+            ends.push(end);
+        }
+        let ids: Result<Vec<Uuid>, _> =
+            starts.iter().map(|delivery| Uuid::from_slice(&delivery.data)).collect();
+        let (ended, results): (Vec<Uuid>, Vec<_>) =
+            ends.iter().map(|(id, _)| (*id, handle())).unzip();
+        let query = sqlx::query_scalar(write).bind(ids?).bind(ended).bind(results);
+        let running: BTreeSet<Uuid> = query.fetch_all(pool).await?.into_iter().collect();
+        for delivery in starts {
+            let id = Uuid::from_slice(&delivery.data)?;
+            match running.contains(&id) {
+                true => {
+                    let sender = sender.clone();
+                    // The handler's place.
+                    tokio::spawn(async move { sender.send((id, delivery.delivery_tag)) });
+                }
+                false => acks.done(delivery.delivery_tag),
+            }
+        }
+        for (_, tag) in ends {
+            acks.done(tag);
+        }
+        acks.send(channel).await?;
+    }
+}
+
+/// Which deliveries may be acknowledged.
+#[derive(Default)]
+struct Acks {
+    /// All up to this one have been.
+    acknowledged: u64,
+    done: BTreeSet<u64>,
+}
+
+impl Acks {
+    fn done(&mut self, tag: u64) {
+        self.done.insert(tag);
+    }
+
+    /// Acknowledges everything before the first one that isn't done, in one frame.
+    async fn send(&mut self, channel: &Channel) -> anyhow::Result<()> {
+        let before = self.acknowledged;
+        while self.done.remove(&(self.acknowledged + 1)) {
+            self.acknowledged += 1;
+        }
+        if self.acknowledged > before {
+            channel.basic_ack(self.acknowledged, BasicAckOptions { multiple: true }).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,184 @@
+//! What a case has measured: samples by round, and what follows from them.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+/// The figures of one run, by name and unit (`jobs/s`); the first is the one that is compared.
+pub type Sample = Vec<(&'static str, f64)>;
+
+/// A case's measurements. Contestants in one group are compared with each other.
+pub struct Sheet {
+    case: &'static str,
+    baselines: &'static [&'static str],
+    settings: Value,
+    rows: Vec<Row>,
+}
+
+struct Row {
+    group: String,
+    contestant: String,
+    /// One for each round.
+    samples: Vec<Sample>,
+}
+
+impl Sheet {
+    /// An empty sheet. In each group, all are compared with that one of `baselines` which has the
+    /// highest median; `settings` are put on record.
+    pub fn new(case: &'static str, baselines: &'static [&'static str], settings: Value) -> Sheet {
+        Sheet { case, baselines, settings, rows: Vec::new() }
+    }
+
+    /// Enters what a contestant did in the current round.
+    pub fn add(&mut self, group: &str, contestant: &str, sample: Sample) {
+        let found =
+            self.rows.iter_mut().find(|row| row.group == group && row.contestant == contestant);
+        match found {
+            Some(row) => row.samples.push(sample),
+            None => self.rows.push(Row {
+                group: group.to_owned(),
+                contestant: contestant.to_owned(),
+                samples: vec![sample],
+            }),
+        }
+    }
+
+    /// The table for people, in Markdown: medians; of the first figure also the lowest and highest
+    /// value, and the median of its ratios to the best baseline within a round.
+    pub fn table(&self) -> String {
+        let mut table = String::new();
+        let names = self.rows.first().map_or(Vec::new(), Row::figure_names);
+        let Some((first, others)) = names.split_first() else { return table };
+        // Writing to a string cannot fail.
+        let _ = writeln!(table, "| | | {first} (min-max) | ratio | {} |", others.join(" | "));
+        let _ = writeln!(table, "|{}", "---|".repeat(4 + others.len()));
+        for row in &self.rows {
+            let values = row.values(first);
+            let (low, high) = (lowest(&values), highest(&values));
+            let ratio = self.ratio(row).map(|ratio| format!("{ratio:.2}")).unwrap_or_default();
+            let medians: Vec<String> =
+                others.iter().map(|name| shown(median(&row.values(name)))).collect();
+            let _ = writeln!(
+                table,
+                "| {} | {} | **{}** ({}-{}) | {ratio} | {} |",
+                row.group,
+                row.contestant,
+                shown(median(&values)),
+                shown(low),
+                shown(high),
+                medians.join(" | ")
+            );
+        }
+        table
+    }
+
+    /// Writes all samples to `<folder>/<case>.json`.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write(&self, folder: &Path) -> anyhow::Result<()> {
+        let rows: Vec<Value> = self.rows.iter().map(|row| {
+            let figures: serde_json::Map<String, Value> =
+                row.figure_names().iter().map(|name| ((*name).to_owned(), json!(row.values(name)))).collect();
+            json!({"group": row.group, "contestant": row.contestant, "ratio": self.ratio(row), "figures": figures})
+        }).collect();
+        let cores = std::thread::available_parallelism()?.get();
+        let load = fs::read_to_string("/proc/loadavg")?;
+        let all = json!({
+            "case": self.case,
+            "settings": self.settings,
+            "machine": {"cores": cores, "load_at_the_end": load.trim()},
+            "rows": rows,
+        });
+        fs::create_dir_all(folder)?;
+        let file = folder.join(format!("{}.json", self.case));
+        Ok(fs::write(file, format!("{all:#}\n"))?)
+    }
+
+    /// The median of a row's ratios to its group's best baseline, round by round. None: there is no
+    /// baseline.
+    fn ratio(&self, row: &Row) -> Option<f64> {
+        let of_group = self.rows.iter().filter(|other| other.group == row.group);
+        let baselines =
+            of_group.filter(|other| self.baselines.contains(&other.contestant.as_str()));
+        let best = baselines.max_by(|a, b| median(&a.firsts()).total_cmp(&median(&b.firsts())))?;
+        let ratios: Vec<f64> =
+            row.firsts().iter().zip(best.firsts()).map(|(ours, theirs)| ours / theirs).collect();
+        Some(median(&ratios))
+    }
+}
+
+impl Row {
+    fn figure_names(&self) -> Vec<&'static str> {
+        self.samples.first().into_iter().flatten().map(|(name, _)| *name).collect()
+    }
+
+    fn values(&self, name: &str) -> Vec<f64> {
+        let of_name = |sample: &Sample| {
+            sample.iter().find(|(figure, _)| *figure == name).map(|(_, value)| *value)
+        };
+        self.samples.iter().filter_map(of_name).collect()
+    }
+
+    fn firsts(&self) -> Vec<f64> {
+        self.samples.iter().filter_map(|sample| sample.first().map(|(_, value)| *value)).collect()
+    }
+}
+
+/// The value in the middle; of an even number, the mean of both. Of nothing, not a number.
+pub fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    match sorted.len() {
+        0 => f64::NAN,
+        n if n % 2 == 1 => sorted[n / 2],
+        n => (sorted[n / 2 - 1] + sorted[n / 2]) / 2.0,
+    }
+}
+
+fn lowest(values: &[f64]) -> f64 {
+    values.iter().copied().fold(f64::INFINITY, f64::min)
+}
+
+fn highest(values: &[f64]) -> f64 {
+    values.iter().copied().fold(f64::NEG_INFINITY, f64::max)
+}
+
+/// Three figures are as many as a measurement is worth.
+fn shown(value: f64) -> String {
+    match value.abs() {
+        size if size >= 100.0 => format!("{value:.0}"),
+        size if size >= 10.0 => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ratios_are_taken_within_rounds_against_the_best_baseline() {
+        let mut sheet = Sheet::new("test", &["slow", "quick"], Value::Null);
+        // The machine slows down from round to round.
+        for (ours, slow, quick) in [(90.0, 20.0, 100.0), (45.0, 60.0, 50.0), (8.0, 1.0, 10.0)] {
+            sheet.add("one", "ours", vec![("jobs/s", ours), ("us/job", 1.0)]);
+            sheet.add("one", "slow", vec![("jobs/s", slow), ("us/job", 2.0)]);
+            sheet.add("one", "quick", vec![("jobs/s", quick), ("us/job", 3.5)]);
+            sheet.add("other", "ours", vec![("jobs/s", 1.0), ("us/job", 1.0)]);
+        }
+        assert_eq!(sheet.ratio(&sheet.rows[0]), Some(0.9));
+        assert_eq!(sheet.ratio(&sheet.rows[3]), None, "it has nobody to be compared with");
+        let table = sheet.table();
+        assert!(table.contains("| one | ours | **45.0** (8.00-90.0) | 0.90 | 1.00 |"), "{table}");
+    }
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&[4.0, 1.0]), 2.5);
+        assert!(median(&[]).is_nan());
+    }
+}

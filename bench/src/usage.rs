@@ -1,0 +1,102 @@
+//! What processes have used of the machine, by `/proc`.
+
+use std::collections::HashMap;
+use std::fs;
+use std::iter::Sum;
+use std::ops::Sub;
+use std::time::Duration;
+
+/// Processor time so far, and memory now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// In user and in kernel mode, of all threads, in steps of the kernel's tick (10 ms).
+    pub cpu: Duration,
+    /// Resident memory, in bytes; pages that processes share are counted for each.
+    pub rss: u64,
+}
+
+impl Usage {
+    /// Of a process, its living descendants, and those of them that have ended and were waited for.
+    /// A process that isn't there has used nothing.
+    pub fn of_tree(root: u32) -> Usage {
+        let processes: HashMap<u32, Process> = all_processes().collect();
+        let in_tree = |pid: &u32| {
+            let mut ancestors = std::iter::successors(Some(*pid), |pid| {
+                processes.get(pid).map(|process| process.parent)
+            });
+            ancestors.any(|pid| pid == root)
+        };
+        let tree = processes.iter().filter(|(pid, _)| in_tree(pid));
+        tree.map(|(_, process)| process.usage).sum()
+    }
+}
+
+impl Sum for Usage {
+    fn sum<I: Iterator<Item = Usage>>(usages: I) -> Usage {
+        usages.fold(Usage::default(), |sum, usage| Usage {
+            cpu: sum.cpu + usage.cpu,
+            rss: sum.rss + usage.rss,
+        })
+    }
+}
+
+impl Sub for Usage {
+    type Output = Usage;
+    /// What was used between two moments; the memory is the later one's.
+    fn sub(self, before: Usage) -> Usage {
+        Usage { cpu: self.cpu.saturating_sub(before.cpu), rss: self.rss }
+    }
+}
+
+struct Process {
+    parent: u32,
+    usage: Usage,
+}
+
+fn all_processes() -> impl Iterator<Item = (u32, Process)> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| {
+        let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
+        // Who has ended meanwhile counts in its parent.
+        let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+        Some((pid, process(&stat)?))
+    })
+}
+
+/// Reads a line of `/proc/PID/stat` (proc(5) numbers its fields from 1).
+fn process(stat: &str) -> Option<Process> {
+    // The second field, the program's name, may hold anything but ends with the last bracket.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
+    let ticks = field(14)? + field(15)? + field(16)? + field(17)?;
+    let cpu = Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second());
+    let rss = field(24)? * rustix::param::page_size() as u64;
+    Some(Process { parent: field(4)? as u32, usage: Usage { cpu, rss } })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_and_what_it_started_are_counted() {
+        let before = Usage::of_tree(std::process::id());
+        assert!(before.rss > 100_000);
+        let busy = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done";
+        let status = std::process::Command::new("sh").args(["-c", busy]).status().unwrap();
+        assert!(status.success());
+        let used = Usage::of_tree(std::process::id()) - before;
+        assert!(used.cpu > Duration::from_millis(20), "{used:?}");
+        assert_eq!(Usage::of_tree(u32::MAX), Usage::default());
+    }
+
+    #[test]
+    fn a_name_with_brackets_and_spaces_is_no_obstacle() {
+        let line = "7 (a) b (c) S 3 7 7 0 -1 0 0 0 0 0 100 20 3 4 20 0 1 0 5 1000 9 0";
+        let read = process(line).unwrap();
+        assert_eq!(read.parent, 3);
+        let tick = 1000 / rustix::param::clock_ticks_per_second();
+        assert_eq!(read.usage.cpu, Duration::from_millis(127 * tick));
+        assert_eq!(read.usage.rss, 9 * rustix::param::page_size() as u64);
+    }
+}

@@ -1,0 +1,116 @@
+//! Whether SQLite's files tell, from outside, that something was committed.
+
+use std::fs::File;
+use std::time::Duration;
+
+use shared::clock::Clock;
+use shared::database_url::DatabaseUrl;
+use shared::id::TenantId;
+use shared::random::Random;
+use shared::store::{Connections, Footprint, Schema, Store, migrate};
+use sqlx::{Connection, Executor, SqliteConnection};
+use testkit::{Folder, eventually, execute};
+
+const CHANGE: &str =
+    "INSERT INTO job(name, job_type, schedule) VALUES (hex(randomblob(8)), 'noop', '{}')";
+
+/// A tenant's file, which nobody has open.
+struct Aside {
+    folder: Folder,
+    url: DatabaseUrl,
+    store: Store,
+    connections: Connections,
+}
+
+impl Aside {
+    async fn new() -> Aside {
+        let folder = Folder::new();
+        let url = folder.sqlite_database("tenant.db");
+        migrate(&url, Schema::Tenant).await.unwrap();
+        let connections = Connections::new(Clock::System, 4);
+        let id = TenantId::new(Clock::System.wall_time(), &Random::system());
+        let store = Store::new(id, &url, &connections).unwrap();
+        store.claim_database(false).await.unwrap();
+        Aside { folder, url, store, connections }
+    }
+
+    /// What was written is long ago. Only while nobody has the files open.
+    fn age(&self) {
+        for name in ["tenant.db", "tenant.db-wal"] {
+            if let Ok(file) = File::options().append(true).open(self.folder.path(name)) {
+                let before = file.metadata().unwrap().modified().unwrap();
+                file.set_modified(before - Duration::from_secs(60)).unwrap();
+            }
+        }
+    }
+
+    /// Waits until the connections of ours are really closed, and the log with them.
+    async fn rest(&self) {
+        self.store.close_idle();
+        assert_eq!(self.connections.count().sqlite, (0, 0));
+        let log = self.folder.path("tenant.db-wal");
+        eventually("the log is folded in", || async { (!log.exists()).then_some(()) }).await;
+    }
+
+    async fn footprint(&self) -> Option<Footprint> {
+        self.store.footprint().await
+    }
+}
+
+#[tokio::test]
+async fn it_stays_the_same_until_something_is_committed_by_whomever() {
+    let file = Aside::new().await;
+    assert_eq!(file.footprint().await, None, "modified just now, it tells nothing");
+    file.rest().await;
+    file.age();
+    let before = file.footprint().await;
+    assert!(before.is_some());
+    file.store.look().await.unwrap();
+    assert_eq!(file.footprint().await, before, "while we have it open");
+    file.rest().await;
+    assert_eq!(file.footprint().await, before, "to look changes nothing");
+
+    execute(&file.url, CHANGE).await;
+    assert_eq!(file.footprint().await, None);
+    file.age();
+    let changed = file.footprint().await;
+    assert!(changed.is_some() && changed != before);
+}
+
+#[tokio::test]
+async fn a_commit_that_is_only_in_the_log_is_seen() {
+    let file = Aside::new().await;
+    file.rest().await;
+    // An application that keeps its connection open: nothing is folded into the database.
+    let mut application = SqliteConnection::connect(file.url.expose()).await.unwrap();
+    let mut footprints = Vec::new();
+    for _ in 0..3 {
+        application.execute(CHANGE).await.unwrap();
+        file.age();
+        footprints.push(file.footprint().await.unwrap());
+    }
+    assert!(footprints[0] != footprints[1] && footprints[1] != footprints[2]);
+    // From the beginning of the log again, in a file of the same size.
+    application.execute("PRAGMA wal_checkpoint(RESTART)").await.unwrap();
+    application.execute(CHANGE).await.unwrap();
+    assert_eq!(file.footprint().await, None);
+    file.age();
+    assert!(!footprints.contains(&file.footprint().await.unwrap()));
+}
+
+#[tokio::test]
+async fn by_a_link_the_log_of_the_file_is_looked_at() {
+    let file = Aside::new().await;
+    file.rest().await;
+    std::os::unix::fs::symlink(file.folder.path("tenant.db"), file.folder.path("link.db")).unwrap();
+    let id = TenantId::new(Clock::System.wall_time(), &Random::system());
+    let link = Store::new(id, &file.folder.sqlite_database("link.db"), &file.connections).unwrap();
+    file.age();
+    let before = link.footprint().await;
+    assert!(before.is_some());
+    let mut application = SqliteConnection::connect(file.url.expose()).await.unwrap();
+    application.execute(CHANGE).await.unwrap();
+    assert_eq!(link.footprint().await, None);
+    let gone = Store::new(id, &file.folder.sqlite_database("gone.db"), &file.connections).unwrap();
+    assert_eq!(gone.footprint().await, None);
+}
