@@ -10,6 +10,7 @@ pub mod dispatcher;
 pub mod look;
 pub mod messenger;
 pub mod planner;
+pub mod pruner;
 pub mod rescuer;
 mod rounds;
 pub mod sweeper;
@@ -32,6 +33,7 @@ use tracing::{info, warn};
 use backlog::Backlog;
 use look::Looker;
 use messenger::Messenger;
+use pruner::Pruner;
 use rounds::Rounds;
 
 /// How often the lists of tenants and of workers are read again.
@@ -83,6 +85,7 @@ impl Producer {
         let looker = Arc::new(Looker {
             backlog: Backlog::new(publisher.clone(), clock, &config.queues),
             messenger: Messenger::new(publisher, vitals.metrics.clone()),
+            pruner: Pruner::new(&config, random.clone(), vitals.metrics.clone()),
             random,
             poll_interval: config.poll_interval,
             metrics: vitals.metrics.clone(),
@@ -147,5 +150,8 @@ async fn refresh(tenants: &Tenants, looker: &Looker) -> shared::store::Result<()
     let control = tenants.control();
     let now = control.now().await?;
     looker.backlog.hear_of(&control.list_workers(now - WORKER_LASTS).await?);
-    tenants.refresh().await
+    tenants.refresh().await?;
+    let known = tenants.all();
+    looker.pruner.retain(|tenant| known.contains_key(&tenant));
+    looker.pruner.tick_control(control, now).await
 }

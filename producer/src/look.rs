@@ -13,6 +13,7 @@ use shared::tenants::OpenTenant;
 use crate::backlog::Backlog;
 use crate::dispatcher::{Dispatcher, Left};
 use crate::messenger::Messenger;
+use crate::pruner::Pruner;
 use crate::{rescuer, sweeper};
 
 /// While something is on its way to a worker, its row is looked at this often.
@@ -30,6 +31,8 @@ pub struct Looker {
     pub backlog: Backlog,
     /// Sends the messages.
     pub messenger: Messenger,
+    /// Removes old history.
+    pub pruner: Pruner,
     /// For ids, and to spread polls.
     pub random: Random,
     /// The longest time between two looks at a tenant.
@@ -53,11 +56,16 @@ impl Looker {
         if tenant.is_active() {
             left = left.max(self.move_on(tenant, &look, now, resumed).await?);
         }
-        Ok(match left {
-            Left::More => Duration::ZERO,
+        let wait = match left {
+            Left::More => return Ok(Duration::ZERO),
             Left::Blocked => self.backlog.retry_after(),
             Left::Nothing => self.next(tenant, &look, now),
-        })
+        };
+        if !tenant.is_active() {
+            return Ok(wait);
+        }
+        let go_on = self.pruner.tick(tenant, now).await?;
+        Ok(go_on.map_or(wait, |step| wait.min(step)))
     }
 
     /// What is done for active tenants only.

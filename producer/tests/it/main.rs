@@ -5,5 +5,6 @@
 mod dispatching;
 mod outage;
 mod policies;
+mod pruning;
 mod recovering;
 mod table;

@@ -7,8 +7,10 @@ use std::time::Duration;
 use polychron_producer::backlog::Backlog;
 use polychron_producer::look::Looker;
 use polychron_producer::messenger::Messenger;
+use polychron_producer::pruner::Pruner;
 use serde_json::{Value, json};
 use shared::clock::{Clock, ManualClock, Time};
+use shared::config::{Config, Sources};
 use shared::execution::Execution;
 use shared::health::Health;
 use shared::id::TenantId;
@@ -166,11 +168,17 @@ fn looker(broker: &MemoryBroker, clock: &Clock, random: &Random) -> (Looker, Dri
     let looker = Looker {
         backlog: Backlog::new(publisher.clone(), clock.clone(), &queues),
         messenger: Messenger::new(publisher, metrics.clone()),
+        pruner: Pruner::new(&config(), random.clone(), metrics.clone()),
         metrics,
         random: random.clone(),
         poll_interval: Duration::from_secs(30),
     };
     (looker, driver)
+}
+
+/// The settings that nobody has touched.
+pub(crate) fn config() -> Config {
+    Config::read(&Sources::default(), &[]).unwrap()
 }
 
 /// A schedule that is due every so often.

@@ -101,6 +101,9 @@ statements! { TENANT:
     FIND_WINDOW_END = both "tenant/find_window_end";
     LIST_RECENT = both "tenant/list_recent";
     COUNT_DUE = both "tenant/count_due";
+    NEXT_HISTORY = both "tenant/next_history";
+    PRUNE = pair "tenant/prune";
+    MARK_PRUNED = sqlite "tenant/mark_pruned";
 }
 
 statements! { CONTROL:
@@ -117,4 +120,6 @@ statements! { CONTROL:
     INSERT_AUDIT = both "control/insert_audit";
     COMPLETE_AUDIT = both "control/complete_audit";
     LIST_AUDIT = both "control/list_audit";
+    PRUNE_AUDIT = both "control/prune_audit";
+    PRUNE_WORKERS = both "control/prune_workers";
 }

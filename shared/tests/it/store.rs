@@ -22,6 +22,7 @@ mod identity;
 mod lease;
 mod plain_sql;
 mod plans;
+mod prune;
 mod sweep;
 mod times;
 mod waiting;

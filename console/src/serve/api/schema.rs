@@ -79,6 +79,10 @@ fn of_jobs() -> Vec<Named> {
         ("version", integer()),
         ("schedule_since", maybe(time())),
         ("quarantined_reason", maybe(text())),
+        ("notify", any()),
+        ("pruned_until", maybe(time())),
+        ("failing_since", maybe(time())),
+        ("late_since", maybe(time())),
         ("created_at", time()),
         ("updated_at", time()),
     ];
