@@ -7,6 +7,7 @@
 mod agenda;
 pub mod backlog;
 pub mod dispatcher;
+pub mod lateness;
 pub mod look;
 pub mod messenger;
 pub mod planner;
@@ -31,6 +32,7 @@ use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use backlog::Backlog;
+use lateness::Lateness;
 use look::Looker;
 use messenger::Messenger;
 use pruner::Pruner;
@@ -85,6 +87,7 @@ impl Producer {
         let looker = Arc::new(Looker {
             backlog: Backlog::new(publisher.clone(), clock, &config.queues),
             messenger: Messenger::new(publisher, vitals.metrics.clone()),
+            lateness: Lateness::new(random.clone()),
             pruner: Pruner::new(&config, random.clone(), vitals.metrics.clone()),
             random,
             poll_interval: config.poll_interval,
@@ -152,6 +155,7 @@ async fn refresh(tenants: &Tenants, looker: &Looker) -> shared::store::Result<()
     looker.backlog.hear_of(&control.list_workers(now - WORKER_LASTS).await?);
     tenants.refresh().await?;
     let known = tenants.all();
+    looker.lateness.retain(|tenant| known.contains_key(&tenant));
     looker.pruner.retain(|tenant| known.contains_key(&tenant));
     looker.pruner.tick_control(control, now).await
 }

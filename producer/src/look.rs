@@ -12,6 +12,7 @@ use shared::tenants::OpenTenant;
 
 use crate::backlog::Backlog;
 use crate::dispatcher::{Dispatcher, Left};
+use crate::lateness::Lateness;
 use crate::messenger::Messenger;
 use crate::pruner::Pruner;
 use crate::{rescuer, sweeper};
@@ -31,6 +32,8 @@ pub struct Looker {
     pub backlog: Backlog,
     /// Sends the messages.
     pub messenger: Messenger,
+    /// Notices what is late.
+    pub lateness: Lateness,
     /// Removes old history.
     pub pruner: Pruner,
     /// For ids, and to spread polls.
@@ -88,6 +91,10 @@ impl Looker {
         if unheard || (resumed && look.dispatched > 0) {
             left =
                 left.max(sweeper::tick(tenant, backlog, messenger, metrics, now, resumed).await?);
+        }
+        // What a suspension has held up is given time to start.
+        if !resumed && self.lateness.tick(tenant, look, now).await? {
+            left = Left::More;
         }
         Ok(left)
     }

@@ -7,7 +7,7 @@
 //! The moves, in the order of a job's life: `dispatch.rs` (look, arm, dispatch, sweep),
 //! `execute.rs` (claim, heartbeat, finish), `history.rs` (what people define, ask for and read),
 //! `edit.rs` (what they change), `pages.rs` (what they look through, a page at a time), `prune.rs`
-//! (the end of old history).
+//! (the end of old history), `notify.rs` (what somebody is to be told).
 //! In the life of a job this is the last file; then `producer/rescuer.rs`: what if any of the
 //! others died.
 
@@ -23,6 +23,7 @@ mod execute;
 pub mod gate;
 mod history;
 mod migrate;
+mod notify;
 mod pages;
 mod prune;
 mod rows;
@@ -47,6 +48,7 @@ pub use error::{Result, StoreError, chain};
 pub use execute::{Claim, ClaimTerms, End, Ended, Expired, Heartbeat, NextRow};
 pub use history::{ExecutionFilter, NewJob};
 pub use migrate::{Migrated, Schema, migrate};
+pub use notify::{Tidings, Unstarted};
 pub use pages::{Page, Recent};
 pub use prune::Keep;
 pub use tenant_database::{TenantDatabase, WrongDatabase};

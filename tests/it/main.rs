@@ -4,4 +4,5 @@
 mod health;
 mod losses;
 mod metrics;
+mod notifications;
 mod work;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop right there")]
 
 mod dispatching;
+mod lateness;
 mod outage;
 mod policies;
 mod pruning;

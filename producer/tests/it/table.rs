@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use polychron_producer::backlog::Backlog;
+use polychron_producer::lateness::Lateness;
 use polychron_producer::look::Looker;
 use polychron_producer::messenger::Messenger;
 use polychron_producer::pruner::Pruner;
@@ -168,6 +169,7 @@ fn looker(broker: &MemoryBroker, clock: &Clock, random: &Random) -> (Looker, Dri
     let looker = Looker {
         backlog: Backlog::new(publisher.clone(), clock.clone(), &queues),
         messenger: Messenger::new(publisher, metrics.clone()),
+        lateness: Lateness::new(random.clone()),
         pruner: Pruner::new(&config(), random.clone(), metrics.clone()),
         metrics,
         random: random.clone(),

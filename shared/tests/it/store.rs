@@ -20,6 +20,7 @@ mod dispatch;
 mod finish;
 mod identity;
 mod lease;
+mod notify;
 mod plain_sql;
 mod plans;
 mod prune;

@@ -61,6 +61,9 @@ const HOT: &[(&str, &str)] = &[
     ),
     ("tenant/insert_next_attempt", ""),
     // What goes beside it.
+    ("tenant/read_unstarted", "now(), 100"),
+    ("tenant/read_standing", "NULL, gen_random_uuid()"),
+    ("tenant/list_late", ""),
     ("tenant/next_history", "1"),
     ("tenant/prune", "1, 10, 1000, now(), now(), 500"),
     ("tenant/find_execution", "gen_random_uuid()"),
