@@ -33,10 +33,13 @@ impl Account {
         if job.quarantined_reason.is_some() {
             return None;
         }
+        // What was pruned is not known, whatever is left of it.
+        let known_from = job.pruned_until.map_or(scope.from, |until| scope.from.max(until + TICK));
         let text = job.schedule.to_string();
         let schedule = Schedule::read(&text, Spread::new(tenant, job.id)).ok()?;
-        let unknown_before = scope.from > since;
-        let until = if unknown_before { scope.from - TICK } else { since };
+        let unknown_before = known_from > since;
+        let until = if unknown_before { known_from - TICK } else { since };
+        let since = since.max(until);
         let single = job.schedule.get("at").is_some();
         Some(Account { job: job.clone(), schedule, single, since, until, unknown_before })
     }
@@ -175,6 +178,20 @@ mod tests {
         let rows = [stands_for(3, "12:30:00"), stands_for(2, "12:50:00")];
         assert!(wrong(&job(), &rows, &late).is_empty());
         assert_eq!(wrong(&job(), &[rows[0].clone(), success("12:50:00")], &late).len(), 1);
+    }
+
+    #[test]
+    fn what_was_pruned_is_not_missed_and_what_comes_after_it_is() {
+        let pruned = Job { pruned_until: Some(at("12:20:00")), ..job() };
+        // The last success may be left of what was pruned, and the first row behind it may stand
+        // for some of that.
+        let rows = [success("12:10:00"), stands_for(2, "12:30:00"), stands_for(2, "12:50:00")];
+        assert!(wrong(&pruned, &rows, &scope()).is_empty());
+        assert!(wrong(&pruned, &rows[1..], &scope()).is_empty());
+        assert_eq!(wrong(&pruned, &[rows[1].clone(), success("12:50:00")], &scope()).len(), 1);
+        assert!(wrong(&pruned, &rows[..1], &scope())[0].starts_with("its next_run_at is"));
+        let all = Job { pruned_until: Some(at("12:50:00")), ..job() };
+        assert!(wrong(&all, &[], &scope()).is_empty());
     }
 
     #[test]

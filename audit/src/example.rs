@@ -48,6 +48,10 @@ pub(crate) fn job() -> Job {
         version: 1,
         schedule_since: Some(at("12:00:00")),
         quarantined_reason: None,
+        pruned_until: None,
+        notify: None,
+        failing_since: None,
+        late_since: None,
         created_at: at("12:00:00"),
         updated_at: at("12:00:00"),
     }

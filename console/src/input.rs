@@ -2,9 +2,10 @@
 
 use std::io::{IsTerminal, Read};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use shared::clock::Time;
 use shared::job::PAYLOAD_BYTES_MAX;
+use shared::notification;
 
 use crate::exit::Failure;
 use crate::output::say;
@@ -31,6 +32,19 @@ pub(crate) fn payload(text: &str) -> Result<Value, Failure> {
         )));
     }
     Ok(value)
+}
+
+/// Who is told what happens to a job: `off`, a URL, or JSON that says more; for clap, which names the
+/// flag.
+pub(crate) fn target(text: &str) -> Result<Value, String> {
+    let target = match text {
+        "off" => json!({}),
+        text if text.starts_with('{') => {
+            serde_json::from_str(text).map_err(|error| format!("it is not JSON: {error}"))?
+        }
+        url => json!({"url": url}),
+    };
+    notification::check(&target).map(|()| target)
 }
 
 /// The text of a file, named by the flag `flag`.

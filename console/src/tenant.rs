@@ -1,6 +1,7 @@
 //! `polychron tenant …`: who has a database of jobs, and where it is.
 
 mod add;
+mod notify;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -41,6 +42,14 @@ pub(crate) enum Verb {
   polychron tenant edit acme --max-running none
   polychron tenant edit acme --database-url-file /run/secrets/acme   # after a new password")]
     Edit(Edit),
+    /// Say who is told when one of a tenant's jobs fails for good, is late or is well again
+    ///
+    /// That is for jobs that name nobody themselves (`polychron job edit --notify`).
+    #[command(after_help = "Examples:
+  polychron tenant notify acme https://hooks.example/polychron
+  polychron tenant notify acme '{\"url\": {\"$secret\": \"HOOK_URL\"}, \"on\": [\"failed\", \"recovered\"]}'
+  polychron tenant notify acme off")]
+    Notify(notify::Notify),
     /// Let nothing new of a tenant start; what runs may end
     #[command(after_help = "Example:\n  polychron tenant suspend acme")]
     Suspend(Named),
@@ -129,6 +138,7 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<(), Failure> {
         Verb::List => list(session).await,
         Verb::Show(Named { slug }) => show(&session.operator.tenant(&slug).await?, session).await,
         Verb::Edit(arguments) => edit(arguments, session).await,
+        Verb::Notify(arguments) => notify::run(arguments, session).await,
         Verb::Suspend(Named { slug }) => switch(&slug, TenantStatus::Suspended, session).await,
         Verb::Resume(Named { slug }) => switch(&slug, TenantStatus::Active, session).await,
         Verb::Remove(arguments) => remove(arguments, session).await,

@@ -1,11 +1,12 @@
 //! The job types that need no program of one's own.
 //!
-//! `http` and `sql` are always there. What reaches further, `command` and `amqp`, is known only
+//! `http`, `sql` and `notification` are always there. What reaches further, `command` and `amqp`, is known only
 //! once the operator has said which programs and exchanges jobs may name.
 
 mod amqp;
 mod command;
 mod http;
+mod notification;
 mod sql;
 
 use shared::clock::Clock;
@@ -17,6 +18,8 @@ use crate::Registry;
 pub(crate) fn register(registry: &mut Registry, config: &Config, clock: &Clock) {
     registry.insert("http", http::Http::new(config.http_allow.clone(), clock.clone()));
     registry.insert("sql", sql::sql);
+    let notification = notification::Notification::new(config.http_allow.clone(), clock.clone());
+    registry.insert(shared::notification::JOB_TYPE, notification);
     if !config.commands.is_empty() {
         registry.insert("command", command::Command::new(config.commands.clone(), clock.clone()));
     }

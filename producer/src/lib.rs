@@ -7,10 +7,12 @@
 mod agenda;
 pub mod backlog;
 pub mod dispatcher;
+pub mod lateness;
 pub mod look;
 pub mod messenger;
 pub mod pace;
 pub mod planner;
+pub mod pruner;
 pub mod rescuer;
 mod rounds;
 mod share;
@@ -33,9 +35,11 @@ use tokio::sync::{Notify, watch};
 use tracing::{info, warn};
 
 use backlog::Backlog;
+use lateness::Lateness;
 use look::Looker;
 use messenger::Messenger;
 use pace::Pace;
+use pruner::Pruner;
 use rounds::Rounds;
 use share::Share;
 use sharing::Sharing;
@@ -94,6 +98,8 @@ impl Producer {
         let looker = Arc::new(Looker {
             backlog: Backlog::new(publisher.clone(), clock, &config.queues),
             messenger: Messenger::new(publisher, metrics.clone()),
+            lateness: Lateness::new(random.clone()),
+            pruner: Pruner::new(&config, random.clone(), metrics.clone()),
             random,
             pace: Pace::new(config.poll_interval),
             metrics,
@@ -175,5 +181,9 @@ async fn refresh(tenants: &Tenants, looker: &Looker) -> shared::store::Result<()
     let control = tenants.control();
     let now = control.now().await?;
     looker.backlog.hear_of(&control.list_workers(now - WORKER_LASTS).await?);
-    tenants.refresh().await
+    tenants.refresh().await?;
+    let known = tenants.all();
+    looker.lateness.retain(|tenant| known.contains_key(&tenant));
+    looker.pruner.retain(|tenant| known.contains_key(&tenant));
+    looker.pruner.tick_control(control, now).await
 }

@@ -12,8 +12,10 @@ use shared::tenants::OpenTenant;
 
 use crate::backlog::Backlog;
 use crate::dispatcher::{Dispatcher, Left};
+use crate::lateness::Lateness;
 use crate::messenger::Messenger;
 use crate::pace::Pace;
+use crate::pruner::Pruner;
 use crate::{rescuer, sweeper};
 
 /// While something is on its way to a worker, its row is looked at this often.
@@ -33,6 +35,10 @@ pub struct Looker {
     pub backlog: Backlog,
     /// Sends the messages.
     pub messenger: Messenger,
+    /// Notices what is late.
+    pub lateness: Lateness,
+    /// Removes old history.
+    pub pruner: Pruner,
     /// For ids, and to spread polls.
     pub random: Random,
     /// The longest time between two looks at a tenant.
@@ -97,12 +103,20 @@ impl Looker {
         if tenant.is_active() {
             left = left.max(self.move_on(tenant, &look, now, resumed).await?);
         }
-        let wait = match left {
-            Left::More => Duration::ZERO,
-            Left::Blocked => self.backlog.retry_after(),
-            Left::Nothing => return Ok(self.next(tenant, &look, now)),
+        let mut looked = match left {
+            Left::More => return Ok(Looked { wait: Duration::ZERO, rest: None }),
+            Left::Blocked => Looked { wait: self.backlog.retry_after(), rest: None },
+            Left::Nothing => self.next(tenant, &look, now),
         };
-        Ok(Looked { wait, rest: None })
+        if tenant.is_active() {
+            let step = self.pruner.tick(tenant, now).await?;
+            looked.wait = step.map_or(looked.wait, |step| looked.wait.min(step));
+            if let Some(rest) = &mut looked.rest {
+                let prune = self.pruner.next_at(tenant.tenant.id);
+                rest.until = [rest.until, prune].into_iter().flatten().min();
+            }
+        }
+        Ok(looked)
     }
 
     /// What is done for active tenants only.
@@ -125,6 +139,10 @@ impl Looker {
         if unheard || (resumed && look.dispatched > 0) {
             left =
                 left.max(sweeper::tick(tenant, backlog, messenger, metrics, now, resumed).await?);
+        }
+        // What a suspension has held up is given time to start.
+        if !resumed && self.lateness.tick(tenant, look, now).await? {
+            left = Left::More;
         }
         Ok(left)
     }

@@ -76,6 +76,9 @@ keys! {
     MANAGEMENT = "POLYCHRON_MANAGEMENT", "", "RabbitMQ's management UI, http:// or https://, for the dashboard's link to it";
     CONNECTIONS = "POLYCHRON_CONNECTIONS", "20", "the most connections of one process to one database server";
     ACK_TIMEOUT = "POLYCHRON_ACK_TIMEOUT", "30m", "RabbitMQ's consumer_timeout, which AMQP cannot tell; `check` compares the longest job timeout with it";
+    KEEP = "POLYCHRON_KEEP", "90d", "how long executions are kept; off: for ever. Each job's newest ten stay, and a last success and failure";
+    KEEP_PER_JOB = "POLYCHRON_KEEP_PER_JOB", "100000", "how many executions of one job are kept at most, the newest; off: any number";
+    KEEP_AUDIT = "POLYCHRON_KEEP_AUDIT", "730d", "how long the record of changes made by people is kept; off: for ever";
     HTTP_ALLOW = "POLYCHRON_HTTP_ALLOW", "", "private addresses that `http` jobs may call all the same: networks such as 10.1.0.0/16,127.0.0.1";
     COMMANDS = "POLYCHRON_COMMANDS", "", "programs that `command` jobs may run, by absolute path, separated by commas";
     EXCHANGES = "POLYCHRON_EXCHANGES", "", "exchanges that `amqp` jobs may publish to, separated by commas; {tenant} in a name stands for the tenant's slug";
@@ -133,6 +136,12 @@ pub struct Config {
     pub connections: usize,
     /// RabbitMQ's acknowledgement timeout, as the operator states it.
     pub ack_timeout: Duration,
+    /// How long executions are kept; none: for ever.
+    pub keep: Option<Duration>,
+    /// How many executions of one job are kept; none: any number.
+    pub keep_per_job: Option<i64>,
+    /// How long the record of changes is kept; none: for ever.
+    pub keep_audit: Option<Duration>,
     /// Private networks that `http` jobs may call.
     pub http_allow: Vec<Network>,
     /// Programs that `command` jobs may run.
@@ -210,6 +219,9 @@ impl Config {
             management: reader.parse(&MANAGEMENT, web_address),
             connections: reader.parse(&CONNECTIONS, |text| whole(text, 1, 10_000)).unwrap_or(20),
             ack_timeout: reader.duration(&ACK_TIMEOUT, 60, 365 * 86_400),
+            keep: reader.kept(&KEEP),
+            keep_per_job: reader.parse(&KEEP_PER_JOB, number_kept).flatten(),
+            keep_audit: reader.kept(&KEEP_AUDIT),
             http_allow: reader.parse(&HTTP_ALLOW, networks).unwrap_or_default(),
             commands: reader.parse(&COMMANDS, programs).unwrap_or_default(),
             exchanges: reader.parse(&EXCHANGES, exchanges).unwrap_or_default(),
@@ -330,17 +342,34 @@ impl Reader<'_> {
     }
 
     fn duration(&mut self, key: &Key, seconds_min: u64, seconds_max: u64) -> Duration {
-        let between = |text: &str| {
-            let duration = humantime::parse_duration(text)
-                .map_err(|_| "is no duration such as 90s, 15m or 1h 30m".to_owned())?;
-            let (min, max) = (Duration::from_secs(seconds_min), Duration::from_secs(seconds_max));
-            if duration < min || duration > max {
-                let show = humantime::format_duration;
-                return Err(format!("is not between {} and {}", show(min), show(max)));
-            }
-            Ok(duration)
+        self.parse(key, |text| between(text, seconds_min, seconds_max)).unwrap_or_default()
+    }
+
+    /// For how long something is kept; none: for ever.
+    fn kept(&mut self, key: &Key) -> Option<Duration> {
+        let kept = |text: &str| match text {
+            "off" => Ok(None),
+            text => between(text, 3600, 36_500 * 86_400).map(Some),
         };
-        self.parse(key, between).unwrap_or_default()
+        self.parse(key, kept).flatten()
+    }
+}
+
+fn between(text: &str, seconds_min: u64, seconds_max: u64) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text)
+        .map_err(|_| "is no duration such as 90s, 15m or 1h 30m".to_owned())?;
+    let (min, max) = (Duration::from_secs(seconds_min), Duration::from_secs(seconds_max));
+    if duration < min || duration > max {
+        let show = humantime::format_duration;
+        return Err(format!("is not between {} and {}", show(min), show(max)));
+    }
+    Ok(duration)
+}
+
+fn number_kept(text: &str) -> Result<Option<i64>, String> {
+    match text {
+        "off" => Ok(None),
+        text => whole(text, 100, 1_000_000_000).map(|number| Some(number as i64)),
     }
 }
 
@@ -453,6 +482,11 @@ mod tests {
         assert_eq!(config.queues, ["default"]);
         assert_eq!(config.drain_timeout, Duration::from_secs(30));
         assert_eq!(config.http, None);
+        assert_eq!(config.keep, Some(Duration::from_secs(90 * 86_400)));
+        assert_eq!(config.keep_per_job, Some(100_000));
+        let for_ever = [("POLYCHRON_KEEP", "off"), ("POLYCHRON_KEEP_PER_JOB", "off")];
+        let for_ever = read_with(&for_ever, None).unwrap();
+        assert_eq!((for_ever.keep, for_ever.keep_per_job), (None, None));
         // What reaches out of the system is off until the operator says otherwise.
         assert!(config.http_allow.is_empty() && config.commands.is_empty());
         assert!(config.exchanges.is_empty() && config.secrets == Secrets::default());
@@ -484,13 +518,14 @@ mod tests {
             ("POLYCHRON_JOB_TIMEOUT", "soon"),
             ("POLYCHRON_PREFECTH", "5"),
             ("POLYCHRON_QUEUES", "Default"),
+            ("POLYCHRON_KEEP", "1m"),
             ("POLYCHRON_HTTP_ALLOW", "10.0.0.0/40"),
             ("POLYCHRON_COMMANDS", "backup"),
             ("POLYCHRON_EXCHANGES", "polychron.jobs"),
             ("POLYCHRON_SECRETS", "/nowhere/secrets.toml"),
         ];
         let Problems(problems) = read_with(&environment, Some("prefech = 5")).unwrap_err();
-        assert_eq!(problems.len(), 11, "{problems:#?}");
+        assert_eq!(problems.len(), 12, "{problems:#?}");
         let text = numbered(&problems);
         assert!(!text.contains("s3cret") && !text.contains("ann:"), "{text}");
         for name in environment.map(|(name, _)| name).iter().chain(&["prefech"]) {

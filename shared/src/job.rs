@@ -53,6 +53,14 @@ pub struct Job {
     pub schedule_since: Option<Time>,
     /// Why the schedule cannot be followed. The engine's; an edit of the schedule clears it.
     pub quarantined_reason: Option<String>,
+    /// Up to and including this time, occurrences may be missing from the history. The engine's.
+    pub pruned_until: Option<Time>,
+    /// Who is told of final failure, lateness and recovery; null means as the tenant says.
+    pub notify: Option<Value>,
+    /// Since when it fails. The engine's.
+    pub failing_since: Option<Time>,
+    /// Since when it is late. The engine's.
+    pub late_since: Option<Time>,
     /// Set by the database.
     pub created_at: Time,
     /// Set by whoever edits.

@@ -22,6 +22,7 @@ pub mod id;
 pub mod job;
 pub mod message;
 pub mod metrics;
+pub mod notification;
 pub mod outcome;
 pub mod output;
 pub mod process;

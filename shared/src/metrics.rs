@@ -99,6 +99,13 @@ impl Metrics {
         self.occurrences_skipped.get_or_create(&labels).inc_by(count);
     }
 
+    /// Rows of a table were old enough to be removed.
+    pub fn pruned(&self, rows: &'static str, count: u64) {
+        if count > 0 {
+            self.rows_pruned.get_or_create(&[("rows", rows)]).inc_by(count);
+        }
+    }
+
     /// The broker's word on a message, or its silence.
     pub fn published(&self, confirm: Confirm) {
         let word = match confirm {

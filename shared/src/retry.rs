@@ -22,6 +22,8 @@ pub struct Attempts {
     pub retry_base_seconds: i32,
     /// Whether an attempt that lost its worker may be followed by another.
     pub orphan_policy: OrphanPolicy,
+    /// Whether the job failed for good when this attempt began.
+    pub job_fails: bool,
 }
 
 /// The attempt to come.
@@ -77,6 +79,7 @@ mod tests {
         max_attempts: 3,
         retry_base_seconds: 10,
         orphan_policy: OrphanPolicy::Retry,
+        job_fails: false,
     };
 
     fn failure(retry: bool) -> Outcome {

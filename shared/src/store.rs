@@ -6,7 +6,8 @@
 //!
 //! The moves, in the order of a job's life: `dispatch.rs` (look, arm, dispatch, sweep),
 //! `execute.rs` (claim, heartbeat, finish), `history.rs` (what people define, ask for and read),
-//! `edit.rs` (what they change), `pages.rs` (what they look through, a page at a time).
+//! `edit.rs` (what they change), `pages.rs` (what they look through, a page at a time), `prune.rs`
+//! (the end of old history), `notify.rs` (what somebody is to be told).
 //! In the life of a job this is the last file; then `producer/rescuer.rs`: what if any of the
 //! others died.
 
@@ -23,8 +24,10 @@ mod footprint;
 pub mod gate;
 mod history;
 mod migrate;
+mod notify;
 mod pages;
 mod producers;
+mod prune;
 mod rows;
 mod server_clock;
 pub mod sql;
@@ -48,8 +51,10 @@ pub use execute::{Claim, ClaimTerms, End, Ended, Expired, Heartbeat, NextRow};
 pub use footprint::Footprint;
 pub use history::{ExecutionFilter, NewJob};
 pub use migrate::{Migrated, Schema, migrate};
+pub use notify::{Tidings, Unstarted};
 pub use pages::{Page, PlannedLoad, Recent};
 pub use producers::Producer;
+pub use prune::Keep;
 pub use tenant_database::{TenantDatabase, WrongDatabase};
 
 use crate::clock::Time;

@@ -5,4 +5,5 @@ mod health;
 mod losses;
 mod metrics;
 mod sharing;
+mod notifications;
 mod work;

@@ -2,6 +2,7 @@
 //! virtual host of its own, and any number of producers and consumers.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop right there")]
 
+mod hook;
 mod http;
 mod process;
 mod proxy;
@@ -24,6 +25,7 @@ use shared::store::{
 use shared::tenant::{Tenant, TenantStatus};
 use testkit::{Folder, execute, postgres_database, virtual_host};
 
+pub use hook::{Heard, Hook};
 pub use http::{Answer, free_address, get};
 pub use process::Process;
 pub use proxy::{Path, Proxy, address_in};

@@ -81,6 +81,10 @@ pub(super) struct Definition {
     /// What becomes of an occurrence whose worker was lost: retry (default) or fail
     #[arg(long, value_name = "POLICY", value_parser = str::parse::<OrphanPolicy>)]
     orphan: Option<OrphanPolicy>,
+    /// Who is told when it fails for good, is late or is well again: a URL, or JSON with headers, signing_secret
+    /// and on; `off` for nobody, `default` for whom `polychron tenant notify` names
+    #[arg(long, value_name = "URL|JSON", value_parser = notify)]
+    notify: Option<Notify>,
 }
 
 /// `timeout_seconds`, or none for the default.
@@ -91,6 +95,17 @@ fn timeout(text: &str) -> Result<Timeout, String> {
     match text {
         "default" => Ok(Timeout(None)),
         _ => input::seconds(text, 1, 2_592_000).map(|seconds| Timeout(Some(seconds))),
+    }
+}
+
+/// `job.notify`, or none for the tenant's.
+#[derive(Clone)]
+struct Notify(Option<Value>);
+
+fn notify(text: &str) -> Result<Notify, String> {
+    match text {
+        "default" => Ok(Notify(None)),
+        _ => input::target(text).map(|target| Notify(Some(target))),
     }
 }
 
@@ -117,6 +132,7 @@ impl Definition {
             misfire_grace_seconds: self.misfire_grace,
             overlap_policy: self.overlap,
             orphan_policy: self.orphan,
+            notify: self.notify.clone().map(|Notify(target)| target),
             ..JobEdit::default()
         })
     }

@@ -96,6 +96,14 @@ fn of_none(at: &Entered, job: &Job, schedule: &Schedule, asked: Time, is_planned
             format!("the schedule doesn't name {shown}: before it {before}, after it {after}");
         return Finding::problem("schedule", finding, "ask for one of its times").warning();
     }
+    if job.pruned_until.is_some_and(|until| asked <= until) {
+        let until = time(job.pruned_until);
+        let finding = format!("its record was removed for its age, as others up to {until} were");
+        return Finding::ok(
+            "history",
+            format!("{finding}; POLYCHRON_KEEP says how long they stay"),
+        );
+    }
     if let Some(reason) = &job.quarantined_reason {
         let remedy = format!("correct its schedule: `polychron job edit {slug} {name}`");
         return Finding::problem("job", format!("quarantined: {reason}"), remedy);

@@ -208,7 +208,8 @@ fn facts_of(job: &Job, fields: &[&str]) -> Value {
     let mut facts: Map<String, Value> = fields
         .iter()
         .map(|field| match *field {
-            "payload" => ("payload".to_owned(), "(not recorded)".into()),
+            // They may hold what only the tenant should know.
+            "payload" | "notify" => ((*field).to_owned(), "(not recorded)".into()),
             field => (field.to_owned(), whole[field].clone()),
         })
         .collect();
@@ -231,6 +232,7 @@ fn named(edit: &JobEdit) -> Vec<&'static str> {
         misfire_grace_seconds,
         overlap_policy,
         orphan_policy,
+        notify,
     } = edit;
     let fields = [
         ("job_type", job_type.is_some()),
@@ -245,6 +247,7 @@ fn named(edit: &JobEdit) -> Vec<&'static str> {
         ("misfire_grace_seconds", misfire_grace_seconds.is_some()),
         ("overlap_policy", overlap_policy.is_some()),
         ("orphan_policy", orphan_policy.is_some()),
+        ("notify", notify.is_some()),
     ];
     fields.into_iter().filter(|(_, is_named)| *is_named).map(|(name, _)| name).collect()
 }

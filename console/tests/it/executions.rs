@@ -139,7 +139,7 @@ async fn run_to_its_end(store: &Store, first: ExecutionId, outcomes: &[Outcome])
             available_at: now,
         });
         let (worker, ending) = ("w".to_owned(), outcome.ending());
-        let end = End { id, worker, ending, report: Report::default(), next };
+        let end = End { id, worker, ending, report: Report::default(), next, tidings: None };
         assert_eq!(store.finish(&[end], None, now).await.unwrap().len(), 1);
         id = next.map_or(id, |next| next.id);
     }

@@ -9,6 +9,40 @@ fn job(console: &Console, name: &str) -> Value {
 }
 
 #[tokio::test]
+async fn who_is_told_is_written_down_and_nothing_of_it_is_recorded() {
+    for backend in BOTH {
+        let console = Console::with_tenant(backend).await;
+        let add = ["job", "add", "acme", "a", "--type", "noop", "--every", "1h", "--notify"];
+        console.run(&[&add[..], &["https://hooks.example/t0ken"]].concat()).succeeded();
+        assert_eq!(job(&console, "a")["notify"], json!({"url": "https://hooks.example/t0ken"}));
+        for (given, written) in [
+            ("off", json!({})),
+            ("default", Value::Null),
+            (
+                r#"{"url": {"$secret": "HOOK"}, "on": ["late"]}"#,
+                json!({"url": {"$secret": "HOOK"}, "on": ["late"]}),
+            ),
+        ] {
+            console.run(&["job", "edit", "acme", "a", "--notify", given]).succeeded();
+            assert_eq!(job(&console, "a")["notify"], written);
+        }
+        let refused = console.run(&["job", "edit", "acme", "a", "--notify", "ftp://x/"]);
+        assert_eq!(refused.code, 2);
+        assert!(refused.stderr.contains("notify.url is no http"), "{}", refused.stderr);
+        for target in ["https://hooks.example/t0ken", "off"] {
+            console.run(&["tenant", "notify", "acme", target]).succeeded();
+        }
+        let notifier = job(&console, "polychron-notifications");
+        assert_eq!((&notifier["payload"], &notifier["is_enabled"]), (&json!({}), &json!(false)));
+        let connections = shared::store::Connections::new(shared::clock::Clock::System, 2);
+        let control = shared::store::Control::new(&console.control, &connections).unwrap();
+        let audit = control.list_audit(&Default::default(), 99).await.unwrap();
+        let audit = serde_json::to_string(&audit).unwrap();
+        assert!(audit.contains("notify") && !audit.contains("t0ken"), "{audit}");
+    }
+}
+
+#[tokio::test]
 async fn a_job_is_added_as_its_flags_say() {
     for backend in BOTH {
         let console = Console::with_tenant(backend).await;

@@ -25,7 +25,8 @@ use url::Url;
 use crate::{Context, Handler, HandlerError};
 use exchange::{Answer, Exchange};
 use guard::Guard;
-use request::{Call, Request};
+use request::Call;
+pub(super) use request::Request;
 
 /// Calls URLs.
 pub(super) struct Http {

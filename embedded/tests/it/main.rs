@@ -8,7 +8,8 @@ use polychron_embedded::testing::{TestEngine, TestTenant};
 use serde_json::{Value, json};
 use shared::config::{Config, Sources};
 use shared::execution::{ErrorKind, Execution, Status, Trigger};
-use shared::store::NewJob;
+use shared::notification::NOTIFIER;
+use shared::store::{JobEdit, NewJob};
 use testkit::{Folder, eventually};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -153,4 +154,38 @@ async fn what_cannot_be_done_is_said_in_the_row() {
     let sql = job("sql", "sql", json!({"statements": ["UPDATE job SET queue = 'default'"]}));
     let done = acme.run_job(&sql).await.unwrap();
     assert_eq!(done.result.unwrap()["rows_affected"], 4);
+}
+
+#[tokio::test]
+async fn a_failure_is_told_to_whom_the_tenant_names() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    let environment = [("POLYCHRON_HTTP_ALLOW".to_owned(), "127.0.0.1".to_owned())];
+    let sources = Sources { environment: environment.into(), ..Sources::default() };
+    let config = Config::read(&sources, &[]).unwrap();
+    let handlers = consumer::known_types(&config, &shared::clock::Clock::System);
+    let engine = TestEngine::start_with(handlers, config).await.unwrap();
+    let acme = engine.add_tenant("acme").await.unwrap();
+    acme.store.insert_notifier().await.unwrap();
+    let target = JobEdit { payload: Some(json!({"url": url})), ..JobEdit::default() };
+    let now = acme.store.now().await.unwrap();
+    assert!(acme.store.edit_job(NOTIFIER, None, &target, now).await.unwrap());
+    let odd = NewJob { max_attempts: 1, ..job("odd", "no-such-type", json!({})) };
+    let failed = acme.run_job(&odd).await.unwrap();
+    assert_eq!(failed.error_kind, Some(ErrorKind::UnknownType));
+
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut request = String::new();
+    while !request.ends_with('}') {
+        let mut bytes = [0; 4096];
+        let read = stream.read(&mut bytes).await.unwrap();
+        request.push_str(std::str::from_utf8(&bytes[..read]).unwrap());
+    }
+    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+    let (_, body) = request.split_once("\r\n\r\n").unwrap();
+    let body: Value = serde_json::from_str(body).unwrap();
+    assert_eq!((&body["event"], &body["tenant"]), (&json!("failed"), &json!("acme")));
+    assert_eq!(body["error_kind"], "unknown_type");
+    let told = row(&acme, NOTIFIER, |row| row.status.is_final()).await;
+    assert_eq!(told.result.unwrap()["status"], 200);
 }

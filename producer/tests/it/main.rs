@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop right there")]
 
 mod dispatching;
+mod lateness;
 mod outage;
 mod policies;
+mod pruning;
 mod recovering;
 mod resting;
 mod table;

@@ -5,11 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use polychron_producer::backlog::Backlog;
+use polychron_producer::lateness::Lateness;
 use polychron_producer::look::Looker;
 use polychron_producer::messenger::Messenger;
 use polychron_producer::pace::Pace;
+use polychron_producer::pruner::Pruner;
 use serde_json::{Value, json};
 use shared::clock::{Clock, ManualClock, Time};
+use shared::config::{Config, Sources};
 use shared::execution::Execution;
 use shared::health::Health;
 use shared::id::TenantId;
@@ -168,11 +171,18 @@ pub(crate) fn looker(broker: &MemoryBroker, clock: &Clock, random: &Random) -> (
     let looker = Looker {
         backlog: Backlog::new(publisher.clone(), clock.clone(), &queues),
         messenger: Messenger::new(publisher, metrics.clone()),
+        lateness: Lateness::new(random.clone()),
+        pruner: Pruner::new(&config(), random.clone(), metrics.clone()),
         metrics,
         random: random.clone(),
         pace: Pace::new(Duration::from_secs(30)),
     };
     (looker, driver)
+}
+
+/// The settings that nobody has touched.
+pub(crate) fn config() -> Config {
+    Config::read(&Sources::default(), &[]).unwrap()
 }
 
 /// A schedule that is due every so often.

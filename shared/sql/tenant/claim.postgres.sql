@@ -16,6 +16,7 @@ WHERE e.id = locked.id AND j.id = e.job_id AND j.queue = ANY($6::text[]) AND NOT
   AND (e.status = 'dispatched' OR (e.status = 'running' AND e.worker = $2))
 RETURNING e.id, e.job_id, j.name, j.job_type, e.payload::text AS payload, e.scheduled_for, e.attempt,
           e.started_at, e.lease_until, e.deadline_at, j.max_attempts, j.retry_base_seconds, j.orphan_policy,
+          j.failing_since IS NOT NULL AS job_fails,
           CASE WHEN e.attempt = 1 THEN 0 ELSE
               (SELECT count(*) FROM job_execution p WHERE p.job_id = e.job_id AND p.scheduled_for = e.scheduled_for
                                                       AND p.error_kind = 'shutdown') END AS uncharged

@@ -67,6 +67,8 @@ instruments! {
         "sweeps", "Messages sent again for rows that nobody had claimed.";
     rows_rescued: Counter = Counter::default(),
         "rescues", "Rows taken back from workers whose lease had ended.";
+    rows_pruned: Family<Words<1>, Counter> = Family::default(),
+        "pruned", "Rows that were old enough to be removed.";
     publishes: Family<Labels<1>, Counter> = Family::default(),
         "publishes", "Messages for executions, by the broker's word on them.";
     messages_buried: Counter = Counter::default(),

@@ -39,6 +39,8 @@ pub struct JobEdit {
     pub overlap_policy: Option<OverlapPolicy>,
     /// What becomes of an occurrence whose worker was lost.
     pub orphan_policy: Option<OrphanPolicy>,
+    /// Who is told of it; the inner none means as the tenant says.
+    pub notify: Option<Option<Value>>,
 }
 
 /// What a tenant's enabled jobs of one type and queue ask of consumers.
@@ -95,6 +97,8 @@ impl Store {
                 .bind(edit.overlap_policy)
                 .bind(edit.orphan_policy)
                 .bind(now)
+                .bind(edit.notify.is_some())
+                .bind(edit.notify.as_ref().and_then(Option::as_ref))
                 .execute(connection)
                 .await?;
             Ok(done.rows_affected() > 0)

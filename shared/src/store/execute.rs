@@ -2,16 +2,20 @@
 
 use std::time::Duration;
 
-use sqlx::{FromRow, query, query_as};
+use sqlx::{Connection, FromRow, query, query_as};
 
 use super::db::{Db, begin_immediate, run, run_on_either};
 use super::dispatch::{column, json};
 use super::error::Result;
+use super::notify::{
+    Tidings, read_standing_postgres, read_standing_sqlite, tell_postgres, tell_sqlite,
+};
 use super::{Store, sql};
 use crate::clock::{Time, cut, delta};
-use crate::execution::{ErrorKind, Trigger};
+use crate::execution::{ErrorKind, Status, Trigger};
 use crate::id::{ExecutionId, JobId};
 use crate::job::OrphanPolicy;
+use crate::notification::Event;
 use crate::outcome::{Ending, Outcome};
 use crate::output::Report;
 use crate::random::Random;
@@ -57,6 +61,7 @@ pub struct Claim {
     retry_base_seconds: i32,
     orphan_policy: OrphanPolicy,
     uncharged: i64,
+    job_fails: bool,
 }
 
 impl Claim {
@@ -68,6 +73,7 @@ impl Claim {
             max_attempts: self.max_attempts,
             retry_base_seconds: self.retry_base_seconds,
             orphan_policy: self.orphan_policy,
+            job_fails: self.job_fails,
         }
     }
 }
@@ -96,6 +102,8 @@ pub struct End {
     pub report: Report,
     /// The next attempt's row, if there is to be one.
     pub next: Option<NextRow>,
+    /// What may have to be told of it.
+    pub tidings: Option<Tidings>,
 }
 
 impl End {
@@ -113,13 +121,15 @@ impl End {
             trigger: next.trigger,
             available_at: cut(now + delta(next.delay)),
         });
-        End {
-            id,
-            worker: worker.to_owned(),
-            ending: outcome.ending(),
-            report: Report::default(),
-            next,
-        }
+        let ending = outcome.ending();
+        let event = match ending.status {
+            Status::Failed if next.is_none() => Some(Event::Failed),
+            Status::Success if attempts.job_fails => Some(Event::Recovered),
+            _ => None,
+        };
+        let tidings = event.map(|event| Tidings { event, id: ExecutionId::new(now, random) });
+        let (worker, report) = (worker.to_owned(), Report::default());
+        End { id, worker, ending, report, next, tidings }
     }
 }
 
@@ -141,7 +151,7 @@ pub struct Ended {
     pub id: ExecutionId,
     /// Whether the next attempt's row was born.
     pub followed: bool,
-    /// Whether a row of the same job waits, so that the producer should look.
+    /// Whether a row of the same job waits, or a notification, so that the producer should look.
     pub freed: bool,
 }
 
@@ -181,6 +191,7 @@ impl Expired {
             max_attempts: self.max_attempts,
             retry_base_seconds: self.retry_base_seconds,
             orphan_policy: self.orphan_policy,
+            job_fails: false, // only a success would ask
         }
     }
 }
@@ -302,23 +313,18 @@ impl Store {
         now: Time,
     ) -> Result<Vec<Ended>> {
         match &self.db {
-            Db::Postgres(database) => run!(database, |connection| {
-                query_as(sql::FINISH.postgres)
-                    .bind(column(ends, |end| end.id))
-                    .bind(column(ends, |end| end.worker.clone()))
-                    .bind(column(ends, |end| end.ending.status.word()))
-                    .bind(column(ends, |end| end.ending.error_kind.map(ErrorKind::word)))
-                    .bind(column(ends, |end| end.ending.error_message.clone()))
-                    .bind(column(ends, |end| end.ending.error_detail.clone()))
-                    .bind(column(ends, |end| end.ending.result.as_ref().map(|r| r.to_string())))
-                    .bind(column(ends, |end| end.report.output.clone()))
-                    .bind(column(ends, |end| end.report.progress.as_ref().map(|p| p.to_string())))
-                    .bind(column(ends, |end| end.next.map(|next| next.id)))
-                    .bind(column(ends, |end| end.next.map(|next| next.trigger.word())))
-                    .bind(column(ends, |end| end.next.map(|next| next.available_at)))
-                    .bind(now)
-                    .bind(expired_before)
-                    .fetch_all(connection)
+            Db::Postgres(database) => run!(database, |connection| async {
+                if ends.iter().all(|end| end.tidings.is_none()) {
+                    return finish_postgres(connection, ends, expired_before, now).await;
+                }
+                // What is told is written with the end: the one move here that takes more than one
+                // statement, so that ends which nobody is told of pay nothing for it.
+                let mut transaction = connection.begin().await?;
+                let mut ended =
+                    finish_postgres(&mut transaction, ends, expired_before, now).await?;
+                tell_of_ends(&mut transaction, ends, &mut ended, now).await?;
+                transaction.commit().await?;
+                Ok(ended)
             }),
             Db::Sqlite(database) => run!(database, |connection| async {
                 let mut transaction = begin_immediate(connection).await?;
@@ -338,6 +344,53 @@ impl Store {
             query_as(text).bind(expired_before).bind(limit).fetch_all(connection)
         })
     }
+}
+
+/// The rows' ends and the next attempts' rows in PostgreSQL, in one statement.
+async fn finish_postgres(
+    connection: &mut sqlx::PgConnection,
+    ends: &[End],
+    expired_before: Option<Time>,
+    now: Time,
+) -> sqlx::Result<Vec<Ended>> {
+    query_as(sql::FINISH.postgres)
+        .bind(column(ends, |end| end.id))
+        .bind(column(ends, |end| end.worker.clone()))
+        .bind(column(ends, |end| end.ending.status.word()))
+        .bind(column(ends, |end| end.ending.error_kind.map(ErrorKind::word)))
+        .bind(column(ends, |end| end.ending.error_message.clone()))
+        .bind(column(ends, |end| end.ending.error_detail.clone()))
+        .bind(column(ends, |end| end.ending.result.as_ref().map(|r| r.to_string())))
+        .bind(column(ends, |end| end.report.output.clone()))
+        .bind(column(ends, |end| end.report.progress.as_ref().map(|p| p.to_string())))
+        .bind(column(ends, |end| end.next.map(|next| next.id)))
+        .bind(column(ends, |end| end.next.map(|next| next.trigger.word())))
+        .bind(column(ends, |end| end.next.map(|next| next.available_at)))
+        .bind(now)
+        .bind(expired_before)
+        .fetch_all(connection)
+        .await
+}
+
+/// Adds the notifications of what ended, within the transaction.
+async fn tell_of_ends(
+    transaction: &mut sqlx::PgConnection,
+    ends: &[End],
+    ended: &mut [Ended],
+    now: Time,
+) -> sqlx::Result<()> {
+    let mut told = Vec::new();
+    for (end, tidings) in ends.iter().filter_map(|end| Some((end, end.tidings?))) {
+        let Some(at) = ended.iter().position(|ended| ended.id == end.id) else { continue };
+        let standing = read_standing_postgres(&mut *transaction, None, Some(end.id)).await?;
+        told.extend(standing.map(|standing| (standing, tidings, at)));
+    }
+    // In the order of their ids, as every batch locks jobs, so that no two can deadlock.
+    told.sort_by_key(|(standing, ..)| standing.job_id);
+    for (standing, tidings, at) in told {
+        ended[at].freed |= tell_postgres(&mut *transaction, &standing, tidings, now).await?;
+    }
+    Ok(())
 }
 
 /// One row's end in SQLite, within the transaction.
@@ -372,6 +425,12 @@ async fn finish_in(
             .execute(&mut *transaction)
             .await?;
         followed = done.rows_affected() > 0;
+    }
+    let mut freed = freed;
+    if let Some(tidings) = end.tidings
+        && let Some(standing) = read_standing_sqlite(&mut *transaction, None, Some(end.id)).await?
+    {
+        freed |= tell_sqlite(&mut *transaction, &standing, tidings, now).await?;
     }
     Ok(Some(Ended { id: end.id, followed, freed }))
 }

@@ -42,6 +42,8 @@ pub struct NewJob {
     pub overlap_policy: OverlapPolicy,
     /// What becomes of an occurrence whose worker was lost.
     pub orphan_policy: OrphanPolicy,
+    /// Who is told of it; none: as the tenant says.
+    pub notify: Option<Value>,
 }
 
 impl NewJob {
@@ -61,6 +63,7 @@ impl NewJob {
             misfire_grace_seconds: 60,
             overlap_policy: OverlapPolicy::Skip,
             orphan_policy: OrphanPolicy::Retry,
+            notify: None,
         }
     }
 
@@ -80,6 +83,7 @@ impl NewJob {
             misfire_grace_seconds: edit.misfire_grace_seconds.unwrap_or(self.misfire_grace_seconds),
             overlap_policy: edit.overlap_policy.unwrap_or(self.overlap_policy),
             orphan_policy: edit.orphan_policy.unwrap_or(self.orphan_policy),
+            notify: edit.notify.unwrap_or(self.notify),
         }
     }
 }
@@ -125,6 +129,7 @@ impl Store {
                 .bind(job.misfire_grace_seconds)
                 .bind(job.overlap_policy)
                 .bind(job.orphan_policy)
+                .bind(&job.notify)
                 .fetch_one(connection)
         })
     }

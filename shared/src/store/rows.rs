@@ -34,8 +34,8 @@ read_rows! { Tenant:
 read_rows! { Job:
     id name job_type is_enabled next_run_at queue timeout_seconds max_attempts retry_base_seconds
     misfire_policy misfire_grace_seconds overlap_policy orphan_policy version schedule_since
-    quarantined_reason created_at updated_at;
-    json payload schedule; maybe_json
+    quarantined_reason pruned_until failing_since late_since created_at updated_at;
+    json payload schedule; maybe_json notify
 }
 
 read_rows! { Execution:

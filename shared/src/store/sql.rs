@@ -102,6 +102,17 @@ statements! { TENANT:
     FIND_WINDOW_END = both "tenant/find_window_end";
     LIST_RECENT = both "tenant/list_recent";
     COUNT_DUE = both "tenant/count_due";
+    READ_STANDING = both "tenant/read_standing";
+    MARK_FAILING = both "tenant/mark_failing";
+    MARK_LATE = both "tenant/mark_late";
+    FIND_NOTIFIER = both "tenant/find_notifier";
+    INSERT_NOTIFIER = both "tenant/insert_notifier";
+    INSERT_NOTIFICATION = both "tenant/insert_notification";
+    READ_UNSTARTED = both "tenant/read_unstarted";
+    LIST_LATE = both "tenant/list_late";
+    NEXT_HISTORY = both "tenant/next_history";
+    PRUNE = pair "tenant/prune";
+    MARK_PRUNED = sqlite "tenant/mark_pruned";
 }
 
 statements! { CONTROL:
@@ -121,4 +132,6 @@ statements! { CONTROL:
     INSERT_AUDIT = both "control/insert_audit";
     COMPLETE_AUDIT = both "control/complete_audit";
     LIST_AUDIT = both "control/list_audit";
+    PRUNE_AUDIT = both "control/prune_audit";
+    PRUNE_WORKERS = both "control/prune_workers";
 }

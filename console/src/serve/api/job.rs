@@ -73,12 +73,18 @@ pub(super) struct Definition {
     misfire_grace_seconds: Option<i32>,
     overlap_policy: Option<OverlapPolicy>,
     orphan_policy: Option<OrphanPolicy>,
+    #[serde(default, deserialize_with = "present")]
+    notify: Option<Option<Value>>,
     reason: Option<String>,
 }
 
 impl Definition {
     fn edit(self, spread: Spread) -> Result<JobEdit, Problem> {
         let schedule = self.schedule.map(|schedule| checked(schedule, spread)).transpose()?;
+        if let Some(Some(target)) = &self.notify {
+            let wrong = |why| Problem::new(StatusCode::BAD_REQUEST, why);
+            shared::notification::check(target).map_err(wrong)?;
+        }
         Ok(JobEdit {
             job_type: self.job_type,
             payload: self.payload,
@@ -92,6 +98,7 @@ impl Definition {
             misfire_grace_seconds: self.misfire_grace_seconds,
             overlap_policy: self.overlap_policy,
             orphan_policy: self.orphan_policy,
+            notify: self.notify,
         })
     }
 }

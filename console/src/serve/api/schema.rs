@@ -71,6 +71,7 @@ fn of_jobs() -> Vec<Named> {
         ("misfire_grace_seconds", integer()),
         ("overlap_policy", words(OverlapPolicy::ALL.iter().map(|word| word.word()))),
         ("orphan_policy", words(OrphanPolicy::ALL.iter().map(|word| word.word()))),
+        ("notify", any()),
     ];
     let engines = [
         ("id", integer()),
@@ -79,6 +80,9 @@ fn of_jobs() -> Vec<Named> {
         ("version", integer()),
         ("schedule_since", maybe(time())),
         ("quarantined_reason", maybe(text())),
+        ("pruned_until", maybe(time())),
+        ("failing_since", maybe(time())),
+        ("late_since", maybe(time())),
         ("created_at", time()),
         ("updated_at", time()),
     ];

@@ -58,6 +58,25 @@ fn half_a_minute() -> u64 {
 }
 
 impl Request {
+    /// A call that tells something, as JSON.
+    pub(in super::super) fn post(
+        url: String,
+        headers: BTreeMap<String, String>,
+        body: Value,
+        signing_secret: Option<String>,
+    ) -> Request {
+        Request {
+            url,
+            method: None,
+            headers,
+            body: Some(body),
+            expected_status: Vec::new(),
+            timeout_seconds: half_a_minute(),
+            signing_secret,
+            redirects: 0,
+        }
+    }
+
     /// The longest the call may take, redirects included.
     pub(super) fn timeout(&self) -> Duration {
         Duration::from_secs(self.timeout_seconds.clamp(1, TIMEOUT_MAX))

@@ -60,6 +60,12 @@ const HOT: &[(&str, &str)] = &[
         "ARRAY[gen_random_uuid(), gen_random_uuid()], '{w,w}', '{failed,failed}', '{null,null}', '{null,null}', '{null,null}', '{null,null}', '{null,null}', '{null,null}', ARRAY[gen_random_uuid(), gen_random_uuid()], '{retry,retry}', ARRAY[now(), now()], now(), NULL",
     ),
     ("tenant/insert_next_attempt", ""),
+    // What goes beside it.
+    ("tenant/read_unstarted", "now(), 100"),
+    ("tenant/read_standing", "NULL, gen_random_uuid()"),
+    ("tenant/list_late", ""),
+    ("tenant/next_history", "1"),
+    ("tenant/prune", "1, 10, 1000, now(), now(), 500"),
     ("tenant/find_execution", "gen_random_uuid()"),
     // What pages show.
     ("tenant/list_executions", "gen_random_uuid(), NULL, NULL, 50"),

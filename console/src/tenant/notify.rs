@@ -1,0 +1,35 @@
+//! `polychron tenant notify`: who is told what happens to a tenant's jobs.
+
+use clap::Args;
+use serde_json::Value;
+use shared::notification::NOTIFIER;
+use shared::store::JobEdit;
+
+use crate::exit::Failure;
+use crate::input;
+use crate::operation::job;
+use crate::output::say;
+use crate::session::Session;
+
+#[derive(Args)]
+pub(crate) struct Notify {
+    /// What the tenant is called
+    slug: String,
+    /// A URL, or JSON with url, headers, signing_secret and on; `off` for nobody
+    #[arg(value_name = "URL|JSON", value_parser = input::target)]
+    target: Value,
+}
+
+/// The target is the payload of the job whose executions are the notifications.
+pub(super) async fn run(arguments: Notify, session: &Session) -> Result<(), Failure> {
+    let Notify { slug, target } = arguments;
+    let at = session.operator.enter(&slug).await?;
+    at.store.insert_notifier().await.map_err(|error| at.failed(error))?;
+    let edit = JobEdit { payload: Some(target), ..JobEdit::default() };
+    job::edit(&session.operator, &session.asker, &at, NOTIFIER, None, &edit).await?;
+    say(&format!(
+        "written to the job {NOTIFIER} of tenant {slug}; `polychron job run {slug} {NOTIFIER} --wait` \
+         tries it"
+    ));
+    Ok(())
+}

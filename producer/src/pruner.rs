@@ -1,0 +1,165 @@
+//! Takes old history out of the tenants' tables, so that they don't grow for ever: executions by
+//! age and by number, and in the control database the record of changes and dead workers.
+//!
+//! It has time. A look that has nothing more urgent to do removes one small batch, an hour passes
+//! between two rounds through a tenant's jobs, and of two producers that do the same neither is in
+//! the other's way.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use shared::clock::{Time, delta};
+use shared::config::Config;
+use shared::id::{JobId, TenantId};
+use shared::metrics::Metrics;
+use shared::random::Random;
+use shared::store::{Control, Keep, Result};
+use shared::tenants::OpenTenant;
+use tracing::info;
+
+/// How long after a round through a tenant's jobs the next one begins.
+const ROUND_EVERY: Duration = Duration::from_secs(3600);
+/// How long after a step of a round the next one follows.
+const STEP_EVERY: Duration = Duration::from_secs(1);
+/// The most occurrences that one step removes.
+const BATCH_MAX: i64 = 500;
+/// The most jobs that one step looks at, to find some that may go.
+const JOBS_MAX: usize = 20;
+/// This many of a job's newest executions always stay.
+const NEWEST: i64 = 10;
+/// What ended more recently than this stays, however old its occurrence is.
+const SETTLED_AFTER: Duration = Duration::from_secs(3600);
+/// A worker not heard of for this long is forgotten.
+const WORKER_LASTS: Duration = Duration::from_secs(3600);
+/// The most entries of the record of changes that one step looks at.
+const AUDIT_BATCH_MAX: i64 = 500;
+
+/// Removes what need not be kept.
+pub struct Pruner {
+    executions: Option<Duration>,
+    per_job: Option<i64>,
+    audit: Option<Duration>,
+    random: Random,
+    metrics: Metrics,
+    rounds: Mutex<HashMap<TenantId, Round>>,
+    /// When the control database's turn comes.
+    control_at: Mutex<Option<Time>>,
+}
+
+/// Where a tenant's round stands.
+#[derive(Clone, Copy, Debug)]
+struct Round {
+    /// The jobs up to this one are done.
+    after: JobId,
+    /// How many executions it has removed.
+    removed: u64,
+    /// When it goes on, or begins.
+    at: Time,
+}
+
+impl Pruner {
+    /// Keeps what the settings say.
+    pub fn new(config: &Config, random: Random, metrics: Metrics) -> Pruner {
+        Pruner {
+            executions: config.keep,
+            per_job: config.keep_per_job,
+            audit: config.keep_audit,
+            random,
+            metrics,
+            rounds: Mutex::default(),
+            control_at: Mutex::default(),
+        }
+    }
+
+    /// One step at one tenant, if it is time for one; answers with how long until the next step of
+    /// the same round. None: no round is under way.
+    pub async fn tick(&self, tenant: &OpenTenant, now: Time) -> Result<Option<Duration>> {
+        if self.executions.is_none() && self.per_job.is_none() {
+            return Ok(None);
+        }
+        let id = tenant.tenant.id;
+        // Spread at first, so that thousands of tenants don't begin together.
+        let first = || now + delta(ROUND_EVERY.mul_f64(self.random.unit()));
+        let mut round = *self.rounds().entry(id).or_insert_with(|| Round::at(first()));
+        if round.at > now {
+            return Ok(None);
+        }
+        let more = self.step(tenant, &mut round, now).await?;
+        if !more {
+            if round.removed > 0 {
+                info!(tenant = tenant.slug(), count = round.removed, "removed old executions");
+            }
+            round = Round::at(now + delta(ROUND_EVERY));
+        }
+        self.rounds().insert(id, round);
+        Ok(more.then_some(STEP_EVERY))
+    }
+
+    /// When a tenant's round goes on, or the next one begins. None: nothing is known of it yet.
+    pub fn next_at(&self, tenant: TenantId) -> Option<Time> {
+        self.rounds().get(&tenant).map(|round| round.at)
+    }
+
+    /// Removes one batch, of the next job that has something to remove. False: the round is over.
+    async fn step(&self, tenant: &OpenTenant, round: &mut Round, now: Time) -> Result<bool> {
+        let keep = Keep {
+            newest: NEWEST,
+            per_job: self.per_job,
+            since: self.executions.map(|kept| now - delta(kept)),
+            settled_before: now - delta(SETTLED_AFTER),
+        };
+        round.at = now + delta(STEP_EVERY);
+        for _ in 0..JOBS_MAX {
+            let Some(job) = tenant.store.next_history(round.after).await? else {
+                return Ok(false);
+            };
+            let removed = tenant.store.prune(job, &keep, BATCH_MAX).await?;
+            if removed > 0 {
+                round.removed += removed;
+                self.metrics.pruned("execution", removed);
+                return Ok(true);
+            }
+            round.after = job;
+        }
+        Ok(true)
+    }
+
+    /// One step at the control database, if it is time for one.
+    pub async fn tick_control(&self, control: &Control, now: Time) -> Result<()> {
+        if self.control_at().is_some_and(|at| at > now) {
+            return Ok(());
+        }
+        let workers = control.prune_workers(now - delta(WORKER_LASTS)).await?;
+        self.metrics.pruned("worker", workers);
+        let mut wait = ROUND_EVERY;
+        if let Some(kept) = self.audit {
+            let removed = control.prune_audit(now - delta(kept), AUDIT_BATCH_MAX).await?;
+            self.metrics.pruned("audit", removed);
+            if removed > 0 {
+                wait = STEP_EVERY; // there may be more
+            }
+        }
+        *self.control_at() = Some(now + delta(wait));
+        Ok(())
+    }
+
+    /// Forgets where the rounds of tenants stand that are no more.
+    pub fn retain(&self, is_known: impl Fn(TenantId) -> bool) {
+        self.rounds().retain(|id, _| is_known(*id));
+    }
+
+    fn rounds(&self) -> MutexGuard<'_, HashMap<TenantId, Round>> {
+        self.rounds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn control_at(&self) -> MutexGuard<'_, Option<Time>> {
+        self.control_at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Round {
+    fn at(at: Time) -> Round {
+        Round { after: JobId(i64::MIN), removed: 0, at }
+    }
+}

@@ -1,0 +1,117 @@
+//! Old history goes when there is time for it, and nothing is missed afterwards.
+
+use std::time::Duration;
+
+use audit::Scope;
+use chrono::TimeDelta;
+use polychron_producer::pruner::Pruner;
+use shared::execution::Status;
+use shared::outcome::Outcome;
+
+use crate::table::{Table, config, every};
+
+/// Runs what is due, minute by minute, for so many minutes.
+async fn run(table: &Table, minutes: usize) {
+    for _ in 0..minutes {
+        table.after(60).await;
+        loop {
+            let claims = table.claim(99).await;
+            if claims.is_empty() {
+                break;
+            }
+            for claim in claims {
+                table.finish(&claim, Outcome::Success(1.into())).await;
+            }
+            table.look().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn old_executions_go_within_the_hour_and_the_audit_finds_nothing_wrong() {
+    let mut table = Table::new().await;
+    let kept = Duration::from_secs(2 * 3600);
+    let rules = shared::config::Config { keep: Some(kept), ..config() };
+    let metrics = table.looker.metrics.clone();
+    table.looker.pruner = Pruner::new(&rules, table.random.clone(), metrics.clone());
+    table.add("job", every("1m"), |_| {}).await;
+    run(&table, 4 * 60).await;
+    let rows = table.executions().await;
+    assert!((119..=181).contains(&rows.len()), "{} are left", rows.len());
+    assert!(rows.iter().all(|row| row.status == Status::Success));
+    let removed = 240 - rows.len();
+    let shown = format!("polychron_pruned_total{{rows=\"execution\"}} {removed}\n");
+    assert!(metrics.text().contains(&shown), "{}", metrics.text());
+    let job = table.tenant.store.find_job("job").await.unwrap().unwrap();
+    assert!(job.pruned_until.unwrap() < rows[1].scheduled_for, "the first may be the last success");
+
+    assert_eq!(violations(&table).await, 0);
+    // What goes any other way than by the pruner is missed.
+    let url = &table.tenant.tenant.database_url;
+    testkit::execute(url, "UPDATE job SET pruned_until = NULL").await;
+    assert!(violations(&table).await > 0);
+}
+
+/// How many there are, of all times.
+async fn violations(table: &Table) -> usize {
+    let scope = Scope {
+        from: "2000-01-01T00:00:00Z".parse().unwrap(),
+        to: None,
+        now: table.now(),
+        patience: TimeDelta::minutes(5),
+        unseen: TimeDelta::minutes(5),
+        steady_clock: true,
+    };
+    let (store, tenant) = (&table.tenant.store, &table.tenant.tenant);
+    audit::audit(store, tenant, &scope).await.unwrap().violations.len()
+}
+
+#[tokio::test]
+async fn a_round_goes_through_all_jobs_in_steps_and_then_rests() {
+    let table = Table::new().await;
+    let rules = shared::config::Config { keep: Some(Duration::from_secs(3600)), ..config() };
+    let pruner = Pruner::new(&rules, table.random.clone(), table.looker.metrics.clone());
+    for n in 0..8 {
+        table.add(&format!("job {n}"), every("1m"), |_| {}).await;
+    }
+    run(&table, 15).await;
+    assert_eq!(table.executions().await.len(), 8 * 15);
+    table.manual.advance(Duration::from_secs(3 * 3600));
+    pruner.tick(&table.tenant, table.now()).await.unwrap(); // says when the first round begins
+    table.manual.advance(Duration::from_secs(3600));
+    let mut steps = 0;
+    while let Some(wait) = pruner.tick(&table.tenant, table.now()).await.unwrap() {
+        table.manual.advance(wait);
+        steps += 1;
+        assert!(steps < 100, "a round has no end");
+    }
+    // The newest ten of each job stay, and the last success before them.
+    assert_eq!(table.executions().await.len(), 8 * 11);
+    assert!(steps >= 8, "a batch of one job is a step");
+    table.manual.advance(Duration::from_secs(600));
+    assert_eq!(pruner.tick(&table.tenant, table.now()).await.unwrap(), None, "it rests");
+}
+
+#[tokio::test]
+async fn two_producers_that_prune_are_not_in_each_others_way() {
+    let mut table = Table::new().await;
+    let rules = shared::config::Config { keep: Some(Duration::from_secs(3600)), ..config() };
+    let metrics = table.looker.metrics.clone();
+    table.looker.pruner = Pruner::new(&rules, table.random.clone(), metrics.clone());
+    table.add("job", every("1m"), |_| {}).await;
+    run(&table, 30).await;
+    table.manual.advance(Duration::from_secs(4 * 3600));
+    let other = Pruner::new(&rules, table.random.clone(), metrics.clone());
+    for _ in 0..2 {
+        let now = table.now();
+        let both = tokio::join!(
+            table.looker.pruner.tick(&table.tenant, now),
+            other.tick(&table.tenant, now)
+        );
+        both.0.unwrap();
+        both.1.unwrap();
+        table.manual.advance(Duration::from_secs(3600));
+    }
+    assert_eq!(table.executions().await.len(), 11);
+    assert!(metrics.text().contains("polychron_pruned_total{rows=\"execution\"} 19\n"));
+}

@@ -1,0 +1,2 @@
+-- Consumer processes that have not been heard of since $1 are forgotten.
+DELETE FROM worker WHERE seen_at < $1

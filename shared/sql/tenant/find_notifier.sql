@@ -1,0 +1,2 @@
+-- The job whose executions are notifications; its payload is the tenant's target.
+SELECT id, CAST(payload AS text) AS payload FROM job WHERE name = $1

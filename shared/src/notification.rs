@@ -1,0 +1,196 @@
+//! What is told of a job when it fails for good, is late, or is well again, and to whom.
+//!
+//! A notification is an ordinary execution: of the tenant's job [`NOTIFIER`], whose type
+//! [`JOB_TYPE`] every consumer knows. Its row is written in the same move as what it tells of, so
+//! that neither is there without the other; and lease, rescue, retries and their end, secrets and
+//! the guard against calls to where nobody may call are those of any `http` job.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::clock::Time;
+use crate::execution::ErrorKind;
+use crate::id::ExecutionId;
+use crate::words::words;
+
+/// The job whose executions are notifications. Its payload is the tenant's target: who is told of
+/// the jobs that name nobody themselves.
+pub const NOTIFIER: &str = "polychron-notifications";
+/// The type of that job.
+pub const JOB_TYPE: &str = "notification";
+
+words! {
+    /// What is told.
+    pub enum Event {
+        /// An occurrence has failed for good, the first since the job was well.
+        Failed = "failed",
+        /// An occurrence has succeeded, the first since the job failed.
+        Recovered = "recovered",
+        /// An occurrence should have started a while ago, the first since the job was on time.
+        Late = "late",
+        /// No occurrence of the job is late any more.
+        CaughtUp = "caught_up",
+    }
+}
+
+/// Who is told: the payload of the notifier without the news, and the value of `job.notify`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Target {
+    url: Option<Value>,
+    headers: Option<serde_json::Map<String, Value>>,
+    signing_secret: Option<Value>,
+    on: Option<Vec<Event>>,
+}
+
+/// What happened to a job, for the one who is told.
+#[derive(Debug, Serialize)]
+pub struct News {
+    /// What.
+    pub event: Event,
+    /// The job's name.
+    pub job: String,
+    /// When, by the tenant's database's clock.
+    pub at: Time,
+    /// Since when the job fails, or is late; of one that is well again, since when it had been.
+    pub since: Time,
+    /// The row that it shows by.
+    pub execution: Option<ExecutionId>,
+    /// That row's occurrence.
+    pub scheduled_for: Option<Time>,
+    /// Which attempt at it.
+    pub attempt: Option<i32>,
+    /// How it failed.
+    pub error_kind: Option<ErrorKind>,
+    /// The same in a sentence, as history keeps it: without secrets.
+    pub error_message: Option<String>,
+}
+
+/// Checks a target that somebody writes down.
+///
+/// # Errors
+/// What is wrong with it, naming the field.
+pub fn check(target: &Value) -> Result<(), String> {
+    let read: Target = serde_json::from_value(target.clone())
+        .map_err(|error| format!("notify must have url, headers, signing_secret or on: {error}"))?;
+    match &read.url {
+        None if target.as_object().is_some_and(serde_json::Map::is_empty) => return Ok(()),
+        None => return Err("notify.url is missing; {} alone means that nobody is told".to_owned()),
+        Some(url) => text(url, "url")?,
+    }
+    if let Some(url) = read.url.as_ref().and_then(Value::as_str) {
+        let rest = url.strip_prefix("https://").or(url.strip_prefix("http://"));
+        let host = rest.map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
+        match host {
+            None | Some("") => return Err("notify.url is no http:// or https:// URL".to_owned()),
+            Some(host) if host.contains('@') => {
+                return Err(
+                    "notify.url must not hold a user or a password; send a header, or name \
+                            the whole URL as a secret: {\"$secret\": \"NAME\"}"
+                        .to_owned(),
+                );
+            }
+            Some(_) => {}
+        }
+    }
+    if read.on.is_some_and(|on| on.is_empty()) {
+        return Err("notify.on is empty; {} alone means that nobody is told".to_owned());
+    }
+    if let Some(secret) = &read.signing_secret {
+        text(secret, "signing_secret")?;
+    }
+    for (name, value) in read.headers.iter().flatten() {
+        text(value, &format!("headers.{name}"))?;
+    }
+    Ok(())
+}
+
+/// A text, or the name of a secret that is one.
+fn text(value: &Value, field: &str) -> Result<(), String> {
+    let is_secret = |value: &Value| value.as_object().is_some_and(|only| only.len() == 1);
+    match value {
+        Value::String(_) => Ok(()),
+        value if is_secret(value) && value["$secret"].is_string() => Ok(()),
+        _ => Err(format!("notify.{field} must be a text or {{\"$secret\": \"NAME\"}}")),
+    }
+}
+
+/// The payload of the notification, if anybody is to be told: whom the job names, else whom the
+/// tenant does. What cannot be read is passed on, so that the notification fails and says so.
+pub fn payload(job: Option<&Value>, tenants: &Value, news: &News) -> Option<Value> {
+    let mut target = job.unwrap_or(tenants).as_object()?.clone();
+    target.get("url")?;
+    if let Some(on) = target.remove("on") {
+        let on: Vec<Event> = serde_json::from_value(on).unwrap_or(Event::ALL.to_vec());
+        if !on.contains(&news.event) {
+            return None;
+        }
+    }
+    target.insert("news".to_owned(), json!(news));
+    Some(Value::Object(target))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn news(event: Event) -> News {
+        let at = "2026-11-24T12:00:00Z".parse().unwrap();
+        let (execution, scheduled_for, attempt) = (None, None, None);
+        let (error_kind, error_message) = (None, None);
+        let job = "job".to_owned();
+        let since = at;
+        News { event, job, at, since, execution, scheduled_for, attempt, error_kind, error_message }
+    }
+
+    #[test]
+    fn the_jobs_own_target_goes_before_the_tenants() {
+        let (own, tenants) = (json!({"url": "https://a/"}), json!({"url": "https://b/"}));
+        let url = |job, tenants: &Value| {
+            Some(payload(job, tenants, &news(Event::Failed))?["url"].clone())
+        };
+        assert_eq!(url(Some(&own), &tenants), Some(json!("https://a/")));
+        assert_eq!(url(None, &tenants), Some(json!("https://b/")));
+        let nobody = json!({});
+        assert_eq!(url(Some(&nobody), &tenants), None, "nobody, on purpose");
+        assert_eq!(url(None, &json!({})), None);
+    }
+
+    #[test]
+    fn only_what_is_asked_for_is_told() {
+        let target = json!({"url": "https://a/", "on": ["failed", "recovered"]});
+        let told = |event| payload(Some(&target), &json!({}), &news(event));
+        assert!(told(Event::Late).is_none() && told(Event::CaughtUp).is_none());
+        let payload = told(Event::Failed).unwrap();
+        assert_eq!(payload["news"]["event"], "failed");
+        assert!(payload.get("on").is_none());
+    }
+
+    #[test]
+    fn a_target_that_cannot_work_is_refused_by_its_field() {
+        for (target, problem) in [
+            (json!("https://a/"), "notify must have"),
+            (json!({"uri": "https://a/"}), "unknown field `uri`"),
+            (json!({"on": ["failed"]}), "notify.url is missing"),
+            (json!({"url": "ftp://a/"}), "notify.url is no http"),
+            (json!({"url": "https://"}), "notify.url is no http"),
+            (json!({"url": "https://ann:s3cret@a/"}), "must not hold a user"),
+            (json!({"url": "https://a/", "on": ["failure"]}), "unknown variant `failure`"),
+            (json!({"url": "https://a/", "on": []}), "notify.on is empty"),
+            (json!({"url": "https://a/", "headers": {"x": 1}}), "notify.headers.x"),
+            (json!({"url": "https://a/", "signing_secret": {"$secret": 1}}), "notify.signing"),
+        ] {
+            let error = check(&target).unwrap_err();
+            assert!(error.contains(problem) && !error.contains("s3cret"), "{target}: {error}");
+        }
+        let secret = json!({"$secret": "HOOK"});
+        for target in [
+            json!({}),
+            json!({"url": "https://a:8443/x?y=me@here"}),
+            json!({"url": secret, "headers": {"authorization": secret}, "on": ["late"]}),
+            json!({"url": "http://a", "signing_secret": secret}),
+        ] {
+            assert_eq!(check(&target), Ok(()), "{target}");
+        }
+    }
+}

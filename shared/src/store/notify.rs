@@ -1,0 +1,215 @@
+//! The birth of notifications: in the move that also writes what they tell of.
+
+use serde_json::Value;
+use sqlx::{Connection, FromRow, query, query_as, query_scalar};
+
+use super::db::{Db, begin_immediate, run, run_on_either};
+use super::error::Result;
+use super::history::beside_the_second;
+use super::{Store, sql};
+use crate::clock::Time;
+use crate::execution::ErrorKind;
+use crate::id::{ExecutionId, JobId};
+use crate::notification::{Event, JOB_TYPE, NOTIFIER, News, payload};
+
+/// How many notifications of one tenant may fall into one moment, at most.
+const AT_ONCE_MAX: i64 = 1000;
+
+/// Something that may have to be told.
+#[derive(Clone, Copy, Debug)]
+pub struct Tidings {
+    /// What.
+    pub event: Event,
+    /// The notification's row, if one is born.
+    pub id: ExecutionId,
+}
+
+/// An occurrence that waits to be started.
+#[derive(Clone, Copy, Debug, FromRow)]
+pub struct Unstarted {
+    /// Its row.
+    pub id: ExecutionId,
+    /// Its job.
+    pub job_id: JobId,
+    /// When it should have been.
+    pub scheduled_for: Time,
+    /// How late it may be seen without being a misfire.
+    pub misfire_grace_seconds: i32,
+}
+
+/// How a job stands that something is to be told of.
+#[derive(FromRow)]
+pub(super) struct Standing {
+    pub(super) job_id: JobId,
+    name: String,
+    notify: Option<String>,
+    failing_since: Option<Time>,
+    late_since: Option<Time>,
+    execution: Option<ExecutionId>,
+    scheduled_for: Option<Time>,
+    attempt: Option<i32>,
+    error_kind: Option<ErrorKind>,
+    error_message: Option<String>,
+}
+
+impl Standing {
+    fn news(&self, event: Event, now: Time) -> News {
+        let before = match event {
+            Event::Failed | Event::Late => None,
+            Event::Recovered => self.failing_since,
+            Event::CaughtUp => self.late_since,
+        };
+        News {
+            event,
+            job: self.name.clone(),
+            at: now,
+            since: before.unwrap_or(now),
+            execution: self.execution,
+            scheduled_for: self.scheduled_for,
+            attempt: self.attempt,
+            error_kind: self.error_kind,
+            error_message: self.error_message.clone(),
+        }
+    }
+
+    /// JSON that the table has checked.
+    fn notify(&self) -> Option<Value> {
+        self.notify.as_deref().map(|text| serde_json::from_str(text).unwrap_or_default())
+    }
+}
+
+/// What is changed in the job, and to what.
+fn mark(event: Event, now: Time) -> (sql::Sql, Option<Time>) {
+    match event {
+        Event::Failed => (sql::MARK_FAILING, Some(now)),
+        Event::Recovered => (sql::MARK_FAILING, None),
+        Event::Late => (sql::MARK_LATE, Some(now)),
+        Event::CaughtUp => (sql::MARK_LATE, None),
+    }
+}
+
+/// Both databases speak the same words here, but to sqlx they are two types.
+macro_rules! telling {
+    ($read_standing:ident, $tell:ident, $kind:ident, $connection:ty) => {
+        pub(super) async fn $read_standing(
+            connection: &mut $connection,
+            job: Option<JobId>,
+            execution: Option<ExecutionId>,
+        ) -> sqlx::Result<Option<Standing>> {
+            let text = sql::READ_STANDING.$kind;
+            query_as(text).bind(job).bind(execution).fetch_optional(connection).await
+        }
+
+        /// Within a transaction: changes how the job stands, and if that is a change and there is
+        /// somebody to be told, adds the notification. True: it is there.
+        pub(super) async fn $tell(
+            connection: &mut $connection,
+            standing: &Standing,
+            tidings: Tidings,
+            now: Time,
+        ) -> sqlx::Result<bool> {
+            let (statement, since) = mark(tidings.event, now);
+            let marking = query(statement.$kind).bind(standing.job_id).bind(since);
+            if marking.execute(&mut *connection).await?.rows_affected() == 0 {
+                return Ok(false);
+            }
+            let own = standing.notify();
+            let notifier = query_as(sql::FIND_NOTIFIER.$kind).bind(NOTIFIER);
+            let mut notifier: Option<(JobId, String)> =
+                notifier.fetch_optional(&mut *connection).await?;
+            let of_tenant = notifier.as_ref().map(|(_, payload)| payload.as_str());
+            let of_tenant = serde_json::from_str(of_tenant.unwrap_or("{}")).unwrap_or_default();
+            let news = standing.news(tidings.event, now);
+            let Some(payload) = payload(own.as_ref(), &of_tenant, &news) else { return Ok(false) };
+            if notifier.is_none() {
+                query(sql::INSERT_NOTIFIER.$kind)
+                    .bind(NOTIFIER)
+                    .bind(JOB_TYPE)
+                    .execute(&mut *connection)
+                    .await?;
+                let again = query_as(sql::FIND_NOTIFIER.$kind).bind(NOTIFIER);
+                notifier = again.fetch_optional(&mut *connection).await?;
+            }
+            let Some((notifier, _)) = notifier else { return Ok(false) };
+            let first = beside_the_second(now);
+            for n in 0..AT_ONCE_MAX {
+                let at = first + chrono::TimeDelta::microseconds(n);
+                let inserting = query(sql::INSERT_NOTIFICATION.$kind)
+                    .bind(tidings.id)
+                    .bind(notifier)
+                    .bind(at)
+                    .bind(&payload);
+                if inserting.execute(&mut *connection).await?.rows_affected() > 0 {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        }
+    };
+}
+
+telling!(read_standing_postgres, tell_postgres, postgres, sqlx::PgConnection);
+telling!(read_standing_sqlite, tell_sqlite, sqlite, sqlx::SqliteConnection);
+
+impl Store {
+    /// Planned occurrences before `before` that wait to be started, the oldest `limit`.
+    pub async fn read_unstarted(&self, before: Time, limit: i64) -> Result<Vec<Unstarted>> {
+        run_on_either!(&self.db, sql::READ_UNSTARTED, |text, connection| {
+            query_as(text).bind(before).bind(limit).fetch_all(connection)
+        })
+    }
+
+    /// Jobs that are said to be late.
+    pub async fn list_late(&self) -> Result<Vec<JobId>> {
+        run_on_either!(&self.db, sql::LIST_LATE, |text, connection| {
+            query_scalar(text).fetch_all(connection)
+        })
+    }
+
+    /// Says of a job that it is late, as this execution shows, or no more. True: that was a change
+    /// which somebody is told of.
+    pub async fn tell(
+        &self,
+        job: JobId,
+        execution: Option<ExecutionId>,
+        tidings: Tidings,
+        now: Time,
+    ) -> Result<bool> {
+        match &self.db {
+            Db::Postgres(database) => run!(database, |connection| async {
+                let mut transaction = connection.begin().await?;
+                let standing =
+                    read_standing_postgres(&mut transaction, Some(job), execution).await?;
+                let told = match standing {
+                    Some(standing) => {
+                        tell_postgres(&mut transaction, &standing, tidings, now).await?
+                    }
+                    None => false,
+                };
+                transaction.commit().await?;
+                Ok(told)
+            }),
+            Db::Sqlite(database) => run!(database, |connection| async {
+                let mut transaction = begin_immediate(connection).await?;
+                let standing = read_standing_sqlite(&mut transaction, Some(job), execution).await?;
+                let told = match standing {
+                    Some(standing) => {
+                        tell_sqlite(&mut transaction, &standing, tidings, now).await?
+                    }
+                    None => false,
+                };
+                transaction.commit().await?;
+                Ok(told)
+            }),
+        }
+    }
+
+    /// Adds the job whose executions are notifications, if it isn't there.
+    pub async fn insert_notifier(&self) -> Result<()> {
+        self.proved().await?;
+        run_on_either!(&self.db, sql::INSERT_NOTIFIER, |text, connection| async {
+            query(text).bind(NOTIFIER).bind(JOB_TYPE).execute(connection).await?;
+            Ok(())
+        })
+    }
+}

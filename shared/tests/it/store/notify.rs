@@ -1,0 +1,219 @@
+//! What somebody is told of: once for each change, written with what it tells of.
+
+use serde_json::{Value, json};
+use shared::execution::{ErrorKind, Execution, Status};
+use shared::id::ExecutionId;
+use shared::notification::{Event, NOTIFIER};
+use shared::outcome::{Failure, Outcome};
+use shared::store::{ExecutionFilter, Store, Tidings};
+use testkit::TenantDatabase;
+
+use super::{claimed, end, failure, success, terms};
+
+on_both_stores! {
+    the_first_final_failure_is_told_and_then_the_recovery,
+    an_attempt_that_is_followed_by_another_is_no_news,
+    who_is_told_is_the_jobs_own_word_and_else_the_tenants,
+    nothing_is_told_of_an_end_that_was_not_written,
+    two_failures_in_one_batch_are_told_once_each,
+    lateness_is_told_once_and_ends_once,
+    the_notifiers_own_failure_is_told_to_nobody,
+}
+
+const TARGET: &str = r#"{"url": "https://ops.example/hook"}"#;
+
+fn for_good() -> Outcome {
+    let message = "no such account".to_owned();
+    Outcome::Failure(Failure { message, detail: None, retry: false, retry_after: None })
+}
+
+async fn notify(database: &TenantDatabase, job: &str, target: &str) {
+    database.execute(&format!("UPDATE job SET notify = '{target}' WHERE name = '{job}'")).await;
+}
+
+/// The notifications, oldest first.
+async fn told(store: &Store) -> Vec<Execution> {
+    let job = Some(NOTIFIER.to_owned());
+    let filter = ExecutionFilter { job, ..ExecutionFilter::default() };
+    let mut rows = store.list_executions(&filter, 100).await.unwrap();
+    rows.sort_by_key(|row| row.scheduled_for);
+    rows
+}
+
+fn news(row: &Execution) -> Value {
+    row.payload.as_ref().unwrap()["news"].clone()
+}
+
+async fn events(store: &Store) -> Vec<String> {
+    told(store).await.iter().map(|row| news(row)["event"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Claims another occurrence of a job, which there is already.
+async fn again(database: &TenantDatabase, store: &Store, job: &str) -> shared::store::Claim {
+    let id = database.execution_id();
+    let now = database.advance(std::time::Duration::from_secs(60));
+    assert!(store.run_job(job, id, None, now).await.unwrap());
+    database
+        .execute("UPDATE job_execution SET status = 'dispatched' WHERE status = 'scheduled'")
+        .await;
+    store.claim(&[id], &terms("w"), now).await.unwrap().remove(0)
+}
+
+async fn finish(
+    database: &TenantDatabase,
+    store: &Store,
+    claim: &shared::store::Claim,
+    outcome: &Outcome,
+) -> shared::store::Ended {
+    let end = end(database, claim, "w", outcome);
+    store.finish(&[end], None, database.now()).await.unwrap()[0]
+}
+
+async fn the_first_final_failure_is_told_and_then_the_recovery(database: TenantDatabase) {
+    let store = database.store();
+    let claim = claimed(&database, &store, "a", "w").await;
+    notify(&database, "a", TARGET).await;
+    let began = database.now();
+    assert!(finish(&database, &store, &claim, &for_good()).await.freed, "the producer should look");
+    let first = &told(&store).await[0];
+    assert_eq!((first.status, first.trigger.word()), (Status::Scheduled, "manual"));
+    assert_eq!(first.payload.as_ref().unwrap()["url"], "https://ops.example/hook");
+    assert_eq!(
+        news(first),
+        json!({
+            "event": "failed", "job": "a", "at": began, "since": began, "execution": claim.id,
+            "scheduled_for": claim.scheduled_for, "attempt": 1, "error_kind": ErrorKind::Handler,
+            "error_message": "no such account",
+        })
+    );
+    let row = store.find_job("a").await.unwrap().unwrap();
+    assert_eq!((row.failing_since, row.version), (Some(began), 1));
+
+    let second = again(&database, &store, "a").await;
+    finish(&database, &store, &second, &for_good()).await;
+    assert_eq!(events(&store).await, ["failed"], "it is known already");
+    let third = again(&database, &store, "a").await;
+    finish(&database, &store, &third, &success()).await;
+    assert_eq!(events(&store).await, ["failed", "recovered"]);
+    let recovered = news(&told(&store).await[1]);
+    assert_eq!((&recovered["since"], &recovered["error_kind"]), (&json!(began), &Value::Null));
+    let fourth = again(&database, &store, "a").await;
+    assert!(!finish(&database, &store, &fourth, &success()).await.freed);
+    let fifth = again(&database, &store, "a").await;
+    finish(&database, &store, &fifth, &for_good()).await;
+    assert_eq!(events(&store).await, ["failed", "recovered", "failed"]);
+}
+
+async fn an_attempt_that_is_followed_by_another_is_no_news(database: TenantDatabase) {
+    let store = database.store();
+    let claim = claimed(&database, &store, "a", "w").await;
+    notify(&database, "a", TARGET).await;
+    assert!(finish(&database, &store, &claim, &failure()).await.followed);
+    assert!(told(&store).await.is_empty());
+    assert_eq!(store.find_job("a").await.unwrap().unwrap().failing_since, None);
+    let cancelled = again(&database, &store, "a").await;
+    finish(&database, &store, &cancelled, &Outcome::Cancelled).await;
+    assert!(told(&store).await.is_empty(), "whoever cancels, knows");
+}
+
+async fn who_is_told_is_the_jobs_own_word_and_else_the_tenants(database: TenantDatabase) {
+    let store = database.store();
+    store.insert_notifier().await.unwrap();
+    store.insert_notifier().await.unwrap();
+    let tenants = r#"{"url": "https://all.example/", "on": ["failed"]}"#;
+    database
+        .execute(&format!("UPDATE job SET payload = '{tenants}' WHERE name = '{NOTIFIER}'"))
+        .await;
+    for name in ["as-the-tenant", "own", "nobody"] {
+        let claim = claimed(&database, &store, name, "w").await;
+        match name {
+            "own" => notify(&database, name, TARGET).await,
+            "nobody" => notify(&database, name, "{}").await,
+            _ => {}
+        }
+        finish(&database, &store, &claim, &for_good()).await;
+        assert!(store.find_job(name).await.unwrap().unwrap().failing_since.is_some());
+        let well = again(&database, &store, name).await;
+        finish(&database, &store, &well, &success()).await;
+        assert_eq!(store.find_job(name).await.unwrap().unwrap().failing_since, None);
+    }
+    let told: Vec<(String, String)> = told(&store)
+        .await
+        .iter()
+        .map(|row| {
+            let url = row.payload.as_ref().unwrap()["url"].as_str().unwrap().to_owned();
+            (url, format!("{} {}", news(row)["job"], news(row)["event"]).replace('"', ""))
+        })
+        .collect();
+    let [ops, all] = ["https://ops.example/hook", "https://all.example/"].map(str::to_owned);
+    let expected = [(&all, "as-the-tenant failed"), (&ops, "own failed"), (&ops, "own recovered")];
+    assert_eq!(told, expected.map(|(url, what)| (url.clone(), what.to_owned())));
+}
+
+async fn nothing_is_told_of_an_end_that_was_not_written(database: TenantDatabase) {
+    let store = database.store();
+    let claim = claimed(&database, &store, "a", "w").await;
+    notify(&database, "a", TARGET).await;
+    let end = end(&database, &claim, "somebody else", &for_good());
+    assert!(store.finish(&[end], None, database.now()).await.unwrap().is_empty());
+    assert!(told(&store).await.is_empty());
+    assert_eq!(store.find_job("a").await.unwrap().unwrap().failing_since, None);
+}
+
+async fn two_failures_in_one_batch_are_told_once_each(database: TenantDatabase) {
+    let store = database.store();
+    let mut ends = Vec::new();
+    for name in ["a", "b"] {
+        let claim = claimed(&database, &store, name, "w").await;
+        notify(&database, name, TARGET).await;
+        ends.push(end(&database, &claim, "w", &for_good()));
+        let other = again(&database, &store, name).await;
+        ends.push(end(&database, &other, "w", &for_good()));
+    }
+    ends.sort_by_key(|end| end.id);
+    assert_eq!(store.finish(&ends, None, database.now()).await.unwrap().len(), 4);
+    let mut jobs: Vec<Value> =
+        told(&store).await.iter().map(|row| news(row)["job"].clone()).collect();
+    jobs.sort_by_key(Value::to_string);
+    assert_eq!(jobs, ["a", "b"]);
+}
+
+async fn lateness_is_told_once_and_ends_once(database: TenantDatabase) {
+    let store = database.store();
+    let id = super::dispatched(&database, &store, "a").await;
+    notify(&database, "a", TARGET).await;
+    let now = database.advance(std::time::Duration::from_secs(90));
+    let unstarted = store.read_unstarted(now, 10).await.unwrap();
+    assert_eq!((unstarted[0].id, unstarted.len()), (id, 1));
+    assert_eq!(unstarted[0].misfire_grace_seconds, 60);
+    let job = unstarted[0].job_id;
+    let tell = async |event, execution: Option<ExecutionId>| {
+        let tidings = Tidings { event, id: database.execution_id() };
+        store.tell(job, execution, tidings, now).await.unwrap()
+    };
+    assert!(!tell(Event::CaughtUp, None).await, "it was not late");
+    assert!(tell(Event::Late, Some(id)).await);
+    assert!(!tell(Event::Late, Some(id)).await);
+    assert_eq!(store.list_late().await.unwrap(), [job]);
+    store.claim(&[id], &terms("w"), now).await.unwrap();
+    assert!(store.read_unstarted(now, 10).await.unwrap().is_empty());
+    assert!(tell(Event::CaughtUp, None).await);
+    assert!(!tell(Event::CaughtUp, None).await);
+    assert!(store.list_late().await.unwrap().is_empty());
+    assert_eq!(events(&store).await, ["late", "caught_up"]);
+    let [late, well] = &told(&store).await[..] else { panic!("two are told") };
+    assert_eq!(news(late)["execution"], json!(id));
+    assert_eq!(news(well)["since"], news(late)["at"]);
+}
+
+async fn the_notifiers_own_failure_is_told_to_nobody(database: TenantDatabase) {
+    let store = database.store();
+    store.insert_notifier().await.unwrap();
+    database
+        .execute(&format!("UPDATE job SET payload = '{TARGET}' WHERE name = '{NOTIFIER}'"))
+        .await;
+    let claim = again(&database, &store, NOTIFIER).await;
+    finish(&database, &store, &claim, &for_good()).await;
+    assert_eq!(told(&store).await.len(), 1, "only the one that was asked for");
+    assert!(store.find_job(NOTIFIER).await.unwrap().unwrap().failing_since.is_some());
+}

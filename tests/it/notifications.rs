@@ -1,0 +1,135 @@
+//! What happens to jobs is told to a real web server, whoever dies on the way.
+
+use polychron_tests::{Heard, Hook, System, TestTenant, due_now};
+use serde_json::{Value, json};
+use shared::execution::{ErrorKind, Execution, Status};
+use shared::id::ExecutionId;
+use shared::notification::NOTIFIER;
+use shared::store::{ExecutionFilter, NewJob};
+use testkit::eventually;
+
+/// The hook is on this machine.
+const ALLOW: (&str, &str) = ("POLYCHRON_HTTP_ALLOW", "127.0.0.1");
+/// A short lease, so that a lost worker is noticed while the test waits.
+const LEASE: (&str, &str) = ("POLYCHRON_LEASE", "5s");
+
+/// A job that fails, and is not tried again.
+fn failing(name: &str, url: &str) -> NewJob {
+    NewJob {
+        payload: json!({"message": "no such account"}),
+        max_attempts: 1,
+        notify: Some(json!({"url": url})),
+        ..NewJob::new(name, "fail", due_now())
+    }
+}
+
+/// The notifications' rows, oldest first.
+async fn told(tenant: &TestTenant) -> Vec<Execution> {
+    let job = Some(NOTIFIER.to_owned());
+    let filter = ExecutionFilter { job, ..ExecutionFilter::default() };
+    let mut rows = tenant.store.list_executions(&filter, 100).await.unwrap();
+    rows.reverse();
+    rows
+}
+
+async fn heard(hook: &Hook, count: usize) -> Vec<Heard> {
+    eventually(&format!("{count} calls are heard"), || async {
+        let heard = hook.heard();
+        (heard.len() >= count).then_some(heard)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_failure_and_the_recovery_are_told_once_each() {
+    let (system, hook) = (System::new(1).await, Hook::start(0).await);
+    let tenant = &system.tenants[0];
+    let _running = (system.producer(&[]), system.consumer(&[ALLOW]));
+    tenant.store.insert_job(&failing("import", &hook.url)).await.unwrap();
+    let first = heard(&hook, 1).await.remove(0);
+    assert_eq!(first.headers["polychron-tenant"], "t0");
+    assert_eq!(first.headers["webhook-id"], first.headers["idempotency-key"]);
+    let body = &first.body;
+    assert_eq!(
+        (&body["event"], &body["tenant"], &body["job"]),
+        (&json!("failed"), &json!("t0"), &json!("import"))
+    );
+    assert_eq!(body["error_kind"], json!(ErrorKind::Handler));
+    assert_eq!(body["error_message"], "no such account");
+    let row: ExecutionId = serde_json::from_value(body["execution"].clone()).unwrap();
+    let row = tenant.store.find_execution(row).await.unwrap().unwrap();
+    assert_eq!(row.status, Status::Failed);
+
+    let run = async |payload: Value| {
+        let now = tenant.store.now().await.unwrap();
+        let id = ExecutionId::new(now, &shared::random::Random::system());
+        assert!(tenant.store.run_job("import", id, Some(&payload), now).await.unwrap());
+        eventually("it is over", || async {
+            let row = tenant.store.find_execution(id).await.unwrap().unwrap();
+            row.status.is_final().then_some(())
+        })
+        .await;
+    };
+    run(json!({"message": "no"})).await;
+    run(json!({"message": "no", "until_attempt": 1})).await;
+    let all = heard(&hook, 2).await;
+    assert_eq!(all[1].body["event"], "recovered");
+    assert_eq!(all[1].body["since"], all[0].body["at"]);
+    assert_ne!(all[0].headers["idempotency-key"], all[1].headers["idempotency-key"]);
+    eventually("both are done with", || async {
+        let rows = told(tenant).await;
+        (rows.len() == 2 && rows.iter().all(|row| row.status == Status::Success)).then_some(())
+    })
+    .await;
+    assert_eq!(hook.heard().len(), 2);
+    system.audit().await;
+}
+
+#[tokio::test]
+async fn whoever_dies_between_the_failure_and_the_call_the_call_is_made() {
+    let (system, hook) = (System::new(1).await, Hook::start(0).await);
+    let tenant = &system.tenants[0];
+    tenant.store.insert_job(&failing("import", &hook.url)).await.unwrap();
+    let producer = system.producer(&[]);
+    eventually("it is dispatched and published", || async {
+        let rows = tenant.executions().await;
+        rows.iter().any(|row| row.published_at.is_some()).then_some(())
+    })
+    .await;
+    // Without a producer, the notification is written and goes no further.
+    producer.kill();
+    let consumer = system.consumer(&[ALLOW]);
+    let waiting =
+        eventually("the notification is written", || async { told(tenant).await.pop() }).await;
+    assert_eq!(waiting.status, Status::Scheduled);
+    consumer.kill();
+    assert!(hook.heard().is_empty());
+    let _running = (system.producer(&[]), system.consumer(&[ALLOW]));
+    let heard = heard(&hook, 1).await;
+    assert_eq!(heard[0].body["event"], "failed");
+    eventually("it is done with", || async {
+        (told(tenant).await[0].status == Status::Success).then_some(())
+    })
+    .await;
+    assert_eq!(hook.heard().len(), 1);
+    system.audit().await;
+}
+
+#[tokio::test]
+async fn a_caller_killed_in_the_middle_of_the_call_calls_again_under_the_same_key() {
+    let (system, hook) = (System::new(1).await, Hook::start(1).await);
+    let tenant = &system.tenants[0];
+    tenant.store.insert_job(&failing("import", &hook.url)).await.unwrap();
+    let _producer = system.producer(&[]);
+    let consumer = system.consumer(&[ALLOW, LEASE]);
+    heard(&hook, 1).await;
+    consumer.kill();
+    let _consumer = system.consumer(&[ALLOW, LEASE]);
+    let both = heard(&hook, 2).await;
+    assert_eq!(both[0].body, both[1].body);
+    assert_eq!(both[0].headers["idempotency-key"], both[1].headers["idempotency-key"]);
+    let attempts: Vec<&str> =
+        both.iter().map(|heard| heard.headers["polychron-attempt"].as_str()).collect();
+    assert_eq!(attempts, ["1", "2"]);
+    system.audit().await;
+}
