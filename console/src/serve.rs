@@ -41,7 +41,7 @@ use tokio::time::timeout;
 
 use crate::exit::Failure;
 use crate::finding::SEEN_WITHIN;
-use crate::operator::{Asker, Entered, Nudge, Operator};
+use crate::operator::{Asker, Entered, Nudge, Operator, unknown_tenant};
 use crate::output::say;
 use access::{Access, Visitor};
 use page::Trouble;
@@ -162,12 +162,7 @@ impl Site {
     fn tell_apart(&self, visitor: &Visitor, slug: &str) -> Result<(), Problem> {
         match visitor.may_see(slug) {
             true => Ok(()),
-            false => Err(Problem::new(
-                StatusCode::NOT_FOUND,
-                format!(
-                    "no tenant is called `{slug}`; `polychron tenant list` shows those there are"
-                ),
-            )),
+            false => Err(Problem::new(StatusCode::NOT_FOUND, unknown_tenant(slug))),
         }
     }
 

@@ -44,7 +44,7 @@ pub use edit::{JobEdit, Quarantined, Survey};
 pub use error::{Result, StoreError, chain};
 pub use execute::{Claim, ClaimTerms, End, Ended, Expired, Heartbeat, NextRow};
 pub use history::{ExecutionFilter, NewJob};
-pub use migrate::{Migrated, Schema, migrate};
+pub use migrate::{Migrated, Schema, migrate, preview_migration};
 pub use pages::{Page, Recent};
 pub use tenant_database::{TenantDatabase, WrongDatabase};
 

@@ -100,6 +100,7 @@ statements! { TENANT:
     LIST_WINDOW = both "tenant/list_window";
     FIND_WINDOW_END = both "tenant/find_window_end";
     LIST_RECENT = both "tenant/list_recent";
+    LIST_OPEN = both "tenant/list_open";
     COUNT_DUE = both "tenant/count_due";
 }
 

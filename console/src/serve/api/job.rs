@@ -22,7 +22,7 @@ use super::fleet::Preview;
 use super::tenant::Listing;
 use crate::finding::Finding;
 use crate::operation;
-use crate::operation::job::{find, schedule_of};
+use crate::operation::job::{find, next_time, schedule_of};
 use crate::operation::schedule::{checked, due};
 
 type Here = Named<(String, String)>;
@@ -243,8 +243,7 @@ pub(super) async fn next(
     let at = site.enter(&visitor, &slug).await?;
     let job = find(&at, &name).await?;
     let schedule = schedule_of(&at, &job)?;
-    // What the producer has worked out comes first, even when it is late.
-    let first = job.next_run_at.or_else(|| schedule.first_after(at.now));
+    let first = next_time(&at, &job, &schedule);
     Ok(Json(Preview { words: schedule.describe(), times: due(&schedule, first, n) }))
 }
 
