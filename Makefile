@@ -1,6 +1,6 @@
 # `make help` lists what there is. Everything that CI does is here, and runs the same anywhere.
 
-.PHONY: help test sim chaos check fmt lint doc deny audit demo services
+.PHONY: help test sim chaos api check fmt lint doc deny audit demo services
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -17,6 +17,9 @@ sim: ## simulate N seeds from SEED on (make sim SEED=7 N=1000)
 
 chaos: ## kill, stop and cut off real processes; T=name runs one of these tests
 	scripts/services run scripts/chaos $(T)
+
+api: ## ask the running API what its document allows, and what it doesn't
+	scripts/services run scripts/api-check
 
 check: fmt lint doc deny test ## what CI runs
 

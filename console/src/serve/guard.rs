@@ -58,6 +58,8 @@ enum Denial {
     Misdirected,
     /// Another site's page made it.
     Foreign,
+    /// Its address holds a character that PostgreSQL cannot be asked with.
+    Unspeakable,
     /// Nobody is signed in.
     Unknown,
     /// They may only look.
@@ -72,6 +74,7 @@ impl Denial {
                 "without POLYCHRON_USERS this is served to the machine itself only, as localhost",
             ),
             Denial::Foreign => (StatusCode::FORBIDDEN, "another site's page asked for it"),
+            Denial::Unspeakable => (StatusCode::BAD_REQUEST, "the address holds a character NUL"),
             Denial::Unknown => (
                 StatusCode::UNAUTHORIZED,
                 "say who you are: by `Authorization: Bearer TOKEN`, or by signing in at /login",
@@ -92,6 +95,9 @@ fn admit(site: &Site, request: &mut Request) -> Result<(), Denial> {
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
     if changes && is_foreign(request.headers()) {
         return Err(Denial::Foreign);
+    }
+    if request.uri().path_and_query().is_some_and(|address| address.as_str().contains("%00")) {
+        return Err(Denial::Unspeakable);
     }
     let path = request.uri().path();
     let is_open = OPEN.contains(&path);

@@ -17,7 +17,7 @@ use shared::store::{JobEdit, NewJob};
 use super::super::Site;
 use super::super::access::Visitor;
 use super::super::problem::Problem;
-use super::extract::{Asked, Given, Named, Page, Reason, limit, present, times};
+use super::extract::{Asked, Given, Named, Page, Reason, given, limit, present, times};
 use super::fleet::Preview;
 use super::tenant::Listing;
 use crate::finding::Finding;
@@ -59,20 +59,33 @@ fn tagged(job: &Job) -> Response {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Definition {
+    #[serde(default, deserialize_with = "given")]
     name: Option<String>,
+    #[serde(default, deserialize_with = "given")]
     job_type: Option<String>,
+    #[serde(default, deserialize_with = "given")]
     schedule: Option<Value>,
+    #[serde(default, deserialize_with = "given")]
     payload: Option<Value>,
+    #[serde(default, deserialize_with = "given")]
     is_enabled: Option<bool>,
+    #[serde(default, deserialize_with = "given")]
     queue: Option<String>,
     #[serde(default, deserialize_with = "present")]
     timeout_seconds: Option<Option<i32>>,
+    #[serde(default, deserialize_with = "given")]
     max_attempts: Option<i32>,
+    #[serde(default, deserialize_with = "given")]
     retry_base_seconds: Option<i32>,
+    #[serde(default, deserialize_with = "given")]
     misfire_policy: Option<MisfirePolicy>,
+    #[serde(default, deserialize_with = "given")]
     misfire_grace_seconds: Option<i32>,
+    #[serde(default, deserialize_with = "given")]
     overlap_policy: Option<OverlapPolicy>,
+    #[serde(default, deserialize_with = "given")]
     orphan_policy: Option<OrphanPolicy>,
+    #[serde(default, deserialize_with = "given")]
     reason: Option<String>,
 }
 
@@ -100,13 +113,13 @@ pub(super) async fn add(
     State(site): State<Arc<Site>>,
     Extension(visitor): Extension<Visitor>,
     Named(slug): Named<String>,
-    Given(given): Given<Definition>,
+    Given(definition): Given<Definition>,
 ) -> Result<Response, Problem> {
     let at = site.enter(&visitor, &slug).await?;
-    let asker = site.asker(&visitor, given.reason.as_deref())?;
-    let name = given.name.clone();
+    let asker = site.asker(&visitor, definition.reason.as_deref())?;
+    let name = definition.name.clone();
     // The job has no id yet; whether its schedule can be read does not hang on that.
-    let edit = given.edit(Spread::new(at.tenant.id, JobId(0)))?;
+    let edit = definition.edit(Spread::new(at.tenant.id, JobId(0)))?;
     let (Some(name), Some(job_type), Some(schedule)) = (name, &edit.job_type, &edit.schedule)
     else {
         let text = "a job needs a name, a job_type and a schedule";
@@ -122,16 +135,16 @@ pub(super) async fn edit(
     Extension(visitor): Extension<Visitor>,
     Named((slug, name)): Here,
     headers: HeaderMap,
-    Given(given): Given<Definition>,
+    Given(definition): Given<Definition>,
 ) -> Result<Response, Problem> {
     let if_version = if_version(&headers)?;
     let at = site.enter(&visitor, &slug).await?;
-    let asker = site.asker(&visitor, given.reason.as_deref())?;
-    if given.name.is_some() {
+    let asker = site.asker(&visitor, definition.reason.as_deref())?;
+    if definition.name.is_some() {
         return Err(Problem::new(StatusCode::BAD_REQUEST, "a job keeps its name"));
     }
     let found = find(&at, &name).await?;
-    let edit = given.edit(Spread::new(at.tenant.id, found.id))?;
+    let edit = definition.edit(Spread::new(at.tenant.id, found.id))?;
     if edit == JobEdit::default() {
         return Err(Problem::new(StatusCode::BAD_REQUEST, "nothing to change"));
     }
@@ -156,7 +169,7 @@ fn if_version(headers: &HeaderMap) -> Result<Option<i32>, Problem> {
     match version.and_then(|version| version.parse().ok()) {
         Some(version) => Ok(Some(version)),
         None => Err(Problem::new(
-            StatusCode::PRECONDITION_FAILED,
+            StatusCode::BAD_REQUEST,
             "If-Match names no version of a job, such as `\"3\"`",
         )),
     }
@@ -212,7 +225,9 @@ async fn switch(
 #[serde(deny_unknown_fields)]
 pub(super) struct Run {
     /// Instead of the job's own.
+    #[serde(default, deserialize_with = "given")]
     payload: Option<Value>,
+    #[serde(default, deserialize_with = "given")]
     reason: Option<String>,
 }
 
