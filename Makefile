@@ -1,6 +1,6 @@
 # `make help` lists what there is. Everything that CI does is here, and runs the same anywhere.
 
-.PHONY: help test sim chaos bench check fmt lint doc deny audit demo services
+.PHONY: help test sim chaos bench api check fmt lint doc deny audit demo services
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -23,6 +23,9 @@ ROUNDS ?= 7
 JOBS ?= 5000
 bench: ## measure everything, or one CASE (make bench CASE=pipeline ROUNDS=7 JOBS=5000)
 	SERVICES_FSYNC=on scripts/services run scripts/bench $(CASE) --rounds $(ROUNDS) --jobs $(JOBS)
+
+api: ## ask the running API what its document allows, and what it doesn't
+	scripts/services run scripts/api-check
 
 check: fmt lint doc deny test ## what CI runs
 

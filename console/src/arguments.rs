@@ -1,13 +1,16 @@
 //! The command line as a whole; each noun's verbs stand in the noun's own file.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Command, CommandFactory, Parser, Subcommand};
+use clap::{Command, CommandFactory, Parser, Subcommand, ValueEnum as _};
 use shared::config;
 
+use crate::completions::Shell;
+use crate::each_tenant::JOB_OF_ONE;
 use crate::output::Format;
-use crate::{check, execution, forecast, job, schedule, serve, tenant};
+use crate::{check, execution, forecast, job, migrate, schedule, serve, tenant};
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 some tenants failed, \
@@ -24,6 +27,9 @@ pub(crate) struct Arguments {
     /// Why a change is made, for the audit
     #[arg(long, global = true, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
+    /// Show what would be changed, and change nothing
+    #[arg(long, global = true)]
+    pub(crate) dry_run: bool,
     #[command(subcommand)]
     pub(crate) verb: Verb,
 }
@@ -70,8 +76,11 @@ pub(crate) enum Verb {
     /// Bring the control database, then every tenant's, up to this program's schema
     ///
     /// Goes on past a tenant that fails (exit code 4 then). It may be repeated at any time.
-    #[command(after_help = "Example:\n  DATABASE_URL=postgres://… polychron migrate")]
-    Migrate,
+    #[command(after_help = "Examples:
+  DATABASE_URL=postgres://… polychron migrate
+  polychron migrate --dry-run
+  polychron migrate acme")]
+    Migrate(migrate::Arguments),
     /// Add, look at and suspend tenants
     #[command(subcommand)]
     Tenant(tenant::Verb),
@@ -92,11 +101,21 @@ pub(crate) enum Verb {
     /// Try out schedules, and import those of cron and APScheduler
     #[command(subcommand)]
     Schedule(schedule::Verb),
+    /// Write a shell's completions to standard output
+    #[command(after_help = "Examples:
+  polychron completions bash > /etc/bash_completion.d/polychron
+  polychron completions zsh > \"${fpath[1]}/_polychron\"
+  polychron completions fish > ~/.config/fish/completions/polychron.fish")]
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: Shell,
+    },
 }
 
 impl Verb {
-    /// Whether it has much to do at once, rather than one thing after the other.
-    pub(crate) fn is_busy(&self) -> bool {
+    /// Whether it goes on until it is stopped, and has much to do at once.
+    pub(crate) fn runs_the_engine(&self) -> bool {
         matches!(self, Verb::Demo { .. } | Verb::Up { .. } | Verb::Serve)
     }
 
@@ -106,14 +125,25 @@ impl Verb {
             Verb::Demo { .. } | Verb::Up { .. } => &[],
             Verb::Serve
             | Verb::Check(_)
-            | Verb::Migrate
+            | Verb::Migrate(_)
             | Verb::Tenant(_)
             | Verb::Job(_)
             | Verb::Execution(_)
             | Verb::Forecast(_) => &["DATABASE_URL"],
-            Verb::Schedule(_) | Verb::User(_) => &[],
+            Verb::Schedule(_) | Verb::User(_) | Verb::Completions { .. } => &[],
         }
     }
+}
+
+/// How the answer to a command line is wanted that cannot be read.
+pub(crate) fn format_asked_for(arguments: impl Iterator<Item = OsString>) -> Format {
+    let words: Vec<String> = arguments.map(|word| word.to_string_lossy().into_owned()).collect();
+    let asked = words.iter().enumerate().find_map(|(at, word)| match word.as_str() {
+        "-o" | "--output" => words.get(at + 1).map(String::as_str),
+        word => word.strip_prefix("--output=").or_else(|| word.strip_prefix("-o")),
+    });
+    let format = asked.and_then(|word| Format::from_str(word.trim_start_matches('='), false).ok());
+    format.unwrap_or(Format::Table)
 }
 
 /// The whole command line, with a flag for each setting. Those are told by `--help` only: `-h`
@@ -122,10 +152,65 @@ pub(crate) fn command() -> Command {
     let command = config::command(Arguments::command());
     let settings = command.get_after_help().map(ToString::to_string).unwrap_or_default();
     command
+        .mut_subcommand("job", |job| job.mut_subcommands(one_or_all))
         .mut_args(|argument| match argument.get_help_heading() {
             Some(_) => argument.hide_short_help(true),
             None => argument,
         })
         .after_help(EXIT_CODES)
         .after_long_help(format!("{settings}\n\n{EXIT_CODES}"))
+}
+
+/// Of a verb that takes a tenant and a job, or with --all-tenants the job alone: both ways to say it.
+fn one_or_all(verb: Command) -> Command {
+    if !verb.get_arguments().any(|argument| argument.get_id() == JOB_OF_ONE) {
+        return verb;
+    }
+    let call = format!("polychron job {}", verb.get_name());
+    verb.override_usage(format!(
+        "{call} [OPTIONS] <TENANT> <JOB>\n       {call} [OPTIONS] --all-tenants <JOB>"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_shows_how_it_is_used() {
+        fn look(command: &Command, path: &str) -> usize {
+            let verbs: Vec<&Command> =
+                command.get_subcommands().filter(|verb| verb.get_name() != "help").collect();
+            if !verbs.is_empty() {
+                let path = |verb: &Command| format!("{path} {}", verb.get_name());
+                return verbs.iter().map(|verb| look(verb, &path(verb))).sum();
+            }
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Example") && help.contains(path), "{path}: {help}");
+            1
+        }
+        assert!(look(&command(), "polychron") > 30);
+    }
+
+    #[test]
+    fn the_format_is_known_even_if_the_rest_cannot_be_read() {
+        for (line, expected) in [
+            ("tenant list -o json", Format::Json),
+            ("-ojsonl tenant", Format::Jsonl),
+            ("x --output=json", Format::Json),
+            ("x --output jsonl", Format::Jsonl),
+            ("x -o=json", Format::Json),
+            ("x -o", Format::Table),
+            ("x -o xml", Format::Table),
+            ("x", Format::Table),
+        ] {
+            let words = line.split(' ').map(OsString::from);
+            assert_eq!(format_asked_for(words), expected, "{line}");
+        }
+    }
 }

@@ -1,58 +1,50 @@
 //! `polychron execution …`: what ran, runs and will run.
 
+mod chosen;
+mod follow;
+mod list;
+
 use clap::{Args, Subcommand};
 use serde_json::Value;
 use shared::execution::{Execution, Status};
 use shared::id::ExecutionId;
-use shared::store::ExecutionFilter;
 
 use crate::exit::Failure;
+use crate::input::execution_id;
 use crate::job;
 use crate::operation;
 use crate::operation::execution::find;
 use crate::output::{Column, column, maybe, say, time};
 use crate::session::{Session, mind_suspension};
+use chosen::{Chosen, Deed};
 
 #[derive(Subcommand)]
 pub(crate) enum Verb {
     /// List executions, the newest first
     #[command(after_help = "Examples:
   polychron execution list acme --status failed
-  polychron execution list acme --job ping --limit 10 -o jsonl")]
-    List(List),
+  polychron execution list acme --job ping --limit 10 -o jsonl
+  polychron execution list --all-tenants --follow -o jsonl")]
+    List(list::List),
     /// Show an execution, with its error's whole chain, its result and its output
     #[command(
         after_help = "Example:\n  polychron execution show acme 01934b7e-0000-7000-8000-0000000000ff"
     )]
     Show(Named),
     /// Cancel an execution: at once if it hasn't started, by its worker's next heartbeat if it runs
-    #[command(
-        after_help = "Example:\n  polychron execution cancel acme 01934b7e-0000-7000-8000-0000000000ff"
-    )]
-    Cancel(Named),
+    #[command(after_help = "Examples:
+  polychron execution cancel acme 01934b7e-0000-7000-8000-0000000000ff
+  polychron execution cancel acme --job ping
+  polychron execution cancel --all-tenants --status running --dry-run")]
+    Cancel(Chosen),
     /// Run what is over once more, with the same payload
-    #[command(
-        after_help = "Example:\n  polychron execution retry acme 01934b7e-0000-7000-8000-0000000000ff --wait"
-    )]
+    ///
+    /// Of several, those whose last attempt ended as --status says (failed by default).
+    #[command(after_help = "Examples:
+  polychron execution retry acme 01934b7e-0000-7000-8000-0000000000ff --wait
+  polychron execution retry acme --job ping --since 2h
+  polychron execution retry --all-tenants --status failed --since 2h --dry-run")]
     Retry(Retry),
-}
-
-#[derive(Args)]
-pub(crate) struct List {
-    /// The tenant
-    tenant: String,
-    /// Only those of this job
-    #[arg(long, value_name = "NAME")]
-    job: Option<String>,
-    /// Only those of this status: scheduled, dispatched, running, success, failed, cancelled, skipped
-    #[arg(long, value_parser = str::parse::<Status>)]
-    status: Option<Status>,
-    /// Only those older than this one, for the next page
-    #[arg(long, value_name = "ID")]
-    before: Option<ExecutionId>,
-    /// How many at most
-    #[arg(long, value_name = "N", default_value = "50", value_parser = clap::value_parser!(i64).range(1..=1000))]
-    limit: i64,
 }
 
 #[derive(Args)]
@@ -60,19 +52,21 @@ pub(crate) struct Named {
     /// The tenant
     tenant: String,
     /// The execution
+    #[arg(value_parser = execution_id)]
     id: ExecutionId,
 }
 
 #[derive(Args)]
 pub(crate) struct Retry {
     #[command(flatten)]
-    named: Named,
+    chosen: Chosen,
     /// Wait until the run is over, its retries included
-    #[arg(long)]
+    #[arg(long, requires = "id")]
     wait: bool,
 }
 
-const COLUMNS: &[Column<Execution>] = &[
+/// Executions in a list.
+pub(crate) const COLUMNS: &[Column<Execution>] = &[
     column("ID", |execution| execution.id.to_string()),
     column("JOB", job_name),
     column("SCHEDULED FOR", |execution| time(Some(execution.scheduled_for))),
@@ -150,28 +144,20 @@ fn live(execution: &Execution, time: String) -> String {
 
 pub(crate) async fn run(verb: Verb, session: &Session) -> Result<(), Failure> {
     match verb {
-        Verb::List(arguments) => list(arguments, session).await,
+        Verb::List(arguments) => list::run(arguments, session).await,
         Verb::Show(Named { tenant, id }) => {
             let at = session.operator.enter(&tenant).await?;
             session.output.record(&find(&at, id).await?, FIELDS)
         }
-        Verb::Cancel(Named { tenant, id }) => cancel(&tenant, id, session).await,
-        Verb::Retry(Retry { named: Named { tenant, id }, wait }) => {
-            retry(&tenant, id, wait, session).await
-        }
+        Verb::Cancel(chosen) => match (&chosen.tenant, chosen.id) {
+            (Some(slug), Some(id)) => cancel(slug, id, session).await,
+            _ => chosen::run(Deed::Cancel, chosen, session).await,
+        },
+        Verb::Retry(Retry { chosen, wait }) => match (&chosen.tenant, chosen.id) {
+            (Some(slug), Some(id)) => retry(slug, id, wait, session).await,
+            _ => chosen::run(Deed::Retry, chosen, session).await,
+        },
     }
-}
-
-async fn list(arguments: List, session: &Session) -> Result<(), Failure> {
-    let List { tenant, job, status, before, limit } = arguments;
-    let at = session.operator.enter(&tenant).await?;
-    let filter = ExecutionFilter { before, job, status };
-    let page = operation::execution::page(&at, &filter, limit).await?;
-    session.output.list(&page.executions, COLUMNS)?;
-    if let Some(next) = page.next {
-        say(&format!("older ones: --before {next}"));
-    }
-    Ok(())
 }
 
 async fn cancel(tenant: &str, id: ExecutionId, session: &Session) -> Result<(), Failure> {

@@ -1,8 +1,11 @@
 //! What can go wrong, and the exit code that says so to scripts.
 
+use serde::Serialize;
 use shared::config::Problems;
 use shared::store::{StoreError, chain};
 use shared::tenant::Tenant;
+
+use crate::operator::Rehearsal;
 
 /// Why a command did not do what it was asked. The text says what, and what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +42,25 @@ pub(crate) enum Failure {
     /// A database or the broker cannot be reached.
     #[error("{0}")]
     Unreachable(String),
+    /// It was only to be shown what would come of it.
+    #[error("nothing was changed: --dry-run")]
+    Rehearsed(Box<Rehearsal>),
+}
+
+/// What programs are told: `{"error": {…}}`.
+#[derive(Serialize)]
+pub(crate) struct ErrorDocument {
+    error: ErrorFields,
+}
+
+#[derive(Serialize)]
+struct ErrorFields {
+    /// The exit code's meaning in a word.
+    kind: &'static str,
+    code: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant: Option<String>,
+    message: String,
 }
 
 impl Failure {
@@ -52,6 +74,30 @@ impl Failure {
             Failure::NotFound(_) => 3,
             Failure::SomeTenants { .. } => 4,
             Failure::Unreachable(_) => 5,
+            Failure::Rehearsed(_) => 0,
+        }
+    }
+
+    fn kind(&self) -> &'static str {
+        match self {
+            Failure::Failed(_) => "failed",
+            Failure::Conflict(_) => "conflict",
+            Failure::Stale(_) => "stale",
+            Failure::Refused(_) => "refused",
+            Failure::Usage(_) => "usage",
+            Failure::Settings(_) => "settings",
+            Failure::NotFound(_) => "not_found",
+            Failure::SomeTenants { .. } => "some_tenants",
+            Failure::Unreachable(_) => "unreachable",
+            Failure::Rehearsed(_) => "rehearsed",
+        }
+    }
+
+    /// The failure for programs; of one tenant, when it was one of several.
+    pub(crate) fn document(&self, tenant: Option<&str>) -> ErrorDocument {
+        let (kind, code, message) = (self.kind(), self.code(), self.to_string());
+        ErrorDocument {
+            error: ErrorFields { kind, code, tenant: tenant.map(str::to_owned), message },
         }
     }
 

@@ -26,6 +26,14 @@ impl Follower {
         Follower { store, newest, open: HashMap::new() }
     }
 
+    /// Follows what comes after `rows`, the newest first, and what becomes of those that are open.
+    pub(crate) fn after(store: Arc<Store>, rows: &[Execution]) -> Follower {
+        let open = rows.iter().filter(|row| !row.status.is_final());
+        let open = open.map(|row| (row.id, row.status)).collect();
+        let newest = rows.first().map(|row| row.id).or(Some(ExecutionId::FIRST));
+        Follower { store, newest, open }
+    }
+
     /// The rows that are new, or have another status than before, oldest first.
     pub(crate) async fn tick(&mut self) -> Result<Vec<Execution>> {
         let mut changed = Vec::new();

@@ -1,9 +1,11 @@
 //! What people give: texts from files and standard input, durations, confirmations.
 
 use std::io::{IsTerminal, Read};
+use std::time::Duration;
 
 use serde_json::{Value, json};
-use shared::clock::Time;
+use shared::clock::{Time, delta};
+use shared::id::ExecutionId;
 use shared::job::PAYLOAD_BYTES_MAX;
 use shared::notification;
 
@@ -104,6 +106,37 @@ fn read_line() -> Result<String, Failure> {
 /// A time on the command line.
 pub(crate) fn time(text: &str) -> Result<Time, String> {
     let remedy = "is no time; write one like 2026-12-01T09:00:00Z, or with an offset like +01:00";
+    text.parse().map_err(|_| format!("`{text}` {remedy}"))
+}
+
+/// From when on: a time, or how long ago.
+#[derive(Clone, Copy)]
+pub(crate) enum Since {
+    At(Time),
+    Ago(Duration),
+}
+
+impl Since {
+    /// As a time.
+    pub(crate) fn from(self, now: Time) -> Time {
+        match self {
+            Since::At(time) => time,
+            Since::Ago(duration) => now - delta(duration),
+        }
+    }
+}
+
+/// A time or a duration on the command line.
+pub(crate) fn since(text: &str) -> Result<Since, String> {
+    let duration = humantime::parse_duration(text).map(Since::Ago);
+    let remedy = "is neither a duration such as 2h nor a time such as 2026-12-01T09:00:00Z";
+    duration.or_else(|_| text.parse().map(Since::At)).map_err(|_| format!("`{text}` {remedy}"))
+}
+
+/// An execution's id on the command line.
+pub(crate) fn execution_id(text: &str) -> Result<ExecutionId, String> {
+    let remedy = "is no execution's id; `polychron execution list TENANT` shows them, such as \
+                  01934b7e-0000-7000-8000-0000000000ff";
     text.parse().map_err(|_| format!("`{text}` {remedy}"))
 }
 

@@ -2,27 +2,28 @@
 
 mod definition;
 mod delete;
+mod edit;
+mod everywhere;
 mod explain;
+mod list;
 mod next;
 mod run;
+mod switch;
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
 use shared::id::JobId;
 use shared::job::Job;
 use shared::schedule::Spread;
-use shared::store::JobEdit;
 
+use crate::each_tenant::Tenants;
 use crate::exit::Failure;
 use crate::operation;
 use crate::operation::job::find;
-use crate::output::{Column, column, maybe, say, time, whole_column};
+use crate::output::{Column, column, maybe, time, whole_column};
 use crate::session::{Session, mind_suspension};
 use definition::{Definition, Timing};
 pub(crate) use run::report;
-
-/// How many jobs are read at once.
-const PAGE: i64 = 500;
 
 #[derive(Subcommand)]
 pub(crate) enum Verb {
@@ -34,44 +35,49 @@ pub(crate) enum Verb {
   polychron job add acme odd --type noop --schedule '{\"every\": \"1h\", \"jitter\": \"5m\"}'")]
     Add(Add),
     /// List a tenant's jobs, with the reason of those that are quarantined
-    #[command(after_help = "Example:\n  polychron job list acme")]
-    List(OfTenant),
+    #[command(after_help = "Examples:
+  polychron job list acme
+  polychron job list --all-tenants -o jsonl")]
+    List(Tenants),
     /// Show a job
     #[command(after_help = "Example:\n  polychron job show acme nightly-report")]
     Show(Named),
     /// Change a job; what isn't named stays as it is
     #[command(after_help = "Examples:
   polychron job edit acme ping --every 5m
-  polychron job edit acme ping --timeout 90s --if-version 3")]
-    Edit(Edit),
+  polychron job edit acme ping --timeout 90s --if-version 3
+  polychron job edit --all-tenants ping --queue slow --dry-run")]
+    Edit(edit::Edit),
     /// Let no new occurrences of a job come; what is open goes on
-    #[command(after_help = "Example:\n  polychron job pause acme ping")]
-    Pause(Named),
+    #[command(after_help = "Examples:
+  polychron job pause acme ping
+  polychron job pause --all-tenants ping -y")]
+    Pause(switch::Switch),
     /// Let a paused job's occurrences come again, from now on
-    #[command(after_help = "Example:\n  polychron job resume acme ping")]
-    Resume(Named),
+    #[command(after_help = "Examples:
+  polychron job resume acme ping
+  polychron job resume --all-tenants ping -y")]
+    Resume(switch::Switch),
     /// Show when a job is due next, with its own spread of `H` and jitter
-    #[command(after_help = "Example:\n  polychron job next acme nightly-report -n 10")]
+    #[command(after_help = "Examples:
+  polychron job next acme nightly-report -n 10
+  polychron job next --all-tenants nightly-report -n 1")]
     Next(next::Next),
     /// Say why a job runs, waits or doesn't run, and what to do about it
     #[command(after_help = "Examples:
   polychron job explain acme nightly-report
-  polychron job explain acme nightly-report --at 2026-12-01T02:00:00Z")]
+  polychron job explain acme nightly-report --at 2026-12-01T02:00:00Z
+  polychron job explain --all-tenants nightly-report")]
     Explain(explain::Explain),
     /// Run a job now, whatever its schedule says
     #[command(after_help = "Examples:
   polychron job run acme ping
-  polychron job run acme import --payload @today.json --wait   # exit code 1 if it fails")]
+  polychron job run acme import --payload @today.json --wait   # exit code 1 if it fails
+  polychron job run --all-tenants refresh -y")]
     Run(run::Run),
     /// Delete a job and cancel what is open of it; its history stays
     #[command(after_help = "Example:\n  polychron job delete acme ping -y")]
     Delete(delete::Delete),
-}
-
-#[derive(Args)]
-pub(crate) struct OfTenant {
-    /// The tenant
-    tenant: String,
 }
 
 #[derive(Args)]
@@ -98,24 +104,6 @@ pub(crate) struct Add {
     /// Add it paused
     #[arg(long)]
     disabled: bool,
-}
-
-#[derive(Args)]
-pub(crate) struct Edit {
-    /// The tenant
-    tenant: String,
-    /// The job
-    job: String,
-    /// Chooses the handler
-    #[arg(long = "type", value_name = "TYPE")]
-    job_type: Option<String>,
-    #[command(flatten)]
-    timing: Timing,
-    #[command(flatten)]
-    definition: Definition,
-    /// Only if the job is still at this version
-    #[arg(long, value_name = "N")]
-    if_version: Option<i32>,
 }
 
 const COLUMNS: &[Column<Job>] = &[
@@ -180,14 +168,14 @@ pub(crate) fn timing(schedule: &Value) -> String {
 pub(crate) async fn run(verb: Verb, session: &Session) -> Result<(), Failure> {
     match verb {
         Verb::Add(arguments) => add(arguments, session).await,
-        Verb::List(OfTenant { tenant }) => list(&tenant, session).await,
+        Verb::List(tenants) => list::run(tenants, session).await,
         Verb::Show(Named { tenant, job }) => {
             let at = session.operator.enter(&tenant).await?;
             session.output.record(&find(&at, &job).await?, FIELDS)
         }
-        Verb::Edit(arguments) => edit(arguments, session).await,
-        Verb::Pause(Named { tenant, job }) => switch(&tenant, &job, false, session).await,
-        Verb::Resume(Named { tenant, job }) => switch(&tenant, &job, true, session).await,
+        Verb::Edit(arguments) => edit::run(arguments, session).await,
+        Verb::Pause(arguments) => switch::run(arguments, false, session).await,
+        Verb::Resume(arguments) => switch::run(arguments, true, session).await,
         Verb::Next(arguments) => next::run(arguments, session).await,
         Verb::Explain(arguments) => explain::run(arguments, session).await,
         Verb::Run(arguments) => run::run(arguments, session).await,
@@ -208,51 +196,4 @@ async fn add(arguments: Add, session: &Session) -> Result<(), Failure> {
     let job = operation::job::add(operator, asker, &at, &new).await?;
     mind_suspension(&at.tenant);
     output.record(&job, FIELDS)
-}
-
-async fn list(tenant: &str, session: &Session) -> Result<(), Failure> {
-    let at = session.operator.enter(tenant).await?;
-    let mut jobs: Vec<Job> = Vec::new();
-    loop {
-        let after = jobs.last().map(|job| job.name.clone()).unwrap_or_default();
-        let page = operation::job::page(&at, &after, PAGE).await?;
-        let full = page.len() as i64 == PAGE;
-        jobs.extend(page);
-        if !full {
-            return session.output.list(&jobs, COLUMNS);
-        }
-    }
-}
-
-async fn edit(arguments: Edit, session: &Session) -> Result<(), Failure> {
-    let Edit { tenant, job, job_type, timing, definition, if_version } = arguments;
-    let Session { operator, asker, output } = session;
-    let at = operator.enter(&tenant).await?;
-    let found = find(&at, &job).await?;
-    let mut edit = definition.edit()?;
-    edit.job_type = job_type;
-    edit.schedule = timing.schedule(Spread::new(at.tenant.id, found.id))?;
-    if edit == JobEdit::default() {
-        return Err(Failure::Usage(
-            "nothing to change; `polychron job edit --help` shows what can be".to_owned(),
-        ));
-    }
-    let edited = operation::job::edit(operator, asker, &at, &job, if_version, &edit).await;
-    let edited = edited.map_err(|failure| match failure {
-        Failure::Stale(text) => Failure::Stale(format!("--if-version: {text}")),
-        other => other,
-    });
-    output.record(&edited?, FIELDS)
-}
-
-async fn switch(tenant: &str, name: &str, on: bool, session: &Session) -> Result<(), Failure> {
-    let Session { operator, asker, output } = session;
-    let at = operator.enter(tenant).await?;
-    match operation::job::switch(operator, asker, &at, name, on).await? {
-        Some(job) => output.record(&job, FIELDS),
-        None => {
-            say(&format!("job {name} is {} already", if on { "enabled" } else { "paused" }));
-            output.record(&find(&at, name).await?, FIELDS)
-        }
-    }
 }

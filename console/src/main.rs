@@ -6,7 +6,9 @@
 
 mod arguments;
 mod check;
+mod completions;
 mod demo;
+mod each_tenant;
 mod execution;
 mod exit;
 mod finding;
@@ -18,6 +20,7 @@ mod migrate;
 mod operation;
 mod operator;
 mod output;
+mod progress;
 mod schedule;
 mod serve;
 mod session;
@@ -26,12 +29,14 @@ mod up;
 
 use std::process::ExitCode;
 
-use clap::{ArgMatches, FromArgMatches};
+use clap::error::ErrorKind as ClapError;
+use clap::{ArgMatches, FromArgMatches as _};
 use shared::config::{self, Config};
 use shared::telemetry;
 
 use arguments::{Arguments, Verb};
 use exit::Failure;
+use operator::{REHEARSAL, Request};
 use output::Output;
 use session::Session;
 
@@ -40,20 +45,55 @@ use session::Session;
 const QUIET: &str = ",polychron_shared::queue=error";
 
 fn main() -> ExitCode {
-    let matches = arguments::command().get_matches();
-    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let matches = match arguments::command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => return misread(&error),
+    };
+    let arguments = match Arguments::from_arg_matches(&matches) {
+        Ok(arguments) => arguments,
+        Err(error) => return misread(&error),
+    };
     let output = Output::new(arguments.output);
     match run(arguments, &matches, output) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            output::say(&format!("polychron: {failure}"));
-            ExitCode::from(failure.code())
-        }
+        Err(failure) => tell(&failure, output),
     }
 }
 
+/// Says why it was not done, and answers with the exit code.
+fn tell(failure: &Failure, output: Output) -> ExitCode {
+    if let Failure::Rehearsed(rehearsal) = failure {
+        output::say(&failure.to_string());
+        return match output.record(&**rehearsal, REHEARSAL) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => ExitCode::from(failure.code()),
+        };
+    }
+    output.failure(None, failure);
+    ExitCode::from(failure.code())
+}
+
+/// The command line could not be read, or asked for help.
+fn misread(error: &clap::Error) -> ExitCode {
+    let output = Output::new(arguments::format_asked_for(std::env::args_os()));
+    if output.is_for_people() || !error.use_stderr() {
+        error.exit();
+    }
+    let text = match error.kind() {
+        // It renders as all of the help.
+        ClapError::DisplayHelpOnMissingArgumentOrSubcommand => {
+            "a subcommand is missing; `--help` shows those there are".to_owned()
+        }
+        _ => error.render().to_string(),
+    };
+    let what = text.split("\n\nUsage:").next().unwrap_or_default();
+    let what = what.trim_start_matches("error: ").trim_end();
+    tell(&Failure::Usage(what.to_owned()), output)
+}
+
 fn run(arguments: Arguments, matches: &ArgMatches, output: Output) -> Result<(), Failure> {
-    let Arguments { verb, reason, .. } = arguments;
+    let Arguments { verb, reason, dry_run, .. } = arguments;
+    let request = Request { reason, dry_run };
     let config = config::from_arguments(innermost(matches), verb.required_settings());
     let (log, format) = match &config {
         Ok(Config { log, log_format, .. }) => (log.as_str(), *log_format),
@@ -62,13 +102,13 @@ fn run(arguments: Arguments, matches: &ArgMatches, output: Output) -> Result<(),
     // The demo tells what happens by itself, unless more is asked for.
     let log = if matches!(verb, Verb::Demo { .. }) && log == "info" { "error" } else { log };
     telemetry::start(&format!("{log}{QUIET}"), format, output.colour());
-    let mut runtime = match verb.is_busy() {
+    let mut runtime = match verb.runs_the_engine() {
         true => tokio::runtime::Builder::new_multi_thread(),
         false => tokio::runtime::Builder::new_current_thread(),
     };
     let runtime = runtime.enable_all().build();
     let runtime = runtime.map_err(|error| Failure::Failed(format!("cannot start: {error}")))?;
-    let done = runtime.block_on(dispatch(verb, config, output, reason.as_deref()));
+    let done = runtime.block_on(dispatch(verb, config, output, &request));
     // A connection that is still being tried must not hold the process up.
     runtime.shutdown_background();
     done
@@ -78,9 +118,12 @@ async fn dispatch(
     verb: Verb,
     config: Result<Config, config::Problems>,
     output: Output,
-    reason: Option<&str>,
+    request: &Request,
 ) -> Result<(), Failure> {
-    let session = async |config| Session::open(config, output, reason).await;
+    let session = async |config| Session::open(config, output, request).await;
+    if request.dry_run && verb.runs_the_engine() {
+        return Err(Failure::Usage("--dry-run: this runs until it is stopped".to_owned()));
+    }
     match verb {
         // It is there to report what is wrong, the settings included.
         Verb::Check(arguments) => check::run(config, arguments, output).await,
@@ -93,12 +136,13 @@ async fn dispatch(
         }
         Verb::Serve => serve::run(config?).await,
         Verb::User(verb) => serve::user::run(verb),
-        Verb::Migrate => migrate::run(config?, output).await,
+        Verb::Completions { shell } => completions::run(shell),
+        Verb::Migrate(arguments) => migrate::run(arguments, config?, output, request).await,
         Verb::Tenant(verb) => tenant::run(verb, &session(config?).await?).await,
         Verb::Job(verb) => job::run(verb, &session(config?).await?).await,
         Verb::Execution(verb) => execution::run(verb, &session(config?).await?).await,
         Verb::Forecast(arguments) => forecast::run(arguments, &session(config?).await?).await,
-        Verb::Schedule(verb) => Box::pin(schedule::run(verb, config, output, reason)).await,
+        Verb::Schedule(verb) => Box::pin(schedule::run(verb, config, output, request)).await,
     }
 }
 

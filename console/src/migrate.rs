@@ -1,19 +1,34 @@
 //! `polychron migrate`: the control database first, then every tenant's, a few at once, going on
 //! past those that fail.
 
+use clap::Args;
 use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
 use shared::clock::Clock;
 use shared::config::Config;
-use shared::store::{Connections, Migrated, Schema, Store, StoreError, migrate};
+use shared::store::{
+    Connections, Control, Migrated, Schema, Store, StoreError, migrate, preview_migration,
+};
 use shared::tenant::Tenant;
 
 use crate::exit::{Failure, reason};
-use crate::operator;
-use crate::output::{Column, Output, column, maybe, whole_column};
+use crate::operator::{self, Request};
+use crate::output::{Column, Output, column, maybe, say, whole_column};
+use crate::progress::Progress;
 
 /// How many databases are brought up to date at once.
 const AT_ONCE: usize = 4;
+
+/// Whose databases.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// Only this tenant's, after the control database
+    #[arg(value_name = "TENANT")]
+    tenant: Option<String>,
+    /// Every tenant's, which is the default
+    #[arg(long, conflicts_with = "tenant")]
+    all_tenants: bool,
+}
 
 /// What became of one database.
 #[derive(Serialize)]
@@ -34,21 +49,41 @@ const COLUMNS: &[Column<Report>] = &[
     whole_column("PROBLEM", |report| maybe(report.problem.as_ref())),
 ];
 
-pub(crate) async fn run(config: Config, output: Output) -> Result<(), Failure> {
+pub(crate) async fn run(
+    arguments: Arguments,
+    config: Config,
+    output: Output,
+    request: &Request,
+) -> Result<(), Failure> {
     let connections = Connections::new(Clock::System, config.connections);
     let control = operator::control(&config, &connections)?;
     let url = config
         .database_url
         .as_ref()
         .ok_or_else(|| Failure::Usage("DATABASE_URL is not set".to_owned()))?;
-    let migrated = migrate(url, Schema::Control).await.map_err(Failure::control)?;
-    let tenants = control.list_tenants().await.map_err(Failure::control)?;
+    let dry_run = request.dry_run;
+    let migrated = match dry_run {
+        true => preview_migration(url, Schema::Control).await,
+        false => migrate(url, Schema::Control).await,
+    };
+    let migrated = migrated.map_err(Failure::control)?;
+    let tenants = match migrated.from {
+        // There is no list yet.
+        0 if dry_run => Vec::new(),
+        _ => tenants(&control, arguments.tenant.as_deref()).await?,
+    };
     let all = tenants.len();
+    let mut progress = Progress::new("migrating", all);
     let mut reports = vec![report(None, url.to_string(), Ok(migrated))];
-    let mut each =
-        stream::iter(tenants).map(|tenant| of_tenant(tenant, &connections)).buffered(AT_ONCE);
+    let migrate = |tenant| of_tenant(tenant, &connections, dry_run);
+    let mut each = stream::iter(tenants).map(migrate).buffered(AT_ONCE);
     while let Some(report) = each.next().await {
         reports.push(report);
+        progress.advance();
+    }
+    drop(progress);
+    if dry_run {
+        say("nothing was changed: --dry-run");
     }
     output.list(&reports, COLUMNS)?;
     match reports.iter().filter(|report| report.problem.is_some()).count() {
@@ -57,9 +92,21 @@ pub(crate) async fn run(config: Config, output: Output) -> Result<(), Failure> {
     }
 }
 
-async fn of_tenant(tenant: Tenant, connections: &Connections) -> Report {
+async fn tenants(control: &Control, one: Option<&str>) -> Result<Vec<Tenant>, Failure> {
+    let Some(slug) = one else {
+        return control.list_tenants().await.map_err(Failure::control);
+    };
+    let found = control.find_tenant(slug).await.map_err(Failure::control)?;
+    let unknown = || Failure::NotFound(operator::unknown_tenant(slug));
+    found.map(|tenant| vec![tenant]).ok_or_else(unknown)
+}
+
+async fn of_tenant(tenant: Tenant, connections: &Connections, dry_run: bool) -> Report {
     let Tenant { id, slug, database_url, .. } = tenant;
     let done = async {
+        if dry_run {
+            return preview_migration(&database_url, Schema::Tenant).await;
+        }
         let migrated = migrate(&database_url, Schema::Tenant).await?;
         // A file that had gone is there again, but empty: that must not pass for success.
         Store::new(id, &database_url, connections)?.now().await?;

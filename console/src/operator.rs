@@ -1,10 +1,11 @@
 //! What every operation works with, be it asked for by a command, a program or a page: the
 //! settings, the control database, the tenants in it, and the record of who changed what.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::Value;
 use shared::clock::{Clock, Time};
 use shared::config::{self, Config};
@@ -18,6 +19,7 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use crate::exit::Failure;
+use crate::output::{Column, column, maybe, whole_column};
 
 /// How long a command that is done waits for the broker, to nudge the producer.
 const WAKE_LIMIT: Duration = Duration::from_secs(1);
@@ -31,6 +33,8 @@ pub(crate) struct Operator {
     pub(crate) control: Control,
     pub(crate) random: Random,
     nudge: Nudge,
+    /// Whose producers hear of it later, together; none while each is told at once.
+    unwoken: Mutex<Option<BTreeSet<TenantId>>>,
     stores: Mutex<HashMap<TenantId, (DatabaseUrl, Arc<Store>)>>,
 }
 
@@ -42,12 +46,55 @@ pub(crate) enum Nudge {
     Standing(Publisher),
 }
 
+/// How a command was asked to make its changes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Request {
+    pub(crate) reason: Option<String>,
+    pub(crate) dry_run: bool,
+}
+
 /// Who asks for a change, and why.
 #[derive(Clone, Debug)]
 pub(crate) struct Asker {
     actor: String,
     reason: Option<String>,
+    /// Whether nothing shall be changed, only shown what would be.
+    rehearses: bool,
 }
+
+/// A change that somebody asks for.
+#[derive(Clone, Debug)]
+pub(crate) struct Intent {
+    change: Change,
+    /// What it would come to, as far as that is known before.
+    after: Option<Value>,
+    rehearses: bool,
+}
+
+impl Intent {
+    /// The same, with what it would come to.
+    pub(crate) fn towards(self, after: Value) -> Intent {
+        Intent { after: Some(after), ..self }
+    }
+}
+
+/// What a change would come to: the same fields as the audit has.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Rehearsal {
+    would: String,
+    tenant: Option<String>,
+    target: Option<String>,
+    before: Option<Value>,
+    after: Option<Value>,
+}
+
+pub(crate) const REHEARSAL: &[Column<Rehearsal>] = &[
+    column("WOULD", |rehearsal| rehearsal.would.clone()),
+    column("TENANT", |rehearsal| maybe(rehearsal.tenant.as_ref())),
+    column("TARGET", |rehearsal| maybe(rehearsal.target.as_ref())),
+    whole_column("BEFORE", |rehearsal| maybe(rehearsal.before.as_ref())),
+    whole_column("AFTER", |rehearsal| maybe(rehearsal.after.as_ref())),
+];
 
 impl Asker {
     /// Somebody at the web or the API, by the name that they signed in with.
@@ -57,13 +104,20 @@ impl Asker {
             let text = format!("reason: it has more than {REASON_CHARS_MAX} characters");
             return Err(Failure::Usage(text));
         }
-        Ok(Asker { actor, reason: reason.map(str::to_owned) })
+        Ok(Asker { actor, reason: reason.map(str::to_owned), rehearses: false })
     }
 
     /// Whoever runs this command.
-    pub(crate) fn at_the_terminal(reason: Option<&str>) -> Result<Asker, Failure> {
+    pub(crate) fn at_the_terminal(request: &Request) -> Result<Asker, Failure> {
         let user = config::environment("USER").or_else(|| config::environment("LOGNAME"));
-        Asker::new(format!("cli:{}", user.as_deref().unwrap_or("unknown")), reason)
+        let actor = format!("cli:{}", user.as_deref().unwrap_or("unknown"));
+        let asker = Asker::new(actor, request.reason.as_deref())?;
+        Ok(Asker { rehearses: request.dry_run, ..asker })
+    }
+
+    /// Whether nothing shall be changed, only shown what would be.
+    pub(crate) fn rehearses(&self) -> bool {
+        self.rehearses
     }
 
     /// A change that they ask for.
@@ -73,19 +127,21 @@ impl Asker {
         tenant: &Tenant,
         target: Option<String>,
         before: Option<Value>,
-    ) -> Change {
-        Change {
+    ) -> Intent {
+        let change = Change {
             actor: self.actor.clone(),
             action: action.to_owned(),
             tenant: Some(tenant.slug.clone()),
             target,
             before,
             reason: self.reason.clone(),
-        }
+        };
+        Intent { change, after: None, rehearses: self.rehearses }
     }
 }
 
 /// A tenant, its database, and that database's time.
+#[derive(Clone)]
 pub(crate) struct Entered {
     pub(crate) tenant: Tenant,
     pub(crate) store: Arc<Store>,
@@ -115,8 +171,8 @@ impl Operator {
         control: Control,
         nudge: Nudge,
     ) -> Operator {
-        let (random, stores) = (Random::system(), Mutex::default());
-        Operator { config, connections, control, random, nudge, stores }
+        let (random, stores, unwoken) = (Random::system(), Mutex::default(), Mutex::default());
+        Operator { config, connections, control, random, nudge, unwoken, stores }
     }
 
     /// Keeps a connection for the nudges, which `publisher` has.
@@ -135,11 +191,7 @@ impl Operator {
     /// The tenant that people call `slug`.
     pub(crate) async fn tenant(&self, slug: &str) -> Result<Tenant, Failure> {
         let found = self.control.find_tenant(slug).await.map_err(Failure::control)?;
-        found.ok_or_else(|| {
-            Failure::NotFound(format!(
-                "no tenant is called `{slug}`; `polychron tenant list` shows those there are"
-            ))
-        })
+        found.ok_or_else(|| Failure::NotFound(unknown_tenant(slug)))
     }
 
     /// A tenant's database; the same as before, unless the tenant's URL has changed.
@@ -159,7 +211,11 @@ impl Operator {
 
     /// A tenant by its slug, its database, and that database's time.
     pub(crate) async fn enter(&self, slug: &str) -> Result<Entered, Failure> {
-        let tenant = self.tenant(slug).await?;
+        self.enter_tenant(self.tenant(slug).await?).await
+    }
+
+    /// The same, of a tenant that is known already.
+    pub(crate) async fn enter_tenant(&self, tenant: Tenant) -> Result<Entered, Failure> {
         let store = self.store(&tenant)?;
         let now = store.now().await.map_err(|error| Failure::tenant(&tenant, error))?;
         Ok(Entered { tenant, store, now })
@@ -167,11 +223,19 @@ impl Operator {
 
     /// Makes a change that leaves a trace: first what somebody is about to do, then what came of
     /// it. `make` answers with what was made and how the record shows it.
+    ///
+    /// Every change passes here, and a rehearsal goes no further.
     pub(crate) async fn record<T>(
         &self,
-        change: Change,
+        intent: Intent,
         make: impl Future<Output = Result<(T, Value), Failure>>,
     ) -> Result<T, Failure> {
+        let Intent { change, after, rehearses } = intent;
+        if rehearses {
+            let Change { action: would, tenant, target, before, .. } = change;
+            let rehearsal = Rehearsal { would, tenant, target, before, after };
+            return Err(Failure::Rehearsed(Box::new(rehearsal)));
+        }
         let now = self.control.now().await.map_err(Failure::control)?;
         let id = self.control.insert_audit(&change, now).await.map_err(Failure::control)?;
         let (made, after) = make.await?;
@@ -185,16 +249,49 @@ impl Operator {
     /// Tells the producers that a tenant's tables have changed, if the broker is there to tell
     /// them; otherwise they see it by their poll interval.
     pub(crate) async fn wake(&self, tenant: TenantId) {
+        if let Some(unwoken) = self.unwoken().as_mut() {
+            unwoken.insert(tenant);
+            return;
+        }
+        self.wake_all(&[tenant]).await;
+    }
+
+    /// From now on tells nobody before [`wake_now`](Operator::wake_now): of changes at
+    /// many tenants, one connection tells all.
+    pub(crate) fn put_off_waking(&self) {
+        self.unwoken().get_or_insert_default();
+    }
+
+    /// Tells what was put off.
+    pub(crate) async fn wake_now(&self) {
+        let unwoken = self.unwoken().take().unwrap_or_default();
+        if !unwoken.is_empty() {
+            self.wake_all(&Vec::from_iter(unwoken)).await;
+        }
+    }
+
+    fn unwoken(&self) -> MutexGuard<'_, Option<BTreeSet<TenantId>>> {
+        self.unwoken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn wake_all(&self, tenants: &[TenantId]) {
         match (&self.nudge, &self.config.amqp_url) {
             (Nudge::Standing(publisher), _) => {
-                let _ = timeout(WAKE_LIMIT, publisher.wake(tenant)).await;
+                for tenant in tenants {
+                    let _ = timeout(WAKE_LIMIT, publisher.wake(*tenant)).await;
+                }
             }
-            (Nudge::OnDemand, Some(url)) => wake(url, tenant).await,
+            (Nudge::OnDemand, Some(url)) => wake(url, tenants).await,
             (Nudge::OnDemand, None) => {
                 debug!("AMQP_URL is not set; the producer will see the change by itself");
             }
         }
     }
+}
+
+/// What is said of a tenant that isn't there, or that somebody may not know of.
+pub(crate) fn unknown_tenant(slug: &str) -> String {
+    format!("no tenant is called `{slug}`; `polychron tenant list` shows those there are")
 }
 
 /// The control database that the settings name.
@@ -204,14 +301,16 @@ pub(crate) fn control(config: &Config, connections: &Connections) -> Result<Cont
     Control::new(url, connections).map_err(Failure::control)
 }
 
-async fn wake(url: &AmqpUrl, tenant: TenantId) {
+async fn wake(url: &AmqpUrl, tenants: &[TenantId]) {
     let (publisher, driver) = Queue::Rabbit(url.clone()).publisher("polychron console", &[]);
     let mut state = publisher.state();
     let driving = tokio::spawn(driver);
     // What `wait_for` answers with locks the state, which the driver must be able to change.
     let opened = async { state.wait_for(|state| *state == BrokerState::Open).await.is_ok() };
     if timeout(WAKE_LIMIT, opened).await.unwrap_or(false) {
-        publisher.wake(tenant).await;
+        for tenant in tenants {
+            publisher.wake(*tenant).await;
+        }
         // The driver sends what it was given, says goodbye and ends.
         drop(publisher);
         let _ = timeout(WAKE_LIMIT, driving).await;

@@ -3,6 +3,8 @@
 //! Text has no tabs, and colours only on a terminal. Whatever tenants wrote is shown without
 //! control characters, which would let a job's name rewrite the operator's screen.
 
+mod stream;
+
 use std::io::{ErrorKind, IsTerminal, Write};
 
 use clap::ValueEnum;
@@ -11,6 +13,7 @@ use shared::clock::Time;
 use shared::config;
 
 use crate::exit::Failure;
+pub(crate) use stream::Stream;
 
 /// The longest cell of a list; a record shows everything.
 const CELL_CHARS_MAX: usize = 80;
@@ -31,6 +34,14 @@ pub(crate) enum Format {
 pub(crate) struct Output {
     format: Format,
     colour: bool,
+}
+
+/// What belongs to a tenant, where there are several.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Of<T> {
+    pub(crate) tenant: String,
+    #[serde(flatten)]
+    pub(crate) item: T,
 }
 
 /// One column of a list, or one line of a record.
@@ -72,13 +83,30 @@ impl Output {
         columns: &[Column<T>],
     ) -> Result<(), Failure> {
         match self.format {
-            Format::Table => write(&self.table(items, columns)),
+            Format::Table => write(&self.table(&titles(columns), &rows(items, columns))),
             Format::Json => write(&format!("{}\n", json(&items, true)?)),
-            Format::Jsonl => {
-                let lines: Result<Vec<String>, Failure> =
-                    items.iter().map(|item| Ok(json(item, false)? + "\n")).collect();
-                write(&lines?.concat())
-            }
+            Format::Jsonl => write(&json_lines(items)?),
+        }
+    }
+
+    /// The same, of several tenants: a column says whose each is.
+    pub(crate) fn list_of_tenants<T: Serialize>(
+        &self,
+        items: &[Of<T>],
+        columns: &[Column<T>],
+    ) -> Result<(), Failure> {
+        if !self.is_for_people() {
+            return self.list(items, &[]);
+        }
+        write(&self.table(&titles_of_tenants(columns), &rows_of_tenants(items, columns)))
+    }
+
+    /// Tells why something was not done; of one tenant, when it was one of several.
+    pub(crate) fn failure(&self, tenant: Option<&str>, failure: &Failure) {
+        match (self.is_for_people(), tenant) {
+            (true, Some(slug)) => say(&format!("{slug}: {failure}")),
+            (true, None) => say(&format!("polychron: {failure}")),
+            (false, _) => say(&json(&failure.document(tenant), false).unwrap_or_default()),
         }
     }
 
@@ -100,37 +128,15 @@ impl Output {
         write(text)
     }
 
-    fn table<T>(&self, items: &[T], columns: &[Column<T>]) -> String {
-        let cell = |column: &Column<T>, item: &T| {
-            let cell = printable(&(column.cell)(item), false);
-            match cell.is_empty() {
-                true => "-".to_owned(),
-                false if column.whole => cell,
-                false => shortened(&cell),
-            }
-        };
-        let rows: Vec<Vec<String>> = items
-            .iter()
-            .map(|item| columns.iter().map(|column| cell(column, item)).collect())
-            .collect();
-        let width = |at: usize, title: &str| {
-            rows.iter().map(|row| row[at].chars().count()).chain([title.chars().count()]).max()
-        };
-        let widths: Vec<usize> = columns
-            .iter()
-            .enumerate()
-            .map(|(at, column)| width(at, column.title).unwrap_or_default())
-            .collect();
-        let titles: Vec<&str> = columns.iter().map(|column| column.title).collect();
-        let mut text = self.row(&titles, &widths, |_| "1");
-        for row in &rows {
-            let cells: Vec<&str> = row.iter().map(String::as_str).collect();
-            text += &self.row(&cells, &widths, tint);
-        }
-        text
+    fn table(&self, titles: &[String], rows: &[Vec<String>]) -> String {
+        let mut widths = vec![0; titles.len()];
+        widen(&mut widths, titles);
+        rows.iter().for_each(|row| widen(&mut widths, row));
+        let rows = rows.iter().map(|row| self.row(row, &widths, tint));
+        std::iter::once(self.row(titles, &widths, |_| "1")).chain(rows).collect()
     }
 
-    fn row(&self, cells: &[&str], widths: &[usize], tint: fn(&str) -> &'static str) -> String {
+    fn row(&self, cells: &[String], widths: &[usize], tint: fn(&str) -> &'static str) -> String {
         let mut text = String::new();
         for (at, (cell, width)) in cells.iter().zip(widths).enumerate() {
             text += &self.tinted(cell, tint(cell));
@@ -168,6 +174,49 @@ impl Output {
             text.to_owned()
         }
     }
+}
+
+fn titles<T>(columns: &[Column<T>]) -> Vec<String> {
+    columns.iter().map(|column| column.title.to_owned()).collect()
+}
+
+fn titles_of_tenants<T>(columns: &[Column<T>]) -> Vec<String> {
+    std::iter::once("TENANT".to_owned()).chain(titles(columns)).collect()
+}
+
+fn rows<T>(items: &[T], columns: &[Column<T>]) -> Vec<Vec<String>> {
+    items.iter().map(|item| columns.iter().map(|column| column.shown(item)).collect()).collect()
+}
+
+fn rows_of_tenants<T>(items: &[Of<T>], columns: &[Column<T>]) -> Vec<Vec<String>> {
+    let row = |of: &Of<T>| {
+        let cells = columns.iter().map(|column| column.shown(&of.item));
+        std::iter::once(of.tenant.clone()).chain(cells).collect()
+    };
+    items.iter().map(row).collect()
+}
+
+impl<T> Column<T> {
+    /// The cell as a list has room for it.
+    fn shown(&self, item: &T) -> String {
+        let cell = printable(&(self.cell)(item), false);
+        match cell.is_empty() {
+            true => "-".to_owned(),
+            false if self.whole => cell,
+            false => shortened(&cell),
+        }
+    }
+}
+
+/// Makes room for a row's cells.
+fn widen(widths: &mut [usize], row: &[String]) {
+    for (width, cell) in widths.iter_mut().zip(row) {
+        *width = (*width).max(cell.chars().count());
+    }
+}
+
+fn json_lines<T: Serialize>(items: &[T]) -> Result<String, Failure> {
+    items.iter().map(|item| Ok(json(item, false)? + "\n")).collect()
 }
 
 /// The colour of words that matter.
@@ -211,11 +260,17 @@ fn json<T: Serialize + ?Sized>(item: &T, pretty: bool) -> Result<String, Failure
 }
 
 fn write(text: &str) -> Result<(), Failure> {
+    written(text).map(|_| ())
+}
+
+/// Whether somebody still reads.
+fn written(text: &str) -> Result<bool, Failure> {
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Ok(()) => Ok(true),
         // Whoever reads has seen enough.
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        written => written.map_err(|error| Failure::Failed(format!("standard output: {error}"))),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::Failed(format!("standard output: {error}"))),
     }
 }
 
@@ -239,15 +294,19 @@ mod tests {
     #[test]
     fn a_table_is_aligned_without_tabs_and_without_what_steers_a_terminal() {
         let items = [("a\tb\x1b[2J\nc".to_owned(), 7), (String::new(), 10)];
-        let text = plain(false).table(&items, COLUMNS);
+        let text = plain(false).table(&titles(COLUMNS), &rows(&items, COLUMNS));
         assert_eq!(text, "NAME       N\na b [2J c  7\n-          10\n");
     }
 
     #[test]
     fn colours_only_where_they_are_wanted() {
         let items = [("success".to_owned(), 1)];
-        assert!(plain(true).table(&items, COLUMNS).contains("\x1b[32msuccess\x1b[0m"));
-        assert!(!plain(false).table(&items, COLUMNS).contains('\x1b'));
+        assert!(
+            plain(true)
+                .table(&titles(COLUMNS), &rows(&items, COLUMNS))
+                .contains("\x1b[32msuccess\x1b[0m")
+        );
+        assert!(!plain(false).table(&titles(COLUMNS), &rows(&items, COLUMNS)).contains('\x1b'));
     }
 
     #[test]

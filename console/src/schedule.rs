@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::exit::Failure;
 use crate::operation::schedule::{Due, due, read, written};
+use crate::operator::Request;
 use crate::output::{Column, Output, column, maybe, say, time};
 
 #[derive(Subcommand)]
@@ -42,7 +43,7 @@ pub(crate) struct Preview {
     n: u16,
 }
 
-const COLUMNS: &[Column<Due>] = &[
+pub(crate) const COLUMNS: &[Column<Due>] = &[
     column("AT (UTC)", |due| time(Some(due.at))),
     column("LOCAL", |due| due.local.format("%a %Y-%m-%d %H:%M:%S %:z").to_string()),
     column("TIMEZONE", |due| due.timezone.to_owned()),
@@ -53,11 +54,11 @@ pub(crate) async fn run(
     verb: Verb,
     config: Result<Config, Problems>,
     output: Output,
-    why: Option<&str>,
+    request: &Request,
 ) -> Result<(), Failure> {
     match verb {
         Verb::Preview(arguments) => preview(arguments, output),
-        Verb::Import(source) => Box::pin(import::run(source, config, output, why)).await,
+        Verb::Import(source) => Box::pin(import::run(source, config, output, request)).await,
     }
 }
 

@@ -33,6 +33,7 @@ use embedded::{DataFolder, Engine};
 use serde::Serialize;
 use shared::clock::Time;
 use shared::config::Config;
+use shared::http::{Limits, serve_until};
 use shared::queue::Queue;
 use shared::shutdown::Shutdown;
 use shared::store::{Control, Worker};
@@ -41,18 +42,18 @@ use tokio::time::timeout;
 
 use crate::exit::Failure;
 use crate::finding::SEEN_WITHIN;
-use crate::operator::{Asker, Entered, Nudge, Operator};
+use crate::operator::{Asker, Entered, Nudge, Operator, unknown_tenant};
 use crate::output::say;
 use access::{Access, Visitor};
 use page::Trouble;
 use problem::Problem;
 use survey::Survey;
 
-/// The most that a request's body may hold, in bytes: a payload, escaped.
-const BODY_BYTES_MAX: usize = 256 * 1024;
 /// How many queues are asked about, and the longest that the broker may take to answer.
 const QUEUES_MAX: usize = 50;
 const DEPTH_LIMIT: Duration = Duration::from_secs(1);
+/// How often the file of users is looked at.
+const USERS_EVERY: Duration = Duration::from_secs(2);
 /// How long open connections may take to end.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -103,20 +104,16 @@ impl Served {
     pub(crate) async fn run(self, shutdown: &Shutdown) {
         let Served { site, listener } = self;
         let clock = site.operator.connections.clock();
-        let drain = shutdown.drain.clone();
-        let serving = axum::serve(listener, router(site.clone()))
-            .with_graceful_shutdown(async move { drain.cancelled().await });
+        let routes = router(site.clone());
+        let serving = serve_until(listener, routes, Limits::default(), shutdown.drain.clone());
         let patience = async {
             shutdown.drain.cancelled().await;
             clock.sleep(GOODBYE).await;
         };
         tokio::select! {
-            served = serving.into_future() => {
-                if let Err(error) = served {
-                    tracing::error!("dashboard and API are not served any more: {error}");
-                }
-            }
+            () = serving => {}
             () = site.survey.run(&site.operator) => {}
+            () = site.keep_users() => {}
             () = patience => {}
         }
     }
@@ -131,7 +128,8 @@ fn router(site: Arc<Site>) -> Router {
         .fallback(nothing_there)
         .method_not_allowed_fallback(not_so)
         .layer(middleware::from_fn_with_state(site.clone(), guard::guard))
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        // The guard has seen to it already.
+        .layer(DefaultBodyLimit::disable())
         .with_state(site)
 }
 
@@ -152,6 +150,14 @@ fn told(uri: &Uri, problem: Problem) -> Response {
 }
 
 impl Site {
+    /// Sees to it that a change of the file of users needs no restart.
+    async fn keep_users(&self) {
+        loop {
+            self.operator.connections.clock().sleep(USERS_EVERY).await;
+            self.access.refresh();
+        }
+    }
+
     /// A tenant that the visitor may know of.
     async fn enter(&self, visitor: &Visitor, slug: &str) -> Result<Entered, Problem> {
         self.tell_apart(visitor, slug)?;
@@ -162,12 +168,7 @@ impl Site {
     fn tell_apart(&self, visitor: &Visitor, slug: &str) -> Result<(), Problem> {
         match visitor.may_see(slug) {
             true => Ok(()),
-            false => Err(Problem::new(
-                StatusCode::NOT_FOUND,
-                format!(
-                    "no tenant is called `{slug}`; `polychron tenant list` shows those there are"
-                ),
-            )),
+            false => Err(Problem::new(StatusCode::NOT_FOUND, unknown_tenant(slug))),
         }
     }
 

@@ -5,7 +5,7 @@ use shared::config::Config;
 use shared::tenant::{Tenant, TenantStatus};
 
 use crate::exit::Failure;
-use crate::operator::{Asker, Operator};
+use crate::operator::{Asker, Operator, Request};
 use crate::output::{Output, say};
 
 /// One command's surroundings.
@@ -20,9 +20,9 @@ impl Session {
     pub(crate) async fn open(
         config: Config,
         output: Output,
-        reason: Option<&str>,
+        request: &Request,
     ) -> Result<Session, Failure> {
-        let asker = Asker::at_the_terminal(reason)?;
+        let asker = Asker::at_the_terminal(request)?;
         Ok(Session { operator: Operator::open(config).await?, asker, output })
     }
 }

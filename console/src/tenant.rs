@@ -219,9 +219,12 @@ async fn remove(arguments: Remove, session: &Session) -> Result<(), Failure> {
         "its jobs, their history and its open executions ({open}) stay in {}, where nothing runs them any more",
         tenant.database_url
     );
-    confirm(yes, &format!("Removing tenant {slug}: {stays}."))?;
+    if !asker.rehearses() {
+        confirm(yes, &format!("Removing tenant {slug}: {stays}."))?;
+    }
     let before = Some(facts(&tenant));
     let change = asker.change("tenant.remove", &tenant, None, before);
+    let change = change.towards(json!({"removed": true, "open_executions": open}));
     let take_out = async {
         let released = release(&tenant, forget, operator).await?;
         operator.control.delete_tenant(tenant.id).await.map_err(Failure::control)?;

@@ -3,6 +3,8 @@
 //!
 //! It runs beside our own loops, never with the handlers, so that it answers however busy they are.
 
+mod serving;
+
 use std::net::{SocketAddr, TcpListener};
 
 use axum::extract::State;
@@ -11,6 +13,8 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::json;
+pub use serving::{Limits, serve_until};
+use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::config::{self, Problems};
@@ -49,10 +53,11 @@ pub async fn serve(listener: TcpListener, routes: Router) {
     let serving = async {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         info!(address = %listener.local_addr()?, "serving HTTP");
-        axum::serve(listener, routes).await
+        serve_until(listener, routes, Limits::default(), CancellationToken::new()).await;
+        std::io::Result::Ok(())
     };
     if let Err(error) = serving.await {
-        error!("HTTP is not served any more: {error}");
+        error!("HTTP is not served: {error}");
     }
 }
 

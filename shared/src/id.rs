@@ -32,6 +32,9 @@ impl TenantId {
 }
 
 impl ExecutionId {
+    /// Sorts before every other.
+    pub const FIRST: ExecutionId = ExecutionId(Uuid::nil());
+
     /// Sorts after every other.
     pub const LAST: ExecutionId = ExecutionId(Uuid::max());
 

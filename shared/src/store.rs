@@ -50,7 +50,7 @@ pub use error::{Result, StoreError, chain};
 pub use execute::{Claim, ClaimTerms, End, Ended, Expired, Heartbeat, NextRow};
 pub use footprint::Footprint;
 pub use history::{ExecutionFilter, NewJob};
-pub use migrate::{Migrated, Schema, migrate};
+pub use migrate::{Migrated, Schema, migrate, preview_migration};
 pub use notify::{Tidings, Unstarted};
 pub use pages::{Page, PlannedLoad, Recent};
 pub use producers::Producer;

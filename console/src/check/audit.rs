@@ -11,6 +11,7 @@ use shared::tenant::{Tenant, TenantStatus};
 
 use super::Finding;
 use crate::exit::reason;
+use crate::progress::Progress;
 
 /// What to audit.
 #[derive(Args)]
@@ -54,6 +55,7 @@ pub(super) async fn look(
     arguments: &Arguments,
     findings: &mut Vec<Finding>,
 ) {
+    let mut progress = Progress::new("auditing", tenants.len());
     for tenant in tenants {
         let subject = format!("audit of {}", tenant.slug);
         match audit_one(tenant, connections, arguments).await {
@@ -63,6 +65,7 @@ pub(super) async fn look(
                 findings.push(Finding::problem(subject, finding, "see this tenant's own line"));
             }
         }
+        progress.advance();
     }
 }
 

@@ -10,6 +10,7 @@ use shared::tenant::{Tenant, TenantStatus};
 
 use crate::exit::reason;
 use crate::finding::Finding;
+use crate::progress::Progress;
 
 /// How many databases are looked at at once.
 const AT_ONCE: usize = 8;
@@ -36,8 +37,10 @@ pub(super) async fn look(
         let answer = ask(&tenant, connections).await;
         (tenant, answer)
     };
+    let mut progress = Progress::new("checking", tenants.len());
     let mut answers = stream::iter(tenants).map(ask).buffered(AT_ONCE);
     while let Some((tenant, answer)) = answers.next().await {
+        progress.advance();
         let subject = format!("tenant {}", tenant.slug);
         let (surveys, quarantined) = match answer {
             Ok(answer) => answer,

@@ -40,7 +40,9 @@ pub(super) async fn run(arguments: Delete, session: &Session) -> Result<(), Fail
     let job = find(&at, &name).await?;
     let open_executions = at.store.count_open(job.id).await.map_err(|error| at.failed(error))?;
     let fate = format!("its open executions ({open_executions}) are cancelled, its history stays");
-    confirm(yes, &format!("Deleting job {name} of tenant {}: {fate}.", at.tenant.slug))?;
+    if !asker.rehearses() {
+        confirm(yes, &format!("Deleting job {name} of tenant {}: {fate}.", at.tenant.slug))?;
+    }
     operation::job::delete(operator, asker, &at, &job).await?;
     say(&format!("job {name} is deleted; {fate}"));
     output.record(&Deleted { deleted: name, open_executions }, DELETED)

@@ -2,33 +2,47 @@
 
 use clap::Args;
 
+use super::everywhere;
+use crate::each_tenant::{Jobs, each};
 use crate::exit::Failure;
-use crate::operation::job::{find, schedule_of};
+use crate::operation::job::{find, next_time, schedule_of};
+use crate::operation::schedule::due;
+use crate::operator::Entered;
 use crate::output::say;
 use crate::schedule;
 use crate::session::{Session, mind_suspension};
 
 #[derive(Args)]
 pub(crate) struct Next {
-    /// The tenant
-    tenant: String,
-    /// The job
-    job: String,
+    #[command(flatten)]
+    jobs: Jobs,
     /// How many at most
     #[arg(short, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u16).range(1..=10_000))]
     n: u16,
 }
 
 pub(super) async fn run(arguments: Next, session: &Session) -> Result<(), Failure> {
-    let Next { tenant, job, n } = arguments;
-    let at = session.operator.enter(&tenant).await?;
-    let job = find(&at, &job).await?;
+    let Next { jobs, n } = arguments;
+    let (tenant, name) = jobs.named();
+    let Some(slug) = tenant else { return everywhere_due(&name, n, session).await };
+    let at = session.operator.enter(&slug).await?;
+    let job = find(&at, &name).await?;
     let schedule = schedule_of(&at, &job)?;
     mind_suspension(&at.tenant);
     if !job.is_enabled {
         say(&format!("job {} is paused; it would be due at:", job.name));
     }
-    // What the producer has worked out comes first, even when it is late.
-    let first = job.next_run_at.or_else(|| schedule.first_after(at.now));
-    schedule::show(&schedule, first, n, session.output)
+    schedule::show(&schedule, next_time(&at, &job, &schedule), n, session.output)
+}
+
+/// Of paused jobs and suspended tenants, too: when it would be due.
+async fn everywhere_due(name: &str, n: u16, session: &Session) -> Result<(), Failure> {
+    let (mut round, _) = everywhere::find(name, session).await?;
+    let next = async |at: &Entered| {
+        let job = find(at, name).await?;
+        let schedule = schedule_of(at, &job)?;
+        Ok(Some(due(&schedule, next_time(at, &job, &schedule), n)))
+    };
+    let times = each(round.ask("working out", next).await);
+    round.show(&times, schedule::COLUMNS).await
 }

@@ -6,7 +6,9 @@ use clap::Args;
 use shared::execution::{Execution, Status};
 use shared::id::ExecutionId;
 
-use crate::execution::FIELDS;
+use super::everywhere::{self, Question};
+use crate::each_tenant::Jobs;
+use crate::execution::{COLUMNS, FIELDS};
 use crate::exit::Failure;
 use crate::input;
 use crate::operation;
@@ -19,23 +21,33 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 #[derive(Args)]
 pub(crate) struct Run {
-    /// The tenant
-    tenant: String,
-    /// The job
-    job: String,
+    #[command(flatten)]
+    jobs: Jobs,
     /// Instead of the job's payload; `@FILE` reads a file, `-` standard input
     #[arg(long, value_name = "JSON")]
     payload: Option<String>,
     /// Wait until the run is over, its retries included
-    #[arg(long)]
+    #[arg(long, conflicts_with = "all_tenants")]
     wait: bool,
+    /// Do not ask, with --all-tenants
+    #[arg(short, long)]
+    yes: bool,
 }
 
 pub(super) async fn run(arguments: Run, session: &Session) -> Result<(), Failure> {
-    let Run { tenant, job, payload, wait } = arguments;
+    let Run { jobs, payload, wait, yes } = arguments;
+    let (tenant, job) = jobs.named();
     let payload = payload.as_deref().map(input::payload).transpose()?;
     let Session { operator, asker, .. } = session;
-    let at = operator.enter(&tenant).await?;
+    let Some(slug) = tenant else {
+        let question = Question { doing: "Running", name: &job, yes };
+        let run = async |at: &Entered| {
+            let id = operation::job::run(operator, asker, at, &job, payload.as_ref()).await?;
+            operation::execution::find(at, id).await
+        };
+        return everywhere::change(question, session, |_| true, run, COLUMNS).await;
+    };
+    let at = operator.enter(&slug).await?;
     let id = operation::job::run(operator, asker, &at, &job, payload.as_ref()).await?;
     mind_suspension(&at.tenant);
     report(id, wait, &at, session).await

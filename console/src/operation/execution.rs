@@ -42,6 +42,10 @@ pub(crate) async fn cancel(
     }
     let facts = json!({"status": before.status});
     let change = asker.change("execution.cancel", &at.tenant, Some(id.to_string()), Some(facts));
+    let change = change.towards(match before.status {
+        Status::Running => json!({"status": Status::Running, "cancel_requested": true}),
+        _ => json!({"status": Status::Cancelled}),
+    });
     let cancel = async {
         let asked = at.store.cancel(id, at.now).await.map_err(|error| at.failed(error))?;
         let execution = find(at, id).await?;
@@ -74,7 +78,11 @@ pub(crate) async fn retry(
 ) -> Result<ExecutionId, Failure> {
     let before = find(at, id).await?;
     let new = ExecutionId::new(at.now, &operator.random);
+    if !before.status.is_final() || before.job_name.is_none() {
+        return Err(not_again(&before));
+    }
     let change = asker.change("execution.retry", &at.tenant, Some(id.to_string()), None);
+    let change = change.towards(json!({"job": before.job_name, "payload": before.payload}));
     let retry = async {
         match at.store.run_again(id, new, at.now).await.map_err(|error| at.failed(error))? {
             true => Ok((new, json!({"execution": new, "job": before.job_name}))),

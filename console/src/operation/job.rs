@@ -1,6 +1,7 @@
 //! What can be done with a tenant's jobs.
 
 use serde_json::{Map, Value, json};
+use shared::clock::Time;
 use shared::id::ExecutionId;
 use shared::job::Job;
 use shared::schedule::{Schedule, Spread};
@@ -33,6 +34,11 @@ pub(crate) fn schedule_of(at: &Entered, job: &Job) -> Result<Schedule, Failure> 
     read.map_err(|failure| Failure::Conflict(failure.to_string()))
 }
 
+/// When a job is due next: what the producer has worked out comes first, even when it is late.
+pub(crate) fn next_time(at: &Entered, job: &Job, schedule: &Schedule) -> Option<Time> {
+    job.next_run_at.or_else(|| schedule.first_after(at.now))
+}
+
 /// Adds a job, whose schedule must have been read.
 pub(crate) async fn add(
     operator: &Operator,
@@ -59,7 +65,7 @@ pub(crate) async fn insert(
             at.tenant.slug
         )));
     }
-    let change = asker.change("job.add", &at.tenant, Some(name.clone()), None);
+    let change = asker.change("job.add", &at.tenant, Some(name.clone()), None).towards(json!(new));
     let add = async {
         at.store.insert_job(new).await.map_err(|error| at.failed(error))?;
         let job = find(at, name).await?;
@@ -104,6 +110,7 @@ pub(crate) async fn write(
     let named = named(edit);
     let old = Some(facts_of(&before, &named));
     let change = asker.change(action, &at.tenant, Some(name.to_owned()), old);
+    let change = change.towards(json!(edit));
     let change_it = async {
         let edited = at.store.edit_job(name, if_version, edit, at.now).await;
         let edited = edited.map_err(|error| at.failed(error))?;
@@ -147,9 +154,10 @@ pub(crate) async fn run(
     name: &str,
     payload: Option<&Value>,
 ) -> Result<ExecutionId, Failure> {
-    find(at, name).await?;
+    let job = find(at, name).await?;
     let id = ExecutionId::new(at.now, &operator.random);
     let change = asker.change("job.run", &at.tenant, Some(name.to_owned()), None);
+    let change = change.towards(json!({"payload": payload.unwrap_or(&job.payload)}));
     let run = async {
         let asked = at.store.run_job(name, id, payload, at.now).await;
         match asked.map_err(|error| at.failed(error))? {
@@ -174,6 +182,7 @@ pub(crate) async fn delete(
 ) -> Result<(), Failure> {
     let name = &job.name;
     let change = asker.change("job.delete", &at.tenant, Some(name.clone()), Some(facts(job)));
+    let change = change.towards(json!({"deleted": true}));
     let delete = async {
         match at.store.delete_job(job.id).await.map_err(|error| at.failed(error))? {
             true => Ok(((), json!({"deleted": true}))),

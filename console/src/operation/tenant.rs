@@ -85,7 +85,15 @@ pub(crate) async fn edit(
         Some(TenantStatus::Active) => "tenant.resume",
         None => "tenant.edit",
     };
+    let edited = Tenant {
+        name: edit.name.clone().unwrap_or_else(|| tenant.name.clone()),
+        status: edit.status.unwrap_or(tenant.status),
+        max_running: edit.max_running.unwrap_or(tenant.max_running),
+        database_url: edit.database_url.clone().unwrap_or_else(|| tenant.database_url.clone()),
+        ..tenant.clone()
+    };
     let change = asker.change(action, tenant, None, Some(facts(tenant)));
+    let change = change.towards(facts(&edited));
     let change_it = async {
         let now = operator.control.now().await.map_err(Failure::control)?;
         operator.control.edit_tenant(tenant.id, edit, now).await.map_err(Failure::control)?;

@@ -22,6 +22,7 @@ use uuid::Uuid;
 
 use crate::exit::Failure;
 use crate::input;
+use crate::operator::Request;
 use crate::output::{Output, say};
 
 #[derive(Subcommand)]
@@ -113,7 +114,7 @@ pub(super) async fn run(
     source: Source,
     config: Result<Config, Problems>,
     output: Output,
-    why: Option<&str>,
+    request: &Request,
 ) -> Result<(), Failure> {
     let (Import { mut entries, remarks }, terms) = match source {
         Source::Crontab(Crontab { file, system, timezone, terms }) => {
@@ -134,7 +135,7 @@ pub(super) async fn run(
         }
     }
     remarks.iter().for_each(|remark| say(remark));
-    Box::pin(settle::run(entries, &terms, config, output, why)).await
+    Box::pin(settle::run(entries, &terms, config, output, request)).await
 }
 
 fn read(file: &str) -> Result<String, Failure> {

@@ -4,15 +4,16 @@
 //! log in to the machine is; that is why nothing else is listened on then.
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use axum::http::{HeaderMap, StatusCode, header};
 use ring::hmac;
 use serde::Deserialize;
 use shared::clock::Clock;
 use shared::random::Random;
+use tracing::{error, info};
 
 use super::problem::Problem;
 use super::secret::{self, hex};
@@ -48,7 +49,7 @@ impl Role {
 }
 
 /// An entry of the file of users.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct User {
     pub(crate) name: String,
@@ -115,7 +116,7 @@ impl Visitor {
 
 /// Tells visitors apart.
 pub(crate) struct Access {
-    users: Option<Vec<User>>,
+    file: Option<Mutex<File>>,
     clock: Clock,
     random: Random,
     /// Signs what forms must bring back; new at every start.
@@ -123,6 +124,30 @@ pub(crate) struct Access {
     /// By the hash of what the cookie holds.
     sessions: Mutex<HashMap<String, Session>>,
     tries: Mutex<HashMap<String, Tries>>,
+}
+
+/// The file of users as it was read last.
+struct File {
+    path: PathBuf,
+    /// By which a change is seen.
+    mark: Option<Mark>,
+    users: Arc<Vec<User>>,
+}
+
+impl File {
+    fn read(path: &Path) -> Result<File, Failure> {
+        // The mark first: what is written while the file is read is read again.
+        let mark = mark(path);
+        Ok(File { path: path.to_owned(), mark, users: Arc::new(read(path)?) })
+    }
+}
+
+/// When a file was written, and how long it is.
+type Mark = (SystemTime, u64);
+
+fn mark(path: &Path) -> Option<Mark> {
+    let metadata = path.metadata().ok()?;
+    Some((metadata.modified().ok()?, metadata.len()))
 }
 
 struct Session {
@@ -143,20 +168,51 @@ impl Access {
         clock: Clock,
         random: Random,
     ) -> Result<Access, Failure> {
-        let users = file.map(read).transpose()?;
+        let file = file.map(File::read).transpose()?.map(Mutex::new);
         let key = hmac::Key::new(hmac::HMAC_SHA256, &random.bytes::<32>());
         let (sessions, tries) = (Mutex::default(), Mutex::default());
-        Ok(Access { users, clock, random, key, sessions, tries })
+        Ok(Access { file, clock, random, key, sessions, tries })
     }
 
     /// Whether anybody may come in who reaches us.
     pub(crate) fn is_open(&self) -> bool {
-        self.users.is_none()
+        self.file.is_none()
+    }
+
+    /// Reads the file of users again when it has changed. One that cannot be read changes nothing,
+    /// and is told of once. Whoever is not in it as before is signed out.
+    pub(crate) fn refresh(&self) {
+        let Some(file) = &self.file else { return };
+        let mut file = lock(file);
+        let mark = mark(&file.path);
+        if mark == file.mark {
+            return;
+        }
+        file.mark = mark;
+        match read(&file.path) {
+            Ok(users) => {
+                let stays = |session: &Session| {
+                    let named = |users: &[User]| {
+                        users.iter().find(|user| user.name == session.user).cloned()
+                    };
+                    named(&users) == named(&file.users)
+                };
+                lock(&self.sessions).retain(|_, session| stays(session));
+                file.users = Arc::new(users);
+                info!("the file of users was read again");
+            }
+            Err(failure) => error!("the users stay as they were: {failure}"),
+        }
+    }
+
+    /// Those of the file, if there is one.
+    fn users(&self) -> Option<Arc<Vec<User>>> {
+        self.file.as_ref().map(|file| lock(file).users.clone())
     }
 
     /// Who makes a request, if they say so credibly.
     pub(crate) fn visitor(&self, headers: &HeaderMap) -> Option<Visitor> {
-        let Some(users) = &self.users else {
+        let Some(users) = self.users() else {
             let form_key = Some(self.form_key("loopback"));
             return Some(Visitor { name: None, role: Role::Operator, tenants: None, form_key });
         };
@@ -183,7 +239,7 @@ impl Access {
         if !self.may_try(name) {
             return Err(Refusal::TooOften);
         }
-        let users = self.users.as_deref().unwrap_or_default();
+        let users = self.users().unwrap_or_default();
         let user = users.iter().find(|user| user.name == name);
         let hash = user.and_then(|user| user.password.clone());
         // Takes equally long for a name that nobody has.
@@ -232,7 +288,7 @@ impl Access {
 
     /// Counts a try. Names that nobody has are counted together, so that they take no memory.
     fn may_try(&self, name: &str) -> bool {
-        let users = self.users.as_deref().unwrap_or_default();
+        let users = self.users().unwrap_or_default();
         let name = if users.iter().any(|user| user.name == name) { name } else { "" };
         let now = self.clock.boot_time();
         let mut tries = self.tries();
@@ -245,12 +301,16 @@ impl Access {
     }
 
     fn sessions(&self) -> MutexGuard<'_, HashMap<String, Session>> {
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.sessions)
     }
 
     fn tries(&self) -> MutexGuard<'_, HashMap<String, Tries>> {
-        self.tries.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.tries)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Why somebody was not signed in.

@@ -17,7 +17,10 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::{MethodRouter, delete, get, patch, post};
 
+use serde_json::Value;
+
 use super::Site;
+use schema::{asked, integer, statuses, time, uuid};
 
 /// One operation.
 struct Operation {
@@ -36,21 +39,23 @@ struct Operation {
 /// Something that may stand in the query.
 struct Parameter {
     name: &'static str,
-    /// `string` or `integer`.
-    kind: &'static str,
+    schema: fn() -> Value,
     meaning: &'static str,
 }
 
-const fn parameter(name: &'static str, kind: &'static str, meaning: &'static str) -> Parameter {
-    Parameter { name, kind, meaning }
+const fn parameter(name: &'static str, schema: fn() -> Value, meaning: &'static str) -> Parameter {
+    Parameter { name, schema, meaning }
 }
 
-const LIMIT: Parameter = parameter("limit", "integer", "How many at most, 1 to 500; 50 by default");
+const LIMIT: Parameter = parameter("limit", count, "How many at most, 1 to 500; 50 by default");
 const AFTER: Parameter =
-    parameter("after", "string", "Only what comes later: `next` of the page before");
-const BEFORE: Parameter =
-    parameter("before", "string", "Only what is older: `next` of the page before");
-const N: Parameter = parameter("n", "integer", "How many at most, 1 to 500; 10 by default");
+    parameter("after", asked, "Only what comes later: `next` of the page before");
+const OLDER: &str = "Only what is older: `next` of the page before";
+const N: Parameter = parameter("n", count, "How many at most, 1 to 500; 10 by default");
+
+fn count() -> Value {
+    schema::between(1, extract::LIMIT_MAX)
+}
 
 const fn read(
     path: &'static str,
@@ -88,11 +93,11 @@ const OPERATIONS: &[Operation] = &[
     read("/api/v1/consumers", "listConsumers", "The live consumer processes", &[], "Consumers", || get(fleet::consumers)),
     read("/api/v1/queues", "listQueues", "The queues and how full they are", &[], "Queues", || get(fleet::queues)),
     read("/api/v1/audit", "listAudit", "Who changed what, and why, the newest first",
-         &[parameter("tenant", "string", "Only what was changed at this tenant"), parameter("target", "string", "Only what was done to this job or execution"), BEFORE, LIMIT],
+         &[parameter("tenant", asked, "Only what was changed at this tenant"), parameter("target", asked, "Only what was done to this job or execution"), parameter("before", integer, OLDER), LIMIT],
          "AuditPage", || get(fleet::audit)),
     read("/api/v1/schedule/preview", "previewSchedule", "When a schedule would be due",
-         &[parameter("expression", "string", "A cron expression, or a schedule as JSON"), parameter("timezone", "string", "The zone that a cron expression is meant in; UTC by default"),
-           parameter("from", "string", "Show what comes after this time; now by default"), N],
+         &[parameter("expression", asked, "A cron expression, or a schedule as JSON"), parameter("timezone", asked, "The zone that a cron expression is meant in; UTC by default"),
+           parameter("from", time, "Show what comes after this time; now by default"), N],
          "Preview", || get(fleet::preview)),
     read("/api/v1/tenants", "listTenants", "The tenants, by slug", &[AFTER, LIMIT], "TenantPage", || get(tenant::list)),
     read(TENANT, "getTenant", "A tenant, and what its database says", &[], "InspectedTenant", || get(tenant::show)),
@@ -108,7 +113,7 @@ const OPERATIONS: &[Operation] = &[
     read("/api/v1/tenants/{tenant}/jobs/{job}/next", "nextRuns", "When a job is due, with its own spread of `H` and jitter", &[N], "Preview", || get(job::next)),
     read("/api/v1/tenants/{tenant}/jobs/{job}/explain", "explainJob", "Why a job runs, waits or doesn't run, and what to do about it", &[], "Findings", || get(job::explain)),
     read("/api/v1/tenants/{tenant}/executions", "listExecutions", "Executions, the newest first. A page may be short and yet have a next one",
-         &[parameter("job", "string", "Only those of this job"), parameter("status", "string", "Only those of this status"), BEFORE, LIMIT],
+         &[parameter("job", asked, "Only those of this job"), parameter("status", statuses, "Only those of this status"), parameter("before", uuid, OLDER), LIMIT],
          "ExecutionPage", || get(execution::list)),
     read(EXECUTION, "getExecution", "An execution, with its error's whole chain, its result and its output", &[], "Execution", || get(execution::show)),
     change("post", "/api/v1/tenants/{tenant}/executions/{execution}/cancel", "cancelExecution", "Ask for an execution's end", "Reason", "Execution", || post(execution::cancel)),

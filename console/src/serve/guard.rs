@@ -2,11 +2,14 @@
 //! every answer tells the browser.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
+use tokio::time::timeout;
 
 use super::Site;
 use super::html::in_url;
@@ -16,6 +19,10 @@ use super::problem::Problem;
 /// Nothing from elsewhere, nothing inline, in nobody's frame.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; \
                       connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+/// The most that a request's body may hold, in bytes: a payload, escaped.
+const BODY_BYTES_MAX: usize = 256 * 1024;
+/// How long a body may take to come.
+const BODY_LIMIT: Duration = Duration::from_secs(15);
 /// What anybody may fetch.
 const OPEN: &[&str] = &["/login", "/style.css", "/live.js"];
 
@@ -27,7 +34,11 @@ pub(crate) async fn guard(
 ) -> Response {
     let is_api = request.uri().path().starts_with("/api/");
     let mut response = match admit(&site, &mut request) {
-        Ok(()) => next.run(request).await,
+        Ok(()) => match whole(request).await {
+            Ok(request) => next.run(request).await,
+            Err(problem) if is_api => problem.into_response(),
+            Err(problem) => Trouble(problem).into_response(),
+        },
         Err(Denial::Unknown) if !is_api && request.method() == Method::GET => {
             let to = request.uri().path_and_query().map_or("/", |to| to.as_str());
             Redirect::to(&format!("/login?to={}", in_url(to))).into_response()
@@ -49,6 +60,25 @@ pub(crate) async fn guard(
     response
 }
 
+/// The request once its body has come, which may not take for ever.
+async fn whole(request: Request) -> Result<Request, Problem> {
+    if matches!(*request.method(), Method::GET | Method::HEAD) {
+        return Ok(request);
+    }
+    let (parts, body) = request.into_parts();
+    match timeout(BODY_LIMIT, to_bytes(body, BODY_BYTES_MAX)).await {
+        Ok(Ok(bytes)) => Ok(Request::from_parts(parts, Body::from(bytes))),
+        Ok(Err(_)) => {
+            let detail = format!("the body must come whole, with at most {BODY_BYTES_MAX} bytes");
+            Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail))
+        }
+        Err(_) => {
+            let detail = format!("the body did not come within {} s", BODY_LIMIT.as_secs());
+            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, detail))
+        }
+    }
+}
+
 fn set(response: &mut Response, name: HeaderName, value: &'static str) {
     response.headers_mut().insert(name, HeaderValue::from_static(value));
 }
@@ -58,6 +88,8 @@ enum Denial {
     Misdirected,
     /// Another site's page made it.
     Foreign,
+    /// Its address holds a character that PostgreSQL cannot be asked with.
+    Unspeakable,
     /// Nobody is signed in.
     Unknown,
     /// They may only look.
@@ -72,6 +104,7 @@ impl Denial {
                 "without POLYCHRON_USERS this is served to the machine itself only, as localhost",
             ),
             Denial::Foreign => (StatusCode::FORBIDDEN, "another site's page asked for it"),
+            Denial::Unspeakable => (StatusCode::BAD_REQUEST, "the address holds a character NUL"),
             Denial::Unknown => (
                 StatusCode::UNAUTHORIZED,
                 "say who you are: by `Authorization: Bearer TOKEN`, or by signing in at /login",
@@ -92,6 +125,9 @@ fn admit(site: &Site, request: &mut Request) -> Result<(), Denial> {
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
     if changes && is_foreign(request.headers()) {
         return Err(Denial::Foreign);
+    }
+    if request.uri().path_and_query().is_some_and(|address| address.as_str().contains("%00")) {
+        return Err(Denial::Unspeakable);
     }
     let path = request.uri().path();
     let is_open = OPEN.contains(&path);

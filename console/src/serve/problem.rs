@@ -44,7 +44,10 @@ impl From<Failure> for Problem {
             Failure::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Failure::NotFound(_) => StatusCode::NOT_FOUND,
             Failure::Unreachable(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Failure::Failed(_) | Failure::Settings(_) | Failure::SomeTenants { .. } => {
+            Failure::Failed(_)
+            | Failure::Settings(_)
+            | Failure::SomeTenants { .. }
+            | Failure::Rehearsed(_) => {
                 error!("a request failed: {failure}");
                 StatusCode::INTERNAL_SERVER_ERROR
             }

@@ -45,6 +45,7 @@ pub(super) fn routes() -> Router<Arc<Site>> {
         .route("/tenants/{tenant}/job/run", post(change::run_job))
         .route("/tenants/{tenant}/job/pause", post(change::pause_job))
         .route("/tenants/{tenant}/job/resume", post(change::resume_job))
+        .route("/tenants/{tenant}/job/delete", post(change::delete_job))
         .route("/tenants/{tenant}/job/schedule", get(schedule::show).post(change::edit_schedule))
         .route("/tenants/{tenant}/executions", get(executions::show))
         .route("/tenants/{tenant}/executions/{id}", get(execution::show))

@@ -10,7 +10,7 @@ use clap::Args;
 use shared::config;
 use shared::database_url::DatabaseUrl;
 use shared::id::TenantId;
-use shared::store::{Schema, StoreError, migrate};
+use shared::store::{Schema, StoreError, migrate, preview_migration};
 use shared::tenant::{Tenant, TenantStatus};
 
 use super::show;
@@ -73,7 +73,7 @@ pub(crate) async fn run(arguments: Add, session: &Session) -> Result<(), Failure
         None => fresh(&arguments, url, session).await?,
     };
     prepare(&tenant, arguments.adopt, session).await?;
-    let change = asker.change("tenant.add", &tenant, None, None);
+    let change = asker.change("tenant.add", &tenant, None, None).towards(facts(&tenant));
     let enter = async {
         if listed.is_none() {
             operator.control.insert_tenant(&tenant).await.map_err(Failure::control)?;
@@ -111,7 +111,15 @@ async fn fresh(arguments: &Add, url: DatabaseUrl, session: &Session) -> Result<T
 /// Brings the tenant's database up to date, and refuses one that names another tenant.
 async fn prepare(tenant: &Tenant, adopt: bool, session: &Session) -> Result<(), Failure> {
     let of_tenant = |error| Failure::tenant(tenant, error);
-    migrate(&tenant.database_url, Schema::Tenant).await.map_err(of_tenant)?;
+    if session.asker.rehearses() {
+        let found = preview_migration(&tenant.database_url, Schema::Tenant).await;
+        if found.map_err(of_tenant)?.from == 0 {
+            // Nobody stands in a database without our tables.
+            return Ok(());
+        }
+    } else {
+        migrate(&tenant.database_url, Schema::Tenant).await.map_err(of_tenant)?;
+    }
     match session.operator.store(tenant)?.owner().await.map_err(of_tenant)? {
         Some(owner) if owner != tenant.id && !adopt => Err(of_tenant(StoreError::Owned(owner))),
         _ => Ok(()),

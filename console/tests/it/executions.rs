@@ -127,6 +127,14 @@ async fn waiting_ends_with_the_run_and_says_how_it_went() {
     }
 }
 
+/// Plays the engine: a first attempt that fails, and a second that succeeds.
+pub(crate) async fn fail_and_succeed(store: &Store, first: ExecutionId) {
+    let failure =
+        Failure { message: "no luck".to_owned(), detail: None, retry: true, retry_after: None };
+    let outcomes = [Outcome::Failure(failure), Outcome::Success(json!(null))];
+    run_to_its_end(store, first, &outcomes).await;
+}
+
 /// Plays the engine: one attempt for each outcome.
 async fn run_to_its_end(store: &Store, first: ExecutionId, outcomes: &[Outcome]) {
     let mut id = first;

@@ -1,15 +1,19 @@
 //! The real program, against SQLite files and against PostgreSQL.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop right there")]
 
+mod all_tenants;
 mod check;
 mod console;
+mod dry_run;
 mod embedded;
 mod executions;
 mod forecast;
+mod follow;
 mod import;
 mod jobs;
 mod migrate;
 mod schedule;
 mod serve;
 mod tenants;
+mod usage;
 mod wake;

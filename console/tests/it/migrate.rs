@@ -72,7 +72,7 @@ async fn a_wrong_password_never_shows() {
 }
 
 /// As somebody would who edits the control database by hand.
-async fn point_elsewhere(control: &DatabaseUrl, slug: &str, url: &str) {
+pub(crate) async fn point_elsewhere(control: &DatabaseUrl, slug: &str, url: &str) {
     let text = format!("UPDATE tenant SET database_url = '{url}' WHERE slug = '{slug}'");
     if control.is_sqlite() {
         let mut connection = SqliteConnection::connect(control.expose()).await.unwrap();

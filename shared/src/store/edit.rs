@@ -1,5 +1,6 @@
 //! What people change: jobs, and the course of executions; and what `check` asks about both.
 
+use serde::Serialize;
 use serde_json::Value;
 use sqlx::{FromRow, query, query_as, query_scalar};
 
@@ -13,31 +14,43 @@ use crate::id::{ExecutionId, JobId};
 use crate::job::{MisfirePolicy, OrphanPolicy, OverlapPolicy};
 
 /// A change of a job; what is none stays.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct JobEdit {
     /// Chooses the handler.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub job_type: Option<String>,
     /// What the handler is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub payload: Option<Value>,
     /// When it runs; the next time is worked out anew.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Value>,
     /// Whether new occurrences come.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub is_enabled: Option<bool>,
     /// Where its executions are published.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub queue: Option<String>,
     /// The longest one attempt may run; the inner none means the configured default.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout_seconds: Option<Option<i32>>,
     /// How many attempts that count one occurrence gets.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub max_attempts: Option<i32>,
     /// The backoff before the second attempt.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_base_seconds: Option<i32>,
     /// What becomes of occurrences seen too late.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub misfire_policy: Option<MisfirePolicy>,
     /// How late is too late.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub misfire_grace_seconds: Option<i32>,
     /// What becomes of an occurrence while another is open.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub overlap_policy: Option<OverlapPolicy>,
     /// What becomes of an occurrence whose worker was lost.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub orphan_policy: Option<OrphanPolicy>,
     /// Who is told of it; the inner none means as the tenant says.
     pub notify: Option<Option<Value>>,

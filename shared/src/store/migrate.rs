@@ -19,6 +19,9 @@ use crate::database_url::DatabaseUrl;
 /// The longest a migration may take; large tables may need their time.
 const MIGRATION_LIMIT: Duration = Duration::from_secs(600);
 
+/// The longest a look at a database's version may take.
+const PREVIEW_LIMIT: Duration = Duration::from_secs(10);
+
 /// Which of the two schemas. Each keeps its own record, so that both may live in one database,
 /// beside an application's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,6 +131,41 @@ pub async fn migrate(url: &DatabaseUrl, schema: Schema) -> Result<Migrated> {
     match timeout(MIGRATION_LIMIT, migration).await {
         Ok(migrated) => migrated,
         Err(_) => Err(StoreError::Slow(MIGRATION_LIMIT.as_secs())),
+    }
+}
+
+/// What [`migrate`] would do. Nothing is changed: a database that isn't there is not made, and one
+/// that is there is only read.
+pub async fn preview_migration(url: &DatabaseUrl, schema: Schema) -> Result<Migrated> {
+    let read = async {
+        match Options::of(url)? {
+            Options::Postgres(options) => {
+                let mut connection = PgConnection::open(&options).await?;
+                let version = version_of(&mut connection, schema).await;
+                connection.close().await?;
+                version
+            }
+            Options::Sqlite(options) if !options.get_filename().exists() => Ok(0),
+            Options::Sqlite(options) => {
+                let mut connection = SqliteConnection::open(&options.read_only(true)).await?;
+                let version = version_of(&mut connection, schema).await;
+                connection.close().await?;
+                version
+            }
+        }
+    };
+    let from = match timeout(PREVIEW_LIMIT, read).await {
+        Ok(version) => version?,
+        Err(_) => return Err(StoreError::Slow(PREVIEW_LIMIT.as_secs())),
+    };
+    Ok(Migrated { from, to: from.max(schema.version()) })
+}
+
+async fn version_of<C: Migrate>(connection: &mut C, schema: Schema) -> Result<i64> {
+    match connection.list_applied_migrations(schema.record()).await {
+        Ok(applied) => Ok(applied.iter().map(|one| one.version).max().unwrap_or_default()),
+        Err(MigrateError::Execute(error)) if is_missing_table(&error) => Ok(0),
+        Err(error) => Err(of_migration(error)),
     }
 }
 

@@ -89,6 +89,19 @@ impl Store {
         })
     }
 
+    /// Executions that are not over, newest first.
+    pub async fn list_open(&self, filter: &ExecutionFilter, limit: i64) -> Result<Vec<Execution>> {
+        self.proved().await?;
+        run_on_either!(&self.db, sql::LIST_OPEN, |text, connection| {
+            query_as(text)
+                .bind(filter.before.unwrap_or(ExecutionId::LAST))
+                .bind(&filter.job)
+                .bind(filter.status)
+                .bind(limit)
+                .fetch_all(connection)
+        })
+    }
+
     /// Every attempt at the occurrence that an execution belongs to, at most `limit`.
     pub async fn list_attempts(&self, id: ExecutionId, limit: i64) -> Result<Vec<Execution>> {
         self.proved().await?;

@@ -101,6 +101,7 @@ statements! { TENANT:
     LIST_WINDOW = both "tenant/list_window";
     FIND_WINDOW_END = both "tenant/find_window_end";
     LIST_RECENT = both "tenant/list_recent";
+    LIST_OPEN = both "tenant/list_open";
     COUNT_DUE = both "tenant/count_due";
     READ_STANDING = both "tenant/read_standing";
     MARK_FAILING = both "tenant/mark_failing";

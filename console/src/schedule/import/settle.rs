@@ -12,7 +12,7 @@ use super::{Entry, Terms};
 use crate::exit::Failure;
 use crate::job::timing;
 use crate::operation;
-use crate::operator::Entered;
+use crate::operator::{Entered, Request};
 use crate::output::{Column, Output, column, maybe, say, whole_column};
 use crate::session::{Session, mind_suspension};
 
@@ -76,12 +76,12 @@ pub(super) async fn run(
     terms: &Terms,
     config: Result<Config, Problems>,
     output: Output,
-    why: Option<&str>,
+    request: &Request,
 ) -> Result<(), Failure> {
     let settled = match &terms.tenant {
         None => entries.into_iter().map(|entry| settle(entry, Ok(Outcome::WouldAdd))).collect(),
         Some(slug) => {
-            let session = Session::open(config?, output, why).await?;
+            let session = Session::open(config?, output, request).await?;
             at_tenant(entries, slug, terms, &session).await?
         }
     };

@@ -7,6 +7,9 @@ use serde_json::{Map, Value, json};
 
 use super::{OPERATIONS, Operation, schema};
 
+/// A job's version as its tag, or any.
+const IF_MATCH: &str = r#"^(\*|"[0-9]{1,9}")$"#;
+
 static DOCUMENT: LazyLock<Value> = LazyLock::new(document);
 
 pub(super) async fn show() -> Json<&'static Value> {
@@ -69,16 +72,17 @@ fn describe(operation: &Operation) -> Value {
 fn parameters(operation: &Operation) -> Vec<Value> {
     let names =
         operation.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
-    let in_path = names.map(
-        |name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}),
-    );
+    let in_path = names.map(|name| {
+        let schema = if name == "execution" { schema::uuid() } else { schema::name() };
+        json!({"name": name, "in": "path", "required": true, "schema": schema})
+    });
     let in_query = operation.query.iter().map(|parameter| {
         json!({
             "name": parameter.name,
             "in": "query",
             "required": parameter.name == "expression",
             "description": parameter.meaning,
-            "schema": {"type": parameter.kind},
+            "schema": (parameter.schema)(),
         })
     });
     let mut parameters: Vec<Value> = in_path.chain(in_query).collect();
@@ -88,7 +92,7 @@ fn parameters(operation: &Operation) -> Vec<Value> {
             "in": "header",
             "required": true,
             "description": "The ETag of the job that the change is meant for, or `*`",
-            "schema": {"type": "string"},
+            "schema": {"type": "string", "pattern": IF_MATCH},
         }));
     }
     parameters

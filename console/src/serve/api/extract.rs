@@ -8,12 +8,15 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::super::Site;
 use super::super::problem::Problem;
 
 /// The most that a page may hold.
-const LIMIT_MAX: i64 = 500;
+pub(super) const LIMIT_MAX: i64 = 500;
+/// A NUL as JSON has it, unless a backslash stands before it.
+const NUL: &[u8] = br"\u0000";
 const LIMIT_DEFAULT: i64 = 50;
 
 /// What stands in the query.
@@ -60,6 +63,10 @@ impl<T: DeserializeOwned> FromRequest<Arc<Site>> for Given<T> {
             return Err(Problem::new(status, "send `Content-Type: application/json`"));
         }
         let text: &[u8] = if body.is_empty() { b"{}" } else { &body };
+        if holds_nul(text) {
+            let detail = "the body holds a character NUL, which PostgreSQL cannot keep";
+            return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
+        }
         // The reader's own words tell the place and the field, never a payload.
         let read = serde_json::from_slice(text);
         read.map(Given).map_err(|error| {
@@ -69,6 +76,22 @@ impl<T: DeserializeOwned> FromRequest<Arc<Site>> for Given<T> {
             )
         })
     }
+}
+
+/// Whether a text somewhere holds a NUL, which JSON can write only as an escape.
+fn holds_nul(json: &[u8]) -> bool {
+    fn look(value: &Value) -> bool {
+        match value {
+            Value::String(text) => text.contains('\0'),
+            Value::Array(items) => items.iter().any(look),
+            Value::Object(fields) => {
+                fields.iter().any(|(name, value)| name.contains('\0') || look(value))
+            }
+            _ => false,
+        }
+    }
+    let may = json.windows(NUL.len()).any(|bytes| bytes == NUL);
+    may && serde_json::from_slice(json).is_ok_and(|value| look(&value))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -105,7 +128,17 @@ pub(super) fn times(asked: Option<i64>) -> Result<u16, Problem> {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Reason {
+    #[serde(deserialize_with = "given")]
     pub(super) reason: Option<String>,
+}
+
+/// A field that may be left out, but is not null where it is given.
+pub(super) fn given<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    T::deserialize(deserializer).map(Some)
 }
 
 /// Tells a field that is null from one that isn't there.
@@ -115,4 +148,21 @@ where
     T: Deserialize<'de>,
 {
     Option::<T>::deserialize(deserializer).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nul_is_found_wherever_it_hides_and_an_escaped_escape_is_none() {
+        for (json, expected) in [
+            (r#"{"a": [{"b": "x\u0000"}]}"#, true),
+            (r#"{"a\u0000": 1}"#, true),
+            (r#"{"a": "x\\u0000"}"#, false),
+            (r#"{"a": "x"}"#, false),
+        ] {
+            assert_eq!(holds_nul(json.as_bytes()), expected, "{json}");
+        }
+    }
 }

@@ -17,12 +17,12 @@ use shared::store::{JobEdit, NewJob};
 use super::super::Site;
 use super::super::access::Visitor;
 use super::super::problem::Problem;
-use super::extract::{Asked, Given, Named, Page, Reason, limit, present, times};
+use super::extract::{Asked, Given, Named, Page, Reason, given, limit, present, times};
 use super::fleet::Preview;
 use super::tenant::Listing;
 use crate::finding::Finding;
 use crate::operation;
-use crate::operation::job::{find, schedule_of};
+use crate::operation::job::{find, next_time, schedule_of};
 use crate::operation::schedule::{checked, due};
 
 type Here = Named<(String, String)>;
@@ -59,22 +59,35 @@ fn tagged(job: &Job) -> Response {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Definition {
+    #[serde(default, deserialize_with = "given")]
     name: Option<String>,
+    #[serde(default, deserialize_with = "given")]
     job_type: Option<String>,
+    #[serde(default, deserialize_with = "given")]
     schedule: Option<Value>,
+    #[serde(default, deserialize_with = "given")]
     payload: Option<Value>,
+    #[serde(default, deserialize_with = "given")]
     is_enabled: Option<bool>,
+    #[serde(default, deserialize_with = "given")]
     queue: Option<String>,
     #[serde(default, deserialize_with = "present")]
     timeout_seconds: Option<Option<i32>>,
+    #[serde(default, deserialize_with = "given")]
     max_attempts: Option<i32>,
+    #[serde(default, deserialize_with = "given")]
     retry_base_seconds: Option<i32>,
+    #[serde(default, deserialize_with = "given")]
     misfire_policy: Option<MisfirePolicy>,
+    #[serde(default, deserialize_with = "given")]
     misfire_grace_seconds: Option<i32>,
+    #[serde(default, deserialize_with = "given")]
     overlap_policy: Option<OverlapPolicy>,
+    #[serde(default, deserialize_with = "given")]
     orphan_policy: Option<OrphanPolicy>,
     #[serde(default, deserialize_with = "present")]
     notify: Option<Option<Value>>,
+    #[serde(default, deserialize_with = "given")]
     reason: Option<String>,
 }
 
@@ -107,13 +120,13 @@ pub(super) async fn add(
     State(site): State<Arc<Site>>,
     Extension(visitor): Extension<Visitor>,
     Named(slug): Named<String>,
-    Given(given): Given<Definition>,
+    Given(definition): Given<Definition>,
 ) -> Result<Response, Problem> {
     let at = site.enter(&visitor, &slug).await?;
-    let asker = site.asker(&visitor, given.reason.as_deref())?;
-    let name = given.name.clone();
+    let asker = site.asker(&visitor, definition.reason.as_deref())?;
+    let name = definition.name.clone();
     // The job has no id yet; whether its schedule can be read does not hang on that.
-    let edit = given.edit(Spread::new(at.tenant.id, JobId(0)))?;
+    let edit = definition.edit(Spread::new(at.tenant.id, JobId(0)))?;
     let (Some(name), Some(job_type), Some(schedule)) = (name, &edit.job_type, &edit.schedule)
     else {
         let text = "a job needs a name, a job_type and a schedule";
@@ -129,16 +142,16 @@ pub(super) async fn edit(
     Extension(visitor): Extension<Visitor>,
     Named((slug, name)): Here,
     headers: HeaderMap,
-    Given(given): Given<Definition>,
+    Given(definition): Given<Definition>,
 ) -> Result<Response, Problem> {
     let if_version = if_version(&headers)?;
     let at = site.enter(&visitor, &slug).await?;
-    let asker = site.asker(&visitor, given.reason.as_deref())?;
-    if given.name.is_some() {
+    let asker = site.asker(&visitor, definition.reason.as_deref())?;
+    if definition.name.is_some() {
         return Err(Problem::new(StatusCode::BAD_REQUEST, "a job keeps its name"));
     }
     let found = find(&at, &name).await?;
-    let edit = given.edit(Spread::new(at.tenant.id, found.id))?;
+    let edit = definition.edit(Spread::new(at.tenant.id, found.id))?;
     if edit == JobEdit::default() {
         return Err(Problem::new(StatusCode::BAD_REQUEST, "nothing to change"));
     }
@@ -163,7 +176,7 @@ fn if_version(headers: &HeaderMap) -> Result<Option<i32>, Problem> {
     match version.and_then(|version| version.parse().ok()) {
         Some(version) => Ok(Some(version)),
         None => Err(Problem::new(
-            StatusCode::PRECONDITION_FAILED,
+            StatusCode::BAD_REQUEST,
             "If-Match names no version of a job, such as `\"3\"`",
         )),
     }
@@ -219,7 +232,9 @@ async fn switch(
 #[serde(deny_unknown_fields)]
 pub(super) struct Run {
     /// Instead of the job's own.
+    #[serde(default, deserialize_with = "given")]
     payload: Option<Value>,
+    #[serde(default, deserialize_with = "given")]
     reason: Option<String>,
 }
 
@@ -250,8 +265,7 @@ pub(super) async fn next(
     let at = site.enter(&visitor, &slug).await?;
     let job = find(&at, &name).await?;
     let schedule = schedule_of(&at, &job)?;
-    // What the producer has worked out comes first, even when it is late.
-    let first = job.next_run_at.or_else(|| schedule.first_after(at.now));
+    let first = next_time(&at, &job, &schedule);
     Ok(Json(Preview { words: schedule.describe(), times: due(&schedule, first, n) }))
 }
 

@@ -6,6 +6,9 @@ use shared::execution::{ErrorKind, Status, Trigger};
 use shared::job::{MisfirePolicy, OrphanPolicy, OverlapPolicy};
 use shared::tenant::TenantStatus;
 
+/// PostgreSQL keeps every character but this one.
+const NO_NUL: &str = "^[^\\u0000]*$";
+
 /// The place of a schema in the document.
 pub(super) fn reference(name: &str) -> Value {
     json!({"$ref": format!("#/components/schemas/{name}")})
@@ -46,36 +49,40 @@ fn of_tenants() -> Vec<Named> {
     let edit = [
         ("name", text()),
         ("status", words(TenantStatus::ALL.iter().map(|word| word.word()))),
-        ("max_running", maybe(integer())),
-        ("reason", text()),
+        ("max_running", maybe(between(1, i32::MAX.into()))),
+        ("reason", reason()),
     ];
+    // Something must be there to change.
+    let mut edit = given(&edit, &[]);
+    edit["anyOf"] =
+        ["name", "status", "max_running"].map(|name| json!({"required": [name]})).into();
     vec![
         ("Tenant", whole(&tenant)),
         ("TenantPage", page("Tenant")),
         ("InspectedTenant", whole(&inspected)),
-        ("TenantEdit", given(&edit, &[])),
+        ("TenantEdit", edit),
     ]
 }
 
 fn of_jobs() -> Vec<Named> {
     let definition = [
-        ("job_type", text()),
+        ("job_type", characters(1, 100)),
         ("schedule", json!({"type": "object"})),
         ("payload", any()),
         ("is_enabled", boolean()),
-        ("queue", text()),
-        ("timeout_seconds", maybe(integer())),
-        ("max_attempts", integer()),
-        ("retry_base_seconds", integer()),
+        ("queue", json!({"type": "string", "pattern": "^[a-z0-9_-]{1,64}$"})),
+        ("timeout_seconds", maybe(between(1, 2_592_000))),
+        ("max_attempts", between(1, 100)),
+        ("retry_base_seconds", between(0, 3600)),
         ("misfire_policy", words(MisfirePolicy::ALL.iter().map(|word| word.word()))),
-        ("misfire_grace_seconds", integer()),
+        ("misfire_grace_seconds", between(1, 31_536_000)),
         ("overlap_policy", words(OverlapPolicy::ALL.iter().map(|word| word.word()))),
         ("orphan_policy", words(OrphanPolicy::ALL.iter().map(|word| word.word()))),
         ("notify", any()),
     ];
     let engines = [
         ("id", integer()),
-        ("name", text()),
+        ("name", name()),
         ("next_run_at", maybe(time())),
         ("version", integer()),
         ("schedule_since", maybe(time())),
@@ -87,15 +94,18 @@ fn of_jobs() -> Vec<Named> {
         ("updated_at", time()),
     ];
     let job: Vec<Named> = definition.iter().chain(&engines).cloned().collect();
-    let edit: Vec<Named> = definition.iter().cloned().chain([("reason", text())]).collect();
-    let new: Vec<Named> = edit.iter().cloned().chain([("name", text())]).collect();
+    let edit: Vec<Named> = definition.iter().cloned().chain([("reason", reason())]).collect();
+    let new: Vec<Named> = edit.iter().cloned().chain([("name", name())]).collect();
+    // Something must be there to change.
+    let mut edited = given(&edit, &[]);
+    edited["anyOf"] = definition.iter().map(|(name, _)| json!({"required": [name]})).collect();
     vec![
         ("Job", whole(&job)),
         ("JobPage", page("Job")),
-        ("JobEdit", given(&edit, &[])),
+        ("JobEdit", edited),
         ("NewJob", given(&new, &["name", "job_type", "schedule"])),
-        ("Run", given(&[("payload", any()), ("reason", text())], &[])),
-        ("Reason", given(&[("reason", text())], &[])),
+        ("Run", given(&[("payload", any()), ("reason", reason())], &[])),
+        ("Reason", given(&[("reason", reason())], &[])),
         ("Deleted", whole(&[("deleted", text())])),
     ]
 }
@@ -108,7 +118,7 @@ fn of_executions() -> Vec<Named> {
         ("scheduled_for", time()),
         ("trigger", words(Trigger::ALL.iter().map(|word| word.word()))),
         ("attempt", integer()),
-        ("status", words(Status::ALL.iter().map(|word| word.word()))),
+        ("status", statuses()),
         ("available_at", maybe(time())),
         ("dispatched_at", maybe(time())),
         ("published_at", maybe(time())),
@@ -236,20 +246,47 @@ fn words<'a>(words: impl Iterator<Item = &'a str>) -> Value {
     json!({"type": "string", "enum": words.collect::<Vec<_>>()})
 }
 
+/// The name of a tenant or a job.
+pub(super) fn name() -> Value {
+    characters(1, 200)
+}
+
+fn reason() -> Value {
+    characters(0, 500)
+}
+
+fn characters(min: i64, max: i64) -> Value {
+    json!({"type": "string", "minLength": min, "maxLength": max, "pattern": NO_NUL})
+}
+
+pub(super) fn statuses() -> Value {
+    words(Status::ALL.iter().map(|word| word.word()))
+}
+
+/// What may be asked for by a text.
+pub(super) fn asked() -> Value {
+    json!({"type": "string", "pattern": NO_NUL})
+}
+
 fn text() -> Value {
     json!({"type": "string"})
 }
 
-fn uuid() -> Value {
+pub(super) fn uuid() -> Value {
     json!({"type": "string", "format": "uuid"})
 }
 
-fn time() -> Value {
+pub(super) fn time() -> Value {
     json!({"type": "string", "format": "date-time"})
 }
 
-fn integer() -> Value {
-    json!({"type": "integer"})
+/// As wide as a database's own.
+pub(super) fn integer() -> Value {
+    between(i64::MIN, i64::MAX)
+}
+
+pub(super) fn between(min: i64, max: i64) -> Value {
+    json!({"type": "integer", "minimum": min, "maximum": max})
 }
 
 fn number() -> Value {

@@ -13,7 +13,7 @@ use shared::tenant::{Tenant, TenantStatus};
 use super::super::Site;
 use super::super::access::Visitor;
 use super::super::problem::Problem;
-use super::extract::{Asked, Given, Named, Page, limit, present};
+use super::extract::{Asked, Given, Named, Page, given, limit, present};
 use crate::exit::Failure;
 use crate::operation;
 use crate::operation::tenant::{Inspected, Shown, inspect};
@@ -62,10 +62,13 @@ pub(super) async fn show(
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Edit {
+    #[serde(default, deserialize_with = "given")]
     name: Option<String>,
+    #[serde(default, deserialize_with = "given")]
     status: Option<TenantStatus>,
     #[serde(default, deserialize_with = "present")]
     max_running: Option<Option<i32>>,
+    #[serde(default, deserialize_with = "given")]
     reason: Option<String>,
 }
 

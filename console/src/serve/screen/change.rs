@@ -61,6 +61,23 @@ async fn switch_job(
     Ok(Redirect::to(&of_job(&slug, &name, "")).into_response())
 }
 
+pub(super) async fn delete_job(
+    State(site): State<Arc<Site>>,
+    Path(slug): Path<String>,
+    Query(Named { name }): Query<Named>,
+    form: Filled,
+) -> Answer {
+    let at = site.enter(&form.visitor, &slug).await?;
+    let asker = site.asker(&form.visitor, form.get("reason"))?;
+    let job = operation::job::find(&at, &name).await?;
+    if form.get("confirmed_name") != Some(name.trim()) {
+        let text = format!("nothing was deleted: to delete the job, write its name, {name}");
+        return Err(Failure::Usage(text).into());
+    }
+    operation::job::delete(&site.operator, &asker, &at, &job).await?;
+    Ok(Redirect::to(&of_tenant(&slug, "/jobs")).into_response())
+}
+
 pub(super) async fn edit_schedule(
     State(site): State<Arc<Site>>,
     Path(slug): Path<String>,

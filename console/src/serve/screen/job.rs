@@ -22,7 +22,7 @@ use super::executions::list;
 use super::{Answer, audit};
 use crate::exit::Failure;
 use crate::job::state;
-use crate::operation::job::{find, schedule_of};
+use crate::operation::job::{find, next_time, schedule_of};
 use crate::operation::schedule::{Due, due};
 use crate::operator::Entered;
 use crate::output::maybe;
@@ -50,6 +50,7 @@ pub(super) async fn show(
     let job = find(&at, &name).await?;
     let runs = at.store.list_runs(job.id, None, None, RUNS).await;
     let runs = runs.map_err(|error| at.failed(error))?;
+    let open = at.store.count_open(job.id).await.map_err(|error| at.failed(error))?;
     let filter =
         AuditFilter { before: None, tenant: Some(slug.clone()), target: Some(name.clone()) };
     let changes = site.operator.control.list_audit(&filter, CHANGES).await;
@@ -62,7 +63,7 @@ pub(super) async fn show(
         "{}{}{}{}<h2>Past runs</h2>{}{}<p><a href=\"{}\">All executions of this job</a></p>{}",
         quarantine(&job),
         of_schedule(&at, &job),
-        actions(&slug, &job, &visitor),
+        actions(&slug, &job, open, &visitor),
         ahead(&at, &job),
         chart::durations(&runs),
         list(&slug, latest, at.now),
@@ -89,7 +90,7 @@ fn quarantine(job: &Job) -> Html {
     reason.unwrap_or_default()
 }
 
-fn actions(slug: &str, job: &Job, visitor: &Visitor) -> Html {
+fn actions(slug: &str, job: &Job, open: i64, visitor: &Visitor) -> Html {
     if !visitor.may_change() {
         return Html::default();
     }
@@ -107,10 +108,28 @@ fn actions(slug: &str, job: &Job, visitor: &Visitor) -> Html {
     };
     let edit = address("/schedule");
     html!(
-        "<div class=\"actions\">{}{}<a class=\"button\" href=\"{}\">Edit the schedule</a></div>",
+        "<div class=\"actions\">{}{}<a class=\"button\" href=\"{}\">Edit the schedule</a>{}</div>",
         run,
         switch,
-        edit
+        edit,
+        deletion(&address("/delete"), job, open, visitor)
+    )
+}
+
+/// What cannot be undone asks for the name as well.
+fn deletion(address: &str, job: &Job, open: i64, visitor: &Visitor) -> Html {
+    let inside = html!(
+        "<p>Its open executions ({}) are cancelled; its history stays. This cannot be undone.</p>\
+         <label>Write its name, <code>{}</code> \
+         <input name=\"confirmed_name\" required autocomplete=\"off\" spellcheck=\"false\"></label>\
+         <label>Reason, for the audit <input name=\"reason\" maxlength=\"500\" autocomplete=\"off\"></label>\
+         <button>Delete</button>",
+        open,
+        job.name
+    );
+    html!(
+        "<details class=\"action\"><summary>Delete…</summary>{}</details>",
+        form(address, visitor, inside)
     )
 }
 
@@ -129,8 +148,7 @@ fn of_schedule(at: &Entered, job: &Job) -> Html {
 
 fn ahead(at: &Entered, job: &Job) -> Html {
     let Ok(schedule) = schedule_of(at, job) else { return Html::default() };
-    // What the producer has worked out comes first, even when it is late.
-    let first = job.next_run_at.or_else(|| schedule.first_after(at.now));
+    let first = next_time(at, job, &schedule);
     let condition = match job.is_enabled {
         true => "",
         false => "It is paused. Were it resumed now, it would run at these times.",

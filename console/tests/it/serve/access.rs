@@ -40,6 +40,29 @@ async fn with_users() -> (Console, String) {
     (console, token)
 }
 
+#[tokio::test]
+async fn a_changed_file_of_users_needs_no_restart() {
+    let (console, token) = with_users().await;
+    let mut server = Server::start(&console);
+    sign_in(&mut server, "vic");
+    server.get("/tenants").ended(200);
+    let file = console.folder.path("users.toml");
+    let users = std::fs::read_to_string(&file).unwrap();
+    // What cannot be read changes nothing.
+    std::fs::write(&file, "user = 7").unwrap();
+    let bearer = format!("Authorization: Bearer {token}");
+    let status = || server.send("GET", "/api/v1/tenants", &[&bearer], "").status;
+    let gone = users.replace("name = \"vic\"", "name = \"victor\"").replace("sha256$", "sha256$0");
+    assert_eq!(status(), 200);
+    std::fs::write(&file, gone).unwrap();
+    eventually("the program is a stranger", || async { (status() == 401).then_some(()) }).await;
+    server.get("/tenants").ended(303);
+    std::fs::write(&file, format!("{users}\n")).unwrap();
+    eventually("it is known again", || async { (status() == 200).then_some(()) }).await;
+    // The session ended with its user.
+    server.get("/tenants").ended(303);
+}
+
 fn sign_in(server: &mut Server, name: &str) {
     let answer =
         server.post("/login", &[("name", name), ("password", PASSWORD), ("to", "/tenants")]);

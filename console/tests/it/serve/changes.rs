@@ -37,6 +37,12 @@ async fn buttons_do_what_commands_do() {
         follow(&server, pause).shows(&["paused", "Resume", "too &lt;loud&gt;", "job.pause"]);
         follow(&server, server.submit(job, &action("resume"), &[])).shows(&["enabled", "Pause"]);
 
+        let delete = |name| server.submit(job, &action("delete"), &[("confirmed_name", name)]);
+        delete("a").ended(400).shows(&["nothing was deleted", "a b"]);
+        server.get(job).ended(200).shows(&["Its open executions (1) are cancelled"]);
+        follow(&server, delete("a b")).shows(&["Jobs"]);
+        server.get(job).ended(404);
+
         let tenant = "/tenants/acme";
         let suspend = server.submit(tenant, "/tenants/acme/suspend", &[("reason", "unpaid")]);
         follow(&server, suspend).shows(&["suspended", "Resume"]);

@@ -69,6 +69,7 @@ const HOT: &[(&str, &str)] = &[
     ("tenant/find_execution", "gen_random_uuid()"),
     // What pages show.
     ("tenant/list_executions", "gen_random_uuid(), NULL, NULL, 50"),
+    ("tenant/list_open", "gen_random_uuid(), NULL, NULL, 500"),
     ("tenant/list_window", "gen_random_uuid(), 'failed', 2000, 50"),
     ("tenant/find_window_end", "gen_random_uuid(), 1999"),
     ("tenant/list_recent", "gen_random_uuid(), 500"),
