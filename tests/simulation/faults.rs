@@ -169,6 +169,7 @@ impl World {
             2 => {
                 let tenant = self.tenants[self.random.below(self.tenants.len())].id;
                 let execution = ExecutionId::new(self.clock.wall_time(), &self.random);
+                self.forged.insert(execution);
                 self.broker.inject("default", Message { tenant, execution }.encode());
                 self.broker.inject("default", b"{}".to_vec());
                 "forged messages come"

@@ -88,6 +88,14 @@ impl MemoryBroker {
         self.0.queues().held.as_ref().map_or(0, Vec::len)
     }
 
+    /// The messages that are on their way, without what cannot be read.
+    #[cfg(feature = "faults")]
+    pub fn on_their_way(&self) -> Vec<Message> {
+        let queues = self.0.queues();
+        let held = queues.held.iter().flatten();
+        held.filter_map(|(_, bytes)| Message::decode(bytes).ok()).collect()
+    }
+
     /// Lets one that is on its way arrive this many times: none loses it, two double it.
     #[cfg(feature = "faults")]
     pub fn arrive(&self, which: usize, times: usize) {
