@@ -38,9 +38,8 @@ async fn a_tenants_password_is_changed_in_flight() {
     eventually("some have run", || async { (tenant.executions().await.len() > 5).then_some(()) })
         .await;
     execute(&postgres_server(), &format!("ALTER ROLE {role} PASSWORD 'two'")).await;
-    let end = format!(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{role}'"
-    );
+    let end =
+        format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{role}'");
     execute(&postgres_server(), &end).await;
     consumer.logged("password authentication failed").await;
     producer.logged("password authentication failed").await;

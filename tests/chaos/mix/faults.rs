@@ -4,7 +4,9 @@ use rustix::process::Signal;
 use shared::clock::Clock;
 use shared::store::TenantEdit;
 use shared::tenant::TenantStatus;
-use testkit::{execute, management_answers, postgres_server, rabbitmqctl, restart_postgres};
+use testkit::{
+    eventually, execute, management_answers, postgres_server, rabbitmqctl, restart_postgres,
+};
 
 use super::{Cure, Mix, PROXIED, TENANTS};
 
@@ -134,9 +136,13 @@ impl Mix {
     pub(super) async fn suspend(&mut self, which: usize, suspended: bool) {
         let status = if suspended { TenantStatus::Suspended } else { TenantStatus::Active };
         let edit = TenantEdit { status: Some(status), ..TenantEdit::default() };
-        let listed = self.system.control.find_tenant(&format!("t{which}")).await.unwrap().unwrap();
-        let edited = self.system.control.edit_tenant(listed.id, &edit, Clock::System.wall_time());
-        assert!(edited.await.unwrap());
+        let (control, slug) = (&self.system.control, format!("t{which}"));
+        // PostgreSQL may have been killed just now.
+        eventually("the control database answers", || async {
+            let listed = control.find_tenant(&slug).await.ok()??;
+            control.edit_tenant(listed.id, &edit, Clock::System.wall_time()).await.ok()
+        })
+        .await;
         self.note(&format!("t{which} is {status}"));
     }
 }
