@@ -1,6 +1,6 @@
 # `make help` lists what there is. Everything that CI does is here, and runs the same anywhere.
 
-.PHONY: help test sim chaos bench api check fmt lint doc deny audit demo services
+.PHONY: help test sim chaos chaos-mix versions bench api check fmt lint doc deny audit demo services
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -9,14 +9,22 @@ help: ## what there is
 test: ## run every test, with a private PostgreSQL and RabbitMQ
 	scripts/services run scripts/test
 
-# A seed that fails prints all its steps; the same seed takes them again, exactly.
+# A seed that fails prints all its steps; the same seed takes them again, exactly. Optimised, which
+# pays from some hundred seeds on.
 SEED ?= 1
 N ?= 1
 sim: ## simulate N seeds from SEED on (make sim SEED=7 N=1000)
-	SEED=$(SEED) N=$(N) cargo test --quiet --package polychron-tests --test simulation -- --ignored --nocapture seeds_by_hand
+	SEED=$(SEED) N=$(N) cargo test --profile sim --quiet --package polychron-tests --test simulation -- --ignored --nocapture seeds_by_hand
 
 chaos: ## kill, stop and cut off real processes; T=name runs one of these tests
 	scripts/services run scripts/chaos $(T)
+
+MINUTES ?= 30
+chaos-mix: ## all of it at random for some minutes (make chaos-mix MINUTES=30 SEED=7)
+	SEED=$(SEED) MINUTES=$(MINUTES) scripts/services run scripts/chaos minutes_by_hand --ignored
+
+versions: ## this version beside another (make versions OLD=commit)
+	scripts/two-versions $(OLD)
 
 # Medians and ratios as a table, all samples in target/bench/CASE.json. The machine should be quiet.
 ROUNDS ?= 7

@@ -69,6 +69,8 @@ struct EndRequest {
     job_type: String,
     outcome: Outcome,
     report: Report,
+    /// An earlier try may have been carried out, though its answer was not heard.
+    unheard: bool,
     reply: oneshot::Sender<Finished>,
 }
 
@@ -134,7 +136,8 @@ impl Writers {
         let (reply, answer) = oneshot::channel();
         self.unwritten_ends.fetch_add(1, Ordering::Relaxed);
         let (id, job_type) = (claim.id, claim.job_type.clone());
-        let request = EndRequest { id, attempts, job_type, outcome, report, reply };
+        let unheard = false;
+        let request = EndRequest { id, attempts, job_type, outcome, report, unheard, reply };
         self.submit(tenant, |batch| batch.ends.push(request));
         answer
     }
@@ -327,7 +330,11 @@ impl Writers {
         requests.sort_by_key(|request| request.id);
         let ends: Vec<End> = requests.iter().map(|request| self.end(request, now)).collect();
         match tenant.store.finish(&ends, None, now).await {
-            Ok(ended) => {
+            Ok(mut ended) => {
+                let unheard = requests.iter().zip(&ends).filter(|(request, _)| request.unheard);
+                for (_, end) in unheard {
+                    ended.extend(Writers::written_before(tenant, end, &ended).await);
+                }
                 self.answer(requests, &ends, &ended);
                 (Vec::new(), None)
             }
@@ -350,8 +357,23 @@ impl Writers {
                 let left = of_one.filter_map(|request| self.unstorable(tenant, request, &refused));
                 (left.collect(), None)
             }
-            Err(error) => (requests, Some(error)),
+            Err(error) => {
+                requests.iter_mut().for_each(|request| request.unheard = true);
+                (requests, Some(error))
+            }
         }
+    }
+
+    /// Reads back an end that was refused now: it may stand by an earlier try, whose answer was
+    /// lost. What else that brought is not known any more, so that the producer is to look.
+    async fn written_before(tenant: &OpenTenant, end: &End, ended: &[Ended]) -> Option<Ended> {
+        if ended.iter().any(|ended| ended.id == end.id) {
+            return None;
+        }
+        let row = tenant.store.find_execution(end.id).await.ok()??;
+        let ours = row.worker.as_ref() == Some(&end.worker)
+            && (row.status, row.error_kind) == (end.ending.status, end.ending.error_kind);
+        ours.then_some(Ended { id: end.id, followed: true, freed: true })
     }
 
     fn end(&self, request: &EndRequest, now: Time) -> End {
@@ -476,6 +498,32 @@ mod tests {
             (next.attempt, next.trigger, next.status),
             (2, Trigger::Rescue, Status::Scheduled)
         );
+    }
+
+    #[tokio::test]
+    async fn an_end_that_was_written_unheard_is_no_loss_of_the_row() {
+        let folder = Folder::new();
+        let (writers, tenant, row) = bench(&folder).await;
+        let claimed = claim(&writers, &tenant, row).await;
+        let now = tenant.store.now().await.unwrap();
+        let request = |unheard| {
+            let (reply, answer) = oneshot::channel();
+            let (attempts, job_type) = (claimed.attempts(), claimed.job_type.clone());
+            let (outcome, report) = (Outcome::Success(json!(null)), Report::default());
+            (EndRequest { id: row, attempts, job_type, outcome, report, unheard, reply }, answer)
+        };
+        for (unheard, ended) in [(false, true), (true, true), (false, false)] {
+            let (request, answer) = request(unheard);
+            writers.unwritten_ends.fetch_add(1, Ordering::Relaxed);
+            assert!(writers.write_ends(&tenant, vec![request], now).await.0.is_empty());
+            assert_eq!(matches!(answer.await.unwrap(), Finished::Ended(_)), ended, "{unheard}");
+        }
+        let other = "UPDATE job_execution SET worker = 'another'";
+        testkit::execute(&tenant.tenant.database_url, other).await;
+        let (request, answer) = request(true);
+        writers.unwritten_ends.fetch_add(1, Ordering::Relaxed);
+        assert!(writers.write_ends(&tenant, vec![request], now).await.0.is_empty());
+        assert!(matches!(answer.await.unwrap(), Finished::NotOurs));
     }
 
     #[tokio::test]

@@ -203,7 +203,7 @@ impl Dispatcher<'_> {
                 self.count(dispatch, ids.len());
                 let messages = ready(&ids, &dispatch.executions, jobs, waiting);
                 if !messages.is_empty() {
-                    self.messenger.send(self.tenant, messages).await;
+                    self.messenger.send(self.tenant, messages, None).await;
                 }
             }
             Dispatched::Stale => {

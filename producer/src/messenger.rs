@@ -6,12 +6,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use shared::clock::Time;
 use shared::failpoint;
 use shared::id::ExecutionId;
 use shared::message::{Label, Message, Outgoing};
 use shared::metrics::Metrics;
 use shared::queue::{Confirm, Publisher};
-use shared::store::{Ready, chain};
+use shared::store::{Ready, Result, chain};
 use shared::tenants::OpenTenant;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
@@ -36,14 +37,15 @@ impl Messenger {
     }
 
     /// Publishes messages for these rows. Returns once they are handed over; waits while too many
-    /// batches are on their way. A row whose message comes to nothing is left to the sweeper.
-    pub async fn send(&self, tenant: &Arc<OpenTenant>, rows: Vec<Ready>) {
+    /// batches are on their way. A row whose message comes to nothing is left to the sweeper, who
+    /// says when it took the rows (`swept_at`) if it was the one.
+    pub async fn send(&self, tenant: &Arc<OpenTenant>, rows: Vec<Ready>, swept_at: Option<Time>) {
         // The semaphore is never closed, so that its error cannot come.
         let Ok(permit) = self.batches.clone().acquire_owned().await else { return };
         let (publisher, tenant) = (self.publisher.clone(), tenant.clone());
         let metrics = self.metrics.clone();
         self.tracker.spawn(async move {
-            publish(&publisher, &tenant, rows, &metrics).await;
+            publish(&publisher, &tenant, rows, swept_at, &metrics).await;
             drop(permit);
         });
     }
@@ -61,35 +63,53 @@ impl Messenger {
     }
 }
 
-async fn publish(publisher: &Publisher, tenant: &OpenTenant, rows: Vec<Ready>, metrics: &Metrics) {
+async fn publish(
+    publisher: &Publisher,
+    tenant: &OpenTenant,
+    rows: Vec<Ready>,
+    swept_at: Option<Time>,
+    metrics: &Metrics,
+) {
     let ids: Vec<ExecutionId> = rows.iter().map(|row| row.id).collect();
     let messages = rows.into_iter().map(|row| outgoing(tenant, row)).collect();
     let confirms = publisher.publish(messages).await;
     failpoint::reach("after_confirm");
-    let mut confirmed = Vec::with_capacity(ids.len());
+    let (mut confirmed, mut missing) = (Vec::with_capacity(ids.len()), Vec::new());
     for (id, confirm) in ids.iter().zip(&confirms) {
         metrics.published(*confirm);
         match confirm {
             Confirm::Confirmed => confirmed.push(*id),
             Confirm::Unroutable | Confirm::Refused | Confirm::Unknown => {
                 debug!(tenant = tenant.slug(), execution = %id, "the message came to nothing: {confirm:?}");
+                missing.push(*id);
             }
         }
     }
-    let missing = ids.len() - confirmed.len();
-    if missing > 0 {
+    if !missing.is_empty() {
+        let missing = missing.len();
         warn!(tenant = tenant.slug(), missing, "messages were not confirmed; they are sent again");
     }
-    if confirmed.is_empty() {
-        return;
-    }
-    let recorded = async {
-        let now = tenant.store.now().await?;
-        tenant.store.mark_published(&confirmed, now).await
-    };
-    if let Err(error) = recorded.await {
+    if let Err(error) = record(tenant, &confirmed, &missing, swept_at).await {
         // Unrecorded, they are published once more; the claim refuses what comes twice.
         debug!(tenant = tenant.slug(), "confirms could not be recorded: {}", chain(&error));
+    }
+}
+
+async fn record(
+    tenant: &OpenTenant,
+    confirmed: &[ExecutionId],
+    missing: &[ExecutionId],
+    swept_at: Option<Time>,
+) -> Result<()> {
+    if !confirmed.is_empty() {
+        let now = tenant.store.now().await?;
+        tenant.store.mark_published(confirmed, now).await?;
+    }
+    match swept_at {
+        Some(swept_at) if !missing.is_empty() => {
+            tenant.store.take_back_sweep(missing, swept_at).await
+        }
+        _ => Ok(()),
     }
 }
 

@@ -15,7 +15,8 @@ use crate::backlog::Backlog;
 use crate::dispatcher::Left;
 use crate::messenger::Messenger;
 
-/// A dispatch without a confirm is published again after this long.
+/// A dispatch without a confirm is published again after this long. So is what was swept and then
+/// refused, at the next look.
 const UNCONFIRMED_AFTER: Duration = Duration::from_secs(5);
 /// A message that was confirmed is followed by another after this many seconds, by how many there
 /// were; a backlog must not multiply itself.
@@ -67,7 +68,7 @@ pub async fn tick(
         let count = ready.len();
         metrics.rows_swept.inc_by(count as u64);
         info!(tenant = tenant.slug(), count, "sent again for executions that nobody has claimed");
-        messenger.send(tenant, ready).await;
+        messenger.send(tenant, ready, Some(now)).await;
     }
     Ok(left)
 }

@@ -43,15 +43,28 @@ pub async fn postgres_database() -> DatabaseUrl {
     format!("{server}/{name}").parse().unwrap()
 }
 
+/// The private PostgreSQL's own database, as its superuser.
+pub fn postgres_server() -> DatabaseUrl {
+    setting("POLYCHRON_TEST_POSTGRES").parse().unwrap()
+}
+
 /// Runs a statement of the test's own in a session of its own, as a tenant's application does.
-pub async fn execute(url: &DatabaseUrl, statement: &'static str) {
+pub async fn execute(url: &DatabaseUrl, statement: &str) {
+    try_execute(url, statement).await.unwrap();
+}
+
+/// The same, where it may fail.
+///
+/// # Errors
+/// Whatever the database says.
+pub async fn try_execute(url: &DatabaseUrl, statement: &str) -> sqlx::Result<()> {
+    let statement = AssertSqlSafe(statement.to_owned());
     if url.is_sqlite() {
-        let mut connection = SqliteConnection::connect(url.expose()).await.unwrap();
-        connection.execute(statement).await.unwrap();
+        SqliteConnection::connect(url.expose()).await?.execute(statement).await?;
     } else {
-        let mut connection = PgConnection::connect(url.expose()).await.unwrap();
-        connection.execute(statement).await.unwrap();
+        PgConnection::connect(url.expose()).await?.execute(statement).await?;
     }
+    Ok(())
 }
 
 /// A folder of the test's own, removed when it is dropped.
@@ -128,26 +141,50 @@ async fn run(program: &str, arguments: &[&str]) {
 
 /// Asks RabbitMQ's management API; answers with the body.
 pub async fn management(method: &str, path: &str, body: &str) -> String {
+    let (status, answer) = ask_management(method, path, body).await.unwrap();
+    assert!((200..300).contains(&status), "{method} {path}: {status} {answer}");
+    answer
+}
+
+/// The same, where it may fail; answers with whether it was done.
+pub async fn management_answers(method: &str, path: &str, body: &str) -> bool {
+    let asked = ask_management(method, path, body).await;
+    asked.is_some_and(|(status, _)| (200..300).contains(&status))
+}
+
+/// The status and the body; none when nobody answers.
+async fn ask_management(method: &str, path: &str, body: &str) -> Option<(u16, String)> {
     let address = setting("POLYCHRON_TEST_MANAGEMENT");
-    let mut stream = TcpStream::connect(&address).await.unwrap();
+    let mut stream = TcpStream::connect(&address).await.ok()?;
     let request = format!(
         "{method} {path} HTTP/1.0\r\nHost: {address}\r\nAuthorization: Basic Z3Vlc3Q6Z3Vlc3Q=\r\n\
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
-    stream.write_all(request.as_bytes()).await.unwrap();
+    stream.write_all(request.as_bytes()).await.ok()?;
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    let status: u16 = head.split(' ').nth(1).unwrap().parse().unwrap();
-    assert!((200..300).contains(&status), "{method} {path}: {answer}");
-    body.to_owned()
+    stream.read_to_string(&mut answer).await.ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
 }
 
 /// Waits until `condition` holds, looking every few milliseconds. Says what it waited for when a
 /// minute was not enough.
 #[track_caller]
-pub fn eventually<T, F>(what: &str, mut condition: impl FnMut() -> F) -> impl Future<Output = T>
+pub fn eventually<T, F>(what: &str, condition: impl FnMut() -> F) -> impl Future<Output = T>
+where
+    F: Future<Output = Option<T>>,
+{
+    eventually_within(Duration::from_secs(60), what, condition)
+}
+
+/// The same, with a limit of the test's own.
+#[track_caller]
+pub fn eventually_within<T, F>(
+    limit: Duration,
+    what: &str,
+    mut condition: impl FnMut() -> F,
+) -> impl Future<Output = T>
 where
     F: Future<Output = Option<T>>,
 {
@@ -162,9 +199,9 @@ where
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        match tokio::time::timeout(Duration::from_secs(60), wait).await {
+        match tokio::time::timeout(limit, wait).await {
             Ok(value) => value,
-            Err(_) => panic!("{caller}: waited a minute for: {what}"),
+            Err(_) => panic!("{caller}: waited {limit:?} for: {what}"),
         }
     }
 }

@@ -1,33 +1,65 @@
 //! What must hold after every fault, whatever it was.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use polychron_tests::{System, TestTenant};
+use polychron_tests::{Record, System, TestTenant};
+use shared::clock::Clock;
 use shared::execution::{ErrorKind, Execution, Status, Trigger};
 use shared::id::{ExecutionId, JobId};
-use testkit::eventually;
+use testkit::eventually_within;
+
+/// The longest that any recovery may take. The sweeper sends another message for one that was lost
+/// after a minute, and if that is lost, too, after two more.
+const RECOVERY_LIMIT: Duration = Duration::from_secs(240);
 
 /// One-off `record` jobs at every tenant.
 pub(crate) async fn add_jobs(system: &System, count: usize, seconds: f64) {
+    add_jobs_named(system, "job", count, seconds).await;
+}
+
+/// The same, with names that begin otherwise.
+pub(crate) async fn add_jobs_named(system: &System, name: &str, count: usize, seconds: f64) {
     for tenant in &system.tenants {
         for n in 0..count {
-            let job = system.record_job(&format!("job-{n}"), seconds);
+            let job = system.record_job(&format!("{name}-{n}"), seconds);
             tenant.store.insert_job(&job).await.unwrap();
         }
     }
 }
 
 /// Waits until each of `count` jobs of each tenant has come to its one success, then sees that all
-/// of it is accounted for.
+/// of it is accounted for. To be called when the fault has ended: how long it takes from here is
+/// told as the recovery.
 pub(crate) async fn all_succeed(system: &System, count: usize) {
+    let recovery = Recovery::begins();
     for tenant in &system.tenants {
         succeed(tenant, count).await;
     }
+    recovery.ends();
     is_accounted_for(system).await;
 }
 
-async fn succeed(tenant: &TestTenant, count: usize) {
-    eventually(&format!("{count} successes at {}", tenant.slug), || async {
+/// How long a fault is felt: from its end until all that it held up is over.
+pub(crate) struct Recovery(Duration);
+
+impl Recovery {
+    /// The fault has ended, or what it broke is gone for good.
+    pub(crate) fn begins() -> Recovery {
+        Recovery(Clock::System.boot_time())
+    }
+
+    /// All is well again. Says how long that took, in a line that `make chaos` collects.
+    #[expect(clippy::print_stdout, reason = "`scripts/chaos` makes a table of these lines")]
+    pub(crate) fn ends(self) {
+        let took = (Clock::System.boot_time() - self.0).as_secs_f64();
+        let thread = std::thread::current();
+        println!("recovered\t{}\t{took:.1} s", thread.name().unwrap_or_default());
+    }
+}
+
+pub(crate) async fn succeed(tenant: &TestTenant, count: usize) {
+    eventually_within(RECOVERY_LIMIT, &format!("{count} successes at {}", tenant.slug), || async {
         let rows = tenant.try_executions().await?;
         let successes = rows.iter().filter(|row| row.status == Status::Success).count();
         (successes == count && rows.iter().all(|row| row.status.is_final())).then_some(())
@@ -38,12 +70,17 @@ async fn succeed(tenant: &TestTenant, count: usize) {
 /// The invariants that hold whatever happened: attempts without holes, one success for an
 /// occurrence, no handler started twice for a row, every further start explained.
 pub(crate) async fn is_accounted_for(system: &System) {
+    are_accounted_for(&system.tenants, &system.records()).await;
+}
+
+/// The same of tenants whose handlers wrote these records.
+pub(crate) async fn are_accounted_for(tenants: &[TestTenant], records: &[Record]) {
     let mut starts: BTreeMap<ExecutionId, usize> = BTreeMap::new();
-    for record in system.records().iter().filter(|record| record.event == "start") {
+    for record in records.iter().filter(|record| record.event == "start") {
         *starts.entry(record.execution).or_default() += 1;
     }
     let mut known = BTreeSet::new();
-    for tenant in &system.tenants {
+    for tenant in tenants {
         let mut occurrences: BTreeMap<(JobId, _), Vec<Execution>> = BTreeMap::new();
         for row in tenant.executions().await {
             known.insert(row.id);

@@ -5,12 +5,20 @@
 
 mod account;
 mod broker;
+mod clocks;
+mod contention;
 mod databases;
+mod embedded;
+mod handlers;
 mod kills;
+mod limits;
 mod load;
 mod messages;
+mod mix;
+mod operators;
 mod servers;
 mod shutdown;
+mod versions;
 
 /// A short lease, so that a lost worker is noticed while the test waits.
 const LEASE: (&str, &str) = ("POLYCHRON_LEASE", "5s");

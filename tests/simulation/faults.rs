@@ -157,24 +157,30 @@ impl World {
     }
 
     fn meddle_with_the_broker(&mut self) {
-        let text = match self.random.below(4) {
+        let text = match self.random.below(5) {
             0 => {
+                self.broker.set_full(true);
+                "the queue is full"
+            }
+            1 => {
                 self.broker.set_state(BrokerState::Blocked);
                 "the broker blocks"
             }
-            1 => {
+            2 => {
                 self.broker.purge();
                 "the queue is purged"
             }
-            2 => {
+            3 => {
                 let tenant = self.tenants[self.random.below(self.tenants.len())].id;
                 let execution = ExecutionId::new(self.clock.wall_time(), &self.random);
+                self.forged.insert(execution);
                 self.broker.inject("default", Message { tenant, execution }.encode());
                 self.broker.inject("default", b"{}".to_vec());
                 "forged messages come"
             }
             _ => {
                 self.broker.set_state(BrokerState::Open);
+                self.broker.set_full(false);
                 "the broker is open"
             }
         };
@@ -267,6 +273,7 @@ impl World {
         self.control_dark = false;
         self.cut.clear();
         self.broker.set_state(BrokerState::Open);
+        self.broker.set_full(false);
         for tenant in 0..self.tenants.len() {
             self.tenants[tenant].dark = false;
             if self.tenants[tenant].suspended {

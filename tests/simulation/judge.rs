@@ -7,6 +7,7 @@ use shared::clock::Time;
 use shared::execution::{ErrorKind, Execution, Status, Trigger};
 use shared::id::{ExecutionId, JobId};
 use shared::job::OverlapPolicy;
+use shared::message::Message;
 
 use crate::handlers::{Log, Run};
 use crate::process::{Kind, SLOTS};
@@ -128,6 +129,19 @@ impl Judge {
             self.start(tenants, run, twin, faultless)?;
         }
         self.seen_runs = runs.len();
+        Ok(())
+    }
+
+    /// After each step: no message names a row that may not be claimed yet. `forged` are the
+    /// rows of messages that none of the processes sent.
+    pub(crate) fn sent(&self, messages: &[Message], forged: &BTreeSet<ExecutionId>) -> Verdict {
+        let all = self.rows.values();
+        for message in messages.iter().filter(|message| !forged.contains(&message.execution)) {
+            let row = all.clone().find_map(|rows| rows.get(&message.execution));
+            if row.is_none_or(|row| row.status == Status::Scheduled) {
+                return Err(format!("a message came before its row: {message:?}\n{row:#?}"));
+            }
+        }
         Ok(())
     }
 

@@ -16,6 +16,11 @@ mod process;
 mod scenario;
 mod world;
 
+use std::num::NonZero;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use shared::clock::Clock;
 use world::World;
 
 /// How many steps a seed takes before faults end.
@@ -43,11 +48,33 @@ fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().map_or(default, |text| text.parse().unwrap())
 }
 
+/// Shares the seeds out among threads, and goes on past those that fail.
 #[test]
 #[ignore = "by hand: make sim SEED=… N=…"]
+#[expect(clippy::print_stdout, reason = "how fast it is decides how many seeds one can afford")]
 fn seeds_by_hand() {
-    let first = setting("SEED", 1);
-    (first..first + setting("N", 1)).for_each(check);
+    let (first, count) = (setting("SEED", 1), setting("N", 1));
+    let (next, failed) = (AtomicU64::new(first), Mutex::new(Vec::new()));
+    let begun = Clock::System.boot_time();
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    std::thread::scope(|scope| {
+        for _ in 0..threads.min(count as usize) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= first + count {
+                        return;
+                    }
+                    if std::panic::catch_unwind(|| check(seed)).is_err() {
+                        failed.lock().unwrap().push(seed);
+                    }
+                }
+            });
+        }
+    });
+    let took = (Clock::System.boot_time() - begun).as_secs_f64();
+    println!("{count} seeds in {took:.1} s, {:.1} a second", count as f64 / took);
+    assert!(failed.lock().unwrap().is_empty(), "failed: {failed:?}");
 }
 
 /// As many as a minute allows; `make sim N=…` runs more.

@@ -10,6 +10,7 @@ use audit::Scope;
 use chrono::TimeDelta;
 use shared::clock::{Clock, ManualClock};
 use shared::database_url::DatabaseUrl;
+use shared::id::ExecutionId;
 use shared::queue::{MemoryBroker, Queue};
 use shared::random::Random;
 use shared::store::gate::{Passage, Way};
@@ -55,6 +56,8 @@ pub(crate) struct World {
     /// Processes that were paused, or under which the clock was set: they may run on for a moment
     /// after their lease.
     pub(crate) unpunctual: BTreeSet<String>,
+    /// The rows that forged messages name.
+    pub(crate) forged: BTreeSet<ExecutionId>,
     pub(crate) own: Runtime,
     control_url: DatabaseUrl,
     looks: usize,
@@ -87,6 +90,7 @@ impl World {
             control_dark: false,
             cut: BTreeSet::new(),
             unpunctual: BTreeSet::new(),
+            forged: BTreeSet::new(),
             looks: 0,
             waiting: BTreeMap::new(),
             _folder: folder,
@@ -209,6 +213,12 @@ impl World {
             self.something(!passages.is_empty())?;
         }
         self.settle();
+        self.judge()
+    }
+
+    /// Judges what has been sent, and what runs.
+    fn judge(&mut self) -> Verdict {
+        self.judge.sent(&self.broker.on_their_way(), &self.forged)?;
         self.judge.ran(&self.tenants, &self.log, &self.unpunctual, self.faults.none)
     }
 
@@ -344,7 +354,7 @@ impl World {
                 }
             }
             self.settle();
-            self.judge.ran(&self.tenants, &self.log, &self.unpunctual, self.faults.none)?;
+            self.judge()?;
         }
         Ok(())
     }

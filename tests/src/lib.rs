@@ -29,7 +29,7 @@ pub use hook::{Heard, Hook};
 pub use http::{Answer, free_address, get};
 pub use process::Process;
 pub use proxy::{Path, Proxy, address_in};
-pub use record::{Record, most_at_once};
+pub use record::{Record, most_at_once, read as read_records};
 
 /// A system that has no process yet.
 pub struct System {
@@ -57,15 +57,26 @@ pub struct TestTenant {
 impl System {
     /// With `tenants` tenants on PostgreSQL: `t0`, `t1` and so on.
     pub async fn new(tenants: usize) -> System {
+        System::with_files(tenants, 0).await
+    }
+
+    /// The same, and after them `files` tenants whose databases are SQLite files.
+    pub async fn with_files(tenants: usize, files: usize) -> System {
+        let folder = Folder::new();
         let connections = Connections::new(Clock::System, 20);
         let control_url = postgres_database().await;
         migrate(&control_url, Schema::Control).await.unwrap();
         let control = Control::new(&control_url, &connections).unwrap();
         let mut made = Vec::new();
-        for n in 0..tenants {
-            made.push(add_tenant(&control, &connections, n).await);
+        for n in 0..tenants + files {
+            let slug = format!("t{n}");
+            let url = match n < tenants {
+                true => postgres_database().await,
+                false => folder.sqlite_database(&format!("{slug}.db")),
+            };
+            made.push(add_tenant(&control, &connections, slug, url).await);
         }
-        let (folder, amqp_url) = (Folder::new(), virtual_host().await);
+        let amqp_url = virtual_host().await;
         System { folder, control, tenants: made, amqp_url, control_url }
     }
 
@@ -79,6 +90,11 @@ impl System {
         Process::start("polychron-consumer", &self.environment(settings))
     }
 
+    /// Starts any other program of the workspace.
+    pub fn program(&self, name: &str, arguments: &[&str], settings: &[(&str, &str)]) -> Process {
+        Process::start_with(name, arguments, &self.environment(settings))
+    }
+
     /// The control database's URL.
     pub fn control_url(&self) -> &str {
         self.control_url.expose()
@@ -87,13 +103,18 @@ impl System {
     /// From now on, processes reach this tenant's database by way of a proxy.
     pub async fn proxy_tenant(&self, tenant: &TestTenant) -> Proxy {
         let proxy = Proxy::start(address_in(tenant.url.expose())).await;
-        let database_url = Some(proxy.url(tenant.url.expose()).parse().unwrap());
+        self.move_tenant(tenant, &proxy.url(tenant.url.expose())).await;
+        proxy
+    }
+
+    /// From now on, processes find this tenant's database at `url`.
+    pub async fn move_tenant(&self, tenant: &TestTenant, url: &str) {
+        let database_url = Some(url.parse().unwrap());
         let edit = TenantEdit { database_url, ..TenantEdit::default() };
         let listed = self.control.find_tenant(&tenant.slug).await.unwrap().unwrap();
         assert!(
             self.control.edit_tenant(listed.id, &edit, Clock::System.wall_time()).await.unwrap()
         );
-        proxy
     }
 
     fn environment(&self, settings: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -113,7 +134,7 @@ impl System {
 
     /// What `record` jobs have written so far.
     pub fn records(&self) -> Vec<Record> {
-        record::read(&self.record_file())
+        read_records(&self.record_file())
     }
 
     /// Verifies the promise for every tenant, from its rows and from what handlers wrote down; fails
@@ -121,26 +142,31 @@ impl System {
     pub async fn audit(&self) {
         let records = self.records();
         let listed = self.control.list_tenants().await.unwrap();
-        for (it, tenant) in self.tenants.iter().zip(&listed) {
-            let now = it.store.now().await.unwrap();
-            let (from, patience) = (now - TimeDelta::days(1), TimeDelta::minutes(1));
-            let unseen = patience;
-            let scope = Scope { from, to: None, now, patience, unseen, steady_clock: true };
-            let report = audit::audit(&it.store, tenant, &scope).await.unwrap();
-            assert!(report.violations.is_empty(), "{}: {:#?}", it.slug, report.violations);
-            let wrong = audit::log::check(tenant.id, &records, &it.executions().await);
-            assert!(wrong.is_empty(), "{}: {wrong:#?}", it.slug);
+        for it in &self.tenants {
+            let listed = listed.iter().find(|tenant| tenant.slug == it.slug).unwrap();
+            it.audit(listed, &records).await;
         }
     }
 
     /// A one-off job that is due now and writes to [`System::record_file`].
     pub fn record_job(&self, name: &str, seconds: f64) -> NewJob {
-        let payload = json!({"file": self.record_file(), "seconds": seconds});
-        NewJob { payload, ..NewJob::new(name, "record", due_now()) }
+        record_job(name, &self.record_file(), seconds)
     }
 }
 
 impl TestTenant {
+    /// Verifies the promise for this tenant, who is listed so; fails the test with what is wrong.
+    pub async fn audit(&self, listed: &Tenant, records: &[Record]) {
+        let now = self.store.now().await.unwrap();
+        let (from, patience) = (now - TimeDelta::days(1), TimeDelta::minutes(1));
+        let unseen = patience;
+        let scope = Scope { from, to: None, now, patience, unseen, steady_clock: true };
+        let report = audit::audit(&self.store, listed, &scope).await.unwrap();
+        assert!(report.violations.is_empty(), "{}: {:#?}", self.slug, report.violations);
+        let wrong = audit::log::check(listed.id, records, &self.executions().await);
+        assert!(wrong.is_empty(), "{}: {wrong:#?}", self.slug);
+    }
+
     /// Every execution, oldest first.
     pub async fn executions(&self) -> Vec<Execution> {
         let mut all =
@@ -165,13 +191,23 @@ impl TestTenant {
     }
 }
 
+/// A one-off job that is due now and writes to `file`.
+pub fn record_job(name: &str, file: &std::path::Path, seconds: f64) -> NewJob {
+    let payload = json!({"file": file, "seconds": seconds});
+    NewJob { payload, ..NewJob::new(name, "record", due_now()) }
+}
+
 /// A schedule that is due at once, and once only.
 pub fn due_now() -> Value {
     json!({"at": Clock::System.wall_time()})
 }
 
-async fn add_tenant(control: &Control, connections: &Connections, n: usize) -> TestTenant {
-    let (url, slug) = (postgres_database().await, format!("t{n}"));
+async fn add_tenant(
+    control: &Control,
+    connections: &Connections,
+    slug: String,
+    url: DatabaseUrl,
+) -> TestTenant {
     migrate(&url, Schema::Tenant).await.unwrap();
     let now = Clock::System.wall_time();
     let id = TenantId::new(now, &Random::system());

@@ -16,12 +16,23 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts one of the workspace's programs with nothing but this environment.
+    /// Starts one of the workspace's programs, or one by its absolute path, with nothing but this
+    /// environment.
     pub fn start(program: &str, environment: &[(String, String)]) -> Process {
+        Process::start_with(program, &[], environment)
+    }
+
+    /// The same, with arguments.
+    pub fn start_with(
+        program: &str,
+        arguments: &[&str],
+        environment: &[(String, String)],
+    ) -> Process {
         let folder = Folder::new();
         let log = folder.path("log");
         let out = File::create(&log).unwrap();
         let child = Command::new(find(program))
+            .args(arguments)
             .env_clear()
             .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
@@ -58,6 +69,11 @@ impl Process {
     pub async fn ended(&mut self) -> ExitStatus {
         let child = std::cell::RefCell::new(&mut self.child);
         eventually("the process ends", || async { child.borrow_mut().try_wait().unwrap() }).await
+    }
+
+    /// Whether it has ended by itself.
+    pub fn is_over(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 
     /// Waits until its log has this text.

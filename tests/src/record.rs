@@ -5,7 +5,7 @@ use std::path::Path;
 pub use audit::log::{Record, most_at_once};
 
 /// Reads every whole line; the last may be half written.
-pub(crate) fn read(file: &Path) -> Vec<Record> {
+pub fn read(file: &Path) -> Vec<Record> {
     let text = std::fs::read_to_string(file).unwrap_or_default();
     text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }

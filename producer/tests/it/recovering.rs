@@ -131,6 +131,20 @@ async fn a_publish_that_nobody_answered_is_repeated_after_five_seconds() {
 }
 
 #[tokio::test]
+async fn a_publish_that_is_refused_again_does_not_wait_as_if_it_had_been_heard() {
+    let table = Table::new().await;
+    table.add("job", json!({"at": "2026-11-24T12:00:10Z"}), |_| {}).await;
+    table.after(10).await;
+    table.broker.purge();
+    table.broker.set_full(true);
+    table.after(300).await;
+    table.broker.set_full(false);
+    table.after(10).await;
+    assert_eq!(table.broker.take(9).len(), 1, "it comes at the next look");
+    assert_eq!(table.executions().await[0].publish_count, 2, "what was refused doesn't count");
+}
+
+#[tokio::test]
 async fn a_suspended_tenant_stands_still_but_its_lost_workers_are_noticed() {
     let mut table = Table::new().await;
     table.add("job", every("1m"), |_| {}).await;

@@ -32,6 +32,7 @@ struct Queues {
     ready: HashMap<String, VecDeque<Body>>,
     consumers: HashMap<String, u32>,
     dead: VecDeque<Vec<u8>>,
+    full: bool,
     /// Messages that have been published and have arrived nowhere yet; see [`MemoryBroker::hold`].
     #[cfg(feature = "faults")]
     held: Option<Vec<(String, Vec<u8>)>>,
@@ -65,9 +66,17 @@ impl MemoryBroker {
         self.0.queues().ready.clear();
     }
 
+    /// As a limit on the queues' length would: while it is full, what is published is refused.
+    pub fn set_full(&self, full: bool) {
+        self.0.queues().full = full;
+    }
+
     pub(super) fn publish(&self, messages: Vec<Outgoing>) -> Vec<Confirm> {
         if !self.is_open() {
             return vec![Confirm::Unknown; messages.len()];
+        }
+        if self.0.queues().full {
+            return vec![Confirm::Refused; messages.len()];
         }
         let confirms = vec![Confirm::Confirmed; messages.len()];
         for outgoing in messages {
@@ -86,6 +95,14 @@ impl MemoryBroker {
     #[cfg(feature = "faults")]
     pub fn held(&self) -> usize {
         self.0.queues().held.as_ref().map_or(0, Vec::len)
+    }
+
+    /// The messages that are on their way, without what cannot be read.
+    #[cfg(feature = "faults")]
+    pub fn on_their_way(&self) -> Vec<Message> {
+        let queues = self.0.queues();
+        let held = queues.held.iter().flatten();
+        held.filter_map(|(_, bytes)| Message::decode(bytes).ok()).collect()
     }
 
     /// Lets one that is on its way arrive this many times: none loses it, two double it.

@@ -373,6 +373,23 @@ impl Store {
             }),
         }
     }
+
+    /// Takes back what a sweep at `swept_at` did to rows whose messages came to nothing, so that they
+    /// need not wait as long as if somebody had been told of them.
+    pub async fn take_back_sweep(&self, ids: &[ExecutionId], swept_at: Time) -> Result<()> {
+        match &self.db {
+            Db::Postgres(database) => run!(database, |connection| async {
+                let statement = query(sql::TAKE_BACK_SWEEP.postgres).bind(ids).bind(swept_at);
+                statement.execute(connection).await?;
+                Ok(())
+            }),
+            Db::Sqlite(database) => run!(database, |connection| async {
+                let statement = query(sql::TAKE_BACK_SWEEP.sqlite).bind(json(ids)).bind(swept_at);
+                statement.execute(connection).await?;
+                Ok(())
+            }),
+        }
+    }
 }
 
 /// The dispatch in SQLite, within its transaction. Rows of a job that did not advance are left

@@ -67,6 +67,7 @@ statements! { TENANT:
     MARK_PUBLISHED = pair "tenant/mark_published";
     READ_UNHEARD = both "tenant/read_unheard";
     SWEEP = pair "tenant/sweep";
+    TAKE_BACK_SWEEP = pair "tenant/take_back_sweep";
     CLAIM = pair "tenant/claim";
     READ_CLAIMED = sqlite "tenant/read_claimed";
     HEARTBEAT = pair "tenant/heartbeat";

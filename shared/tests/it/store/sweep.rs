@@ -17,6 +17,7 @@ on_both_stores! {
     the_longest_unheard_come_first,
     of_two_sweepers_one_wins,
     a_claimed_row_is_not_swept,
+    a_sweep_is_taken_back_by_whoever_swept,
 }
 
 async fn a_confirm_is_recorded_but_not_for_a_claimed_row(database: TenantDatabase) {
@@ -138,4 +139,22 @@ async fn a_claimed_row_is_not_swept(database: TenantDatabase) {
     let row = store.find_execution(id).await.unwrap().unwrap();
     assert_eq!((row.status, row.publish_count), (Status::Running, 0));
     assert_eq!(store.sweep(&[], database.now()).await.unwrap(), []);
+}
+
+async fn a_sweep_is_taken_back_by_whoever_swept(database: TenantDatabase) {
+    let store = database.store();
+    let id = dispatched(&database, &store, "a").await;
+    store.mark_published(&[id], database.now()).await.unwrap();
+    let swept_at = database.advance(Duration::from_secs(60));
+    assert_eq!(store.sweep(&unheard(&database).await, swept_at).await.unwrap(), [id]);
+    let published = async || {
+        let row = store.find_execution(id).await.unwrap().unwrap();
+        (row.published_at, row.publish_count)
+    };
+    store.take_back_sweep(&[id], swept_at - MINUTE).await.unwrap();
+    assert_eq!(published().await, (Some(swept_at), 2), "another's sweep stays");
+    store.take_back_sweep(&[id], swept_at).await.unwrap();
+    assert_eq!(published().await, (None, 1));
+    store.take_back_sweep(&[id], swept_at).await.unwrap();
+    assert_eq!(published().await, (None, 1), "once only");
 }
