@@ -6,6 +6,7 @@
 pub(crate) mod audit;
 mod broker;
 pub(crate) mod consumers;
+mod producers;
 pub(crate) mod tenants;
 
 use shared::clock::Clock;
@@ -13,7 +14,7 @@ use shared::config::{Config, Problems};
 use shared::store::{Connections, Control};
 
 use crate::exit::{Failure, control_reason};
-use crate::finding::{COLUMNS, Finding, Level, SEEN_WITHIN};
+use crate::finding::{COLUMNS, Finding, Level, PRODUCER_SEEN_WITHIN, SEEN_WITHIN};
 use crate::operator;
 use crate::output::Output;
 
@@ -66,7 +67,7 @@ async fn examine(config: &Config, arguments: &audit::Arguments) -> Result<Report
     Ok(report)
 }
 
-/// The control database, the tenants it lists and the consumers registered there. None: it cannot
+/// The control database, the tenants it lists and the processes registered there. None: it cannot
 /// be used.
 async fn of_control(
     control: &Control,
@@ -76,10 +77,12 @@ async fn of_control(
 ) -> Option<tenants::Needs> {
     let read = async {
         control.check_schema().await?;
-        let seen_since = control.now().await? - SEEN_WITHIN;
-        Ok((control.list_tenants().await?, control.list_workers(seen_since).await?))
+        let now = control.now().await?;
+        let producers = control.list_producers(now - PRODUCER_SEEN_WITHIN).await?;
+        let workers = control.list_workers(now - SEEN_WITHIN).await?;
+        Ok((control.list_tenants().await?, workers, producers))
     };
-    let (tenants, workers) = match read.await {
+    let (tenants, workers, producers) = match read.await {
         Ok(read) => read,
         Err(error) => {
             let failure = control_reason(&error);
@@ -95,6 +98,7 @@ async fn of_control(
     let finding =
         format!("{place} answers, its schema is known; tenants listed: {}", tenants.len());
     report.findings.push(Finding::ok("control database", finding));
+    report.findings.extend(producers::compare(&producers, tenants.len()));
     let needs = tenants::look(tenants, connections, &mut report.findings).await;
     report.findings.extend(consumers::compare(&workers, &needs));
     Some(needs)

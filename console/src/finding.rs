@@ -9,6 +9,9 @@ use crate::output::{Column, column, maybe, whole_column};
 /// A consumer that has been silent for longer does not count as alive; it registers every 10 s.
 pub(crate) const SEEN_WITHIN: Duration = Duration::from_secs(45);
 
+/// The same of a producer, which does so every 3 s.
+pub(crate) const PRODUCER_SEEN_WITHIN: Duration = Duration::from_secs(10);
+
 /// How bad it is: a warning is worth knowing and does no harm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]

@@ -4,6 +4,7 @@
 pub(crate) mod account;
 pub(crate) mod execution;
 pub(crate) mod explain;
+pub(crate) mod fleet;
 pub(crate) mod forecast;
 pub(crate) mod job;
 pub(crate) mod schedule;

@@ -9,6 +9,7 @@ use shared::job::{Job, OverlapPolicy};
 use shared::store::Look;
 use shared::tenant::{Tenant, TenantStatus};
 
+use super::fleet::producers;
 use super::job::find;
 use crate::check::consumers;
 use crate::check::tenants::Needs;
@@ -38,7 +39,7 @@ pub(crate) async fn explain(
 
     let mut findings = vec![of_the_tenant(tenant, &look), of_switch(tenant, &job)];
     if job.is_enabled && job.quarantined_reason.is_none() {
-        findings.push(of_next_time(&job, *now, operator.config.poll_interval));
+        findings.push(of_next_time(&job, *now, poll_interval(operator).await?));
     }
     let open = executions.iter().filter(|execution| !execution.status.is_final());
     findings.extend(open.map(|execution| of_open(&job, execution, *now)));
@@ -48,6 +49,14 @@ pub(crate) async fn explain(
     needs.types.insert((job.job_type.clone(), job.queue.clone()), [tenant.slug.clone()].into());
     findings.extend(consumers::compare(&workers, &needs));
     Ok(findings)
+}
+
+/// The longest that a change made in the tables may go unseen, by the producers' own word.
+async fn poll_interval(operator: &Operator) -> Result<Duration, Failure> {
+    let producers = producers(&operator.control).await?;
+    let slowest = producers.iter().map(|one| one.poll_seconds.unsigned_abs()).max();
+    let slowest = Duration::from_secs(slowest.unwrap_or_default().into());
+    Ok(slowest.max(operator.config.poll_interval))
 }
 
 fn of_the_tenant(tenant: &Tenant, look: &Look) -> Finding {

@@ -91,6 +91,7 @@ const OPERATIONS: &[Operation] = &[
     read("/api/v1/openapi.json", "openapi", "This document", &[], "Any", || get(document::show)),
     read("/api/v1/now", "now", "Is everything on time, and what needs attention", &[], "Overview", || get(fleet::now)),
     read("/api/v1/consumers", "listConsumers", "The live consumer processes", &[], "Consumers", || get(fleet::consumers)),
+    read("/api/v1/producers", "listProducers", "The live producer processes, and how many tenants each watches", &[], "Producers", || get(fleet::producers)),
     read("/api/v1/queues", "listQueues", "The queues and how full they are", &[], "Queues", || get(fleet::queues)),
     read("/api/v1/audit", "listAudit", "Who changed what, and why, the newest first",
          &[parameter("tenant", asked, "Only what was changed at this tenant"), parameter("target", asked, "Only what was done to this job or execution"), parameter("before", integer, OLDER), LIMIT],

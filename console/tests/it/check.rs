@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use shared::clock::Clock;
-use shared::store::{Connections, Control, Worker};
+use shared::store::{Connections, Control, Producer, Worker};
 use testkit::virtual_host;
 
 use crate::console::{BOTH, Console};
@@ -34,8 +34,11 @@ async fn all_is_well_once_a_consumer_knows_the_jobs_types() {
         register(&console, &["report", "mail"]).await;
         let report = console.run(&["check", "-o", "json"]).succeeded().json();
         // Both timeouts are half an hour by default: worth knowing, and harmless.
-        assert_eq!(findings(&report, "warning").len(), 1, "{report:#?}");
+        assert_eq!(findings(&report, "warning").len(), 2, "{report:#?}");
         console.set("POLYCHRON_ACK_TIMEOUT", "2h");
+        let report = console.run(&["check", "-o", "json"]).succeeded().json();
+        assert_eq!(findings(&report, "warning"), ["producers: none has been heard of lately"]);
+        produce(&console).await;
         let report = console.run(&["check", "-o", "json"]).succeeded().json();
         assert!(findings(&report, "warning").is_empty());
     }
@@ -79,6 +82,24 @@ async fn settings_are_checked_everywhere_and_help_needs_none() {
     console.run(&["tenant", "list"]).ended(2).says(&["POLYCHRON_PREFETCH"]);
     let report = console.run(&["check", "-o", "json"]).ended(1).json();
     assert!(findings(&report, "problem")[0].contains("POLYCHRON_PREFETCH"));
+}
+
+/// Registers a producer, as it would itself.
+async fn produce(console: &Console) {
+    let control = Control::new(&console.control, &Connections::new(Clock::System, 2)).unwrap();
+    let now = control.now().await.unwrap();
+    let producer = Producer {
+        name: "p".into(),
+        host: "h".into(),
+        pid: 1,
+        version: "0".into(),
+        watched: 1,
+        poll_seconds: 30,
+        unreachable: Vec::new(),
+        started_at: now,
+        seen_at: now,
+    };
+    control.register_producer(&producer).await.unwrap();
 }
 
 /// Registers a consumer, as it would itself.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use shared::clock::Time;
 use shared::id::{JobId, TenantId};
 use shared::schedule::Spread;
-use shared::store::{Audit, AuditFilter, Worker};
+use shared::store::{Audit, AuditFilter, Producer, Worker};
 use uuid::Uuid;
 
 use super::super::access::Visitor;
@@ -17,6 +17,7 @@ use super::super::problem::Problem;
 use super::super::{QueueDepth, Site};
 use super::extract::{Asked, Page, limit, times};
 use crate::exit::Failure;
+use crate::operation::fleet;
 use crate::operation::schedule::{Due, due, read, written};
 
 pub(super) async fn now(
@@ -34,6 +35,14 @@ pub(super) async fn consumers(
 ) -> Result<Json<Vec<Worker>>, Problem> {
     visitor.must_see_all()?;
     Ok(Json(site.workers(site.now().await?).await?))
+}
+
+pub(super) async fn producers(
+    State(site): State<Arc<Site>>,
+    Extension(visitor): Extension<Visitor>,
+) -> Result<Json<Vec<Producer>>, Problem> {
+    visitor.must_see_all()?;
+    Ok(Json(fleet::producers(&site.operator.control).await?))
 }
 
 pub(super) async fn queues(

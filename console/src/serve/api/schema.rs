@@ -190,6 +190,17 @@ fn of_the_rest() -> Vec<Named> {
         ("started_at", time()),
         ("seen_at", time()),
     ];
+    let producer = [
+        ("name", text()),
+        ("host", text()),
+        ("pid", integer()),
+        ("version", text()),
+        ("watched", integer()),
+        ("poll_seconds", integer()),
+        ("unreachable", list(uuid())),
+        ("started_at", time()),
+        ("seen_at", time()),
+    ];
     let queue = [
         ("queue", text()),
         ("ready", maybe(integer())),
@@ -207,6 +218,7 @@ fn of_the_rest() -> Vec<Named> {
         ("Audit", whole(&audit)),
         ("AuditPage", page("Audit")),
         ("Consumers", list(whole(&consumer))),
+        ("Producers", list(whole(&producer))),
         ("Queues", list(whole(&queue))),
         ("Preview", whole(&[("words", text()), ("times", list(whole(&due)))])),
     ]

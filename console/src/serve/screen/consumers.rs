@@ -1,17 +1,18 @@
-//! *Consumers and queues*: who executes, and what waits for them.
+//! *Consumers and queues*: who executes, what waits for them, and who dispatches.
 
 use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::State;
 use axum::response::IntoResponse;
-use shared::store::Worker;
+use shared::store::{Producer, Worker};
 
 use super::super::access::Visitor;
 use super::super::html::{Html, html};
 use super::super::page::{Page, table, text, when};
 use super::super::{QueueDepth, Site};
 use super::Answer;
+use crate::operation::fleet;
 use crate::output::maybe;
 
 pub(super) async fn show(
@@ -31,8 +32,14 @@ pub(super) async fn show(
     let management = site.operator.config.management.as_ref().map(|address| {
         html!("<p><a href=\"{}\" rel=\"noreferrer\">RabbitMQ's management UI</a></p>", address)
     });
-    let body =
-        html!("<h2>Processes</h2>{}<h2>Queues</h2>{}{}", processes, waiting(&queues), management);
+    let producers = dispatching(&fleet::producers(&site.operator.control).await?, now);
+    let body = html!(
+        "<h2>Processes</h2>{}<h2>Queues</h2>{}{}<h2>Producers</h2>{}",
+        processes,
+        waiting(&queues),
+        management,
+        producers
+    );
     let live = Some("/events".to_owned());
     Ok(Page { visitor: &visitor, title: "Consumers", trail: Vec::new(), live, body }
         .into_response())
@@ -60,6 +67,27 @@ fn processes(workers: &[Worker], now: shared::clock::Time) -> Html {
             ("Job types", &|worker| text(worker.job_types.join(", "))),
             ("Version", &|worker| text(&worker.version)),
             ("Host", &|worker| text(format!("{}, pid {}", worker.host, worker.pid))),
+        ],
+    )
+}
+
+fn dispatching(producers: &[Producer], now: shared::clock::Time) -> Html {
+    if producers.is_empty() {
+        return html!(
+            "<p>None is registered. An engine within one process (<code>polychron up</code>) needs none; else start <code>polychron-producer</code>.</p>"
+        );
+    }
+    table(
+        "They divide the tenants among themselves",
+        producers,
+        &[
+            ("Process", &|producer| html!("<code>{}</code>", producer.name)),
+            ("Tenants watched", &|producer| text(producer.watched)),
+            ("Looks at each every", &|producer| text(format!("{} s", producer.poll_seconds))),
+            ("Heartbeat", &|producer| when(producer.seen_at, now)),
+            ("Started", &|producer| when(producer.started_at, now)),
+            ("Version", &|producer| text(&producer.version)),
+            ("Host", &|producer| text(format!("{}, pid {}", producer.host, producer.pid))),
         ],
     )
 }
