@@ -164,6 +164,17 @@ impl Site {
         Ok(self.operator.enter(slug).await?)
     }
 
+    /// The same, and who asks for a change there, and why.
+    async fn enter_to_change(
+        &self,
+        visitor: &Visitor,
+        slug: &str,
+        reason: Option<&str>,
+    ) -> Result<(Entered, Asker), Problem> {
+        let at = self.enter(visitor, slug).await?;
+        Ok((at, self.asker(visitor, reason)?))
+    }
+
     /// A tenant of others is as if it weren't there.
     fn tell_apart(&self, visitor: &Visitor, slug: &str) -> Result<(), Problem> {
         match visitor.may_see(slug) {

@@ -55,8 +55,7 @@ pub(super) async fn cancel(
     Named((slug, id)): Here,
     Given(Reason { reason }): Given<Reason>,
 ) -> Result<Json<Execution>, Problem> {
-    let at = site.enter(&visitor, &slug).await?;
-    let asker = site.asker(&visitor, reason.as_deref())?;
+    let (at, asker) = site.enter_to_change(&visitor, &slug, reason.as_deref()).await?;
     Ok(Json(execution::cancel(&site.operator, &asker, &at, id).await?))
 }
 
@@ -66,8 +65,7 @@ pub(super) async fn retry(
     Named((slug, id)): Here,
     Given(Reason { reason }): Given<Reason>,
 ) -> Result<(StatusCode, Json<Execution>), Problem> {
-    let at = site.enter(&visitor, &slug).await?;
-    let asker = site.asker(&visitor, reason.as_deref())?;
+    let (at, asker) = site.enter_to_change(&visitor, &slug, reason.as_deref()).await?;
     let new = execution::retry(&site.operator, &asker, &at, id).await?;
     Ok((StatusCode::CREATED, Json(execution::find(&at, new).await?)))
 }

@@ -122,8 +122,7 @@ pub(super) async fn add(
     Named(slug): Named<String>,
     Given(definition): Given<Definition>,
 ) -> Result<Response, Problem> {
-    let at = site.enter(&visitor, &slug).await?;
-    let asker = site.asker(&visitor, definition.reason.as_deref())?;
+    let (at, asker) = site.enter_to_change(&visitor, &slug, definition.reason.as_deref()).await?;
     let name = definition.name.clone();
     // The job has no id yet; whether its schedule can be read does not hang on that.
     let edit = definition.edit(Spread::new(at.tenant.id, JobId(0)))?;
@@ -145,8 +144,7 @@ pub(super) async fn edit(
     Given(definition): Given<Definition>,
 ) -> Result<Response, Problem> {
     let if_version = if_version(&headers)?;
-    let at = site.enter(&visitor, &slug).await?;
-    let asker = site.asker(&visitor, definition.reason.as_deref())?;
+    let (at, asker) = site.enter_to_change(&visitor, &slug, definition.reason.as_deref()).await?;
     if definition.name.is_some() {
         return Err(Problem::new(StatusCode::BAD_REQUEST, "a job keeps its name"));
     }
@@ -188,8 +186,7 @@ pub(super) async fn delete(
     Named((slug, name)): Here,
     Given(Reason { reason }): Given<Reason>,
 ) -> Result<Json<Value>, Problem> {
-    let at = site.enter(&visitor, &slug).await?;
-    let asker = site.asker(&visitor, reason.as_deref())?;
+    let (at, asker) = site.enter_to_change(&visitor, &slug, reason.as_deref()).await?;
     let job = find(&at, &name).await?;
     operation::job::delete(&site.operator, &asker, &at, &job).await?;
     Ok(Json(json!({"deleted": name})))
@@ -220,8 +217,7 @@ async fn switch(
     Given(Reason { reason }): Given<Reason>,
     on: bool,
 ) -> Result<Response, Problem> {
-    let at = site.enter(&visitor, &slug).await?;
-    let asker = site.asker(&visitor, reason.as_deref())?;
+    let (at, asker) = site.enter_to_change(&visitor, &slug, reason.as_deref()).await?;
     match operation::job::switch(&site.operator, &asker, &at, &name, on).await? {
         Some(job) => Ok(tagged(&job)),
         None => Ok(tagged(&find(&at, &name).await?)),
@@ -244,8 +240,7 @@ pub(super) async fn run(
     Named((slug, name)): Here,
     Given(Run { payload, reason }): Given<Run>,
 ) -> Result<(StatusCode, Json<Execution>), Problem> {
-    let at = site.enter(&visitor, &slug).await?;
-    let asker = site.asker(&visitor, reason.as_deref())?;
+    let (at, asker) = site.enter_to_change(&visitor, &slug, reason.as_deref()).await?;
     let id = operation::job::run(&site.operator, &asker, &at, &name, payload.as_ref()).await?;
     Ok((StatusCode::CREATED, Json(operation::execution::find(&at, id).await?)))
 }

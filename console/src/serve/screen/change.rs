@@ -23,8 +23,7 @@ pub(super) async fn run_job(
     Query(Named { name }): Query<Named>,
     form: Filled,
 ) -> Answer {
-    let at = site.enter(&form.visitor, &slug).await?;
-    let asker = site.asker(&form.visitor, form.get("reason"))?;
+    let (at, asker) = site.enter_to_change(&form.visitor, &slug, form.get("reason")).await?;
     let new = operation::job::run(&site.operator, &asker, &at, &name, None).await?;
     let address = of_tenant(&slug, &format!("/executions/{new}"));
     Ok(Redirect::to(&address).into_response())
@@ -55,8 +54,7 @@ async fn switch_job(
     form: Filled,
     on: bool,
 ) -> Answer {
-    let at = site.enter(&form.visitor, &slug).await?;
-    let asker = site.asker(&form.visitor, form.get("reason"))?;
+    let (at, asker) = site.enter_to_change(&form.visitor, &slug, form.get("reason")).await?;
     operation::job::switch(&site.operator, &asker, &at, &name, on).await?;
     Ok(Redirect::to(&of_job(&slug, &name, "")).into_response())
 }
@@ -67,8 +65,7 @@ pub(super) async fn delete_job(
     Query(Named { name }): Query<Named>,
     form: Filled,
 ) -> Answer {
-    let at = site.enter(&form.visitor, &slug).await?;
-    let asker = site.asker(&form.visitor, form.get("reason"))?;
+    let (at, asker) = site.enter_to_change(&form.visitor, &slug, form.get("reason")).await?;
     let job = operation::job::find(&at, &name).await?;
     if form.get("confirmed_name") != Some(name.trim()) {
         let text = format!("nothing was deleted: to delete the job, write its name, {name}");
@@ -84,8 +81,7 @@ pub(super) async fn edit_schedule(
     Query(Named { name }): Query<Named>,
     form: Filled,
 ) -> Answer {
-    let at = site.enter(&form.visitor, &slug).await?;
-    let asker = site.asker(&form.visitor, form.get("reason"))?;
+    let (at, asker) = site.enter_to_change(&form.visitor, &slug, form.get("reason")).await?;
     let job = operation::job::find(&at, &name).await?;
     let spread = Spread::new(at.tenant.id, job.id);
     let text = form.get("schedule").unwrap_or_default();
@@ -135,8 +131,7 @@ pub(super) async fn cancel_execution(
     Path((slug, text)): Path<(String, String)>,
     form: Filled,
 ) -> Answer {
-    let at = site.enter(&form.visitor, &slug).await?;
-    let asker = site.asker(&form.visitor, form.get("reason"))?;
+    let (at, asker) = site.enter_to_change(&form.visitor, &slug, form.get("reason")).await?;
     let id = id(&text)?;
     operation::execution::cancel(&site.operator, &asker, &at, id).await?;
     Ok(Redirect::to(&of_tenant(&slug, &format!("/executions/{id}"))).into_response())
@@ -147,8 +142,7 @@ pub(super) async fn retry_execution(
     Path((slug, text)): Path<(String, String)>,
     form: Filled,
 ) -> Answer {
-    let at = site.enter(&form.visitor, &slug).await?;
-    let asker = site.asker(&form.visitor, form.get("reason"))?;
+    let (at, asker) = site.enter_to_change(&form.visitor, &slug, form.get("reason")).await?;
     let new = operation::execution::retry(&site.operator, &asker, &at, id(&text)?).await?;
     Ok(Redirect::to(&of_tenant(&slug, &format!("/executions/{new}"))).into_response())
 }

@@ -123,7 +123,7 @@ fn deletion(address: &str, job: &Job, open: i64, visitor: &Visitor) -> Html {
          <label>Write its name, <code>{}</code> \
          <input name=\"confirmed_name\" required autocomplete=\"off\" spellcheck=\"false\"></label>\
          <label>Reason, for the audit <input name=\"reason\" maxlength=\"500\" autocomplete=\"off\"></label>\
-         <button>Delete</button>",
+         <button class=\"danger\">Delete</button>",
         open,
         job.name
     );
