@@ -301,7 +301,22 @@ impl Store {
         expired_before: Option<Time>,
         now: Time,
     ) -> Result<Vec<Ended>> {
+        let last = expired_before.is_none() && ends.iter().all(|end| end.next.is_none());
         match &self.db {
+            Db::Postgres(database) if last => run!(database, |connection| {
+                query_as(sql::FINISH_LAST.postgres)
+                    .bind(column(ends, |end| end.id))
+                    .bind(column(ends, |end| end.worker.clone()))
+                    .bind(column(ends, |end| end.ending.status.word()))
+                    .bind(column(ends, |end| end.ending.error_kind.map(ErrorKind::word)))
+                    .bind(column(ends, |end| end.ending.error_message.clone()))
+                    .bind(column(ends, |end| end.ending.error_detail.clone()))
+                    .bind(column(ends, |end| end.ending.result.as_ref().map(|r| r.to_string())))
+                    .bind(column(ends, |end| end.report.output.clone()))
+                    .bind(column(ends, |end| end.report.progress.as_ref().map(|p| p.to_string())))
+                    .bind(now)
+                    .fetch_all(connection)
+            }),
             Db::Postgres(database) => run!(database, |connection| {
                 query_as(sql::FINISH.postgres)
                     .bind(column(ends, |end| end.id))
