@@ -54,7 +54,7 @@ impl Looker {
             left = left.max(self.move_on(tenant, &look, now, resumed).await?);
         }
         Ok(match left {
-            Left::More => Duration::ZERO,
+            Left::More => self.backlog.refill_after(),
             Left::Blocked => self.backlog.retry_after(),
             Left::Nothing => self.next(tenant, &look, now),
         })
