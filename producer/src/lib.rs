@@ -81,8 +81,8 @@ impl Producer {
         }
         let clock = tenants.clock().clone();
         let looker = Arc::new(Looker {
-            backlog: Backlog::new(publisher.clone(), clock, &config.queues),
-            messenger: Messenger::new(publisher, vitals.metrics.clone()),
+            backlog: Backlog::new(publisher.clone(), clock.clone(), &config.queues),
+            messenger: Messenger::new(publisher, vitals.metrics.clone(), clock),
             random,
             poll_interval: config.poll_interval,
             metrics: vitals.metrics.clone(),

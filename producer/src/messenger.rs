@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use shared::clock::Clock;
 use shared::failpoint;
 use shared::id::ExecutionId;
 use shared::message::{Label, Message, Outgoing};
@@ -13,12 +14,15 @@ use shared::metrics::Metrics;
 use shared::queue::{Confirm, Publisher};
 use shared::store::{Ready, chain};
 use shared::tenants::OpenTenant;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 /// The most batches that may be on their way to the broker.
 const BATCHES_MAX: usize = 16;
+/// How long a confirm waits to be recorded: most rows have been claimed by then and need no record.
+/// The sweeper takes a row without one for lost after five seconds.
+const RECORD_AFTER: Duration = Duration::from_secs(2);
 
 /// Publishes beside the looks, so that a tenant's next batch is dispatched meanwhile.
 pub struct Messenger {
@@ -26,13 +30,17 @@ pub struct Messenger {
     batches: Arc<Semaphore>,
     tracker: TaskTracker,
     metrics: Metrics,
+    clock: Clock,
+    /// Whether somebody waits for all confirms to be recorded.
+    settling: watch::Sender<bool>,
 }
 
 impl Messenger {
     /// Publishes by `publisher`.
-    pub fn new(publisher: Publisher, metrics: Metrics) -> Messenger {
+    pub fn new(publisher: Publisher, metrics: Metrics, clock: Clock) -> Messenger {
         let batches = Arc::new(Semaphore::new(BATCHES_MAX));
-        Messenger { publisher, batches, tracker: TaskTracker::new(), metrics }
+        let (tracker, settling) = (TaskTracker::new(), watch::Sender::new(false));
+        Messenger { publisher, batches, tracker, metrics, clock, settling }
     }
 
     /// Publishes messages for these rows. Returns once they are handed over; waits while too many
@@ -41,10 +49,17 @@ impl Messenger {
         // The semaphore is never closed, so that its error cannot come.
         let Ok(permit) = self.batches.clone().acquire_owned().await else { return };
         let (publisher, tenant) = (self.publisher.clone(), tenant.clone());
-        let metrics = self.metrics.clone();
+        let (metrics, clock) = (self.metrics.clone(), self.clock.clone());
+        let mut settling = self.settling.subscribe();
         self.tracker.spawn(async move {
-            publish(&publisher, &tenant, rows, &metrics).await;
+            let confirmed = publish(&publisher, &tenant, rows, &metrics).await;
             drop(permit);
+            tokio::select! {
+                biased;
+                _ = settling.wait_for(|settling| *settling) => {}
+                () = clock.sleep(RECORD_AFTER) => {}
+            }
+            record(&tenant, &confirmed).await;
         });
     }
 
@@ -56,12 +71,20 @@ impl Messenger {
     /// Returns when all that was handed over has been published and recorded, or `limit` is over.
     pub async fn settled(&self, limit: Duration) {
         self.tracker.close();
+        self.settling.send_replace(true);
         let _ = tokio::time::timeout(limit, self.tracker.wait()).await; // the sweeper has the rest
+        self.settling.send_replace(false);
         self.tracker.reopen();
     }
 }
 
-async fn publish(publisher: &Publisher, tenant: &OpenTenant, rows: Vec<Ready>, metrics: &Metrics) {
+/// Publishes; answers with the rows whose messages the broker has confirmed.
+async fn publish(
+    publisher: &Publisher,
+    tenant: &OpenTenant,
+    rows: Vec<Ready>,
+    metrics: &Metrics,
+) -> Vec<ExecutionId> {
     let ids: Vec<ExecutionId> = rows.iter().map(|row| row.id).collect();
     let messages = rows.into_iter().map(|row| outgoing(tenant, row)).collect();
     let confirms = publisher.publish(messages).await;
@@ -80,12 +103,16 @@ async fn publish(publisher: &Publisher, tenant: &OpenTenant, rows: Vec<Ready>, m
     if missing > 0 {
         warn!(tenant = tenant.slug(), missing, "messages were not confirmed; they are sent again");
     }
+    confirmed
+}
+
+async fn record(tenant: &OpenTenant, confirmed: &[ExecutionId]) {
     if confirmed.is_empty() {
         return;
     }
     let recorded = async {
         let now = tenant.store.now().await?;
-        tenant.store.mark_published(&confirmed, now).await
+        tenant.store.mark_published(confirmed, now).await
     };
     if let Err(error) = recorded.await {
         // Unrecorded, they are published once more; the claim refuses what comes twice.

@@ -165,7 +165,7 @@ fn looker(broker: &MemoryBroker, clock: &Clock, random: &Random) -> (Looker, Dri
     let metrics = Metrics::new(clock.clone());
     let looker = Looker {
         backlog: Backlog::new(publisher.clone(), clock.clone(), &queues),
-        messenger: Messenger::new(publisher, metrics.clone()),
+        messenger: Messenger::new(publisher, metrics.clone(), clock.clone()),
         metrics,
         random: random.clone(),
         poll_interval: Duration::from_secs(30),
