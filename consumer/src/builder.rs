@@ -87,9 +87,9 @@ fn execute(
     config: Config,
     listener: Option<TcpListener>,
 ) -> anyhow::Result<bool> {
-    // Ours is small: handlers have a runtime of their own.
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+    // One thread is enough for what is ours: handlers have a runtime of their own, and a second
+    // thread would mostly cost the time to wake it.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start threads")?;

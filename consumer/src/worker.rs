@@ -101,11 +101,11 @@ impl Worker {
             Err(error) => return self.bury(delivery, error).await,
         };
         if !self.in_hand().insert(message) {
-            return delivery.ack().await;
+            return delivery.ack();
         }
         failpoint::reach("before_claim");
         let in_hand = InHand { worker: self.clone(), message };
-        let Some(tenant) = self.tenant(message).await else { return delivery.ack().await };
+        let Some(tenant) = self.tenant(message).await else { return delivery.ack() };
         let mut claimed = self.writers.claim(&tenant, message.execution);
         // A database that is being left alone will not answer at once.
         let ails = !tenant.health.leave_alone().is_zero();
@@ -118,12 +118,12 @@ impl Worker {
                 }
                 Ok(Claimed::Refused) => {
                     debug!(tenant = tenant.slug(), execution = %message.execution, "the claim was refused");
-                    delivery.ack().await;
+                    delivery.ack();
                 }
-                Ok(Claimed::Failed) | Err(_) => delivery.ack().await,
+                Ok(Claimed::Failed) | Err(_) => delivery.ack(),
             },
             () = self.clock.sleep(patience) => {
-                delivery.ack().await;
+                delivery.ack();
                 drop(slot);
                 // The row stays dispatched if there is no room for another claim aside.
                 let Ok(_aside) = self.aside.clone().try_acquire_owned() else { return };
@@ -225,7 +225,7 @@ impl Worker {
         database.close().await;
         failpoint::reach("after_result");
         if let Some(delivery) = delivery {
-            delivery.ack().await;
+            delivery.ack();
         }
         drop(slot);
         let answer = match answer {
@@ -347,7 +347,7 @@ impl Worker {
             }
         }
         self.metrics.messages_buried.inc();
-        delivery.ack().await;
+        delivery.ack();
     }
 
     fn in_hand(&self) -> MutexGuard<'_, HashSet<Message>> {

@@ -26,6 +26,11 @@ use tracing::error;
 
 /// The most rows in one statement.
 const BATCH_MAX: usize = 100;
+/// How long a statement waits for the rows that most probably come now: the broker needs about as
+/// long to follow up acknowledgements with deliveries.
+const GATHER_LIMIT: Duration = Duration::from_millis(2);
+/// How often other tasks are let on until a delivery that was received has become a claim.
+const STEPS_TO_CLAIM: usize = 4;
 
 /// All tenants' writers.
 pub(crate) struct Writers {
@@ -45,6 +50,14 @@ pub(crate) struct Writers {
 struct Batch {
     claims: Vec<ClaimRequest>,
     ends: Vec<EndRequest>,
+    /// Told of each row that is added.
+    added: Arc<Notify>,
+}
+
+impl Batch {
+    fn rows(&self) -> usize {
+        self.claims.len() + self.ends.len()
+    }
 }
 
 struct ClaimRequest {
@@ -161,7 +174,10 @@ impl Writers {
     fn submit(self: &Arc<Self>, tenant: &Arc<OpenTenant>, add: impl FnOnce(&mut Batch)) {
         let mut batches = self.batches();
         match batches.get_mut(&tenant.tenant.id) {
-            Some(batch) => add(batch),
+            Some(batch) => {
+                add(batch);
+                batch.added.notify_one();
+            }
             None => {
                 let mut batch = Batch::default();
                 add(&mut batch);
@@ -175,29 +191,73 @@ impl Writers {
     /// Writes for one tenant until nothing is left.
     async fn write_all(self: Arc<Self>, mut tenant: Arc<OpenTenant>) {
         let id = tenant.tenant.id;
-        while let Some(batch) = self.take(id) {
+        self.take_along(id).await;
+        let mut failed = false;
+        while let Some(batch) = self.take(id, failed) {
             // Its URL may have been corrected; if it was removed, the last known one must do.
             tenant = self.tenants.get(id).unwrap_or(tenant);
+            let rows = batch.rows();
             let left = self.write(&tenant, batch).await;
-            if !left.claims.is_empty() || !left.ends.is_empty() {
+            failed = left.rows() > 0;
+            if failed {
                 self.put_back(id, left);
                 self.clock.sleep(tenant.health.leave_alone()).await;
+            } else {
+                self.gather(id, rows).await;
             }
         }
     }
 
-    /// None, and the tenant is taken off the map, if nothing waits.
-    fn take(&self, id: TenantId) -> Option<Batch> {
+    /// Lets what was received at the same moment catch up; that takes no time to speak of.
+    async fn take_along(&self, id: TenantId) {
+        let rows = || self.batches().get(&id).map_or(0, Batch::rows);
+        let mut before = 0;
+        while rows() > before {
+            before = rows();
+            for _ in 0..STEPS_TO_CLAIM {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// Waits for what follows from `answered` rows: claims from results that were acknowledged,
+    /// results from claims of jobs that are quick. Together they are one statement and one commit;
+    /// apart they would be several, and stay apart. Who comes to an idle writer waits for nothing.
+    async fn gather(&self, id: TenantId, answered: usize) {
+        let Some((waiting, added)) =
+            self.batches().get(&id).map(|batch| (batch.rows(), batch.added.clone()))
+        else {
+            return;
+        };
+        let all_there = async {
+            while self.batches().get(&id).is_some_and(|batch| batch.rows() < waiting + answered) {
+                added.notified().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = all_there => {}
+            () = self.clock.sleep(GATHER_LIMIT) => {}
+        }
+    }
+
+    /// Results if there are any, else claims; what waits of the other kind goes next, with what
+    /// follows from these. `both`: after a failure all are tried, so that none grows old unseen. None,
+    /// and the tenant is taken off the map, if nothing waits.
+    fn take(&self, id: TenantId, both: bool) -> Option<Batch> {
         let mut batches = self.batches();
         let batch = batches.get_mut(&id)?;
-        if batch.claims.is_empty() && batch.ends.is_empty() {
+        if batch.rows() == 0 {
             batches.remove(&id);
             self.emptied.notify_waiters();
             return None;
         }
-        let claims = batch.claims.drain(..batch.claims.len().min(BATCH_MAX)).collect();
-        let ends = batch.ends.drain(..batch.ends.len().min(BATCH_MAX)).collect();
-        Some(Batch { claims, ends })
+        let mut taken = Batch::default();
+        if both || batch.ends.is_empty() {
+            taken.claims = batch.claims.drain(..batch.claims.len().min(BATCH_MAX)).collect();
+        }
+        taken.ends = batch.ends.drain(..batch.ends.len().min(BATCH_MAX)).collect();
+        Some(taken)
     }
 
     fn put_back(&self, id: TenantId, left: Batch) {
@@ -431,14 +491,15 @@ impl Writers {
 mod tests {
     use super::*;
     use serde_json::json;
+    use shared::clock::ManualClock;
     use shared::execution::{Status, Trigger};
     use shared::store::{Connections, Control, NewJob, Schema, Store, migrate};
     use shared::tenant::{Tenant, TenantStatus};
     use testkit::Folder;
 
     /// Writers, a tenant, and a row that may be claimed.
-    async fn bench(folder: &Folder) -> (Arc<Writers>, Arc<OpenTenant>, ExecutionId) {
-        let (clock, random) = (Clock::System, Random::seeded(1));
+    async fn bench(folder: &Folder, clock: Clock) -> (Arc<Writers>, Arc<OpenTenant>, ExecutionId) {
+        let random = Random::seeded(1);
         let connections = Connections::new(clock.clone(), 4);
         let (control_url, database_url) =
             (folder.sqlite_database("control.db"), folder.sqlite_database("tenant.db"));
@@ -489,7 +550,7 @@ mod tests {
     #[tokio::test]
     async fn a_claim_given_back_unstarted_has_a_successor_whatever_the_orphan_policy() {
         let folder = Folder::new();
-        let (writers, tenant, row) = bench(&folder).await;
+        let (writers, tenant, row) = bench(&folder, Clock::System).await;
         let claimed = claim(&writers, &tenant, row).await;
         writers.give_back(&tenant, &claimed);
         writers.emptied().await;
@@ -529,10 +590,43 @@ mod tests {
     #[tokio::test]
     async fn a_row_that_is_being_given_back_is_not_claimed_once_more() {
         let folder = Folder::new();
-        let (writers, tenant, row) = bench(&folder).await;
+        let (writers, tenant, row) = bench(&folder, Clock::System).await;
         let claimed = claim(&writers, &tenant, row).await;
         writers.give_back(&tenant, &claimed);
         let again = writers.claim(&tenant, row).await.unwrap();
         assert!(matches!(again, Claimed::Refused), "its end was on the way");
+    }
+
+    #[tokio::test]
+    async fn what_follows_from_one_batch_is_written_as_one() {
+        let folder = Folder::new();
+        let manual = ManualClock::new("2026-11-24T12:00:00Z".parse().unwrap());
+        let (writers, tenant, row) = bench(&folder, Clock::Manual(manual.clone())).await;
+        let (store, later) = (&tenant.store, "2026-11-24T12:00:01Z".parse().unwrap());
+        let other = ExecutionId::new(later, &Random::seeded(2));
+        assert!(store.run_job("job", other, None, later).await.unwrap());
+        let url = &tenant.tenant.database_url;
+        testkit::execute(url, "UPDATE job_execution SET status = 'dispatched'").await;
+
+        let (first, second) =
+            tokio::join!(claim(&writers, &tenant, row), claim(&writers, &tenant, other));
+        let success = || Outcome::Success(json!(null));
+        let one = writers.finish(&tenant, &first, success(), Report::default());
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+        manual.advance(GATHER_LIMIT / 2);
+        let two = writers.finish(&tenant, &second, success(), Report::default());
+        assert!(matches!(one.await.unwrap(), Finished::Ended(_)));
+        assert!(matches!(two.await.unwrap(), Finished::Ended(_)));
+        let ended = async |row| store.find_last_attempt(row).await.unwrap().unwrap().finished_at;
+        assert_eq!(ended(row).await, ended(other).await);
+
+        // What doesn't follow is not waited for.
+        testkit::eventually("the writer rests", || async {
+            manual.advance(GATHER_LIMIT);
+            tokio::time::timeout(Duration::from_millis(5), writers.emptied()).await.ok()
+        })
+        .await;
     }
 }

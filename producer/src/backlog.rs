@@ -22,6 +22,10 @@ const RATE_LASTS: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(1);
 /// The mark where little is known: two consumers' worth of the default slots.
 const MARK_MIN: u32 = 10;
+/// From this mark on, a queue is refilled when it is half empty, not before.
+const RAISED_MARK: u32 = 100;
+/// The longest wait before such a queue is refilled, should it be emptied quicker than before.
+const REFILL_MAX: Duration = Duration::from_millis(200);
 /// The highest mark.
 const MARK_MAX: u32 = 10_000;
 /// What one look may take of a queue's room, so that others find some, too.
@@ -51,11 +55,21 @@ struct Filling {
     read_at: Option<Duration>,
     /// How many readings in a row have found that nothing was taken.
     idle_readings: u32,
+    /// How many messages a second were taken before the last reading.
+    rate: f64,
 }
 
 impl Filling {
     fn new() -> Filling {
-        Filling { slots: 0, mark: MARK_MIN, ready: 0, granted: 0, read_at: None, idle_readings: 0 }
+        Filling {
+            slots: 0,
+            mark: MARK_MIN,
+            ready: 0,
+            granted: 0,
+            read_at: None,
+            idle_readings: 0,
+            rate: 0.0,
+        }
     }
 
     fn room(&self) -> u32 {
@@ -67,11 +81,22 @@ impl Filling {
         self.room() <= self.mark / 2
     }
 
+    /// How long until it is half empty, if it is taken from so quickly that its mark was raised;
+    /// small ones are filled up without delay.
+    fn half_empty_in(&self) -> Duration {
+        let over = (self.ready + self.granted).saturating_sub(self.mark / 2);
+        if over == 0 || self.mark < RAISED_MARK || self.rate < 1.0 {
+            return Duration::ZERO;
+        }
+        Duration::from_secs_f64(f64::from(over) / self.rate).clamp(READ_EVERY, REFILL_MAX)
+    }
+
     /// Takes a reading in, and raises the mark while the consumers keep up with it.
     fn read(&mut self, depth: Depth, now: Duration) {
         let since = self.read_at.map_or(RATE_LASTS, |read_at| now.saturating_sub(read_at));
         let taken = (self.ready + self.granted).saturating_sub(depth.ready);
         let rate = f64::from(taken) / since.as_secs_f64().max(0.001);
+        self.rate = rate;
         self.idle_readings = if taken == 0 { self.idle_readings.saturating_add(1) } else { 0 };
         let least = MARK_MIN.max(2 * self.slots).max(MARK_MIN * depth.consumers).min(MARK_MAX);
         let kept_up = self.is_half_full() && depth.ready <= self.mark / 2;
@@ -138,6 +163,13 @@ impl Backlog {
         let full = queues.values().filter(|filling| filling.room() == 0);
         let doublings = full.map(|filling| filling.idle_readings).min().unwrap_or_default().min(10);
         (READ_EVERY * (1 << doublings)).min(RETRY_MAX)
+    }
+
+    /// How long to wait before more is dispatched to queues that have had much just now. A look, a
+    /// read and a dispatch cost the database the same for ten jobs as for some hundred, so a queue
+    /// is not filled up job by job.
+    pub fn refill_after(&self) -> Duration {
+        self.queues().values().map(Filling::half_empty_in).min().unwrap_or_default()
     }
 
     async fn read_what_is_half_full(&self) {
@@ -243,6 +275,21 @@ mod tests {
         queue.read(depth(queue.mark), now);
         assert_eq!(queue.mark, MARK_MIN, "nothing was taken");
         assert_eq!(queue.room(), 0);
+    }
+
+    #[test]
+    fn a_queue_that_is_emptied_quickly_is_refilled_when_half_of_it_is_gone() {
+        let mut queue = Filling { mark: 1000, read_at: Some(millis(0)), ..Filling::new() };
+        queue.granted = 1000;
+        queue.read(depth(800), millis(100));
+        assert_eq!((queue.mark, queue.rate), (1000, 2000.0));
+        assert_eq!(queue.half_empty_in(), millis(150));
+        queue.ready = 501;
+        assert_eq!(queue.half_empty_in(), READ_EVERY);
+        queue.ready = 500;
+        assert_eq!(queue.half_empty_in(), Duration::ZERO);
+        let small = Filling { mark: 20, granted: 20, rate: 2000.0, ..Filling::new() };
+        assert_eq!(small.half_empty_in(), Duration::ZERO);
     }
 
     #[test]

@@ -96,8 +96,8 @@ impl Producer {
         let sharing = Sharing::new(tenants.clone(), publisher.clone(), metrics.clone(), &random);
         let clock = tenants.clock().clone();
         let looker = Arc::new(Looker {
-            backlog: Backlog::new(publisher.clone(), clock, &config.queues),
-            messenger: Messenger::new(publisher, metrics.clone()),
+            backlog: Backlog::new(publisher.clone(), clock.clone(), &config.queues),
+            messenger: Messenger::new(publisher, metrics.clone(), clock),
             lateness: Lateness::new(random.clone()),
             pruner: Pruner::new(&config, random.clone(), metrics.clone()),
             random,

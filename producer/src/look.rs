@@ -104,7 +104,7 @@ impl Looker {
             left = left.max(self.move_on(tenant, &look, now, resumed).await?);
         }
         let mut looked = match left {
-            Left::More => return Ok(Looked { wait: Duration::ZERO, rest: None }),
+            Left::More => return Ok(Looked { wait: self.backlog.refill_after(), rest: None }),
             Left::Blocked => Looked { wait: self.backlog.retry_after(), rest: None },
             Left::Nothing => self.next(tenant, &look, now),
         };

@@ -22,8 +22,8 @@ fn main() -> anyhow::Result<()> {
     let config = config::read("polychron-producer", ABOUT, &["DATABASE_URL", "AMQP_URL"]);
     let listener = http::bind_or_exit("polychron-producer", config.http);
     telemetry::start(&config.log, config.log_format, true);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+    // It waits for others nearly all the time; a second thread would mostly cost the time to wake it.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start threads")?;

@@ -6,20 +6,29 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared::clock::Time;
+use shared::clock::{Clock, Time};
 use shared::failpoint;
 use shared::id::ExecutionId;
 use shared::message::{Label, Message, Outgoing};
 use shared::metrics::Metrics;
 use shared::queue::{Confirm, Publisher};
-use shared::store::{Ready, Result, chain};
+use shared::store::{Ready, chain};
 use shared::tenants::OpenTenant;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 /// The most batches that may be on their way to the broker.
 const BATCHES_MAX: usize = 16;
+/// How long a confirm waits to be recorded: most rows have been claimed by then and need no record.
+/// The sweeper takes a row without one for lost after five seconds.
+const RECORD_AFTER: Duration = Duration::from_secs(2);
+
+/// What became of the rows of a batch.
+struct Sent {
+    confirmed: Vec<ExecutionId>,
+    missing: Vec<ExecutionId>,
+}
 
 /// Publishes beside the looks, so that a tenant's next batch is dispatched meanwhile.
 pub struct Messenger {
@@ -27,13 +36,17 @@ pub struct Messenger {
     batches: Arc<Semaphore>,
     tracker: TaskTracker,
     metrics: Metrics,
+    clock: Clock,
+    /// Whether somebody waits for all confirms to be recorded.
+    settling: watch::Sender<bool>,
 }
 
 impl Messenger {
     /// Publishes by `publisher`.
-    pub fn new(publisher: Publisher, metrics: Metrics) -> Messenger {
+    pub fn new(publisher: Publisher, metrics: Metrics, clock: Clock) -> Messenger {
         let batches = Arc::new(Semaphore::new(BATCHES_MAX));
-        Messenger { publisher, batches, tracker: TaskTracker::new(), metrics }
+        let (tracker, settling) = (TaskTracker::new(), watch::Sender::new(false));
+        Messenger { publisher, batches, tracker, metrics, clock, settling }
     }
 
     /// Publishes messages for these rows. Returns once they are handed over; waits while too many
@@ -43,10 +56,20 @@ impl Messenger {
         // The semaphore is never closed, so that its error cannot come.
         let Ok(permit) = self.batches.clone().acquire_owned().await else { return };
         let (publisher, tenant) = (self.publisher.clone(), tenant.clone());
-        let metrics = self.metrics.clone();
+        let (metrics, clock) = (self.metrics.clone(), self.clock.clone());
+        let mut settling = self.settling.subscribe();
         self.tracker.spawn(async move {
-            publish(&publisher, &tenant, rows, swept_at, &metrics).await;
+            let sent = publish(&publisher, &tenant, rows, &metrics).await;
             drop(permit);
+            if let Some(swept_at) = swept_at {
+                take_back(&tenant, &sent.missing, swept_at).await;
+            }
+            tokio::select! {
+                biased;
+                _ = settling.wait_for(|settling| *settling) => {}
+                () = clock.sleep(RECORD_AFTER) => {}
+            }
+            record(&tenant, &sent.confirmed).await;
         });
     }
 
@@ -58,18 +81,20 @@ impl Messenger {
     /// Returns when all that was handed over has been published and recorded, or `limit` is over.
     pub async fn settled(&self, limit: Duration) {
         self.tracker.close();
+        self.settling.send_replace(true);
         let _ = tokio::time::timeout(limit, self.tracker.wait()).await; // the sweeper has the rest
+        self.settling.send_replace(false);
         self.tracker.reopen();
     }
 }
 
+/// Publishes; tells which rows' messages the broker has confirmed.
 async fn publish(
     publisher: &Publisher,
     tenant: &OpenTenant,
     rows: Vec<Ready>,
-    swept_at: Option<Time>,
     metrics: &Metrics,
-) {
+) -> Sent {
     let ids: Vec<ExecutionId> = rows.iter().map(|row| row.id).collect();
     let messages = rows.into_iter().map(|row| outgoing(tenant, row)).collect();
     let confirms = publisher.publish(messages).await;
@@ -89,27 +114,31 @@ async fn publish(
         let missing = missing.len();
         warn!(tenant = tenant.slug(), missing, "messages were not confirmed; they are sent again");
     }
-    if let Err(error) = record(tenant, &confirmed, &missing, swept_at).await {
-        // Unrecorded, they are published once more; the claim refuses what comes twice.
-        debug!(tenant = tenant.slug(), "confirms could not be recorded: {}", chain(&error));
+    Sent { confirmed, missing }
+}
+
+/// The sweeper needn't wait for long, as these have not gone out.
+async fn take_back(tenant: &OpenTenant, missing: &[ExecutionId], swept_at: Time) {
+    if missing.is_empty() {
+        return;
+    }
+    if let Err(error) = tenant.store.take_back_sweep(missing, swept_at).await {
+        // They are sent again all the same, later.
+        debug!(tenant = tenant.slug(), "a sweep could not be taken back: {}", chain(&error));
     }
 }
 
-async fn record(
-    tenant: &OpenTenant,
-    confirmed: &[ExecutionId],
-    missing: &[ExecutionId],
-    swept_at: Option<Time>,
-) -> Result<()> {
-    if !confirmed.is_empty() {
-        let now = tenant.store.now().await?;
-        tenant.store.mark_published(confirmed, now).await?;
+async fn record(tenant: &OpenTenant, confirmed: &[ExecutionId]) {
+    if confirmed.is_empty() {
+        return;
     }
-    match swept_at {
-        Some(swept_at) if !missing.is_empty() => {
-            tenant.store.take_back_sweep(missing, swept_at).await
-        }
-        _ => Ok(()),
+    let recorded = async {
+        let now = tenant.store.now().await?;
+        tenant.store.mark_published(confirmed, now).await
+    };
+    if let Err(error) = recorded.await {
+        // Unrecorded, they are published once more; the claim refuses what comes twice.
+        debug!(tenant = tenant.slug(), "confirms could not be recorded: {}", chain(&error));
     }
 }
 

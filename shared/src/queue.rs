@@ -234,11 +234,11 @@ enum Receipt {
 }
 
 impl Delivery {
-    /// Tells the broker that the message has served. If that fails, it comes again, and is refused
-    /// by the claim.
-    pub async fn ack(self) {
+    /// Tells the broker that the message has served, without waiting until it has heard so. If it
+    /// doesn't, the message comes again, and is refused by the claim.
+    pub fn ack(self) {
         match self.receipt {
-            Receipt::Rabbit(receipt) => receipt.ack().await,
+            Receipt::Rabbit(receipt) => receipt.ack(),
             Receipt::Memory(receipt) => receipt.ack(),
         }
     }

@@ -170,7 +170,7 @@ pub(crate) fn looker(broker: &MemoryBroker, clock: &Clock, random: &Random) -> (
     let metrics = Metrics::new(clock.clone());
     let looker = Looker {
         backlog: Backlog::new(publisher.clone(), clock.clone(), &queues),
-        messenger: Messenger::new(publisher, metrics.clone()),
+        messenger: Messenger::new(publisher, metrics.clone(), clock.clone()),
         lateness: Lateness::new(random.clone()),
         pruner: Pruner::new(&config(), random.clone(), metrics.clone()),
         metrics,

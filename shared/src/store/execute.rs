@@ -353,6 +353,9 @@ async fn finish_postgres(
     expired_before: Option<Time>,
     now: Time,
 ) -> sqlx::Result<Vec<Ended>> {
+    if expired_before.is_none() && ends.iter().all(|end| end.next.is_none()) {
+        return finish_last_postgres(connection, ends, now).await;
+    }
     query_as(sql::FINISH.postgres)
         .bind(column(ends, |end| end.id))
         .bind(column(ends, |end| end.worker.clone()))
@@ -368,6 +371,27 @@ async fn finish_postgres(
         .bind(column(ends, |end| end.next.map(|next| next.available_at)))
         .bind(now)
         .bind(expired_before)
+        .fetch_all(connection)
+        .await
+}
+
+/// The same of rows that nothing follows.
+async fn finish_last_postgres(
+    connection: &mut sqlx::PgConnection,
+    ends: &[End],
+    now: Time,
+) -> sqlx::Result<Vec<Ended>> {
+    query_as(sql::FINISH_LAST.postgres)
+        .bind(column(ends, |end| end.id))
+        .bind(column(ends, |end| end.worker.clone()))
+        .bind(column(ends, |end| end.ending.status.word()))
+        .bind(column(ends, |end| end.ending.error_kind.map(ErrorKind::word)))
+        .bind(column(ends, |end| end.ending.error_message.clone()))
+        .bind(column(ends, |end| end.ending.error_detail.clone()))
+        .bind(column(ends, |end| end.ending.result.as_ref().map(|r| r.to_string())))
+        .bind(column(ends, |end| end.report.output.clone()))
+        .bind(column(ends, |end| end.report.progress.as_ref().map(|p| p.to_string())))
+        .bind(now)
         .fetch_all(connection)
         .await
 }

@@ -73,6 +73,7 @@ statements! { TENANT:
     HEARTBEAT = pair "tenant/heartbeat";
     REPORT = pair "tenant/report";
     FINISH = pair "tenant/finish";
+    FINISH_LAST = postgres "tenant/finish_last";
     INSERT_NEXT_ATTEMPT = sqlite "tenant/insert_next_attempt";
     READ_EXPIRED = both "tenant/read_expired";
     READ_CLOCK = postgres "tenant/read_clock";

@@ -188,7 +188,7 @@ async fn messages_are_confirmed_and_come_in_order(broker: Broker) {
         assert_eq!(delivery.body, body);
         assert_eq!(Message::decode(&delivery.body).unwrap().encode(), body);
         assert!(!delivery.redelivered);
-        delivery.ack().await;
+        delivery.ack();
     }
     ready_becomes(&publisher, "default", 0).await;
     drop(receiver);
@@ -198,7 +198,7 @@ async fn messages_are_confirmed_and_come_in_order(broker: Broker) {
     publisher.publish(vec![last.clone()]).await;
     let delivery = receiver.next().await;
     assert_eq!(delivery.body, last.message.encode());
-    delivery.ack().await;
+    delivery.ack();
 }
 
 async fn an_unacknowledged_message_comes_again(broker: Broker) {
@@ -209,7 +209,7 @@ async fn an_unacknowledged_message_comes_again(broker: Broker) {
     let mut receiver = broker.receiver(&["default"], &slots).await;
     let first = receiver.next().await;
     let second = receiver.next().await;
-    second.ack().await;
+    second.ack();
     drop(first);
     drop(receiver);
     let mut receiver = broker.receiver(&["default"], &slots).await;
@@ -217,7 +217,7 @@ async fn an_unacknowledged_message_comes_again(broker: Broker) {
     for _ in 0..2 {
         let delivery = receiver.next().await;
         again.insert(delivery.body.clone(), delivery.redelivered);
-        delivery.ack().await;
+        delivery.ack();
     }
     let expected = bodies(&messages);
     assert_eq!(again.get(&expected[0]), Some(&true));
@@ -239,14 +239,14 @@ async fn no_more_is_taken_than_there_are_slots(broker: Broker) {
     ready_becomes(&publisher, "default", 15).await;
     for left in (0..15).rev() {
         let (delivery, slot): (Delivery, _) = running.remove(0);
-        delivery.ack().await;
+        delivery.ack();
         drop(slot);
         let slot = slots.clone().acquire_owned().await.unwrap();
         running.push((receiver.next().await, slot));
         ready_becomes(&publisher, "default", left).await;
     }
     for (delivery, _slot) in running {
-        delivery.ack().await;
+        delivery.ack();
     }
     assert_eq!(publisher.depth("default").await.unwrap().ready, 0);
 }
@@ -265,7 +265,7 @@ async fn a_duplicate_is_delivered_like_any_other(broker: Broker) {
     assert_eq!(received, bodies(&messages));
     // In any order.
     for delivery in deliveries.into_iter().rev() {
-        delivery.ack().await;
+        delivery.ack();
     }
     ready_becomes(&publisher, "default", 0).await;
 }
@@ -279,7 +279,7 @@ async fn garbage_is_delivered_and_can_be_put_aside(broker: Broker) {
         assert_eq!(delivery.body, body.as_bytes());
         let reason = Message::decode(&delivery.body).unwrap_err().to_string();
         assert!(publisher.bury(delivery.body.clone(), &reason).await);
-        delivery.ack().await;
+        delivery.ack();
     }
     let dead = broker.dead().await;
     assert_eq!(dead.len(), 3);
@@ -297,7 +297,7 @@ async fn a_receiver_takes_from_its_queues_only(broker: Broker) {
     for _ in 0..2 {
         let delivery = receiver.next().await;
         received.push(delivery.body.clone());
-        delivery.ack().await;
+        delivery.ack();
     }
     let expected = bodies(&messages);
     assert!(received.contains(&expected[0]) && received.contains(&expected[2]));
@@ -328,7 +328,7 @@ async fn a_purged_queue_is_empty_and_goes_on(broker: Broker) {
     publisher.publish(vec![later.clone()]).await;
     let delivery = receiver.next().await;
     assert_eq!(delivery.body, later.message.encode());
-    delivery.ack().await;
+    delivery.ack();
 }
 
 async fn two_receivers_share_a_queue(broker: Broker) {
@@ -351,7 +351,7 @@ async fn two_receivers_share_a_queue(broker: Broker) {
     expected.sort();
     assert_eq!(seen, expected);
     for delivery in held {
-        delivery.ack().await;
+        delivery.ack();
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use futures_util::future::join_all;
+use futures_util::future::{join_all, try_join_all};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, Event, PublisherConfirm};
@@ -29,6 +29,8 @@ use crate::reconnect::Reconnect;
 
 /// The most messages that may be without an answer. lapin itself would buffer without bound.
 const IN_FLIGHT_MAX: usize = 2048;
+/// How many of them are handed to the connection at once.
+const WRITTEN_TOGETHER: usize = 100;
 /// How long the driver may be behind its callers' wishes.
 const COMMANDS_MAX: usize = 64;
 /// The longest wait for the broker's word on a batch.
@@ -288,20 +290,25 @@ impl OpenSession {
         };
         let mut confirms = Vec::with_capacity(messages.len());
         let mut ids = Vec::with_capacity(messages.len());
-        for (id, exchange, key, body, properties) in messages {
+        let mut messages = messages.into_iter();
+        while messages.len() > 0 {
             if self.connection.status().blocked() {
                 break; // the rest is unknown; lapin would only buffer it
             }
-            let options = BasicPublishOptions { mandatory: true, ..Default::default() };
-            let published = self.confirmed.basic_publish(
-                exchange.into(),
-                key.into(),
-                options,
-                &body,
-                properties,
+            // lapin answers once a message is written. Waiting for each would cost two changes of
+            // thread a message, and a write.
+            let channel = &self.confirmed;
+            let together = messages.by_ref().take(WRITTEN_TOGETHER).map(
+                |(id, exchange, key, body, properties)| {
+                    ids.push(id);
+                    async move {
+                        let options = BasicPublishOptions { mandatory: true, ..Default::default() };
+                        let (exchange, key) = (exchange.into(), key.into());
+                        channel.basic_publish(exchange, key, options, &body, properties).await
+                    }
+                },
             );
-            confirms.push(answer("publish", published).await?);
-            ids.push(id);
+            confirms.extend(answer("publish", try_join_all(together)).await?);
         }
         let batch = Batch { ids, confirms, reply, permit };
         tokio::spawn(batch.settle(self.connection.status().clone(), self.mute.clone()));

@@ -241,11 +241,12 @@ pub(in crate::queue) struct Receipt {
 }
 
 impl Receipt {
-    pub(in crate::queue) async fn ack(self) {
+    /// Hands the acknowledgement to the connection and doesn't wait until it was written: if it gets
+    /// lost, the message comes again and is refused by the claim.
+    pub(in crate::queue) fn ack(self) {
         let ack = self.channel.basic_ack(self.tag, BasicAckOptions::default());
-        if let Err(fault) = answer("acknowledge", ack).await {
-            // The message comes again and is refused by the claim.
-            debug!("a message was not acknowledged: {fault}");
+        if let Some(Err(error)) = ack.now_or_never() {
+            debug!("a message was not acknowledged: {error}");
         }
     }
 }

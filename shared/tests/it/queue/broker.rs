@@ -142,16 +142,16 @@ async fn connections_that_were_closed_come_back(broker: Broker) {
     }
     assert_eq!(wakes.next().await, None, "wakes may have been missed meanwhile");
     // The old receipt is worth nothing any more, and does no harm.
-    delivery.ack().await;
+    delivery.ack();
     let again = receiver.next().await;
     assert!(again.redelivered);
     assert_eq!(again.body, held.message.encode());
-    again.ack().await;
+    again.ack();
     let fresh = broker.message("default");
     assert_eq!(publisher.publish(vec![fresh.clone()]).await, [Confirm::Confirmed]);
     let delivery = receiver.next().await;
     assert_eq!(delivery.body, fresh.message.encode());
-    delivery.ack().await;
+    delivery.ack();
     publisher.wake(fresh.message.tenant).await;
     assert_eq!(wakes.next().await, Some(fresh.message.tenant));
 }
@@ -176,7 +176,7 @@ async fn a_deleted_queue_is_declared_again(broker: Broker) {
         .await;
         let delivery = receiver.next().await;
         assert_eq!(delivery.body, message.message.encode());
-        delivery.ack().await;
+        delivery.ack();
     }
 }
 
@@ -203,7 +203,7 @@ async fn a_receiver_that_begins_with_few_slots_asks_for_more_when_they_are_free(
     let distinct: HashSet<_> = held.iter().map(|(delivery, _)| delivery.body.clone()).collect();
     assert_eq!(distinct.len(), 5);
     for (delivery, _slot) in held {
-        delivery.ack().await;
+        delivery.ack();
     }
 }
 

@@ -59,6 +59,10 @@ const HOT: &[(&str, &str)] = &[
         "tenant/finish",
         "ARRAY[gen_random_uuid(), gen_random_uuid()], '{w,w}', '{failed,failed}', '{null,null}', '{null,null}', '{null,null}', '{null,null}', '{null,null}', '{null,null}', ARRAY[gen_random_uuid(), gen_random_uuid()], '{retry,retry}', ARRAY[now(), now()], now(), NULL",
     ),
+    (
+        "tenant/finish_last",
+        "ARRAY[gen_random_uuid(), gen_random_uuid()], '{w,w}', '{success,success}', '{null,null}', '{null,null}', '{null,null}', '{null,null}', '{null,null}', '{null,null}', now()",
+    ),
     ("tenant/insert_next_attempt", ""),
     // What goes beside it.
     ("tenant/read_unstarted", "now(), 100"),
