@@ -4,6 +4,6 @@
 mod health;
 mod losses;
 mod metrics;
-mod sharing;
 mod notifications;
+mod sharing;
 mod work;
