@@ -50,6 +50,8 @@ pub(crate) struct Rounds {
     shares: watch::Receiver<Share>,
     /// That part.
     watched: Listed,
+    /// Those of it that are looked at because all are, at once.
+    crowded: HashSet<TenantId>,
     /// What is known of those at which nothing is due and whose files tell whether they change.
     resting: HashMap<TenantId, Rest>,
     /// Tenants that were suspended when they were looked at last.
@@ -76,6 +78,7 @@ impl Rounds {
             listed: Arc::default(),
             shares,
             watched: Listed::default(),
+            crowded: HashSet::new(),
             resting: HashMap::new(),
             suspended: HashSet::new(),
             healthy: Arc::new(Semaphore::new(LANES)),
@@ -133,6 +136,7 @@ impl Rounds {
         let changed = self.watched.iter().filter(|one| !is_known(one)).map(|(id, _)| *id);
         for id in changed.collect::<Vec<_>>() {
             self.resting.remove(&id);
+            self.crowded.insert(id);
             self.wake(id);
         }
         self.resting.retain(|id, _| self.watched.contains_key(id));
@@ -146,6 +150,7 @@ impl Rounds {
     fn look_at_all(&mut self) {
         let all: Vec<TenantId> = self.watched.keys().copied().collect();
         for id in all {
+            self.crowded.insert(id);
             self.wake(id);
         }
     }
@@ -225,7 +230,12 @@ impl Rounds {
         if !self.watched.contains_key(&tenant) {
             return;
         }
-        let wait = if again { Duration::ZERO } else { looked.wait };
+        let wait = match self.crowded.remove(&tenant) {
+            _ if again => Duration::ZERO,
+            // All had their turn together; the next ones are spread over the whole interval.
+            true if looked.rest.is_some() => looked.wait.mul_f64(self.looker.random.unit()),
+            _ => looked.wait,
+        };
         self.agenda.set_at_latest(tenant, self.clock.boot_time() + wait);
         // Whoever asked to look again may know of a change that is not in the tenant's files.
         if let Some(rest) = looked.rest.filter(|rest| rest.footprint.is_some() && !again) {

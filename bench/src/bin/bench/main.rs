@@ -1,6 +1,7 @@
 //! Runs the cases and shows what they have measured: `make bench`, `make bench CASE=pipeline`.
 
 mod pipeline;
+mod tenants;
 
 use std::path::PathBuf;
 
@@ -29,6 +30,8 @@ struct Options {
 enum Case {
     /// Due jobs to recorded results, beside hand-written programs with the same durability
     Pipeline,
+    /// Many tenants at which nothing is due, and how producers divide them
+    Tenants,
 }
 
 #[tokio::main]
@@ -39,6 +42,7 @@ async fn main() -> anyhow::Result<()> {
     for case in cases {
         let sheet = match case {
             Case::Pipeline => pipeline::measure(&options).await?,
+            Case::Tenants => tenants::measure(&options).await?,
         };
         println!("{}", sheet.table());
         sheet.write(&options.out)?;

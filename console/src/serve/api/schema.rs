@@ -17,8 +17,12 @@ pub(super) fn reference(name: &str) -> Value {
 /// All of them.
 pub(super) fn schemas() -> Value {
     let mut schemas = Map::new();
-    for (name, schema) in
-        of_tenants().into_iter().chain(of_jobs()).chain(of_executions()).chain(of_the_rest())
+    for (name, schema) in of_tenants()
+        .into_iter()
+        .chain(of_jobs())
+        .chain(of_executions())
+        .chain(of_the_rest())
+        .chain(of_processes())
     {
         schemas.insert(name.to_owned(), schema);
     }
@@ -142,6 +146,33 @@ fn of_executions() -> Vec<Named> {
     vec![("Execution", whole(&execution)), ("ExecutionPage", page("Execution"))]
 }
 
+fn of_processes() -> Vec<Named> {
+    let consumer = [
+        ("name", text()),
+        ("host", text()),
+        ("pid", integer()),
+        ("version", text()),
+        ("queues", list(text())),
+        ("job_types", list(text())),
+        ("slots", integer()),
+        ("running", integer()),
+        ("started_at", time()),
+        ("seen_at", time()),
+    ];
+    let producer = [
+        ("name", text()),
+        ("host", text()),
+        ("pid", integer()),
+        ("version", text()),
+        ("watched", integer()),
+        ("poll_seconds", integer()),
+        ("unreachable", list(uuid())),
+        ("started_at", time()),
+        ("seen_at", time()),
+    ];
+    vec![("Consumers", list(whole(&consumer))), ("Producers", list(whole(&producer)))]
+}
+
 fn of_the_rest() -> Vec<Named> {
     let ended = [("success", integer()), ("failed", integer()), ("other", integer())];
     let hour: Vec<Named> = [("begins", time())].iter().chain(&ended).cloned().collect();
@@ -178,29 +209,6 @@ fn of_the_rest() -> Vec<Named> {
         ("after", any()),
         ("reason", maybe(text())),
     ];
-    let consumer = [
-        ("name", text()),
-        ("host", text()),
-        ("pid", integer()),
-        ("version", text()),
-        ("queues", list(text())),
-        ("job_types", list(text())),
-        ("slots", integer()),
-        ("running", integer()),
-        ("started_at", time()),
-        ("seen_at", time()),
-    ];
-    let producer = [
-        ("name", text()),
-        ("host", text()),
-        ("pid", integer()),
-        ("version", text()),
-        ("watched", integer()),
-        ("poll_seconds", integer()),
-        ("unreachable", list(uuid())),
-        ("started_at", time()),
-        ("seen_at", time()),
-    ];
     let queue = [
         ("queue", text()),
         ("ready", maybe(integer())),
@@ -217,8 +225,6 @@ fn of_the_rest() -> Vec<Named> {
         ("Overview", whole(&overview)),
         ("Audit", whole(&audit)),
         ("AuditPage", page("Audit")),
-        ("Consumers", list(whole(&consumer))),
-        ("Producers", list(whole(&producer))),
         ("Queues", list(whole(&queue))),
         ("Preview", whole(&[("words", text()), ("times", list(whole(&due)))])),
     ]

@@ -1,0 +1,267 @@
+//! What many tenants cost while nothing is due at any of them, and how two producers divide them: a
+//! thousand databases on one PostgreSQL server, ten thousand SQLite files.
+//!
+//! A producer is started, looks at all of them once, and is then left alone for a while, in which
+//! everything that it and the servers use is for nothing but watching.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use polychron_bench::{Sample, Servers, Sheet, Usage, drop_database, drop_virtual_host};
+use serde_json::json;
+use shared::clock::Clock;
+use shared::database_url::DatabaseUrl;
+use shared::id::TenantId;
+use shared::random::Random;
+use shared::store::{Connections, Schema, Store, migrate};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+use testkit::{postgres_database, setting};
+use tests::{Process, System, free_address, get};
+
+use crate::Options;
+
+/// How many tenants there are of each kind.
+const POSTGRES: usize = 1_000;
+const SQLITE: usize = 10_000;
+/// How long a producer is left alone before it is measured: connections that nobody uses are gone.
+const SETTLE: Duration = Duration::from_secs(45);
+/// How long it is measured.
+const WINDOW: Duration = Duration::from_secs(120);
+/// How often it is asked how far it is.
+const ASK_EVERY: Duration = Duration::from_millis(200);
+/// The longest that anything here may take.
+const LIMIT: Duration = Duration::from_secs(600);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Postgres,
+    Sqlite,
+}
+
+/// A producer, with the address of its figures.
+struct Producer {
+    process: Process,
+    address: SocketAddr,
+}
+
+/// Measures it; each kind once, however many rounds are asked for.
+///
+/// # Errors
+/// The servers are not there, or do not do what is asked.
+pub(crate) async fn measure(options: &Options) -> anyhow::Result<Sheet> {
+    let servers = Servers::find()?;
+    let settings = json!({"postgres": POSTGRES, "sqlite": SQLITE, "seconds": WINDOW.as_secs()});
+    let mut sheet = Sheet::new("tenants", &[], settings);
+    for (kind, count) in [(Kind::Sqlite, SQLITE), (Kind::Postgres, POSTGRES)] {
+        let group = format!("{count} {}", format!("{kind:?}").to_lowercase());
+        if options.only.as_ref().is_some_and(|only| *only != group) {
+            continue;
+        }
+        let system = System::new(0).await;
+        let urls = make_tenants(kind, count, &system).await?;
+        sheet.add(&group, "at rest", watch(&servers, &system, count).await?);
+        if kind == Kind::Postgres {
+            for url in urls {
+                drop_database(url.expose()).await?;
+            }
+        }
+        drop_database(system.control_url()).await?;
+        drop_virtual_host(&system.amqp_url).await;
+    }
+    Ok(sheet)
+}
+
+/// Starts one producer, and another beside it, and kills the first.
+async fn watch(servers: &Servers, system: &System, count: usize) -> anyhow::Result<Sample> {
+    let clock = Clock::System;
+    let started = clock.boot_time();
+    let first = Producer::start(system);
+    let all = count as f64;
+    let has_looked = |figures: &Figures| figures.looks >= all && figures.watched >= all;
+    first.until(has_looked).await?;
+    let first_sweep = (clock.boot_time() - started).as_secs_f64();
+    clock.sleep(SETTLE).await;
+
+    let usage = || (Usage::of_tree(first.process.pid()), servers.postgres());
+    let (before, looked) = (usage(), first.figures().await?);
+    let mut most = Open::default();
+    let began = clock.boot_time();
+    while clock.boot_time() - began < WINDOW {
+        clock.sleep(ASK_EVERY).await;
+        most = most.max(first.open()?);
+    }
+    let (after, looking) = (usage(), first.figures().await?);
+    let seconds = (clock.boot_time() - began).as_secs_f64();
+    let share = |before: Usage, after: Usage| (after - before).cpu.as_secs_f64() / seconds * 100.0;
+
+    let second = Producer::start(system);
+    let divided = |figures: &Figures| figures.watched > 0.0 && figures.watched < all;
+    let (one, two) = (first.until(divided).await?, second.until(divided).await?);
+    let killed = clock.boot_time();
+    second.process.kill();
+    first.until(|figures| figures.watched >= all).await?;
+    let handed_over = (clock.boot_time() - killed).as_secs_f64();
+    Ok(vec![
+        ("own CPU %", share(before.0, after.0)),
+        ("PostgreSQL CPU %", share(before.1, after.1)),
+        ("RSS MB", after.0.rss as f64 / 1e6),
+        ("threads", most.threads as f64),
+        ("descriptors", most.descriptors as f64),
+        ("connections", looking.connections),
+        ("looks/s", (looking.looks - looked.looks) / seconds),
+        ("spared/s", (looking.spared - looked.spared) / seconds),
+        ("interval s", looking.interval),
+        ("first sweep s", first_sweep),
+        ("first's tenants of two", one.watched),
+        ("second's tenants of two", two.watched),
+        ("handed over s", handed_over),
+    ])
+}
+
+/// What a producer says of itself.
+struct Figures {
+    looks: f64,
+    spared: f64,
+    watched: f64,
+    interval: f64,
+    connections: f64,
+}
+
+/// The most of what a producer has open.
+#[derive(Clone, Copy, Default)]
+struct Open {
+    threads: usize,
+    descriptors: usize,
+}
+
+impl Open {
+    fn max(self, other: Open) -> Open {
+        Open {
+            threads: self.threads.max(other.threads),
+            descriptors: self.descriptors.max(other.descriptors),
+        }
+    }
+}
+
+impl Producer {
+    fn start(system: &System) -> Producer {
+        let address = free_address();
+        let process = system.producer(&[("POLYCHRON_HTTP", &address.to_string())]);
+        Producer { process, address }
+    }
+
+    async fn figures(&self) -> anyhow::Result<Figures> {
+        let answer = get(self.address, "/metrics").await.context("the producer does not answer")?;
+        let connections = ["postgres", "sqlite"].map(|kind| {
+            let of = |state| {
+                format!("polychron_database_connections{{kind=\"{kind}\",state=\"{state}\"}}")
+            };
+            answer.figure(&of("used")) + answer.figure(&of("idle"))
+        });
+        Ok(Figures {
+            looks: answer.figure("polychron_looks_total"),
+            spared: answer.figure("polychron_looks_spared_total"),
+            watched: answer.figure("polychron_tenants_watched"),
+            interval: answer.figure("polychron_poll_interval_seconds"),
+            connections: connections.iter().sum(),
+        })
+    }
+
+    /// Waits until its figures are so.
+    async fn until(&self, so: impl Fn(&Figures) -> bool) -> anyhow::Result<Figures> {
+        let clock = Clock::System;
+        let began = clock.boot_time();
+        while clock.boot_time() - began < LIMIT {
+            // While it starts, it says nothing yet.
+            if let Ok(figures) = self.figures().await
+                && so(&figures)
+            {
+                return Ok(figures);
+            }
+            clock.sleep(ASK_EVERY).await;
+        }
+        anyhow::bail!("a producer is not as expected after {} s", LIMIT.as_secs())
+    }
+
+    fn open(&self) -> anyhow::Result<Open> {
+        let of = |what: &str| -> anyhow::Result<usize> {
+            Ok(fs::read_dir(format!("/proc/{}/{what}", self.process.pid()))?.count())
+        };
+        Ok(Open { threads: of("task")?, descriptors: of("fd")? })
+    }
+}
+
+/// Makes the tenants' databases, and lists them.
+async fn make_tenants(
+    kind: Kind,
+    count: usize,
+    system: &System,
+) -> anyhow::Result<Vec<DatabaseUrl>> {
+    let (now, random) = (Clock::System.wall_time(), Random::system());
+    let ids: Vec<TenantId> = (0..count).map(|_| TenantId::new(now, &random)).collect();
+    let urls = match kind {
+        Kind::Postgres => make_databases(&ids).await?,
+        Kind::Sqlite => make_files(&ids, &system.folder.path("")).await?,
+    };
+    let mut control = PgConnection::connect(system.control_url()).await?;
+    sqlx::query(
+        "INSERT INTO tenant(id, slug, name, database_url)
+         SELECT id, 't' || n, 't' || n, url FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS made(id, url, n)",
+    )
+    .bind(ids.iter().map(|id| id.0).collect::<Vec<_>>())
+    .bind(urls.iter().map(|url| url.expose().to_owned()).collect::<Vec<_>>())
+    .execute(&mut control)
+    .await?;
+    Ok(urls)
+}
+
+/// Copies of one migrated database.
+async fn make_databases(ids: &[TenantId]) -> anyhow::Result<Vec<DatabaseUrl>> {
+    let template = postgres_database().await;
+    migrate(&template, Schema::Tenant).await?;
+    let (server, name) = template.expose().rsplit_once('/').context("the URL names no database")?;
+    let mut admin = PgConnection::connect(&setting("POLYCHRON_TEST_POSTGRES")).await?;
+    let connections = Connections::new(Clock::System, 4);
+    let mut urls = Vec::new();
+    for (n, id) in ids.iter().enumerate() {
+        let statement = format!("CREATE DATABASE {name}_{n} TEMPLATE {name}");
+        admin.execute(AssertSqlSafe(statement)).await?;
+        let url: DatabaseUrl = format!("{server}/{name}_{n}").parse()?;
+        let store = Store::new(*id, &url, &connections)?;
+        store.claim_database(false).await?;
+        urls.push(url);
+    }
+    drop(admin);
+    drop_database(template.expose()).await?;
+    Ok(urls)
+}
+
+/// Copies of one migrated file, each with another id in its place.
+async fn make_files(ids: &[TenantId], folder: &Path) -> anyhow::Result<Vec<DatabaseUrl>> {
+    let (first, file) = (ids[0], folder.join("template.db"));
+    let url = DatabaseUrl::of_sqlite_file(&file);
+    migrate(&url, Schema::Tenant).await?;
+    {
+        let connections = Connections::new(Clock::System, 1);
+        Store::new(first, &url, &connections)?.claim_database(false).await?;
+    }
+    // The last connection that closes folds the log into the file.
+    while folder.join("template.db-wal").exists() {
+        Clock::System.sleep(ASK_EVERY).await;
+    }
+    let mut bytes = fs::read(&file)?;
+    let written = first.to_string();
+    let place = bytes.windows(written.len()).position(|window| window == written.as_bytes());
+    let place = place.context("the template holds no id")?;
+    let mut urls = Vec::new();
+    for (n, id) in ids.iter().enumerate() {
+        bytes[place..place + written.len()].copy_from_slice(id.to_string().as_bytes());
+        let copy = folder.join(format!("t{n}.db"));
+        fs::write(&copy, &bytes)?;
+        urls.push(DatabaseUrl::of_sqlite_file(&copy));
+    }
+    Ok(urls)
+}
