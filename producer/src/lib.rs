@@ -85,8 +85,13 @@ impl Producer {
         }
         let clock = tenants.clock().clone();
         let looker = Arc::new(Looker {
-            backlog: Backlog::new(publisher.clone(), clock, &config.queues),
-            messenger: Messenger::new(publisher, vitals.metrics.clone()),
+            backlog: Backlog::new(publisher.clone(), clock.clone(), &config.queues),
+            messenger: Messenger::new(
+                publisher,
+                vitals.metrics.clone(),
+                vitals.tracer.clone(),
+                clock,
+            ),
             lateness: Lateness::new(random.clone()),
             pruner: Pruner::new(&config, random.clone(), vitals.metrics.clone()),
             random,
@@ -109,6 +114,7 @@ impl Producer {
 
         refreshing.abort();
         looker.messenger.settled(SETTLE_LIMIT).await;
+        vitals.tracer.flush(SETTLE_LIMIT).await;
         drop(looker);
         // Both say goodbye to the broker, if it listens.
         let _ = tokio::time::timeout(Duration::from_secs(3), async {

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use shared::clock::{Clock, Time};
 use shared::failpoint;
 use shared::id::ExecutionId;
 use shared::message::{Label, Message, Outgoing};
@@ -13,6 +14,7 @@ use shared::metrics::Metrics;
 use shared::queue::{Confirm, Publisher};
 use shared::store::{Ready, chain};
 use shared::tenants::OpenTenant;
+use shared::trace::{Place, Span, Tracer};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
@@ -26,13 +28,15 @@ pub struct Messenger {
     batches: Arc<Semaphore>,
     tracker: TaskTracker,
     metrics: Metrics,
+    tracer: Tracer,
+    clock: Clock,
 }
 
 impl Messenger {
     /// Publishes by `publisher`.
-    pub fn new(publisher: Publisher, metrics: Metrics) -> Messenger {
+    pub fn new(publisher: Publisher, metrics: Metrics, tracer: Tracer, clock: Clock) -> Messenger {
         let batches = Arc::new(Semaphore::new(BATCHES_MAX));
-        Messenger { publisher, batches, tracker: TaskTracker::new(), metrics }
+        Messenger { publisher, batches, tracker: TaskTracker::new(), metrics, tracer, clock }
     }
 
     /// Publishes messages for these rows. Returns once they are handed over; waits while too many
@@ -41,9 +45,13 @@ impl Messenger {
         // The semaphore is never closed, so that its error cannot come.
         let Ok(permit) = self.batches.clone().acquire_owned().await else { return };
         let (publisher, tenant) = (self.publisher.clone(), tenant.clone());
-        let metrics = self.metrics.clone();
+        let (metrics, tracer) = (self.metrics.clone(), self.tracer.clone());
+        let clock = self.clock.clone();
         self.tracker.spawn(async move {
+            let began = clock.wall_time();
+            let traced = if tracer.is_on() { rows.clone() } else { Vec::new() };
             publish(&publisher, &tenant, rows, &metrics).await;
+            tracer.record(|| spans(tenant.slug(), &traced, began, clock.wall_time()));
             drop(permit);
         });
     }
@@ -59,6 +67,35 @@ impl Messenger {
         let _ = tokio::time::timeout(limit, self.tracker.wait()).await; // the sweeper has the rest
         self.tracker.reopen();
     }
+}
+
+/// From an execution's time until its message was handed over, and the last part of that.
+fn spans(tenant: &str, rows: &[Ready], began: Time, end: Time) -> Vec<Span> {
+    let mut spans = Vec::new();
+    for row in rows {
+        let attributes = vec![
+            ("polychron.tenant", tenant.to_owned()),
+            ("polychron.job", row.name.clone()),
+            ("polychron.job_type", row.job_type.clone()),
+            ("polychron.execution", row.id.to_string()),
+            ("polychron.attempt", row.attempt.to_string()),
+            ("polychron.queue", row.queue.clone()),
+        ];
+        let start = row.scheduled_for.min(began);
+        let whole = Span {
+            execution: row.id,
+            name: "due",
+            place: Place::Root,
+            start,
+            end,
+            attributes,
+            error: None,
+        };
+        let (attributes, place) = (Vec::new(), Place::Sent);
+        spans.push(Span { name: "publish", place, start: began, attributes, ..whole.clone() });
+        spans.push(whole);
+    }
+    spans
 }
 
 async fn publish(publisher: &Publisher, tenant: &OpenTenant, rows: Vec<Ready>, metrics: &Metrics) {

@@ -38,5 +38,6 @@ pub mod store;
 pub mod telemetry;
 pub mod tenant;
 pub mod tenants;
+pub mod trace;
 pub mod vitals;
 mod words;

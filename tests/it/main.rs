@@ -5,4 +5,6 @@ mod health;
 mod losses;
 mod metrics;
 mod notifications;
+#[cfg(feature = "otel")]
+mod traces;
 mod work;

@@ -24,6 +24,7 @@ use shared::store::{
 };
 use shared::tenant::{Tenant, TenantStatus};
 use shared::tenants::OpenTenant;
+use shared::trace::Tracer;
 use testkit::Folder;
 
 /// The slots of the worker that tests play.
@@ -168,7 +169,7 @@ fn looker(broker: &MemoryBroker, clock: &Clock, random: &Random) -> (Looker, Dri
     let metrics = Metrics::new(clock.clone());
     let looker = Looker {
         backlog: Backlog::new(publisher.clone(), clock.clone(), &queues),
-        messenger: Messenger::new(publisher, metrics.clone()),
+        messenger: Messenger::new(publisher, metrics.clone(), Tracer::default(), clock.clone()),
         lateness: Lateness::new(random.clone()),
         pruner: Pruner::new(&config(), random.clone(), metrics.clone()),
         metrics,
