@@ -9,3 +9,4 @@ mod queue;
 mod readiness;
 mod statements;
 mod store;
+mod watching;
