@@ -1,6 +1,6 @@
 # `make help` lists what there is. Everything that CI does is here, and runs the same anywhere.
 
-.PHONY: help test sim chaos chaos-mix versions bench api check fmt lint doc deny audit demo services
+.PHONY: help test sim chaos chaos-mix versions bench api traces check fmt lint doc deny audit demo services
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -35,13 +35,17 @@ bench: ## measure everything, or one CASE (make bench CASE=pipeline ROUNDS=7 JOB
 api: ## ask the running API what its document allows, and what it doesn't
 	scripts/services run scripts/api-check
 
+traces: ## test the traces, which are off by default
+	scripts/services run scripts/traces
+
 check: fmt lint doc deny test ## what CI runs
 
 fmt: ## is the code formatted?
 	cargo fmt --all --check
 
-lint: ## does clippy have anything to say?
+lint: ## does clippy have anything to say? Also of what is off by default
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy -p polychron-tests --all-targets --features otel --locked -- -D warnings
 
 doc: ## do the code's own documents build without a warning?
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked

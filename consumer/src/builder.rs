@@ -17,6 +17,7 @@ use shared::shutdown::Shutdown;
 use shared::store::{Connections, Control};
 use shared::telemetry;
 use shared::tenants::Tenants;
+use shared::trace::Tracer;
 use shared::vitals::Vitals;
 use tracing::error;
 
@@ -94,7 +95,9 @@ fn execute(
         .build()
         .context("cannot start threads")?;
     let clean = runtime.block_on(async {
-        let vitals = Vitals::new(Clock::System);
+        let mut vitals = Vitals::new(Clock::System);
+        vitals.tracer =
+            Tracer::start(config.collector.as_ref(), "polychron-consumer", Clock::System);
         if let Some(listener) = listener {
             tokio::spawn(http::serve(listener, http::vitals_routes(vitals.clone())));
         }

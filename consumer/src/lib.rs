@@ -147,6 +147,7 @@ impl Consumer {
             secrets: config.secrets.clone(),
             slots,
             metrics,
+            tracer: vitals.tracer.clone(),
             aside: worker::aside(),
             release: shutdown.release.clone(),
             clock,
@@ -172,6 +173,7 @@ impl Consumer {
         let serving = serve_all(&worker, &mut receiver, &shutdown).await;
         drain(&serving, &worker, &config, &shutdown).await;
         let clean = tokio::time::timeout(FLUSH_LIMIT, writers.emptied()).await.is_ok();
+        vitals.tracer.flush(FLUSH_LIMIT).await;
         drop(receiver);
         let _ = tokio::time::timeout(Duration::from_secs(3), receiving).await; // it says goodbye
         say_goodbye(&tenants, &name).await;

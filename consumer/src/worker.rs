@@ -10,7 +10,8 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use shared::clock::Clock;
+use shared::clock::{Clock, delta};
+use shared::execution::ErrorKind;
 use shared::failpoint;
 use shared::message::{Message, MessageError};
 use shared::metrics::Metrics;
@@ -20,6 +21,7 @@ use shared::queue::{Delivery, Publisher};
 use shared::secrets::{Resolved, Secrets};
 use shared::store::{Claim, TenantDatabase, chain};
 use shared::tenants::{OpenTenant, Tenants};
+use shared::trace::{Place, Span, Tracer};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -57,6 +59,7 @@ pub(crate) struct Worker {
     pub(crate) secrets: Secrets,
     pub(crate) slots: Arc<Semaphore>,
     pub(crate) metrics: Metrics,
+    pub(crate) tracer: Tracer,
     pub(crate) aside: Arc<Semaphore>,
     pub(crate) release: CancellationToken,
     pub(crate) clock: Clock,
@@ -207,6 +210,8 @@ impl Worker {
         failpoint::reach("after_effect");
         self.log(&tenant, &claim, &outcome, started);
 
+        let error = outcome.ending().error_kind.map(ErrorKind::word);
+        let ended = self.clock.boot_time();
         let mut finished = self.writers.finish(&tenant, &claim, outcome, output.report(true));
         let answer = tokio::select! {
             biased;
@@ -233,6 +238,9 @@ impl Worker {
             None => finished.await,
         };
         drop((hold, in_hand));
+        let written = matches!(answer, Ok(Finished::Ended(_)));
+        self.tracer
+            .record(|| self.spans(&tenant, &claim, [claimed_at, started, ended], error, written));
         match answer {
             Ok(Finished::Ended(ended)) => {
                 let limited = tenant.tenant.max_running.is_some();
@@ -246,6 +254,41 @@ impl Worker {
             ),
             Err(_) => {} // the process ends
         }
+    }
+
+    /// From the claim to the start, the handler's work, and from its end until that was written.
+    fn spans(
+        &self,
+        tenant: &OpenTenant,
+        claim: &Claim,
+        [claimed, started, ended]: [Duration; 3],
+        error: Option<&'static str>,
+        written: bool,
+    ) -> Vec<Span> {
+        let (wall, boot) = (self.clock.wall_time(), self.clock.boot_time());
+        let at = |time: Duration| wall - delta(boot.saturating_sub(time));
+        let attributes = vec![
+            ("polychron.tenant", tenant.slug().to_owned()),
+            ("polychron.job", claim.name.clone()),
+            ("polychron.execution", claim.id.to_string()),
+            ("polychron.attempt", claim.attempt.to_string()),
+            ("polychron.worker", self.name.clone()),
+        ];
+        let span = |name, place, start, end, error| Span {
+            execution: claim.id,
+            name,
+            place,
+            start,
+            end,
+            attributes: attributes.clone(),
+            error,
+        };
+        let lost = (!written).then_some("not_written");
+        vec![
+            span("claim", Place::Inner, at(claimed), at(started), None),
+            span("handle", Place::Received, at(started), at(ended), error),
+            span("finish", Place::Inner, at(ended), wall, lost),
+        ]
     }
 
     /// How late a first attempt's handler starts, by the tenant's database's clock; `waited` has

@@ -97,7 +97,12 @@ impl Producer {
         let clock = tenants.clock().clone();
         let looker = Arc::new(Looker {
             backlog: Backlog::new(publisher.clone(), clock.clone(), &config.queues),
-            messenger: Messenger::new(publisher, metrics.clone(), clock),
+            messenger: Messenger::new(
+                publisher,
+                metrics.clone(),
+                vitals.tracer.clone(),
+                clock,
+            ),
             lateness: Lateness::new(random.clone()),
             pruner: Pruner::new(&config, random.clone(), metrics.clone()),
             random,
@@ -123,6 +128,7 @@ impl Producer {
 
         refreshing.abort();
         looker.messenger.settled(SETTLE_LIMIT).await;
+        vitals.tracer.flush(SETTLE_LIMIT).await;
         drop(looker);
         // Both say goodbye to the broker, if it listens.
         let _ = tokio::time::timeout(Duration::from_secs(3), async {

@@ -13,6 +13,7 @@ use shared::shutdown::Shutdown;
 use shared::store::{Connections, Control};
 use shared::telemetry;
 use shared::tenants::Tenants;
+use shared::trace::Tracer;
 use shared::vitals::Vitals;
 
 const ABOUT: &str =
@@ -28,7 +29,9 @@ fn main() -> anyhow::Result<()> {
         .build()
         .context("cannot start threads")?;
     runtime.block_on(async {
-        let vitals = Vitals::new(Clock::System);
+        let mut vitals = Vitals::new(Clock::System);
+        vitals.tracer =
+            Tracer::start(config.collector.as_ref(), "polychron-producer", Clock::System);
         if let Some(listener) = listener {
             tokio::spawn(http::serve(listener, http::vitals_routes(vitals.clone())));
         }

@@ -14,6 +14,7 @@ use shared::metrics::Metrics;
 use shared::queue::{Confirm, Publisher};
 use shared::store::{Ready, chain};
 use shared::tenants::OpenTenant;
+use shared::trace::{Place, Span, Tracer};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
@@ -36,6 +37,7 @@ pub struct Messenger {
     batches: Arc<Semaphore>,
     tracker: TaskTracker,
     metrics: Metrics,
+    tracer: Tracer,
     clock: Clock,
     /// Whether somebody waits for all confirms to be recorded.
     settling: watch::Sender<bool>,
@@ -43,10 +45,10 @@ pub struct Messenger {
 
 impl Messenger {
     /// Publishes by `publisher`.
-    pub fn new(publisher: Publisher, metrics: Metrics, clock: Clock) -> Messenger {
+    pub fn new(publisher: Publisher, metrics: Metrics, tracer: Tracer, clock: Clock) -> Messenger {
         let batches = Arc::new(Semaphore::new(BATCHES_MAX));
         let (tracker, settling) = (TaskTracker::new(), watch::Sender::new(false));
-        Messenger { publisher, batches, tracker, metrics, clock, settling }
+        Messenger { publisher, batches, tracker, metrics, tracer, clock, settling }
     }
 
     /// Publishes messages for these rows. Returns once they are handed over; waits while too many
@@ -56,10 +58,14 @@ impl Messenger {
         // The semaphore is never closed, so that its error cannot come.
         let Ok(permit) = self.batches.clone().acquire_owned().await else { return };
         let (publisher, tenant) = (self.publisher.clone(), tenant.clone());
-        let (metrics, clock) = (self.metrics.clone(), self.clock.clone());
+        let (metrics, tracer) = (self.metrics.clone(), self.tracer.clone());
+        let clock = self.clock.clone();
         let mut settling = self.settling.subscribe();
         self.tracker.spawn(async move {
+            let began = clock.wall_time();
+            let traced = if tracer.is_on() { rows.clone() } else { Vec::new() };
             let sent = publish(&publisher, &tenant, rows, &metrics).await;
+            tracer.record(|| spans(tenant.slug(), &traced, began, clock.wall_time()));
             drop(permit);
             if let Some(swept_at) = swept_at {
                 take_back(&tenant, &sent.missing, swept_at).await;
@@ -86,6 +92,35 @@ impl Messenger {
         self.settling.send_replace(false);
         self.tracker.reopen();
     }
+}
+
+/// From an execution's time until its message was handed over, and the last part of that.
+fn spans(tenant: &str, rows: &[Ready], began: Time, end: Time) -> Vec<Span> {
+    let mut spans = Vec::new();
+    for row in rows {
+        let attributes = vec![
+            ("polychron.tenant", tenant.to_owned()),
+            ("polychron.job", row.name.clone()),
+            ("polychron.job_type", row.job_type.clone()),
+            ("polychron.execution", row.id.to_string()),
+            ("polychron.attempt", row.attempt.to_string()),
+            ("polychron.queue", row.queue.clone()),
+        ];
+        let start = row.scheduled_for.min(began);
+        let whole = Span {
+            execution: row.id,
+            name: "due",
+            place: Place::Root,
+            start,
+            end,
+            attributes,
+            error: None,
+        };
+        let (attributes, place) = (Vec::new(), Place::Sent);
+        spans.push(Span { name: "publish", place, start: began, attributes, ..whole.clone() });
+        spans.push(whole);
+    }
+    spans
 }
 
 /// Publishes; tells which rows' messages the broker has confirmed.

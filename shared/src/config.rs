@@ -85,6 +85,7 @@ keys! {
     EXCHANGES_URL = "POLYCHRON_EXCHANGES_URL", secret, "", "the RabbitMQ that has those exchanges, if it isn't AMQP_URL's";
     SECRETS = "POLYCHRON_SECRETS", "", "a TOML file that says which secrets payloads may name, and for which tenants";
     DIAGNOSTICS = "POLYCHRON_DIAGNOSTICS", "off", "on: a consumer also knows the diagnostic job types noop, sleep, fail, panic, block and record";
+    COLLECTOR = "OTEL_EXPORTER_OTLP_ENDPOINT", "", "where traces are sent by OTLP over HTTP, http://host:4318; only in builds with the feature otel";
     LOG = "POLYCHRON_LOG", "info", "what is logged: error, warn, info, debug or trace, or directives such as info,polychron_shared=debug";
     LOG_FORMAT = "POLYCHRON_LOG_FORMAT", "text", "text for people, json for machines";
 }
@@ -102,6 +103,34 @@ words! {
         Text = "text",
         /// For machines.
         Json = "json",
+    }
+}
+
+/// A collector of traces, on a network where nobody listens in: no TLS is spoken to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Collector {
+    /// Host and port.
+    pub authority: String,
+    /// What stands before `/v1/traces`; may be empty.
+    pub path: String,
+}
+
+impl FromStr for Collector {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Collector, String> {
+        let remedy = "is no http:// URL without a user, such as http://127.0.0.1:4318; for https, \
+                      run a collector on this machine";
+        let rest = text.strip_prefix("http://").ok_or(remedy)?;
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let has_port = authority.rsplit_once(':').is_some_and(|(host, port)| {
+            !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)
+        });
+        if authority.contains('@') || path.contains(char::is_whitespace) || authority.is_empty() {
+            return Err(remedy.to_owned());
+        }
+        let authority = if has_port { authority.to_owned() } else { format!("{authority}:4318") };
+        Ok(Collector { authority, path: path.trim_end_matches('/').to_owned() })
     }
 }
 
@@ -154,6 +183,8 @@ pub struct Config {
     pub secrets: Secrets,
     /// Whether the diagnostic job types are known.
     pub diagnostics: bool,
+    /// Where traces are sent.
+    pub collector: Option<Collector>,
     /// What is logged.
     pub log: String,
     /// How it is written.
@@ -230,6 +261,7 @@ impl Config {
                 .parse(&SECRETS, |path| Secrets::read(path.as_ref()))
                 .unwrap_or_default(),
             diagnostics: reader.parse(&DIAGNOSTICS, switch).unwrap_or_default(),
+            collector: reader.parse(&COLLECTOR, Collector::from_str),
             log: reader.parse(&LOG, filter).unwrap_or_default(),
             log_format: reader.parse(&LOG_FORMAT, LogFormat::from_str).unwrap_or(LogFormat::Text),
         };

@@ -39,5 +39,6 @@ pub mod store;
 pub mod telemetry;
 pub mod tenant;
 pub mod tenants;
+pub mod trace;
 pub mod vitals;
 mod words;

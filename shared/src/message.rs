@@ -100,12 +100,17 @@ impl Message {
     /// The trace that this execution belongs to (W3C Trace Context, level 1): the execution's id
     /// is the trace id, so that either can be found by the other.
     pub fn traceparent(&self) -> String {
-        let trace = self.execution.0.as_u128();
-        // A span id of zero would be invalid; a version 7 uuid's low half never is, but a
-        // forged id's may be.
-        let span = (trace as u64).max(1);
+        let (trace, span) = trace_of(self.execution);
         format!("00-{trace:032x}-{span:016x}-01")
     }
+}
+
+/// An execution's trace, and that trace's root span.
+pub(crate) fn trace_of(execution: ExecutionId) -> (u128, u64) {
+    let trace = execution.0.as_u128();
+    // A span id of zero would be invalid; a version 7 uuid's low half never is, but a forged id's
+    // may be.
+    (trace, (trace as u64).max(1))
 }
 
 #[cfg(test)]

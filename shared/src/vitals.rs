@@ -7,6 +7,7 @@ use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::pulse::{Beat, Pulse};
 use crate::readiness::{Probes, Readiness};
+use crate::trace::Tracer;
 
 /// One process's. Clones are the same.
 #[derive(Clone)]
@@ -17,6 +18,8 @@ pub struct Vitals {
     pub readiness: Readiness,
     /// What it has done and how it is doing.
     pub metrics: Metrics,
+    /// What it tells about single executions.
+    pub tracer: Tracer,
 }
 
 impl Vitals {
@@ -26,6 +29,7 @@ impl Vitals {
             pulse: Arc::new(Pulse::new(clock.clone())),
             readiness: Readiness::new(clock.clone()),
             metrics: Metrics::new(clock),
+            tracer: Tracer::default(),
         }
     }
 

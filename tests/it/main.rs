@@ -6,4 +6,6 @@ mod losses;
 mod metrics;
 mod notifications;
 mod sharing;
+#[cfg(feature = "otel")]
+mod traces;
 mod work;

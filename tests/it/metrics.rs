@@ -126,3 +126,70 @@ async fn what_does_not_run_is_counted_by_its_reason() {
     })
     .await;
 }
+
+/// The sum of a counter over all its labels.
+fn sum(shown: &Answer, name: &str) -> f64 {
+    let of = |line: &str| line.strip_prefix(name)?.rsplit_once(' ')?.1.parse::<f64>().ok();
+    shown.body.lines().filter_map(of).sum()
+}
+
+const FINISHED: &str = "polychron_executions_finished_total";
+
+/// What docs/metrics.md says of a process that was killed: its own figures are gone, and the others'
+/// agree with the rows that they wrote, to the last one.
+#[tokio::test]
+async fn after_a_kill_the_survivors_figures_are_the_rows_that_they_wrote() {
+    const JOBS: usize = 40;
+    const LEASE: (&str, &str) = ("POLYCHRON_LEASE", "5s");
+    let system = System::new(2).await;
+    for tenant in &system.tenants {
+        for n in 0..JOBS / 2 {
+            let payload = json!({"seconds": 1.5});
+            let job = NewJob::new(&format!("sleep-{n}"), "sleep", due_now());
+            tenant.store.insert_job(&NewJob { payload, ..job }).await.unwrap();
+        }
+    }
+    let [of_producer, doomed, survivor] = [free_address(), free_address(), free_address()];
+    let at = |address: SocketAddr| address.to_string();
+    let _producer = system.producer(&[("POLYCHRON_HTTP", &at(of_producer))]);
+    let killed = system.consumer(&[LEASE, ("POLYCHRON_HTTP", &at(doomed))]);
+    let _survivor = system.consumer(&[LEASE, ("POLYCHRON_HTTP", &at(survivor))]);
+    let last = eventually("it has done some of the work, and is at more of it", || async {
+        let shown = get(doomed, "/metrics").await?;
+        let busy = shown.figure("polychron_slots_in_use") > 0.0;
+        (busy && sum(&shown, FINISHED) >= 5.0).then_some(shown)
+    })
+    .await;
+    let dead = format!("-{}-", killed.pid());
+    killed.kill();
+
+    let mut rows = Vec::new();
+    for tenant in &system.tenants {
+        rows.extend(
+            eventually("all are over", || async {
+                let rows = tenant.executions().await;
+                let done = rows.iter().filter(|row| row.status == Status::Success).count();
+                (done == JOBS / 2 && rows.iter().all(|row| row.status.is_final())).then_some(rows)
+            })
+            .await,
+        );
+    }
+    // The rescuer ended what the dead one held; what that had ended itself, it alone has counted.
+    let by_dead = |row: &Execution| row.worker.as_ref().is_some_and(|name| name.contains(&dead));
+    let lost = rows.iter().filter(|row| row.error_kind == Some(ErrorKind::Lost)).count();
+    let gone = rows.iter().filter(|row| by_dead(row) && row.status == Status::Success).count();
+    assert!(lost > 0 && gone > 0, "{lost} {gone}");
+    let written = (rows.len() - gone) as f64;
+    let (producer, consumer) = eventually("the survivors have counted all", || async {
+        let shown = (metrics(of_producer).await, metrics(survivor).await);
+        (sum(&shown.0, FINISHED) + sum(&shown.1, FINISHED) >= written).then_some(shown)
+    })
+    .await;
+    assert_eq!(sum(&producer, FINISHED) + sum(&consumer, FINISHED), written);
+    assert_eq!(producer.figure("polychron_rescues_total"), lost as f64);
+    assert_eq!(sum(&producer, FINISHED), lost as f64);
+    let dispatched = rows.iter().filter(|row| row.dispatched_at.is_some()).count();
+    assert_eq!(producer.figure("polychron_executions_dispatched_total"), dispatched as f64);
+    // What it had shown last is short of the rows by what ended since, and never beyond them.
+    assert!(sum(&last, FINISHED) <= gone as f64, "{} of {gone}", sum(&last, FINISHED));
+}

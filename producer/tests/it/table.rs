@@ -25,6 +25,7 @@ use shared::store::{
 };
 use shared::tenant::{Tenant, TenantStatus};
 use shared::tenants::OpenTenant;
+use shared::trace::Tracer;
 use testkit::Folder;
 
 /// The slots of the worker that tests play.
@@ -170,7 +171,7 @@ pub(crate) fn looker(broker: &MemoryBroker, clock: &Clock, random: &Random) -> (
     let metrics = Metrics::new(clock.clone());
     let looker = Looker {
         backlog: Backlog::new(publisher.clone(), clock.clone(), &queues),
-        messenger: Messenger::new(publisher, metrics.clone(), clock.clone()),
+        messenger: Messenger::new(publisher, metrics.clone(), Tracer::default(), clock.clone()),
         lateness: Lateness::new(random.clone()),
         pruner: Pruner::new(&config(), random.clone(), metrics.clone()),
         metrics,

@@ -11,3 +11,4 @@ mod queue;
 mod readiness;
 mod statements;
 mod store;
+mod watching;

@@ -1,0 +1,103 @@
+//! The dashboard and the alert rules speak of figures that there are.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+const ALERTS: &str = include_str!("../../../deploy/alerts.yml");
+const DASHBOARD: &str = include_str!("../../../deploy/grafana.json");
+
+/// Every name that begins like one of ours, without what Prometheus adds to it.
+fn named(text: &str) -> BTreeSet<&str> {
+    let begins = text.match_indices("polychron_").map(|(at, _)| &text[at..]);
+    begins
+        .map(|rest| {
+            let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            let name = &rest[..end.unwrap_or(rest.len())];
+            let added = ["_total", "_bucket", "_count", "_sum"];
+            added.iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(name)
+        })
+        .collect()
+}
+
+/// The names on the page, which a test beside the registry holds against that.
+fn known() -> BTreeSet<String> {
+    let page = include_str!("../../../docs/metrics.md");
+    let names = page.lines().filter_map(|line| line.strip_prefix("| `")?.split(['`', '{']).next());
+    names.map(|name| name.strip_suffix("_total").unwrap_or(name).to_owned()).collect()
+}
+
+#[test]
+fn each_figure_that_is_watched_exists() {
+    let known = known();
+    for (file, text) in [("alerts.yml", ALERTS), ("grafana.json", DASHBOARD)] {
+        for name in named(text) {
+            assert!(known.contains(name), "{file} names {name}, which no process has");
+        }
+    }
+}
+
+#[test]
+fn the_dashboard_shows_every_figure() {
+    let shown = named(DASHBOARD);
+    for name in known() {
+        assert!(shown.contains(name.as_str()), "grafana.json doesn't show {name}");
+    }
+}
+
+#[test]
+fn each_alert_says_what_to_do() {
+    let count = |text: &str| ALERTS.matches(text).count();
+    assert!(count("- alert: ") >= 15);
+    assert_eq!(count("- alert: "), count("\n          remedy: "));
+    assert_eq!(count("- alert: "), count("\n          summary: "));
+}
+
+/// The fixed beginnings of what a source file logs as WARN or ERROR.
+fn warnings(source: &str) -> Vec<String> {
+    let source = source.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+    let mut found = Vec::new();
+    for (at, _) in source.match_indices("warn!(").chain(source.match_indices("error!(")) {
+        let call = source[at..].split(';').next().unwrap_or_default();
+        // The message is the first text that stands alone: not a field's value.
+        let text = call.match_indices('"').step_by(2).find_map(|(open, _)| {
+            let (before, after) = (call[..open].trim_end(), &call[open + 1..]);
+            let alone = before.ends_with('(') || before.ends_with(',');
+            alone.then(|| after.split('"').next().unwrap_or_default().to_owned())
+        });
+        let text = text.unwrap_or_default();
+        found.push(
+            text.split('{').next().unwrap_or_default().trim_end_matches([':', ' ']).to_owned(),
+        );
+    }
+    found
+}
+
+fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => sources(&path, into),
+            false if path.extension().is_some_and(|ending| ending == "rs") => into.push(path),
+            false => {}
+        }
+    }
+}
+
+#[test]
+fn each_warning_is_explained() {
+    let page = include_str!("../../../docs/logs.md");
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut files = Vec::new();
+    for program in ["shared", "producer", "consumer", "embedded", "console"] {
+        sources(&top.join(program).join("src"), &mut files);
+    }
+    let mut count = 0;
+    for file in files {
+        for text in warnings(&std::fs::read_to_string(&file).unwrap()) {
+            // One that is all variable stands on the page by what it says.
+            assert!(page.contains(&text), "docs/logs.md doesn't explain `{text}` of {file:?}");
+            count += usize::from(!text.is_empty());
+        }
+    }
+    assert!(count > 25, "only {count} were found");
+}
