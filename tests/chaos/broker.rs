@@ -30,7 +30,7 @@ async fn is_at_work(system: &System) {
 #[tokio::test]
 async fn broker_restarts() {
     let system = System::new(1).await;
-    add_jobs(&system, JOBS, 1.0).await;
+    add_jobs(&system, JOBS, 3.0).await;
     let _running = (system.producer(&[]), system.consumer(&[LEASE]));
     some_succeed(&system).await;
     rabbitmqctl(&["stop_app"]).await;
@@ -42,7 +42,7 @@ async fn broker_restarts() {
 #[tokio::test]
 async fn broker_loses_everything() {
     let system = System::new(1).await;
-    add_jobs(&system, JOBS, 1.0).await;
+    add_jobs(&system, JOBS, 3.0).await;
     let _running = (system.producer(&[]), system.consumer(&[LEASE]));
     some_succeed(&system).await;
     // As if its data were gone: the operator makes the virtual host again, and nothing else.
@@ -57,7 +57,7 @@ async fn broker_loses_everything() {
 #[tokio::test]
 async fn broker_is_reset() {
     let system = System::new(1).await;
-    add_jobs(&system, JOBS, 1.0).await;
+    add_jobs(&system, JOBS, 3.0).await;
     let _running = (system.producer(&[]), system.consumer(&[LEASE]));
     some_succeed(&system).await;
     for verb in ["stop_app", "reset", "start_app"] {
@@ -71,7 +71,7 @@ async fn broker_is_reset() {
 #[tokio::test]
 async fn connections_are_closed_again_and_again() {
     let system = System::new(1).await;
-    add_jobs(&system, JOBS, 1.0).await;
+    add_jobs(&system, JOBS, 3.0).await;
     let _running = (system.producer(&[]), system.consumer(&[LEASE]), system.consumer(&[LEASE]));
     some_succeed(&system).await;
     for _ in 0..3 {
