@@ -139,7 +139,7 @@ async fn dispatch(
         Verb::Completions { shell } => completions::run(shell),
         Verb::Migrate(arguments) => migrate::run(arguments, config?, output, request).await,
         Verb::Tenant(verb) => tenant::run(verb, &session(config?).await?).await,
-        Verb::Job(verb) => job::run(verb, &session(config?).await?).await,
+        Verb::Job(verb) => Box::pin(job::run(verb, &session(config?).await?)).await,
         Verb::Execution(verb) => execution::run(verb, &session(config?).await?).await,
         Verb::Forecast(arguments) => forecast::run(arguments, &session(config?).await?).await,
         Verb::Schedule(verb) => Box::pin(schedule::run(verb, config, output, request)).await,

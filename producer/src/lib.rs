@@ -97,12 +97,7 @@ impl Producer {
         let clock = tenants.clock().clone();
         let looker = Arc::new(Looker {
             backlog: Backlog::new(publisher.clone(), clock.clone(), &config.queues),
-            messenger: Messenger::new(
-                publisher,
-                metrics.clone(),
-                vitals.tracer.clone(),
-                clock,
-            ),
+            messenger: Messenger::new(publisher, metrics.clone(), vitals.tracer.clone(), clock),
             lateness: Lateness::new(random.clone()),
             pruner: Pruner::new(&config, random.clone(), metrics.clone()),
             random,

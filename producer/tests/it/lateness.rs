@@ -85,11 +85,11 @@ async fn another_producer_tells_nothing_again() {
     table.after(600).await;
     table.after(70).await;
     let (other, _driver) = table.another_looker();
-    other.tick(&table.tenant, false).await.unwrap();
+    other.tick(&table.tenant, None, false).await.unwrap();
     assert_eq!(told(&table).await, ["late"]);
     run(&table).await;
     table.manual.advance(std::time::Duration::from_secs(10));
-    other.tick(&table.tenant, false).await.unwrap();
+    other.tick(&table.tenant, None, false).await.unwrap();
     table.look().await;
     assert_eq!(told(&table).await, ["late", "caught_up"]);
 }
@@ -103,6 +103,6 @@ async fn a_suspension_is_no_lateness() {
     table.after(3000).await;
     assert!(told(&table).await.is_empty());
     table.change_tenant(|tenant| tenant.status = TenantStatus::Active);
-    table.looker.tick(&table.tenant, true).await.unwrap();
+    table.looker.tick(&table.tenant, None, true).await.unwrap();
     assert!(told(&table).await.is_empty(), "it is given time to start");
 }

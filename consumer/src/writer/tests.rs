@@ -1,0 +1,137 @@
+use super::*;
+use serde_json::json;
+use shared::clock::ManualClock;
+use shared::execution::{Status, Trigger};
+use shared::store::{Connections, Control, NewJob, Schema, Store, migrate};
+use shared::tenant::{Tenant, TenantStatus};
+use testkit::Folder;
+
+/// Writers, a tenant, and a row that may be claimed.
+async fn bench(folder: &Folder, clock: Clock) -> (Arc<Writers>, Arc<OpenTenant>, ExecutionId) {
+    let random = Random::seeded(1);
+    let connections = Connections::new(clock.clone(), 4);
+    let (control_url, database_url) =
+        (folder.sqlite_database("control.db"), folder.sqlite_database("tenant.db"));
+    migrate(&control_url, Schema::Control).await.unwrap();
+    migrate(&database_url, Schema::Tenant).await.unwrap();
+    let (now, slug) = (clock.wall_time(), "acme".to_owned());
+    let id = TenantId::new(now, &random);
+    let store = Store::new(id, &database_url, &connections).unwrap();
+    assert!(store.claim_database(false).await.unwrap());
+    let mut job = NewJob::new("job", "noop", json!({"every": "1h"}));
+    job.orphan_policy = OrphanPolicy::Fail;
+    store.insert_job(&job).await.unwrap();
+    let row = ExecutionId::new(now, &random);
+    assert!(store.run_job("job", row, None, now).await.unwrap());
+    testkit::execute(&database_url, "UPDATE job_execution SET status = 'dispatched'").await;
+    let control = Control::new(&control_url, &connections).unwrap();
+    let tenant = Tenant {
+        id,
+        name: slug.clone(),
+        slug,
+        status: TenantStatus::Active,
+        database_url,
+        max_running: None,
+        created_at: now,
+        updated_at: now,
+    };
+    control.insert_tenant(&tenant).await.unwrap();
+    let tenants = Arc::new(Tenants::new(Arc::new(control), connections));
+    tenants.refresh().await.unwrap();
+    let tenant = tenants.get(id).unwrap();
+    let terms = ClaimTerms {
+        worker: "w".into(),
+        queues: vec!["default".into()],
+        lease: Duration::from_secs(60),
+        default_timeout: Duration::from_secs(60),
+    };
+    let metrics = Metrics::new(tenants.clock().clone());
+    (Arc::new(Writers::new(tenants, terms, random, metrics)), tenant, row)
+}
+
+async fn claim(writers: &Arc<Writers>, tenant: &Arc<OpenTenant>, row: ExecutionId) -> Claim {
+    match writers.claim(tenant, row).await.unwrap() {
+        Claimed::Yours(claim, _) => *claim,
+        Claimed::Refused | Claimed::Failed => panic!("the row could not be claimed"),
+    }
+}
+
+#[tokio::test]
+async fn a_claim_given_back_unstarted_has_a_successor_whatever_the_orphan_policy() {
+    let folder = Folder::new();
+    let (writers, tenant, row) = bench(&folder, Clock::System).await;
+    let claimed = claim(&writers, &tenant, row).await;
+    writers.give_back(&tenant, &claimed);
+    writers.emptied().await;
+    let next = tenant.store.find_last_attempt(row).await.unwrap().unwrap();
+    assert_eq!((next.attempt, next.trigger, next.status), (2, Trigger::Rescue, Status::Scheduled));
+}
+
+#[tokio::test]
+async fn an_end_that_was_written_unheard_is_no_loss_of_the_row() {
+    let folder = Folder::new();
+    let (writers, tenant, row) = bench(&folder, Clock::System).await;
+    let claimed = claim(&writers, &tenant, row).await;
+    let now = tenant.store.now().await.unwrap();
+    let request = |unheard| {
+        let (reply, answer) = oneshot::channel();
+        let (attempts, job_type) = (claimed.attempts(), claimed.job_type.clone());
+        let (outcome, report) = (Outcome::Success(json!(null)), Report::default());
+        (EndRequest { id: row, attempts, job_type, outcome, report, unheard, reply }, answer)
+    };
+    for (unheard, ended) in [(false, true), (true, true), (false, false)] {
+        let (request, answer) = request(unheard);
+        writers.unwritten_ends.fetch_add(1, Ordering::Relaxed);
+        assert!(writers.write_ends(&tenant, vec![request], now).await.0.is_empty());
+        assert_eq!(matches!(answer.await.unwrap(), Finished::Ended(_)), ended, "{unheard}");
+    }
+    let other = "UPDATE job_execution SET worker = 'another'";
+    testkit::execute(&tenant.tenant.database_url, other).await;
+    let (request, answer) = request(true);
+    writers.unwritten_ends.fetch_add(1, Ordering::Relaxed);
+    assert!(writers.write_ends(&tenant, vec![request], now).await.0.is_empty());
+    assert!(matches!(answer.await.unwrap(), Finished::NotOurs));
+}
+
+#[tokio::test]
+async fn a_row_that_is_being_given_back_is_not_claimed_once_more() {
+    let folder = Folder::new();
+    let (writers, tenant, row) = bench(&folder, Clock::System).await;
+    let claimed = claim(&writers, &tenant, row).await;
+    writers.give_back(&tenant, &claimed);
+    let again = writers.claim(&tenant, row).await.unwrap();
+    assert!(matches!(again, Claimed::Refused), "its end was on the way");
+}
+
+#[tokio::test]
+async fn what_follows_from_one_batch_is_written_as_one() {
+    let folder = Folder::new();
+    let manual = ManualClock::new("2026-11-24T12:00:00Z".parse().unwrap());
+    let (writers, tenant, row) = bench(&folder, Clock::Manual(manual.clone())).await;
+    let (store, later) = (&tenant.store, "2026-11-24T12:00:01Z".parse().unwrap());
+    let other = ExecutionId::new(later, &Random::seeded(2));
+    assert!(store.run_job("job", other, None, later).await.unwrap());
+    let url = &tenant.tenant.database_url;
+    testkit::execute(url, "UPDATE job_execution SET status = 'dispatched'").await;
+
+    let (first, second) =
+        tokio::join!(claim(&writers, &tenant, row), claim(&writers, &tenant, other));
+    let success = || Outcome::Success(json!(null));
+    let one = writers.finish(&tenant, &first, success(), Report::default());
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+    manual.advance(GATHER_LIMIT / 2);
+    let two = writers.finish(&tenant, &second, success(), Report::default());
+    assert!(matches!(one.await.unwrap(), Finished::Ended(_)));
+    assert!(matches!(two.await.unwrap(), Finished::Ended(_)));
+    let ended = async |row| store.find_last_attempt(row).await.unwrap().unwrap().finished_at;
+    assert_eq!(ended(row).await, ended(other).await);
+
+    // What doesn't follow is not waited for.
+    testkit::eventually("the writer rests", || async {
+        manual.advance(GATHER_LIMIT);
+        tokio::time::timeout(Duration::from_millis(5), writers.emptied()).await.ok()
+    })
+    .await;
+}
