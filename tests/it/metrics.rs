@@ -154,13 +154,18 @@ async fn after_a_kill_the_survivors_figures_are_the_rows_that_they_wrote() {
     let _producer = system.producer(&[("POLYCHRON_HTTP", &at(of_producer))]);
     let killed = system.consumer(&[LEASE, ("POLYCHRON_HTTP", &at(doomed))]);
     let _survivor = system.consumer(&[LEASE, ("POLYCHRON_HTTP", &at(survivor))]);
+    let dead = format!("-{}-", killed.pid());
+    let by_dead = |row: &Execution| row.worker.as_ref().is_some_and(|name| name.contains(&dead));
     let last = eventually("it has done some of the work, and is at more of it", || async {
         let shown = get(doomed, "/metrics").await?;
-        let busy = shown.figure("polychron_slots_in_use") > 0.0;
+        let mut busy = false;
+        for tenant in &system.tenants {
+            let rows = tenant.executions().await;
+            busy |= rows.iter().any(|row| row.status == Status::Running && by_dead(row));
+        }
         (busy && sum(&shown, FINISHED) >= 5.0).then_some(shown)
     })
     .await;
-    let dead = format!("-{}-", killed.pid());
     killed.kill();
 
     let mut rows = Vec::new();
@@ -175,7 +180,6 @@ async fn after_a_kill_the_survivors_figures_are_the_rows_that_they_wrote() {
         );
     }
     // The rescuer ended what the dead one held; what that had ended itself, it alone has counted.
-    let by_dead = |row: &Execution| row.worker.as_ref().is_some_and(|name| name.contains(&dead));
     let lost = rows.iter().filter(|row| row.error_kind == Some(ErrorKind::Lost)).count();
     let gone = rows.iter().filter(|row| by_dead(row) && row.status == Status::Success).count();
     assert!(lost > 0 && gone > 0, "{lost} {gone}");

@@ -150,7 +150,10 @@ async fn what_cannot_be_done_is_said_in_the_row() {
     let unknown = acme.run_job(&unknown).await.unwrap();
     assert_eq!(unknown.error_kind, Some(ErrorKind::UnknownType));
     let message = unknown.error_message.unwrap();
-    assert_eq!(message, "no handler for job type `mail`; this consumer knows add, http, sql");
+    assert_eq!(
+        message,
+        "no handler for job type `mail`; this consumer knows add, http, notification, sql"
+    );
     let sql = job("sql", "sql", json!({"statements": ["UPDATE job SET queue = 'default'"]}));
     let done = acme.run_job(&sql).await.unwrap();
     assert_eq!(done.result.unwrap()["rows_affected"], 4);
