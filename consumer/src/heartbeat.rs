@@ -185,6 +185,11 @@ impl Leases {
         }
     }
 
+    /// How long a claim or a renewal holds.
+    pub(crate) fn lease(&self) -> Duration {
+        self.lease
+    }
+
     /// How often a lease is renewed: three tries fit into it.
     pub(crate) fn interval(&self) -> Duration {
         self.lease / 4

@@ -199,6 +199,16 @@ impl Worker {
         slot: OwnedSemaphorePermit,
         in_hand: InHand,
     ) {
+        // The claim may have come through so late, if this process stood still, that its row has been
+        // taken back: nothing may start then.
+        let limit = (claim.deadline_at - claim.started_at).to_std().unwrap_or_default();
+        if self.clock.boot_time().saturating_sub(claimed_at) >= self.leases.lease().min(limit) {
+            self.writers.give_back(&tenant, &claim);
+            if let Some(delivery) = delivery {
+                delivery.ack().await;
+            }
+            return;
+        }
         let (lost, cancel) = (CancellationToken::new(), CancellationToken::new());
         let (id, name) = (tenant.tenant.id, claim.name.clone());
         let hold = self.leases.hold(id, claim.id, claimed_at, lost.clone(), cancel.clone());

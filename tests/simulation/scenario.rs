@@ -115,6 +115,14 @@ impl SimTenant {
         .unwrap()
     }
 
+    /// The jobs that are due since before `time` and have not been seen: each is put on record, or
+    /// dispatched, soon after its time.
+    pub(crate) async fn unseen(&mut self, time: Time) -> Vec<String> {
+        let unseen = "SELECT name FROM job
+                      WHERE is_enabled AND quarantined_reason IS NULL AND coalesce(next_run_at, '') < $1";
+        sqlx::query_scalar(unseen).bind(time).fetch_all(&mut self.sql).await.unwrap()
+    }
+
     /// Adds a job of some kind.
     pub(crate) async fn add_job(&mut self, now: Time, random: &Random) -> String {
         self.made += 1;

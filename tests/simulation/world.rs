@@ -302,6 +302,11 @@ impl World {
         self.audit(delta(self.clock.boot_time()) + TimeDelta::minutes(45))?;
         let jobs_off = "UPDATE job SET is_enabled = 0";
         for tenant in 0..self.tenants.len() {
+            let before = self.clock.wall_time() - TimeDelta::seconds(60);
+            let unseen = self.own.block_on(self.tenants[tenant].unseen(before));
+            if !unseen.is_empty() {
+                return Err(format!("nobody sees that {unseen:?} of t{tenant} are due"));
+            }
             self.sql(tenant, jobs_off)?;
         }
         for _ in 0..80 {
