@@ -205,7 +205,7 @@ impl Worker {
         if self.clock.boot_time().saturating_sub(claimed_at) >= self.leases.lease().min(limit) {
             self.writers.give_back(&tenant, &claim);
             if let Some(delivery) = delivery {
-                delivery.ack().await;
+                delivery.ack();
             }
             return;
         }
