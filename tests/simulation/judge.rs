@@ -42,7 +42,6 @@ impl Judge {
         rows: Vec<Execution>,
         all: bool,
         actor: Actor<'_>,
-        now: Time,
     ) -> Verdict {
         let mut known = self.rows.remove(&tenant.slug).unwrap_or_default();
         if all && rows.len() < known.len() {
@@ -51,7 +50,7 @@ impl Judge {
         let mut born = Vec::new();
         for new in rows {
             match known.get(&new.id) {
-                Some(old) if *old != new => self.change(old, &new, actor, now)?,
+                Some(old) if *old != new => self.change(old, &new, actor)?,
                 Some(_) => continue,
                 None => born.push(new.id),
             }
@@ -70,7 +69,7 @@ impl Judge {
         (rows.len(), open.map(|row| row.id).collect())
     }
 
-    fn change(&mut self, old: &Execution, new: &Execution, actor: Actor<'_>, now: Time) -> Verdict {
+    fn change(&mut self, old: &Execution, new: &Execution, actor: Actor<'_>) -> Verdict {
         let wrong =
             |what: &str| Err(format!("{what}, by {actor:?}\nbefore {old:#?}\nafter {new:#?}"));
         if old.status.is_final() {
@@ -98,7 +97,8 @@ impl Judge {
                     if own { Ok(()) } else { wrong("the row was somebody else's") }
                 }
                 (Status::Running, Status::Failed)
-                    if old.lease_until.is_some_and(|until| until < now) =>
+                    // By the mover's time: the clock may have been set back since it was read.
+                    if old.lease_until < new.finished_at =>
                 {
                     Ok(())
                 }
@@ -200,7 +200,8 @@ impl Judge {
                                 | ErrorKind::UnknownType
                         )
                     );
-                    excuse || row.status == Status::Skipped
+                    // Who was asked to end it may have been about to shut down.
+                    excuse || row.cancel_requested || row.status == Status::Skipped
                 });
                 if !started && !excused {
                     return Err(format!("it was never started: {attempts:#?}"));
