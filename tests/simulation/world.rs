@@ -219,7 +219,7 @@ impl World {
     /// Judges what has been sent, and what runs.
     fn judge(&mut self) -> Verdict {
         self.judge.sent(&self.broker.on_their_way(), &self.forged)?;
-        self.judge.ran(&self.tenants, &self.log, &self.unpunctual, self.faults.none)
+        self.judge.ran(&self.tenants, &self.log, &self.unpunctual, &self.faults)
     }
 
     fn forget_passed(&mut self, passages: &[(usize, Passage)]) {
