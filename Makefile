@@ -30,7 +30,7 @@ versions: ## this version beside another (make versions OLD=commit)
 ROUNDS ?= 7
 JOBS ?= 5000
 bench: ## measure everything, or one CASE (make bench CASE=pipeline ROUNDS=7 JOBS=5000)
-	SERVICES_FSYNC=on scripts/services run scripts/bench $(CASE) --rounds $(ROUNDS) --jobs $(JOBS)
+	SERVICES_FSYNC=on scripts/services run scripts/bench $(CASE) --rounds $(ROUNDS) --jobs $(JOBS) --minutes $(MINUTES)
 
 api: ## ask the running API what its document allows, and what it doesn't
 	scripts/services run scripts/api-check

@@ -10,5 +10,5 @@ mod sheet;
 mod usage;
 
 pub use servers::{Servers, drop_database, drop_virtual_host, require_fsync};
-pub use sheet::{Sample, Sheet, median};
+pub use sheet::{Sample, Sheet, median, slope};
 pub use usage::Usage;

@@ -15,6 +15,7 @@ pub struct Sheet {
     baselines: &'static [&'static str],
     settings: Value,
     rows: Vec<Row>,
+    notes: Vec<String>,
 }
 
 struct Row {
@@ -28,7 +29,7 @@ impl Sheet {
     /// An empty sheet. In each group, all are compared with that one of `baselines` which has the
     /// highest median; `settings` are put on record.
     pub fn new(case: &'static str, baselines: &'static [&'static str], settings: Value) -> Sheet {
-        Sheet { case, baselines, settings, rows: Vec::new() }
+        Sheet { case, baselines, settings, rows: Vec::new(), notes: Vec::new() }
     }
 
     /// Enters what a contestant did in the current round.
@@ -43,6 +44,16 @@ impl Sheet {
                 samples: vec![sample],
             }),
         }
+    }
+
+    /// Says something below the table.
+    pub fn note(&mut self, note: String) {
+        self.notes.push(note);
+    }
+
+    /// Whether nothing was measured.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
     }
 
     /// The table for people, in Markdown: medians; of the first figure also the lowest and highest
@@ -71,6 +82,9 @@ impl Sheet {
                 medians.join(" | ")
             );
         }
+        for note in &self.notes {
+            let _ = write!(table, "\n- {note}");
+        }
         table
     }
 
@@ -91,6 +105,7 @@ impl Sheet {
             "settings": self.settings,
             "machine": {"cores": cores, "load_at_the_end": load.trim()},
             "rows": rows,
+            "notes": self.notes,
         });
         fs::create_dir_all(folder)?;
         let file = folder.join(format!("{}.json", self.case));
@@ -138,6 +153,17 @@ pub fn median(values: &[f64]) -> f64 {
     }
 }
 
+/// By how much the second value of the pairs rises with the first, by least squares; zero where there
+/// are not two different first values.
+pub fn slope(points: &[(f64, f64)]) -> f64 {
+    let count = points.len() as f64;
+    let mean = |value: fn(&(f64, f64)) -> f64| points.iter().map(value).sum::<f64>() / count;
+    let (x, y) = (mean(|point| point.0), mean(|point| point.1));
+    let spread: f64 = points.iter().map(|point| (point.0 - x).powi(2)).sum();
+    let together: f64 = points.iter().map(|point| (point.0 - x) * (point.1 - y)).sum();
+    if spread > 0.0 { together / spread } else { 0.0 }
+}
+
 fn lowest(values: &[f64]) -> f64 {
     values.iter().copied().fold(f64::INFINITY, f64::min)
 }
@@ -173,6 +199,15 @@ mod tests {
         assert_eq!(sheet.ratio(&sheet.rows[3]), None, "it has nobody to be compared with");
         let table = sheet.table();
         assert!(table.contains("| one | ours | **45.0** (8.00-90.0) | 0.90 | 1.00 |"), "{table}");
+    }
+
+    #[test]
+    fn the_slope_is_the_rise_by_hour() {
+        let rising: Vec<(f64, f64)> =
+            (0..10).map(|n| (f64::from(n), 3.0 * f64::from(n) + 7.0)).collect();
+        assert!((slope(&rising) - 3.0).abs() < 1e-9);
+        assert_eq!(slope(&[(1.0, 5.0), (2.0, 9.0), (3.0, 5.0)]), 0.0);
+        assert_eq!(slope(&[(1.0, 5.0)]), 0.0);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::iter::Sum;
-use std::ops::Sub;
+use std::ops::{Add, Sub};
 use std::time::Duration;
 
 /// Processor time so far, and memory now.
@@ -13,6 +13,8 @@ pub struct Usage {
     pub cpu: Duration,
     /// Resident memory, in bytes; pages that processes share are counted for each.
     pub rss: u64,
+    /// How many processes have that memory.
+    pub processes: u32,
 }
 
 impl Usage {
@@ -31,20 +33,29 @@ impl Usage {
     }
 }
 
+impl Add for Usage {
+    type Output = Usage;
+    /// What both have used.
+    fn add(self, other: Usage) -> Usage {
+        Usage {
+            cpu: self.cpu + other.cpu,
+            rss: self.rss + other.rss,
+            processes: self.processes + other.processes,
+        }
+    }
+}
+
 impl Sum for Usage {
     fn sum<I: Iterator<Item = Usage>>(usages: I) -> Usage {
-        usages.fold(Usage::default(), |sum, usage| Usage {
-            cpu: sum.cpu + usage.cpu,
-            rss: sum.rss + usage.rss,
-        })
+        usages.fold(Usage::default(), Add::add)
     }
 }
 
 impl Sub for Usage {
     type Output = Usage;
-    /// What was used between two moments; the memory is the later one's.
+    /// What was used between two moments; memory and processes are the later one's.
     fn sub(self, before: Usage) -> Usage {
-        Usage { cpu: self.cpu.saturating_sub(before.cpu), rss: self.rss }
+        Usage { cpu: self.cpu.saturating_sub(before.cpu), ..self }
     }
 }
 
@@ -71,7 +82,7 @@ fn process(stat: &str) -> Option<Process> {
     let ticks = field(14)? + field(15)? + field(16)? + field(17)?;
     let cpu = Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second());
     let rss = field(24)? * rustix::param::page_size() as u64;
-    Some(Process { parent: field(4)? as u32, usage: Usage { cpu, rss } })
+    Some(Process { parent: field(4)? as u32, usage: Usage { cpu, rss, processes: 1 } })
 }
 
 #[cfg(test)]
@@ -82,6 +93,7 @@ mod tests {
     fn this_process_and_what_it_started_are_counted() {
         let before = Usage::of_tree(std::process::id());
         assert!(before.rss > 100_000);
+        assert!(before.processes >= 1);
         let busy = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done";
         let status = std::process::Command::new("sh").args(["-c", busy]).status().unwrap();
         assert!(status.success());

@@ -4,7 +4,7 @@
 //! for what those cost, and no example.
 //!
 //! Started by the benchmark, with its settings in the environment. `MODE` is
-//! - `produce`;
+//! - `produce`, which looks every few milliseconds, or `timed`, which sleeps until the next job is due;
 //! - `simple`: two single-row updates for each job, a connection for each job in flight (ten at most;
 //!   more don't help on a small machine);
 //! - `batched`: whatever starts and ends wait together go in one statement on one connection, and
@@ -33,6 +33,8 @@ use uuid::Uuid;
 const QUEUE: &str = "handwritten";
 /// How often the producer looks when nothing is due.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// The longest that the timed producer sleeps: nobody tells it of new jobs.
+const SLEEP_MAX: Duration = Duration::from_secs(1);
 /// The most connections of one consumer.
 const CONNECTIONS_MAX: usize = 10;
 /// The most starts, and the most ends, in one statement.
@@ -48,7 +50,8 @@ async fn main() -> anyhow::Result<()> {
     arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
     channel.queue_declare(QUEUE.into(), QueueDeclareOptions::durable(), arguments).await?;
     match setting("MODE").as_str() {
-        "produce" => produce(&pool(1).await?, &channel).await,
+        "produce" => produce(&pool(1).await?, &channel, false).await,
+        "timed" => produce(&pool(1).await?, &channel, true).await,
         "simple" => {
             let pool = pool(prefetch.min(CONNECTIONS_MAX)).await?;
             simple(pool, consume(&channel, prefetch).await?).await
@@ -85,14 +88,15 @@ fn say_ready() {
     println!("ready");
 }
 
-async fn produce(pool: &PgPool, channel: &Channel) -> anyhow::Result<()> {
+async fn produce(pool: &PgPool, channel: &Channel, timed: bool) -> anyhow::Result<()> {
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
     say_ready();
     let claim = include_str!("../../sql/handwritten_claim.sql");
     loop {
         let dispatched: Vec<Uuid> = sqlx::query_scalar(claim).fetch_all(pool).await?;
         if dispatched.is_empty() {
-            Clock::System.sleep(LOOK_EVERY).await;
+            let rest = if timed { until_due(pool).await? } else { LOOK_EVERY };
+            Clock::System.sleep(rest).await;
             continue;
         }
         let mut confirms = Vec::with_capacity(dispatched.len());
@@ -106,6 +110,13 @@ async fn produce(pool: &PgPool, channel: &Channel) -> anyhow::Result<()> {
         // While the broker writes, the next jobs are claimed.
         tokio::spawn(try_join_all(confirms));
     }
+}
+
+async fn until_due(pool: &PgPool) -> anyhow::Result<Duration> {
+    let next = sqlx::query_scalar(include_str!("../../sql/handwritten_next.sql"));
+    let seconds: Option<f64> = next.fetch_one(pool).await?;
+    Ok(seconds
+        .map_or(SLEEP_MAX, |seconds| Duration::from_secs_f64(seconds.max(0.0)).min(SLEEP_MAX)))
 }
 
 async fn simple(pool: PgPool, mut deliveries: Consumer) -> anyhow::Result<()> {
@@ -125,9 +136,9 @@ async fn simple(pool: PgPool, mut deliveries: Consumer) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The handler, which does nothing; its result.
+/// The handler, which does nothing; its result, which says when it was called.
 fn handle() -> serde_json::Value {
-    serde_json::Value::Null
+    serde_json::json!(Clock::System.wall_time())
 }
 
 async fn batched(pool: &PgPool, channel: &Channel, mut deliveries: Consumer) -> anyhow::Result<()> {
@@ -135,7 +146,7 @@ async fn batched(pool: &PgPool, channel: &Channel, mut deliveries: Consumer) -> 
     let mut acks = Acks::default();
     let write = include_str!("../../sql/handwritten_write.sql");
     loop {
-        let (mut starts, mut ends): (Vec<Delivery>, Vec<(Uuid, u64)>) = (Vec::new(), Vec::new());
+        let (mut starts, mut ends): (Vec<Delivery>, Vec<Ended>) = (Vec::new(), Vec::new());
         tokio::select! {
             delivery = deliveries.next() => starts.push(delivery.context("no more deliveries")??),
             end = started.recv() => ends.extend(end),
@@ -153,25 +164,31 @@ async fn batched(pool: &PgPool, channel: &Channel, mut deliveries: Consumer) -> 
         let ids: Result<Vec<Uuid>, _> =
             starts.iter().map(|delivery| Uuid::from_slice(&delivery.data)).collect();
         let (ended, results): (Vec<Uuid>, Vec<_>) =
-            ends.iter().map(|(id, _)| (*id, handle())).unzip();
+            ends.iter().map(|end| (end.id, end.result.clone())).unzip();
         let query = sqlx::query_scalar(write).bind(ids?).bind(ended).bind(results);
         let running: BTreeSet<Uuid> = query.fetch_all(pool).await?.into_iter().collect();
         for delivery in starts {
             let id = Uuid::from_slice(&delivery.data)?;
             match running.contains(&id) {
                 true => {
-                    let sender = sender.clone();
-                    // The handler's place.
-                    tokio::spawn(async move { sender.send((id, delivery.delivery_tag)) });
+                    let (sender, tag) = (sender.clone(), delivery.delivery_tag);
+                    tokio::spawn(async move { sender.send(Ended { id, tag, result: handle() }) });
                 }
                 false => acks.done(delivery.delivery_tag),
             }
         }
-        for (_, tag) in ends {
-            acks.done(tag);
+        for end in ends {
+            acks.done(end.tag);
         }
         acks.send(channel).await?;
     }
+}
+
+/// An execution whose handler has returned.
+struct Ended {
+    id: Uuid,
+    tag: u64,
+    result: serde_json::Value,
 }
 
 /// Which deliveries may be acknowledged.

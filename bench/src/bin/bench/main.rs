@@ -1,10 +1,17 @@
 //! Runs the cases and shows what they have measured: `make bench`, `make bench CASE=pipeline`.
 
+mod burst;
+mod fairness;
+mod latency;
+mod peers;
 mod pipeline;
+mod soak;
+mod table_size;
 mod tenants;
 
 use std::path::PathBuf;
 
+use anyhow::ensure;
 use clap::{Parser, ValueEnum};
 
 /// Measures Polychron beside what it is compared with.
@@ -13,11 +20,17 @@ struct Options {
     /// What to measure; none measures everything
     case: Option<Case>,
     /// How often each contestant has its turn
-    #[arg(long, default_value_t = 7)]
-    rounds: usize,
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: u32,
     /// How many jobs in one run
-    #[arg(long, default_value_t = 5000)]
+    #[arg(long, default_value_t = 5000, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
     jobs: u32,
+    /// How many past executions `table-size` fills in
+    #[arg(long, default_value_t = 10_000_000, value_parser = clap::value_parser!(u32).range(1_000..=100_000_000))]
+    past: u32,
+    /// How long `soak` lasts
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(2..=10_000))]
+    minutes: u32,
     /// Only this group of contestants, such as "2 x 5"
     #[arg(long)]
     only: Option<String>,
@@ -26,10 +39,29 @@ struct Options {
     out: PathBuf,
 }
 
+impl Options {
+    /// Whether this group is wanted.
+    fn includes(&self, group: &str) -> bool {
+        self.only.as_ref().is_none_or(|only| only == group)
+    }
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 enum Case {
+    /// A hundred thousand jobs of a thousand tenants, due within one second
+    Burst,
+    /// A tenant beside one with very much to do, and a tenant's limit
+    Fairness,
+    /// How long after its due time a handler is called, beside a hand-written program
+    Latency,
+    /// Other schedulers and queues with the same work, beside ours
+    Peers,
     /// Due jobs to recorded results, beside hand-written programs with the same durability
     Pipeline,
+    /// A steady load, and what grows
+    Soak,
+    /// What a job costs in small tables and in very large ones
+    TableSize,
     /// Many tenants at which nothing is due, and how producers divide them
     Tenants,
 }
@@ -41,9 +73,16 @@ async fn main() -> anyhow::Result<()> {
     let cases = options.case.as_ref().map_or(Case::value_variants(), std::slice::from_ref);
     for case in cases {
         let sheet = match case {
+            Case::Burst => burst::measure(&options).await?,
+            Case::Fairness => fairness::measure(&options).await?,
+            Case::Latency => latency::measure(&options).await?,
+            Case::Peers => peers::measure(&options).await?,
             Case::Pipeline => pipeline::measure(&options).await?,
+            Case::Soak => soak::measure(&options).await?,
+            Case::TableSize => table_size::measure(&options).await?,
             Case::Tenants => tenants::measure(&options).await?,
         };
+        ensure!(!sheet.is_empty(), "--only names no group of this case");
         println!("{}", sheet.table());
         sheet.write(&options.out)?;
     }

@@ -31,8 +31,8 @@ enum Contestant {
 }
 
 /// One contestant's processes, with the database in which they have work to do.
-struct Run {
-    database_url: String,
+pub(crate) struct Run {
+    pub(crate) database_url: String,
     amqp_url: String,
     control_url: Option<String>,
     wake: Option<String>,
@@ -52,11 +52,11 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<Sheet> {
     for round in 0..options.rounds {
         for (prefetch, consumers) in [(5, 1), (5, 2), (5, 4), (50, 1), (50, 2), (50, 4)] {
             let group = format!("{consumers} x {prefetch}");
-            if options.only.as_ref().is_some_and(|only| *only != group) {
+            if !options.includes(&group) {
                 continue;
             }
             let mut turns = [Contestant::Polychron, Contestant::Simple, Contestant::Batched];
-            turns.rotate_left(round % 3);
+            turns.rotate_left(round as usize % 3);
             for contestant in turns {
                 let run = contestant.start(prefetch, consumers).await?;
                 let sample = run.measure(&servers, options.jobs).await?;
@@ -72,32 +72,44 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<Sheet> {
 impl Contestant {
     /// Starts the processes and waits until they are ready.
     async fn start(self, prefetch: usize, consumers: usize) -> anyhow::Result<Run> {
-        let mode = match self {
-            Contestant::Polychron => return start_polychron(prefetch, consumers).await,
-            Contestant::Simple => "simple",
-            Contestant::Batched => "batched",
-        };
-        let database_url = postgres_database().await;
-        execute(&database_url, include_str!("../../../sql/handwritten.sql")).await;
-        let (database_url, amqp_url) = (database_url.expose().to_owned(), virtual_host().await);
-        let mut processes = Vec::new();
-        for mode in std::iter::repeat_n(mode, consumers).chain(["produce"]) {
-            let settings = [
-                ("MODE", mode),
-                ("PREFETCH", &prefetch.to_string()),
-                ("DATABASE_URL", &database_url),
-                ("AMQP_URL", &amqp_url),
-            ];
-            let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
-            let process = Process::start("handwritten", &settings);
-            process.logged("ready").await;
-            processes.push(process);
+        match self {
+            Contestant::Polychron => start_polychron(prefetch, consumers).await,
+            Contestant::Simple => start_handwritten("simple", "produce", prefetch, consumers).await,
+            Contestant::Batched => {
+                start_handwritten("batched", "produce", prefetch, consumers).await
+            }
         }
-        Ok(Run { database_url, amqp_url, control_url: None, wake: None, processes })
     }
 }
 
-async fn start_polychron(prefetch: usize, consumers: usize) -> anyhow::Result<Run> {
+/// The hand-written program: consumers of one mode, and a producer of another.
+pub(crate) async fn start_handwritten(
+    consume: &str,
+    produce: &str,
+    prefetch: usize,
+    consumers: usize,
+) -> anyhow::Result<Run> {
+    let database_url = postgres_database().await;
+    execute(&database_url, include_str!("../../../sql/handwritten.sql")).await;
+    let (database_url, amqp_url) = (database_url.expose().to_owned(), virtual_host().await);
+    let mut processes = Vec::new();
+    for mode in std::iter::repeat_n(consume, consumers).chain([produce]) {
+        let settings = [
+            ("MODE", mode),
+            ("PREFETCH", &prefetch.to_string()),
+            ("DATABASE_URL", &database_url),
+            ("AMQP_URL", &amqp_url),
+        ];
+        let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let process = Process::start("handwritten", &settings);
+        process.logged("ready").await;
+        processes.push(process);
+    }
+    Ok(Run { database_url, amqp_url, control_url: None, wake: None, processes })
+}
+
+/// Ours, with one tenant.
+pub(crate) async fn start_polychron(prefetch: usize, consumers: usize) -> anyhow::Result<Run> {
     let system = System::new(1).await;
     let prefetch = prefetch.to_string();
     let start = |_| system.consumer(&[("POLYCHRON_PREFETCH", &prefetch)]);
@@ -120,16 +132,14 @@ async fn start_polychron(prefetch: usize, consumers: usize) -> anyhow::Result<Ru
 
 impl Run {
     /// Gives the processes their work, measures until it is done, and clears everything away.
-    async fn measure(self, servers: &Servers, jobs: u32) -> anyhow::Result<Sample> {
+    pub(crate) async fn measure(self, servers: &Servers, jobs: u32) -> anyhow::Result<Sample> {
         let mut connection = PgConnection::connect(&self.database_url).await?;
         sqlx::query(include_str!("../../../sql/insert_due_jobs.sql"))
             .bind(i64::from(jobs))
             .bind(LEAD.as_secs_f64())
             .execute(&mut connection)
             .await?;
-        if let Some(tenant) = &self.wake {
-            wake(&self.amqp_url, tenant).await;
-        }
+        self.wake_producer().await;
         let ours = || self.processes.iter().map(|process| Usage::of_tree(process.pid())).sum();
         let usage = || [servers.postgres(), servers.rabbitmq(), ours()];
         let before = usage();
@@ -146,17 +156,30 @@ impl Run {
             ("RSS MB/process", rss),
         ];
         drop(connection);
+        self.clear().await?;
+        Ok(sample)
+    }
+
+    /// Tells the producer that there is something new, if it is one that listens.
+    pub(crate) async fn wake_producer(&self) {
+        if let Some(tenant) = &self.wake {
+            wake(&self.amqp_url, tenant).await;
+        }
+    }
+
+    /// Ends the processes and removes their databases and queues.
+    pub(crate) async fn clear(self) -> anyhow::Result<()> {
         drop(self.processes);
         drop_virtual_host(&self.amqp_url).await;
         for url in [Some(self.database_url), self.control_url].into_iter().flatten() {
             drop_database(&url).await?;
         }
-        Ok(sample)
+        Ok(())
     }
 }
 
 /// Tells the producer that there is something new.
-async fn wake(amqp_url: &str, tenant: &str) {
+pub(crate) async fn wake(amqp_url: &str, tenant: &str) {
     let (_, host) = amqp_url.rsplit_once('/').unwrap_or_default();
     let path = format!("/api/exchanges/{host}/polychron.wake/publish");
     let message = json!({

@@ -36,7 +36,7 @@ const ASK_EVERY: Duration = Duration::from_millis(200);
 const LIMIT: Duration = Duration::from_secs(600);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Kind {
     Postgres,
     Sqlite,
 }
@@ -57,7 +57,7 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<Sheet> {
     let mut sheet = Sheet::new("tenants", &[], settings);
     for (kind, count) in [(Kind::Sqlite, SQLITE), (Kind::Postgres, POSTGRES)] {
         let group = format!("{count} {}", format!("{kind:?}").to_lowercase());
-        if options.only.as_ref().is_some_and(|only| *only != group) {
+        if !options.includes(&group) {
             continue;
         }
         let system = System::new(0).await;
@@ -195,7 +195,7 @@ impl Producer {
 }
 
 /// Makes the tenants' databases, and lists them.
-async fn make_tenants(
+pub(crate) async fn make_tenants(
     kind: Kind,
     count: usize,
     system: &System,
