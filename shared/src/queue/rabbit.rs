@@ -5,6 +5,7 @@
 //! fails, is dropped whole, and is built anew after a growing, jittered wait, for ever. Every
 //! await on the broker has a limit, because one that is blocked or half cut off never answers.
 
+mod acks;
 mod address;
 mod post;
 mod publisher;

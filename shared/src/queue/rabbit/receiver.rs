@@ -6,15 +6,14 @@ use std::time::Duration;
 
 use futures_util::stream::{SelectAll, select_all};
 use futures_util::{FutureExt, StreamExt};
-use lapin::options::{
-    BasicAckOptions, BasicConsumeOptions, BasicQosOptions, QueueBindOptions, QueueDeclareOptions,
-};
+use lapin::options::{BasicConsumeOptions, BasicQosOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Connection, Consumer};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
+use super::acks::Acks;
 use super::{
     AmqpUrl, Fault, RECONNECT_WAITS, Session, WAKE_EXCHANGE, answer, close, connect, declare_jobs,
     declare_wake, open_channel, queue_name,
@@ -174,6 +173,7 @@ impl ReceiverDriver {
         let mut widen = tokio::time::interval(WIDEN_EVERY);
         let taking = streams.len();
         let unacknowledged = Arc::new(());
+        let acks = Arc::new(Acks::new(channel.clone()));
         loop {
             self.beat.beat();
             tokio::select! {
@@ -182,7 +182,7 @@ impl ReceiverDriver {
                 delivery = streams.next() => match delivery {
                     Some(Ok(delivery)) => {
                         let receipt = Receipt {
-                            channel: channel.clone(),
+                            acks: acks.clone(),
                             tag: delivery.delivery_tag,
                             _counted: unacknowledged.clone(),
                         };
@@ -234,20 +234,15 @@ fn consumer_tag(name: &str, queue: &str) -> ShortString {
 
 /// Acknowledges one delivery on the channel it came by.
 pub(in crate::queue) struct Receipt {
-    channel: Channel,
+    acks: Arc<Acks>,
     tag: u64,
     /// Lives as long as the message is unacknowledged.
     _counted: Arc<()>,
 }
 
 impl Receipt {
-    /// Hands the acknowledgement to the connection and doesn't wait until it was written: if it gets
-    /// lost, the message comes again and is refused by the claim.
     pub(in crate::queue) fn ack(self) {
-        let ack = self.channel.basic_ack(self.tag, BasicAckOptions::default());
-        if let Some(Err(error)) = ack.now_or_never() {
-            debug!("a message was not acknowledged: {error}");
-        }
+        self.acks.add(self.tag);
     }
 }
 
