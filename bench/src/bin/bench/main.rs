@@ -1,6 +1,8 @@
 //! Runs the cases and shows what they have measured: `make bench`, `make bench CASE=pipeline`.
 
+mod pages;
 mod pipeline;
+mod population;
 mod tenants;
 
 use std::path::PathBuf;
@@ -28,6 +30,8 @@ struct Options {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Case {
+    /// The dashboard and the API over 10,000 tenants with 1,000,000 executions
+    Pages,
     /// Due jobs to recorded results, beside hand-written programs with the same durability
     Pipeline,
     /// Many tenants at which nothing is due, and how producers divide them
@@ -40,12 +44,15 @@ async fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     let cases = options.case.as_ref().map_or(Case::value_variants(), std::slice::from_ref);
     for case in cases {
-        let sheet = match case {
-            Case::Pipeline => pipeline::measure(&options).await?,
-            Case::Tenants => tenants::measure(&options).await?,
+        let sheets = match case {
+            Case::Pages => pages::measure(&options).await?,
+            Case::Pipeline => vec![pipeline::measure(&options).await?],
+            Case::Tenants => vec![tenants::measure(&options).await?],
         };
-        println!("{}", sheet.table());
-        sheet.write(&options.out)?;
+        for sheet in sheets {
+            println!("{}", sheet.table());
+            sheet.write(&options.out)?;
+        }
     }
     Ok(())
 }
