@@ -37,6 +37,8 @@ pub(crate) struct Overview {
     /// Within the last hours that `hours` shows.
     pub(crate) failed: u32,
     pub(crate) tenants: usize,
+    /// How many of them were not visited yet since this process started.
+    pub(crate) unvisited: usize,
     /// How old the oldest of these facts is, in seconds.
     pub(crate) oldest_seconds: u64,
     pub(crate) hours: Vec<Hour>,
@@ -74,6 +76,7 @@ pub(crate) fn overview(
         let problems = findings.iter().filter(is_problem).count();
         findings.truncate(FINDINGS_MAX);
         let facts = || seen.iter().map(|seen| &seen.facts);
+        let ages = || seen.iter().filter_map(|seen| survey.age(seen));
         Overview {
             behind_seconds: active()
                 .filter_map(|seen| seen.facts.behind)
@@ -87,7 +90,8 @@ pub(crate) fn overview(
             slots: workers.iter().map(|worker| worker.slots).sum(),
             failed: hours.iter().map(|hour| hour.ended.failed).sum(),
             tenants: seen.len(),
-            oldest_seconds: seen.iter().map(|seen| survey.age(seen).as_secs()).max().unwrap_or(0),
+            unvisited: seen.iter().filter(|seen| survey.age(seen).is_none()).count(),
+            oldest_seconds: ages().map(|age| age.as_secs()).max().unwrap_or(0),
             hours,
             findings,
             more_findings,

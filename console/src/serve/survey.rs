@@ -1,5 +1,9 @@
-//! A walk through all tenants, slow and without end, that keeps in memory what the overview shows:
-//! a page must not open thousands of databases. Each tenant's facts say how old they are.
+//! A walk through all tenants, without haste and without end, that keeps in memory what the overview
+//! shows: a page must not open thousands of databases. Each tenant's facts say how old they are.
+//!
+//! What a walk costs is bounded: a visit to a server's database takes its turn of a fixed length, one
+//! to a file is followed by a rest of nine times what it took, and a file that has not changed since
+//! it was last read is only looked at from outside, as long as nothing in it can have become due.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,7 +14,7 @@ use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
 use shared::clock::{Clock, Time};
 use shared::execution::{Status, Trigger};
-use shared::store::{Quarantined, Recent, Result, Store, Survey as Asked, chain};
+use shared::store::{Footprint, Quarantined, Recent, Result, Store, Survey as Asked, chain};
 use shared::tenant::Tenant;
 use tokio::sync::watch;
 use tracing::warn;
@@ -21,8 +25,13 @@ use crate::operator::Operator;
 
 /// How many tenants are visited at once, so that one that doesn't answer holds up few others.
 const AT_ONCE: usize = 4;
-/// The least that one visit takes: together with the above, ten tenants a second at most.
+/// The least that a visit to a database on a server takes: together with the above, ten of them a
+/// second at most.
 const VISIT_MIN: Duration = Duration::from_millis(400);
+/// The same of a file, which costs nobody a session.
+const FILE_VISIT_MIN: Duration = Duration::from_millis(5);
+/// A visit to a file is followed by a rest of so many times what it took, up to the above.
+const RESTS: u32 = 9;
 /// The least that one round takes.
 const ROUND_MIN: Duration = Duration::from_secs(3);
 /// How many tenants are listed at once.
@@ -47,11 +56,19 @@ pub(crate) struct Survey {
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) tenant: Shown,
-    /// When it was visited, in boot time.
-    at: Duration,
+    /// When the facts were true, in boot time; none before the first visit.
+    at: Option<Duration>,
+    /// How its file looked before they were read.
+    footprint: Option<Footprint>,
     /// Why the last visit failed, if it did.
     pub(crate) problem: Option<String>,
     pub(crate) facts: Facts,
+}
+
+impl Seen {
+    fn unvisited(tenant: Shown) -> Seen {
+        Seen { tenant, at: None, footprint: None, problem: None, facts: Facts::default() }
+    }
 }
 
 /// What a tenant's database said when it answered last.
@@ -64,8 +81,12 @@ pub(crate) struct Facts {
     pub(crate) running: i64,
     /// How long the earliest due job has been due.
     pub(crate) behind: Option<TimeDelta>,
+    /// When its next job is due.
+    next_due_at: Option<Time>,
     /// The latest start of a scheduled occurrence within the last hour.
     pub(crate) worst_start: Option<TimeDelta>,
+    /// When that was.
+    worst_started_at: Option<Time>,
     /// What ended in each of the last hours, by the hour's number since 1970.
     pub(crate) hours: BTreeMap<i64, Ended>,
     /// What its enabled jobs ask of consumers.
@@ -92,9 +113,9 @@ impl Survey {
         read(&self.seen())
     }
 
-    /// How old a tenant's facts are.
-    pub(crate) fn age(&self, seen: &Seen) -> Duration {
-        self.clock.boot_time().saturating_sub(seen.at)
+    /// How old a tenant's facts are; none before its first visit.
+    pub(crate) fn age(&self, seen: &Seen) -> Option<Duration> {
+        seen.at.map(|at| self.clock.boot_time().saturating_sub(at))
     }
 
     /// Counts the rounds.
@@ -117,37 +138,55 @@ impl Survey {
     }
 
     async fn round(&self, operator: &Operator) -> Result<BTreeSet<String>> {
+        let listed = self.list(operator).await?;
+        let mut after = String::new();
+        loop {
+            let tenants = operator.control.page_tenants(&after, PAGE).await?;
+            let Some(last) = tenants.last() else { return Ok(listed) };
+            after.clone_from(&last.slug);
+            let visits = stream::iter(tenants).map(|tenant| self.visit(tenant, operator));
+            visits.buffer_unordered(AT_ONCE).for_each(|()| async {}).await;
+            operator.connections.close_idle();
+        }
+    }
+
+    /// Enters every tenant, so that whoever was not visited yet can be found all the same.
+    async fn list(&self, operator: &Operator) -> Result<BTreeSet<String>> {
         let mut listed: BTreeSet<String> = BTreeSet::new();
         loop {
             let after = listed.last().cloned().unwrap_or_default();
             let tenants = operator.control.page_tenants(&after, PAGE).await?;
-            let is_last = (tenants.len() as i64) < PAGE;
-            listed.extend(tenants.iter().map(|tenant| tenant.slug.clone()));
-            let visits = stream::iter(tenants).map(|tenant| self.visit(tenant, operator));
-            visits.buffer_unordered(AT_ONCE).for_each(|()| async {}).await;
-            operator.connections.close_idle();
-            if is_last {
+            if tenants.is_empty() {
                 return Ok(listed);
+            }
+            let mut seen = self.seen();
+            for tenant in tenants {
+                let shown = Shown::from(&tenant);
+                let before = seen.get_mut(&tenant.slug);
+                match before {
+                    Some(seen) => seen.tenant = shown,
+                    None => drop(seen.insert(tenant.slug.clone(), Seen::unvisited(shown))),
+                }
+                listed.insert(tenant.slug);
             }
         }
     }
 
     async fn visit(&self, tenant: Tenant, operator: &Operator) {
         let begun = self.clock.boot_time();
-        let before = self.seen().get(&tenant.slug).map(|seen| seen.facts.clone());
-        let before = before.unwrap_or_default();
-        let (problem, facts) = match operator.store(&tenant) {
-            Err(failure) => (Some(failure.to_string()), before),
-            Ok(store) => match ask(&store, &before).await {
-                Ok(facts) => (None, facts),
-                Err(error) => (Some(reason(&error)), before),
-            },
+        let before = self.seen().get(&tenant.slug).cloned();
+        let visited = match operator.store(&tenant) {
+            Ok(store) => see(&store, before).await,
+            Err(failure) => Visited::failed(before, failure.to_string()),
         };
-        let (at, shown) = (self.clock.boot_time(), Shown::from(&tenant));
-        self.seen().insert(tenant.slug, Seen { tenant: shown, at, problem, facts });
+        let at = self.clock.boot_time();
         let took = at.saturating_sub(begun);
+        let is_file = tenant.database_url.is_sqlite();
+        let Visited { footprint, problem, facts } = visited;
+        let seen = Seen { tenant: Shown::from(&tenant), at: Some(at), footprint, problem, facts };
+        self.seen().insert(tenant.slug, seen);
         // With few tenants there is no need to go slowly: the round has its own least length.
-        self.clock.sleep(VISIT_MIN.saturating_sub(took)).await;
+        self.clock.sleep(rest(took, is_file)).await;
     }
 
     fn seen(&self) -> MutexGuard<'_, BTreeMap<String, Seen>> {
@@ -155,29 +194,87 @@ impl Survey {
     }
 }
 
-async fn ask(store: &Store, before: &Facts) -> Result<Facts> {
-    let now = store.now().await?;
+/// How long to do nothing after a visit that took so long.
+fn rest(took: Duration, is_file: bool) -> Duration {
+    match is_file {
+        true => (took * RESTS).clamp(FILE_VISIT_MIN, VISIT_MIN),
+        false => VISIT_MIN.saturating_sub(took),
+    }
+}
+
+/// What came of a visit.
+struct Visited {
+    footprint: Option<Footprint>,
+    problem: Option<String>,
+    facts: Facts,
+}
+
+impl Visited {
+    /// The facts of before are the best there are.
+    fn failed(before: Option<Seen>, problem: String) -> Visited {
+        let facts = before.map(|seen| seen.facts).unwrap_or_default();
+        Visited { footprint: None, problem: Some(problem), facts }
+    }
+}
+
+async fn see(store: &Store, before: Option<Seen>) -> Visited {
+    let footprint = store.footprint().await;
+    match (before, store.now().await) {
+        (Some(seen), Ok(now))
+            if footprint.is_some()
+                && footprint == seen.footprint
+                && seen.problem.is_none()
+                && seen.facts.hold_at(now) =>
+        {
+            Visited { footprint, problem: None, facts: seen.facts }
+        }
+        (before, Ok(now)) => {
+            let facts = before.as_ref().map(|seen| seen.facts.clone()).unwrap_or_default();
+            match ask(store, &facts, now).await {
+                Ok(facts) => Visited { footprint, problem: None, facts },
+                Err(error) => Visited::failed(before, reason(&error)),
+            }
+        }
+        (before, Err(error)) => Visited::failed(before, reason(&error)),
+    }
+}
+
+impl Facts {
+    /// Whether they are still true at `now` of a database that has not changed.
+    fn hold_at(&self, now: Time) -> bool {
+        let is_due = self.next_due_at.is_some_and(|due| due <= now);
+        let is_over = self.worst_started_at.is_some_and(|at| at + TimeDelta::hours(1) <= now);
+        !is_due && !is_over
+    }
+}
+
+async fn ask(store: &Store, before: &Facts, now: Time) -> Result<Facts> {
     let look = store.look().await?;
     let recent = store.list_recent(now - TimeDelta::hours(HOURS), RECENT_MAX).await?;
     let behind = look.next_due_at.map(|due| now - due).filter(|late| *late > TimeDelta::zero());
+    let worst = worst_start(&recent, now);
     Ok(Facts {
         due: if behind.is_some() { store.count_due(now, DUE_MAX).await? } else { 0 },
         waiting: look.waiting,
         dispatched: look.dispatched,
         running: look.running,
         behind,
-        worst_start: worst_start(&recent, now),
+        next_due_at: look.next_due_at,
+        worst_start: worst.map(|(late, _)| late),
+        worst_started_at: worst.map(|(_, at)| at),
         hours: hours(&recent, &before.hours, now),
         asked: store.survey_jobs().await?,
         quarantined: store.list_quarantined(QUARANTINED_MAX).await?,
     })
 }
 
-fn worst_start(recent: &[Recent], now: Time) -> Option<TimeDelta> {
+/// How late the latest start of the last hour was, and when that was.
+fn worst_start(recent: &[Recent], now: Time) -> Option<(TimeDelta, Time)> {
     let since = now - TimeDelta::hours(1);
     let scheduled = recent.iter().filter(|row| row.trigger == Trigger::Schedule);
     let starts = scheduled.filter_map(|row| Some((row.started_at?, row.scheduled_for)));
-    starts.filter(|(started, _)| *started > since).map(|(started, due)| started - due).max()
+    let lately = starts.filter(|(started, _)| *started > since);
+    lately.map(|(started, due)| (started - due, started)).max()
 }
 
 pub(crate) fn hour_of(time: Time) -> i64 {
@@ -247,8 +344,37 @@ mod tests {
     #[test]
     fn the_worst_start_is_that_of_the_last_hour() {
         let now: Time = "2026-11-24T12:30:00Z".parse().unwrap();
-        assert_eq!(worst_start(&[row(Status::Success, now)], now), Some(TimeDelta::seconds(7)));
+        let started = now - TimeDelta::seconds(2);
+        let worst = Some((TimeDelta::seconds(7), started));
+        assert_eq!(worst_start(&[row(Status::Success, now)], now), worst);
         let old = row(Status::Success, now - TimeDelta::hours(2));
         assert_eq!(worst_start(&[old], now), None);
+    }
+
+    #[test]
+    fn an_unchanged_file_need_not_be_read_until_something_becomes_due_or_old() {
+        let now: Time = "2026-11-24T12:30:00Z".parse().unwrap();
+        let facts = |next_due_at, worst_started_at| Facts {
+            next_due_at,
+            worst_started_at,
+            ..Facts::default()
+        };
+        let (soon, ago) = (now + TimeDelta::seconds(1), now - TimeDelta::minutes(59));
+        assert!(facts(None, None).hold_at(now) && facts(Some(soon), Some(ago)).hold_at(now));
+        assert!(!facts(Some(now), None).hold_at(now), "a job is due");
+        assert!(!facts(None, Some(now - TimeDelta::hours(1))).hold_at(now), "no longer lately");
+    }
+
+    #[test]
+    fn a_visit_is_followed_by_a_rest() {
+        let ms = Duration::from_millis;
+        assert_eq!(
+            [ms(0), ms(10), ms(1000)].map(|took| rest(took, true)),
+            [ms(5), ms(90), ms(400)]
+        );
+        assert_eq!(
+            [ms(0), ms(10), ms(1000)].map(|took| rest(took, false)),
+            [ms(400), ms(390), ms(0)]
+        );
     }
 }

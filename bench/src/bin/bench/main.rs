@@ -3,8 +3,10 @@
 mod burst;
 mod fairness;
 mod latency;
+mod pages;
 mod peers;
 mod pipeline;
+mod population;
 mod soak;
 mod table_size;
 mod tenants;
@@ -54,6 +56,8 @@ enum Case {
     Fairness,
     /// How long after its due time a handler is called, beside a hand-written program
     Latency,
+    /// The dashboard and the API over 10,000 tenants with 1,000,000 executions
+    Pages,
     /// Other schedulers and queues with the same work, beside ours
     Peers,
     /// Due jobs to recorded results, beside hand-written programs with the same durability
@@ -72,19 +76,22 @@ async fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     let cases = options.case.as_ref().map_or(Case::value_variants(), std::slice::from_ref);
     for case in cases {
-        let sheet = match case {
-            Case::Burst => burst::measure(&options).await?,
-            Case::Fairness => fairness::measure(&options).await?,
-            Case::Latency => latency::measure(&options).await?,
-            Case::Peers => peers::measure(&options).await?,
-            Case::Pipeline => pipeline::measure(&options).await?,
-            Case::Soak => soak::measure(&options).await?,
-            Case::TableSize => table_size::measure(&options).await?,
-            Case::Tenants => tenants::measure(&options).await?,
+        let sheets = match case {
+            Case::Burst => vec![burst::measure(&options).await?],
+            Case::Fairness => vec![fairness::measure(&options).await?],
+            Case::Latency => vec![latency::measure(&options).await?],
+            Case::Pages => pages::measure(&options).await?,
+            Case::Peers => vec![peers::measure(&options).await?],
+            Case::Pipeline => vec![pipeline::measure(&options).await?],
+            Case::Soak => vec![soak::measure(&options).await?],
+            Case::TableSize => vec![table_size::measure(&options).await?],
+            Case::Tenants => vec![tenants::measure(&options).await?],
         };
-        ensure!(!sheet.is_empty(), "--only names no group of this case");
-        println!("{}", sheet.table());
-        sheet.write(&options.out)?;
+        for sheet in sheets {
+            ensure!(!sheet.is_empty(), "--only names no group of this case");
+            println!("{}", sheet.table());
+            sheet.write(&options.out)?;
+        }
     }
     Ok(())
 }

@@ -206,6 +206,16 @@ pub(crate) async fn make_tenants(
         Kind::Postgres => make_databases(&ids).await?,
         Kind::Sqlite => make_files(&ids, &system.folder.path("")).await?,
     };
+    list_tenants(&ids, &urls, system).await?;
+    Ok(urls)
+}
+
+/// Enters tenants in the control database: `t1`, `t2` and so on.
+pub(crate) async fn list_tenants(
+    ids: &[TenantId],
+    urls: &[DatabaseUrl],
+    system: &System,
+) -> anyhow::Result<()> {
     let mut control = PgConnection::connect(system.control_url()).await?;
     sqlx::query(
         "INSERT INTO tenant(id, slug, name, database_url)
@@ -215,13 +225,23 @@ pub(crate) async fn make_tenants(
     .bind(urls.iter().map(|url| url.expose().to_owned()).collect::<Vec<_>>())
     .execute(&mut control)
     .await?;
-    Ok(urls)
+    Ok(())
 }
 
 /// Copies of one migrated database.
 async fn make_databases(ids: &[TenantId]) -> anyhow::Result<Vec<DatabaseUrl>> {
     let template = postgres_database().await;
     migrate(&template, Schema::Tenant).await?;
+    let urls = copy_database(&template, ids).await?;
+    drop_database(template.expose()).await?;
+    Ok(urls)
+}
+
+/// Copies of a database that belongs to nobody yet, each for the tenant of this id.
+pub(crate) async fn copy_database(
+    template: &DatabaseUrl,
+    ids: &[TenantId],
+) -> anyhow::Result<Vec<DatabaseUrl>> {
     let (server, name) = template.expose().rsplit_once('/').context("the URL names no database")?;
     let mut admin = PgConnection::connect(&setting("POLYCHRON_TEST_POSTGRES")).await?;
     let connections = Connections::new(Clock::System, 4);
@@ -234,32 +254,40 @@ async fn make_databases(ids: &[TenantId]) -> anyhow::Result<Vec<DatabaseUrl>> {
         store.claim_database(false).await?;
         urls.push(url);
     }
-    drop(admin);
-    drop_database(template.expose()).await?;
     Ok(urls)
 }
 
-/// Copies of one migrated file, each with another id in its place.
+/// Copies of one migrated file.
 async fn make_files(ids: &[TenantId], folder: &Path) -> anyhow::Result<Vec<DatabaseUrl>> {
-    let (first, file) = (ids[0], folder.join("template.db"));
-    let url = DatabaseUrl::of_sqlite_file(&file);
-    migrate(&url, Schema::Tenant).await?;
+    let file = folder.join("template.db");
+    migrate(&DatabaseUrl::of_sqlite_file(&file), Schema::Tenant).await?;
+    copy_file(&file, ids, folder).await
+}
+
+/// Copies of a file that belongs to nobody yet, each with another id in its place.
+pub(crate) async fn copy_file(
+    file: &Path,
+    ids: &[TenantId],
+    folder: &Path,
+) -> anyhow::Result<Vec<DatabaseUrl>> {
+    let Some(first) = ids.first() else { return Ok(Vec::new()) };
     {
+        let url = DatabaseUrl::of_sqlite_file(file);
         let connections = Connections::new(Clock::System, 1);
-        Store::new(first, &url, &connections)?.claim_database(false).await?;
+        Store::new(*first, &url, &connections)?.claim_database(false).await?;
     }
     // The last connection that closes folds the log into the file.
-    while folder.join("template.db-wal").exists() {
+    while file.with_extension("db-wal").exists() {
         Clock::System.sleep(ASK_EVERY).await;
     }
-    let mut bytes = fs::read(&file)?;
+    let mut bytes = fs::read(file)?;
     let written = first.to_string();
     let place = bytes.windows(written.len()).position(|window| window == written.as_bytes());
     let place = place.context("the template holds no id")?;
     let mut urls = Vec::new();
-    for (n, id) in ids.iter().enumerate() {
+    for id in ids {
         bytes[place..place + written.len()].copy_from_slice(id.to_string().as_bytes());
-        let copy = folder.join(format!("t{n}.db"));
+        let copy = folder.join(format!("{id}.db"));
         fs::write(&copy, &bytes)?;
         urls.push(DatabaseUrl::of_sqlite_file(&copy));
     }

@@ -192,6 +192,7 @@ fn of_the_rest() -> Vec<Named> {
         ("slots", integer()),
         ("failed", integer()),
         ("tenants", integer()),
+        ("unvisited", integer()),
         ("oldest_seconds", integer()),
         ("hours", list(whole(&hour))),
         ("findings", list(reference("Finding"))),

@@ -47,7 +47,7 @@ fn attention(overview: &Overview) -> Html {
     };
     let problems = things(overview.problems, "One thing needs", "things need");
     let noted = things(warnings, "one warning", "warnings");
-    match (overview.tenants, overview.problems, warnings) {
+    match (overview.tenants - overview.unvisited, overview.problems, warnings) {
         (0, ..) => html!(
             "<p class=\"verdict\">No tenant has been looked at yet. \
              Add one with <code>polychron tenant add</code>.</p>"
@@ -184,10 +184,16 @@ pub(super) fn finding(finding: &Finding) -> Html {
 }
 
 fn survey(overview: &Overview) -> Html {
+    let unvisited = match overview.unvisited {
+        0 => String::new(),
+        n => format!("{n} of them were not visited yet since this page's server started. "),
+    };
     html!(
-        "These facts come from a walk through {} tenants that never ends; the oldest was learnt {} s ago. \
+        "These facts come from a walk through {} tenants that never ends, at most ten databases a second \
+         on servers; a file that has not changed is not opened. {}The oldest fact is {} old. \
          Each tenant's own pages ask its database at that moment.",
         overview.tenants,
-        overview.oldest_seconds
+        unvisited,
+        short(TimeDelta::seconds(overview.oldest_seconds as i64))
     )
 }

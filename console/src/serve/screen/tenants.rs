@@ -54,9 +54,13 @@ pub(super) async fn show(
             ("Failed, 24 h", &|seen| text(i64::from(failed(seen)))),
             ("Database", &|seen| match &seen.problem {
                 Some(problem) => html!("<span class=\"bad\">{}</span>", problem),
+                None if site.survey.age(seen).is_none() => html!("?"),
                 None => html!("answers"),
             }),
-            ("As of", &|seen| text(format!("{} s ago", site.survey.age(seen).as_secs()))),
+            ("As of", &|seen| match site.survey.age(seen) {
+                Some(age) => text(format!("{} s ago", age.as_secs())),
+                None => text("not visited yet"),
+            }),
         ],
     );
     let search = html!(
