@@ -18,6 +18,12 @@ async function execution(tenant, status) {
   throw new Error(`no execution of ${tenant} is ${status}`);
 }
 
+// A planned time that something became of.
+async function planned(tenant, job) {
+  const answer = await fetch(`${address}/api/v1/tenants/${tenant}/executions?job=${job}`);
+  return encodeURIComponent((await answer.json()).items[0]?.scheduled_for ?? new Date().toISOString());
+}
+
 const job = "/tenants/initech/job?name=export-ledger";
 const pages = {
   now: "/",
@@ -28,6 +34,12 @@ const pages = {
   schedule: "/tenants/initech/job/schedule?name=export-ledger",
   preview: "/tenants/initech/job/schedule?name=export-ledger&schedule=0+2+*+*+*&timezone=Europe%2FLondon",
   refused: "/tenants/initech/job/schedule?name=export-ledger&schedule=0+25+*+*+*&timezone=",
+  why: `/tenants/initech/job/why?name=export-ledger&at=${await planned("initech", "export-ledger")}`,
+  "why-wrong": "/tenants/initech/job/why?name=export-ledger&at=last+night",
+  notify: "/tenants/initech/job/notify?name=export-ledger",
+  "notify-preview": "/tenants/initech/job/notify?name=export-ledger&target=https%3A%2F%2Fhooks.example%2Fledger",
+  "notify-refused": "/tenants/initech/job/notify?name=export-ledger&target=ftp%3A%2F%2Fhooks.example",
+  "notify-tenant": "/tenants/initech/notify?target=off",
   executions: "/tenants/initech/executions",
   failed: await execution("initech", "failed"),
   success: await execution("acme", "success"),

@@ -26,7 +26,7 @@ pub(super) async fn run(arguments: Explain, session: &Session) -> Result<(), Fai
     let (tenant, job) = jobs.named();
     let find = async |at: &Entered| -> Result<Vec<Finding>, Failure> {
         match asked {
-            Some(asked) => account_for(at, &job, asked).await,
+            Some(asked) => account_for(&session.operator, at, &job, asked).await,
             None => explain(&session.operator, at, &job).await,
         }
     };

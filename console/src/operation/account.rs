@@ -1,132 +1,205 @@
-//! What became of one planned time of a job, from the rows.
+//! What became of one planned time of a job, from the rows; where there is none, why.
+
+mod absent;
+mod changes;
 
 use chrono::TimeDelta;
 use shared::clock::Time;
-use shared::execution::{Execution, Status, Trigger};
+use shared::execution::{ErrorKind, Execution, Status, Trigger};
 use shared::job::Job;
 use shared::schedule::Schedule;
-use shared::tenant::TenantStatus;
+use shared::store::{Audit, AuditFilter};
 
+use super::explain::{of_open, of_the_tenant, who_executes};
 use super::job::{find, schedule_of};
 use crate::exit::Failure;
 use crate::finding::Finding;
-use crate::operator::Entered;
+use crate::operator::{Entered, Operator};
 use crate::output::{maybe, time};
+use absent::Absent;
+
+pub(crate) use absent::{of_pause, of_suspension};
+pub(crate) use changes::Changes;
+use changes::told;
 
 /// How many rows from that time on are looked through.
 const ROWS_MAX: i64 = 200;
+/// How many runs before a skipped one are looked through for the one that was not over.
+const RUNS_MAX: i64 = 20;
 /// The smallest step of time.
 const TICK: TimeDelta = TimeDelta::microseconds(1);
 
 /// Says what became of the occurrence at `asked`: its attempts, the run that stood for it, or why
 /// there is none.
 pub(crate) async fn account_for(
+    operator: &Operator,
     at: &Entered,
     name: &str,
     asked: Time,
 ) -> Result<Vec<Finding>, Failure> {
     let job = find(at, name).await?;
+    let rows = rows_from(at, &job, asked).await?;
+    let changes = Changes::read(operator, at, name).await?;
+    let first = rows.iter().find(|row| row.trigger == Trigger::Schedule);
+    if let Some(first) = first.filter(|first| first.scheduled_for == asked) {
+        return of_occurrence(operator, at, &job, (asked, first), &rows, &changes).await;
+    }
+    if let Some(reason) = &job.quarantined_reason {
+        return Ok(vec![of_quarantine(&at.tenant.slug, &job.name, reason)]);
+    }
     let schedule = schedule_of(at, &job)?;
-    let after = (job.id, asked - TICK, i32::MAX);
-    let read = at.store.read_history(after, (asked, last_time()), ROWS_MAX).await;
-    let mut rows = read.map_err(|error| at.failed(error))?;
+    if let Some(first) = first.filter(|first| stands_for(first, &schedule, asked)) {
+        let finding = format!(
+            "{} stood for by the occurrence of {}, which accounts for {} in all: they were first seen too late (misfire), or while a run was not over (overlap)",
+            time(Some(asked)),
+            time(Some(first.scheduled_for)),
+            first.stands_for
+        );
+        let attempts = of_occurrence(operator, at, &job, (asked, first), &rows, &changes).await?;
+        return Ok([vec![Finding::ok("occurrence", finding)], attempts].concat());
+    }
+    Absent { at, job: &job, schedule: &schedule, changes: &changes, asked }.why(operator).await
+}
+
+/// The rows of the job's planned times from one on, retries included, the earliest first.
+pub(crate) async fn rows_from(
+    at: &Entered,
+    job: &Job,
+    from: Time,
+) -> Result<Vec<Execution>, Failure> {
+    let listed = at.store.list_from(job.id, from, ROWS_MAX).await;
+    let mut rows = listed.map_err(|error| at.failed(error))?;
     // Manual runs have times of their own and account for no other.
-    rows.retain(|row| row.job_id == job.id && row.trigger != Trigger::Manual);
+    rows.retain(|row| row.trigger != Trigger::Manual);
+    Ok(rows)
+}
+
+/// Whether a row accounts for an earlier occurrence, too.
+pub(crate) fn stands_for(row: &Execution, schedule: &Schedule, asked: Time) -> bool {
     let is_planned = schedule.next_after(asked - TICK) == Some(asked);
-    let Some(first) = rows.iter().find(|row| row.trigger == Trigger::Schedule) else {
-        return Ok(vec![of_none(at, &job, &schedule, asked, is_planned)]);
-    };
-    let occurrence = first.scheduled_for;
-    let attempts = rows.iter().filter(|row| row.scheduled_for == occurrence);
-    let attempts: Vec<Finding> = attempts.map(|row| of_attempt(&at.tenant.slug, row)).collect();
-    if occurrence == asked {
-        return Ok(attempts);
-    }
-    let stood_for = schedule.count(asked - TICK, occurrence) <= first.stands_for.max(1) as u64;
-    if !is_planned || !stood_for {
-        return Ok(vec![of_none(at, &job, &schedule, asked, is_planned)]);
-    }
-    let finding = format!(
-        "{} stood for by the occurrence of {}, which accounts for {} in all",
-        time(Some(asked)),
-        time(Some(occurrence)),
-        first.stands_for
-    );
-    Ok([vec![Finding::ok("occurrence", finding)], attempts].concat())
+    let between = schedule.count(asked - TICK, row.scheduled_for);
+    is_planned && row.stands_for > 1 && between <= row.stands_for as u64
 }
 
-/// The end of the year 9999, the latest that both databases can compare.
-fn last_time() -> Time {
-    Time::from_timestamp(253_402_300_799, 0).unwrap_or(Time::MAX_UTC)
+/// Every attempt at an occurrence, and what people or other runs had to do with it.
+async fn of_occurrence(
+    operator: &Operator,
+    at: &Entered,
+    job: &Job,
+    (asked, first): (Time, &Execution),
+    rows: &[Execution],
+    changes: &Changes,
+) -> Result<Vec<Finding>, Failure> {
+    let slug = &at.tenant.slug;
+    let mut findings = Vec::new();
+    for row in rows.iter().filter(|row| row.scheduled_for == first.scheduled_for) {
+        let cause = cause(operator, at, row).await?;
+        findings.push(of_attempt(slug, job, row, &cause));
+        if !row.status.is_final() {
+            findings.push(of_open(job, row, at.now));
+            let look = at.store.look().await.map_err(|error| at.failed(error))?;
+            findings.push(of_the_tenant(&at.tenant, &look, changes));
+            findings.extend(who_executes(operator, at, job).await?);
+        }
+    }
+    let seen = first.dispatched_at.or(first.finished_at).unwrap_or(at.now);
+    let grace = TimeDelta::seconds(job.misfire_grace_seconds.into());
+    if seen - asked > grace {
+        findings.extend(suspended(changes, asked, seen));
+    }
+    Ok(findings)
 }
 
-fn of_attempt(slug: &str, row: &Execution) -> Finding {
+/// That the tenant was suspended at a time, and resumed before another.
+fn suspended(changes: &Changes, time: Time, seen: Time) -> Option<Finding> {
+    let is_switch = |change: &Audit| ["tenant.suspend", "tenant.resume"].contains(&&*change.action);
+    let resumed = changes.first_after(time, is_switch)?;
+    let suspended = changes.last_until(resumed.at - TICK, is_switch)?;
+    let was_so = resumed.action == "tenant.resume" && suspended.action == "tenant.suspend";
+    let finding = format!("it was suspended {}, and resumed {}", told(suspended), told(resumed));
+    (was_so && resumed.at <= seen).then(|| Finding::ok("tenant", finding))
+}
+
+/// Who or what ended a row or kept it from running, where another row or the audit tells.
+async fn cause(operator: &Operator, at: &Entered, row: &Execution) -> Result<String, Failure> {
+    match (row.status, row.error_kind) {
+        (Status::Skipped, Some(ErrorKind::Overlap)) => {
+            let runs = at.store.list_runs(row.job_id, Some(row.id), None, RUNS_MAX).await;
+            let runs = runs.map_err(|error| at.failed(error))?;
+            let seen = row.finished_at.unwrap_or(row.scheduled_for);
+            let was_open = |run: &&Execution| {
+                run.status != Status::Skipped && run.finished_at.is_none_or(|at| at >= seen)
+            };
+            Ok(runs.iter().find(was_open).map_or(String::new(), |run| {
+                let until = run.finished_at.map_or("now".to_owned(), |at| time(Some(at)));
+                match run.started_at {
+                    Some(started) => format!(
+                        "; that was {}, which ran from {} until {until}",
+                        run.id,
+                        time(Some(started))
+                    ),
+                    None => format!("; that was {}, which has not started", run.id),
+                }
+            }))
+        }
+        (Status::Cancelled, Some(ErrorKind::Cancelled)) => {
+            let (tenant, target) = (Some(at.tenant.slug.clone()), Some(row.id.to_string()));
+            let filter = AuditFilter { before: None, tenant, target };
+            let listed = operator.control.list_audit(&filter, 1).await;
+            let listed = listed.map_err(Failure::control)?;
+            Ok(listed.first().map_or(String::new(), |change| format!(", {}", told(change))))
+        }
+        _ => Ok(String::new()),
+    }
+}
+
+fn of_attempt(slug: &str, job: &Job, row: &Execution, cause: &str) -> Finding {
     let subject = format!("attempt {}", row.attempt);
     let late = row.started_at.map(|started| started - row.scheduled_for);
     let started = late.map_or_else(
         || "never started".to_owned(),
-        |late| format!("started {} ms after its time", late.num_milliseconds()),
+        |late| format!("started {} after its time", lateness(late)),
     );
     let reason = maybe(row.error_message.as_ref());
     let finding = format!("of {}: {}, {started}", time(Some(row.scheduled_for)), row.status);
-    match row.status {
-        Status::Success => Finding::ok(subject, finding),
-        Status::Scheduled | Status::Dispatched | Status::Running => {
-            let remedy = "`polychron job explain` without --at says what it waits for";
-            Finding::problem(subject, finding, remedy).warning()
+    let remedy = match (row.status, row.error_kind) {
+        (Status::Success, _) => return Finding::ok(subject, finding),
+        (Status::Scheduled | Status::Dispatched | Status::Running, _) => {
+            return Finding::problem(subject, finding, "see below what it waits for").warning();
         }
-        Status::Skipped => {
-            let remedy = "see the job's misfire and overlap policies";
-            Finding::problem(subject, format!("{finding}: {reason}"), remedy).warning()
+        (Status::Skipped, Some(ErrorKind::Misfire)) => format!(
+            "see what kept it from being seen: no producer, a suspended tenant, a database that was away. \
+             With `polychron job edit {slug} {} --misfire run_once` it would have run late",
+            job.name
+        ),
+        (Status::Skipped, _) => format!(
+            "let one wait (`polychron job edit {slug} {} --overlap queue`), or give runs less time (`--timeout`)",
+            job.name
+        ),
+        (Status::Failed, _) if row.attempt >= job.max_attempts => {
+            format!(
+                "it was the last of {} attempts: `polychron execution show {slug} {}`",
+                job.max_attempts, row.id
+            )
         }
-        Status::Failed | Status::Cancelled => {
-            let remedy = format!("`polychron execution show {slug} {}`", row.id);
-            Finding::problem(subject, format!("{finding}: {reason}"), remedy).warning()
+        (Status::Failed | Status::Cancelled, _) => {
+            format!("`polychron execution show {slug} {}`", row.id)
         }
+    };
+    Finding::problem(subject, format!("{finding}: {reason}{cause}"), remedy).warning()
+}
+
+/// Milliseconds up to ten seconds, else whole units.
+fn lateness(late: TimeDelta) -> String {
+    match late.num_seconds() {
+        ..10 => format!("{} ms", late.num_milliseconds()),
+        seconds @ 10..120 => format!("{seconds} s"),
+        seconds @ 120..7200 => format!("{} min", seconds / 60),
+        seconds => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
     }
 }
 
-/// Why no row accounts for the time.
-fn of_none(at: &Entered, job: &Job, schedule: &Schedule, asked: Time, is_planned: bool) -> Finding {
-    let (slug, name, shown) = (&at.tenant.slug, &job.name, time(Some(asked)));
-    if !is_planned {
-        let before = time(schedule.prev_before(asked));
-        let after = time(schedule.next_after(asked));
-        let finding =
-            format!("the schedule doesn't name {shown}: before it {before}, after it {after}");
-        return Finding::problem("schedule", finding, "ask for one of its times").warning();
-    }
-    if job.pruned_until.is_some_and(|until| asked <= until) {
-        let until = time(job.pruned_until);
-        let finding = format!("its record was removed for its age, as others up to {until} were");
-        return Finding::ok(
-            "history",
-            format!("{finding}; POLYCHRON_KEEP says how long they stay"),
-        );
-    }
-    if let Some(reason) = &job.quarantined_reason {
-        let remedy = format!("correct its schedule: `polychron job edit {slug} {name}`");
-        return Finding::problem("job", format!("quarantined: {reason}"), remedy);
-    }
-    if let Some(since) = job.schedule_since.filter(|since| *since > asked) {
-        let since = time(Some(since));
-        let finding = format!(
-            "the present schedule counts from {since} on, when the job was added, edited or resumed"
-        );
-        return Finding::problem("job", finding, "`polychron job run` makes up for it").warning();
-    }
-    if !job.is_enabled {
-        let remedy = format!("`polychron job resume {slug} {name}`");
-        return Finding::problem("job", "not enabled: paused, or its schedule is used up", remedy);
-    }
-    if asked > at.now {
-        return Finding::ok("schedule", format!("will be due at {shown}"));
-    }
-    if at.tenant.status == TenantStatus::Suspended {
-        let remedy = format!("`polychron tenant resume {slug}`");
-        return Finding::problem("tenant", "suspended: nothing new starts", remedy);
-    }
-    let remedy = "see whether `polychron-producer` runs and what it logs of this tenant";
-    let finding = format!("due at {shown}, not seen yet: its queue is full, or no producer looks");
-    Finding::problem("schedule", finding, remedy)
+pub(crate) fn of_quarantine(slug: &str, name: &str, reason: &str) -> Finding {
+    let remedy = format!("correct its schedule: `polychron job edit {slug} {name}`");
+    Finding::problem("job", format!("quarantined, so that it does not run: {reason}"), remedy)
 }

@@ -9,6 +9,7 @@ use shared::job::{Job, OverlapPolicy};
 use shared::store::Look;
 use shared::tenant::{Tenant, TenantStatus};
 
+use super::account::{Changes, of_pause, of_quarantine, of_suspension};
 use super::fleet::producers;
 use super::job::find;
 use crate::check::consumers;
@@ -34,10 +35,10 @@ pub(crate) async fn explain(
     let look = store.look().await.map_err(|error| at.failed(error))?;
     let executions = store.list_runs(job.id, None, None, HISTORY).await;
     let executions = executions.map_err(|error| at.failed(error))?;
-    let seen_since = operator.control.now().await.map_err(Failure::control)? - SEEN_WITHIN;
-    let workers = operator.control.list_workers(seen_since).await.map_err(Failure::control)?;
+    let changes = Changes::read(operator, at, name).await?;
 
-    let mut findings = vec![of_the_tenant(tenant, &look), of_switch(tenant, &job)];
+    let mut findings =
+        vec![of_the_tenant(tenant, &look, &changes), of_switch(tenant, &job, &changes)];
     if job.is_enabled && job.quarantined_reason.is_none() {
         findings.push(of_next_time(&job, *now, poll_interval(operator).await?));
     }
@@ -45,10 +46,22 @@ pub(crate) async fn explain(
     findings.extend(open.map(|execution| of_open(&job, execution, *now)));
     let last = executions.iter().find(|execution| execution.status.is_final());
     findings.extend(last.map(|execution| of_last(tenant, execution)));
-    let mut needs = Needs::default();
-    needs.types.insert((job.job_type.clone(), job.queue.clone()), [tenant.slug.clone()].into());
-    findings.extend(consumers::compare(&workers, &needs));
+    findings.extend(who_executes(operator, at, &job).await?);
     Ok(findings)
+}
+
+/// Whether a live consumer serves the job's type and queue.
+pub(super) async fn who_executes(
+    operator: &Operator,
+    at: &Entered,
+    job: &Job,
+) -> Result<Vec<Finding>, Failure> {
+    let seen_since = operator.control.now().await.map_err(Failure::control)? - SEEN_WITHIN;
+    let workers = operator.control.list_workers(seen_since).await.map_err(Failure::control)?;
+    let mut needs = Needs::default();
+    let wanted = (job.job_type.clone(), job.queue.clone());
+    needs.types.insert(wanted, [at.tenant.slug.clone()].into());
+    Ok(consumers::compare(&workers, &needs))
 }
 
 /// The longest that a change made in the tables may go unseen, by the producers' own word.
@@ -59,14 +72,11 @@ async fn poll_interval(operator: &Operator) -> Result<Duration, Failure> {
     Ok(slowest.max(operator.config.poll_interval))
 }
 
-fn of_the_tenant(tenant: &Tenant, look: &Look) -> Finding {
+pub(super) fn of_the_tenant(tenant: &Tenant, look: &Look, changes: &Changes) -> Finding {
     let slug = &tenant.slug;
     let at_once = look.dispatched + look.running;
     match (tenant.status, tenant.max_running) {
-        (TenantStatus::Suspended, _) => {
-            let remedy = format!("`polychron tenant resume {slug}`");
-            Finding::problem("tenant", "suspended: nothing new starts", remedy)
-        }
+        (TenantStatus::Suspended, _) => of_suspension(slug, changes),
         (TenantStatus::Active, Some(most)) if at_once >= i64::from(most) => {
             let finding = format!("at its limit, max_running {most}: what is due waits");
             let remedy = format!("wait, or `polychron tenant edit {slug} --max-running N`");
@@ -78,18 +88,10 @@ fn of_the_tenant(tenant: &Tenant, look: &Look) -> Finding {
     }
 }
 
-fn of_switch(tenant: &Tenant, job: &Job) -> Finding {
-    let (slug, name) = (&tenant.slug, &job.name);
+fn of_switch(tenant: &Tenant, job: &Job, changes: &Changes) -> Finding {
     match (&job.quarantined_reason, job.is_enabled) {
-        (Some(reason), _) => {
-            let remedy = format!("correct its schedule: `polychron job edit {slug} {name}`");
-            Finding::problem("job", format!("quarantined: {reason}"), remedy)
-        }
-        (None, false) => {
-            let finding = "not enabled: somebody paused it, or its schedule is used up";
-            let remedy = format!("`polychron job resume {slug} {name}`, or give it a new schedule");
-            Finding::problem("job", finding, remedy)
-        }
+        (Some(reason), _) => of_quarantine(&tenant.slug, &job.name, reason),
+        (None, false) => of_pause(&tenant.slug, job, changes),
         (None, true) => Finding::ok("job", "enabled"),
     }
 }
@@ -111,7 +113,7 @@ fn of_next_time(job: &Job, now: Time, poll_interval: Duration) -> Finding {
     }
 }
 
-fn of_open(job: &Job, execution: &Execution, now: Time) -> Finding {
+pub(super) fn of_open(job: &Job, execution: &Execution, now: Time) -> Finding {
     let Execution { id, attempt, .. } = execution;
     let what = match (execution.status, execution.available_at) {
         (Status::Scheduled, Some(at)) => format!("waits until {}", time(Some(at))),

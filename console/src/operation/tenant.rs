@@ -4,11 +4,13 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use shared::clock::Time;
 use shared::id::TenantId;
-use shared::store::{Look, TenantEdit};
+use shared::notification::NOTIFIER;
+use shared::store::{JobEdit, Look, TenantEdit};
 use shared::tenant::{Tenant, TenantStatus};
 
+use super::job;
 use crate::exit::{Failure, reason};
-use crate::operator::{Asker, Operator};
+use crate::operator::{Asker, Entered, Operator};
 
 /// A tenant as it may be shown: without its database's user and password.
 #[derive(Clone, Debug, Serialize)]
@@ -104,6 +106,20 @@ pub(crate) async fn edit(
     let tenant = operator.record(change, change_it).await?;
     operator.wake(tenant.id).await;
     Ok(tenant)
+}
+
+/// Names whom a tenant's jobs are told to that name nobody themselves: the payload of the job whose
+/// executions are the notifications, if its version is still `if_version`.
+pub(crate) async fn notify(
+    operator: &Operator,
+    asker: &Asker,
+    at: &Entered,
+    if_version: Option<i32>,
+    target: Value,
+) -> Result<(), Failure> {
+    at.store.insert_notifier().await.map_err(|error| at.failed(error))?;
+    let edit = JobEdit { payload: Some(target), ..JobEdit::default() };
+    job::edit(operator, asker, at, NOTIFIER, if_version, &edit).await.map(drop)
 }
 
 /// What the audit says of a tenant.

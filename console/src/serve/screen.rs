@@ -8,11 +8,13 @@ mod execution;
 mod executions;
 mod job;
 mod jobs;
+mod notify;
 mod now;
 mod schedule;
 mod sign_in;
 mod tenant;
 mod tenants;
+mod why;
 
 use std::sync::Arc;
 
@@ -40,13 +42,16 @@ pub(super) fn routes() -> Router<Arc<Site>> {
         .route("/tenants/{tenant}", get(tenant::show))
         .route("/tenants/{tenant}/suspend", post(change::suspend_tenant))
         .route("/tenants/{tenant}/resume", post(change::resume_tenant))
+        .route("/tenants/{tenant}/notify", get(notify::of_tenant_shown).post(notify::edit_of_tenant))
         .route("/tenants/{tenant}/jobs", get(jobs::show))
         .route("/tenants/{tenant}/job", get(job::show))
+        .route("/tenants/{tenant}/job/why", get(why::show))
         .route("/tenants/{tenant}/job/run", post(change::run_job))
         .route("/tenants/{tenant}/job/pause", post(change::pause_job))
         .route("/tenants/{tenant}/job/resume", post(change::resume_job))
         .route("/tenants/{tenant}/job/delete", post(change::delete_job))
         .route("/tenants/{tenant}/job/schedule", get(schedule::show).post(change::edit_schedule))
+        .route("/tenants/{tenant}/job/notify", get(notify::of_job_shown).post(notify::edit_of_job))
         .route("/tenants/{tenant}/executions", get(executions::show))
         .route("/tenants/{tenant}/executions/{id}", get(execution::show))
         .route("/tenants/{tenant}/executions/{id}/cancel", post(change::cancel_execution))

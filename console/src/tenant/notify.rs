@@ -3,11 +3,10 @@
 use clap::Args;
 use serde_json::Value;
 use shared::notification::NOTIFIER;
-use shared::store::JobEdit;
 
 use crate::exit::Failure;
 use crate::input;
-use crate::operation::job;
+use crate::operation::tenant;
 use crate::output::say;
 use crate::session::Session;
 
@@ -20,13 +19,10 @@ pub(crate) struct Notify {
     target: Value,
 }
 
-/// The target is the payload of the job whose executions are the notifications.
 pub(super) async fn run(arguments: Notify, session: &Session) -> Result<(), Failure> {
     let Notify { slug, target } = arguments;
     let at = session.operator.enter(&slug).await?;
-    at.store.insert_notifier().await.map_err(|error| at.failed(error))?;
-    let edit = JobEdit { payload: Some(target), ..JobEdit::default() };
-    job::edit(&session.operator, &session.asker, &at, NOTIFIER, None, &edit).await?;
+    tenant::notify(&session.operator, &session.asker, &at, None, target).await?;
     say(&format!(
         "written to the job {NOTIFIER} of tenant {slug}; `polychron job run {slug} {NOTIFIER} --wait` \
          tries it"

@@ -7,3 +7,4 @@ mod changes;
 mod live;
 mod pages;
 mod server;
+mod why;

@@ -89,6 +89,15 @@ impl Store {
         })
     }
 
+    /// The executions of one job from an occurrence on, the earliest first. Payloads, results, outputs
+    /// and details are left out.
+    pub async fn list_from(&self, job: JobId, from: Time, limit: i64) -> Result<Vec<Execution>> {
+        self.proved().await?;
+        run_on_either!(&self.db, sql::LIST_FROM, |text, connection| {
+            query_as(text).bind(job).bind(from).bind(limit).fetch_all(connection)
+        })
+    }
+
     /// Executions that are not over, newest first.
     pub async fn list_open(&self, filter: &ExecutionFilter, limit: i64) -> Result<Vec<Execution>> {
         self.proved().await?;

@@ -82,6 +82,7 @@ statements! { TENANT:
     CLAIM_DATABASE = both "tenant/claim_database";
     RELEASE_DATABASE = both "tenant/release_database";
     INSERT_JOB = both "tenant/insert_job";
+    LIST_FROM = both "tenant/list_from";
     LIST_JOBS = both "tenant/list_jobs";
     FIND_JOB = both "tenant/find_job";
     EDIT_JOB = both "tenant/edit_job";

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use shared::clock::Time;
 use shared::execution::Execution;
 use shared::id::JobId;
 use shared::job::{Job, MisfirePolicy, OrphanPolicy, OverlapPolicy};
@@ -22,6 +23,7 @@ use super::fleet::Preview;
 use super::tenant::Listing;
 use crate::finding::Finding;
 use crate::operation;
+use crate::operation::account::account_for;
 use crate::operation::job::{find, next_time, schedule_of};
 use crate::operation::schedule::{checked, due};
 
@@ -264,11 +266,22 @@ pub(super) async fn next(
     Ok(Json(Preview { words: schedule.describe(), times: due(&schedule, first, n) }))
 }
 
+#[derive(Deserialize)]
+pub(super) struct ExplainAsked {
+    /// One of its planned times.
+    at: Option<Time>,
+}
+
 pub(super) async fn explain(
     State(site): State<Arc<Site>>,
     Extension(visitor): Extension<Visitor>,
     Named((slug, name)): Here,
+    Asked(ExplainAsked { at: planned }): Asked<ExplainAsked>,
 ) -> Result<Json<Vec<Finding>>, Problem> {
     let at = site.enter(&visitor, &slug).await?;
-    Ok(Json(operation::explain::explain(&site.operator, &at, &name).await?))
+    let operator = &site.operator;
+    Ok(Json(match planned {
+        Some(planned) => account_for(operator, &at, &name, planned).await?,
+        None => operation::explain::explain(operator, &at, &name).await?,
+    }))
 }

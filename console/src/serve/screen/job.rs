@@ -8,8 +8,10 @@ use axum::Extension;
 use axum::extract::{Path, Query, State};
 use axum::response::IntoResponse;
 use serde::Deserialize;
+use serde_json::Value;
 use shared::clock::Time;
 use shared::job::Job;
+use shared::notification::NOTIFIER;
 use shared::store::AuditFilter;
 
 use super::super::Site;
@@ -19,7 +21,7 @@ use super::super::page::{
     Page, badge, careful_form, facts, form, maybe_when, of_job, of_tenant, table, text, when,
 };
 use super::executions::list;
-use super::{Answer, audit};
+use super::{Answer, audit, notify};
 use crate::exit::Failure;
 use crate::job::state;
 use crate::operation::job::{find, next_time, schedule_of};
@@ -60,15 +62,16 @@ pub(super) async fn show(
     let latest = &runs[..runs.len().min(LISTED)];
     let more = of_tenant(&slug, &format!("/executions?job={}", super::super::html::in_url(&name)));
     let body = html!(
-        "{}{}{}{}<h2>Past runs</h2>{}{}<p><a href=\"{}\">All executions of this job</a></p>{}",
+        "{}{}<p class=\"ways\"><a href=\"{}\">Why did it not run?</a></p>{}{}<h2>Past runs</h2>{}{}<p><a href=\"{}\">All executions of this job</a></p>{}",
         quarantine(&job),
         of_schedule(&at, &job),
+        of_job(&slug, &name, "/why"),
         actions(&slug, &job, open, &visitor),
         ahead(&at, &job),
         chart::durations(&runs),
         list(&slug, latest, at.now),
         more,
-        html!("{}{}", policies(&at, &job), changes)
+        html!("{}{}{}", policies(&at, &job), told(&at, &job, &visitor).await?, changes)
     );
     let trail = vec![
         ("Tenants".to_owned(), "/tenants".to_owned()),
@@ -176,6 +179,32 @@ pub(super) fn due_times(times: &[Due], now: Time) -> Html {
             ("Change of clocks", &|due| text(maybe(due.clocks.as_ref()))),
         ],
     )
+}
+
+/// Who is told of the job, and since when there is something to tell.
+async fn told(at: &Entered, job: &Job, visitor: &Visitor) -> Result<Html, Failure> {
+    if job.name == NOTIFIER {
+        return Ok(Html::default());
+    }
+    let of_tenant = match &job.notify {
+        Some(_) => None,
+        None => Some(notify::notifier(at).await?),
+    };
+    let of_tenant = of_tenant.map(|notifier| {
+        let target = notifier.map_or_else(|| Value::Object(Default::default()), |job| job.payload);
+        notify::words(Some(&target))
+    });
+    let facts = facts(&[
+        ("Told", text(notify::words(job.notify.as_ref()))),
+        ("That is", text(of_tenant.unwrap_or_default())),
+        ("Fails since", job.failing_since.map_or_else(Html::default, |since| when(since, at.now))),
+        ("Late since", job.late_since.map_or_else(Html::default, |since| when(since, at.now))),
+    ]);
+    let address = of_job(&at.tenant.slug, &job.name, "/notify");
+    let edit = visitor
+        .may_change()
+        .then(|| html!("<p><a class=\"button\" href=\"{}\">Edit who is told</a></p>", address));
+    Ok(html!("<h2>Who is told</h2>{}{}", facts, edit))
 }
 
 fn policies(at: &Entered, job: &Job) -> Html {

@@ -5,15 +5,18 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::extract::{Path, State};
 use axum::response::IntoResponse;
+use serde_json::json;
 use shared::tenant::{Tenant, TenantStatus};
 
 use super::super::Site;
 use super::super::access::Visitor;
 use super::super::html::{Html, html};
 use super::super::page::{Page, badge, careful_form, facts, maybe_when, of_tenant, text};
-use super::Answer;
 use super::executions::list;
+use super::{Answer, notify};
+use crate::exit::Failure;
 use crate::operation::tenant::{Inspected, inspect};
+use crate::operator::Entered;
 use crate::output::maybe;
 
 /// How many executions the page shows.
@@ -34,7 +37,8 @@ pub(super) async fn show(
             let at = site.operator.enter(&slug).await?;
             let page = at.store.page_executions(&Default::default(), EXECUTIONS).await;
             let page = page.map_err(|error| at.failed(error))?;
-            html!("<h2>Latest executions</h2>{}", list(&slug, &page.executions, at.now))
+            let told = told(&at, &visitor).await?;
+            html!("<h2>Latest executions</h2>{}{}", list(&slug, &page.executions, at.now), told)
         }
     };
     let now = site.now().await?;
@@ -50,6 +54,17 @@ pub(super) async fn show(
     let live = Some(format!("/events?tenant={slug}"));
     let page = Page { visitor: &visitor, title: &tenant.name, trail, live, body };
     Ok(page.into_response())
+}
+
+/// Who is told of the jobs that name nobody themselves.
+async fn told(at: &Entered, visitor: &Visitor) -> Result<Html, Failure> {
+    let target = notify::notifier(at).await?.map_or_else(|| json!({}), |job| job.payload);
+    let address = of_tenant(&at.tenant.slug, "/notify");
+    let edit = visitor
+        .may_change()
+        .then(|| html!("<p><a class=\"button\" href=\"{}\">Edit who is told</a></p>", address));
+    let facts = facts(&[("Told", text(notify::words(Some(&target))))]);
+    Ok(html!("<h2>Who is told of jobs that name nobody</h2>{}{}", facts, edit))
 }
 
 fn actions(tenant: &Tenant, visitor: &Visitor) -> Html {
