@@ -74,6 +74,7 @@ async fn burst(servers: &Servers, system: &System, urls: &[DatabaseUrl]) -> anyh
     for url in urls {
         execute(url, &insert).await;
     }
+    eprintln!("{} tenants are filled", urls.len());
     let processes = Processes::start(system).await;
     processes.until_watched(urls.len()).await?;
     let left = due - clock.wall_time();
@@ -82,6 +83,7 @@ async fn burst(servers: &Servers, system: &System, urls: &[DatabaseUrl]) -> anyh
         "the machine is too slow: inserts and first looks took until {left} before the jobs are due"
     );
 
+    eprintln!("every tenant is watched, {} s before the jobs are due", left.num_seconds());
     let all = f64::from(JOBS_EACH) * urls.len() as f64;
     let usage = || [servers.postgres(), servers.rabbitmq(), processes.usage()];
     let (before, began) = (usage(), clock.boot_time());
