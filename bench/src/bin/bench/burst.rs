@@ -67,6 +67,7 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<Sheet> {
     Ok(sheet)
 }
 
+#[expect(clippy::print_stderr, reason = "whoever waits for minutes wants to see something")]
 async fn burst(servers: &Servers, system: &System, urls: &[DatabaseUrl]) -> anyhow::Result<Sample> {
     let clock = Clock::System;
     let due = clock.wall_time() + delta(LEAD);
