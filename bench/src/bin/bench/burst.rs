@@ -67,6 +67,7 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<Sheet> {
     Ok(sheet)
 }
 
+#[expect(clippy::print_stderr, reason = "whoever waits for minutes wants to see something")]
 async fn burst(servers: &Servers, system: &System, urls: &[DatabaseUrl]) -> anyhow::Result<Sample> {
     let clock = Clock::System;
     let due = clock.wall_time() + delta(LEAD);
@@ -74,6 +75,7 @@ async fn burst(servers: &Servers, system: &System, urls: &[DatabaseUrl]) -> anyh
     for url in urls {
         execute(url, &insert).await;
     }
+    eprintln!("{} tenants are filled", urls.len());
     let processes = Processes::start(system).await;
     processes.until_watched(urls.len()).await?;
     let left = due - clock.wall_time();
@@ -82,6 +84,7 @@ async fn burst(servers: &Servers, system: &System, urls: &[DatabaseUrl]) -> anyh
         "the machine is too slow: inserts and first looks took until {left} before the jobs are due"
     );
 
+    eprintln!("every tenant is watched, {} s before the jobs are due", left.num_seconds());
     let all = f64::from(JOBS_EACH) * urls.len() as f64;
     let usage = || [servers.postgres(), servers.rabbitmq(), processes.usage()];
     let (before, began) = (usage(), clock.boot_time());
