@@ -101,7 +101,7 @@ fn execute(
         if let Some(listener) = listener {
             tokio::spawn(http::serve(listener, http::vitals_routes(vitals.clone())));
         }
-        let connections = Connections::new(Clock::System, config.connections);
+        let connections = Connections::new(Clock::System, config.connections).planned_once();
         let database_url = config.database_url.as_ref().context("DATABASE_URL is not set")?;
         let amqp_url = config.amqp_url.clone().context("AMQP_URL is not set")?;
         let control = Arc::new(Control::new(database_url, &connections)?);

@@ -4,7 +4,7 @@
 -- Rows are locked in the order of their ids, as in every batch, so that no two can deadlock.
 -- Differs because SQLite has no intervals and cannot return columns of a joined table.
 WITH locked AS MATERIALIZED (
-    SELECT id FROM job_execution WHERE id = ANY($1::uuid[]) AND finished_at IS NULL ORDER BY id FOR NO KEY UPDATE
+    SELECT id FROM job_execution WHERE id = ANY($1::uuid[]) AND status IN ('dispatched', 'running') ORDER BY id FOR NO KEY UPDATE
 )
 UPDATE job_execution e
 SET status = 'running', worker = $2, started_at = $3,

@@ -16,7 +16,7 @@ WITH i AS MATERIALIZED (
 ), locked AS MATERIALIZED (
     SELECT e.id FROM job_execution e
     WHERE (SELECT count(*) FROM parents) >= 0 -- asked once, before any row is locked
-      AND e.id = ANY($1::uuid[]) AND e.finished_at IS NULL ORDER BY e.id FOR NO KEY UPDATE
+      AND e.id = ANY($1::uuid[]) AND e.status = 'running' ORDER BY e.id FOR NO KEY UPDATE
 ), ended AS (
     UPDATE job_execution e
     SET status = i.status, finished_at = $13, error_kind = i.error_kind, error_message = i.error_message,

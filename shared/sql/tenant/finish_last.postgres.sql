@@ -3,7 +3,7 @@
 -- Rows are locked in the order of their ids, as in every batch, so that no two can deadlock.
 -- Differs because SQLite ends rows one by one, and inserts what follows by a statement of its own anyway.
 WITH locked AS MATERIALIZED (
-    SELECT id FROM job_execution WHERE id = ANY($1::uuid[]) AND finished_at IS NULL ORDER BY id FOR NO KEY UPDATE
+    SELECT id FROM job_execution WHERE id = ANY($1::uuid[]) AND status = 'running' ORDER BY id FOR NO KEY UPDATE
 )
 UPDATE job_execution e
 SET status = i.status, finished_at = $10, error_kind = i.error_kind, error_message = i.error_message,

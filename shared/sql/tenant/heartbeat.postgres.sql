@@ -3,7 +3,7 @@
 -- Rows are locked in the order of their ids, as in every batch, so that no two can deadlock.
 -- Differs because PostgreSQL takes a batch as arrays.
 WITH locked AS MATERIALIZED (
-    SELECT id FROM job_execution WHERE id = ANY($1::uuid[]) AND finished_at IS NULL ORDER BY id FOR NO KEY UPDATE
+    SELECT id FROM job_execution WHERE id = ANY($1::uuid[]) AND status = 'running' ORDER BY id FOR NO KEY UPDATE
 )
 UPDATE job_execution e SET lease_until = least($4, deadline_at)
 FROM locked

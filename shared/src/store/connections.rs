@@ -39,6 +39,12 @@ const SESSION: &str = "SET statement_timeout = '5s'; SET lock_timeout = '2s'; \
                        SET idle_in_transaction_session_timeout = '10s'; \
                        SET plan_cache_mode = 'force_custom_plan'; \
                        SET synchronous_commit = 'on'; SET TimeZone = 'UTC'";
+/// And this, where each statement is planned once: then such a plan is kept from being made. It
+/// finds its rows by their keys, since it may neither scan a table nor walk along one's index for
+/// a merge. What has no key to go by (a table of one row) costs so much in the planner's eyes that
+/// it would be compiled, which takes longer than all else.
+const PLAN_ONCE: &str = "SET plan_cache_mode = 'force_generic_plan'; SET enable_seqscan = off; \
+                         SET enable_mergejoin = off; SET jit = off";
 
 /// All connections of one process. Clones share them.
 #[derive(Clone)]
@@ -49,6 +55,7 @@ struct Servers {
     #[cfg(feature = "faults")]
     gate: Option<super::gate::Gate>,
     per_server: usize,
+    planned_once: bool,
     postgres: Mutex<HashMap<String, Arc<Server<PgConnection>>>>,
     sqlite: Arc<Server<SqliteConnection>>,
     next_database: AtomicU64,
@@ -64,10 +71,21 @@ impl Connections {
             #[cfg(feature = "faults")]
             gate: None,
             per_server,
+            planned_once: false,
             postgres: Mutex::default(),
             sqlite,
             next_database: AtomicU64::new(0),
         }))
+    }
+
+    /// The same, with statements that are planned once in each session. For a process that finds
+    /// all its rows by their keys, many times a second: to plan a claim takes longer than to carry
+    /// it out. To be called before anything else.
+    pub fn planned_once(mut self) -> Connections {
+        if let Some(servers) = Arc::get_mut(&mut self.0) {
+            servers.planned_once = true;
+        }
+        self
     }
 
     /// The same, with a gate that every statement passes. To be called before anything else.
@@ -137,6 +155,7 @@ impl Connections {
             server,
             number,
             options,
+            planned_once: self.0.planned_once,
             turns: Arc::new(Semaphore::new(at_once)),
             #[cfg(feature = "faults")]
             gate: self.0.gate.clone(),
@@ -158,6 +177,9 @@ pub(super) trait Open: Connection + Sized + Send + 'static {
     /// Opens one; the caller limits how long it may take.
     fn open(options: &Self::Options) -> impl Future<Output = sqlx::Result<Self>> + Send;
 
+    /// Has each of its statements planned once.
+    fn plan_once(&mut self) -> impl Future<Output = sqlx::Result<()>> + Send;
+
     /// Whether others have this connection's session, too.
     fn is_shared(
         &mut self,
@@ -170,6 +192,10 @@ impl Open for PgConnection {
         let mut connection = options.connect().await?;
         connection.execute(SESSION).await?;
         Ok(connection)
+    }
+
+    async fn plan_once(&mut self) -> sqlx::Result<()> {
+        self.execute(PLAN_ONCE).await.map(|_| ())
     }
 
     /// A pooler in transaction mode gives the session that was free last to whoever asks next: two
@@ -194,6 +220,11 @@ async fn backend(connection: &mut PgConnection) -> sqlx::Result<i32> {
 impl Open for SqliteConnection {
     async fn open(options: &SqliteConnectOptions) -> sqlx::Result<SqliteConnection> {
         options.connect().await
+    }
+
+    /// It plans when it prepares, and never again.
+    async fn plan_once(&mut self) -> sqlx::Result<()> {
+        Ok(())
     }
 
     async fn is_shared(&mut self, _: &SqliteConnectOptions) -> sqlx::Result<bool> {
@@ -322,6 +353,7 @@ pub(super) struct Database<C: Open> {
     server: Arc<Server<C>>,
     number: u64,
     options: C::Options,
+    planned_once: bool,
     turns: Arc<Semaphore>,
     #[cfg(feature = "faults")]
     gate: Option<super::gate::Gate>,
@@ -383,7 +415,7 @@ impl<C: Open> Database<C> {
     async fn open(&self) -> Result<C> {
         let mut first = None;
         let prove = async || {
-            let connection = first.insert(C::open(&self.options).await?);
+            let connection = first.insert(self.connect().await?);
             match timeout(PROBE_LIMIT, connection.is_shared(&self.options)).await {
                 Ok(Ok(true)) => Err(StoreError::Pooled),
                 Ok(_) | Err(_) => Ok(()),
@@ -392,8 +424,16 @@ impl<C: Open> Database<C> {
         self.server.gives_sessions.get_or_try_init(prove).await?;
         match first {
             Some(connection) => Ok(connection),
-            None => Ok(C::open(&self.options).await?),
+            None => Ok(self.connect().await?),
         }
+    }
+
+    async fn connect(&self) -> sqlx::Result<C> {
+        let mut connection = C::open(&self.options).await?;
+        if self.planned_once {
+            connection.plan_once().await?;
+        }
+        Ok(connection)
     }
 }
 

@@ -1,7 +1,13 @@
 //! Each statement of the hot path finds its rows by an index, however long the history is.
 
+use shared::clock::Clock;
+use shared::id::ExecutionId;
+use shared::output::Report;
 use shared::store::sql::TENANT;
-use testkit::TenantDatabase;
+use shared::store::{Connections, Store};
+use testkit::{TenantDatabase, eventually};
+
+use super::{LEASE, dispatched, end, failure, success, terms};
 
 on_both_stores! {
     nothing_walks_through_the_history,
@@ -24,6 +30,71 @@ async fn nothing_walks_through_the_history(database: TenantDatabase) {
             assert!(whole.is_none(), "{name}, analyzed {analyzed}:\n{plan}");
         }
     }
+}
+
+/// A consumer's statements are planned once, and that may be before there is anything to go by.
+#[tokio::test]
+async fn what_was_planned_while_the_table_was_empty_never_walks_through_it() {
+    let database = TenantDatabase::postgres().await;
+    let (early, late) = (rows(&database, "early").await, rows(&database, "late").await);
+    let clock = Clock::Manual(database.clock.clone());
+    let connections = Connections::new(clock, 4).planned_once();
+    let store = Store::new(database.tenant, &database.url, &connections).unwrap();
+    consume(&database, &store, &early).await;
+    let crowd = database.insert_job("crowd").await;
+    database
+        .execute(&format!(
+            "INSERT INTO job_execution (id, job_id, scheduled_for, trigger, status, dispatched_at)
+             SELECT gen_random_uuid(), {crowd}, now() + make_interval(secs => n), 'schedule', 'dispatched', now()
+             FROM generate_series(1, 5000) AS n"
+        ))
+        .await;
+
+    let before = rows_read(&database).await;
+    consume(&database, &store, &late).await;
+    store.close_idle();
+    eventually("its session is over, and has told what it read", || async {
+        let sessions = "SELECT count(*)::text FROM pg_stat_activity
+                        WHERE datname = current_database() AND application_name = 'polychron'";
+        (database.text(sessions).await == "0").then_some(())
+    })
+    .await;
+    let read = rows_read(&database).await - before;
+    assert!((10..500).contains(&read), "{read} rows were read");
+}
+
+/// Dispatched rows of three jobs, of which the last may be tried but once.
+async fn rows(database: &TenantDatabase, name: &str) -> Vec<ExecutionId> {
+    let store = database.store();
+    let mut rows = Vec::new();
+    for n in 1..=3 {
+        rows.push(dispatched(database, &store, &format!("{name} {n}")).await);
+    }
+    let last = format!("UPDATE job SET max_attempts = 1, notify = '{{}}' WHERE name = '{name} 3'");
+    database.execute(&last).await;
+    rows
+}
+
+/// All that a consumer does with rows: one succeeds, one is tried again, one has failed for good.
+async fn consume(database: &TenantDatabase, store: &Store, rows: &[ExecutionId]) {
+    let now = database.now();
+    let mut claims = store.claim(rows, &terms("w"), now).await.unwrap();
+    claims.sort_by_key(|claim| claim.name.clone());
+    assert_eq!(store.heartbeat(rows, "w", LEASE, now).await.unwrap().len(), 3);
+    store.report(&[(rows[0], Report::default())], "w").await.unwrap();
+    for (claim, outcome) in claims.iter().zip([success(), failure(), failure()]) {
+        let end = end(database, claim, "w", &outcome);
+        assert_eq!(store.finish(&[end], None, now).await.unwrap().len(), 1);
+        assert!(store.find_execution(claim.id).await.unwrap().is_some());
+    }
+}
+
+/// How many rows and index entries of `job_execution` were read so far, as PostgreSQL counts them.
+async fn rows_read(database: &TenantDatabase) -> i64 {
+    let counted = "SELECT (seq_tup_read + sum(idx_tup_read))::text
+                   FROM pg_stat_user_tables t JOIN pg_stat_user_indexes i USING (relid)
+                   WHERE t.relname = 'job_execution' GROUP BY seq_tup_read";
+    database.text(counted).await.parse().unwrap()
 }
 
 /// Whether a line of a plan reads all of `job_execution`, whatever it is called there.
