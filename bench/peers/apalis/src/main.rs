@@ -25,7 +25,7 @@ async fn main() -> anyhow::Result<()> {
     let config = Config::default().queue("noop").batch_size(BATCH);
     match std::env::args().nth(1).as_deref() {
         Some("work") => {
-            let backend = PostgresStorage::new(&pool).with_config(config);
+            let backend = PostgresStorage::new(&pool).with_config(config).with_pubsub();
             println!("ready");
             let worker = WorkerBuilder::new("worker")
                 .backend(backend)
