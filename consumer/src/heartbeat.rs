@@ -211,3 +211,39 @@ impl Drop for Hold {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use shared::clock::ManualClock;
+    use shared::random::Random;
+    use shared::store::{Connections, Control};
+    use testkit::Folder;
+
+    use super::*;
+
+    /// The watchdog: whether or not anybody can be asked, a handler is told when its lease ends, and
+    /// not before.
+    #[tokio::test]
+    async fn what_cannot_be_renewed_is_stopped_when_its_lease_ends() {
+        let manual = ManualClock::new("2026-11-24T12:00:00Z".parse().unwrap());
+        let (clock, random) = (Clock::Manual(manual.clone()), Random::seeded(1));
+        let connections = Connections::new(clock.clone(), 1);
+        let nowhere = Folder::new().sqlite_database("nowhere.db");
+        let control = Control::new(&nowhere, &connections).unwrap();
+        // No tenant is known, so that no renewal is accepted.
+        let tenants = Arc::new(Tenants::new(Arc::new(control), connections));
+        let lease = Duration::from_secs(60);
+        let leases = Arc::new(Leases::new(tenants, "w", lease, Metrics::new(clock.clone())));
+        let now = clock.wall_time();
+        let (tenant, row) = (TenantId::new(now, &random), ExecutionId::new(now, &random));
+        let (lost, cancel) = (CancellationToken::new(), CancellationToken::new());
+        let _hold = leases.hold(tenant, row, clock.boot_time(), lost.clone(), cancel.clone());
+        manual.advance(lease - Duration::from_millis(1));
+        leases.tick();
+        assert!(!lost.is_cancelled(), "it is still held");
+        manual.advance(Duration::from_millis(1));
+        leases.tick();
+        assert!(lost.is_cancelled(), "nobody else may start while it runs");
+        assert!(!cancel.is_cancelled());
+    }
+}
