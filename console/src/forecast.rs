@@ -125,6 +125,7 @@ async fn range(arguments: &Forecast, session: &Session) -> Result<Range, Failure
     };
     let to = arguments.to.unwrap_or(from + TimeDelta::days(1));
     if to <= from {
+        let (to, from) = (time(Some(to)), time(Some(from)));
         let text = format!("--to: {to} is not after {from}; name a later time");
         return Err(Failure::Usage(text));
     }

@@ -3,7 +3,7 @@
 //! further than the oldest that is still being served; those behind have frames of their own, lest
 //! an execution that takes long hold them up.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt as _;
@@ -62,8 +62,10 @@ struct Frame {
 struct Tags {
     /// All up to this one have been acknowledged.
     through: u64,
-    /// Those behind it that have been.
-    beyond: BTreeSet<u64>,
+    /// Those behind it that have been, as runs: the first of each, and its last. While one execution
+    /// takes for ever the others go on, and single tags would be kept without end; runs are never
+    /// more than what is still being served.
+    beyond: BTreeMap<u64, u64>,
     /// Those that are to be.
     served: BTreeSet<u64>,
 }
@@ -84,17 +86,27 @@ impl Tags {
             let next = self.through + 1;
             if self.served.remove(&next) {
                 last = Some(next); // the broker wants no tag twice
-            } else if !self.beyond.remove(&next) {
+                self.through = next;
+            } else if let Some(end) = self.beyond.remove(&next) {
+                self.through = end;
+            } else {
                 break;
             }
-            self.through = next;
         }
         frames.extend(last.map(|tag| Frame { tag, multiple: true }));
         for tag in std::mem::take(&mut self.served) {
-            self.beyond.insert(tag);
+            self.note_beyond(tag);
             frames.push(Frame { tag, multiple: false });
         }
         frames
+    }
+
+    /// Joins a tag to the runs beside it.
+    fn note_beyond(&mut self, tag: u64) {
+        let before = self.beyond.range(..tag).next_back();
+        let first = before.filter(|(_, last)| **last + 1 == tag).map_or(tag, |(first, _)| *first);
+        let last = self.beyond.remove(&(tag + 1)).unwrap_or(tag);
+        self.beyond.insert(first, last);
     }
 }
 
@@ -120,6 +132,17 @@ mod tests {
         assert_eq!(frames(&mut tags, &[11, 12]), [(12, true)]);
         assert!(tags.beyond.is_empty());
         assert_eq!(frames(&mut tags, &[]), []);
+    }
+
+    #[test]
+    fn one_that_is_served_for_ever_costs_no_memory() {
+        let mut tags = Tags::default();
+        for tag in (2..10_000).step_by(2) {
+            assert_eq!(frames(&mut tags, &[tag + 1, tag]), [(tag, false), (tag + 1, false)]);
+            assert_eq!(tags.beyond.len(), 1);
+        }
+        assert_eq!(frames(&mut tags, &[1]), [(1, true)]);
+        assert_eq!((tags.through, tags.beyond.len()), (9_999, 0));
     }
 
     #[test]
