@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sqlx::query::QueryAs;
 use sqlx::{Connection, FromRow, query, query_as};
 
 use super::db::{Db, begin_immediate, run, run_on_either};
@@ -354,18 +355,9 @@ async fn finish_postgres(
     now: Time,
 ) -> sqlx::Result<Vec<Ended>> {
     if expired_before.is_none() && ends.iter().all(|end| end.next.is_none()) {
-        return finish_last_postgres(connection, ends, now).await;
+        return ending(sql::FINISH_LAST.postgres, ends).bind(now).fetch_all(connection).await;
     }
-    query_as(sql::FINISH.postgres)
-        .bind(column(ends, |end| end.id))
-        .bind(column(ends, |end| end.worker.clone()))
-        .bind(column(ends, |end| end.ending.status.word()))
-        .bind(column(ends, |end| end.ending.error_kind.map(ErrorKind::word)))
-        .bind(column(ends, |end| end.ending.error_message.clone()))
-        .bind(column(ends, |end| end.ending.error_detail.clone()))
-        .bind(column(ends, |end| end.ending.result.as_ref().map(|r| r.to_string())))
-        .bind(column(ends, |end| end.report.output.clone()))
-        .bind(column(ends, |end| end.report.progress.as_ref().map(|p| p.to_string())))
+    ending(sql::FINISH.postgres, ends)
         .bind(column(ends, |end| end.next.map(|next| next.id)))
         .bind(column(ends, |end| end.next.map(|next| next.trigger.word())))
         .bind(column(ends, |end| end.next.map(|next| next.available_at)))
@@ -375,13 +367,12 @@ async fn finish_postgres(
         .await
 }
 
-/// The same of rows that nothing follows.
-async fn finish_last_postgres(
-    connection: &mut sqlx::PgConnection,
+/// A statement that ends rows, with what it writes into them.
+fn ending(
+    text: &'static str,
     ends: &[End],
-    now: Time,
-) -> sqlx::Result<Vec<Ended>> {
-    query_as(sql::FINISH_LAST.postgres)
+) -> QueryAs<'static, sqlx::Postgres, Ended, sqlx::postgres::PgArguments> {
+    query_as(text)
         .bind(column(ends, |end| end.id))
         .bind(column(ends, |end| end.worker.clone()))
         .bind(column(ends, |end| end.ending.status.word()))
@@ -391,9 +382,6 @@ async fn finish_last_postgres(
         .bind(column(ends, |end| end.ending.result.as_ref().map(|r| r.to_string())))
         .bind(column(ends, |end| end.report.output.clone()))
         .bind(column(ends, |end| end.report.progress.as_ref().map(|p| p.to_string())))
-        .bind(now)
-        .fetch_all(connection)
-        .await
 }
 
 /// Adds the notifications of what ended, within the transaction.
