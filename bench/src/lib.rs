@@ -11,4 +11,4 @@ mod usage;
 
 pub use servers::{Servers, drop_database, drop_virtual_host, require_fsync};
 pub use sheet::{Sample, Sheet, median, slope};
-pub use usage::Usage;
+pub use usage::{Usage, costs};

@@ -6,6 +6,8 @@ use std::iter::Sum;
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
+use crate::Sample;
+
 /// Processor time so far, and memory now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
@@ -15,6 +17,19 @@ pub struct Usage {
     pub rss: u64,
     /// How many processes have that memory.
     pub processes: u32,
+}
+
+/// The rate, and what PostgreSQL, RabbitMQ and our own processes have used for each job.
+pub fn costs(jobs: u32, seconds: f64, before: &[Usage; 3], after: &[Usage; 3]) -> Sample {
+    let used = |n: usize| (after[n] - before[n]).cpu.as_secs_f64() * 1e6 / f64::from(jobs);
+    vec![
+        ("jobs/s", f64::from(jobs) / seconds),
+        ("PostgreSQL us/job", used(0)),
+        ("RabbitMQ us/job", used(1)),
+        ("own us/job", used(2)),
+        ("all us/job", used(0) + used(1) + used(2)),
+        ("RSS MB/process", after[2].rss as f64 / 1e6 / f64::from(after[2].processes)),
+    ]
 }
 
 impl Usage {

@@ -2,19 +2,15 @@
 //! and nothing is missed.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use polychron_tests::{Process, System, TestTenant, free_address, get};
+use polychron_tests::{Process, System, add_tenant, free_address, get};
 use rustix::process::Signal;
 use serde_json::json;
 use shared::clock::Clock;
 use shared::execution::Status;
-use shared::id::TenantId;
 use shared::job::OverlapPolicy;
-use shared::random::Random;
-use shared::store::{Connections, NewJob, Schema, Store, migrate};
-use shared::tenant::{Tenant, TenantStatus};
+use shared::store::{Connections, NewJob};
 use testkit::eventually;
 
 const TENANTS: usize = 40;
@@ -24,33 +20,18 @@ const HANDED_OVER_WITHIN: Duration = Duration::from_secs(20);
 const LEFT_WITHIN: Duration = Duration::from_secs(9);
 
 /// Adds a tenant in an SQLite file, with a job that is due every other second.
-async fn add_tenant(system: &mut System, connections: &Connections, n: usize) {
+async fn add_busy_tenant(system: &mut System, connections: &Connections, n: usize) {
     // In the order of the list.
     let slug = format!("t{n:02}");
     let url = system.folder.sqlite_database(&format!("{slug}.db"));
-    migrate(&url, Schema::Tenant).await.unwrap();
-    let now = Clock::System.wall_time();
-    let id = TenantId::new(now, &Random::system());
-    let store = Arc::new(Store::new(id, &url, connections).unwrap());
-    assert!(store.claim_database(false).await.unwrap());
+    let tenant = add_tenant(&system.control, connections, slug, url).await;
     let job = NewJob {
         overlap_policy: OverlapPolicy::Allow,
         payload: json!({"file": system.record_file(), "seconds": 0}),
         ..NewJob::new("job", "record", json!({"every": "2s"}))
     };
-    store.insert_job(&job).await.unwrap();
-    let tenant = Tenant {
-        id,
-        slug: slug.clone(),
-        name: slug.clone(),
-        status: TenantStatus::Active,
-        database_url: url.clone(),
-        max_running: None,
-        created_at: now,
-        updated_at: now,
-    };
-    system.control.insert_tenant(&tenant).await.unwrap();
-    system.tenants.push(TestTenant { slug, url, store });
+    tenant.store.insert_job(&job).await.unwrap();
+    system.tenants.push(tenant);
 }
 
 /// Waits until this one watches all tenants, and what comes due now is dispatched at each of them.
@@ -91,7 +72,7 @@ async fn producers_divide_the_tenants_and_take_over_what_one_leaves() {
     let mut system = System::new(0).await;
     let connections = Connections::new(Clock::System, 100);
     for n in 0..TENANTS {
-        add_tenant(&mut system, &connections, n).await;
+        add_busy_tenant(&mut system, &connections, n).await;
     }
     let _consumer = system.consumer(&[("POLYCHRON_PREFETCH", "50")]);
     let (first, second) = (Producer::start(&system), Producer::start(&system));

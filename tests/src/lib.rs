@@ -202,7 +202,8 @@ pub fn due_now() -> Value {
     json!({"at": Clock::System.wall_time()})
 }
 
-async fn add_tenant(
+/// Makes a tenant's database ready, and lists the tenant.
+pub async fn add_tenant(
     control: &Control,
     connections: &Connections,
     slug: String,

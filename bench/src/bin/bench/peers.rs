@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use polychron_bench::{
-    Sample, Servers, Sheet, Usage, drop_database, drop_virtual_host, require_fsync,
+    Sample, Servers, Sheet, Usage, costs, drop_database, drop_virtual_host, require_fsync,
 };
 use rustix::process::Signal;
 use serde_json::json;
@@ -170,17 +170,7 @@ impl Run {
         let before = usage();
         let began = self.begin(&mut connection, jobs).await?;
         let seconds = self.wait_until_done(&mut connection, jobs, began).await;
-        let after = usage();
-        let used = |n: usize| (after[n] - before[n]).cpu.as_secs_f64() * 1e6 / f64::from(jobs);
-        let rss = after[2].rss as f64 / 1e6 / f64::from(after[2].processes);
-        let sample = vec![
-            ("jobs/s", f64::from(jobs) / seconds),
-            ("PostgreSQL us/job", used(0)),
-            ("RabbitMQ us/job", used(1)),
-            ("own us/job", used(2)),
-            ("all us/job", used(0) + used(1) + used(2)),
-            ("RSS MB/process", rss),
-        ];
+        let sample = costs(jobs, seconds, &before, &usage());
         drop(connection);
         self.end().await?;
         Ok(sample)

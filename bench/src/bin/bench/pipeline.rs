@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use polychron_bench::{
-    Sample, Servers, Sheet, Usage, drop_database, drop_virtual_host, require_fsync,
+    Sample, Servers, Sheet, Usage, costs, drop_database, drop_virtual_host, require_fsync,
 };
 use serde_json::json;
 use shared::clock::Clock;
@@ -144,17 +144,7 @@ impl Run {
         let usage = || [servers.postgres(), servers.rabbitmq(), ours()];
         let before = usage();
         let seconds = wait_until_done(&mut connection, jobs).await;
-        let after = usage();
-        let used = |n: usize| (after[n] - before[n]).cpu.as_secs_f64() * 1e6 / f64::from(jobs);
-        let rss = after[2].rss as f64 / 1e6 / self.processes.len() as f64;
-        let sample = vec![
-            ("jobs/s", f64::from(jobs) / seconds),
-            ("PostgreSQL us/job", used(0)),
-            ("RabbitMQ us/job", used(1)),
-            ("own us/job", used(2)),
-            ("all us/job", used(0) + used(1) + used(2)),
-            ("RSS MB/process", rss),
-        ];
+        let sample = costs(jobs, seconds, &before, &usage());
         drop(connection);
         self.clear().await?;
         Ok(sample)
