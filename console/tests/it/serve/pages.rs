@@ -71,12 +71,12 @@ async fn every_page_shows_what_is_there_and_survives_hostile_names() {
             is_sound(server.get(path)).shows(texts);
         }
         // What the survey tells comes a little later.
-        eventually("the survey has seen the tenant", || async {
-            let seen = is_sound(server.get("/tenants")).body.contains("href=\"/tenants/acme\"");
-            seen.then_some(())
+        let now = eventually("the survey has seen the tenant and its job", || async {
+            let now = is_sound(server.get("/"));
+            now.body.contains("is quarantined").then_some(now)
         })
         .await;
-        let now = is_sound(server.get("/"));
+        is_sound(server.get("/tenants")).shows(&["href=\"/tenants/acme\""]);
         now.shows(&["need attention", "is quarantined", "polychron job edit", "The last 24 hours"]);
     }
 }
