@@ -10,7 +10,7 @@ use shared::http;
 use shared::queue::Queue;
 use shared::random::Random;
 use shared::shutdown::Shutdown;
-use shared::store::{Connections, Control};
+use shared::store::{Connections, Control, Planning};
 use shared::telemetry;
 use shared::tenants::Tenants;
 use shared::trace::Tracer;
@@ -36,6 +36,7 @@ fn main() -> anyhow::Result<()> {
             tokio::spawn(http::serve(listener, http::vitals_routes(vitals.clone())));
         }
         let connections = Connections::new(Clock::System, config.connections);
+        let connections = connections.planned(Planning::ByKeys);
         let database_url = config.database_url.as_ref().context("DATABASE_URL is not set")?;
         let queue = Queue::Rabbit(config.amqp_url.clone().context("AMQP_URL is not set")?);
         let control = Arc::new(Control::new(database_url, &connections)?);

@@ -39,7 +39,7 @@ use std::time::Duration;
 use tokio::sync::OnceCell;
 
 pub use audit::{Audit, AuditFilter, Change};
-pub use connections::{ConnectionCounts, Connections};
+pub use connections::{ConnectionCounts, Connections, Planning};
 pub use control::{Control, TenantEdit, Worker};
 pub use dispatch::{
     Advance, Arm, Dispatch, Dispatched, DueJob, Look, NewExecution, Ready, SentBefore, UnarmedJob,

@@ -52,8 +52,9 @@ CREATE TABLE job (
                AND updated_at BETWEEN '0001-01-01 00:00:00+00' AND '9999-12-31 23:59:59+00')
 ) WITH (fillfactor = 80);
 
--- What the due query walks. A job without a next time stands at the index's end.
-CREATE INDEX job_due ON job (next_run_at) WHERE is_enabled AND quarantined_reason IS NULL;
+-- What the due query walks, in its order: thousands of jobs may be due at one moment, and are not
+-- sorted for each batch of some hundred. A job without a next time stands at the index's end.
+CREATE INDEX job_due ON job (next_run_at, id) WHERE is_enabled AND quarantined_reason IS NULL;
 
 -- Plain SQL edits are safe: a changed schedule or switch is worked out anew, from the moment of
 -- the edit. The one move of the engine's own that switches a job off clears next_run_at in the
@@ -134,7 +135,8 @@ CREATE TRIGGER polychron_job_truncated AFTER TRUNCATE ON job FOR EACH STATEMENT
     EXECUTE FUNCTION polychron_job_deleted();
 
 -- A row is not born while its job is being deleted: the deletion could not see it, and nobody would
--- ever end it. Like a foreign key's check, this locks the job against deletion only.
+-- ever end it. Like a foreign key's check, this locks the job against deletion only. Rows of the
+-- schedule are born by the dispatch, which has advanced, and so locked, their jobs before.
 CREATE FUNCTION polychron_execution_born() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM 1 FROM job WHERE id = NEW.job_id FOR KEY SHARE;
@@ -145,4 +147,4 @@ BEGIN
 END $$;
 
 CREATE TRIGGER polychron_execution_born BEFORE INSERT ON job_execution FOR EACH ROW
-    EXECUTE FUNCTION polychron_execution_born();
+    WHEN (NEW.trigger <> 'schedule') EXECUTE FUNCTION polychron_execution_born();

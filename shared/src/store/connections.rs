@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{ConnectOptions, Connection, Executor, Row as _, raw_sql};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row as _, raw_sql};
 use tokio::sync::{Notify, OnceCell, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
@@ -39,12 +39,37 @@ const SESSION: &str = "SET statement_timeout = '5s'; SET lock_timeout = '2s'; \
                        SET idle_in_transaction_session_timeout = '10s'; \
                        SET plan_cache_mode = 'force_custom_plan'; \
                        SET synchronous_commit = 'on'; SET TimeZone = 'UTC'";
-/// And this, where each statement is planned once: then such a plan is kept from being made. It
-/// finds its rows by their keys, since it may neither scan a table nor walk along one's index for
-/// a merge. What has no key to go by (a table of one row) costs so much in the planner's eyes that
-/// it would be compiled, which takes longer than all else.
-const PLAN_ONCE: &str = "SET plan_cache_mode = 'force_generic_plan'; SET enable_seqscan = off; \
-                         SET enable_mergejoin = off; SET jit = off";
+/// And this, where all rows are found by their keys: no table is scanned or sorted whole, nor its
+/// index walked for a merge, which is how a table looks best of which nothing is known yet, or of
+/// which most is due at once. What has no key to go by (a table of one row) costs so much in the
+/// planner's eyes that it would be compiled, which takes longer than all else.
+const BY_KEYS: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off; \
+                       SET enable_mergejoin = off; SET jit = off";
+/// And this, where each statement is planned once, be it while the table is empty.
+const ONCE: &str = "SET plan_cache_mode = 'force_generic_plan'";
+
+/// How PostgreSQL plans the statements of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Planning {
+    /// As it sees fit, each time: for what people ask.
+    Free,
+    /// By keys and in the order of indexes, each time.
+    ByKeys,
+    /// The same, once in each session. For small statements, many times a second: to plan a claim
+    /// takes longer than to carry it out.
+    ByKeysOnce,
+}
+
+impl Planning {
+    /// What a session is told first.
+    fn session(self) -> String {
+        match self {
+            Planning::Free => SESSION.to_owned(),
+            Planning::ByKeys => format!("{SESSION}; {BY_KEYS}"),
+            Planning::ByKeysOnce => format!("{SESSION}; {BY_KEYS}; {ONCE}"),
+        }
+    }
+}
 
 /// All connections of one process. Clones share them.
 #[derive(Clone)]
@@ -55,7 +80,7 @@ struct Servers {
     #[cfg(feature = "faults")]
     gate: Option<super::gate::Gate>,
     per_server: usize,
-    planned_once: bool,
+    planning: Planning,
     postgres: Mutex<HashMap<String, Arc<Server<PgConnection>>>>,
     sqlite: Arc<Server<SqliteConnection>>,
     next_database: AtomicU64,
@@ -71,19 +96,17 @@ impl Connections {
             #[cfg(feature = "faults")]
             gate: None,
             per_server,
-            planned_once: false,
+            planning: Planning::Free,
             postgres: Mutex::default(),
             sqlite,
             next_database: AtomicU64::new(0),
         }))
     }
 
-    /// The same, with statements that are planned once in each session. For a process that finds
-    /// all its rows by their keys, many times a second: to plan a claim takes longer than to carry
-    /// it out. To be called before anything else.
-    pub fn planned_once(mut self) -> Connections {
+    /// The same, with statements that are planned so. To be called before anything else.
+    pub fn planned(mut self, planning: Planning) -> Connections {
         if let Some(servers) = Arc::get_mut(&mut self.0) {
-            servers.planned_once = true;
+            servers.planning = planning;
         }
         self
     }
@@ -155,7 +178,7 @@ impl Connections {
             server,
             number,
             options,
-            planned_once: self.0.planned_once,
+            planning: self.0.planning,
             turns: Arc::new(Semaphore::new(at_once)),
             #[cfg(feature = "faults")]
             gate: self.0.gate.clone(),
@@ -175,10 +198,10 @@ pub struct ConnectionCounts {
 /// How a connection is opened and made ready.
 pub(super) trait Open: Connection + Sized + Send + 'static {
     /// Opens one; the caller limits how long it may take.
-    fn open(options: &Self::Options) -> impl Future<Output = sqlx::Result<Self>> + Send;
-
-    /// Has each of its statements planned once.
-    fn plan_once(&mut self) -> impl Future<Output = sqlx::Result<()>> + Send;
+    fn open(
+        options: &Self::Options,
+        planning: Planning,
+    ) -> impl Future<Output = sqlx::Result<Self>> + Send;
 
     /// Whether others have this connection's session, too.
     fn is_shared(
@@ -188,14 +211,10 @@ pub(super) trait Open: Connection + Sized + Send + 'static {
 }
 
 impl Open for PgConnection {
-    async fn open(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
+    async fn open(options: &PgConnectOptions, planning: Planning) -> sqlx::Result<PgConnection> {
         let mut connection = options.connect().await?;
-        connection.execute(SESSION).await?;
+        raw_sql(AssertSqlSafe(planning.session())).execute(&mut connection).await?;
         Ok(connection)
-    }
-
-    async fn plan_once(&mut self) -> sqlx::Result<()> {
-        self.execute(PLAN_ONCE).await.map(|_| ())
     }
 
     /// A pooler in transaction mode gives the session that was free last to whoever asks next: two
@@ -218,13 +237,9 @@ async fn backend(connection: &mut PgConnection) -> sqlx::Result<i32> {
 }
 
 impl Open for SqliteConnection {
-    async fn open(options: &SqliteConnectOptions) -> sqlx::Result<SqliteConnection> {
+    /// It plans when it prepares, as it always does.
+    async fn open(options: &SqliteConnectOptions, _: Planning) -> sqlx::Result<SqliteConnection> {
         options.connect().await
-    }
-
-    /// It plans when it prepares, and never again.
-    async fn plan_once(&mut self) -> sqlx::Result<()> {
-        Ok(())
     }
 
     async fn is_shared(&mut self, _: &SqliteConnectOptions) -> sqlx::Result<bool> {
@@ -353,7 +368,7 @@ pub(super) struct Database<C: Open> {
     server: Arc<Server<C>>,
     number: u64,
     options: C::Options,
-    planned_once: bool,
+    planning: Planning,
     turns: Arc<Semaphore>,
     #[cfg(feature = "faults")]
     gate: Option<super::gate::Gate>,
@@ -429,11 +444,7 @@ impl<C: Open> Database<C> {
     }
 
     async fn connect(&self) -> sqlx::Result<C> {
-        let mut connection = C::open(&self.options).await?;
-        if self.planned_once {
-            connection.plan_once().await?;
-        }
-        Ok(connection)
+        C::open(&self.options, self.planning).await
     }
 }
 

@@ -7,10 +7,11 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use sqlx::migrate::{Migrate, MigrateError, Migrator};
+use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection, PgConnection, SqliteConnection};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
-use super::connections::Open;
+use super::connections::{Open, Planning};
 use super::db::{Db, Options, begin_immediate, run_on_either};
 use super::error::{Result, StoreError};
 use super::sql;
@@ -21,6 +22,10 @@ const MIGRATION_LIMIT: Duration = Duration::from_secs(600);
 
 /// The longest a look at a database's version may take.
 const PREVIEW_LIMIT: Duration = Duration::from_secs(10);
+
+/// How often a file that others are making is opened again, and after how long.
+const OPENED_AGAIN: u32 = 100;
+const OPEN_AGAIN_AFTER: Duration = Duration::from_millis(20);
 
 /// Which of the two schemas. Each keeps its own record, so that both may live in one database,
 /// beside an application's own.
@@ -103,7 +108,7 @@ pub async fn migrate(url: &DatabaseUrl, schema: Schema) -> Result<Migrated> {
     let migration = async {
         match Options::of(url)? {
             Options::Postgres(options) => {
-                let mut connection = PgConnection::open(&options).await?;
+                let mut connection = PgConnection::open(&options, Planning::Free).await?;
                 // The lock against other migrations is held by the session.
                 if connection.is_shared(&options).await.unwrap_or(false) {
                     return Err(StoreError::Pooled);
@@ -116,8 +121,7 @@ pub async fn migrate(url: &DatabaseUrl, schema: Schema) -> Result<Migrated> {
                 migrated
             }
             Options::Sqlite(options) => {
-                let mut connection =
-                    SqliteConnection::open(&options.create_if_missing(true)).await?;
+                let mut connection = open_new(&options.create_if_missing(true)).await?;
                 // sqlx locks nothing here, so that all of it is one transaction of ours, in which
                 // its own become savepoints.
                 let mut transaction = begin_immediate(&mut connection).await?;
@@ -134,20 +138,35 @@ pub async fn migrate(url: &DatabaseUrl, schema: Schema) -> Result<Migrated> {
     }
 }
 
+/// Opens a file, which may be new. The one who makes it switches it to a write-ahead log, and SQLite
+/// lets nobody wait for that: <https://sqlite.org/wal.html#sometimes_queries_return_sqlite_busy_in_wal_mode>.
+async fn open_new(options: &SqliteConnectOptions) -> Result<SqliteConnection> {
+    let mut tries = 0;
+    loop {
+        let opened = SqliteConnection::open(options, Planning::Free).await;
+        match opened.map_err(StoreError::from) {
+            Err(StoreError::Conflict(_)) if tries < OPENED_AGAIN => sleep(OPEN_AGAIN_AFTER).await,
+            opened => return opened,
+        }
+        tries += 1;
+    }
+}
+
 /// What [`migrate`] would do. Nothing is changed: a database that isn't there is not made, and one
 /// that is there is only read.
 pub async fn preview_migration(url: &DatabaseUrl, schema: Schema) -> Result<Migrated> {
     let read = async {
         match Options::of(url)? {
             Options::Postgres(options) => {
-                let mut connection = PgConnection::open(&options).await?;
+                let mut connection = PgConnection::open(&options, Planning::Free).await?;
                 let version = version_of(&mut connection, schema).await;
                 connection.close().await?;
                 version
             }
             Options::Sqlite(options) if !options.get_filename().exists() => Ok(0),
             Options::Sqlite(options) => {
-                let mut connection = SqliteConnection::open(&options.read_only(true)).await?;
+                let mut connection =
+                    SqliteConnection::open(&options.read_only(true), Planning::Free).await?;
                 let version = version_of(&mut connection, schema).await;
                 connection.close().await?;
                 version

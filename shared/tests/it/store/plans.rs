@@ -4,7 +4,7 @@ use shared::clock::Clock;
 use shared::id::ExecutionId;
 use shared::output::Report;
 use shared::store::sql::TENANT;
-use shared::store::{Connections, Store};
+use shared::store::{Connections, Planning, Store};
 use testkit::{TenantDatabase, eventually};
 
 use super::{LEASE, dispatched, end, failure, success, terms};
@@ -38,7 +38,7 @@ async fn what_was_planned_while_the_table_was_empty_never_walks_through_it() {
     let database = TenantDatabase::postgres().await;
     let (early, late) = (rows(&database, "early").await, rows(&database, "late").await);
     let clock = Clock::Manual(database.clock.clone());
-    let connections = Connections::new(clock, 4).planned_once();
+    let connections = Connections::new(clock, 4).planned(Planning::ByKeysOnce);
     let store = Store::new(database.tenant, &database.url, &connections).unwrap();
     consume(&database, &store, &early).await;
     let crowd = database.insert_job("crowd").await;
@@ -50,17 +50,43 @@ async fn what_was_planned_while_the_table_was_empty_never_walks_through_it() {
         ))
         .await;
 
-    let before = rows_read(&database).await;
+    let before = rows_read(&database, "job_execution").await;
     consume(&database, &store, &late).await;
+    close(&database, &store).await;
+    let read = rows_read(&database, "job_execution").await - before;
+    assert!((10..500).contains(&read), "{read} rows were read");
+}
+
+/// A producer's plans follow the index, though nothing is known of the table yet and all of it is due.
+#[tokio::test]
+async fn of_thousands_that_are_due_at_one_moment_a_batch_is_read() {
+    let database = TenantDatabase::postgres().await;
+    database
+        .execute(
+            "INSERT INTO job (name, job_type, schedule, next_run_at)
+             SELECT 'job ' || n, 'noop', '{\"every\": \"1h\"}', '2026-01-01' FROM generate_series(1, 5000) AS n",
+        )
+        .await;
+    let connections = Connections::new(Clock::Manual(database.clock.clone()), 4);
+    let connections = connections.planned(Planning::ByKeys);
+    let store = Store::new(database.tenant, &database.url, &connections).unwrap();
+    let before = rows_read(&database, "job").await;
+    let (now, queues) = (database.now(), ["default".to_owned()]);
+    assert_eq!(store.read_due(now, now, &queues, 100).await.unwrap().len(), 100);
+    close(&database, &store).await;
+    let read = rows_read(&database, "job").await - before;
+    assert!((100..500).contains(&read), "{read} rows were read");
+}
+
+/// Ends the store's sessions, which tell what they have read when they do.
+async fn close(database: &TenantDatabase, store: &Store) {
     store.close_idle();
-    eventually("its session is over, and has told what it read", || async {
+    eventually("its session is over", || async {
         let sessions = "SELECT count(*)::text FROM pg_stat_activity
                         WHERE datname = current_database() AND application_name = 'polychron'";
         (database.text(sessions).await == "0").then_some(())
     })
     .await;
-    let read = rows_read(&database).await - before;
-    assert!((10..500).contains(&read), "{read} rows were read");
 }
 
 /// Dispatched rows of three jobs, of which the last may be tried but once.
@@ -89,12 +115,14 @@ async fn consume(database: &TenantDatabase, store: &Store, rows: &[ExecutionId])
     }
 }
 
-/// How many rows and index entries of `job_execution` were read so far, as PostgreSQL counts them.
-async fn rows_read(database: &TenantDatabase) -> i64 {
-    let counted = "SELECT (seq_tup_read + sum(idx_tup_read))::text
-                   FROM pg_stat_user_tables t JOIN pg_stat_user_indexes i USING (relid)
-                   WHERE t.relname = 'job_execution' GROUP BY seq_tup_read";
-    database.text(counted).await.parse().unwrap()
+/// How many rows and index entries of a table were read so far, as PostgreSQL counts them.
+async fn rows_read(database: &TenantDatabase, table: &str) -> i64 {
+    let counted = format!(
+        "SELECT (seq_tup_read + sum(idx_tup_read))::text
+         FROM pg_stat_user_tables t JOIN pg_stat_user_indexes i USING (relid)
+         WHERE t.relname = '{table}' GROUP BY seq_tup_read"
+    );
+    database.text(&counted).await.parse().unwrap()
 }
 
 /// Whether a line of a plan reads all of `job_execution`, whatever it is called there.
