@@ -14,7 +14,7 @@ use shared::queue::{BrokerState, Depth, Publisher};
 use shared::store::Worker;
 
 /// A reading is not taken more often than this.
-const READ_EVERY: Duration = Duration::from_millis(20);
+const READ_EVERY: Duration = Duration::from_millis(10);
 /// A rate is only believed if it was measured over less time than this: before, the queue may have
 /// been empty.
 const RATE_LASTS: Duration = Duration::from_secs(1);
@@ -55,8 +55,9 @@ struct Filling {
     read_at: Option<Duration>,
     /// How many readings in a row have found that nothing was taken.
     idle_readings: u32,
-    /// How many messages a second were taken before the last reading.
-    rate: f64,
+    /// How many messages a second were taken before the last reading, and for how long that was
+    /// measured. Unknown, if it found the queue empty: it may have been so for long.
+    rate: Option<(f64, Duration)>,
 }
 
 impl Filling {
@@ -68,8 +69,13 @@ impl Filling {
             granted: 0,
             read_at: None,
             idle_readings: 0,
-            rate: 0.0,
+            rate: None,
         }
+    }
+
+    /// The mark without which slots would stand empty.
+    fn least(&self) -> u32 {
+        (2 * self.slots).clamp(MARK_MIN, MARK_MAX)
     }
 
     fn room(&self) -> u32 {
@@ -85,10 +91,17 @@ impl Filling {
     /// small ones are filled up without delay.
     fn half_empty_in(&self) -> Duration {
         let over = (self.ready + self.granted).saturating_sub(self.mark / 2);
-        if over == 0 || self.mark < RAISED_MARK || self.rate < 1.0 {
+        if over == 0 || self.mark < RAISED_MARK {
             return Duration::ZERO;
         }
-        Duration::from_secs_f64(f64::from(over) / self.rate).clamp(READ_EVERY, REFILL_MAX)
+        match self.rate {
+            // Trusted for twice as long as it was measured: the consumers may only just have begun.
+            Some((rate, measured)) => Duration::from_secs_f64(f64::from(over) / rate.max(1.0))
+                .min(measured * 2)
+                .clamp(READ_EVERY, REFILL_MAX),
+            // The next reading will tell.
+            None => READ_EVERY,
+        }
     }
 
     /// Takes a reading in, and raises the mark while the consumers keep up with it.
@@ -96,12 +109,13 @@ impl Filling {
         let since = self.read_at.map_or(RATE_LASTS, |read_at| now.saturating_sub(read_at));
         let taken = (self.ready + self.granted).saturating_sub(depth.ready);
         let rate = f64::from(taken) / since.as_secs_f64().max(0.001);
-        self.rate = rate;
+        self.rate = (depth.ready > 0).then_some((rate, since));
         self.idle_readings = if taken == 0 { self.idle_readings.saturating_add(1) } else { 0 };
-        let least = MARK_MIN.max(2 * self.slots).max(MARK_MIN * depth.consumers).min(MARK_MAX);
+        let least = self.least().max(MARK_MIN * depth.consumers).min(MARK_MAX);
         let kept_up = self.is_half_full() && depth.ready <= self.mark / 2;
         self.mark = if kept_up && since < RATE_LASTS {
-            self.mark.saturating_mul(2)
+            // Found empty, it may have been much too low.
+            self.mark.saturating_mul(if depth.ready == 0 { 4 } else { 2 })
         } else {
             // A float that is too large for the type becomes its largest value.
             self.mark.min(rate as u32)
@@ -134,9 +148,11 @@ impl Backlog {
         let mut queues = self.queues();
         for (name, filling) in queues.iter_mut() {
             filling.slots = slots.remove(name.as_str()).unwrap_or_default();
+            filling.mark = filling.mark.max(filling.least());
         }
         for (name, slots) in slots {
-            queues.insert(name.to_owned(), Filling { slots, ..Filling::new() });
+            let filling = Filling { slots, ..Filling::new() };
+            queues.insert(name.to_owned(), Filling { mark: filling.least(), ..filling });
         }
     }
 
@@ -264,12 +280,14 @@ mod tests {
     fn the_mark_grows_while_the_consumers_keep_up_and_falls_when_they_do_not() {
         let mut queue = Filling::new();
         let mut now = millis(0);
-        for _ in 0..6 {
+        let mut marks = Vec::new();
+        for ready in [0, 0, 0, 10, 100, 200] {
             queue.granted += queue.room();
             now += millis(20);
-            queue.read(depth(0), now);
+            queue.read(depth(ready), now);
+            marks.push(queue.mark);
         }
-        assert_eq!(queue.mark, 10 << 5, "doubled by each reading after the first");
+        assert_eq!(marks, [10, 40, 160, 320, 640, 1280], "the first reading says nothing of speed");
         queue.granted += queue.room();
         now += millis(20);
         queue.read(depth(queue.mark), now);
@@ -282,14 +300,28 @@ mod tests {
         let mut queue = Filling { mark: 1000, read_at: Some(millis(0)), ..Filling::new() };
         queue.granted = 1000;
         queue.read(depth(800), millis(100));
-        assert_eq!((queue.mark, queue.rate), (1000, 2000.0));
+        assert_eq!((queue.mark, queue.rate), (1000, Some((2000.0, millis(100)))));
         assert_eq!(queue.half_empty_in(), millis(150));
         queue.ready = 501;
         assert_eq!(queue.half_empty_in(), READ_EVERY);
         queue.ready = 500;
         assert_eq!(queue.half_empty_in(), Duration::ZERO);
-        let small = Filling { mark: 20, granted: 20, rate: 2000.0, ..Filling::new() };
+        queue.rate = Some((20.0, millis(15)));
+        queue.ready = 600;
+        assert_eq!(queue.half_empty_in(), millis(30), "twice as long as it was measured");
+        let small =
+            Filling { mark: 20, granted: 20, rate: Some((2000.0, millis(100))), ..Filling::new() };
         assert_eq!(small.half_empty_in(), Duration::ZERO);
+    }
+
+    #[test]
+    fn how_long_a_queue_was_empty_says_nothing_of_how_quickly_it_is_taken_from() {
+        let mut queue = Filling { mark: 400, read_at: Some(millis(0)), ..Filling::new() };
+        queue.granted = 100;
+        queue.read(depth(0), millis(500));
+        assert_eq!(queue.rate, None, "200 a second, had it lasted until now");
+        queue.granted = queue.mark;
+        assert_eq!(queue.half_empty_in(), READ_EVERY);
     }
 
     #[test]
