@@ -24,7 +24,7 @@ struct Options {
     /// How often each contestant has its turn
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
-    /// How many jobs in one run
+    /// How many jobs in one run (of `pipeline` with 50 slots: four times as many)
     #[arg(long, default_value_t = 5000, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
     jobs: u32,
     /// How many past executions `table-size` fills in
@@ -33,7 +33,7 @@ struct Options {
     /// How long `soak` lasts
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(2..=10_000))]
     minutes: u32,
-    /// Only this group of contestants, such as "2 x 5"
+    /// Only groups of contestants with this in their name, such as "2 x 5" or "x 50"
     #[arg(long)]
     only: Option<String>,
     /// The folder for the samples, as JSON
@@ -44,7 +44,7 @@ struct Options {
 impl Options {
     /// Whether this group is wanted.
     fn includes(&self, group: &str) -> bool {
-        self.only.as_ref().is_none_or(|only| only == group)
+        self.only.as_ref().is_none_or(|only| group.contains(only.as_str()))
     }
 }
 
