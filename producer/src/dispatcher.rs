@@ -29,6 +29,9 @@ const BATCH_MAX: u32 = 500;
 /// The fewest jobs that are read, however little room there is: some may need none.
 const BATCH_MIN: u32 = 20;
 
+/// From so many on, what is dispatched at once is much.
+const MUCH: usize = 10;
+
 /// How a dispatch left things; the more pressing, the greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Left {
@@ -36,6 +39,8 @@ pub enum Left {
     Nothing,
     /// What is due has to wait until a queue has room.
     Blocked,
+    /// All that was due is dispatched, and that was much: more will have come due in a moment.
+    Soon,
     /// There may be more: look again, in turn.
     More,
 }
@@ -135,6 +140,7 @@ impl Dispatcher<'_> {
             let blocked = short && (is_due(look, now) || is_waiting(look, now));
             return Ok(if blocked { Left::Blocked } else { Left::Nothing });
         }
+        let much = jobs.len().max(waiting.len()) >= MUCH;
         match self.carry_out(&dispatch, look.dispatch_no, jobs, waiting).await {
             Err(refused @ StoreError::Refused(_)) if at_most == 1 => {
                 for advance in &dispatch.advances {
@@ -143,7 +149,12 @@ impl Dispatcher<'_> {
             }
             carried_out => carried_out?,
         }
-        Ok(if short && !full_batch { Left::Blocked } else { Left::More })
+        Ok(match full_batch {
+            true => Left::More,
+            false if short => Left::Blocked,
+            false if much => Left::Soon,
+            false => Left::More,
+        })
     }
 
     /// How many more rows of this tenant may be dispatched or running.

@@ -22,6 +22,9 @@ use crate::{rescuer, sweeper};
 const OPEN_EVERY: Duration = Duration::from_secs(10);
 /// What should have been done by now, and was not, is tried again after this long.
 const OVERDUE_AFTER: Duration = Duration::from_secs(1);
+/// Where jobs keep coming due, they are dispatched together once in so long: a look, a read and a
+/// dispatch cost the database the same for one of them as for a hundred.
+const GATHER: Duration = Duration::from_millis(25);
 /// A connection is opened this long before it is needed.
 const WARM_UP: Duration = Duration::from_millis(100);
 /// A connection that was used more recently than this is still warm.
@@ -105,6 +108,9 @@ impl Looker {
         }
         let mut looked = match left {
             Left::More => return Ok(Looked { wait: self.backlog.refill_after(), rest: None }),
+            Left::Soon => {
+                return Ok(Looked { wait: self.backlog.refill_after().max(GATHER), rest: None });
+            }
             Left::Blocked => Looked { wait: self.backlog.retry_after(), rest: None },
             Left::Nothing => self.next(tenant, &look, now),
         };

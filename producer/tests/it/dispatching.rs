@@ -8,7 +8,7 @@ use shared::job::{MisfirePolicy, OverlapPolicy};
 use shared::outcome::Outcome;
 use shared::queue::BrokerState;
 
-use crate::table::{Table, every};
+use crate::table::{SOON, Table, every};
 
 #[tokio::test]
 async fn a_job_is_armed_dispatched_published_and_moves_on() {
@@ -51,6 +51,22 @@ async fn the_next_look_comes_when_something_is_due_and_at_the_poll_interval_othe
     );
     table.manual.advance(wait);
     assert_eq!(table.look().await, warm_up);
+}
+
+#[tokio::test]
+async fn where_much_was_due_more_is_awaited_for_a_moment_and_a_single_job_never_waits() {
+    let table = Table::new().await;
+    for (jobs, wait) in [(1, Duration::ZERO), (9, Duration::ZERO), (10, SOON)] {
+        for n in 0..jobs {
+            let at = table.now() + Duration::from_secs(10);
+            table.add(&format!("{jobs} {n}"), json!({"at": at.to_rfc3339()}), |_| {}).await;
+        }
+        table.manual.advance(Duration::from_secs(10));
+        let looked = table.looker.tick(&table.tenant, None, false).await.unwrap();
+        assert_eq!((looked.wait, looked.rest.is_none()), (wait, true), "{jobs} jobs");
+        table.look().await;
+        assert_eq!(table.broker.take(99).len(), jobs, "nothing is left behind");
+    }
 }
 
 #[tokio::test]

@@ -60,7 +60,7 @@ impl Resting {
     async fn look(&self) -> Looked {
         loop {
             let looked = self.looker.tick(&self.tenant, None, false).await.unwrap();
-            if !looked.wait.is_zero() {
+            if !looked.wait.is_zero() && looked.wait != table::SOON {
                 return looked;
             }
         }

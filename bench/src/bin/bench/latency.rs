@@ -26,6 +26,8 @@ const QUIET: Duration = Duration::from_secs(30);
 const LOADED: Duration = Duration::from_secs(15);
 /// The part of the rate just measured that is asked for under load.
 const LOAD: f64 = 0.8;
+/// How many times `--jobs` that rate is measured with.
+const SUSTAINED: u32 = 30;
 /// Consumers, and slots of each, of both contestants.
 const CONSUMERS: usize = 2;
 const PREFETCH: usize = 50;
@@ -72,10 +74,11 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<Sheet> {
     Ok(sheet)
 }
 
-/// Four fifths of what the pipeline does now.
+/// Four fifths of what the pipeline does now, and does for as long as it is asked to later: in so
+/// many seconds the servers come to clean up, too.
 async fn load(servers: &Servers, jobs: u32) -> anyhow::Result<Work> {
     let run = start_polychron(PREFETCH, CONSUMERS).await?;
-    let sample = run.measure(servers, jobs).await?;
+    let sample = run.measure(servers, jobs * SUSTAINED).await?;
     let (_, rate) = sample[0];
     Ok(Work { others: (rate * LOAD * LOADED.as_secs_f64()) as u32, window: LOADED })
 }
@@ -128,6 +131,8 @@ async fn run_until_done(run: &Run, work: &Work, probe: Value) -> anyhow::Result<
             .await?;
     }
     run.wake_producer().await;
+    // To count them costs the server as much as some hundred jobs.
+    Clock::System.sleep(Duration::from_secs_f64(lead) + work.window).await;
     let connection = tokio::sync::Mutex::new(connection);
     eventually_within(LIMIT, "every job has succeeded", || async {
         Clock::System.sleep(ASK_EVERY).await;
