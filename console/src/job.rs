@@ -144,12 +144,14 @@ const FIELDS: &[Column<Job>] = &[
     column("updated", |job| time(Some(job.updated_at))),
 ];
 
-/// Whether a job runs, in a word.
+/// Whether a job runs, in a word. The dispatch that uses a schedule up switches its job off and keeps
+/// `schedule_since`, which whoever pauses a job clears.
 pub(crate) fn state(job: &Job) -> &'static str {
-    match (job.is_enabled, &job.quarantined_reason) {
-        (_, Some(_)) => "quarantined",
-        (true, None) => "enabled",
-        (false, None) => "paused",
+    match (job.is_enabled, &job.quarantined_reason, job.schedule_since) {
+        (_, Some(_), _) => "quarantined",
+        (true, None, _) => "enabled",
+        (false, None, Some(_)) => "used up",
+        (false, None, None) => "paused",
     }
 }
 

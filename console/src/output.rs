@@ -224,7 +224,7 @@ fn tint(cell: &str) -> &'static str {
     match cell {
         "success" | "ok" | "active" => "32",
         "failed" | "quarantined" | "problem" => "31",
-        "suspended" | "paused" | "skipped" | "cancelled" | "warning" => "33",
+        "suspended" | "paused" | "used up" | "skipped" | "cancelled" | "warning" => "33",
         "running" | "dispatched" => "36",
         _ => "",
     }

@@ -1,12 +1,15 @@
 //! `polychron execution list --follow`: tells of each new execution and each change of state, until
 //! interrupted. A tenant whose database goes away is told of once, and again when it is back;
-//! the others go on meanwhile.
+//! the others go on meanwhile. Of all tenants, also those that are added later are followed.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use shared::execution::Execution;
+use shared::id::TenantId;
 use shared::shutdown::Shutdown;
 use shared::store::ExecutionFilter;
 use shared::tenant::Tenant;
@@ -24,6 +27,8 @@ use crate::session::Session;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How much later that is for each tenant, so that very many are not asked too much.
 const LATER_BY: Duration = Duration::from_millis(20);
+/// How often the list of tenants is read again.
+const LIST_EVERY: Duration = Duration::from_secs(10);
 /// How many of the newest rows are looked through for those that are open at the start.
 const SEEN: i64 = 200;
 
@@ -54,7 +59,7 @@ pub(super) async fn run(
             }
             vec![at.tenant]
         }
-        None => session.operator.control.list_tenants().await.map_err(Failure::control)?,
+        None => list(session).await?,
     };
     let shutdown = Shutdown::on_signals()
         .map_err(|error| Failure::Failed(format!("signals cannot be heard: {error}")))?;
@@ -62,14 +67,39 @@ pub(super) async fn run(
     let over = CancellationToken::new();
     let following = Following { session, filter, limit, every, stream, over };
     tokio::select! {
-        _ = join_all(tenants.into_iter().map(|tenant| following.tenant(tenant))) => {}
+        () = following.all(tenants, slug.is_none()) => {}
         () = shutdown.drain.cancelled() => {}
         () = following.over.cancelled() => {}
     }
     Ok(())
 }
 
+async fn list(session: &Session) -> Result<Vec<Tenant>, Failure> {
+    session.operator.control.list_tenants().await.map_err(Failure::control)
+}
+
 impl Following<'_> {
+    /// Follows these tenants and, if they are `all` there are, whoever joins them.
+    async fn all(&self, tenants: Vec<Tenant>, all: bool) {
+        let mut known: HashSet<TenantId> = tenants.iter().map(|tenant| tenant.id).collect();
+        let mut followed: FuturesUnordered<_> =
+            tenants.into_iter().map(|tenant| self.tenant(tenant)).collect();
+        loop {
+            tokio::select! {
+                Some(()) = followed.next() => {}
+                () = self.session.operator.connections.clock().sleep(LIST_EVERY), if all => {
+                    // Without an answer, those who are known go on.
+                    for tenant in list(self.session).await.unwrap_or_default() {
+                        if known.insert(tenant.id) {
+                            followed.push(self.tenant(tenant));
+                        }
+                    }
+                }
+                else => return,
+            }
+        }
+    }
+
     async fn tenant(&self, tenant: Tenant) {
         let (mut follower, mut is_lost) = (None, false);
         loop {

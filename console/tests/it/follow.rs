@@ -111,6 +111,21 @@ async fn a_tenant_whose_database_goes_away_is_followed_again_when_it_is_back() {
 }
 
 #[tokio::test]
+async fn a_tenant_that_is_added_later_is_followed_too() {
+    let console = Console::with_tenant(BOTH[0]).await;
+    let run = |tenant| {
+        console.run(&["job", "add", tenant, "a", "--type", "noop", "--every", "1h"]).succeeded();
+        console.run(&["job", "run", tenant, "a"]).succeeded();
+    };
+    run("acme");
+    let all = Following::start(&console, &["--all-tenants", "-o", "jsonl"]);
+    assert_eq!(all.next(), row("acme", "a", "scheduled"));
+    console.add_tenant("late", &console.database("late").await, &[]).succeeded();
+    run("late");
+    assert_eq!(all.next(), row("late", "a", "scheduled"));
+}
+
+#[tokio::test]
 async fn it_ends_when_asked_to_and_when_nobody_reads() {
     let console = Console::with_tenant(BOTH[0]).await;
     console.run(&["job", "add", "acme", "a", "--type", "noop", "--every", "1h"]).succeeded();

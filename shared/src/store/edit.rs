@@ -53,6 +53,7 @@ pub struct JobEdit {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub orphan_policy: Option<OrphanPolicy>,
     /// Who is told of it; the inner none means as the tenant says.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub notify: Option<Option<Value>>,
 }
 

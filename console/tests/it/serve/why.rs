@@ -120,6 +120,8 @@ async fn a_schedule_that_cannot_be_read_or_was_another_or_has_ended_says_so() {
         says(&console, &server, "2026-02-01T00:10:00Z", &["used up", "2026-01-01"]);
         let explained = console.run(&["job", "explain", "acme", "a"]).succeeded().stdout;
         assert!(explained.contains("its schedule is used up"), "{explained}");
+        let listed = console.run(&["job", "list", "acme"]).succeeded().stdout;
+        assert!(listed.contains("used up") && !listed.contains("paused"), "{listed}");
 
         job.set(r#"schedule = '{"every": "soon"}', is_enabled = true"#).await;
         job.set("quarantined_reason = 'every: `soon` is no duration'").await;
