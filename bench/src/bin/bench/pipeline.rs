@@ -166,9 +166,6 @@ impl Run {
 
     /// Ends the processes and removes their databases and queues.
     pub(crate) async fn clear(self) -> anyhow::Result<()> {
-        if std::env::var_os("BENCH_KEEP").is_some() {
-            return Ok(());
-        }
         drop(self.processes);
         drop_virtual_host(&self.amqp_url).await;
         for url in [Some(self.database_url), self.control_url].into_iter().flatten() {
