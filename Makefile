@@ -1,6 +1,6 @@
 # `make help` lists what there is. Everything that CI does is here, and runs the same anywhere.
 
-.PHONY: help test sim chaos chaos-mix versions bench api traces check fmt lint doc deny audit demo services
+.PHONY: help test sim chaos chaos-mix versions bench api pages traces check fmt lint doc deny audit demo services
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -34,6 +34,10 @@ bench: ## measure everything, or one CASE (make bench CASE=pipeline ROUNDS=7 JOB
 
 api: ## ask the running API what its document allows, and what it doesn't
 	scripts/services run scripts/api-check
+
+pages: ## do in Chromium what operators do, and ask axe-core about every page
+	scripts/services run scripts/use-pages
+	scripts/look-at-pages
 
 traces: ## test the traces, which are off by default
 	scripts/services run scripts/traces
