@@ -120,6 +120,11 @@ impl<'a> Round<'a> {
         found
     }
 
+    /// How many tenants take part.
+    pub(crate) fn count(&self) -> usize {
+        self.tenants.len()
+    }
+
     /// Whether a tenant failed so far.
     pub(crate) fn has_failed(&self) -> bool {
         self.failed > 0

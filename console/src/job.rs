@@ -1,5 +1,6 @@
 //! `polychron job …`: what a tenant's jobs are.
 
+mod add;
 mod definition;
 mod delete;
 mod edit;
@@ -10,19 +11,15 @@ mod next;
 mod run;
 mod switch;
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use serde_json::Value;
-use shared::id::JobId;
 use shared::job::Job;
-use shared::schedule::Spread;
 
-use crate::each_tenant::Tenants;
+use crate::each_tenant::{Jobs, Tenants};
 use crate::exit::Failure;
-use crate::operation;
 use crate::operation::job::find;
 use crate::output::{Column, column, maybe, time, whole_column};
-use crate::session::{Session, mind_suspension};
-use definition::{Definition, Timing};
+use crate::session::Session;
 pub(crate) use run::report;
 
 #[derive(Subcommand)]
@@ -32,16 +29,19 @@ pub(crate) enum Verb {
   polychron job add acme nightly-report --type report --cron '0 2 * * *' --timezone Europe/London
   polychron job add acme ping --type http --every 15m --payload '{\"url\": \"https://…\"}'
   polychron job add acme once --type import --at 2026-12-01T09:00:00Z --payload @import.json
-  polychron job add acme odd --type noop --schedule '{\"every\": \"1h\", \"jitter\": \"5m\"}'")]
-    Add(Add),
+  polychron job add acme odd --type noop --schedule '{\"every\": \"1h\", \"jitter\": \"5m\"}'
+  polychron job add --all-tenants clean-up --type clean --cron 'H 3 * * *' -y")]
+    Add(add::Add),
     /// List a tenant's jobs, with the reason of those that are quarantined
     #[command(after_help = "Examples:
   polychron job list acme
   polychron job list --all-tenants -o jsonl")]
     List(Tenants),
     /// Show a job
-    #[command(after_help = "Example:\n  polychron job show acme nightly-report")]
-    Show(Named),
+    #[command(after_help = "Examples:
+  polychron job show acme nightly-report
+  polychron job show --all-tenants nightly-report -o jsonl")]
+    Show(Jobs),
     /// Change a job; what isn't named stays as it is
     #[command(after_help = "Examples:
   polychron job edit acme ping --every 5m
@@ -76,34 +76,10 @@ pub(crate) enum Verb {
   polychron job run --all-tenants refresh -y")]
     Run(run::Run),
     /// Delete a job and cancel what is open of it; its history stays
-    #[command(after_help = "Example:\n  polychron job delete acme ping -y")]
+    #[command(after_help = "Examples:
+  polychron job delete acme ping -y
+  polychron job delete --all-tenants ping --dry-run")]
     Delete(delete::Delete),
-}
-
-#[derive(Args)]
-pub(crate) struct Named {
-    /// The tenant
-    tenant: String,
-    /// The job
-    job: String,
-}
-
-#[derive(Args)]
-pub(crate) struct Add {
-    /// The tenant
-    tenant: String,
-    /// What the job is called: 1 to 200 characters, unique within the tenant
-    name: String,
-    /// Chooses the handler
-    #[arg(long = "type", value_name = "TYPE")]
-    job_type: String,
-    #[command(flatten)]
-    timing: Timing,
-    #[command(flatten)]
-    definition: Definition,
-    /// Add it paused
-    #[arg(long)]
-    disabled: bool,
 }
 
 const COLUMNS: &[Column<Job>] = &[
@@ -169,12 +145,9 @@ pub(crate) fn timing(schedule: &Value) -> String {
 
 pub(crate) async fn run(verb: Verb, session: &Session) -> Result<(), Failure> {
     match verb {
-        Verb::Add(arguments) => add(arguments, session).await,
+        Verb::Add(arguments) => add::run(arguments, session).await,
         Verb::List(tenants) => list::run(tenants, session).await,
-        Verb::Show(Named { tenant, job }) => {
-            let at = session.operator.enter(&tenant).await?;
-            session.output.record(&find(&at, &job).await?, FIELDS)
-        }
+        Verb::Show(jobs) => show(jobs, session).await,
         Verb::Edit(arguments) => edit::run(arguments, session).await,
         Verb::Pause(arguments) => switch::run(arguments, false, session).await,
         Verb::Resume(arguments) => switch::run(arguments, true, session).await,
@@ -185,17 +158,12 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<(), Failure> {
     }
 }
 
-async fn add(arguments: Add, session: &Session) -> Result<(), Failure> {
-    let Add { tenant, name, job_type, timing, definition, disabled } = arguments;
-    let Session { operator, asker, output } = session;
-    let at = operator.enter(&tenant).await?;
-    // The job has no id yet; whether its schedule can be read does not hang on that.
-    let schedule = timing.schedule(Spread::new(at.tenant.id, JobId(0)))?.ok_or_else(|| {
-        Failure::Usage("say when the job runs: --cron, --every, --at or --schedule".to_owned())
-    })?;
-    let mut new = definition.new_job(&name, &job_type, schedule)?;
-    new.is_enabled = !disabled;
-    let job = operation::job::add(operator, asker, &at, &new).await?;
-    mind_suspension(&at.tenant);
-    output.record(&job, FIELDS)
+async fn show(jobs: Jobs, session: &Session) -> Result<(), Failure> {
+    let (tenant, name) = jobs.named();
+    let Some(slug) = tenant else {
+        let (round, jobs) = everywhere::find(&name, session).await?;
+        return round.show(&jobs, COLUMNS).await;
+    };
+    let at = session.operator.enter(&slug).await?;
+    session.output.record(&find(&at, &name).await?, FIELDS)
 }

@@ -49,6 +49,9 @@ async fn a_tenant_that_fails_is_told_of_and_the_others_are_served() {
             &["execution", "list"],
             &["execution", "cancel", "--job", "ping", "-y"],
             &["execution", "retry", "--status", "cancelled", "--since", "1h", "-y"],
+            &["job", "add", "pong", "--type", "noop", "--cron", "H 3 * * *", "-y"],
+            &["job", "show", "pong"],
+            &["job", "delete", "pong", "-y"],
         ] {
             let rows = one_failed(run(line));
             let mut served = tenants(&rows);

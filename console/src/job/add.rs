@@ -1,0 +1,71 @@
+//! `polychron job add`.
+
+use clap::Args;
+use shared::id::{JobId, TenantId};
+use shared::schedule::Spread;
+use uuid::Uuid;
+
+use super::definition::{Definition, Timing};
+use super::{COLUMNS, FIELDS};
+use crate::each_tenant::{Round, counted};
+use crate::exit::Failure;
+use crate::input::confirm;
+use crate::operation;
+use crate::operator::Entered;
+use crate::session::{Session, mind_suspension};
+
+#[derive(Args)]
+pub(crate) struct Add {
+    /// The tenant; left out with --all-tenants
+    #[arg(value_name = "TENANT")]
+    first: String,
+    /// What the job is called: 1 to 200 characters, unique within the tenant
+    #[arg(value_name = "NAME", required_unless_present = "all_tenants")]
+    #[arg(conflicts_with = "all_tenants")]
+    second: Option<String>,
+    /// At every tenant, going on past those that fail or have one of this name (exit code 4 then)
+    #[arg(long)]
+    all_tenants: bool,
+    /// Chooses the handler
+    #[arg(long = "type", value_name = "TYPE")]
+    job_type: String,
+    #[command(flatten)]
+    timing: Timing,
+    #[command(flatten)]
+    definition: Definition,
+    /// Add it paused
+    #[arg(long)]
+    disabled: bool,
+    /// Do not ask, with --all-tenants
+    #[arg(short, long)]
+    yes: bool,
+}
+
+pub(super) async fn run(arguments: Add, session: &Session) -> Result<(), Failure> {
+    let Add { first, second, job_type, timing, definition, disabled, yes, .. } = arguments;
+    let (tenant, name) = match second {
+        Some(name) => (Some(first), name),
+        None => (None, first),
+    };
+    // Whether its schedule can be read hangs neither on the tenant nor on the job's id.
+    let spread = Spread::new(TenantId(Uuid::nil()), JobId(0));
+    let schedule = timing.schedule(spread)?.ok_or_else(|| {
+        Failure::Usage("say when the job runs: --cron, --every, --at or --schedule".to_owned())
+    })?;
+    let mut new = definition.new_job(&name, &job_type, schedule)?;
+    new.is_enabled = !disabled;
+    let Session { operator, asker, output } = session;
+    let add = async |at: &Entered| operation::job::add(operator, asker, at, &new).await;
+    if let Some(slug) = tenant {
+        let at = operator.enter(&slug).await?;
+        let job = add(&at).await?;
+        mind_suspension(&at.tenant);
+        return output.record(&job, FIELDS);
+    }
+    let mut round = Round::begin(session).await?;
+    if !asker.rehearses() {
+        confirm(yes, &format!("Adding job {name} at {}.", counted(round.count(), "tenant")))?;
+    }
+    let added = round.ask("Adding", async |at: &Entered| add(at).await.map(Some)).await;
+    round.show(&added, COLUMNS).await
+}
