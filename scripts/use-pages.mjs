@@ -16,9 +16,10 @@ let step = 0;
 const picture = (name) => page.screenshot({ path: `${folder}/${String(++step).padStart(2, "0")}-${name}.png`, fullPage: true });
 const open = (path) => page.goto(new URL(path, address).href, { waitUntil: "load" });
 
-// Controls are found as a screen reader finds them: by role and name.
+// Controls are found as a screen reader finds them: by role and name. A locator finds them again, should
+// the page exchange its main part in between.
 async function press(role, name) {
-  const control = await page.waitForSelector(`main ::-p-aria([name="${name}"][role="${role}"])`, { timeout: 10_000 });
+  const control = page.locator(`main ::-p-aria([name="${name}"][role="${role}"])`);
   await Promise.all([page.waitForNavigation({ waitUntil: "load" }), control.click()]);
 }
 
@@ -28,10 +29,11 @@ async function fill(field, text) {
   await control.type(text);
 }
 
-// Opens what is folded behind "Name…".
-async function unfold(name) {
-  const summary = await page.waitForSelector(`main summary::-p-text(${name}…)`);
-  await summary.click();
+// Opens what is folded behind "Name…", fills it in and sends it off.
+async function carefully(name, fields = {}) {
+  await page.locator(`main summary::-p-text(${name}…)`).click();
+  for (const [field, text] of Object.entries(fields)) await fill(field, text);
+  await press("button", name);
 }
 
 // Waits until the page shows it, by its own updates alone.
@@ -68,21 +70,17 @@ async function runAndRepeat() {
   await press("button", "Run now");
   await shows("success");
   await picture("ran");
-  await unfold("Run again");
-  await press("button", "Run again");
+  await carefully("Run again");
   await shows("success");
 }
 
 async function pauseAndResume() {
   await open(`/tenants/${tenant}/job?name=quick`);
-  await unfold("Pause");
-  await fill("reason", "the printer is being repaired");
-  await press("button", "Pause");
+  await carefully("Pause", { reason: "the printer is being repaired" });
   await shows("paused");
   await shows("the printer is being repaired");
   await picture("paused");
-  await unfold("Resume");
-  await press("button", "Resume");
+  await carefully("Resume");
   await shows("enabled");
 }
 
@@ -115,35 +113,26 @@ async function cancel() {
   await press("button", "Run now");
   await shows("running");
   await picture("running");
-  await unfold("Cancel");
-  await fill("reason", "not today");
-  await press("button", "Cancel");
+  await carefully("Cancel", { reason: "not today" });
   await shows("cancelled", 40);
   await picture("cancelled");
 }
 
 async function suspendAndResume() {
   await open(`/tenants/${tenant}`);
-  await unfold("Suspend");
-  await fill("reason", "unpaid");
-  await press("button", "Suspend");
+  await carefully("Suspend", { reason: "unpaid" });
   await shows("suspended");
   await picture("suspended");
-  await unfold("Resume");
-  await press("button", "Resume");
+  await carefully("Resume");
   await shows("active");
 }
 
 async function remove() {
   await open(`/tenants/${tenant}/job?name=long`);
-  await unfold("Delete");
-  await fill("confirmed_name", "lon");
-  await press("button", "Delete");
-  await page.goBack({ waitUntil: "load" });
+  await carefully("Delete", { confirmed_name: "lon" });
+  await shows("nothing was deleted");
   await open(`/tenants/${tenant}/job?name=long`);
-  await unfold("Delete");
-  await fill("confirmed_name", "long");
-  await press("button", "Delete");
+  await carefully("Delete", { confirmed_name: "long" });
   await shows("quick");
 }
 

@@ -163,12 +163,13 @@ pub(crate) fn command() -> Command {
 
 /// Of a verb that takes a tenant and a job, or with --all-tenants the job alone: both ways to say it.
 fn one_or_all(verb: Command) -> Command {
-    if !verb.get_arguments().any(|argument| argument.get_id() == JOB_OF_ONE) {
+    let job = verb.get_arguments().find(|argument| argument.get_id() == JOB_OF_ONE);
+    let Some(job) = job.and_then(|argument| argument.get_value_names()?.first().cloned()) else {
         return verb;
-    }
+    };
     let call = format!("polychron job {}", verb.get_name());
     verb.override_usage(format!(
-        "{call} [OPTIONS] <TENANT> <JOB>\n       {call} [OPTIONS] --all-tenants <JOB>"
+        "{call} [OPTIONS] <TENANT> <{job}>\n       {call} [OPTIONS] --all-tenants <{job}>"
     ))
 }
 

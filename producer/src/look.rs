@@ -108,9 +108,8 @@ impl Looker {
         }
         let mut looked = match left {
             Left::More => return Ok(Looked { wait: self.backlog.refill_after(), rest: None }),
-            Left::Soon => {
-                return Ok(Looked { wait: self.backlog.refill_after().max(GATHER), rest: None });
-            }
+            // It may go on like this for hours; what is below has its turn all the same.
+            Left::Soon => Looked { wait: self.backlog.refill_after().max(GATHER), rest: None },
             Left::Blocked => Looked { wait: self.backlog.retry_after(), rest: None },
             Left::Nothing => self.next(tenant, &look, now),
         };

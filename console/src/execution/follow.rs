@@ -84,12 +84,16 @@ impl Following<'_> {
         let mut known: HashSet<TenantId> = tenants.iter().map(|tenant| tenant.id).collect();
         let mut followed: FuturesUnordered<_> =
             tenants.into_iter().map(|tenant| self.tenant(tenant)).collect();
+        let listed = async || {
+            self.session.operator.connections.clock().sleep(LIST_EVERY).await;
+            // Without an answer, those who are known go on, and while it is awaited, too.
+            list(self.session).await.unwrap_or_default()
+        };
         loop {
             tokio::select! {
                 Some(()) = followed.next() => {}
-                () = self.session.operator.connections.clock().sleep(LIST_EVERY), if all => {
-                    // Without an answer, those who are known go on.
-                    for tenant in list(self.session).await.unwrap_or_default() {
+                tenants = listed(), if all => {
+                    for tenant in tenants {
                         if known.insert(tenant.id) {
                             followed.push(self.tenant(tenant));
                         }

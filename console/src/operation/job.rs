@@ -118,7 +118,15 @@ pub(crate) async fn write(
         if !edited {
             return Err(stale(&job));
         }
-        let facts = facts_of(&job, &named);
+        let mut facts = facts_of(&job, &named);
+        for (field, is_other) in
+            [("payload", job.payload != before.payload), ("notify", job.notify != before.notify)]
+        {
+            // That it is another one now is no secret.
+            if is_other && facts.get(field).is_some() {
+                facts[field] = "(another, not recorded)".into();
+            }
+        }
         Ok((job, facts))
     };
     operator.record(change, change_it).await

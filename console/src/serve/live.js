@@ -7,6 +7,7 @@
   if (!live || !window.EventSource) return;
   const button = live.querySelector("button");
   let source = null;
+  let wanted = true;
   let pending = false;
 
   // Whoever writes, chooses or has something open must not lose it.
@@ -39,17 +40,29 @@
   };
 
   const start = () => {
+    if (source || !wanted || document.hidden) return;
     source = new EventSource(live.dataset.events);
     source.onmessage = refresh;
-    button.textContent = "Stop updating";
   };
   const stop = () => {
-    source.close();
+    if (source) source.close();
     source = null;
-    button.textContent = "Update by itself";
   };
-  button.addEventListener("click", () => (source ? stop() : start()));
-  document.addEventListener("visibilitychange", () => { if (source && !document.hidden) refresh(); });
+  button.addEventListener("click", () => {
+    wanted = !wanted;
+    button.textContent = wanted ? "Stop updating" : "Update by itself";
+    wanted ? start() : stop();
+  });
+  // A browser opens six connections to a server, over all its tabs and the pages it keeps for going
+  // back. Whoever isn't looked at gives its own up, or the seventh would wait for ever.
+  const look = () => {
+    if (document.hidden) return stop();
+    start();
+    if (wanted) refresh();
+  };
+  document.addEventListener("visibilitychange", look);
+  window.addEventListener("pagehide", stop);
+  window.addEventListener("pageshow", (event) => { if (event.persisted) look(); });
   live.hidden = false;
   start();
 })();

@@ -8,7 +8,7 @@ use polychron_producer::pruner::Pruner;
 use shared::execution::Status;
 use shared::outcome::Outcome;
 
-use crate::table::{Table, config, every};
+use crate::table::{SOON, Table, config, every};
 
 /// Runs what is due, minute by minute, for so many minutes.
 async fn run(table: &Table, minutes: usize) {
@@ -90,6 +90,29 @@ async fn a_round_goes_through_all_jobs_in_steps_and_then_rests() {
     assert!(steps >= 8, "a batch of one job is a step");
     table.manual.advance(Duration::from_secs(600));
     assert_eq!(pruner.tick(&table.tenant, table.now()).await.unwrap(), None, "it rests");
+}
+
+#[tokio::test]
+async fn where_jobs_keep_coming_due_history_goes_all_the_same() {
+    let mut table = Table::new().await;
+    let rules = shared::config::Config { keep: Some(Duration::from_secs(1800)), ..config() };
+    let metrics = table.looker.metrics.clone();
+    table.looker.pruner = Pruner::new(&rules, table.random.clone(), metrics);
+    for n in 0..10 {
+        table.add(&format!("job {n}"), every("1m"), |_| {}).await;
+    }
+    let began = table.now();
+    for _ in 0..120 {
+        table.manual.advance(Duration::from_secs(60));
+        let looked = table.looker.tick(&table.tenant, None, false).await.unwrap();
+        assert_eq!(looked.wait, SOON, "more is awaited");
+        table.looker.messenger.settled(Duration::from_secs(60)).await;
+        for claim in table.claim(99).await {
+            table.finish(&claim, Outcome::Success(1.into())).await;
+        }
+    }
+    let oldest = table.executions().await[0].scheduled_for;
+    assert!(oldest - began > TimeDelta::minutes(10), "{oldest} is still there");
 }
 
 #[tokio::test]

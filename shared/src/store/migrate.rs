@@ -24,8 +24,8 @@ const MIGRATION_LIMIT: Duration = Duration::from_secs(600);
 const PREVIEW_LIMIT: Duration = Duration::from_secs(10);
 
 /// How often a file that others are making is opened again, and after how long.
-const OPENED_AGAIN: u32 = 100;
-const OPEN_AGAIN_AFTER: Duration = Duration::from_millis(20);
+const OPENED_AGAIN: u32 = 20;
+const OPEN_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
 /// Which of the two schemas. Each keeps its own record, so that both may live in one database,
 /// beside an application's own.

@@ -82,7 +82,7 @@ pub(super) async fn run(
         None => entries.into_iter().map(|entry| settle(entry, Ok(Outcome::WouldAdd))).collect(),
         Some(slug) => {
             let session = Session::open(config?, output, request).await?;
-            at_tenant(entries, slug, terms, &session).await?
+            Box::pin(at_tenant(entries, slug, terms, &session)).await?
         }
     };
     output.list(&settled, COLUMNS)?;

@@ -133,5 +133,8 @@ async fn who_is_told_is_previewed_and_then_saved() {
         let back = [("target", "default"), ("version", version.as_str())];
         follow(&server, server.submit(&tried, page, &back)).shows(&["Whoever the tenant names."]);
         server.submit(&tried, page, &[("target", "ftp://a"), ("version", "1")]).ended(400);
+        let audit = server.get("/audit?tenant=acme").ended(200);
+        assert!(!audit.body.contains("HOOK"), "{audit:#?}");
+        audit.shows(&["(another, not recorded)"]);
     }
 }
