@@ -148,7 +148,7 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<(), Failure> {
         Verb::Add(arguments) => add::run(arguments, session).await,
         Verb::List(tenants) => list::run(tenants, session).await,
         Verb::Show(jobs) => show(jobs, session).await,
-        Verb::Edit(arguments) => edit::run(arguments, session).await,
+        Verb::Edit(arguments) => Box::pin(edit::run(arguments, session)).await,
         Verb::Pause(arguments) => switch::run(arguments, false, session).await,
         Verb::Resume(arguments) => switch::run(arguments, true, session).await,
         Verb::Next(arguments) => next::run(arguments, session).await,

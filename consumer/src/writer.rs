@@ -6,23 +6,26 @@
 //! made without the reply being heard. So a dark tenant keeps a few rows in memory and nobody
 //! waiting.
 
-use std::collections::{HashMap, HashSet};
+mod claims;
+mod ends;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use shared::clock::{Clock, Time};
+use shared::clock::Clock;
 use shared::id::{ExecutionId, TenantId};
-use shared::job::OrphanPolicy;
 use shared::metrics::Metrics;
-use shared::outcome::{Failure, Outcome};
+use shared::outcome::Outcome;
 use shared::output::Report;
 use shared::random::Random;
 use shared::retry::Attempts;
-use shared::store::{Claim, ClaimTerms, End, Ended, StoreError, chain};
+use shared::store::{Claim, ClaimTerms, Ended};
 use shared::tenants::{OpenTenant, Tenants};
 use tokio::sync::{Notify, oneshot};
-use tracing::error;
 
 /// The most rows in one statement.
 const BATCH_MAX: usize = 100;
@@ -300,192 +303,7 @@ impl Writers {
         batch
     }
 
-    /// Refuses the claims of rows whose end this worker has yet to write: those in `ends`, and those
-    /// that wait behind them.
-    fn without_ending(
-        &self,
-        tenant: &OpenTenant,
-        claims: Vec<ClaimRequest>,
-        ends: &[EndRequest],
-    ) -> Vec<ClaimRequest> {
-        let batches = self.batches();
-        let behind = batches.get(&tenant.tenant.id).map_or(&[][..], |batch| &batch.ends);
-        let ending: HashSet<ExecutionId> = ends.iter().chain(behind).map(|end| end.id).collect();
-        let (refused, left): (Vec<_>, Vec<_>) =
-            claims.into_iter().partition(|claim| ending.contains(&claim.id));
-        for request in refused {
-            let _ = request.reply.send(Claimed::Refused); // who doesn't wait need not know
-        }
-        left
-    }
-
-    async fn write_claims(
-        self: &Arc<Self>,
-        tenant: &Arc<OpenTenant>,
-        mut requests: Vec<ClaimRequest>,
-        now: Time,
-    ) -> (Vec<ClaimRequest>, Option<StoreError>) {
-        requests.sort_by_key(|request| request.id);
-        let ids: Vec<ExecutionId> = requests.iter().map(|request| request.id).collect();
-        let sent_at = self.clock.boot_time();
-        let claims = match tenant.store.claim(&ids, &self.terms, now).await {
-            Ok(claims) => claims,
-            Err(error) => return (self.still_worth_trying(requests, &error), Some(error)),
-        };
-        self.metrics.claim_duration.observe(self.metrics.since(sent_at));
-        let mut claims: HashMap<ExecutionId, Claim> =
-            claims.into_iter().map(|claim| (claim.id, claim)).collect();
-        for request in requests {
-            let Some(claim) = claims.remove(&request.id) else {
-                self.metrics.claims_refused.inc();
-                let _ = request.reply.send(Claimed::Refused); // who doesn't wait need not know
-                continue;
-            };
-            let unheard = request.reply.send(Claimed::Yours(Box::new(claim), sent_at));
-            if let Err(Claimed::Yours(claim, _)) = unheard {
-                self.give_back(tenant, &claim);
-            }
-        }
-        (Vec::new(), None)
-    }
-
-    /// Ends a claim that nothing came of, without charging the attempt. Its handler never started,
-    /// so that another attempt runs nothing twice, whatever the orphan policy.
-    pub(crate) fn give_back(self: &Arc<Self>, tenant: &Arc<OpenTenant>, claim: &Claim) {
-        let outcome = Outcome::Shutdown { worker: self.terms.worker.clone() };
-        let attempts = Attempts { orphan_policy: OrphanPolicy::Retry, ..claim.attempts() };
-        drop(self.finish_as(tenant, claim, attempts, outcome, Report::default()));
-    }
-
-    /// Claims to try again. The others are answered: their error is one that trying again won't
-    /// change soon, or so much time has passed that a claim made unheard has lost its lease.
-    fn still_worth_trying(
-        &self,
-        requests: Vec<ClaimRequest>,
-        error: &StoreError,
-    ) -> Vec<ClaimRequest> {
-        let passing = !matches!(
-            error,
-            StoreError::Denied(_)
-                | StoreError::Schema { .. }
-                | StoreError::Unclaimed
-                | StoreError::Owned(_)
-        );
-        let now = self.clock.boot_time();
-        let (again, given_up): (Vec<_>, Vec<_>) = requests.into_iter().partition(|request| {
-            passing && now.saturating_sub(request.asked_at) < self.terms.lease
-        });
-        for request in given_up {
-            let _ = request.reply.send(Claimed::Failed); // who doesn't wait need not know
-        }
-        again
-    }
-
-    async fn write_ends(
-        &self,
-        tenant: &OpenTenant,
-        mut requests: Vec<EndRequest>,
-        now: Time,
-    ) -> (Vec<EndRequest>, Option<StoreError>) {
-        requests.sort_by_key(|request| request.id);
-        let ends: Vec<End> = requests.iter().map(|request| self.end(request, now)).collect();
-        match tenant.store.finish(&ends, None, now).await {
-            Ok(mut ended) => {
-                let unheard = requests.iter().zip(&ends).filter(|(request, _)| request.unheard);
-                for (_, end) in unheard {
-                    ended.extend(Writers::written_before(tenant, end, &ended).await);
-                }
-                self.answer(requests, &ends, &ended);
-                (Vec::new(), None)
-            }
-            Err(StoreError::Refused(_)) if requests.len() > 1 => {
-                // One row must not fail its neighbours.
-                let (mut left, mut rest) = (Vec::new(), requests.into_iter());
-                while let Some(request) = rest.next() {
-                    let alone = Box::pin(self.write_ends(tenant, vec![request], now));
-                    let (again, error) = alone.await;
-                    left.extend(again);
-                    if error.is_some() {
-                        left.extend(rest);
-                        return (left, error);
-                    }
-                }
-                (left, None)
-            }
-            Err(refused @ StoreError::Refused(_)) => {
-                let of_one = requests.into_iter();
-                let left = of_one.filter_map(|request| self.unstorable(tenant, request, &refused));
-                (left.collect(), None)
-            }
-            Err(error) => {
-                requests.iter_mut().for_each(|request| request.unheard = true);
-                (requests, Some(error))
-            }
-        }
-    }
-
-    /// Reads back an end that was refused now: it may stand by an earlier try, whose answer was
-    /// lost. What else that brought is not known any more, so that the producer is to look.
-    async fn written_before(tenant: &OpenTenant, end: &End, ended: &[Ended]) -> Option<Ended> {
-        if ended.iter().any(|ended| ended.id == end.id) {
-            return None;
-        }
-        let row = tenant.store.find_execution(end.id).await.ok()??;
-        let ours = row.worker.as_ref() == Some(&end.worker)
-            && (row.status, row.error_kind) == (end.ending.status, end.ending.error_kind);
-        ours.then_some(Ended { id: end.id, followed: true, freed: true })
-    }
-
-    fn end(&self, request: &EndRequest, now: Time) -> End {
-        let holder = (request.id, self.terms.worker.as_str());
-        let end = End::of(&request.outcome, &request.attempts, holder, now, &self.random);
-        End { report: request.report.clone(), ..end }
-    }
-
-    /// `ends` are what the requests came to, in their order.
-    fn answer(&self, requests: Vec<EndRequest>, ends: &[End], ended: &[Ended]) {
-        self.unwritten_ends.fetch_sub(requests.len(), Ordering::Relaxed);
-        let ended: HashMap<ExecutionId, Ended> = ended.iter().map(|end| (end.id, *end)).collect();
-        for (request, End { ending, .. }) in requests.into_iter().zip(ends) {
-            let finished = match ended.get(&request.id) {
-                Some(ended) => {
-                    let job_type = Some(request.job_type.as_str());
-                    self.metrics.finished(job_type, ending.status, ending.error_kind);
-                    Finished::Ended(*ended)
-                }
-                None => {
-                    self.metrics.writes_fenced.inc();
-                    Finished::NotOurs
-                }
-            };
-            let _ = request.reply.send(finished); // written all the same if nobody waits
-        }
-    }
-
-    /// A result that the database refuses for its data becomes a failure that says so; no row is
-    /// left running for what its handler returned.
-    fn unstorable(
-        &self,
-        tenant: &OpenTenant,
-        request: EndRequest,
-        refused: &StoreError,
-    ) -> Option<EndRequest> {
-        let message = format!("the outcome could not be stored: {}", chain(refused));
-        error!(tenant = tenant.slug(), execution = %request.id, "{message}");
-        let (detail, retry, retry_after) = (None, false, None);
-        let instead = Outcome::Failure(Failure { message, detail, retry, retry_after });
-        if request.outcome == instead {
-            // Not even that: the rescuer ends the row.
-            self.unwritten_ends.fetch_sub(1, Ordering::Relaxed);
-            return None;
-        }
-        Some(EndRequest { outcome: instead, report: Report::default(), ..request })
-    }
-
     fn batches(&self) -> MutexGuard<'_, HashMap<TenantId, Batch>> {
         self.batches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -4,10 +4,11 @@
 //! may be PostgreSQL or SQLite. Zero rows changed is an ordinary answer ("no longer yours"), and
 //! every method says what it means. All times are the database's own ([`Store::now`]).
 //!
-//! The moves, in the order of a job's life: `dispatch.rs` (look, arm, dispatch, sweep),
-//! `execute.rs` (claim, heartbeat, finish), `history.rs` (what people define, ask for and read),
-//! `edit.rs` (what they change), `pages.rs` (what they look through, a page at a time), `prune.rs`
-//! (the end of old history), `notify.rs` (what somebody is to be told).
+//! The moves, in the order of a job's life: `dispatch.rs` (look, arm, dispatch), `sweep.rs` (what was
+//! published, and must be again), `execute.rs` (claim, heartbeat), `finish.rs`, `history.rs` (what
+//! people define, ask for and read), `edit.rs` (what they change), `pages.rs` (what they look
+//! through, a page at a time), `prune.rs` (the end of old history), `notify.rs` (what somebody is to
+//! be told).
 //! In the life of a job this is the last file; then `producer/rescuer.rs`: what if any of the
 //! others died.
 
@@ -19,6 +20,7 @@ mod dispatch;
 mod edit;
 mod error;
 mod execute;
+mod finish;
 mod footprint;
 #[cfg(feature = "faults")]
 pub mod gate;
@@ -31,6 +33,7 @@ mod prune;
 mod rows;
 mod server_clock;
 pub mod sql;
+mod sweep;
 mod tenant_database;
 mod types;
 
@@ -42,12 +45,12 @@ pub use audit::{Audit, AuditFilter, Change};
 pub use connections::{ConnectionCounts, Connections, Planning};
 pub use control::{Control, TenantEdit, Worker};
 pub use dispatch::{
-    Advance, Arm, Dispatch, Dispatched, DueJob, Look, NewExecution, Ready, SentBefore, UnarmedJob,
-    Unheard,
+    Advance, Arm, Dispatch, Dispatched, DueJob, Look, NewExecution, Ready, UnarmedJob,
 };
 pub use edit::{JobEdit, Quarantined, Survey};
 pub use error::{Result, StoreError, chain};
-pub use execute::{Claim, ClaimTerms, End, Ended, Expired, Heartbeat, NextRow};
+pub use execute::{Claim, ClaimTerms, Heartbeat};
+pub use finish::{End, Ended, Expired, NextRow};
 pub use footprint::Footprint;
 pub use history::{ExecutionFilter, NewJob};
 pub use migrate::{Migrated, Schema, migrate, preview_migration};
@@ -55,6 +58,7 @@ pub use notify::{Tidings, Unstarted};
 pub use pages::{Page, PlannedLoad, Recent};
 pub use producers::Producer;
 pub use prune::Keep;
+pub use sweep::{SentBefore, Unheard};
 pub use tenant_database::{TenantDatabase, WrongDatabase};
 
 use crate::clock::Time;

@@ -2,6 +2,7 @@ use super::*;
 use serde_json::json;
 use shared::clock::ManualClock;
 use shared::execution::{Status, Trigger};
+use shared::job::OrphanPolicy;
 use shared::store::{Connections, Control, NewJob, Schema, Store, migrate};
 use shared::tenant::{Tenant, TenantStatus};
 use testkit::Folder;

@@ -148,3 +148,13 @@ pub(super) async fn begin_immediate(
 ) -> sqlx::Result<sqlx::Transaction<'_, sqlx::Sqlite>> {
     connection.begin_with("BEGIN IMMEDIATE").await
 }
+
+/// One column of a batch, as PostgreSQL takes it.
+pub(super) fn column<R, T>(rows: &[R], of: impl FnMut(&R) -> T) -> Vec<T> {
+    rows.iter().map(of).collect()
+}
+
+/// A batch of ids or names, as SQLite takes it.
+pub(super) fn json<T: serde::Serialize>(values: &[T]) -> String {
+    serde_json::to_string(values).unwrap_or_else(|_| "[]".to_owned())
+}

@@ -1,8 +1,8 @@
-//! The producer's moves: look, arm, dispatch, sweep.
+//! The producer's moves: look, arm, dispatch. What comes of the messages: `sweep.rs`.
 
 use sqlx::{FromRow, query, query_as, query_scalar};
 
-use super::db::{Db, begin_immediate, run, run_on_either};
+use super::db::{Db, begin_immediate, column, run, run_on_either};
 use super::error::{Result, StoreError};
 use super::{Store, sql};
 use crate::clock::Time;
@@ -103,25 +103,6 @@ pub struct Ready {
     pub job_type: String,
     /// Where it is published.
     pub queue: String,
-}
-
-/// A dispatched row that needs another message.
-#[derive(Clone, Debug, FromRow)]
-pub struct Unheard {
-    /// The row, with what its message shows.
-    #[sqlx(flatten)]
-    pub ready: Ready,
-    /// How many publishes were recorded when it was read; the guard of the sweep.
-    pub publish_count: i32,
-}
-
-/// Since when nothing must have been heard of a dispatched row for it to need another message.
-#[derive(Clone, Copy, Debug)]
-pub struct SentBefore {
-    /// When it was dispatched, if no message was ever confirmed.
-    pub dispatched: Time,
-    /// When it was published last, if that was once, twice, three times, four times, oftener.
-    pub published: [Time; 5],
 }
 
 /// All that one dispatch does.
@@ -312,84 +293,6 @@ impl Store {
             }),
         }
     }
-
-    /// Records that the broker confirmed messages for these rows.
-    pub async fn mark_published(&self, ids: &[ExecutionId], now: Time) -> Result<()> {
-        match &self.db {
-            Db::Postgres(database) => run!(database, |connection| async {
-                let statement = query(sql::MARK_PUBLISHED.postgres).bind(ids).bind(now);
-                statement.execute(connection).await?;
-                Ok(())
-            }),
-            Db::Sqlite(database) => run!(database, |connection| async {
-                let statement = query(sql::MARK_PUBLISHED.sqlite).bind(json(ids)).bind(now);
-                statement.execute(connection).await?;
-                Ok(())
-            }),
-        }
-    }
-
-    /// Dispatched rows that need another message.
-    pub async fn read_unheard(&self, before: &SentBefore, limit: i64) -> Result<Vec<Unheard>> {
-        let [once, twice, thrice, four_times, oftener] = before.published;
-        run_on_either!(&self.db, sql::READ_UNHEARD, |text, connection| {
-            query_as(text)
-                .bind(before.dispatched)
-                .bind(once)
-                .bind(twice)
-                .bind(thrice)
-                .bind(four_times)
-                .bind(oftener)
-                .bind(limit)
-                .fetch_all(connection)
-        })
-    }
-
-    /// Takes unheard rows for another publish. Only those in the answer are this caller's to
-    /// publish: the others were claimed, or swept by somebody else.
-    pub async fn sweep(&self, rows: &[Unheard], now: Time) -> Result<Vec<ExecutionId>> {
-        match &self.db {
-            Db::Postgres(database) => run!(database, |connection| {
-                query_scalar(sql::SWEEP.postgres)
-                    .bind(column(rows, |row| row.ready.id))
-                    .bind(column(rows, |row| row.publish_count))
-                    .bind(now)
-                    .fetch_all(connection)
-            }),
-            Db::Sqlite(database) => run!(database, |connection| async {
-                let mut transaction = begin_immediate(connection).await?;
-                let mut swept = Vec::new();
-                for row in rows {
-                    let id = query_scalar(sql::SWEEP.sqlite)
-                        .bind(row.ready.id)
-                        .bind(row.publish_count)
-                        .bind(now)
-                        .fetch_optional(&mut *transaction)
-                        .await?;
-                    swept.extend::<Option<ExecutionId>>(id);
-                }
-                transaction.commit().await?;
-                Ok(swept)
-            }),
-        }
-    }
-
-    /// Takes back what a sweep at `swept_at` did to rows whose messages came to nothing, so that they
-    /// need not wait as long as if somebody had been told of them.
-    pub async fn take_back_sweep(&self, ids: &[ExecutionId], swept_at: Time) -> Result<()> {
-        match &self.db {
-            Db::Postgres(database) => run!(database, |connection| async {
-                let statement = query(sql::TAKE_BACK_SWEEP.postgres).bind(ids).bind(swept_at);
-                statement.execute(connection).await?;
-                Ok(())
-            }),
-            Db::Sqlite(database) => run!(database, |connection| async {
-                let statement = query(sql::TAKE_BACK_SWEEP.sqlite).bind(json(ids)).bind(swept_at);
-                statement.execute(connection).await?;
-                Ok(())
-            }),
-        }
-    }
 }
 
 /// The dispatch in SQLite, within its transaction. Rows of a job that did not advance are left
@@ -441,16 +344,6 @@ async fn dispatch_in(
         }
     }
     Ok(Dispatched::Done(ready))
-}
-
-/// One column of a batch, as PostgreSQL takes it.
-pub(super) fn column<R, T>(rows: &[R], of: impl FnMut(&R) -> T) -> Vec<T> {
-    rows.iter().map(of).collect()
-}
-
-/// A batch of ids or names, as SQLite takes it.
-pub(super) fn json<T: serde::Serialize>(values: &[T]) -> String {
-    serde_json::to_string(values).unwrap_or_else(|_| "[]".to_owned())
 }
 
 /// Names as `read_due.sql` takes them: `,a,b,`.

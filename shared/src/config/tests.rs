@@ -1,0 +1,81 @@
+use super::*;
+
+fn read_with(environment: &[(&str, &str)], file: Option<&str>) -> Result<Config, Problems> {
+    let pair = |(name, value): &(&str, &str)| (name.to_string(), value.to_string());
+    let environment = environment.iter().map(pair).collect();
+    let sources = Sources { environment, file: file.map(str::to_owned), ..Sources::default() };
+    Config::read(&sources, &[])
+}
+
+#[test]
+fn the_defaults_are_those_of_the_contract() {
+    let config = read_with(&[], None).unwrap();
+    assert_eq!(config.prefetch, 5);
+    assert_eq!(config.job_timeout, Duration::from_secs(1800));
+    assert_eq!(config.poll_interval, Duration::from_secs(30));
+    assert_eq!(config.queues, ["default"]);
+    assert_eq!(config.drain_timeout, Duration::from_secs(30));
+    assert_eq!(config.http, None);
+    assert_eq!(config.keep, Some(Duration::from_secs(90 * 86_400)));
+    assert_eq!(config.keep_per_job, Some(100_000));
+    let for_ever = [("POLYCHRON_KEEP", "off"), ("POLYCHRON_KEEP_PER_JOB", "off")];
+    let for_ever = read_with(&for_ever, None).unwrap();
+    assert_eq!((for_ever.keep, for_ever.keep_per_job), (None, None));
+    // What reaches out of the system is off until the operator says otherwise.
+    assert!(config.http_allow.is_empty() && config.commands.is_empty());
+    assert!(config.exchanges.is_empty() && config.secrets == Secrets::default());
+    assert!(!config.diagnostics && config.database_url.is_none());
+}
+
+#[test]
+fn flag_goes_before_environment_before_file_before_default() {
+    let mut sources = Sources {
+        file: Some("prefetch = 7\njob_timeout = \"1m\"\nqueues = [\"a\", \"b\"]".into()),
+        ..Sources::default()
+    };
+    let read = |sources: &Sources| Config::read(sources, &[]).unwrap();
+    assert_eq!(read(&sources).prefetch, 7);
+    assert_eq!(read(&sources).queues, ["a", "b"]);
+    sources.environment.insert("POLYCHRON_PREFETCH".into(), "8".into());
+    assert_eq!(read(&sources).prefetch, 8);
+    sources.flags.insert("POLYCHRON_PREFETCH".into(), "9".into());
+    assert_eq!(read(&sources).prefetch, 9);
+    assert_eq!(read(&sources).job_timeout, Duration::from_secs(60));
+}
+
+#[test]
+fn every_problem_is_reported_at_once_and_no_secret_is_repeated() {
+    let environment = [
+        ("DATABASE_URL", "mysql://ann:s3cret@db/x"),
+        ("AMQP_URL", "s3cret"),
+        ("POLYCHRON_PREFETCH", "0"),
+        ("POLYCHRON_JOB_TIMEOUT", "soon"),
+        ("POLYCHRON_PREFECTH", "5"),
+        ("POLYCHRON_QUEUES", "Default"),
+        ("POLYCHRON_KEEP", "1m"),
+        ("POLYCHRON_HTTP_ALLOW", "10.0.0.0/40"),
+        ("POLYCHRON_COMMANDS", "backup"),
+        ("POLYCHRON_EXCHANGES", "polychron.jobs"),
+        ("POLYCHRON_SECRETS", "/nowhere/secrets.toml"),
+    ];
+    let Problems(problems) = read_with(&environment, Some("prefech = 5")).unwrap_err();
+    assert_eq!(problems.len(), 12, "{problems:#?}");
+    let text = numbered(&problems);
+    assert!(!text.contains("s3cret") && !text.contains("ann:"), "{text}");
+    for name in environment.map(|(name, _)| name).iter().chain(&["prefech"]) {
+        assert!(text.contains(name), "{name} is missing in {text}");
+    }
+}
+
+#[test]
+fn what_is_required_must_be_there_and_may_stand_in_a_file() {
+    let mut sources = Sources::default();
+    let Problems(problems) = Config::read(&sources, &["DATABASE_URL"]).unwrap_err();
+    assert!(problems[0].starts_with("DATABASE_URL is not set"), "{problems:?}");
+    let folder = std::env::temp_dir().join("polychron-config-test-url");
+    std::fs::write(&folder, "sqlite:///x.db\n").unwrap();
+    let path = folder.display().to_string();
+    sources.environment.insert("DATABASE_URL_FILE".into(), path);
+    let config = Config::read(&sources, &["DATABASE_URL"]).unwrap();
+    assert_eq!(config.database_url.unwrap().expose(), "sqlite:///x.db");
+}

@@ -1,0 +1,278 @@
+//! One connection for publishing, with confirms.
+//!
+//! One task owns the confirm channel: two publishers on one channel swap their confirms in lapin.
+//! The answers to each batch are awaited in a task of their own, so that batches overlap.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use futures_util::future::{join_all, try_join_all};
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, Event, PublisherConfirm};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use super::super::{
+    AmqpUrl, DEAD_QUEUE, Fault, JOBS_EXCHANGE, Session, WAKE_EXCHANGE, answer, close, connect,
+    declare_dead, declare_jobs, declare_wake, open_channel, queue_name,
+};
+use super::{CONFIRM_LIMIT, Command};
+use crate::id::TenantId;
+use crate::message::Outgoing;
+use crate::pulse::{BEAT_EVERY, Beat};
+use crate::queue::{BrokerState, Confirm, Depth};
+
+/// The most messages that may be without an answer. lapin itself would buffer without bound.
+const IN_FLIGHT_MAX: usize = 2048;
+/// How many of them are handed to the connection at once.
+const WRITTEN_TOGETHER: usize = 100;
+
+/// A connection with its channels, ready to publish.
+pub(super) struct OpenSession {
+    connection: Connection,
+    /// Only for what must be confirmed, and only this task publishes on it.
+    confirmed: Channel,
+    /// For questions and for wakes, which nobody confirms. A question about a queue that doesn't
+    /// exist closes it.
+    plain: Channel,
+    version: Option<String>,
+    in_flight: Arc<Semaphore>,
+    /// Told when a batch got no answer although the broker isn't blocked.
+    mute: Arc<Notify>,
+}
+
+impl OpenSession {
+    pub(super) async fn open(
+        url: &AmqpUrl,
+        name: &str,
+        queues: &[String],
+    ) -> Result<OpenSession, Fault> {
+        let Session { connection, version } = connect(url, name).await?;
+        let plain = open_channel(&connection).await?;
+        declare_jobs(&plain, queues, version.as_deref()).await?;
+        declare_wake(&plain).await?;
+        let confirmed = open_channel(&connection).await?;
+        let select = confirmed.confirm_select(ConfirmSelectOptions::default());
+        answer("select confirms", select).await?;
+        let in_flight = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
+        Ok(OpenSession { connection, confirmed, plain, version, in_flight, mute: Arc::default() })
+    }
+
+    /// Does what is asked until the connection fails; `Ok` when nobody can ask any more.
+    pub(super) async fn serve(
+        mut self,
+        commands: &mut mpsc::Receiver<Command>,
+        state: &watch::Sender<BrokerState>,
+        beat: &Beat,
+    ) -> Result<(), Fault> {
+        let mut idle = tokio::time::interval(BEAT_EVERY);
+        let mut events = Box::pin(self.connection.events_listener());
+        let mute = self.mute.clone();
+        loop {
+            beat.beat();
+            tokio::select! {
+                biased;
+                event = events.next() => match event {
+                    Some(Event::ConnectionBlocked(reason)) => {
+                        warn!("the broker takes no messages: {reason}");
+                        state.send_replace(BrokerState::Blocked);
+                    }
+                    Some(Event::ConnectionUnblocked) => {
+                        info!("the broker takes messages again");
+                        state.send_replace(BrokerState::Open);
+                    }
+                    // Only the channel of a question about a queue that doesn't exist.
+                    Some(Event::Error(error))
+                        if error.is_amqp_soft_error() && self.confirmed.status().connected() => {}
+                    Some(Event::Error(error)) => return Err(Fault::Broker("publishing", error)),
+                    Some(_) => {}
+                    None => return Err(Fault::Ended("the connection ended")),
+                },
+                () = mute.notified() => return Err(Fault::Silent("confirm")),
+                command = commands.recv() => match command {
+                    Some(command) => self.obey(command).await?,
+                    None => {
+                        close(&self.connection).await;
+                        return Ok(());
+                    }
+                },
+                _ = idle.tick() => {}
+            }
+        }
+    }
+
+    async fn obey(&mut self, command: Command) -> Result<(), Fault> {
+        match command {
+            Command::Publish(messages, reply) => self.publish(messages, reply).await,
+            Command::Depth(queue, reply) => {
+                let depth = self.depth(&queue).await?;
+                let _ = reply.send(depth); // whoever asked may have gone
+                Ok(())
+            }
+            Command::Wake(tenant) => self.wake(tenant).await,
+            Command::Bury(body, reason, reply) => {
+                declare_dead(&self.plain, self.version.as_deref()).await?;
+                let reason = AMQPValue::LongString(reason.into());
+                let mut headers = FieldTable::default();
+                headers.insert("reason".into(), reason);
+                let properties =
+                    BasicProperties::default().with_delivery_mode(2).with_headers(headers);
+                let (exchange, key) = ("", DEAD_QUEUE);
+                self.publish_each(
+                    vec![(String::new(), exchange, key.to_owned(), body, properties)],
+                    reply,
+                )
+                .await
+            }
+        }
+    }
+
+    async fn publish(
+        &mut self,
+        messages: Vec<Outgoing>,
+        reply: oneshot::Sender<Vec<Confirm>>,
+    ) -> Result<(), Fault> {
+        let each = messages.into_iter().map(|outgoing| {
+            let id = outgoing.message.execution.to_string();
+            let properties = properties(&outgoing, &id);
+            (id, JOBS_EXCHANGE, outgoing.queue, outgoing.message.encode(), properties)
+        });
+        self.publish_each(each.collect(), reply).await
+    }
+
+    /// Publishes messages (id, exchange, routing key, body, properties), and leaves it to a task
+    /// to wait for the broker's word on them.
+    async fn publish_each(
+        &mut self,
+        messages: Vec<(String, &str, String, Vec<u8>, BasicProperties)>,
+        reply: oneshot::Sender<Vec<Confirm>>,
+    ) -> Result<(), Fault> {
+        let room = u32::try_from(messages.len().min(IN_FLIGHT_MAX)).unwrap_or(u32::MAX);
+        let permit = self.in_flight.clone().acquire_many_owned(room);
+        let Ok(Ok(permit)) = timeout(CONFIRM_LIMIT, permit).await else {
+            // The broker answers nobody: blocked, or mute, which its own batches will find out.
+            return Ok(());
+        };
+        let mut confirms = Vec::with_capacity(messages.len());
+        let mut ids = Vec::with_capacity(messages.len());
+        let mut messages = messages.into_iter();
+        while messages.len() > 0 {
+            if self.connection.status().blocked() {
+                break; // the rest is unknown; lapin would only buffer it
+            }
+            // lapin answers once a message is written. Waiting for each would cost two changes of
+            // thread a message, and a write.
+            let channel = &self.confirmed;
+            let together = messages.by_ref().take(WRITTEN_TOGETHER).map(
+                |(id, exchange, key, body, properties)| {
+                    ids.push(id);
+                    async move {
+                        let options = BasicPublishOptions { mandatory: true, ..Default::default() };
+                        let (exchange, key) = (exchange.into(), key.into());
+                        channel.basic_publish(exchange, key, options, &body, properties).await
+                    }
+                },
+            );
+            confirms.extend(answer("publish", try_join_all(together)).await?);
+        }
+        let batch = Batch { ids, confirms, reply, permit };
+        tokio::spawn(batch.settle(self.connection.status().clone(), self.mute.clone()));
+        Ok(())
+    }
+
+    /// None: the queue doesn't exist.
+    async fn depth(&mut self, queue: &str) -> Result<Option<Depth>, Fault> {
+        let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+        let asked = self.plain.queue_declare(queue_name(queue), passive, FieldTable::default());
+        match answer("ask for a queue's depth", asked).await {
+            Ok(queue) => {
+                Ok(Some(Depth { ready: queue.message_count(), consumers: queue.consumer_count() }))
+            }
+            Err(Fault::Broker(_, error)) if error.is_amqp_soft_error() => {
+                self.plain = open_channel(&self.connection).await?;
+                Ok(None)
+            }
+            Err(fault) => Err(fault),
+        }
+    }
+
+    async fn wake(&mut self, tenant: TenantId) -> Result<(), Fault> {
+        let body = tenant.to_string();
+        let published = self.plain.basic_publish(
+            WAKE_EXCHANGE.into(),
+            "".into(),
+            BasicPublishOptions::default(),
+            body.as_bytes(),
+            BasicProperties::default(),
+        );
+        answer("publish a wake", published).await.map(|_| ())
+    }
+}
+
+/// Messages that wait for the broker's word.
+struct Batch {
+    ids: Vec<String>,
+    confirms: Vec<PublisherConfirm>,
+    reply: oneshot::Sender<Vec<Confirm>>,
+    permit: OwnedSemaphorePermit,
+}
+
+impl Batch {
+    async fn settle(self, status: lapin::ConnectionStatus, mute: Arc<Notify>) {
+        let Batch { ids, confirms, reply, permit } = self;
+        let Ok(answers) = timeout(CONFIRM_LIMIT, join_all(confirms)).await else {
+            if !status.blocked() {
+                mute.notify_one();
+            }
+            return; // dropping the reply says that nothing is known
+        };
+        drop(permit);
+        // lapin hands a returned message to whichever confirm it handles next, so that the
+        // message itself says which one could not be routed.
+        let mut returned = HashSet::new();
+        let mut words = Vec::with_capacity(ids.len());
+        for answer in answers {
+            let (word, message) = match answer {
+                Ok(Confirmation::Ack(message)) => (Confirm::Confirmed, message),
+                Ok(Confirmation::Nack(message)) => (Confirm::Refused, message),
+                Ok(Confirmation::NotRequested) | Err(_) => (Confirm::Unknown, None),
+            };
+            words.push(word);
+            if let Some(message) = message {
+                let id = message.delivery.properties.message_id();
+                returned.extend(id.as_ref().map(|id| id.to_string()));
+            }
+        }
+        for (word, id) in words.iter_mut().zip(&ids) {
+            if returned.contains(id) {
+                *word = Confirm::Unroutable;
+            }
+        }
+        let _ = reply.send(words); // whoever asked may have gone
+    }
+}
+
+/// What a person sees beside the message in the management UI.
+fn properties(outgoing: &Outgoing, id: &str) -> BasicProperties {
+    let label = &outgoing.label;
+    let mut headers = FieldTable::default();
+    for (name, value) in [
+        ("tenant", label.tenant.clone()),
+        ("job", label.job.clone()),
+        ("job_type", label.job_type.clone()),
+        ("scheduled_for", label.scheduled_for.to_rfc3339()),
+        ("traceparent", outgoing.message.traceparent()),
+    ] {
+        headers.insert(name.into(), AMQPValue::LongString(value.into()));
+    }
+    headers.insert("attempt".into(), AMQPValue::LongInt(label.attempt));
+    BasicProperties::default()
+        .with_delivery_mode(2) // persistent
+        .with_content_type("application/json".into())
+        .with_message_id(id.into())
+        .with_app_id("polychron".into())
+        .with_headers(headers)
+}

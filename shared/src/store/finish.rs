@@ -1,0 +1,271 @@
+//! The end of running rows, and the birth of their next attempts: by the worker that holds them, or
+//! by the rescuer for those who cannot.
+
+use sqlx::query::QueryAs;
+use sqlx::{Connection, FromRow, query, query_as};
+
+use super::db::{Db, begin_immediate, column, run, run_on_either};
+use super::error::Result;
+use super::notify::{
+    Tidings, read_standing_postgres, read_standing_sqlite, tell_postgres, tell_sqlite,
+};
+use super::{Store, sql};
+use crate::clock::{Time, cut, delta};
+use crate::execution::{ErrorKind, Status, Trigger};
+use crate::id::{ExecutionId, JobId};
+use crate::job::OrphanPolicy;
+use crate::notification::Event;
+use crate::outcome::{Ending, Outcome};
+use crate::output::Report;
+use crate::random::Random;
+use crate::retry::{Attempts, next_attempt};
+
+/// The end of one running row.
+#[derive(Clone, Debug)]
+pub struct End {
+    /// The row.
+    pub id: ExecutionId,
+    /// Who holds it; the guard.
+    pub worker: String,
+    /// What is written.
+    pub ending: Ending,
+    /// What the handler put out; what is none leaves what was kept while it ran.
+    pub report: Report,
+    /// The next attempt's row, if there is to be one.
+    pub next: Option<NextRow>,
+    /// What may have to be told of it.
+    pub tidings: Option<Tidings>,
+}
+
+impl End {
+    /// What follows from an outcome: the row's ending, and the next attempt's row if there is to
+    /// be one.
+    pub fn of(
+        outcome: &Outcome,
+        attempts: &Attempts,
+        (id, worker): (ExecutionId, &str),
+        now: Time,
+        random: &Random,
+    ) -> End {
+        let next = next_attempt(outcome, attempts, random.unit()).map(|next| NextRow {
+            id: ExecutionId::new(now, random),
+            trigger: next.trigger,
+            available_at: cut(now + delta(next.delay)),
+        });
+        let ending = outcome.ending();
+        let event = match ending.status {
+            Status::Failed if next.is_none() => Some(Event::Failed),
+            Status::Success if attempts.job_fails => Some(Event::Recovered),
+            _ => None,
+        };
+        let tidings = event.map(|event| Tidings { event, id: ExecutionId::new(now, random) });
+        let (worker, report) = (worker.to_owned(), Report::default());
+        End { id, worker, ending, report, next, tidings }
+    }
+}
+
+/// The next attempt's row.
+#[derive(Clone, Copy, Debug)]
+pub struct NextRow {
+    /// Its id.
+    pub id: ExecutionId,
+    /// Retry or rescue.
+    pub trigger: Trigger,
+    /// When it may be dispatched.
+    pub available_at: Time,
+}
+
+/// A row whose end was written. One that is missing from the answer was no longer the worker's.
+#[derive(Clone, Copy, Debug, FromRow)]
+pub struct Ended {
+    /// The row.
+    pub id: ExecutionId,
+    /// Whether the next attempt's row was born.
+    pub followed: bool,
+    /// Whether a row of the same job waits, or a notification, so that the producer should look.
+    pub freed: bool,
+}
+
+/// A running row whose lease ended.
+#[derive(Clone, Debug, FromRow)]
+pub struct Expired {
+    /// The row.
+    pub id: ExecutionId,
+    /// The job.
+    pub job_id: JobId,
+    /// Who held it.
+    pub worker: String,
+    /// Which attempt it was.
+    pub attempt: i32,
+    /// The occurrence.
+    pub scheduled_for: Time,
+    /// When it was claimed.
+    pub started_at: Time,
+    /// When its lease ended.
+    pub lease_until: Time,
+    /// When it was to time out.
+    pub deadline_at: Time,
+    /// The job's name; empty if it was deleted.
+    pub name: String,
+    max_attempts: i32,
+    retry_base_seconds: i32,
+    orphan_policy: OrphanPolicy,
+    uncharged: i64,
+}
+
+impl Expired {
+    /// Where its occurrence stands.
+    pub fn attempts(&self) -> Attempts {
+        Attempts {
+            attempt: self.attempt,
+            uncharged: self.uncharged as i32,
+            max_attempts: self.max_attempts,
+            retry_base_seconds: self.retry_base_seconds,
+            orphan_policy: self.orphan_policy,
+            job_fails: false, // only a success would ask
+        }
+    }
+}
+
+impl Store {
+    /// Writes the ends of running rows. `expired_before`, for the rescuer: only rows whose lease
+    /// ended before it. Rows missing from the answer were somebody else's, or over.
+    pub async fn finish(
+        &self,
+        ends: &[End],
+        expired_before: Option<Time>,
+        now: Time,
+    ) -> Result<Vec<Ended>> {
+        match &self.db {
+            Db::Postgres(database) => run!(database, |connection| async {
+                if ends.iter().all(|end| end.tidings.is_none()) {
+                    return finish_postgres(connection, ends, expired_before, now).await;
+                }
+                // What is told is written with the end: the one move here that takes more than one
+                // statement, so that ends which nobody is told of pay nothing for it.
+                let mut transaction = connection.begin().await?;
+                let mut ended =
+                    finish_postgres(&mut transaction, ends, expired_before, now).await?;
+                tell_of_ends(&mut transaction, ends, &mut ended, now).await?;
+                transaction.commit().await?;
+                Ok(ended)
+            }),
+            Db::Sqlite(database) => run!(database, |connection| async {
+                let mut transaction = begin_immediate(connection).await?;
+                let mut ended = Vec::new();
+                for end in ends {
+                    ended.extend(finish_in(&mut transaction, end, expired_before, now).await?);
+                }
+                transaction.commit().await?;
+                Ok(ended)
+            }),
+        }
+    }
+
+    /// Running rows whose lease ended before `expired_before`.
+    pub async fn read_expired(&self, expired_before: Time, limit: i64) -> Result<Vec<Expired>> {
+        run_on_either!(&self.db, sql::READ_EXPIRED, |text, connection| {
+            query_as(text).bind(expired_before).bind(limit).fetch_all(connection)
+        })
+    }
+}
+
+/// The rows' ends and the next attempts' rows in PostgreSQL, in one statement.
+async fn finish_postgres(
+    connection: &mut sqlx::PgConnection,
+    ends: &[End],
+    expired_before: Option<Time>,
+    now: Time,
+) -> sqlx::Result<Vec<Ended>> {
+    if expired_before.is_none() && ends.iter().all(|end| end.next.is_none()) {
+        return ending(sql::FINISH_LAST.postgres, ends).bind(now).fetch_all(connection).await;
+    }
+    ending(sql::FINISH.postgres, ends)
+        .bind(column(ends, |end| end.next.map(|next| next.id)))
+        .bind(column(ends, |end| end.next.map(|next| next.trigger.word())))
+        .bind(column(ends, |end| end.next.map(|next| next.available_at)))
+        .bind(now)
+        .bind(expired_before)
+        .fetch_all(connection)
+        .await
+}
+
+/// A statement that ends rows, with what it writes into them.
+fn ending(
+    text: &'static str,
+    ends: &[End],
+) -> QueryAs<'static, sqlx::Postgres, Ended, sqlx::postgres::PgArguments> {
+    query_as(text)
+        .bind(column(ends, |end| end.id))
+        .bind(column(ends, |end| end.worker.clone()))
+        .bind(column(ends, |end| end.ending.status.word()))
+        .bind(column(ends, |end| end.ending.error_kind.map(ErrorKind::word)))
+        .bind(column(ends, |end| end.ending.error_message.clone()))
+        .bind(column(ends, |end| end.ending.error_detail.clone()))
+        .bind(column(ends, |end| end.ending.result.as_ref().map(|r| r.to_string())))
+        .bind(column(ends, |end| end.report.output.clone()))
+        .bind(column(ends, |end| end.report.progress.as_ref().map(|p| p.to_string())))
+}
+
+/// Adds the notifications of what ended, within the transaction.
+async fn tell_of_ends(
+    transaction: &mut sqlx::PgConnection,
+    ends: &[End],
+    ended: &mut [Ended],
+    now: Time,
+) -> sqlx::Result<()> {
+    let mut told = Vec::new();
+    for (end, tidings) in ends.iter().filter_map(|end| Some((end, end.tidings?))) {
+        let Some(at) = ended.iter().position(|ended| ended.id == end.id) else { continue };
+        let standing = read_standing_postgres(&mut *transaction, None, Some(end.id)).await?;
+        told.extend(standing.map(|standing| (standing, tidings, at)));
+    }
+    // In the order of their ids, as every batch locks jobs, so that no two can deadlock.
+    told.sort_by_key(|(standing, ..)| standing.job_id);
+    for (standing, tidings, at) in told {
+        ended[at].freed |= tell_postgres(&mut *transaction, &standing, tidings, now).await?;
+    }
+    Ok(())
+}
+
+/// One row's end in SQLite, within the transaction.
+async fn finish_in(
+    transaction: &mut sqlx::SqliteConnection,
+    end: &End,
+    expired_before: Option<Time>,
+    now: Time,
+) -> sqlx::Result<Option<Ended>> {
+    let answer: Option<(bool, bool)> = query_as(sql::FINISH.sqlite)
+        .bind(end.id)
+        .bind(&end.worker)
+        .bind(end.ending.status)
+        .bind(end.ending.error_kind)
+        .bind(&end.ending.error_message)
+        .bind(&end.ending.error_detail)
+        .bind(&end.ending.result)
+        .bind(&end.report.output)
+        .bind(&end.report.progress)
+        .bind(now)
+        .bind(expired_before)
+        .fetch_optional(&mut *transaction)
+        .await?;
+    let Some((cancel_requested, freed)) = answer else { return Ok(None) };
+    let mut followed = false;
+    if let Some(next) = end.next.filter(|_| !cancel_requested) {
+        let done = query(sql::INSERT_NEXT_ATTEMPT.sqlite)
+            .bind(end.id)
+            .bind(next.id)
+            .bind(next.trigger)
+            .bind(next.available_at)
+            .execute(&mut *transaction)
+            .await?;
+        followed = done.rows_affected() > 0;
+    }
+    let mut freed = freed;
+    if let Some(tidings) = end.tidings
+        && let Some(standing) = read_standing_sqlite(&mut *transaction, None, Some(end.id)).await?
+    {
+        freed |= tell_sqlite(&mut *transaction, &standing, tidings, now).await?;
+    }
+    Ok(Some(Ended { id: end.id, followed, freed }))
+}
