@@ -101,7 +101,7 @@ impl Producer {
             lateness: Lateness::new(random.clone()),
             pruner: Pruner::new(&config, random.clone(), metrics.clone()),
             random,
-            pace: Pace::new(config.poll_interval),
+            pace: Pace::new(config.poll_interval, tenants.clock().clone()),
             metrics,
         });
         info!(tenants = tenants.all().len(), "dispatching jobs");

@@ -62,8 +62,11 @@ pub struct Looked {
 pub struct Rest {
     /// When something will be; none: as it is now, never.
     pub until: Option<Time>,
-    /// How its files looked, before it was looked at. While they do, there is no need to look again.
+    /// How it looked from outside before it was looked at. While it does, there is no need to look
+    /// again.
     pub footprint: Option<Footprint>,
+    /// Until when that is believed, in boot time. None: for as long as it looks so.
+    pub believed_until: Option<Duration>,
 }
 
 impl Looker {
@@ -75,27 +78,46 @@ impl Looker {
         still: Option<Rest>,
         resumed: bool,
     ) -> Result<Looked> {
-        let footprint = tenant.store.footprint().await;
         if let Some(rest) = still
-            && footprint.is_some()
-            && rest.footprint == footprint
             && rest.until.is_none_or(|until| tenant.store.until(until) > WARM_FOR)
+            && self.pace.believes(&rest)
+            && rest.footprint.is_some()
+            && rest.footprint == self.footprint(tenant).await
         {
             self.metrics.looks_spared.inc();
-            let wait = self.wait(tenant, rest.until);
+            let wait = self.wait(tenant, rest.until, true);
             return Ok(Looked { wait, rest: Some(rest) });
         }
         self.metrics.looks.inc();
-        let looked = self.look(tenant, resumed).await?;
-        let Some(Rest { until, .. }) = looked.rest else { return Ok(looked) };
-        if until.is_none_or(|until| tenant.store.until(until) > KEPT_FOR) {
-            tenant.store.close_idle();
+        let now = tenant.store.now().await?;
+        let footprint = self.footprint(tenant).await;
+        if self.pace.told(tenant, footprint.is_some()) {
+            self.metrics.poll_interval.set(self.pace.longest().as_secs_f64());
         }
-        Ok(Looked { rest: Some(Rest { until, footprint }), ..looked })
+        let mut looked = self.look(tenant, now, footprint.is_some(), resumed).await?;
+        if let Some(rest) = &mut looked.rest {
+            if rest.until.is_none_or(|until| tenant.store.until(until) > KEPT_FOR) {
+                tenant.store.close_idle();
+            }
+            rest.believed_until = self.pace.believed_until(tenant, self.random.unit());
+            rest.footprint = footprint;
+        }
+        Ok(looked)
     }
 
-    async fn look(&self, tenant: &Arc<OpenTenant>, resumed: bool) -> Result<Looked> {
-        let now = tenant.store.now().await?;
+    /// How a tenant looks from outside, if that spares looks.
+    async fn footprint(&self, tenant: &OpenTenant) -> Option<Footprint> {
+        if self.pace.spares(tenant) { tenant.store.footprint().await } else { None }
+    }
+
+    /// `glances`: in the time to come it can be told from outside whether the tenant has changed.
+    async fn look(
+        &self,
+        tenant: &Arc<OpenTenant>,
+        now: Time,
+        glances: bool,
+        resumed: bool,
+    ) -> Result<Looked> {
         let look = tenant.store.look().await?;
         let mut left = Left::Nothing;
         if look.next_lease_until.is_some_and(|until| until < now - delta(rescuer::GRACE))
@@ -111,7 +133,7 @@ impl Looker {
             // It may go on like this for hours; what is below has its turn all the same.
             Left::Soon => Looked { wait: self.backlog.refill_after().max(GATHER), rest: None },
             Left::Blocked => Looked { wait: self.backlog.retry_after(), rest: None },
-            Left::Nothing => self.next(tenant, &look, now),
+            Left::Nothing => self.next(tenant, &look, now, glances),
         };
         if tenant.is_active() {
             let step = self.pruner.tick(tenant, now).await?;
@@ -153,7 +175,7 @@ impl Looker {
     }
 
     /// When this tenant must be looked at again.
-    fn next(&self, tenant: &OpenTenant, look: &Look, now: Time) -> Looked {
+    fn next(&self, tenant: &OpenTenant, look: &Look, now: Time, glances: bool) -> Looked {
         let lease = look.next_lease_until.map(|until| until + delta(rescuer::GRACE));
         let mut times = vec![lease];
         if tenant.is_active() {
@@ -164,7 +186,7 @@ impl Looker {
         let (overdue, ahead): (Vec<Time>, Vec<Time>) =
             times.into_iter().flatten().partition(|time| *time <= now);
         let until = ahead.into_iter().min();
-        let mut wait = self.wait(tenant, until);
+        let mut wait = self.wait(tenant, until, glances);
         let on_its_way = look.dispatched > 0 || look.waiting > 0;
         if on_its_way {
             wait = wait.min(OPEN_EVERY);
@@ -173,13 +195,14 @@ impl Looker {
             wait = wait.min(OVERDUE_AFTER);
         }
         let rests = !on_its_way && overdue.is_empty();
-        Looked { wait, rest: rests.then_some(Rest { until, footprint: None }) }
+        let rest = Rest { until, footprint: None, believed_until: None };
+        Looked { wait, rest: rests.then_some(rest) }
     }
 
-    /// How long until the next look at a tenant where something is due at `until`.
-    fn wait(&self, tenant: &OpenTenant, until: Option<Time>) -> Duration {
+    /// How long until the next look, or glance, at a tenant where something is due at `until`.
+    fn wait(&self, tenant: &OpenTenant, until: Option<Time>, glances: bool) -> Duration {
         // Spread, so that thousands of tenants don't come due together.
-        let poll = self.pace.interval(tenant).mul_f64(1.0 - 0.1 * self.random.unit());
+        let poll = self.pace.interval(tenant, glances).mul_f64(1.0 - 0.1 * self.random.unit());
         let wait = until.map_or(poll, |until| poll.min(tenant.store.until(until)));
         match wait > WARM_FOR {
             true => wait - WARM_UP,

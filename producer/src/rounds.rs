@@ -52,7 +52,7 @@ pub(crate) struct Rounds {
     watched: Listed,
     /// Those of it that are looked at because all are, at once.
     crowded: HashSet<TenantId>,
-    /// What is known of those at which nothing is due and whose files tell whether they change.
+    /// What is known of those at which nothing is due, and that tell from outside whether they change.
     resting: HashMap<TenantId, Rest>,
     /// Tenants that were suspended when they were looked at last.
     suspended: HashSet<TenantId>,
@@ -160,6 +160,8 @@ impl Rounds {
             Some(again) => *again = true,
             // A wake names whom it likes; only those that are ours are looked at.
             None if self.watched.contains_key(&tenant) => {
+                // A change may be known to its author before a server's statistics tell of it.
+                self.resting.remove(&tenant);
                 self.agenda.set_at_latest(tenant, self.clock.boot_time());
             }
             None => {}
@@ -237,7 +239,7 @@ impl Rounds {
             _ => looked.wait,
         };
         self.agenda.set_at_latest(tenant, self.clock.boot_time() + wait);
-        // Whoever asked to look again may know of a change that is not in the tenant's files.
+        // Whoever asked to look again may know of a change that cannot be told from outside yet.
         if let Some(rest) = looked.rest.filter(|rest| rest.footprint.is_some() && !again) {
             self.resting.insert(tenant, rest);
         }

@@ -13,6 +13,7 @@
 //! others died.
 
 mod audit;
+mod changes;
 mod connections;
 mod control;
 mod db;
@@ -32,6 +33,7 @@ mod producers;
 mod prune;
 mod rows;
 mod server_clock;
+mod shelf;
 pub mod sql;
 mod sweep;
 mod tenant_database;

@@ -15,7 +15,7 @@ pub(crate) fn compare(producers: &[Producer], tenants: usize) -> Vec<Finding> {
     let watched: Vec<String> = producers.iter().map(|one| one.watched.to_string()).collect();
     let slowest = producers.iter().map(|one| one.poll_seconds).max().unwrap_or_default();
     let finding = format!(
-        "alive: {}, tenants watched: {}, each looked at every {slowest} s at least",
+        "alive: {}, tenants watched: {}, changes in their tables seen within {slowest} s",
         producers.len(),
         watched.join(" + ")
     );
@@ -53,7 +53,7 @@ mod tests {
     fn it_says_who_watches_how_many_and_whether_some_are_left() {
         let two = [producer(20, 30), producer(19, 125)];
         let findings = compare(&two, 39);
-        let text = "alive: 2, tenants watched: 20 + 19, each looked at every 125 s at least";
+        let text = "alive: 2, tenants watched: 20 + 19, changes in their tables seen within 125 s";
         assert_eq!(findings.len(), 1);
         assert_eq!((findings[0].level, findings[0].finding.as_str()), (Level::Ok, text));
         let findings = compare(&two, 40);

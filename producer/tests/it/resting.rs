@@ -1,5 +1,6 @@
 //! A tenant at which nothing is due and nothing has changed costs nothing.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use chrono::TimeDelta;
 use polychron_producer::look::{Looked, Looker};
 use serde_json::{Value, json};
 use shared::clock::Clock;
+use shared::database_url::DatabaseUrl;
 use shared::health::Health;
 use shared::id::TenantId;
 use shared::queue::MemoryBroker;
@@ -15,11 +17,11 @@ use shared::random::Random;
 use shared::store::{Connections, NewJob, Schema, Store, migrate};
 use shared::tenant::{Tenant, TenantStatus};
 use shared::tenants::OpenTenant;
-use testkit::{Folder, eventually, execute};
+use testkit::{Folder, eventually, execute, postgres_database};
 
 use crate::table;
 
-/// One tenant by the machine's clock, which is the file system's, too.
+/// One tenant by the machine's clock, which is the file system's and the server's, too.
 struct Resting {
     folder: Folder,
     connections: Connections,
@@ -28,10 +30,28 @@ struct Resting {
 }
 
 impl Resting {
+    /// Of a tenant with a file.
     async fn new() -> Resting {
-        let (folder, clock, random) = (Folder::new(), Clock::System, Random::seeded(7));
-        let connections = Connections::new(clock.clone(), 4);
+        let folder = Folder::new();
         let url = folder.sqlite_database("tenant.db");
+        Resting::at(folder, url).await
+    }
+
+    /// Of a tenant on a server that has too many of them.
+    async fn crowded() -> Resting {
+        let url = postgres_database().await;
+        let one = Resting::at(Folder::new(), url.clone()).await;
+        let others = (0..300).map(|_| one.tenant.tenant.clone()).map(|tenant| {
+            let store = Arc::new(Store::new(tenant.id, &url, &one.connections).unwrap());
+            OpenTenant { tenant, store, health: one.tenant.health.clone() }
+        });
+        one.looker.pace.count(others.collect::<Vec<_>>().iter());
+        one
+    }
+
+    async fn at(folder: Folder, url: DatabaseUrl) -> Resting {
+        let (clock, random) = (Clock::System, Random::seeded(7));
+        let connections = Connections::new(clock.clone(), 4);
         migrate(&url, Schema::Tenant).await.unwrap();
         let now = clock.wall_time();
         let id = TenantId::new(now, &random);
@@ -104,6 +124,57 @@ async fn an_sqlite_tenant_is_not_opened_until_its_files_change() {
     let looked = one.looker.tick(&one.tenant, looked.rest, false).await.unwrap();
     assert_eq!(one.looks(), (looks + 1, 3));
     assert!(looked.wait.is_zero() && looked.rest.is_none(), "it has been armed");
+}
+
+#[tokio::test]
+async fn a_tenant_of_a_crowded_server_is_left_alone_until_the_server_tells_of_a_change() {
+    let one = Resting::crowded().await;
+    let connected = || one.connections.count().postgres;
+    let looked = one.look().await;
+    assert!(looked.rest.as_ref().is_some_and(|rest| rest.footprint.is_some()));
+    assert!((13..=15).contains(&looked.wait.as_secs()), "well within the poll interval");
+    let rest = Cell::new(looked.rest);
+    let look_again = async || {
+        let looked = one.looker.tick(&one.tenant, rest.take(), false).await.unwrap();
+        rest.set(looked.rest);
+    };
+    // What setting it up has written may be reported late.
+    eventually("a look is spared", || async {
+        look_again().await;
+        (one.looks().1 > 0).then_some(())
+    })
+    .await;
+    assert!(connected().0 <= 1, "for the server's statistics: {:?}", connected());
+    // Now and then it is looked at all the same.
+    let mut doubted = rest.take().unwrap();
+    assert!(doubted.believed_until.is_some_and(|until| until > Clock::System.boot_time()));
+    doubted.believed_until = Some(Clock::System.boot_time());
+    rest.set(Some(doubted));
+    let before = one.looks();
+    look_again().await;
+    assert_eq!(one.looks(), (before.0 + 1, before.1));
+    let insert =
+        r#"INSERT INTO job(name, job_type, schedule) VALUES ('a', 'noop', '{"every":"1h"}')"#;
+    execute(&one.tenant.tenant.database_url, insert).await;
+    eventually("it has been armed", || async {
+        look_again().await;
+        one.tenant.store.look().await.unwrap().next_due_at
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_that_tells_nothing_is_polled_as_often_as_it_bears() {
+    let one = Resting::crowded().await;
+    assert_eq!(one.looker.metrics.poll_interval.get(), 0.0, "nothing is known yet");
+    let url = &one.tenant.tenant.database_url;
+    let (_, name) = url.expose().rsplit_once('/').unwrap();
+    execute(url, &format!("ALTER DATABASE {name} SET track_counts = off")).await;
+    one.tenant.store.close_idle();
+    let looked = one.look().await;
+    assert!(looked.rest.is_some_and(|rest| rest.footprint.is_none()));
+    assert!((45..=50).contains(&looked.wait.as_secs()), "{:?}", looked.wait);
+    assert_eq!(one.looker.metrics.poll_interval.get(), 50.0);
 }
 
 #[tokio::test]

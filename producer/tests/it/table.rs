@@ -179,7 +179,7 @@ pub(crate) fn looker(broker: &MemoryBroker, clock: &Clock, random: &Random) -> (
         pruner: Pruner::new(&config(), random.clone(), metrics.clone()),
         metrics,
         random: random.clone(),
-        pace: Pace::new(Duration::from_secs(30)),
+        pace: Pace::new(Duration::from_secs(30), clock.clone()),
     };
     (looker, driver)
 }

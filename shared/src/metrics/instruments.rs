@@ -76,13 +76,13 @@ instruments! {
     looks: Counter = Counter::default(),
         "looks", "Looks at tenants.";
     looks_spared: Counter = Counter::default(),
-        "looks_spared", "Looks that were not taken: the tenant's files had not changed.";
+        "looks_spared", "Looks that were not taken: the tenant had not changed, by a glance from outside.";
     tenants_watched: Gauge = Gauge::default(),
         "tenants_watched", "Tenants whose jobs this process dispatches; the others are watched by other producers.";
     agenda_lag: Seconds = Gauge::default(),
         "agenda_lag_seconds", "By how much the next tenant's look is overdue.";
     poll_interval: Seconds = Gauge::default(),
-        "poll_interval_seconds", "The longest time between two looks at a tenant, as it is now.";
+        "poll_interval_seconds", "The longest that a change made in a tenant's tables goes unseen, as it is now.";
     queue_ready: Family<Labels<1>, Gauge> = Family::default(),
         "queue_ready_messages", "Messages in a queue that no consumer has been given.";
     slots: Gauge = Gauge::default(),

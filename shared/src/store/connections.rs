@@ -5,11 +5,10 @@
 //! would each hold connections that the others cannot have; and in sqlx 0.9 a query that is given
 //! up on a dark connection takes the pool's slot with it, and a transaction cancelled while it
 //! begins stays open for the next borrower. Here a connection that was not answered properly is
-//! dropped, whatever the reason, and all idle ones of a server lie on one shelf.
+//! dropped, whatever the reason, and all idle ones of a server lie on one shelf (`shelf.rs`).
 
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
-use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,10 +16,12 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row as _, raw_sql};
-use tokio::sync::{Notify, OnceCell, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use super::changes::Changes;
 use super::error::{Result, StoreError};
+use super::shelf::{Idle, Offer, Place, Server};
 use crate::clock::Clock;
 
 /// The longest wait for a connection, be it for a free one or for a new one.
@@ -29,8 +30,6 @@ const ACQUIRE_LIMIT: Duration = Duration::from_secs(3);
 const TRUSTED_FOR: Duration = Duration::from_secs(5);
 /// The longest wait for the second session that shows whether sessions are shared.
 const PROBE_LIMIT: Duration = Duration::from_secs(1);
-/// How long a connection may stay idle.
-const IDLE_LIMIT: Duration = Duration::from_secs(30);
 
 /// What a PostgreSQL session is told first. As statements, because a pooler in between refuses
 /// start-up parameters. Custom plans, because a generic plan made while `job_execution` is small
@@ -247,122 +246,6 @@ impl Open for SqliteConnection {
     }
 }
 
-/// The budget of one database server, and the idle connections to any database on it.
-struct Server<C> {
-    /// Where it is.
-    place: String,
-    clock: Clock,
-    budget: usize,
-    shelf: Mutex<Shelf<C>>,
-    /// Told whenever a connection was closed or laid on the shelf.
-    freed: Notify,
-    /// Set once the server has given two connections a session each. A pooler that comes between
-    /// later is told by the first prepared statement that fails.
-    gives_sessions: OnceCell<()>,
-}
-
-struct Shelf<C> {
-    /// How many connections somebody uses or opens.
-    in_use: usize,
-    /// Those that nobody uses, the longest idle first. They know nothing of their server, so that it
-    /// ends, and they with it, when nobody can ask for them any more.
-    idle: Vec<Idle<C>>,
-}
-
-struct Idle<C> {
-    database: u64,
-    since: Duration,
-    connection: C,
-}
-
-/// One unit of a server's budget, in use; dropping it gives the unit back.
-struct Place<C>(Arc<Server<C>>);
-
-impl<C> Place<C> {
-    fn take(server: &Arc<Server<C>>, shelf: &mut Shelf<C>) -> Place<C> {
-        shelf.in_use += 1;
-        Place(server.clone())
-    }
-}
-
-impl<C> Drop for Place<C> {
-    fn drop(&mut self) {
-        lock(&self.0.shelf).in_use -= 1;
-        self.0.freed.notify_one();
-    }
-}
-
-/// What a server can offer to somebody who wants a connection.
-enum Offer<C> {
-    Idle(Idle<C>, Place<C>),
-    Place(Place<C>),
-}
-
-impl<C> Server<C> {
-    fn new(place: &str, clock: Clock, budget: usize) -> Server<C> {
-        let shelf = Mutex::new(Shelf { in_use: 0, idle: Vec::new() });
-        Server {
-            place: place.to_owned(),
-            clock,
-            budget,
-            shelf,
-            freed: Notify::new(),
-            gives_sessions: OnceCell::new(),
-        }
-    }
-
-    /// An idle connection to `database`, else room for a new one, else the room of the longest
-    /// idle connection to some other database; waits until there is one of them.
-    async fn offer(self: &Arc<Self>, database: u64) -> Offer<C> {
-        loop {
-            // Listening begins before looking, so that nothing freed in between is missed.
-            let mut freed = pin!(self.freed.notified());
-            freed.as_mut().enable();
-            if let Some(offer) = self.offer_now(database) {
-                return offer;
-            }
-            freed.await;
-        }
-    }
-
-    fn offer_now(self: &Arc<Self>, database: u64) -> Option<Offer<C>> {
-        let mut shelf = lock(&self.shelf);
-        if let Some(at) = shelf.idle.iter().rposition(|idle| idle.database == database) {
-            let idle = shelf.idle.remove(at);
-            return Some(Offer::Idle(idle, Place::take(self, &mut shelf)));
-        }
-        if shelf.in_use + shelf.idle.len() < self.budget {
-            return Some(Offer::Place(Place::take(self, &mut shelf)));
-        }
-        let evicted = (!shelf.idle.is_empty()).then(|| shelf.idle.remove(0))?;
-        let place = Place::take(self, &mut shelf);
-        drop(shelf);
-        drop(evicted); // closing it must not hold the others up
-        Some(Offer::Place(place))
-    }
-
-    fn count(&self) -> (usize, usize) {
-        let shelf = lock(&self.shelf);
-        (shelf.in_use + shelf.idle.len(), shelf.idle.len())
-    }
-
-    /// Closes those idle connections that `is_enough` says of.
-    fn close(&self, is_enough: impl Fn(&Idle<C>) -> bool) {
-        let mut shelf = lock(&self.shelf);
-        let closed: Vec<Idle<C>> = shelf.idle.extract_if(.., |idle| is_enough(idle)).collect();
-        drop(shelf);
-        for idle in closed {
-            drop(idle); // outside the lock: closing it must not hold the others up
-            self.freed.notify_one();
-        }
-    }
-
-    fn close_idle(&self) {
-        let now = self.clock.boot_time();
-        self.close(|idle| now.saturating_sub(idle.since) >= IDLE_LIMIT);
-    }
-}
-
 /// One database: where it is, and how many of its connections may be used at once.
 pub(super) struct Database<C: Open> {
     server: Arc<Server<C>>,
@@ -390,6 +273,11 @@ impl<C: Open> Database<C> {
         self.server.close(|idle| idle.database == self.number);
     }
 
+    /// What is known of the changes to all databases of the server.
+    pub(super) fn changes(&self) -> &Changes {
+        &self.server.changes
+    }
+
     /// Waits until the gate, if there is one, lets a move in.
     #[cfg(feature = "faults")]
     pub(super) async fn enter(&self, code: &'static str) -> Result<super::gate::UnderWay> {
@@ -398,19 +286,29 @@ impl<C: Open> Database<C> {
 
     /// A connection that lives: an idle one, else a new one.
     pub(super) async fn acquire(&self) -> Result<Held<C>> {
+        self.acquire_one(|idle| idle.database == self.number).await
+    }
+
+    /// A connection that lives, to whichever database of the server: an idle one, else a new one to
+    /// this.
+    pub(super) async fn acquire_any(&self) -> Result<Held<C>> {
+        self.acquire_one(|_| true).await
+    }
+
+    async fn acquire_one(&self, will_do: impl Fn(&Idle<C>) -> bool) -> Result<Held<C>> {
         let busy = |_| StoreError::Busy(ACQUIRE_LIMIT.as_secs());
         let slow = |_| StoreError::Slow(ACQUIRE_LIMIT.as_secs());
         let turn = timeout(ACQUIRE_LIMIT, self.turns.clone().acquire_owned()).await;
         // The semaphore is never closed, so that its error cannot come.
         let turn = turn.map_err(busy)?.map_err(|_| StoreError::Busy(0))?;
         loop {
-            match timeout(ACQUIRE_LIMIT, self.server.offer(self.number)).await.map_err(busy)? {
-                Offer::Idle(Idle { since, mut connection, .. }, place) => {
+            match timeout(ACQUIRE_LIMIT, self.server.offer(&will_do)).await.map_err(busy)? {
+                Offer::Idle(Idle { database, since, mut connection }, place) => {
                     let age = self.server.clock.boot_time().saturating_sub(since);
                     if age < TRUSTED_FOR
                         || matches!(timeout(ACQUIRE_LIMIT, connection.ping()).await, Ok(Ok(())))
                     {
-                        return Ok(Held { connection, place, database: self.number, turn });
+                        return Ok(Held { connection, place, database, turn });
                     }
                 }
                 Offer::Place(place) => {
@@ -461,10 +359,7 @@ impl<C> Held<C> {
     /// Gives it back for the next statement.
     pub(super) fn keep(self) {
         let Held { connection, place, database, turn } = self;
-        let server = place.0.clone();
-        let since = server.clock.boot_time();
-        lock(&server.shelf).idle.push(Idle { database, since, connection });
-        drop(place); // which tells whoever waits
+        place.lay_down(database, connection);
         drop(turn);
     }
 }
@@ -482,7 +377,7 @@ impl<C> DerefMut for Held<C> {
     }
 }
 
-/// The shelf and the registry are sound whatever their last holder did.
+/// What is locked here is sound whatever its last holder did.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

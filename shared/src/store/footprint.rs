@@ -1,4 +1,5 @@
-//! Whether an SQLite database has changed, told without opening it.
+//! Whether a database has changed, told without opening it: of PostgreSQL by its server's
+//! statistics (`changes.rs`), of SQLite by its files.
 //!
 //! The files are only looked at from outside. To open one of them, be it for reading SQLite's own
 //! change counters, would be a trap: closing it again takes away every lock that this process's
@@ -16,16 +17,25 @@ use std::path::{Path, PathBuf};
 use chrono::TimeDelta;
 
 use super::Store;
+use super::changes::Count;
 use super::db::Db;
 use crate::clock::{Clock, Time};
 
 /// Longer than a tick of any file system's clock.
 const SETTLED_AFTER: TimeDelta = TimeDelta::seconds(3);
 
-/// How an SQLite database's files look from outside. Two that are equal: nothing was committed in
-/// between.
+/// How a database looks from outside. Two that are equal: nothing was committed in between.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Footprint {
+pub struct Footprint(Kind);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Kind {
+    Postgres(Count),
+    Sqlite(Files),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Files {
     database: Trace,
     log: Option<Trace>,
 }
@@ -39,22 +49,29 @@ struct Trace {
 }
 
 impl Store {
-    /// How the database's files look. None: it cannot be told reliably, because they were modified
-    /// just now, aren't there, or the database isn't SQLite's.
+    /// How the database looks from outside. None: it cannot be told reliably, because a file was
+    /// modified just now or isn't there, or a server counts no changes or was not asked for its time
+    /// yet ([`Store::now`]).
     pub async fn footprint(&self) -> Option<Footprint> {
-        // A manual clock is not the file system's.
-        let (Db::Sqlite(database), clock @ Clock::System) = (&self.db, self.clock.clock()) else {
-            return None;
-        };
-        let path = database.options().get_filename().to_owned();
-        // A file system may hang.
-        let footprint = tokio::task::spawn_blocking(move || Footprint::of(path)).await.ok()??;
-        footprint.has_settled(clock.wall_time()).then_some(footprint)
+        // A manual clock is neither the file system's nor a server's.
+        let clock @ Clock::System = self.clock.clock() else { return None };
+        Some(Footprint(match &self.db {
+            Db::Postgres(database) => {
+                let home = self.clock.home()?;
+                Kind::Postgres(database.changes().count(home, database, clock).await?)
+            }
+            Db::Sqlite(database) => {
+                let path = database.options().get_filename().to_owned();
+                // A file system may hang.
+                let files = tokio::task::spawn_blocking(move || Files::of(path)).await.ok()??;
+                Kind::Sqlite(files.has_settled(clock.wall_time()).then_some(files)?)
+            }
+        }))
     }
 }
 
-impl Footprint {
-    fn of(path: PathBuf) -> Option<Footprint> {
+impl Files {
+    fn of(path: PathBuf) -> Option<Files> {
         // SQLite names the log after the file, not after a link to it.
         let path = path.canonicalize().ok()?;
         let database = Trace::of(&path)?;
@@ -62,7 +79,7 @@ impl Footprint {
         log.push("-wal");
         // Whoever opens the database makes an empty log, and removes it again.
         let log = Trace::of(Path::new(&log)).filter(|log| log.size > 0);
-        Some(Footprint { database, log })
+        Some(Files { database, log })
     }
 
     fn has_settled(&self, now: Time) -> bool {

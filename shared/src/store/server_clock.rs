@@ -35,6 +35,16 @@ struct Reading {
     booted: Time,
     /// When it was taken, in boot time.
     taken: Duration,
+    home: Home,
+}
+
+/// Which database of which server a PostgreSQL database is, wherever one connects to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Home {
+    /// Since when the server runs: to the microsecond, so that it is no other.
+    pub(super) started_at: Time,
+    /// The database's number there (`oid`).
+    pub(super) database: i64,
 }
 
 impl ServerClock {
@@ -55,23 +65,31 @@ impl ServerClock {
             (Db::Sqlite(_), _) | (_, Clock::Manual(_)) => return Ok(self.clock.wall_time()),
         };
         let boot_time = self.clock.boot_time();
-        let reading = *self.reading.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(reading) = reading
+        if let Some(reading) = self.reading()
             && boot_time.saturating_sub(reading.taken) < READING_LASTS
         {
             return Ok(self.tell(cut(reading.booted + delta(boot_time))));
         }
-        let (time, before, after) = run!(database, |connection| async {
+        let ((time, started_at, database), before, after) = run!(database, |connection| async {
             let before = self.clock.boot_time();
-            let time: Time =
-                sqlx::query_scalar(sql::READ_CLOCK.postgres).fetch_one(connection).await?;
-            Ok((time, before, self.clock.boot_time()))
+            let server: (Time, Time, i64) =
+                sqlx::query_as(sql::READ_SERVER.postgres).fetch_one(connection).await?;
+            Ok((server, before, self.clock.boot_time()))
         })?;
         // The server read its clock somewhere between; half way is off by at most half.
         let booted = time - delta(before + (after - before) / 2);
-        let reading = Reading { booted, taken: after };
+        let reading = Reading { booted, taken: after, home: Home { started_at, database } };
         *self.reading.lock().unwrap_or_else(PoisonError::into_inner) = Some(reading);
         Ok(self.tell(cut(booted + delta(after))))
+    }
+
+    /// Where a PostgreSQL database was when its server was asked last.
+    pub(super) fn home(&self) -> Option<Home> {
+        self.reading().map(|reading| reading.home)
+    }
+
+    fn reading(&self) -> Option<Reading> {
+        *self.reading.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps time from going back where only the readings' inexactness would make it.
@@ -88,8 +106,7 @@ impl ServerClock {
     /// How long until the server's clock shows `time`, by the last reading; nothing when it does
     /// already, and nothing known means: now.
     pub(super) fn until(&self, db: &Db, time: Time) -> Duration {
-        let reading = *self.reading.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = match (db, &self.clock, reading) {
+        let now = match (db, &self.clock, self.reading()) {
             (Db::Postgres(_), Clock::System, Some(reading)) => {
                 reading.booted + delta(self.clock.boot_time())
             }

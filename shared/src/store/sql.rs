@@ -76,7 +76,8 @@ statements! { TENANT:
     FINISH_LAST = postgres "tenant/finish_last";
     INSERT_NEXT_ATTEMPT = sqlite "tenant/insert_next_attempt";
     READ_EXPIRED = both "tenant/read_expired";
-    READ_CLOCK = postgres "tenant/read_clock";
+    READ_SERVER = postgres "tenant/read_server";
+    COUNT_CHANGES = postgres "tenant/count_changes";
     END_SESSIONS = postgres "tenant/end_sessions";
     READ_IDENTITY = both "tenant/read_identity";
     CLAIM_DATABASE = both "tenant/claim_database";

@@ -3,6 +3,7 @@
 
 extern crate polychron_shared as shared;
 
+mod changes;
 mod connections;
 mod footprint;
 mod migrations;

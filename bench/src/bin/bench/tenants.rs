@@ -62,7 +62,11 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<Sheet> {
         }
         let system = System::new(0).await;
         let urls = make_tenants(kind, count, &system).await?;
-        sheet.add(&group, "at rest", watch(&servers, &system, count).await?);
+        let mut sample = watch(&servers, &system, count).await?;
+        if kind == Kind::Postgres {
+            sample.push(("PostgreSQL CPU % unwatched", unwatched(&servers).await));
+        }
+        sheet.add(&group, "at rest", sample);
         if kind == Kind::Postgres {
             for url in urls {
                 drop_database(url.expose()).await?;
@@ -119,6 +123,17 @@ async fn watch(servers: &Servers, system: &System, count: usize) -> anyhow::Resu
         ("second's tenants of two", two.watched),
         ("handed over s", handed_over),
     ])
+}
+
+/// What PostgreSQL uses when nobody looks at its databases: its autovacuum goes round all that were
+/// ever connected to.
+async fn unwatched(servers: &Servers) -> f64 {
+    let clock = Clock::System;
+    clock.sleep(SETTLE).await;
+    let (before, began) = (servers.postgres(), clock.boot_time());
+    clock.sleep(WINDOW).await;
+    let seconds = (clock.boot_time() - began).as_secs_f64();
+    (servers.postgres() - before).cpu.as_secs_f64() / seconds * 100.0
 }
 
 /// What a producer says of itself.

@@ -83,7 +83,7 @@ fn dispatching(producers: &[Producer], now: shared::clock::Time) -> Html {
         &[
             ("Process", &|producer| html!("<code>{}</code>", producer.name)),
             ("Tenants watched", &|producer| text(producer.watched)),
-            ("Looks at each every", &|producer| text(format!("{} s", producer.poll_seconds))),
+            ("Sees changes within", &|producer| text(format!("{} s", producer.poll_seconds))),
             ("Heartbeat", &|producer| when(producer.seen_at, now)),
             ("Started", &|producer| when(producer.started_at, now)),
             ("Version", &|producer| text(&producer.version)),

@@ -1,0 +1,83 @@
+//! Which databases of a PostgreSQL server have changed, told without connecting to each.
+//!
+//! A fresh connection costs a server a hundred times what is asked through it; but its statistics
+//! (`pg_stat_database` in the manual) count the rows written in every database, and can be read in
+//! any of them. A session reports to them when it has nothing to do: a second after its change, ten
+//! at most (`pgstat_report_stat` in PostgreSQL's source; before version 15 only with its next
+//! statement, if it did two within half a second). Whoever relies on them looks for itself now and
+//! then all the same: they may be lost, kept from single databases, or silent on what else matters.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use sqlx::postgres::PgConnection;
+use tokio::sync::Mutex;
+
+use super::connections::Database;
+use super::db::limited;
+use super::error::Result;
+use super::server_clock::Home;
+use super::sql;
+use crate::clock::{Clock, Time};
+
+/// How long one reading serves all of the server's databases.
+const READING_LASTS: Duration = Duration::from_secs(2);
+
+/// How often a database was changed. Two that are equal: nothing was written in between.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Count {
+    home: Home,
+    rows: i64,
+    /// Since when they are counted.
+    since: Option<Time>,
+}
+
+/// The last reading of one server's statistics. Locked while it is taken, so that many who want one
+/// take one.
+#[derive(Default)]
+pub(super) struct Changes(Mutex<Option<Reading>>);
+
+struct Reading {
+    /// In boot time.
+    taken: Duration,
+    /// None: it failed. Empty: nothing is counted.
+    counts: Option<HashMap<Home, Count>>,
+}
+
+impl Reading {
+    /// Whether it may say something of a database: it is not old, nor older than the database.
+    fn serves(&self, home: &Home, now: Duration) -> bool {
+        let knows = self.counts.as_ref().is_none_or(|counts| counts.contains_key(home));
+        knows && now.saturating_sub(self.taken) < READING_LASTS
+    }
+}
+
+impl Changes {
+    /// What was counted of the database that is at home there. None: nothing.
+    pub(super) async fn count(
+        &self,
+        home: Home,
+        database: &Database<PgConnection>,
+        clock: &Clock,
+    ) -> Option<Count> {
+        let mut last = self.0.lock().await;
+        if !last.as_ref().is_some_and(|reading| reading.serves(&home, clock.boot_time())) {
+            // Why it failed is found again, and told, by whoever must look for itself now.
+            let counts = read(database).await.ok();
+            *last = Some(Reading { taken: clock.boot_time(), counts });
+        }
+        last.as_ref()?.counts.as_ref()?.get(&home).cloned()
+    }
+}
+
+async fn read(database: &Database<PgConnection>) -> Result<HashMap<Home, Count>> {
+    let mut held = database.acquire_any().await?;
+    let counting = sqlx::query_as(sql::COUNT_CHANGES.postgres).fetch_all(&mut *held);
+    let counted: Vec<(Time, i64, i64, Option<Time>)> = limited(counting).await?;
+    held.keep();
+    let counts = counted.into_iter().map(|(started_at, database, rows, since)| {
+        let home = Home { started_at, database };
+        (home, Count { home, rows, since })
+    });
+    Ok(counts.collect())
+}
