@@ -34,11 +34,13 @@ enum Peer {
     Apscheduler,
     Celery,
     Procrastinate,
+    GraphileWorker,
     Apalis,
 }
 
-const PEERS: [Peer; 4] = [Peer::Apscheduler, Peer::Celery, Peer::Procrastinate, Peer::Apalis];
-const NAMES: &[&str] = &["apscheduler", "celery", "procrastinate", "apalis"];
+const PEERS: [Peer; 5] =
+    [Peer::Apscheduler, Peer::Celery, Peer::Procrastinate, Peer::GraphileWorker, Peer::Apalis];
+const NAMES: &[&str] = &["apscheduler", "celery", "procrastinate", "graphileworker", "apalis"];
 
 /// Measures it.
 ///
@@ -102,6 +104,10 @@ impl Peer {
                 ("venv/bin/python", vec!["procrastinate_app.py", "enqueue"]),
                 ("venv/bin/python", vec!["procrastinate_app.py", "worker"]),
             ],
+            Peer::GraphileWorker => vec![
+                ("node/node", vec!["graphile_worker.mjs", "enqueue"]),
+                ("node/node", vec!["graphile_worker.mjs", "work"]),
+            ],
             Peer::Apalis => vec![
                 ("apalis/release/apalis-peer", vec!["enqueue"]),
                 ("apalis/release/apalis-peer", vec!["work"]),
@@ -115,6 +121,7 @@ impl Peer {
             Peer::Apscheduler => include_str!("../../../sql/peer_apscheduler.sql"),
             Peer::Celery => include_str!("../../../sql/peer_celery.sql"),
             Peer::Procrastinate => include_str!("../../../sql/peer_procrastinate.sql"),
+            Peer::GraphileWorker => include_str!("../../../sql/peer_graphileworker.sql"),
             Peer::Apalis => include_str!("../../../sql/peer_apalis.sql"),
         }
     }
@@ -127,8 +134,9 @@ impl Peer {
         }
         let (database_url, amqp_url) = (database_url.expose().to_owned(), virtual_host().await);
         let mut processes = Vec::new();
+        let installed = installed()?;
         for (program, arguments) in self.programs() {
-            let program = installed()?.join(program);
+            let program = installed.join(program);
             ensure!(program.exists(), "there is no {}; run scripts/bench-peers", program.display());
             let source = concat!(env!("CARGO_MANIFEST_DIR"), "/peers");
             let settings = [
@@ -139,10 +147,14 @@ impl Peer {
                 ("PYTHONDONTWRITEBYTECODE", "1"),
             ];
             let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
-            // Scripts are named by their whole path, since the working directory is not theirs.
-            let arguments = arguments.iter().map(|argument| match argument.ends_with(".py") {
-                true => format!("{source}/{argument}"),
-                false => (*argument).to_owned(),
+            // Scripts are named by their whole path, since the working directory is not theirs; Node's
+            // must lie beside its packages.
+            let arguments = arguments.iter().map(|argument| {
+                match argument.rsplit_once('.').map(|(_, ending)| ending) {
+                    Some("py") => format!("{source}/{argument}"),
+                    Some("mjs") => program.with_file_name(argument).display().to_string(),
+                    _ => (*argument).to_owned(),
+                }
             });
             let arguments: Vec<String> = arguments.collect();
             let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
