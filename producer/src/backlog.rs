@@ -30,6 +30,9 @@ const REFILL_MAX: Duration = Duration::from_millis(200);
 const MARK_MAX: u32 = 10_000;
 /// What one look may take of a queue's room, so that others find some, too.
 const GRANT_MAX: u32 = 500;
+/// The part of a raised mark that is worth a look at a tenant. Crumbs would have each of many tenants
+/// looked at, and its executions claimed, by fresh connections again and again.
+const WORTH_A_LOOK: u32 = 8;
 
 /// The queues that somebody takes from.
 pub struct Backlog {
@@ -80,6 +83,18 @@ impl Filling {
 
     fn room(&self) -> u32 {
         self.mark.saturating_sub(self.ready + self.granted)
+    }
+
+    /// How much of the room somebody gets who wants so much.
+    fn grant(&self, wanted: u32) -> u32 {
+        let room = self.room();
+        let raised = self.mark >= RAISED_MARK;
+        let least = if raised { (self.mark / WORTH_A_LOOK).min(wanted) } else { 0 };
+        if room < least {
+            return 0;
+        }
+        // Half of what there is, so that whoever comes next finds some.
+        room.div_ceil(2).max(least).min(GRANT_MAX).min(wanted)
     }
 
     /// Whether so much was granted that it is worth another reading.
@@ -162,8 +177,7 @@ impl Backlog {
         if *self.publisher.state().borrow() == BrokerState::Open {
             self.read_what_is_half_full().await;
             for (name, filling) in self.queues().iter_mut() {
-                // Half of what there is, so that whoever comes next finds some.
-                let grant = filling.room().div_ceil(2).min(GRANT_MAX).min(wanted);
+                let grant = filling.grant(wanted);
                 if grant > 0 {
                     filling.granted += grant;
                     left.insert(name.clone(), grant);
@@ -171,6 +185,15 @@ impl Backlog {
             }
         }
         Room { backlog: self, left }
+    }
+
+    /// Whether there is something to take.
+    pub async fn has_room(&self) -> bool {
+        if *self.publisher.state().borrow() != BrokerState::Open {
+            return false;
+        }
+        self.read_what_is_half_full().await;
+        self.queues().values().any(|filling| filling.grant(u32::MAX) > 0)
     }
 
     /// How long to wait for room: the longer, the longer nothing has been taken.
@@ -322,6 +345,21 @@ mod tests {
         assert_eq!(queue.rate, None, "200 a second, had it lasted until now");
         queue.granted = queue.mark;
         assert_eq!(queue.half_empty_in(), READ_EVERY);
+    }
+
+    #[test]
+    fn nobody_gets_crumbs_of_a_large_queue() {
+        let mut queue = Filling { mark: 800, ready: 0, ..Filling::new() };
+        let mut grants = Vec::new();
+        while queue.grant(u32::MAX) > 0 {
+            grants.push(queue.grant(u32::MAX));
+            queue.granted += queue.grant(u32::MAX);
+        }
+        assert_eq!(grants, [400, 200, 100, 100]);
+        queue.granted = 701;
+        assert_eq!((queue.grant(u32::MAX), queue.grant(7)), (0, 7), "all that one wants is enough");
+        let small = Filling { mark: 20, granted: 19, ..Filling::new() };
+        assert_eq!(small.grant(u32::MAX), 1);
     }
 
     #[test]

@@ -54,8 +54,22 @@ pub struct Looker {
 pub struct Looked {
     /// How long to wait before the next one.
     pub wait: Duration,
-    /// Whether the tenant is at rest.
-    pub rest: Option<Rest>,
+    /// What is known of the tenant until then.
+    pub still: Option<Still>,
+}
+
+/// What may spare a tenant the next look.
+pub enum Still {
+    /// Nothing is on its way, nor due.
+    Rest(Rest),
+    /// What is due waits until a queue has room.
+    Blocked(Blocked),
+}
+
+/// A tenant that finds no room in the queues.
+pub struct Blocked {
+    /// When it was looked at, in boot time.
+    pub looked_at: Duration,
 }
 
 /// Nothing is on its way at a tenant, nor due.
@@ -70,23 +84,23 @@ pub struct Rest {
 }
 
 impl Looker {
-    /// Looks at a tenant, unless it is known to be `still` at rest. `resumed`: it was suspended
-    /// until now.
+    /// Looks at a tenant, unless it is `still` as it was. `resumed`: it was suspended until now.
     pub async fn tick(
         &self,
         tenant: &Arc<OpenTenant>,
-        still: Option<Rest>,
+        still: Option<Still>,
         resumed: bool,
     ) -> Result<Looked> {
-        if let Some(rest) = still
-            && rest.until.is_none_or(|until| tenant.store.until(until) > WARM_FOR)
-            && self.pace.believes(&rest)
-            && rest.footprint.is_some()
-            && rest.footprint == self.footprint(tenant).await
-        {
-            self.metrics.looks_spared.inc();
-            let wait = self.wait(tenant, rest.until, true);
-            return Ok(Looked { wait, rest: Some(rest) });
+        match still {
+            Some(Still::Rest(rest)) if self.rests(tenant, &rest).await => {
+                self.metrics.looks_spared.inc();
+                let wait = self.wait(tenant, rest.until, true);
+                return Ok(Looked { wait, still: Some(Still::Rest(rest)) });
+            }
+            Some(Still::Blocked(blocked)) if !self.backlog.has_room().await => {
+                return Ok(self.blocked(blocked));
+            }
+            _ => {}
         }
         self.metrics.looks.inc();
         let now = tenant.store.now().await?;
@@ -94,8 +108,13 @@ impl Looker {
         if self.pace.told(tenant, footprint.is_some()) {
             self.metrics.poll_interval.set(self.pace.longest().as_secs_f64());
         }
-        let mut looked = self.look(tenant, now, footprint.is_some(), resumed).await?;
-        if let Some(rest) = &mut looked.rest {
+        let glances = footprint.is_some();
+        let mut looked = self.look(tenant, now, glances, resumed).await?;
+        if looked.still.is_none() && self.pace.is_crowded(tenant) {
+            // There is more to do, and the next look would take another connection.
+            looked = self.look(tenant, tenant.store.now().await?, glances, false).await?;
+        }
+        if let Some(Still::Rest(rest)) = &mut looked.still {
             if rest.until.is_none_or(|until| tenant.store.until(until) > KEPT_FOR) {
                 tenant.store.close_idle();
             }
@@ -103,6 +122,20 @@ impl Looker {
             rest.footprint = footprint;
         }
         Ok(looked)
+    }
+
+    /// Whether a tenant is at rest as it was, and nothing will be due there in a moment.
+    async fn rests(&self, tenant: &OpenTenant, rest: &Rest) -> bool {
+        rest.until.is_none_or(|until| tenant.store.until(until) > WARM_FOR)
+            && self.pace.believes(rest)
+            && rest.footprint.is_some()
+            && rest.footprint == self.footprint(tenant).await
+    }
+
+    /// What is due here waits for room.
+    fn blocked(&self, blocked: Blocked) -> Looked {
+        let wait = self.backlog.retry_after().max(self.backlog.refill_after());
+        Looked { wait, still: Some(Still::Blocked(blocked)) }
     }
 
     /// How a tenant looks from outside, if that spares looks.
@@ -129,16 +162,16 @@ impl Looker {
             left = left.max(self.move_on(tenant, &look, now, resumed).await?);
         }
         let mut looked = match left {
-            Left::More => return Ok(Looked { wait: self.backlog.refill_after(), rest: None }),
+            Left::More => return Ok(Looked { wait: self.backlog.refill_after(), still: None }),
             // It may go on like this for hours; what is below has its turn all the same.
-            Left::Soon => Looked { wait: self.backlog.refill_after().max(GATHER), rest: None },
-            Left::Blocked => Looked { wait: self.backlog.retry_after(), rest: None },
+            Left::Soon => Looked { wait: self.backlog.refill_after().max(GATHER), still: None },
+            Left::Blocked => self.blocked(Blocked { looked_at: self.pace.boot_time() }),
             Left::Nothing => self.next(tenant, &look, now, glances),
         };
         if tenant.is_active() {
             let step = self.pruner.tick(tenant, now).await?;
             looked.wait = step.map_or(looked.wait, |step| looked.wait.min(step));
-            if let Some(rest) = &mut looked.rest {
+            if let Some(Still::Rest(rest)) = &mut looked.still {
                 let prune = self.pruner.next_at(tenant.tenant.id);
                 rest.until = [rest.until, prune].into_iter().flatten().min();
             }
@@ -196,7 +229,7 @@ impl Looker {
         }
         let rests = !on_its_way && overdue.is_empty();
         let rest = Rest { until, footprint: None, believed_until: None };
-        Looked { wait, rest: rests.then_some(rest) }
+        Looked { wait, still: rests.then_some(Still::Rest(rest)) }
     }
 
     /// How long until the next look, or glance, at a tenant where something is due at `until`.

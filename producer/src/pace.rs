@@ -46,6 +46,11 @@ impl Pace {
         Pace { clock, poll_interval, crowded: RwLock::default() }
     }
 
+    /// The time that it goes by.
+    pub fn boot_time(&self) -> Duration {
+        self.clock.boot_time()
+    }
+
     /// Counts all tenants by their servers, whoever watches them.
     pub fn count<'a>(&self, tenants: impl Iterator<Item = &'a OpenTenant>) {
         let mut counts: HashMap<&str, u32> = HashMap::new();
@@ -81,10 +86,15 @@ impl Pace {
         blind.map(|crowd| crowd.interval).max().unwrap_or(self.poll_interval)
     }
 
+    /// Whether a tenant's server has so many that their connections don't last.
+    pub fn is_crowded(&self, tenant: &OpenTenant) -> bool {
+        self.crowd(tenant).is_some()
+    }
+
     /// Whether a glance from outside spares looks at this tenant: always at a file; at a server,
     /// where it has many tenants.
     pub fn spares(&self, tenant: &OpenTenant) -> bool {
-        tenant.store.server().is_none() || self.crowd(tenant).is_some()
+        tenant.store.server().is_none() || self.is_crowded(tenant)
     }
 
     /// Until when to believe a glance that says that a tenant is as it was when it was looked at

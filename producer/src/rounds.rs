@@ -21,7 +21,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::agenda::Agenda;
-use crate::look::{Looked, Looker, Rest};
+use crate::look::{Looked, Looker, Still};
+use crate::planner::HOLD;
 use crate::share::Share;
 
 /// How many healthy tenants are looked at at once.
@@ -30,6 +31,12 @@ const LANES: usize = 16;
 const AILING_LANES: usize = 16;
 /// A look that takes longer than this no longer holds a lane up.
 const LANE_LIMIT: Duration = Duration::from_millis(500);
+/// Of tenants that wait for room in the queues, so often one asks whether there is some, and so often
+/// one is looked at all the same: what comes due there meanwhile must be put on record in time.
+const ASK_EVERY: Duration = Duration::from_millis(2);
+const BLOCKED_LOOK_EVERY: Duration = Duration::from_millis(50);
+/// The least time between two such looks at one tenant.
+const BLOCKED_MIN: Duration = Duration::from_secs(1);
 /// What the database refused as data is tried again after this long.
 const REFUSED_AFTER: Duration = Duration::from_secs(30);
 
@@ -52,8 +59,10 @@ pub(crate) struct Rounds {
     watched: Listed,
     /// Those of it that are looked at because all are, at once.
     crowded: HashSet<TenantId>,
-    /// What is known of those at which nothing is due, and that tell from outside whether they change.
-    resting: HashMap<TenantId, Rest>,
+    /// What is known of those of it that may be spared a look.
+    still: HashMap<TenantId, Still>,
+    /// Those of it that wait for room in the queues.
+    blocked: HashSet<TenantId>,
     /// Tenants that were suspended when they were looked at last.
     suspended: HashSet<TenantId>,
     healthy: Arc<Semaphore>,
@@ -79,7 +88,8 @@ impl Rounds {
             shares,
             watched: Listed::default(),
             crowded: HashSet::new(),
-            resting: HashMap::new(),
+            still: HashMap::new(),
+            blocked: HashSet::new(),
             suspended: HashSet::new(),
             healthy: Arc::new(Semaphore::new(LANES)),
             ailing: Arc::new(Semaphore::new(AILING_LANES)),
@@ -135,11 +145,12 @@ impl Rounds {
         };
         let changed = self.watched.iter().filter(|one| !is_known(one)).map(|(id, _)| *id);
         for id in changed.collect::<Vec<_>>() {
-            self.resting.remove(&id);
+            self.still.remove(&id);
             self.crowded.insert(id);
             self.wake(id);
         }
-        self.resting.retain(|id, _| self.watched.contains_key(id));
+        self.still.retain(|id, _| self.watched.contains_key(id));
+        self.blocked.retain(|id| self.watched.contains_key(id));
         self.looker.pace.count(listed.values().map(Arc::as_ref));
         let metrics = &self.looker.metrics;
         metrics.tenants_watched.set(self.watched.len() as i64);
@@ -161,7 +172,7 @@ impl Rounds {
             // A wake names whom it likes; only those that are ours are looked at.
             None if self.watched.contains_key(&tenant) => {
                 // A change may be known to its author before a server's statistics tell of it.
-                self.resting.remove(&tenant);
+                self.still.remove(&tenant);
                 self.agenda.set_at_latest(tenant, self.clock.boot_time());
             }
             None => {}
@@ -209,7 +220,14 @@ impl Rounds {
             self.suspended.insert(id);
         }
         let resumed = was_suspended && tenant.is_active();
-        let still = self.resting.remove(&id);
+        let still = self.still.remove(&id).filter(|still| match still {
+            Still::Rest(_) => true,
+            Still::Blocked(blocked) => {
+                let together = BLOCKED_LOOK_EVERY * self.blocked.len() as u32;
+                let since = self.clock.boot_time().saturating_sub(blocked.looked_at);
+                since < together.clamp(BLOCKED_MIN, HOLD)
+            }
+        });
         self.in_hand.insert(id, false);
         let (looker, clock) = (self.looker.clone(), self.clock.clone());
         self.looking.spawn(async move {
@@ -232,16 +250,23 @@ impl Rounds {
         if !self.watched.contains_key(&tenant) {
             return;
         }
-        let wait = match self.crowded.remove(&tenant) {
+        if matches!(looked.still, Some(Still::Blocked(_))) {
+            self.blocked.insert(tenant);
+        } else {
+            self.blocked.remove(&tenant);
+        }
+        let crowded = self.crowded.remove(&tenant);
+        let wait = match looked.still {
             _ if again => Duration::ZERO,
             // All had their turn together; the next ones are spread over the whole interval.
-            true if looked.rest.is_some() => looked.wait.mul_f64(self.looker.random.unit()),
+            Some(Still::Rest(_)) if crowded => looked.wait.mul_f64(self.looker.random.unit()),
+            Some(Still::Blocked(_)) => looked.wait.max(ASK_EVERY * self.blocked.len() as u32),
             _ => looked.wait,
         };
         self.agenda.set_at_latest(tenant, self.clock.boot_time() + wait);
         // Whoever asked to look again may know of a change that cannot be told from outside yet.
-        if let Some(rest) = looked.rest.filter(|rest| rest.footprint.is_some() && !again) {
-            self.resting.insert(tenant, rest);
+        if let Some(still) = looked.still.filter(|_| !again) {
+            self.still.insert(tenant, still);
         }
     }
 
@@ -260,7 +285,7 @@ async fn look(
     looker: &Looker,
     clock: &Clock,
     tenant: &Arc<OpenTenant>,
-    still: Option<Rest>,
+    still: Option<Still>,
     resumed: bool,
 ) -> Looked {
     let before = clock.boot_time();
@@ -278,7 +303,7 @@ async fn look(
                 }
                 _ => tenant.health.leave_alone(),
             };
-            Looked { wait, rest: None }
+            Looked { wait, still: None }
         }
     }
 }

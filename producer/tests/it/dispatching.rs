@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use polychron_producer::look::Still;
 use serde_json::json;
 use shared::execution::{ErrorKind, Status, Trigger};
 use shared::job::{MisfirePolicy, OverlapPolicy};
@@ -63,10 +64,41 @@ async fn where_much_was_due_more_is_awaited_for_a_moment_and_a_single_job_never_
         }
         table.manual.advance(Duration::from_secs(10));
         let looked = table.looker.tick(&table.tenant, None, false).await.unwrap();
-        assert_eq!((looked.wait, looked.rest.is_none()), (wait, true), "{jobs} jobs");
+        assert_eq!((looked.wait, looked.still.is_none()), (wait, true), "{jobs} jobs");
         table.look().await;
         assert_eq!(table.broker.take(99).len(), jobs, "nothing is left behind");
     }
+}
+
+#[tokio::test]
+async fn a_tenant_that_waits_for_room_is_looked_at_when_there_is_some() {
+    let table = Table::new().await;
+    for n in 0..40 {
+        table.add(&format!("job {n}"), json!({"at": "2026-11-24T12:00:10Z"}), |_| {}).await;
+    }
+    let tick = async |still| {
+        let looked = table.looker.tick(&table.tenant, still, false).await.unwrap();
+        table.looker.messenger.settled(Duration::from_secs(60)).await;
+        looked
+    };
+    table.manual.advance(Duration::from_secs(10));
+    let mut looked = tick(None).await;
+    while !matches!(looked.still, Some(Still::Blocked(_))) {
+        looked = tick(looked.still).await;
+    }
+    let looks = table.looker.metrics.looks.get();
+    for _ in 0..3 {
+        assert!(!looked.wait.is_zero());
+        table.manual.advance(looked.wait);
+        looked = tick(looked.still).await;
+        assert!(matches!(looked.still, Some(Still::Blocked(_))));
+        assert_eq!(table.looker.metrics.looks.get(), looks, "there is no room yet");
+    }
+    assert!(!table.broker.take(99).is_empty());
+    table.manual.advance(Duration::from_millis(10));
+    tick(looked.still).await;
+    assert_eq!(table.looker.metrics.looks.get(), looks + 1);
+    assert!(!table.broker.take(99).is_empty(), "and more is dispatched");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use polychron_producer::look::{Looked, Looker};
+use polychron_producer::look::{Looked, Looker, Rest, Still};
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::database_url::DatabaseUrl;
@@ -96,24 +96,39 @@ impl Resting {
         file.set_modified(before - Duration::from_secs(60)).unwrap();
     }
 
+    async fn look_again(&self, rest: Option<Rest>) -> Looked {
+        self.looker.tick(&self.tenant, rest.map(Still::Rest), false).await.unwrap()
+    }
+
     fn looks(&self) -> (u64, u64) {
         (self.looker.metrics.looks.get(), self.looker.metrics.looks_spared.get())
     }
+}
+
+fn at_rest(still: Option<Still>) -> Option<Rest> {
+    match still? {
+        Still::Rest(rest) => Some(rest),
+        Still::Blocked(_) => None,
+    }
+}
+
+fn footprint(looked: &Looked) -> bool {
+    matches!(&looked.still, Some(Still::Rest(rest)) if rest.footprint.is_some())
 }
 
 #[tokio::test]
 async fn an_sqlite_tenant_is_not_opened_until_its_files_change() {
     let one = Resting::new().await;
     let looked = one.look().await;
-    let rest = looked.rest.expect("nothing is on its way");
+    let rest = at_rest(looked.still).expect("nothing is on its way");
     assert!(rest.footprint.is_none(), "the files were modified just now");
     assert_eq!(one.connections.count().sqlite, (0, 0), "nothing is kept open for it");
     one.age().await;
     let mut looked = one.look().await;
     let (looks, _) = one.looks();
     for spared in 1..=3 {
-        assert!(looked.rest.as_ref().is_some_and(|rest| rest.footprint.is_some()));
-        looked = one.looker.tick(&one.tenant, looked.rest, false).await.unwrap();
+        assert!(footprint(&looked));
+        looked = one.look_again(at_rest(looked.still)).await;
         assert_eq!(one.looks(), (looks, spared));
         assert!((25..=30).contains(&looked.wait.as_secs()), "{:?}", looked.wait);
         assert_eq!(one.connections.count().sqlite, (0, 0));
@@ -121,9 +136,9 @@ async fn an_sqlite_tenant_is_not_opened_until_its_files_change() {
     let insert =
         r#"INSERT INTO job(name, job_type, schedule) VALUES ('a', 'noop', '{"every":"1h"}')"#;
     execute(&one.tenant.tenant.database_url, insert).await;
-    let looked = one.looker.tick(&one.tenant, looked.rest, false).await.unwrap();
+    let looked = one.look_again(at_rest(looked.still)).await;
     assert_eq!(one.looks(), (looks + 1, 3));
-    assert!(looked.wait.is_zero() && looked.rest.is_none(), "it has been armed");
+    assert!(looked.wait.is_zero() && looked.still.is_none(), "it has been armed");
 }
 
 #[tokio::test]
@@ -131,12 +146,12 @@ async fn a_tenant_of_a_crowded_server_is_left_alone_until_the_server_tells_of_a_
     let one = Resting::crowded().await;
     let connected = || one.connections.count().postgres;
     let looked = one.look().await;
-    assert!(looked.rest.as_ref().is_some_and(|rest| rest.footprint.is_some()));
+    assert!(footprint(&looked));
     assert!((13..=15).contains(&looked.wait.as_secs()), "well within the poll interval");
-    let rest = Cell::new(looked.rest);
+    let known = Cell::new(at_rest(looked.still));
     let look_again = async || {
-        let looked = one.looker.tick(&one.tenant, rest.take(), false).await.unwrap();
-        rest.set(looked.rest);
+        let looked = one.look_again(known.take()).await;
+        known.set(at_rest(looked.still));
     };
     // What setting it up has written may be reported late.
     eventually("a look is spared", || async {
@@ -146,10 +161,10 @@ async fn a_tenant_of_a_crowded_server_is_left_alone_until_the_server_tells_of_a_
     .await;
     assert!(connected().0 <= 1, "for the server's statistics: {:?}", connected());
     // Now and then it is looked at all the same.
-    let mut doubted = rest.take().unwrap();
+    let mut doubted = known.take().unwrap();
     assert!(doubted.believed_until.is_some_and(|until| until > Clock::System.boot_time()));
     doubted.believed_until = Some(Clock::System.boot_time());
-    rest.set(Some(doubted));
+    known.set(Some(doubted));
     let before = one.looks();
     look_again().await;
     assert_eq!(one.looks(), (before.0 + 1, before.1));
@@ -172,7 +187,7 @@ async fn a_server_that_tells_nothing_is_polled_as_often_as_it_bears() {
     execute(url, &format!("ALTER DATABASE {name} SET track_counts = off")).await;
     one.tenant.store.close_idle();
     let looked = one.look().await;
-    assert!(looked.rest.is_some_and(|rest| rest.footprint.is_none()));
+    assert!(at_rest(looked.still).is_some_and(|rest| rest.footprint.is_none()));
     assert!((45..=50).contains(&looked.wait.as_secs()), "{:?}", looked.wait);
     assert_eq!(one.looker.metrics.poll_interval.get(), 50.0);
 }
@@ -185,7 +200,7 @@ async fn what_is_due_is_done_though_the_files_are_unchanged() {
     one.look().await;
     one.age().await;
     let looked = one.look().await;
-    let rest = looked.rest.expect("nothing is on its way");
+    let rest = at_rest(looked.still).expect("nothing is on its way");
     assert_eq!(rest.until, Some(soon));
     assert!(looked.wait <= Duration::from_secs(10));
     assert_eq!(one.connections.count().sqlite, (1, 1), "kept, for it is needed soon");
@@ -193,7 +208,7 @@ async fn what_is_due_is_done_though_the_files_are_unchanged() {
     // So near its time, the connection is opened, whatever the files say.
     let mut rest = rest;
     rest.until = Some(Clock::System.wall_time() + TimeDelta::seconds(3));
-    one.looker.tick(&one.tenant, Some(rest), false).await.unwrap();
+    one.look_again(Some(rest)).await;
     assert_eq!(one.looks(), (before.0 + 1, before.1));
 }
 
@@ -202,6 +217,6 @@ async fn a_tenant_where_something_is_on_its_way_is_not_at_rest() {
     let one = Resting::new().await;
     one.add("now", json!({"at": Clock::System.wall_time()})).await;
     let looked = one.look().await;
-    assert!(looked.rest.is_none(), "it has been dispatched");
+    assert!(looked.still.is_none(), "it has been dispatched");
     assert!(looked.wait <= Duration::from_secs(10));
 }
