@@ -6,11 +6,13 @@
 //! Whatever else comes of a delivery, it is acknowledged: what could not be done now stays in the
 //! tenant's table, and the sweeper sends another message. So nothing can go round in circles.
 
+mod telling;
+
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use shared::clock::{Clock, delta};
+use shared::clock::Clock;
 use shared::execution::ErrorKind;
 use shared::failpoint;
 use shared::message::{Message, MessageError};
@@ -21,11 +23,11 @@ use shared::queue::{Delivery, Publisher};
 use shared::secrets::{Resolved, Secrets};
 use shared::store::{Claim, TenantDatabase, chain};
 use shared::tenants::{OpenTenant, Tenants};
-use shared::trace::{Place, Span, Tracer};
+use shared::trace::Tracer;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use crate::context::Context;
 use crate::executor::{Executor, Lingering, Stops};
@@ -266,50 +268,6 @@ impl Worker {
         }
     }
 
-    /// From the claim to the start, the handler's work, and from its end until that was written.
-    fn spans(
-        &self,
-        tenant: &OpenTenant,
-        claim: &Claim,
-        [claimed, started, ended]: [Duration; 3],
-        error: Option<&'static str>,
-        written: bool,
-    ) -> Vec<Span> {
-        let (wall, boot) = (self.clock.wall_time(), self.clock.boot_time());
-        let at = |time: Duration| wall - delta(boot.saturating_sub(time));
-        let attributes = vec![
-            ("polychron.tenant", tenant.slug().to_owned()),
-            ("polychron.job", claim.name.clone()),
-            ("polychron.execution", claim.id.to_string()),
-            ("polychron.attempt", claim.attempt.to_string()),
-            ("polychron.worker", self.name.clone()),
-        ];
-        let span = |name, place, start, end, error| Span {
-            execution: claim.id,
-            name,
-            place,
-            start,
-            end,
-            attributes: attributes.clone(),
-            error,
-        };
-        let lost = (!written).then_some("not_written");
-        vec![
-            span("claim", Place::Inner, at(claimed), at(started), None),
-            span("handle", Place::Received, at(started), at(ended), error),
-            span("finish", Place::Inner, at(ended), wall, lost),
-        ]
-    }
-
-    /// How late a first attempt's handler starts, by the tenant's database's clock; `waited` has
-    /// passed since the claim.
-    fn note_lateness(&self, claim: &Claim, waited: Duration) {
-        if claim.attempt == 1 {
-            let late = (claim.started_at - claim.scheduled_for).to_std().unwrap_or_default();
-            self.metrics.lateness.observe((late + waited).as_secs_f64());
-        }
-    }
-
     async fn execute(
         &self,
         tenant: &OpenTenant,
@@ -367,24 +325,6 @@ impl Worker {
         let _watch = self.reporter.watch(tenant.tenant.id, claim.id, output.clone());
         let (outcome, lingering) = self.executor.execute(handler, payload, context, stops).await;
         Ran { outcome: outcome.redacted(&redactor), output, lingering, database }
-    }
-
-    /// One line for each attempt: INFO for a success, WARN for anything else.
-    fn log(&self, tenant: &OpenTenant, claim: &Claim, outcome: &Outcome, started: Duration) {
-        let took_ms = self.clock.boot_time().saturating_sub(started).as_millis() as u64;
-        let (tenant, job) = (tenant.slug(), &claim.name);
-        let (execution, attempt) = (claim.id, claim.attempt);
-        let ending = outcome.ending();
-        match ending.error_kind {
-            None => info!(tenant, job, %execution, attempt, took_ms, "succeeded"),
-            Some(kind) => {
-                let message = ending.error_message.unwrap_or_default();
-                let detail = ending.error_detail.unwrap_or_default();
-                // A backtrace stands in the row; a chain of causes fits the line.
-                let causes = detail.starts_with("caused by").then(|| detail.replace('\n', ", "));
-                warn!(tenant, job, %execution, attempt, took_ms, %kind, causes, "{}: {message}", ending.status);
-            }
-        }
     }
 
     /// Puts a message that nobody can read where people can look at it.

@@ -308,13 +308,15 @@ impl<C: Open> Database<C> {
                     if age < TRUSTED_FOR
                         || matches!(timeout(ACQUIRE_LIMIT, connection.ping()).await, Ok(Ok(())))
                     {
-                        return Ok(Held { connection, place, database, turn });
+                        let borrowed = (database != self.number).then_some(since);
+                        return Ok(Held { connection, place, database, borrowed, turn });
                     }
                 }
                 Offer::Place(place) => {
                     let opening = timeout(ACQUIRE_LIMIT, self.open()).await;
                     let connection = opening.map_err(slow)??;
-                    return Ok(Held { connection, place, database: self.number, turn });
+                    let (database, borrowed) = (self.number, None);
+                    return Ok(Held { connection, place, database, borrowed, turn });
                 }
             }
         }
@@ -352,14 +354,17 @@ pub(super) struct Held<C> {
     connection: C,
     place: Place<C>,
     database: u64,
+    /// Since when it was idle, if it is used for another database than its own. So it counts on: what
+    /// nobody at its own database needs is closed in time, and that database can be dropped.
+    borrowed: Option<Duration>,
     turn: OwnedSemaphorePermit,
 }
 
 impl<C> Held<C> {
     /// Gives it back for the next statement.
     pub(super) fn keep(self) {
-        let Held { connection, place, database, turn } = self;
-        place.lay_down(database, connection);
+        let Held { connection, place, database, borrowed, turn } = self;
+        place.lay_down(database, connection, borrowed);
         drop(turn);
     }
 }
@@ -380,4 +385,32 @@ impl<C> DerefMut for Held<C> {
 /// What is locked here is sound whatever its last holder did.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+
+    #[tokio::test]
+    async fn a_connection_that_serves_other_databases_is_closed_when_its_own_needs_it_no_more() {
+        let manual = ManualClock::new("2026-11-24T12:00:00Z".parse().unwrap());
+        let connections = Connections::new(Clock::Manual(manual.clone()), 4);
+        let [one, other] = ["one", "other"].map(|_| {
+            connections.sqlite("sqlite::memory:".parse::<SqliteConnectOptions>().unwrap(), 1)
+        });
+        let left_after = async |seconds| {
+            manual.advance(Duration::from_secs(seconds));
+            connections.close_idle();
+            connections.count().sqlite.0
+        };
+        one.acquire().await.unwrap().keep();
+        assert_eq!(left_after(20).await, 1);
+        one.acquire().await.unwrap().keep();
+        assert_eq!(left_after(20).await, 1, "needed 20 s ago");
+        other.acquire_any().await.unwrap().keep();
+        assert_eq!(left_after(9).await, 1, "it was lent, not opened anew");
+        other.acquire_any().await.unwrap().keep();
+        assert_eq!(left_after(1).await, 0);
+    }
 }

@@ -53,9 +53,10 @@ impl<C> Place<C> {
         Place(server.clone())
     }
 
-    /// Lays the connection that was used here on the shelf, and tells whoever waits.
-    pub(super) fn lay_down(self, database: u64, connection: C) {
-        let since = self.0.clock.boot_time();
+    /// Lays the connection that was used here on the shelf, and tells whoever waits. It is idle from
+    /// now on, or has been `since`.
+    pub(super) fn lay_down(self, database: u64, connection: C, since: Option<Duration>) {
+        let since = since.unwrap_or_else(|| self.0.clock.boot_time());
         self.0.shelf().idle.push(Idle { database, since, connection });
     }
 }
