@@ -14,17 +14,13 @@ CREATE TABLE job (
                           CONSTRAINT "name has 1 to 200 characters" CHECK (char_length(name) BETWEEN 1 AND 200),
     job_type              text        NOT NULL
                           CONSTRAINT "job_type has 1 to 100 characters" CHECK (char_length(job_type) BETWEEN 1 AND 100),
-    payload               jsonb       NOT NULL DEFAULT '{}'
-                          CONSTRAINT "payload is at most 64 KiB" CHECK (octet_length(payload::text) <= 65536),
-    schedule              jsonb       NOT NULL
-                          CONSTRAINT "schedule is a JSON object of at most 4 KiB"
-                          CHECK (jsonb_typeof(schedule) = 'object' AND octet_length(schedule::text) <= 4096),
+    payload               jsonb       NOT NULL DEFAULT '{}',
+    schedule              jsonb       NOT NULL,
     is_enabled            boolean     NOT NULL DEFAULT true,
     next_run_at           timestamptz
                           CONSTRAINT "next_run_at lies in the years 1 to 9999"
                           CHECK (next_run_at BETWEEN '0001-01-01 00:00:00+00' AND '9999-12-31 23:59:59+00'),
-    queue                 text        NOT NULL DEFAULT 'default'
-                          CONSTRAINT "queue is 1 to 64 of a-z, 0-9, _ and -" CHECK (queue ~ '^[a-z0-9_-]{1,64}$'),
+    queue                 text        NOT NULL DEFAULT 'default',
     timeout_seconds       integer
                           CONSTRAINT "timeout_seconds is null or 1 to 2592000" CHECK (timeout_seconds BETWEEN 1 AND 2592000),
     max_attempts          integer     NOT NULL DEFAULT 3
@@ -51,6 +47,22 @@ CREATE TABLE job (
                AND created_at BETWEEN '0001-01-01 00:00:00+00' AND '9999-12-31 23:59:59+00'
                AND updated_at BETWEEN '0001-01-01 00:00:00+00' AND '9999-12-31 23:59:59+00')
 ) WITH (fillfactor = 80);
+
+-- What takes time to check is checked when it is written, and not with each dispatch: PostgreSQL
+-- evaluates all constraints of a row whatever is changed in it.
+CREATE FUNCTION polychron_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE check_violation USING MESSAGE = TG_ARGV[0], SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME;
+END $$;
+CREATE TRIGGER polychron_job_payload BEFORE INSERT OR UPDATE OF payload ON job FOR EACH ROW
+    WHEN (octet_length(NEW.payload::text) > 65536)
+    EXECUTE FUNCTION polychron_refuse('payload is at most 64 KiB');
+CREATE TRIGGER polychron_job_schedule BEFORE INSERT OR UPDATE OF schedule ON job FOR EACH ROW
+    WHEN (jsonb_typeof(NEW.schedule) <> 'object' OR octet_length(NEW.schedule::text) > 4096)
+    EXECUTE FUNCTION polychron_refuse('schedule is a JSON object of at most 4 KiB');
+CREATE TRIGGER polychron_job_queue BEFORE INSERT OR UPDATE OF queue ON job FOR EACH ROW
+    WHEN (NEW.queue !~ '^[a-z0-9_-]{1,64}$')
+    EXECUTE FUNCTION polychron_refuse('queue is 1 to 64 of a-z, 0-9, _ and -');
 
 -- What the due query walks, in its order: thousands of jobs may be due at one moment, and are not
 -- sorted for each batch of some hundred. A job without a next time stands at the index's end.

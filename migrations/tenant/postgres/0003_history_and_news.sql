@@ -4,9 +4,10 @@ ALTER TABLE job ADD COLUMN pruned_until timestamptz;
 
 -- Who is told of this job's final failure, lateness and recovery: null, as the tenant says for all
 -- its jobs; {}, nobody; else {"url": "https://…"} with "headers", "signing_secret" and "on".
-ALTER TABLE job ADD COLUMN notify jsonb
-    CONSTRAINT "notify is null or a JSON object of at most 4 KiB"
-    CHECK (jsonb_typeof(notify) = 'object' AND octet_length(notify::text) <= 4096);
+ALTER TABLE job ADD COLUMN notify jsonb;
+CREATE TRIGGER polychron_job_notify BEFORE INSERT OR UPDATE OF notify ON job FOR EACH ROW
+    WHEN (jsonb_typeof(NEW.notify) <> 'object' OR octet_length(NEW.notify::text) > 4096)
+    EXECUTE FUNCTION polychron_refuse('notify is null or a JSON object of at most 4 KiB');
 
 -- Since when the job fails, and since when it is late: null while it doesn't. The engine's. Each
 -- change of one of them is told once.

@@ -41,6 +41,7 @@ async fn what_is_never_valid_is_refused(database: TenantDatabase) {
     let large = format!("payload = '{{\"a\":\"{long}\"}}'");
     let schedule = format!("schedule = '{{\"a\":\"{}\"}}'", "x".repeat(4096));
     let name = format!("name = '{}'", "x".repeat(201));
+    let notify = format!("notify = '{{\"url\":\"{}\"}}'", "x".repeat(4096));
     for set in [
         "payload = 'not JSON'",
         "payload = NULL",
@@ -87,12 +88,26 @@ async fn what_is_never_valid_is_refused(database: TenantDatabase) {
         "schedule_since = 'infinity'",
         "created_at = 'infinity'",
         "updated_at = '-infinity'",
+        "notify = 'not JSON'",
+        "notify = '[]'",
+        &notify,
     ] {
         let refused = database.try_execute(&format!("UPDATE job SET {set}")).await;
         assert!(refused.is_err(), "{}", &set[..set.len().min(60)]);
     }
     let refused = database.try_execute("UPDATE job SET overlap_policy = 'wait'").await.unwrap_err();
     assert!(refused.contains("overlap_policy is skip, queue or allow"), "{refused}");
+    let (_, large) = large.split_once(" = ").unwrap();
+    for (columns, values) in [
+        ("schedule", "'[]'"),
+        ("schedule, queue", "'{}', 'A'"),
+        ("schedule, notify", "'{}', '[]'"),
+        ("schedule, payload", &format!("'{{}}', {large}")),
+    ] {
+        let insert =
+            format!("INSERT INTO job(name, job_type, {columns}) VALUES ('b', 'noop', {values})");
+        assert!(database.try_execute(&insert).await.is_err(), "{columns}");
+    }
     let twice = r#"INSERT INTO job(name, job_type, schedule) VALUES ('a', 'noop', '{}')"#;
     assert!(database.try_execute(twice).await.is_err());
 }
