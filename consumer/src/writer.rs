@@ -31,7 +31,7 @@ use tokio::sync::{Notify, oneshot};
 const BATCH_MAX: usize = 100;
 /// How long a statement waits for the rows that most probably come now: the broker needs about as
 /// long to follow up acknowledgements with deliveries.
-const GATHER_LIMIT: Duration = Duration::from_millis(2);
+const GATHER_LIMIT: Duration = Duration::from_millis(5);
 /// How often other tasks are let on until a delivery that was received has become a claim.
 const STEPS_TO_CLAIM: usize = 4;
 
