@@ -52,16 +52,16 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<Sheet> {
     for round in 0..options.rounds {
         for (prefetch, consumers) in [(5, 1), (5, 2), (5, 4), (50, 1), (50, 2), (50, 4)] {
             let group = format!("{consumers} x {prefetch}");
-            if !options.includes(&group) {
-                continue;
-            }
             let jobs = jobs(options, prefetch);
             let mut turns = [Contestant::Polychron, Contestant::Simple, Contestant::Batched];
             turns.rotate_left(round as usize % 3);
             for contestant in turns {
+                let name = format!("{contestant:?}").to_lowercase();
+                if !options.includes(&format!("{group} {name}")) {
+                    continue;
+                }
                 let run = contestant.start(prefetch, consumers).await?;
                 let sample = run.measure(&servers, jobs).await?;
-                let name = format!("{contestant:?}").to_lowercase();
                 eprintln!("round {round}: {group} {name}: {:.0} jobs/s", sample[0].1);
                 sheet.add(&group, &name, sample);
             }
