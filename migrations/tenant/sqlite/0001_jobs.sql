@@ -26,7 +26,9 @@ CREATE TABLE job (
                           CONSTRAINT "is_enabled is 0 or 1" CHECK (is_enabled IN (0, 1)),
     next_run_at           TEXT
                           CONSTRAINT "next_run_at is written like 2026-12-01T09:00:00+00:00"
+                          -- The modifier is for old versions, which take 30 February as it is unless they add something.
                           CHECK (strftime('%Y-%m-%dT%H:%M:%S', next_run_at) IS substr(next_run_at, 1, 19) AND next_run_at GLOB '*+00:00'
+                                 AND date(substr(next_run_at, 1, 10), '+0 days') IS substr(next_run_at, 1, 10)
                                  OR next_run_at IS NULL),
     queue                 TEXT    NOT NULL DEFAULT 'default'
                           CONSTRAINT "queue is 1 to 64 of a-z, 0-9, _ and -"
@@ -95,11 +97,11 @@ CREATE TABLE job_execution (
     worker           TEXT,
     cancel_requested INTEGER NOT NULL DEFAULT 0,
     job_version      INTEGER,
-    payload          TEXT CHECK (json_valid(payload)),
+    payload          TEXT CHECK (payload IS NULL OR json_valid(payload)),
     error_kind       TEXT,
     error_message    TEXT,
     error_detail     TEXT,
-    result           TEXT CHECK (json_valid(result)),
+    result           TEXT CHECK (result IS NULL OR json_valid(result)),
     output           TEXT,
     stands_for       INTEGER NOT NULL DEFAULT 1,
     UNIQUE (job_id, scheduled_for, attempt),

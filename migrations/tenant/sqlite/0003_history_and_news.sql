@@ -6,7 +6,7 @@ ALTER TABLE job ADD COLUMN pruned_until TEXT;
 -- its jobs; {}, nobody; else {"url": "https://…"} with "headers", "signing_secret" and "on".
 ALTER TABLE job ADD COLUMN notify TEXT
     CONSTRAINT "notify is null or a JSON object of at most 4 KiB"
-    CHECK (json_valid(notify) AND json_type(notify) = 'object' AND length(CAST(notify AS BLOB)) <= 4096);
+    CHECK (notify IS NULL OR json_valid(notify) AND json_type(notify) = 'object' AND length(CAST(notify AS BLOB)) <= 4096);
 
 -- Since when the job fails, and since when it is late: null while it doesn't. The engine's. Each
 -- change of one of them is told once.

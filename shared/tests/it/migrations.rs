@@ -194,7 +194,8 @@ async fn a_file_is_migrated_once_whoever_meets_there() {
 }
 
 /// Applications insert jobs with SQLite libraries of their own, which evaluate the table's
-/// constraints: those must not need more than the first version that knows strict tables.
+/// constraints: those must not need more than the first version that knows strict tables. Before
+/// 3.45, `json_valid(NULL)` was 0 instead of NULL, so that a column which may be null has to say so.
 #[test]
 fn a_tenants_file_can_be_written_with_an_old_sqlite() {
     const SINCE_3_37: &[&str] = &[
@@ -202,6 +203,7 @@ fn a_tenants_file_can_be_written_with_an_old_sqlite() {
         "CHECK",
         "IN",
         "cast",
+        "date",
         "datetime",
         "json_type",
         "json_valid",
@@ -220,6 +222,16 @@ fn a_tenants_file_can_be_written_with_an_old_sqlite() {
             if let Some(name) = name.filter(|name| !name.is_empty()) {
                 assert!(SINCE_3_37.contains(&name), "{name} may be newer than SQLite 3.37");
                 calls += 1;
+                let (column, before) = (&code[at + 1..], &code[..at]);
+                let column = column.split(')').next().unwrap_or_default();
+                let definition = before.rsplit([',', ';']).next().unwrap_or_default();
+                let may_be_null = format!("{column} IS NULL OR {name}");
+                assert!(
+                    name != "json_valid"
+                        || definition.contains("NOT NULL")
+                        || before.ends_with(&may_be_null),
+                    "{column} may be null"
+                );
             }
         }
     }
