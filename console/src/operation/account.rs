@@ -103,10 +103,7 @@ async fn of_occurrence(
         }
     }
     let seen = first.dispatched_at.or(first.finished_at).unwrap_or(at.now);
-    let grace = TimeDelta::seconds(job.misfire_grace_seconds.into());
-    if seen - asked > grace {
-        findings.extend(suspended(changes, asked, seen));
-    }
+    findings.extend(suspended(changes, asked, seen));
     Ok(findings)
 }
 

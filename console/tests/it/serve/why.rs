@@ -98,6 +98,36 @@ async fn who_switched_it_off_is_named_with_the_reason() {
     }
 }
 
+/// Also of a run that was late by less than its grace.
+#[tokio::test]
+async fn what_ran_late_because_the_tenant_was_suspended_says_so() {
+    for backend in BOTH {
+        let (console, job) = with_job(backend).await;
+        let server = Server::start(&console);
+        let now = || Clock::System.wall_time().format("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string();
+        console.run(&["tenant", "suspend", "acme", "--reason", "unpaid"]).succeeded();
+        let at = now();
+        job.set(&format!(r#"schedule = '{{"at": "{at}"}}'"#)).await;
+        job.arm().await;
+        console.run(&["tenant", "resume", "acme", "--reason", "has paid"]).succeeded();
+        let insert = format!(
+            "INSERT INTO job_execution
+                 (id, job_id, scheduled_for, trigger, status, dispatched_at, started_at, finished_at, payload)
+             SELECT '01934b7e-0000-7000-8000-0000000000ff', id, '{at}', 'schedule', 'success', '{0}', '{0}', '{0}', '{{}}'
+             FROM job",
+            now()
+        );
+        execute(&job.url, &insert).await;
+        let at = at.replace("+00:00", "Z");
+        says(
+            &console,
+            &server,
+            &at,
+            &["success", "suspended at ", "unpaid", "resumed at ", "has paid"],
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_schedule_that_cannot_be_read_or_was_another_or_has_ended_says_so() {
     for backend in BOTH {
