@@ -27,7 +27,7 @@ const ASK_EVERY: Duration = Duration::from_millis(100);
 /// The longest that one run may take.
 const LIMIT: Duration = Duration::from_secs(900);
 /// Ours: consumers, and slots of each.
-const OURS: [(usize, usize); 2] = [(2, 5), (2, 50)];
+const OURS: [(usize, usize); 3] = [(2, 5), (2, 50), (4, 50)];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Peer {
