@@ -33,7 +33,7 @@ struct Options {
     /// How long `soak` lasts
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(2..=10_000))]
     minutes: u32,
-    /// Only groups of contestants with this in their name, such as "2 x 5" or "x 50"; in `pipeline`
+    /// Only groups of contestants with this in their name, such as "2 x 50" or "x 50"; in `pipeline`
     /// also a contestant, such as "4 x 50 polychron"
     #[arg(long)]
     only: Option<String>,
