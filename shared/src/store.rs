@@ -33,6 +33,7 @@ mod producers;
 mod prune;
 mod rows;
 mod server_clock;
+mod session;
 mod shelf;
 pub mod sql;
 mod sweep;
@@ -44,7 +45,7 @@ use std::time::Duration;
 use tokio::sync::OnceCell;
 
 pub use audit::{Audit, AuditFilter, Change};
-pub use connections::{ConnectionCounts, Connections, Planning};
+pub use connections::{ConnectionCounts, Connections};
 pub use control::{Control, TenantEdit, Worker};
 pub use dispatch::{
     Advance, Arm, Dispatch, Dispatched, DueJob, Look, NewExecution, Ready, UnarmedJob,
@@ -60,6 +61,7 @@ pub use notify::{Tidings, Unstarted};
 pub use pages::{Page, PlannedLoad, Recent};
 pub use producers::Producer;
 pub use prune::Keep;
+pub use session::Planning;
 pub use sweep::{SentBefore, Unheard};
 pub use tenant_database::{TenantDatabase, WrongDatabase};
 

@@ -11,9 +11,9 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection, PgConnection, SqliteConnection};
 use tokio::time::{sleep, timeout};
 
-use super::connections::{Open, Planning};
 use super::db::{Db, Options, begin_immediate, run_on_either};
 use super::error::{Result, StoreError};
+use super::session::{Open, Planning};
 use super::sql;
 use crate::database_url::DatabaseUrl;
 
