@@ -20,7 +20,7 @@ use shared::id::TenantId;
 use shared::queue::{MemoryBroker, Queue};
 use shared::random::Random;
 use shared::shutdown::Shutdown;
-use shared::store::{Connections, Control, Schema, Store, migrate};
+use shared::store::{Connections, Control, Planning, Schema, Store, migrate};
 use shared::tenant::{Tenant, TenantStatus};
 use shared::tenants::Tenants;
 use shared::vitals::Vitals;
@@ -112,6 +112,7 @@ impl Engine {
         let url = folder.control_url();
         migrate(&url, Schema::Control).await.context("the control database cannot be migrated")?;
         let connections = Connections::new(Clock::System, config.connections);
+        let connections = connections.planned(Planning::ByKeys);
         let control = Arc::new(Control::new(&url, &connections)?);
         let tenants = Arc::new(Tenants::new(control, connections));
         Ok(Engine { tenants, queue: Queue::Memory(MemoryBroker::new()), config })

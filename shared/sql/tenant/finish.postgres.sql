@@ -3,6 +3,7 @@
 -- `freed`: a row of the same job waits, so the producer should look.
 -- Rows are locked in the order of their ids, as in every batch, so that no two can deadlock; before
 -- them the jobs of the next attempts' rows, because a deletion locks the job before its rows.
+-- (ANY of one: see claim.postgres.sql.)
 -- Differs because SQLite needs a transaction of several statements.
 WITH i AS MATERIALIZED (
     SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
@@ -11,7 +12,7 @@ WITH i AS MATERIALIZED (
               next_id, next_trigger, next_available_at)
 ), parents AS MATERIALIZED (
     SELECT j.id FROM job j
-    WHERE j.id IN (SELECT e.job_id FROM i JOIN job_execution e ON e.id = i.id WHERE i.next_id IS NOT NULL)
+    WHERE j.id = ANY(ARRAY(SELECT e.job_id FROM i JOIN job_execution e ON e.id = ANY(ARRAY[i.id]) WHERE i.next_id IS NOT NULL))
     ORDER BY j.id FOR KEY SHARE
 ), locked AS MATERIALIZED (
     SELECT e.id FROM job_execution e
@@ -23,7 +24,7 @@ WITH i AS MATERIALIZED (
         error_detail = i.error_detail, result = i.result::jsonb, output = coalesce(i.output, e.output),
         progress = coalesce(i.progress::jsonb, e.progress)
     FROM locked JOIN i USING (id)
-    WHERE e.id = locked.id AND e.status = 'running' AND e.worker = i.worker
+    WHERE e.id = ANY(ARRAY[i.id]) AND e.status = 'running' AND e.worker = i.worker
       AND ($14::timestamptz IS NULL OR e.lease_until < $14)
     RETURNING e.id, e.job_id, e.scheduled_for, e.attempt, e.payload, e.cancel_requested,
               i.next_id, i.next_trigger, i.next_available_at

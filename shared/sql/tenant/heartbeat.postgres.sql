@@ -1,11 +1,7 @@
 -- Renews the leases that still hold, never past the deadline, and brings back who asked for an end.
 -- A row that is missing from the answer is no longer this worker's.
--- Rows are locked in the order of their ids, as in every batch, so that no two can deadlock.
--- Differs because PostgreSQL takes a batch as arrays.
-WITH locked AS MATERIALIZED (
-    SELECT id FROM job_execution WHERE id = ANY($1::uuid[]) AND status = 'running' ORDER BY id FOR NO KEY UPDATE
-)
-UPDATE job_execution e SET lease_until = least($4, deadline_at)
-FROM locked
-WHERE e.id = locked.id AND status = 'running' AND worker = $2 AND lease_until > $3
-RETURNING e.id, lease_until, cancel_requested
+-- Rows are updated in the order of their ids, as in every batch, so that no two can deadlock.
+-- Differs because PostgreSQL takes a batch as an array.
+UPDATE job_execution SET lease_until = least($4, deadline_at)
+WHERE id = ANY($1::uuid[]) AND status = 'running' AND worker = $2 AND lease_until > $3
+RETURNING id, lease_until, cancel_requested

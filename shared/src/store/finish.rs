@@ -177,13 +177,16 @@ async fn finish_postgres(
     expired_before: Option<Time>,
     now: Time,
 ) -> sqlx::Result<Vec<Ended>> {
+    let mut ends: Vec<&End> = ends.iter().collect();
+    // The order in which rows are updated.
+    ends.sort_by_key(|end| end.id);
     if expired_before.is_none() && ends.iter().all(|end| end.next.is_none()) {
-        return ending(sql::FINISH_LAST.postgres, ends).bind(now).fetch_all(connection).await;
+        return ending(sql::FINISH_LAST.postgres, &ends).bind(now).fetch_all(connection).await;
     }
-    ending(sql::FINISH.postgres, ends)
-        .bind(column(ends, |end| end.next.map(|next| next.id)))
-        .bind(column(ends, |end| end.next.map(|next| next.trigger.word())))
-        .bind(column(ends, |end| end.next.map(|next| next.available_at)))
+    ending(sql::FINISH.postgres, &ends)
+        .bind(column(&ends, |end| end.next.map(|next| next.id)))
+        .bind(column(&ends, |end| end.next.map(|next| next.trigger.word())))
+        .bind(column(&ends, |end| end.next.map(|next| next.available_at)))
         .bind(now)
         .bind(expired_before)
         .fetch_all(connection)
@@ -193,7 +196,7 @@ async fn finish_postgres(
 /// A statement that ends rows, with what it writes into them.
 fn ending(
     text: &'static str,
-    ends: &[End],
+    ends: &[&End],
 ) -> QueryAs<'static, sqlx::Postgres, Ended, sqlx::postgres::PgArguments> {
     query_as(text)
         .bind(column(ends, |end| end.id))

@@ -2,11 +2,11 @@
 //! found out, which takes PostgreSQL a second.
 
 use shared::id::ExecutionId;
-use shared::store::Unheard;
+use shared::store::{Store, Unheard};
 use testkit::TenantDatabase;
 
 use super::sweep::sent_before;
-use super::{LEASE, dispatched, end, failure, terms};
+use super::{LEASE, dispatched, end, failure, success, terms};
 
 on_both_stores! {
     overlapping_batches_do_not_deadlock,
@@ -17,10 +17,7 @@ async fn overlapping_batches_do_not_deadlock(database: TenantDatabase) {
     // With a history, PostgreSQL follows the batch, not the order of the rows in the table.
     super::plans::fill(&database, 10_000, 0).await;
     database.execute("ANALYZE").await;
-    let mut ids = Vec::new();
-    for n in 0..60 {
-        ids.push(dispatched(&database, &store, &format!("open {n}")).await);
-    }
+    let ids = many(&database, &store, "open").await;
     let reversed: Vec<ExecutionId> = ids.iter().rev().copied().collect();
     let now = database.now();
     let unheard: Vec<Unheard> =
@@ -52,9 +49,26 @@ async fn overlapping_batches_do_not_deadlock(database: TenantDatabase) {
     let (one, other) =
         tokio::join!(others[0].finish(&ends, None, now), others[1].finish(&backwards, None, now));
     assert_eq!(one.unwrap().len() + other.unwrap().len(), 60);
+    // Ends that nothing follows are another statement.
+    let last = many(&database, &store, "last").await;
+    let claims = store.claim(&last, &terms("w"), now).await.unwrap();
+    let ends: Vec<_> = claims.iter().map(|claim| end(&database, claim, "w", &success())).collect();
+    let backwards: Vec<_> = ends.iter().rev().cloned().collect();
+    let (one, other) =
+        tokio::join!(others[0].finish(&ends, None, now), others[1].finish(&backwards, None, now));
+    assert_eq!(one.unwrap().len() + other.unwrap().len(), 60);
     if !database.is_sqlite() {
         // Statistics are reported when a session has been idle or ends.
         let deadlocks = "SELECT pg_stat_clear_snapshot()::text || deadlocks FROM pg_stat_database WHERE datname = current_database()";
         assert_eq!(database.text(deadlocks).await, "0");
     }
+}
+
+/// Sixty dispatched rows, in the order of their ids.
+async fn many(database: &TenantDatabase, store: &Store, name: &str) -> Vec<ExecutionId> {
+    let mut ids = Vec::new();
+    for n in 0..60 {
+        ids.push(dispatched(database, store, &format!("{name} {n}")).await);
+    }
+    ids
 }
