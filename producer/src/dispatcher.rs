@@ -43,6 +43,8 @@ pub enum Left {
     Soon,
     /// There may be more: look again, in turn.
     More,
+    /// A whole batch is dispatched and there is more of the same: go on in turn, without a look.
+    Full,
 }
 
 /// What a dispatch works with.
@@ -108,7 +110,7 @@ impl Dispatcher<'_> {
             // oldest goes alone, until it is the one to be taken out.
             Err(StoreError::Refused(_)) => {
                 let look = self.tenant.store.look().await?;
-                self.dispatch(&look, 1).await
+                Ok(self.dispatch(&look, 1).await?.min(Left::More))
             }
             left => left,
         }
@@ -141,15 +143,17 @@ impl Dispatcher<'_> {
             return Ok(if blocked { Left::Blocked } else { Left::Nothing });
         }
         let much = jobs.len().max(waiting.len()) >= MUCH;
-        match self.carry_out(&dispatch, look.dispatch_no, jobs, waiting).await {
+        let done = match self.carry_out(&dispatch, look.dispatch_no, jobs, waiting).await {
             Err(refused @ StoreError::Refused(_)) if at_most == 1 => {
                 for advance in &dispatch.advances {
                     self.quarantine(advance.job, advance.version, &chain(&refused)).await?;
                 }
+                false
             }
-            carried_out => carried_out?,
-        }
+            done => done?,
+        };
         Ok(match full_batch {
+            true if done => Left::Full,
             true => Left::More,
             false if short => Left::Blocked,
             false if much => Left::Soon,
@@ -197,14 +201,14 @@ impl Dispatcher<'_> {
         Ok(())
     }
 
-    /// Makes the move and sends the messages, unless another producer had the turn.
+    /// Makes the move and sends the messages. False: another producer had the turn.
     async fn carry_out(
         &self,
         dispatch: &Dispatch,
         dispatch_no: i64,
         jobs: Vec<DueJob>,
         waiting: Vec<Ready>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         failpoint::reach("before_dispatch");
         let before = self.metrics.now();
         match self.tenant.store.dispatch(dispatch, dispatch_no, self.now).await? {
@@ -216,12 +220,13 @@ impl Dispatcher<'_> {
                 if !messages.is_empty() {
                     self.messenger.send(self.tenant, messages, None).await;
                 }
+                Ok(true)
             }
             Dispatched::Stale => {
                 debug!(tenant = self.tenant.slug(), "another producer dispatched; looking again");
+                Ok(false)
             }
         }
-        Ok(())
     }
 
     fn count(&self, dispatch: &Dispatch, dispatched: usize) {

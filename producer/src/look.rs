@@ -25,6 +25,9 @@ const OVERDUE_AFTER: Duration = Duration::from_secs(1);
 /// Where jobs keep coming due, they are dispatched together once in so long: a look, a read and a
 /// dispatch cost the database the same for one of them as for a hundred.
 const GATHER: Duration = Duration::from_millis(25);
+/// For so long a look is gone by where each batch leaves more to dispatch: it counts all that is open,
+/// and that may be thousands of rows.
+const GONE_BY: Duration = Duration::from_millis(250);
 /// A connection is opened this long before it is needed.
 const WARM_UP: Duration = Duration::from_millis(100);
 /// A connection that was used more recently than this is still warm.
@@ -64,6 +67,16 @@ pub enum Still {
     Rest(Rest),
     /// What is due waits until a queue has room.
     Blocked(Blocked),
+    /// More is due than a batch holds.
+    Going(Going),
+}
+
+/// A tenant whose jobs are dispatched batch by batch.
+pub struct Going {
+    /// What was found there, and the number of its next dispatch.
+    look: Look,
+    /// When, in boot time.
+    looked_at: Duration,
 }
 
 /// A tenant that finds no room in the queues.
@@ -91,7 +104,7 @@ impl Looker {
         still: Option<Still>,
         resumed: bool,
     ) -> Result<Looked> {
-        match still {
+        let known = match still {
             Some(Still::Rest(rest)) if self.rests(tenant, &rest).await => {
                 self.metrics.looks_spared.inc();
                 let wait = self.wait(tenant, rest.until, true);
@@ -100,19 +113,23 @@ impl Looker {
             Some(Still::Blocked(blocked)) if !self.backlog.has_room().await => {
                 return Ok(self.blocked(blocked));
             }
-            _ => {}
+            Some(Still::Going(going)) if self.since(going.looked_at) < GONE_BY => Some(going),
+            _ => None,
+        };
+        if known.is_none() {
+            self.metrics.looks.inc();
         }
-        self.metrics.looks.inc();
         let now = tenant.store.now().await?;
         let footprint = self.footprint(tenant).await;
         if self.pace.told(tenant, footprint.is_some()) {
             self.metrics.poll_interval.set(self.pace.longest().as_secs_f64());
         }
         let glances = footprint.is_some();
-        let mut looked = self.look(tenant, now, glances, resumed).await?;
-        if looked.still.is_none() && self.pace.is_crowded(tenant) {
+        let mut looked = self.look(tenant, now, known, glances, resumed).await?;
+        let more = matches!(looked.still, None | Some(Still::Going(_)));
+        if more && self.pace.is_crowded(tenant) {
             // There is more to do, and the next look would take another connection.
-            looked = self.look(tenant, tenant.store.now().await?, glances, false).await?;
+            looked = self.look(tenant, tenant.store.now().await?, None, glances, false).await?;
         }
         if let Some(Still::Rest(rest)) = &mut looked.still {
             if rest.until.is_none_or(|until| tenant.store.until(until) > KEPT_FOR) {
@@ -138,20 +155,30 @@ impl Looker {
         Looked { wait, still: Some(Still::Blocked(blocked)) }
     }
 
+    fn since(&self, looked_at: Duration) -> Duration {
+        self.pace.boot_time().saturating_sub(looked_at)
+    }
+
     /// How a tenant looks from outside, if that spares looks.
     async fn footprint(&self, tenant: &OpenTenant) -> Option<Footprint> {
         if self.pace.spares(tenant) { tenant.store.footprint().await } else { None }
     }
 
-    /// `glances`: in the time to come it can be told from outside whether the tenant has changed.
+    /// `known`: what there is to do need not be read. `glances`: in the time to come it can be told
+    /// from outside whether the tenant has changed.
     async fn look(
         &self,
         tenant: &Arc<OpenTenant>,
         now: Time,
+        known: Option<Going>,
         glances: bool,
         resumed: bool,
     ) -> Result<Looked> {
-        let look = tenant.store.look().await?;
+        let gone_by = known.is_some();
+        let Going { look, looked_at } = match known {
+            Some(known) => known,
+            None => Going { look: tenant.store.look().await?, looked_at: self.pace.boot_time() },
+        };
         let mut left = Left::Nothing;
         if look.next_lease_until.is_some_and(|until| until < now - delta(rescuer::GRACE))
             && rescuer::tick(tenant, now, &self.random, &self.metrics).await? > 0
@@ -162,10 +189,19 @@ impl Looker {
             left = left.max(self.move_on(tenant, &look, now, resumed).await?);
         }
         let mut looked = match left {
-            Left::More => return Ok(Looked { wait: self.backlog.refill_after(), still: None }),
+            Left::Full if tenant.tenant.max_running.is_none() => {
+                let look = Look { dispatch_no: look.dispatch_no + 1, ..look };
+                let still = Some(Still::Going(Going { look, looked_at }));
+                return Ok(Looked { wait: self.backlog.refill_after(), still });
+            }
+            Left::Full | Left::More => {
+                return Ok(Looked { wait: self.backlog.refill_after(), still: None });
+            }
             // It may go on like this for hours; what is below has its turn all the same.
             Left::Soon => Looked { wait: self.backlog.refill_after().max(GATHER), still: None },
             Left::Blocked => self.blocked(Blocked { looked_at: self.pace.boot_time() }),
+            // What will be due, and when, it takes a look to know.
+            Left::Nothing if gone_by => return Ok(Looked { wait: Duration::ZERO, still: None }),
             Left::Nothing => self.next(tenant, &look, now, glances),
         };
         if tenant.is_active() {

@@ -221,7 +221,7 @@ impl Rounds {
         }
         let resumed = was_suspended && tenant.is_active();
         let still = self.still.remove(&id).filter(|still| match still {
-            Still::Rest(_) => true,
+            Still::Rest(_) | Still::Going(_) => true,
             Still::Blocked(blocked) => {
                 let together = BLOCKED_LOOK_EVERY * self.blocked.len() as u32;
                 let since = self.clock.boot_time().saturating_sub(blocked.looked_at);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use polychron_producer::look::Still;
 use serde_json::json;
+use shared::clock::Time;
 use shared::execution::{ErrorKind, Status, Trigger};
 use shared::job::{MisfirePolicy, OverlapPolicy};
 use shared::outcome::Outcome;
@@ -99,6 +100,35 @@ async fn a_tenant_that_waits_for_room_is_looked_at_when_there_is_some() {
     tick(looked.still).await;
     assert_eq!(table.looker.metrics.looks.get(), looks + 1);
     assert!(!table.broker.take(99).is_empty(), "and more is dispatched");
+}
+
+#[tokio::test]
+async fn where_a_batch_leaves_more_one_look_is_gone_by_until_nothing_is_left() {
+    // However the batches come out; if the last one is full, it is not known that nothing follows.
+    for jobs in 30..36 {
+        let table = Table::new().await;
+        for n in 0..jobs {
+            table.add(&format!("job {n}"), json!({"at": "2026-11-24T12:00:10Z"}), |_| {}).await;
+        }
+        table.add("next", json!({"at": "2026-11-24T12:00:10.400Z"}), |_| {}).await;
+        table.manual.advance(Duration::from_secs(10));
+        let looks = table.looker.metrics.looks.get();
+        let (mut still, mut sent, mut ticks) = (None, 0, 0);
+        let wait = loop {
+            let looked = table.looker.tick(&table.tenant, still, false).await.unwrap();
+            table.looker.messenger.settled(Duration::from_secs(60)).await;
+            sent += table.broker.take(99).len();
+            (still, ticks) = (looked.still, ticks + 1);
+            if looked.wait > Duration::from_millis(100) {
+                break looked.wait;
+            }
+            table.manual.advance(looked.wait.max(Duration::from_millis(5)));
+        };
+        let looks = table.looker.metrics.looks.get() - looks;
+        assert!((sent, looks) == (jobs, 2) && ticks > 4, "{jobs}: {sent}, {looks} of {ticks}");
+        let next_at: Time = "2026-11-24T12:00:10.400Z".parse().unwrap();
+        assert!(table.now() + wait <= next_at, "{jobs}: then {wait:?}");
+    }
 }
 
 #[tokio::test]

@@ -108,7 +108,7 @@ impl Resting {
 fn at_rest(still: Option<Still>) -> Option<Rest> {
     match still? {
         Still::Rest(rest) => Some(rest),
-        Still::Blocked(_) => None,
+        Still::Blocked(_) | Still::Going(_) => None,
     }
 }
 
