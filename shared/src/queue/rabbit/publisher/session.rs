@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::try_join_all;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, Event, PublisherConfirm};
@@ -223,7 +223,15 @@ struct Batch {
 impl Batch {
     async fn settle(self, status: lapin::ConnectionStatus, mute: Arc<Notify>) {
         let Batch { ids, confirms, reply, permit } = self;
-        let Ok(answers) = timeout(CONFIRM_LIMIT, join_all(confirms)).await else {
+        // One after the other, as they come: to wait for all at once is to be woken by each.
+        let answers = async {
+            let mut answers = Vec::with_capacity(confirms.len());
+            for confirm in confirms {
+                answers.push(confirm.await);
+            }
+            answers
+        };
+        let Ok(answers) = timeout(CONFIRM_LIMIT, answers).await else {
             if !status.blocked() {
                 mute.notify_one();
             }
