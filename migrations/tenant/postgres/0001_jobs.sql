@@ -42,7 +42,7 @@ CREATE TABLE job (
     created_at            timestamptz NOT NULL DEFAULT now(),
     updated_at            timestamptz NOT NULL DEFAULT now(),
     -- `infinity`, for one, is no time that a program can read.
-    CONSTRAINT "schedule_since, created_at and updated_at lie in the years 1 to 9999"
+    CONSTRAINT "schedule_since, created_at, updated_at lie in years 1 to 9999"
         CHECK (coalesce(schedule_since, created_at) BETWEEN '0001-01-01 00:00:00+00' AND '9999-12-31 23:59:59+00'
                AND created_at BETWEEN '0001-01-01 00:00:00+00' AND '9999-12-31 23:59:59+00'
                AND updated_at BETWEEN '0001-01-01 00:00:00+00' AND '9999-12-31 23:59:59+00')
