@@ -1,6 +1,7 @@
 //! As much of an HTTP client as the tests need.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -48,8 +49,16 @@ pub async fn get(address: SocketAddr, path: &str) -> Option<Answer> {
     tokio::time::timeout(LIMIT, ask).await.ok().flatten()
 }
 
-/// An address on loopback that nobody listens on.
+/// An address on loopback that nobody listens on, and none twice. Its port is below those that
+/// outgoing connections get, because whoever is given it opens it a while later.
 pub fn free_address() -> SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    loop {
+        // Each test is a process of its own, and several run at once.
+        let n = std::process::id() * 16 + GIVEN.fetch_add(1, Ordering::Relaxed);
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 10_000 + (n % 10_000) as u16));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
 }
