@@ -1,5 +1,5 @@
 -- The end of running rows that no next attempt follows, which is how nearly all end: what finish.sql
--- does with them, for two thirds of its price. Only a worker ends its rows by it.
+-- does with them, without what births next attempts. Only a worker ends its rows by it.
 -- Rows are updated in the order of the arrays, which is that of their ids, as in every batch, so that
 -- no two can deadlock. (ANY of one: see claim.postgres.sql.)
 -- Differs because SQLite ends rows one by one, and inserts what follows by a statement of its own anyway.
