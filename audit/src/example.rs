@@ -87,7 +87,7 @@ pub(crate) fn row(
         job_version: claimed.map(|_| 1),
         payload: None,
         error_kind: kind,
-        error_message: kind.map(|kind| kind.word().to_owned()),
+        error_message: kind.map(|kind| kind.as_str().to_owned()),
         error_detail: None,
         result: None,
         output: None,

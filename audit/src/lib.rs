@@ -111,7 +111,7 @@ pub enum Rule {
 
 impl Rule {
     /// The word for it.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Rule::Accounted => "accounted",
             Rule::Attempts => "attempts",
@@ -157,9 +157,9 @@ impl Proof {
             id: row.id,
             scheduled_for: row.scheduled_for,
             attempt: row.attempt,
-            trigger: row.trigger.word(),
-            status: row.status.word(),
-            error_kind: row.error_kind.map(|kind| kind.word()),
+            trigger: row.trigger.as_str(),
+            status: row.status.as_str(),
+            error_kind: row.error_kind.map(|kind| kind.as_str()),
             stands_for: row.stands_for,
             dispatched_at: row.dispatched_at,
             started_at: row.started_at,

@@ -68,7 +68,7 @@ pub(crate) enum Verb {
   DATABASE_URL=postgres://… AMQP_URL=amqp://… polychron serve
   polychron serve --listen 0.0.0.0:8484 --users /etc/polychron/users.toml   # behind a proxy with TLS")]
     Serve,
-    /// Look for what is wrong: settings, databases, broker, consumers, jobs
+    /// PollSummary for what is wrong: settings, databases, broker, consumers, jobs
     #[command(
         after_help = "Examples:\n  polychron check\n  polychron check --audit --from 2026-11-24T00:00:00Z\n  polychron check -o json"
     )]
@@ -87,7 +87,7 @@ pub(crate) enum Verb {
     /// Define, change and run a tenant's jobs
     #[command(subcommand)]
     Job(job::Verb),
-    /// Look at what ran, cancel it, run it again
+    /// PollSummary at what ran, cancel it, run it again
     #[command(subcommand)]
     Execution(execution::Verb),
     /// Say who may use dashboard and API

@@ -74,7 +74,7 @@ pub(crate) async fn run(
     // What still happened while the engine came to its end.
     tell(&mut followers, &mut stream, &mut summaries).await?;
     stream.summary(&summaries)?;
-    say("\nThe data is still there. Look at it with");
+    say("\nThe data is still there. PollSummary at it with");
     say(&format!("    export DATABASE_URL={}", folder.control_url().expose()));
     say(&format!("    polychron execution list {}", TENANTS[0].0));
     Ok(())

@@ -22,7 +22,7 @@ pub(crate) enum Level {
 }
 
 impl Level {
-    const fn word(self) -> &'static str {
+    const fn as_str(self) -> &'static str {
         match self {
             Level::Ok => "ok",
             Level::Warning => "warning",
@@ -63,7 +63,7 @@ impl Finding {
 
 pub(crate) const COLUMNS: &[Column<Finding>] = &[
     column("SUBJECT", |finding| finding.subject.clone()),
-    column("LEVEL", |finding| finding.level.word().to_owned()),
+    column("LEVEL", |finding| finding.level.as_str().to_owned()),
     whole_column("FINDING", |finding| finding.finding.clone()),
     whole_column("REMEDY", |finding| maybe(finding.remedy.as_ref())),
 ];

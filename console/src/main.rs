@@ -32,7 +32,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind as ClapError;
 use clap::{ArgMatches, FromArgMatches as _};
 use shared::config::{self, Config};
-use shared::telemetry;
+use shared::logging;
 
 use arguments::{Arguments, Verb};
 use exit::Failure;
@@ -101,7 +101,7 @@ fn run(arguments: Arguments, matches: &ArgMatches, output: Output) -> Result<(),
     };
     // The demo tells what happens by itself, unless more is asked for.
     let log = if matches!(verb, Verb::Demo { .. }) && log == "info" { "error" } else { log };
-    telemetry::start(&format!("{log}{QUIET}"), format, output.colour());
+    logging::start(&format!("{log}{QUIET}"), format, output.colour());
     let mut runtime = match verb.runs_the_engine() {
         true => tokio::runtime::Builder::new_multi_thread(),
         false => tokio::runtime::Builder::new_current_thread(),

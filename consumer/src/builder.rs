@@ -11,14 +11,14 @@ use serde::de::DeserializeOwned;
 use shared::clock::Clock;
 use shared::config::{self, Config};
 use shared::http;
+use shared::logging;
 use shared::queue::Queue;
 use shared::random::Random;
 use shared::shutdown::Shutdown;
 use shared::store::{Connections, Control, Planning};
-use shared::telemetry;
+use shared::telemetry::Telemetry;
 use shared::tenants::Tenants;
 use shared::trace::Tracer;
-use shared::vitals::Vitals;
 use tracing::error;
 
 use crate::{Consumer, Context, Handler, HandlerError, Registry, known_types};
@@ -70,7 +70,7 @@ impl Builder {
         let about = self.about.unwrap_or("Executes Polychron's jobs with handlers of its own.");
         let config = config::read("polychron-consumer", about, &["DATABASE_URL", "AMQP_URL"]);
         let listener = http::bind_or_exit("polychron-consumer", config.http);
-        telemetry::start(&config.log, config.log_format, true);
+        logging::start(&config.log, config.log_format, true);
         match execute(self.registry, config, listener) {
             Ok(true) => ExitCode::SUCCESS,
             // What was left running has been logged.
@@ -95,11 +95,11 @@ fn execute(
         .build()
         .context("cannot start threads")?;
     let clean = runtime.block_on(async {
-        let mut vitals = Vitals::new(Clock::System);
-        vitals.tracer =
+        let mut telemetry = Telemetry::new(Clock::System);
+        telemetry.tracer =
             Tracer::start(config.collector.as_ref(), "polychron-consumer", Clock::System);
         if let Some(listener) = listener {
-            tokio::spawn(http::serve(listener, http::vitals_routes(vitals.clone())));
+            tokio::spawn(http::serve(listener, http::health_routes(telemetry.clone())));
         }
         let connections = Connections::new(Clock::System, config.connections);
         let connections = connections.planned(Planning::ByKeysOnce);
@@ -114,7 +114,7 @@ fn execute(
             registry: known,
             config,
             random: Random::system(),
-            vitals,
+            telemetry,
         };
         consumer.run(Shutdown::on_signals()?).await
     });

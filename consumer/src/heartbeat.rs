@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use shared::clock::Clock;
 use shared::id::{ExecutionId, TenantId};
+use shared::liveness::Watchdog;
 use shared::metrics::Metrics;
-use shared::pulse::Beat;
 use shared::store::chain;
 use shared::tenants::{OpenTenant, Tenants};
 use tokio_util::sync::CancellationToken;
@@ -86,9 +86,9 @@ impl Leases {
     }
 
     /// Ticks for ever.
-    pub(crate) async fn run(self: Arc<Self>, beat: Beat) {
+    pub(crate) async fn run(self: Arc<Self>, watchdog: Watchdog) {
         loop {
-            beat.beat();
+            watchdog.ping();
             self.tick();
             self.clock.sleep(TICK).await;
         }

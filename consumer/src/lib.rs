@@ -42,15 +42,15 @@ use std::time::Duration;
 use anyhow::Context as _;
 use shared::clock::Clock;
 use shared::config::Config;
+use shared::liveness::Watchdog;
 use shared::process;
-use shared::pulse::Beat;
 use shared::queue::{Publisher, Queue, Receiver};
 use shared::random::Random;
 use shared::readiness::Probes;
 use shared::shutdown::Shutdown;
 use shared::store::{self, ClaimTerms, chain};
+use shared::telemetry::Telemetry;
 use shared::tenants::Tenants;
-use shared::vitals::Vitals;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
@@ -90,7 +90,7 @@ pub struct Consumer {
     /// Where its random numbers come from.
     pub random: Random,
     /// What it tells about itself.
-    pub vitals: Vitals,
+    pub telemetry: Telemetry,
 }
 
 impl Consumer {
@@ -111,7 +111,7 @@ impl Consumer {
     /// The same, with handlers on a runtime of the caller's. On the one that runs this, handlers
     /// that block would hold up everything: that is for tests which must own every step.
     pub async fn run_on(self, handlers: Handle, shutdown: Shutdown) -> bool {
-        let Consumer { tenants, queue, registry, config, random, vitals } = self;
+        let Consumer { tenants, queue, registry, config, random, telemetry } = self;
         let clock = tenants.clock().clone();
         tokio::select! {
             biased;
@@ -123,8 +123,8 @@ impl Consumer {
         let broker_name = format!("polychron consumer {name}");
         let (publisher, publishing) = queue.publisher(&broker_name, &config.queues);
         let (mut receiver, receiving) = queue.receiver(&broker_name, &config.queues, slots.clone());
-        watch(&vitals, &config, &tenants, &publisher, &receiver, &shutdown);
-        let metrics = vitals.metrics.clone();
+        watch(&telemetry, &config, &tenants, &publisher, &receiver, &shutdown);
+        let metrics = telemetry.metrics.clone();
         let terms = ClaimTerms {
             worker: name.clone(),
             queues: config.queues.clone(),
@@ -133,7 +133,7 @@ impl Consumer {
         };
         let writers = Arc::new(Writers::new(tenants.clone(), terms, random, metrics.clone()));
         let leases = Arc::new(Leases::new(tenants.clone(), &name, config.lease, metrics.clone()));
-        measure(&vitals, &registry, &config, &slots, &writers);
+        measure(&telemetry, &registry, &config, &slots, &writers);
         let reporter = Arc::new(Reporter::new(tenants.clone(), &name));
         let worker = Arc::new(Worker {
             name: name.clone(),
@@ -147,7 +147,7 @@ impl Consumer {
             secrets: config.secrets.clone(),
             slots,
             metrics,
-            tracer: vitals.tracer.clone(),
+            tracer: telemetry.tracer.clone(),
             aside: worker::aside(),
             release: shutdown.release.clone(),
             clock,
@@ -164,16 +164,16 @@ impl Consumer {
         // What must go on until the last result is written.
         let mut background = tokio::task::JoinSet::new();
         background.spawn(publishing);
-        background.spawn(leases.run(vitals.follow("heartbeats")));
-        background.spawn(keep_fresh(tenants.clone(), vitals.follow("refresh")));
-        background.spawn(register(worker.clone(), config.clone(), vitals.follow("register")));
+        background.spawn(leases.run(telemetry.watch("heartbeats")));
+        background.spawn(keep_fresh(tenants.clone(), telemetry.watch("refresh")));
+        background.spawn(register(worker.clone(), config.clone(), telemetry.watch("register")));
         background.spawn(reporter.run());
         let receiving = tokio::spawn(receiving);
 
         let serving = serve_all(&worker, &mut receiver, &shutdown).await;
         drain(&serving, &worker, &config, &shutdown).await;
         let clean = tokio::time::timeout(FLUSH_LIMIT, writers.emptied()).await.is_ok();
-        vitals.tracer.flush(FLUSH_LIMIT).await;
+        telemetry.tracer.flush(FLUSH_LIMIT).await;
         drop(receiver);
         let _ = tokio::time::timeout(Duration::from_secs(3), receiving).await; // it says goodbye
         say_goodbye(&tenants, &name).await;
@@ -225,17 +225,17 @@ pub fn known_types(config: &Config, clock: &Clock) -> Registry {
 
 /// Lets health see the broker and the databases, if anybody can ask for it.
 fn watch(
-    vitals: &Vitals,
+    telemetry: &Telemetry,
     config: &Config,
     tenants: &Arc<Tenants>,
     publisher: &Publisher,
     receiver: &Receiver,
     shutdown: &Shutdown,
 ) {
-    vitals.follow_driver("publishing", publisher.beat());
-    vitals.follow_driver("receiving", receiver.beat());
+    telemetry.watch_driver("publishing", publisher.watchdog());
+    telemetry.watch_driver("receiving", receiver.watchdog());
     if config.http.is_some() {
-        tokio::spawn(vitals.clone().probe(Probes {
+        tokio::spawn(telemetry.clone().probe(Probes {
             tenants: tenants.clone(),
             publisher: publisher.clone(),
             receiving: Some(receiver.state()),
@@ -247,16 +247,16 @@ fn watch(
 
 /// Figures of this process that are known anyway.
 fn measure(
-    vitals: &Vitals,
+    telemetry: &Telemetry,
     registry: &Registry,
     config: &Config,
     slots: &Arc<Semaphore>,
     writers: &Arc<Writers>,
 ) {
     let (all, slots, writers) = (config.prefetch, slots.clone(), writers.clone());
-    vitals.metrics.know_job_types(registry.job_types());
-    vitals.metrics.slots.set(all as i64);
-    vitals.metrics.at_scrape(move |figures| {
+    telemetry.metrics.know_job_types(registry.job_types());
+    telemetry.metrics.slots.set(all as i64);
+    telemetry.metrics.at_scrape(move |figures| {
         figures.slots_in_use.set(all.saturating_sub(slots.available_permits()) as i64);
         figures.results_unwritten.set(writers.unwritten_ends() as i64);
     });
@@ -318,9 +318,9 @@ async fn refresh(tenants: &Tenants) {
     }
 }
 
-async fn keep_fresh(tenants: Arc<Tenants>, beat: Beat) {
+async fn keep_fresh(tenants: Arc<Tenants>, watchdog: Watchdog) {
     loop {
-        beat.beat();
+        watchdog.ping();
         tenants.clock().sleep(REFRESH_EVERY).await;
         refresh(&tenants).await;
         tenants.connections().close_idle();
@@ -328,10 +328,10 @@ async fn keep_fresh(tenants: Arc<Tenants>, beat: Beat) {
 }
 
 /// Keeps this worker's row in the control database.
-async fn register(worker: Arc<Worker>, config: Config, beat: Beat) {
+async fn register(worker: Arc<Worker>, config: Config, watchdog: Watchdog) {
     let (pid, host) = (process::id(), process::host());
     loop {
-        beat.beat();
+        watchdog.ping();
         let control = worker.tenants.control();
         let registered = async {
             let now = control.now().await?;

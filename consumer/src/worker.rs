@@ -34,7 +34,7 @@ use crate::executor::{Executor, Lingering, Stops};
 use crate::handler::{HandlerError, Registry};
 use crate::heartbeat::Leases;
 use crate::reporter::Reporter;
-use crate::writer::{Claimed, Finished, Writers};
+use crate::writer::{Claimed, FinishReply, Writers};
 
 /// How long a slot waits for a tenant's database. After that the message is acknowledged and the
 /// slot serves others, while the claim or the result goes on by itself.
@@ -222,7 +222,7 @@ impl Worker {
         failpoint::reach("after_effect");
         self.log(&tenant, &claim, &outcome, started);
 
-        let error = outcome.ending().error_kind.map(ErrorKind::word);
+        let error = outcome.ending().error_kind.map(ErrorKind::as_str);
         let ended = self.clock.boot_time();
         let mut finished = self.writers.finish(&tenant, &claim, outcome, output.report(true));
         let answer = tokio::select! {
@@ -250,17 +250,17 @@ impl Worker {
             None => finished.await,
         };
         drop((hold, in_hand));
-        let written = matches!(answer, Ok(Finished::Ended(_)));
+        let written = matches!(answer, Ok(FinishReply::Recorded(_)));
         self.tracer
             .record(|| self.spans(&tenant, &claim, [claimed_at, started, ended], error, written));
         match answer {
-            Ok(Finished::Ended(ended)) => {
+            Ok(FinishReply::Recorded(ended)) => {
                 let limited = tenant.tenant.max_running.is_some();
                 if ended.followed || ended.freed || limited {
                     self.publisher.wake(id).await;
                 }
             }
-            Ok(Finished::NotOurs) => warn!(
+            Ok(FinishReply::NotOurs) => warn!(
                 tenant = tenant.slug(), job = name, execution = %claim.id, attempt = claim.attempt,
                 "the outcome was not written: the row is no longer this worker's"
             ),

@@ -7,7 +7,7 @@
 //! waiting.
 
 mod claims;
-mod ends;
+mod finishes;
 #[cfg(test)]
 mod tests;
 
@@ -23,7 +23,7 @@ use shared::outcome::Outcome;
 use shared::output::Report;
 use shared::random::Random;
 use shared::retry::Attempts;
-use shared::store::{Claim, ClaimTerms, Ended};
+use shared::store::{Claim, ClaimTerms, Finished};
 use shared::tenants::{OpenTenant, Tenants};
 use tokio::sync::{Notify, oneshot};
 
@@ -87,13 +87,13 @@ struct EndRequest {
     report: Report,
     /// An earlier try may have been carried out, though its answer was not heard.
     unheard: bool,
-    reply: oneshot::Sender<Finished>,
+    reply: oneshot::Sender<FinishReply>,
 }
 
 /// What became of a result.
-pub(crate) enum Finished {
+pub(crate) enum FinishReply {
     /// It was written.
-    Ended(Ended),
+    Recorded(Finished),
     /// The row was no longer ours.
     NotOurs,
 }
@@ -137,7 +137,7 @@ impl Writers {
         claim: &Claim,
         outcome: Outcome,
         report: Report,
-    ) -> oneshot::Receiver<Finished> {
+    ) -> oneshot::Receiver<FinishReply> {
         self.finish_as(tenant, claim, claim.attempts(), outcome, report)
     }
 
@@ -148,7 +148,7 @@ impl Writers {
         attempts: Attempts,
         outcome: Outcome,
         report: Report,
-    ) -> oneshot::Receiver<Finished> {
+    ) -> oneshot::Receiver<FinishReply> {
         let (reply, answer) = oneshot::channel();
         self.unwritten_ends.fetch_add(1, Ordering::Relaxed);
         let (id, job_type) = (claim.id, claim.job_type.clone());

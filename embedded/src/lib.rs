@@ -21,9 +21,9 @@ use shared::queue::{MemoryBroker, Queue};
 use shared::random::Random;
 use shared::shutdown::Shutdown;
 use shared::store::{Connections, Control, Planning, Schema, Store, migrate};
+use shared::telemetry::Telemetry;
 use shared::tenant::{Tenant, TenantStatus};
 use shared::tenants::Tenants;
-use shared::vitals::Vitals;
 
 /// The longest that another process's change may go unseen.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -157,7 +157,7 @@ impl Engine {
         let Engine { tenants, queue, config } = self;
         let mut registry = consumer::known_types(config, tenants.clock());
         registry.extend(handlers);
-        let (random, vitals) = (Random::system(), Vitals::new(Clock::System));
+        let (random, telemetry) = (Random::system(), Telemetry::new(Clock::System));
         let producer = Producer {
             tenants: tenants.clone(),
             queue: queue.clone(),
@@ -165,7 +165,7 @@ impl Engine {
             // The folder is locked, and nobody else could hear of its messages.
             alone: true,
             random: random.clone(),
-            vitals: vitals.clone(),
+            telemetry: telemetry.clone(),
         };
         let consumer = Consumer {
             tenants: tenants.clone(),
@@ -173,7 +173,7 @@ impl Engine {
             registry,
             config: config.clone(),
             random,
-            vitals,
+            telemetry,
         };
         let ((), clean) = tokio::join!(producer.run(shutdown.clone()), consumer.run(shutdown));
         clean

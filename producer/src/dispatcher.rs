@@ -14,8 +14,8 @@ use shared::metrics::Metrics;
 use shared::random::Random;
 use shared::schedule::{Schedule, ScheduleError, Spread};
 use shared::store::{
-    Arm, Dispatch, Dispatched, DueJob, Look, NewExecution, Ready, Result, StoreError, UnarmedJob,
-    chain,
+    Arm, Dispatch, Dispatched, DueJob, NewExecution, PollSummary, Ready, Result, StoreError,
+    UnarmedJob, chain,
 };
 use shared::tenants::OpenTenant;
 use tracing::{debug, warn};
@@ -104,19 +104,19 @@ impl Dispatcher<'_> {
     }
 
     /// Dispatches what is due and what has waited, as far as there is room.
-    pub async fn tick(&self, look: &Look) -> Result<Left> {
+    pub async fn tick(&self, look: &PollSummary) -> Result<Left> {
         match self.dispatch(look, BATCH_MAX).await {
             // The database refused some job's data. That job must not fail its neighbours: the
             // oldest goes alone, until it is the one to be taken out.
             Err(StoreError::Refused(_)) => {
-                let look = self.tenant.store.look().await?;
+                let look = self.tenant.store.poll().await?;
                 Ok(self.dispatch(&look, 1).await?.min(Left::More))
             }
             left => left,
         }
     }
 
-    async fn dispatch(&self, look: &Look, at_most: u32) -> Result<Left> {
+    async fn dispatch(&self, look: &PollSummary, at_most: u32) -> Result<Left> {
         let (store, now) = (&self.tenant.store, self.now);
         let mut free = self.free_at_tenant(look);
         let mut room = self.backlog.take(free.min(at_most)).await;
@@ -162,7 +162,7 @@ impl Dispatcher<'_> {
     }
 
     /// How many more rows of this tenant may be dispatched or running.
-    fn free_at_tenant(&self, look: &Look) -> u32 {
+    fn free_at_tenant(&self, look: &PollSummary) -> u32 {
         match self.tenant.tenant.max_running {
             None => u32::MAX,
             Some(most) => {
@@ -251,12 +251,12 @@ impl Dispatcher<'_> {
     }
 }
 
-fn is_due(look: &Look, now: Time) -> bool {
+fn is_due(look: &PollSummary, now: Time) -> bool {
     look.next_due_at.is_some_and(|due_at| due_at <= now)
 }
 
 /// Whether rows wait for their turn, or their time has come.
-fn is_waiting(look: &Look, now: Time) -> bool {
+fn is_waiting(look: &PollSummary, now: Time) -> bool {
     look.waiting > 0 || look.next_available_at.is_some_and(|available_at| available_at <= now)
 }
 

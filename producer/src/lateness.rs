@@ -12,7 +12,7 @@ use shared::clock::{Time, delta};
 use shared::id::{ExecutionId, JobId, TenantId};
 use shared::notification::Event;
 use shared::random::Random;
-use shared::store::{Look, Result, Tidings};
+use shared::store::{Notification, PollSummary, Result};
 use shared::tenants::OpenTenant;
 use tracing::{info, warn};
 
@@ -43,7 +43,7 @@ impl Lateness {
 
     /// Looks for late jobs of one tenant, if it is time and there may be some. True: somebody is
     /// told something, and the notification waits to be dispatched.
-    pub async fn tick(&self, tenant: &OpenTenant, look: &Look, now: Time) -> Result<bool> {
+    pub async fn tick(&self, tenant: &OpenTenant, look: &PollSummary, now: Time) -> Result<bool> {
         let id = tenant.tenant.id;
         let before = self.seen().get(&id).copied();
         let some_wait = look.dispatched > 0 || look.waiting > 0;
@@ -77,8 +77,8 @@ impl Lateness {
         event: Event,
         now: Time,
     ) -> Result<bool> {
-        let tidings = Tidings { event, id: ExecutionId::new(now, &self.random) };
-        tenant.store.tell(job, execution, tidings, now).await
+        let notification = Notification { event, id: ExecutionId::new(now, &self.random) };
+        tenant.store.notify(job, execution, notification, now).await
     }
 
     /// Forgets tenants that are no more.

@@ -23,14 +23,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::config::Config;
-use shared::pulse::Beat;
+use shared::liveness::Watchdog;
 use shared::queue::Queue;
 use shared::random::Random;
 use shared::readiness::Probes;
 use shared::shutdown::Shutdown;
 use shared::store::chain;
+use shared::telemetry::Telemetry;
 use shared::tenants::Tenants;
-use shared::vitals::Vitals;
 use tokio::sync::{Notify, watch};
 use tracing::{info, warn};
 
@@ -65,13 +65,13 @@ pub struct Producer {
     /// Where its random numbers come from.
     pub random: Random,
     /// What it tells about itself.
-    pub vitals: Vitals,
+    pub telemetry: Telemetry,
 }
 
 impl Producer {
     /// Dispatches jobs until asked to stop.
     pub async fn run(self, shutdown: Shutdown) {
-        let Producer { tenants, queue, config, alone, random, vitals } = self;
+        let Producer { tenants, queue, config, alone, random, telemetry } = self;
         tokio::select! {
             biased;
             () = tenants.wait_for_first() => {}
@@ -80,11 +80,11 @@ impl Producer {
         let name = format!("polychron producer {}", std::process::id());
         let (publisher, publishing) = queue.publisher(&name, &config.queues);
         let (wakes, hearing) = queue.wakes(&name);
-        vitals.follow_driver("publishing", publisher.beat());
-        vitals.follow_driver("hearing wakes", wakes.beat());
+        telemetry.watch_driver("publishing", publisher.watchdog());
+        telemetry.watch_driver("hearing wakes", wakes.watchdog());
         let (publishing, hearing) = (tokio::spawn(publishing), tokio::spawn(hearing));
         if config.http.is_some() {
-            tokio::spawn(vitals.clone().probe(Probes {
+            tokio::spawn(telemetry.clone().probe(Probes {
                 tenants: tenants.clone(),
                 publisher: publisher.clone(),
                 receiving: None,
@@ -92,12 +92,12 @@ impl Producer {
                 drain: shutdown.drain.clone(),
             }));
         }
-        let metrics = vitals.metrics.clone();
+        let metrics = telemetry.metrics.clone();
         let sharing = Sharing::new(tenants.clone(), publisher.clone(), metrics.clone(), &random);
         let clock = tenants.clock().clone();
         let looker = Arc::new(Looker {
             backlog: Backlog::new(publisher.clone(), clock.clone(), &config.queues),
-            messenger: Messenger::new(publisher, metrics.clone(), vitals.tracer.clone(), clock),
+            messenger: Messenger::new(publisher, metrics.clone(), telemetry.tracer.clone(), clock),
             lateness: Lateness::new(random.clone()),
             pruner: Pruner::new(&config, random.clone(), metrics.clone()),
             random,
@@ -111,19 +111,19 @@ impl Producer {
             tenants.clone(),
             looker.clone(),
             refreshed.clone(),
-            vitals.follow("refresh"),
+            telemetry.watch("refresh"),
         ));
         let shares = match alone {
             true => watch::channel(Share::whole()).1,
-            false => share(sharing, &called, &shutdown, &vitals).await,
+            false => share(sharing, &called, &shutdown, &telemetry).await,
         };
-        Rounds::new(tenants, looker.clone(), shares, vitals.follow("rounds"))
+        Rounds::new(tenants, looker.clone(), shares, telemetry.watch("rounds"))
             .run(wakes, refreshed, called, shutdown.drain)
             .await;
 
         refreshing.abort();
         looker.messenger.settled(SETTLE_LIMIT).await;
-        vitals.tracer.flush(SETTLE_LIMIT).await;
+        telemetry.tracer.flush(SETTLE_LIMIT).await;
         drop(looker);
         // Both say goodbye to the broker, if it listens.
         let _ = tokio::time::timeout(Duration::from_secs(3), async {
@@ -139,11 +139,11 @@ async fn share(
     mut sharing: Sharing,
     called: &Arc<Notify>,
     shutdown: &Shutdown,
-    vitals: &Vitals,
+    telemetry: &Telemetry,
 ) -> watch::Receiver<Share> {
     let shares = sharing.shares();
     sharing.join().await;
-    tokio::spawn(sharing.run(called.clone(), shutdown.drain.clone(), vitals.follow("sharing")));
+    tokio::spawn(sharing.run(called.clone(), shutdown.drain.clone(), telemetry.watch("sharing")));
     shares
 }
 
@@ -152,11 +152,11 @@ async fn keep_fresh(
     tenants: Arc<Tenants>,
     looker: Arc<Looker>,
     refreshed: Arc<Notify>,
-    beat: Beat,
+    watchdog: Watchdog,
 ) {
     let mut away = false;
     loop {
-        beat.beat();
+        watchdog.ping();
         match refresh(&tenants, &looker).await {
             Ok(()) if away => {
                 away = false;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use shared::clock::{Time, delta};
 use shared::metrics::Metrics;
 use shared::random::Random;
-use shared::store::{Footprint, Look, Result};
+use shared::store::{ChangeToken, PollSummary, Result};
 use shared::tenants::OpenTenant;
 
 use crate::backlog::Backlog;
@@ -74,7 +74,7 @@ pub enum Still {
 /// A tenant whose jobs are dispatched batch by batch.
 pub struct Going {
     /// What was found there, and the number of its next dispatch.
-    look: Look,
+    look: PollSummary,
     /// When, in boot time.
     looked_at: Duration,
 }
@@ -91,7 +91,7 @@ pub struct Rest {
     pub until: Option<Time>,
     /// How it looked from outside before it was looked at. While it does, there is no need to look
     /// again.
-    pub footprint: Option<Footprint>,
+    pub change_token: Option<ChangeToken>,
     /// Until when that is believed, in boot time. None: for as long as it looks so.
     pub believed_until: Option<Duration>,
 }
@@ -120,11 +120,11 @@ impl Looker {
             self.metrics.looks.inc();
         }
         let now = tenant.store.now().await?;
-        let footprint = self.footprint(tenant).await;
-        if self.pace.told(tenant, footprint.is_some()) {
+        let change_token = self.change_token(tenant).await;
+        if self.pace.told(tenant, change_token.is_some()) {
             self.metrics.poll_interval.set(self.pace.longest().as_secs_f64());
         }
-        let glances = footprint.is_some();
+        let glances = change_token.is_some();
         let mut looked = self.look(tenant, now, known, glances, resumed).await?;
         let more = matches!(looked.still, None | Some(Still::Going(_)));
         if more && self.pace.is_crowded(tenant) {
@@ -136,7 +136,7 @@ impl Looker {
                 tenant.store.close_idle();
             }
             rest.believed_until = self.pace.believed_until(tenant, self.random.unit());
-            rest.footprint = footprint;
+            rest.change_token = change_token;
         }
         Ok(looked)
     }
@@ -145,8 +145,8 @@ impl Looker {
     async fn rests(&self, tenant: &OpenTenant, rest: &Rest) -> bool {
         rest.until.is_none_or(|until| tenant.store.until(until) > WARM_FOR)
             && self.pace.believes(rest)
-            && rest.footprint.is_some()
-            && rest.footprint == self.footprint(tenant).await
+            && rest.change_token.is_some()
+            && rest.change_token == self.change_token(tenant).await
     }
 
     /// What is due here waits for room.
@@ -160,8 +160,8 @@ impl Looker {
     }
 
     /// How a tenant looks from outside, if that spares looks.
-    async fn footprint(&self, tenant: &OpenTenant) -> Option<Footprint> {
-        if self.pace.spares(tenant) { tenant.store.footprint().await } else { None }
+    async fn change_token(&self, tenant: &OpenTenant) -> Option<ChangeToken> {
+        if self.pace.spares(tenant) { tenant.store.change_token().await } else { None }
     }
 
     /// `known`: what there is to do need not be read. `glances`: in the time to come it can be told
@@ -177,7 +177,7 @@ impl Looker {
         let gone_by = known.is_some();
         let Going { look, looked_at } = match known {
             Some(known) => known,
-            None => Going { look: tenant.store.look().await?, looked_at: self.pace.boot_time() },
+            None => Going { look: tenant.store.poll().await?, looked_at: self.pace.boot_time() },
         };
         let mut left = Left::Nothing;
         if look.next_lease_until.is_some_and(|until| until < now - delta(rescuer::GRACE))
@@ -190,7 +190,7 @@ impl Looker {
         }
         let mut looked = match left {
             Left::Full if tenant.tenant.max_running.is_none() => {
-                let look = Look { dispatch_no: look.dispatch_no + 1, ..look };
+                let look = PollSummary { dispatch_no: look.dispatch_no + 1, ..look };
                 let still = Some(Still::Going(Going { look, looked_at }));
                 return Ok(Looked { wait: self.backlog.refill_after(), still });
             }
@@ -219,7 +219,7 @@ impl Looker {
     async fn move_on(
         &self,
         tenant: &Arc<OpenTenant>,
-        look: &Look,
+        look: &PollSummary,
         now: Time,
         resumed: bool,
     ) -> Result<Left> {
@@ -244,7 +244,7 @@ impl Looker {
     }
 
     /// When this tenant must be looked at again.
-    fn next(&self, tenant: &OpenTenant, look: &Look, now: Time, glances: bool) -> Looked {
+    fn next(&self, tenant: &OpenTenant, look: &PollSummary, now: Time, glances: bool) -> Looked {
         let lease = look.next_lease_until.map(|until| until + delta(rescuer::GRACE));
         let mut times = vec![lease];
         if tenant.is_active() {
@@ -264,7 +264,7 @@ impl Looker {
             wait = wait.min(OVERDUE_AFTER);
         }
         let rests = !on_its_way && overdue.is_empty();
-        let rest = Rest { until, footprint: None, believed_until: None };
+        let rest = Rest { until, change_token: None, believed_until: None };
         Looked { wait, still: rests.then_some(Still::Rest(rest)) }
     }
 

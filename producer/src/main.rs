@@ -7,14 +7,14 @@ use polychron_producer::Producer;
 use shared::clock::Clock;
 use shared::config;
 use shared::http;
+use shared::logging;
 use shared::queue::Queue;
 use shared::random::Random;
 use shared::shutdown::Shutdown;
 use shared::store::{Connections, Control, Planning};
-use shared::telemetry;
+use shared::telemetry::Telemetry;
 use shared::tenants::Tenants;
 use shared::trace::Tracer;
-use shared::vitals::Vitals;
 
 const ABOUT: &str =
     "Finds the due jobs of all tenants and dispatches them. Any number may run at once.";
@@ -22,18 +22,18 @@ const ABOUT: &str =
 fn main() -> anyhow::Result<()> {
     let config = config::read("polychron-producer", ABOUT, &["DATABASE_URL", "AMQP_URL"]);
     let listener = http::bind_or_exit("polychron-producer", config.http);
-    telemetry::start(&config.log, config.log_format, true);
+    logging::start(&config.log, config.log_format, true);
     // It waits for others nearly all the time; a second thread would mostly cost the time to wake it.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start threads")?;
     runtime.block_on(async {
-        let mut vitals = Vitals::new(Clock::System);
-        vitals.tracer =
+        let mut telemetry = Telemetry::new(Clock::System);
+        telemetry.tracer =
             Tracer::start(config.collector.as_ref(), "polychron-producer", Clock::System);
         if let Some(listener) = listener {
-            tokio::spawn(http::serve(listener, http::vitals_routes(vitals.clone())));
+            tokio::spawn(http::serve(listener, http::health_routes(telemetry.clone())));
         }
         let connections = Connections::new(Clock::System, config.connections);
         let connections = connections.planned(Planning::ByKeys);
@@ -42,7 +42,7 @@ fn main() -> anyhow::Result<()> {
         let control = Arc::new(Control::new(database_url, &connections)?);
         let tenants = Arc::new(Tenants::new(control, connections));
         let producer =
-            Producer { tenants, queue, config, alone: false, random: Random::system(), vitals };
+            Producer { tenants, queue, config, alone: false, random: Random::system(), telemetry };
         producer.run(Shutdown::on_signals()?).await;
         anyhow::Ok(())
     })?;

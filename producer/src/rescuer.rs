@@ -11,7 +11,7 @@ use shared::clock::{Time, delta};
 use shared::metrics::Metrics;
 use shared::outcome::Outcome;
 use shared::random::Random;
-use shared::store::{End, Expired, Result};
+use shared::store::{Expired, Finish, Result};
 use shared::tenants::OpenTenant;
 use tracing::warn;
 
@@ -33,10 +33,12 @@ pub async fn tick(
         return Ok(0);
     }
     let outcomes: Vec<Outcome> = expired.iter().map(outcome).collect();
-    let ends: Vec<End> = expired
+    let ends: Vec<Finish> = expired
         .iter()
         .zip(&outcomes)
-        .map(|(row, outcome)| End::of(outcome, &row.attempts(), (row.id, &row.worker), now, random))
+        .map(|(row, outcome)| {
+            Finish::of(outcome, &row.attempts(), (row.id, &row.worker), now, random)
+        })
         .collect();
     let ended = tenant.store.finish(&ends, Some(ended_before), now).await?;
     for (row, end) in expired.iter().zip(&ends) {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use shared::clock::Clock;
 use shared::id::TenantId;
-use shared::pulse::{BEAT_EVERY, Beat};
+use shared::liveness::{PING_EVERY, Watchdog};
 use shared::queue::{ROLL_CALL, Wakes};
 use shared::store::{StoreError, chain};
 use shared::tenants::{OpenTenant, Tenants};
@@ -67,7 +67,7 @@ pub(crate) struct Rounds {
     suspended: HashSet<TenantId>,
     healthy: Arc<Semaphore>,
     ailing: Arc<Semaphore>,
-    beat: Beat,
+    watchdog: Watchdog,
 }
 
 impl Rounds {
@@ -75,7 +75,7 @@ impl Rounds {
         tenants: Arc<Tenants>,
         looker: Arc<Looker>,
         shares: watch::Receiver<Share>,
-        beat: Beat,
+        watchdog: Watchdog,
     ) -> Rounds {
         Rounds {
             clock: tenants.clock().clone(),
@@ -93,7 +93,7 @@ impl Rounds {
             suspended: HashSet::new(),
             healthy: Arc::new(Semaphore::new(LANES)),
             ailing: Arc::new(Semaphore::new(AILING_LANES)),
-            beat,
+            watchdog,
         }
     }
 
@@ -107,9 +107,9 @@ impl Rounds {
         stop: CancellationToken,
     ) {
         loop {
-            self.beat.beat();
+            self.watchdog.ping();
             self.look_at_changed();
-            let wait = self.start_what_is_due().unwrap_or(BEAT_EVERY).min(BEAT_EVERY);
+            let wait = self.start_what_is_due().unwrap_or(PING_EVERY).min(PING_EVERY);
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::id::TenantId;
+use shared::liveness::Watchdog;
 use shared::metrics::Metrics;
 use shared::process;
-use shared::pulse::Beat;
 use shared::queue::{BrokerState, Publisher, ROLL_CALL};
 use shared::random::Random;
 use shared::store::{self, Result};
@@ -80,11 +80,16 @@ impl Sharing {
     }
 
     /// Goes on until asked to stop, then leaves. `called`: somebody has come or gone.
-    pub(crate) async fn run(mut self, called: Arc<Notify>, stop: CancellationToken, beat: Beat) {
+    pub(crate) async fn run(
+        mut self,
+        called: Arc<Notify>,
+        stop: CancellationToken,
+        watchdog: Watchdog,
+    ) {
         let clock = self.tenants.clock().clone();
         let mut state = self.publisher.state();
         loop {
-            beat.beat();
+            watchdog.ping();
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use shared::clock::{Time, delta};
 use shared::metrics::Metrics;
-use shared::store::{Look, Ready, Result, SentBefore};
+use shared::store::{PollSummary, Ready, Result, SentBefore};
 use shared::tenants::OpenTenant;
 use tracing::info;
 
@@ -25,7 +25,7 @@ const UNHEARD_AFTER: [i64; 5] = [60, 120, 240, 480, 900];
 const BATCH_MAX: u32 = 200;
 
 /// When something may have to be swept, by what a look has found.
-pub fn next_at(look: &Look) -> Option<Time> {
+pub fn next_at(look: &PollSummary) -> Option<Time> {
     let unconfirmed = look.unconfirmed_since.map(|since| since + delta(UNCONFIRMED_AFTER));
     let unheard = look.published_since.map(|since| since + TimeDelta::seconds(UNHEARD_AFTER[0]));
     unconfirmed.into_iter().chain(unheard).min()

@@ -20,7 +20,7 @@ pub use network::Network;
 use crate::database_url::DatabaseUrl;
 use crate::queue::AmqpUrl;
 use crate::secrets::Secrets;
-use crate::words::words;
+use crate::string_enum::string_enum;
 
 /// One setting.
 #[derive(Clone, Copy, Debug)]
@@ -96,7 +96,7 @@ const CONFIG_FILE: &str = "POLYCHRON_CONFIG";
 /// Holds while a mistake in the setting is reported.
 const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8484);
 
-words! {
+string_enum! {
     /// How log lines are written.
     pub enum LogFormat {
         /// For people.

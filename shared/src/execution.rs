@@ -15,9 +15,9 @@ use serde_json::Value;
 
 use crate::clock::Time;
 use crate::id::{ExecutionId, JobId};
-use crate::words::words;
+use crate::string_enum::string_enum;
 
-words! {
+string_enum! {
     /// Where an execution is in its life.
     pub enum Status {
         /// Waits for its time (a retry, a manual run) or its turn (overlap, `max_running`). The
@@ -55,7 +55,7 @@ impl Status {
     }
 }
 
-words! {
+string_enum! {
     /// What brought a row into being.
     pub enum Trigger {
         /// The job's schedule.
@@ -69,7 +69,7 @@ words! {
     }
 }
 
-words! {
+string_enum! {
     /// Why a row ended other than in success.
     pub enum ErrorKind {
         /// The handler returned an error, or could not read its payload.
@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn words_are_read_back_as_written_and_others_are_refused_by_name() {
         for status in Status::ALL {
-            assert_eq!(status.word().parse(), Ok(*status));
+            assert_eq!(status.as_str().parse(), Ok(*status));
         }
         let error = "done".parse::<Trigger>().unwrap_err();
         assert_eq!(error.to_string(), "`done` is none of schedule, manual, retry, rescue");

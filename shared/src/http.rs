@@ -19,8 +19,8 @@ use tracing::{error, info};
 
 use crate::config::{self, Problems};
 use crate::metrics::CONTENT_TYPE;
-use crate::readiness::Standing;
-use crate::vitals::Vitals;
+use crate::readiness::ReadinessState;
+use crate::telemetry::Telemetry;
 
 /// Takes hold of an address.
 ///
@@ -62,65 +62,65 @@ pub async fn serve(listener: TcpListener, routes: Router) {
 }
 
 /// Health and metrics.
-pub fn vitals_routes(vitals: Vitals) -> Router {
+pub fn health_routes(telemetry: Telemetry) -> Router {
     Router::new()
         .route("/health/live", get(live))
         .route("/health/ready", get(ready))
         .route("/metrics", get(metrics))
-        .with_state(vitals)
+        .with_state(telemetry)
 }
 
 /// 503 when one of the process's loops stands still: restart it.
-async fn live(State(vitals): State<Vitals>) -> impl IntoResponse {
-    let silent = vitals.pulse.silent();
-    if silent.is_empty() {
+async fn live(State(telemetry): State<Telemetry>) -> impl IntoResponse {
+    let stalled = telemetry.liveness.stalled();
+    if stalled.is_empty() {
         (StatusCode::OK, Json(json!({"status": "live"})))
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"status": "not live", "silent": silent})))
+        (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"status": "not live", "stalled": stalled})))
     }
 }
 
 /// 503 when the process is of no use now, or is about to stop: send it no work.
-async fn ready(State(vitals): State<Vitals>) -> impl IntoResponse {
-    let report = vitals.readiness.report();
+async fn ready(State(telemetry): State<Telemetry>) -> impl IntoResponse {
+    let report = telemetry.readiness.report();
     let code = match report.status {
-        Standing::Ready | Standing::Degraded => StatusCode::OK,
-        Standing::NotReady | Standing::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+        ReadinessState::Ready | ReadinessState::Degraded => StatusCode::OK,
+        ReadinessState::NotReady | ReadinessState::Stopping => StatusCode::SERVICE_UNAVAILABLE,
     };
     (code, Json(report))
 }
 
-async fn metrics(State(vitals): State<Vitals>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, CONTENT_TYPE)], vitals.metrics.text())
+async fn metrics(State(telemetry): State<Telemetry>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, CONTENT_TYPE)], telemetry.metrics.text())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::clock::{Clock, ManualClock};
-    use crate::pulse::SILENT_AFTER;
+    use crate::liveness::STALLED_AFTER;
 
     #[tokio::test]
     async fn a_loop_that_stands_still_makes_it_red_by_name() {
         let manual = ManualClock::new("2026-11-24T12:00:00Z".parse().unwrap());
-        let vitals = Vitals::new(Clock::Manual(manual.clone()));
-        let beat = vitals.follow("heartbeats");
-        let answer = live(State(vitals.clone())).await.into_response();
+        let telemetry = Telemetry::new(Clock::Manual(manual.clone()));
+        let watchdog = telemetry.watch("heartbeats");
+        let answer = live(State(telemetry.clone())).await.into_response();
         assert_eq!(answer.status(), StatusCode::OK);
-        manual.advance(SILENT_AFTER);
-        let answer = live(State(vitals.clone())).await.into_response();
+        manual.advance(STALLED_AFTER);
+        let answer = live(State(telemetry.clone())).await.into_response();
         assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
         let body = axum::body::to_bytes(answer.into_body(), 1024).await.unwrap();
-        let shown = r#"{"silent":[{"loop":"heartbeats","seconds":60}],"status":"not live"}"#;
+        let shown = r#"{"stalled":[{"loop":"heartbeats","seconds":60}],"status":"not live"}"#;
         assert_eq!(String::from_utf8_lossy(&body), shown);
-        beat.beat();
-        let answer = live(State(vitals)).await.into_response();
+        watchdog.ping();
+        let answer = live(State(telemetry)).await.into_response();
         assert_eq!(answer.status(), StatusCode::OK);
     }
 
     #[tokio::test]
     async fn before_it_has_started_it_is_not_ready() {
-        let answer = ready(State(Vitals::new(Clock::System))).await.into_response();
+        let answer = ready(State(Telemetry::new(Clock::System))).await.into_response();
         assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
     }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::clock::Time;
 use crate::id::JobId;
-use crate::words::words;
+use crate::string_enum::string_enum;
 
 /// The most that a job's payload may hold, in bytes of JSON text. The table refuses more.
 pub const PAYLOAD_BYTES_MAX: usize = 65_536;
@@ -67,7 +67,7 @@ pub struct Job {
     pub updated_at: Time,
 }
 
-words! {
+string_enum! {
     /// What becomes of the occurrences that were first seen later than the grace.
     pub enum MisfirePolicy {
         /// The latest runs and stands for the rest.
@@ -79,7 +79,7 @@ words! {
     }
 }
 
-words! {
+string_enum! {
     /// What becomes of an occurrence that is due while an earlier one isn't over.
     pub enum OverlapPolicy {
         /// It does not run.
@@ -91,7 +91,7 @@ words! {
     }
 }
 
-words! {
+string_enum! {
     /// What becomes of an occurrence whose attempt ended without the handler's doing: its worker
     /// was lost, or shut down.
     pub enum OrphanPolicy {

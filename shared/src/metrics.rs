@@ -85,8 +85,8 @@ impl Metrics {
         let known = self.0.job_types.get();
         let known = job_type.filter(|job_type| known.is_some_and(|all| all.contains(*job_type)));
         let labels = [
-            ("status", status.word().to_owned()),
-            ("error_kind", error_kind.map_or("none", ErrorKind::word).to_owned()),
+            ("status", status.as_str().to_owned()),
+            ("error_kind", error_kind.map_or("none", ErrorKind::as_str).to_owned()),
             ("job_type", known.unwrap_or(UNKNOWN).to_owned()),
         ];
         self.executions_finished.get_or_create(&labels).inc();
@@ -94,7 +94,7 @@ impl Metrics {
 
     /// Occurrences that will not run are on record.
     pub fn skipped(&self, reason: ErrorKind, occurrences: i32) {
-        let labels = [("reason", reason.word().to_owned())];
+        let labels = [("reason", reason.as_str().to_owned())];
         let count = u64::try_from(occurrences).unwrap_or_default();
         self.occurrences_skipped.get_or_create(&labels).inc_by(count);
     }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::clock::Time;
 use crate::execution::ErrorKind;
 use crate::id::ExecutionId;
-use crate::words::words;
+use crate::string_enum::string_enum;
 
 /// The job whose executions are notifications. Its payload is the tenant's target: who is told of
 /// the jobs that name nobody themselves.
@@ -19,7 +19,7 @@ pub const NOTIFIER: &str = "polychron-notifications";
 /// The type of that job.
 pub const JOB_TYPE: &str = "notification";
 
-words! {
+string_enum! {
     /// What is told.
     pub enum Event {
         /// An occurrence has failed for good, the first since the job was well.
@@ -45,7 +45,7 @@ struct Target {
 
 /// What happened to a job, for the one who is told.
 #[derive(Debug, Serialize)]
-pub struct News {
+pub struct NotificationPayload {
     /// What.
     pub event: Event,
     /// The job's name.
@@ -117,7 +117,7 @@ fn text(value: &Value, field: &str) -> Result<(), String> {
 
 /// The payload of the notification, if anybody is to be told: whom the job names, else whom the
 /// tenant does. What cannot be read is passed on, so that the notification fails and says so.
-pub fn payload(job: Option<&Value>, tenants: &Value, news: &News) -> Option<Value> {
+pub fn payload(job: Option<&Value>, tenants: &Value, news: &NotificationPayload) -> Option<Value> {
     let mut target = job.unwrap_or(tenants).as_object()?.clone();
     target.get("url")?;
     if let Some(on) = target.remove("on") {
@@ -134,13 +134,23 @@ pub fn payload(job: Option<&Value>, tenants: &Value, news: &News) -> Option<Valu
 mod tests {
     use super::*;
 
-    fn news(event: Event) -> News {
+    fn news(event: Event) -> NotificationPayload {
         let at = "2026-11-24T12:00:00Z".parse().unwrap();
         let (execution, scheduled_for, attempt) = (None, None, None);
         let (error_kind, error_message) = (None, None);
         let job = "job".to_owned();
         let since = at;
-        News { event, job, at, since, execution, scheduled_for, attempt, error_kind, error_message }
+        NotificationPayload {
+            event,
+            job,
+            at,
+            since,
+            execution,
+            scheduled_for,
+            attempt,
+            error_kind,
+            error_message,
+        }
     }
 
     #[test]

@@ -21,8 +21,8 @@ pub use memory::MemoryBroker;
 pub use rabbit::{AmqpUrl, BrokerReport, InvalidAmqpUrl, Posted, inspect, post};
 
 use crate::id::TenantId;
+use crate::liveness::Watchdog;
 use crate::message::Outgoing;
-use crate::pulse::Beat;
 
 /// Stands in a wake for no tenant: which producers there are has changed. A producer that knows
 /// nothing of that takes it for a tenant it doesn't know, and does nothing.
@@ -168,9 +168,9 @@ impl Publisher {
     }
 
     /// The driver's sign of life. None: no driver is needed.
-    pub fn beat(&self) -> Option<&Beat> {
+    pub fn watchdog(&self) -> Option<&Watchdog> {
         match &self.0 {
-            PublishTo::Rabbit(publisher) => Some(publisher.beat()),
+            PublishTo::Rabbit(publisher) => Some(publisher.watchdog()),
             PublishTo::Memory(_) => None,
         }
     }
@@ -202,9 +202,9 @@ impl Receiver {
     }
 
     /// The driver's sign of life. None: no driver is needed.
-    pub fn beat(&self) -> Option<&Beat> {
+    pub fn watchdog(&self) -> Option<&Watchdog> {
         match &self.0 {
-            ReceiveFrom::Rabbit(receiver) => Some(receiver.beat()),
+            ReceiveFrom::Rabbit(receiver) => Some(receiver.watchdog()),
             ReceiveFrom::Memory(_) => None,
         }
     }
@@ -254,9 +254,9 @@ enum HearFrom {
 
 impl Wakes {
     /// The driver's sign of life. None: no driver is needed.
-    pub fn beat(&self) -> Option<&Beat> {
+    pub fn watchdog(&self) -> Option<&Watchdog> {
         match &self.0 {
-            HearFrom::Rabbit(wakes) => Some(wakes.beat()),
+            HearFrom::Rabbit(wakes) => Some(wakes.watchdog()),
             HearFrom::Memory(_) => None,
         }
     }

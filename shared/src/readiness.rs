@@ -13,9 +13,9 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::liveness::Watchdog;
 use crate::metrics::Metrics;
 use crate::outcome::clean;
-use crate::pulse::Beat;
 use crate::queue::{BrokerState, Publisher};
 use crate::store::chain;
 use crate::tenants::Tenants;
@@ -82,7 +82,7 @@ pub struct Probes {
 /// Whether to send work to this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Standing {
+pub enum ReadinessState {
     /// All is well.
     Ready,
     /// It works, but not for everybody, or not without limits.
@@ -98,7 +98,7 @@ pub enum Standing {
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     /// What it comes to.
-    pub status: Standing,
+    pub status: ReadinessState,
     broker: Part,
     control: Part,
     tenants: TenantsPart,
@@ -131,8 +131,8 @@ impl Readiness {
         Readiness(Arc::new(Inner { clock, found: Mutex::default() }))
     }
 
-    /// Probes until the process is asked to stop; `beat` is this loop's own.
-    pub async fn run(self, probes: Probes, beat: Beat, metrics: Metrics) {
+    /// Probes until the process is asked to stop; `watchdog` is this loop's own.
+    pub async fn run(self, probes: Probes, watchdog: Watchdog, metrics: Metrics) {
         let drain = probes.drain.clone();
         self.found().watched = Some(Watched {
             tenants: probes.tenants.clone(),
@@ -142,7 +142,7 @@ impl Readiness {
         });
         let probing = async {
             loop {
-                beat.beat();
+                watchdog.ping();
                 tokio::join!(self.probe_broker(&probes, &metrics), self.probe_control(&probes));
                 self.0.clock.sleep(PROBE_EVERY).await;
             }
@@ -194,7 +194,7 @@ impl Readiness {
         let (mut broker, control) = (part(&found.broker, now), part(&found.control, now));
         let Some(watched) = &found.watched else {
             let tenants = TenantsPart::default();
-            return Report { status: Standing::NotReady, broker, control, tenants };
+            return Report { status: ReadinessState::NotReady, broker, control, tenants };
         };
         if broker.status == "ok" {
             let states = [Some(&watched.publishing), watched.receiving.as_ref()];
@@ -205,13 +205,13 @@ impl Readiness {
         }
         let tenants = tenants_part(&watched.tenants);
         let status = if watched.drain.is_cancelled() {
-            Standing::Stopping
+            ReadinessState::Stopping
         } else if broker.status == "lost" || control.status == "lost" {
-            Standing::NotReady
+            ReadinessState::NotReady
         } else if broker.status == "blocked" || tenants.unhealthy_count > 0 {
-            Standing::Degraded
+            ReadinessState::Degraded
         } else {
-            Standing::Ready
+            ReadinessState::Ready
         };
         Report { status, broker, control, tenants }
     }

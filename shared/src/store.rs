@@ -13,6 +13,7 @@
 //! others died.
 
 mod audit;
+mod change_token;
 mod changes;
 mod connections;
 mod control;
@@ -22,7 +23,6 @@ mod edit;
 mod error;
 mod execute;
 mod finish;
-mod footprint;
 #[cfg(feature = "faults")]
 pub mod gate;
 mod history;
@@ -45,19 +45,19 @@ use std::time::Duration;
 use tokio::sync::OnceCell;
 
 pub use audit::{Audit, AuditFilter, Change};
+pub use change_token::ChangeToken;
 pub use connections::{ConnectionCounts, Connections};
 pub use control::{Control, TenantEdit, Worker};
 pub use dispatch::{
-    Advance, Arm, Dispatch, Dispatched, DueJob, Look, NewExecution, Ready, UnarmedJob,
+    Advance, Arm, Dispatch, Dispatched, DueJob, NewExecution, PollSummary, Ready, UnarmedJob,
 };
-pub use edit::{JobEdit, Quarantined, Survey};
+pub use edit::{JobEdit, JobSummary, Quarantined};
 pub use error::{Result, StoreError, chain};
 pub use execute::{Claim, ClaimTerms, Heartbeat};
-pub use finish::{End, Ended, Expired, NextRow};
-pub use footprint::Footprint;
+pub use finish::{Expired, Finish, Finished, NextRow};
 pub use history::{ExecutionFilter, NewJob};
 pub use migrate::{Migrated, Schema, migrate, preview_migration};
-pub use notify::{Tidings, Unstarted};
+pub use notify::{Notification, Unstarted};
 pub use pages::{Page, PlannedLoad, Recent};
 pub use producers::Producer;
 pub use prune::Keep;

@@ -1,32 +1,64 @@
-//! Logs: text for people, JSON for machines, always on standard error.
-//!
-//! A line reads well alone and carries the same fields everywhere: `tenant` (slug), `job` (name),
-//! `execution` (id), `attempt`. Payloads, secrets and URLs that hold one never stand in a line.
+//! A process's telemetry: liveness ([`Liveness`]), readiness ([`Readiness`]), metrics ([`Metrics`])
+//! and traces. `http.rs` serves the first three.
 
-mod capture;
+use std::sync::Arc;
 
-use std::io::IsTerminal;
+use crate::clock::Clock;
+use crate::liveness::{Liveness, Watchdog};
+use crate::metrics::Metrics;
+use crate::readiness::{Probes, Readiness};
+use crate::trace::Tracer;
 
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt;
-use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::SubscriberInitExt as _;
+/// One process's telemetry. Clones share it.
+#[derive(Clone)]
+pub struct Telemetry {
+    /// Whether its loops still run.
+    pub liveness: Arc<Liveness>,
+    /// Whether it can do its work.
+    pub readiness: Readiness,
+    /// Counters, gauges and histograms.
+    pub metrics: Metrics,
+    /// Spans of single executions.
+    pub tracer: Tracer,
+}
 
-use crate::config::LogFormat;
-use capture::{Capture, WithoutSecrets};
+impl Telemetry {
+    /// The telemetry of a process that has just started.
+    pub fn new(clock: Clock) -> Telemetry {
+        Telemetry {
+            liveness: Arc::new(Liveness::new(clock.clone())),
+            readiness: Readiness::new(clock.clone()),
+            metrics: Metrics::new(clock),
+            tracer: Tracer::default(),
+        }
+    }
 
-/// Libraries whose own reports say again, and less well, what our lines say.
-const QUIET: &str = ",lapin=error,sqlx=error,amq_protocol=error";
+    /// Creates and watches the watchdog of a new loop.
+    pub fn watch(&self, name: &'static str) -> Watchdog {
+        let watchdog = Watchdog::default();
+        self.liveness.watch(name, &watchdog);
+        watchdog
+    }
 
-/// Starts logging. `filter` is a level, or directives as the crate `tracing-subscriber` reads them.
-pub fn start(filter: &str, format: LogFormat, colour: bool) {
-    let filter = EnvFilter::new(format!("{filter}{QUIET}"));
-    let builder =
-        fmt::fmt().with_env_filter(filter).with_writer(|| WithoutSecrets).with_target(false);
-    let colour = colour && std::io::stderr().is_terminal();
-    // A second start, as in a test, is refused and harmless.
-    let _ = match format {
-        LogFormat::Text => builder.with_ansi(colour).finish().with(Capture).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).finish().with(Capture).try_init(),
-    };
+    /// Watches a connection's driver, if it has one.
+    pub fn watch_driver(&self, name: &'static str, watchdog: Option<&Watchdog>) {
+        if let Some(watchdog) = watchdog {
+            self.liveness.watch(name, watchdog);
+        }
+    }
+
+    /// Probes until the process is asked to stop.
+    pub async fn probe(self, probes: Probes) {
+        let watchdog = self.watch("probes");
+        let (tenants, publishing) = (probes.tenants.clone(), probes.publisher.state());
+        let receiving = probes.receiving.clone();
+        self.metrics.at_scrape(move |figures| {
+            figures.databases(&tenants);
+            figures.broker("publishing", &publishing.borrow());
+            if let Some(receiving) = &receiving {
+                figures.broker("receiving", &receiving.borrow());
+            }
+        });
+        self.readiness.run(probes, watchdog, self.metrics).await;
+    }
 }

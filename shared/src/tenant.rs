@@ -3,7 +3,7 @@
 use crate::clock::Time;
 use crate::database_url::DatabaseUrl;
 use crate::id::TenantId;
-use crate::words::words;
+use crate::string_enum::string_enum;
 
 /// A row of `tenant`. Operators own every field.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub struct Tenant {
     pub updated_at: Time,
 }
 
-words! {
+string_enum! {
     /// Whether a tenant's jobs run.
     pub enum TenantStatus {
         /// They do.

@@ -64,7 +64,7 @@ async fn a_wake_is_followed_though_the_statistics_tell_nothing() {
     let id = system.control.find_tenant(&tenant.slug).await.unwrap().unwrap().id;
     publisher.wake(id).await;
     eventually_within(AT_ONCE, "the new job is armed", || async {
-        tenant.store.look().await.unwrap().next_due_at
+        tenant.store.poll().await.unwrap().next_due_at
     })
     .await;
 }

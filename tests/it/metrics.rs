@@ -30,7 +30,7 @@ async fn metrics(address: SocketAddr) -> Answer {
 fn by_ending(rows: &[Execution]) -> BTreeMap<String, f64> {
     let mut counts = BTreeMap::new();
     for row in rows.iter().filter(|row| row.started_at.is_some()) {
-        let kind = row.error_kind.map_or("none", ErrorKind::word);
+        let kind = row.error_kind.map_or("none", ErrorKind::as_str);
         let name = row.job_name.as_deref().unwrap();
         let job_type = TYPES.into_iter().find(|known| name.starts_with(known)).unwrap_or("unknown");
         let label = format!(r#"status="{}",error_kind="{kind}",job_type="{job_type}""#, row.status);

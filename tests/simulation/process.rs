@@ -14,8 +14,8 @@ use shared::random::Random;
 use shared::shutdown::Shutdown;
 use shared::store::gate::Gate;
 use shared::store::{Connections, Control};
+use shared::telemetry::Telemetry;
 use shared::tenants::Tenants;
-use shared::vitals::Vitals;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -74,19 +74,19 @@ impl Process {
             })
             .build()
             .unwrap();
-        let vitals = Vitals::new(clock.clone());
+        let telemetry = Telemetry::new(clock.clone());
         let connections = Connections::new(clock, 50).behind(gate.clone());
         let control = Arc::new(Control::new(control, &connections).unwrap());
         let tenants = Tenants::new(control, connections).spread_by(random.clone());
         let (tenants, config, asked) = (Arc::new(tenants), config(), shutdown.clone());
         let main = match kind {
             Kind::Producer => {
-                let producer = Producer { tenants, queue, config, alone: false, random, vitals };
+                let producer = Producer { tenants, queue, config, alone: false, random, telemetry };
                 runtime.spawn(producer.run(asked))
             }
             Kind::Consumer => {
                 let registry = handlers.registry();
-                let consumer = Consumer { tenants, queue, registry, config, random, vitals };
+                let consumer = Consumer { tenants, queue, registry, config, random, telemetry };
                 runtime.spawn(async move {
                     consumer.run_on(Handle::current(), asked).await;
                 })

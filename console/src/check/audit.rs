@@ -98,7 +98,7 @@ fn of_violation(subject: &str, violation: &Violation) -> Finding {
     let Violation { rule, job, what, rows } = violation;
     let rows: Vec<String> = rows.iter().map(ToString::to_string).collect();
     let rows = if rows.is_empty() { String::new() } else { format!(" [{}]", rows.join("; ")) };
-    let finding = format!("{}: job {job}: {what}{rows}", rule.word());
+    let finding = format!("{}: job {job}: {what}{rows}", rule.as_str());
     let remedy = "look at these rows by `polychron execution show`; docs/reliability.md says what \
                   each rule means";
     Finding::problem(subject, finding, remedy)

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
-use shared::store::{Connections, Quarantined, Store, StoreError, Survey};
+use shared::store::{Connections, JobSummary, Quarantined, Store, StoreError};
 use shared::tenant::{Tenant, TenantStatus};
 
 use crate::exit::reason;
@@ -67,13 +67,13 @@ pub(super) async fn look(
 async fn ask(
     tenant: &Tenant,
     connections: &Connections,
-) -> Result<(Vec<Survey>, Vec<Quarantined>), StoreError> {
+) -> Result<(Vec<JobSummary>, Vec<Quarantined>), StoreError> {
     let store = Store::new(tenant.id, &tenant.database_url, connections)?;
-    Ok((store.survey_jobs().await?, store.list_quarantined(QUARANTINED_MAX).await?))
+    Ok((store.summarize_jobs().await?, store.list_quarantined(QUARANTINED_MAX).await?))
 }
 
 impl Needs {
-    fn add(&mut self, tenant: &Tenant, surveys: Vec<Survey>) {
+    fn add(&mut self, tenant: &Tenant, surveys: Vec<JobSummary>) {
         for survey in surveys {
             let seconds = survey.longest_timeout_seconds.and_then(|s| u64::try_from(s).ok());
             self.longest_timeout = self.longest_timeout.max(seconds.map(Duration::from_secs));

@@ -97,7 +97,7 @@ async fn of_occurrence(
         findings.push(of_attempt(slug, job, row, &cause));
         if !row.status.is_final() {
             findings.push(of_open(job, row, at.now));
-            let look = at.store.look().await.map_err(|error| at.failed(error))?;
+            let look = at.store.poll().await.map_err(|error| at.failed(error))?;
             findings.push(of_the_tenant(&at.tenant, &look, changes));
             findings.extend(who_executes(operator, at, job).await?);
         }

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use shared::clock::{Time, delta};
 use shared::execution::{Execution, Status};
 use shared::job::{Job, OverlapPolicy};
-use shared::store::Look;
+use shared::store::PollSummary;
 use shared::tenant::{Tenant, TenantStatus};
 
 use super::account::{Changes, of_pause, of_quarantine, of_suspension};
@@ -32,7 +32,7 @@ pub(crate) async fn explain(
 ) -> Result<Vec<Finding>, Failure> {
     let Entered { tenant, store, now } = at;
     let job = find(at, name).await?;
-    let look = store.look().await.map_err(|error| at.failed(error))?;
+    let look = store.poll().await.map_err(|error| at.failed(error))?;
     let executions = store.list_runs(job.id, None, None, HISTORY).await;
     let executions = executions.map_err(|error| at.failed(error))?;
     let changes = Changes::read(operator, at, name).await?;
@@ -72,7 +72,7 @@ async fn poll_interval(operator: &Operator) -> Result<Duration, Failure> {
     Ok(slowest.max(operator.config.poll_interval))
 }
 
-pub(super) fn of_the_tenant(tenant: &Tenant, look: &Look, changes: &Changes) -> Finding {
+pub(super) fn of_the_tenant(tenant: &Tenant, look: &PollSummary, changes: &Changes) -> Finding {
     let slug = &tenant.slug;
     let at_once = look.dispatched + look.running;
     match (tenant.status, tenant.max_running) {

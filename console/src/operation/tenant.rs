@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use shared::clock::Time;
 use shared::id::TenantId;
 use shared::notification::NOTIFIER;
-use shared::store::{JobEdit, Look, TenantEdit};
+use shared::store::{JobEdit, PollSummary, TenantEdit};
 use shared::tenant::{Tenant, TenantStatus};
 
 use super::job;
@@ -70,9 +70,9 @@ pub(crate) async fn inspect(operator: &Operator, tenant: &Tenant) -> Inspected {
 }
 
 /// What there is to do at a tenant, or why its database cannot tell.
-pub(crate) async fn look(operator: &Operator, tenant: &Tenant) -> Result<Look, String> {
+pub(crate) async fn look(operator: &Operator, tenant: &Tenant) -> Result<PollSummary, String> {
     let store = operator.store(tenant).map_err(|failure| failure.to_string())?;
-    store.look().await.map_err(|error| reason(&error))
+    store.poll().await.map_err(|error| reason(&error))
 }
 
 /// Writes an edit, wakes the producers, and answers with the tenant as it is now.

@@ -33,14 +33,14 @@ const TRIES_WITHIN: Duration = Duration::from_secs(60);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Role {
-    /// Look.
+    /// PollSummary.
     Viewer,
-    /// Look, and change.
+    /// PollSummary, and change.
     Operator,
 }
 
 impl Role {
-    pub(crate) const fn word(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Role::Viewer => "viewer",
             Role::Operator => "operator",

@@ -111,7 +111,7 @@ impl Events {
 /// doesn't answer.
 async fn mark(store: &Store) -> Option<u64> {
     let now = store.now().await.ok()?;
-    let look = store.look().await.ok()?;
+    let look = store.poll().await.ok()?;
     let recent = store.list_recent(now - TimeDelta::hours(1), RECENT).await.ok()?;
     let mut hasher = DefaultHasher::new();
     (look.dispatch_no, look.dispatched, look.running, look.waiting).hash(&mut hasher);

@@ -49,7 +49,7 @@ impl IntoResponse for Page<'_> {
         let who = visitor.name.as_ref().map(|name| {
             let button =
                 form("/logout", visitor, html!("<button class=\"quiet\">Sign out</button>"));
-            html!("<span class=\"who\">{} ({})</span>{}", name, visitor.role.word(), button)
+            html!("<span class=\"who\">{} ({})</span>{}", name, visitor.role.as_str(), button)
         });
         let live = live.map(|address| html!("<p class=\"live\" id=\"live\" data-events=\"{}\" hidden><button type=\"button\" class=\"quiet\">Stop updating</button></p>", address));
         let inside = html!(

@@ -14,7 +14,7 @@ use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
 use shared::clock::{Clock, Time};
 use shared::execution::{Status, Trigger};
-use shared::store::{Footprint, Quarantined, Recent, Result, Store, Survey as Asked, chain};
+use shared::store::{ChangeToken, JobSummary as Asked, Quarantined, Recent, Result, Store, chain};
 use shared::tenant::Tenant;
 use tokio::sync::watch;
 use tracing::warn;
@@ -59,7 +59,7 @@ pub(crate) struct Seen {
     /// When the facts were true, in boot time; none before the first visit.
     at: Option<Duration>,
     /// How its file looked before they were read.
-    footprint: Option<Footprint>,
+    change_token: Option<ChangeToken>,
     /// Why the last visit failed, if it did.
     pub(crate) problem: Option<String>,
     pub(crate) facts: Facts,
@@ -67,7 +67,7 @@ pub(crate) struct Seen {
 
 impl Seen {
     fn unvisited(tenant: Shown) -> Seen {
-        Seen { tenant, at: None, footprint: None, problem: None, facts: Facts::default() }
+        Seen { tenant, at: None, change_token: None, problem: None, facts: Facts::default() }
     }
 }
 
@@ -182,8 +182,9 @@ impl Survey {
         let at = self.clock.boot_time();
         let took = at.saturating_sub(begun);
         let is_file = tenant.database_url.is_sqlite();
-        let Visited { footprint, problem, facts } = visited;
-        let seen = Seen { tenant: Shown::from(&tenant), at: Some(at), footprint, problem, facts };
+        let Visited { change_token, problem, facts } = visited;
+        let seen =
+            Seen { tenant: Shown::from(&tenant), at: Some(at), change_token, problem, facts };
         self.seen().insert(tenant.slug, seen);
         // With few tenants there is no need to go slowly: the round has its own least length.
         self.clock.sleep(rest(took, is_file)).await;
@@ -204,7 +205,7 @@ fn rest(took: Duration, is_file: bool) -> Duration {
 
 /// What came of a visit.
 struct Visited {
-    footprint: Option<Footprint>,
+    change_token: Option<ChangeToken>,
     problem: Option<String>,
     facts: Facts,
 }
@@ -213,25 +214,25 @@ impl Visited {
     /// The facts of before are the best there are.
     fn failed(before: Option<Seen>, problem: String) -> Visited {
         let facts = before.map(|seen| seen.facts).unwrap_or_default();
-        Visited { footprint: None, problem: Some(problem), facts }
+        Visited { change_token: None, problem: Some(problem), facts }
     }
 }
 
 async fn see(store: &Store, before: Option<Seen>) -> Visited {
-    let footprint = store.footprint().await;
+    let change_token = store.change_token().await;
     match (before, store.now().await) {
         (Some(seen), Ok(now))
-            if footprint.is_some()
-                && footprint == seen.footprint
+            if change_token.is_some()
+                && change_token == seen.change_token
                 && seen.problem.is_none()
                 && seen.facts.hold_at(now) =>
         {
-            Visited { footprint, problem: None, facts: seen.facts }
+            Visited { change_token, problem: None, facts: seen.facts }
         }
         (before, Ok(now)) => {
             let facts = before.as_ref().map(|seen| seen.facts.clone()).unwrap_or_default();
             match ask(store, &facts, now).await {
-                Ok(facts) => Visited { footprint, problem: None, facts },
+                Ok(facts) => Visited { change_token, problem: None, facts },
                 Err(error) => Visited::failed(before, reason(&error)),
             }
         }
@@ -249,7 +250,7 @@ impl Facts {
 }
 
 async fn ask(store: &Store, before: &Facts, now: Time) -> Result<Facts> {
-    let look = store.look().await?;
+    let look = store.poll().await?;
     let recent = store.list_recent(now - TimeDelta::hours(HOURS), RECENT_MAX).await?;
     let behind = look.next_due_at.map(|due| now - due).filter(|late| *late > TimeDelta::zero());
     let worst = worst_start(&recent, now);
@@ -263,7 +264,7 @@ async fn ask(store: &Store, before: &Facts, now: Time) -> Result<Facts> {
         worst_start: worst.map(|(late, _)| late),
         worst_started_at: worst.map(|(_, at)| at),
         hours: hours(&recent, &before.hours, now),
-        asked: store.survey_jobs().await?,
+        asked: store.summarize_jobs().await?,
         quarantined: store.list_quarantined(QUARANTINED_MAX).await?,
     })
 }

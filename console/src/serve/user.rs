@@ -58,7 +58,7 @@ pub(crate) fn run(verb: Verb) -> Result<(), Failure> {
 /// An entry of the file. A text is written in TOML as it is in JSON.
 fn entry(user: &User) -> String {
     let User { name, role, tenants, password, token } = user;
-    let role = role.word();
+    let role = role.as_str();
     let mut lines = vec![format!("name = {}", json!(name)), format!("role = {}", json!(role))];
     lines.extend(tenants.as_ref().map(|tenants| format!("tenants = {}", json!(tenants))));
     lines.extend(password.as_ref().map(|hash| format!("password = {}", json!(hash))));

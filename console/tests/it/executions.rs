@@ -9,7 +9,7 @@ use shared::outcome::{Failure, Outcome};
 use shared::output::Report;
 use shared::random::Random;
 use shared::store::{
-    Claim, ClaimTerms, Dispatch, Dispatched, End, ExecutionFilter, NextRow, Store,
+    Claim, ClaimTerms, Dispatch, Dispatched, ExecutionFilter, Finish, NextRow, Store,
 };
 use testkit::eventually;
 
@@ -119,9 +119,9 @@ async fn waiting_ends_with_the_run_and_says_how_it_went() {
             let (_console, answer) = waiting.await.unwrap();
             let shown = answer.ended(code).json();
             let expected = if code == 0 { Status::Success } else { Status::Failed };
-            assert_eq!(shown["status"], expected.word());
+            assert_eq!(shown["status"], expected.as_str());
             assert_eq!(shown["attempt"], outcomes.len());
-            let kind = (code != 0).then_some(ErrorKind::Handler.word());
+            let kind = (code != 0).then_some(ErrorKind::Handler.as_str());
             assert_eq!(shown["error_kind"].as_str(), kind);
         }
     }
@@ -147,7 +147,8 @@ async fn run_to_its_end(store: &Store, first: ExecutionId, outcomes: &[Outcome])
             available_at: now,
         });
         let (worker, ending) = ("w".to_owned(), outcome.ending());
-        let end = End { id, worker, ending, report: Report::default(), next, tidings: None };
+        let end =
+            Finish { id, worker, ending, report: Report::default(), next, notification: None };
         assert_eq!(store.finish(&[end], None, now).await.unwrap().len(), 1);
         id = next.map_or(id, |next| next.id);
     }
@@ -155,7 +156,7 @@ async fn run_to_its_end(store: &Store, first: ExecutionId, outcomes: &[Outcome])
 
 /// Dispatches and claims an execution, as producer and consumer would.
 async fn start(store: &Store, id: ExecutionId) -> Claim {
-    let look = store.look().await.unwrap();
+    let look = store.poll().await.unwrap();
     let now = store.now().await.unwrap();
     let dispatch = Dispatch { released: vec![id], ..Dispatch::default() };
     let dispatched = store.dispatch(&dispatch, look.dispatch_no, now).await.unwrap();

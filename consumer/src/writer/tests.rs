@@ -84,14 +84,14 @@ async fn an_end_that_was_written_unheard_is_no_loss_of_the_row() {
         let (request, answer) = request(unheard);
         writers.unwritten_ends.fetch_add(1, Ordering::Relaxed);
         assert!(writers.write_ends(&tenant, vec![request], now).await.0.is_empty());
-        assert_eq!(matches!(answer.await.unwrap(), Finished::Ended(_)), ended, "{unheard}");
+        assert_eq!(matches!(answer.await.unwrap(), FinishReply::Recorded(_)), ended, "{unheard}");
     }
     let other = "UPDATE job_execution SET worker = 'another'";
     testkit::execute(&tenant.tenant.database_url, other).await;
     let (request, answer) = request(true);
     writers.unwritten_ends.fetch_add(1, Ordering::Relaxed);
     assert!(writers.write_ends(&tenant, vec![request], now).await.0.is_empty());
-    assert!(matches!(answer.await.unwrap(), Finished::NotOurs));
+    assert!(matches!(answer.await.unwrap(), FinishReply::NotOurs));
 }
 
 #[tokio::test]
@@ -124,8 +124,8 @@ async fn what_follows_from_one_batch_is_written_as_one() {
     }
     manual.advance(GATHER_LIMIT / 2);
     let two = writers.finish(&tenant, &second, success(), Report::default());
-    assert!(matches!(one.await.unwrap(), Finished::Ended(_)));
-    assert!(matches!(two.await.unwrap(), Finished::Ended(_)));
+    assert!(matches!(one.await.unwrap(), FinishReply::Recorded(_)));
+    assert!(matches!(two.await.unwrap(), FinishReply::Recorded(_)));
     let ended = async |row| store.find_last_attempt(row).await.unwrap().unwrap().finished_at;
     assert_eq!(ended(row).await, ended(other).await);
 

@@ -20,7 +20,7 @@ const TENANTS: [(&str, &str); 3] =
 #[tokio::main]
 async fn main() -> Result<()> {
     let config = config::read("saas", ABOUT, &[]);
-    shared::telemetry::start("error", config.log_format, true);
+    shared::logging::start("error", config.log_format, true);
     let folder = DataFolder::open(Path::new("saas-data"))?;
     folder.clear()?;
     let engine = Engine::new(&folder, config).await?;

@@ -41,7 +41,7 @@ fn check(job: &DueJob, now: &str, mut free: u32, expected: &[&str]) {
             let dispatched = rows.iter().filter(|row| row.status == Status::Dispatched).count();
             assert_eq!(before - free, dispatched as u32, "each dispatched row takes a place");
             let row = |row: &NewExecution| {
-                let kind = row.error_kind.map(ErrorKind::word).unwrap_or_default();
+                let kind = row.error_kind.map(ErrorKind::as_str).unwrap_or_default();
                 let time = row.scheduled_for.format("%H:%M:%S");
                 format!("{time} {} {} {kind}", row.status, row.stands_for).trim_end().to_owned()
             };

@@ -41,10 +41,10 @@ async fn a_job_is_armed_dispatched_published_and_moves_on() {
 #[tokio::test]
 async fn the_next_look_comes_when_something_is_due_and_at_the_poll_interval_otherwise() {
     let table = Table::new().await;
-    let wait = table.look().await;
+    let wait = table.poll().await;
     assert!(wait > Duration::from_secs(26) && wait <= Duration::from_secs(30), "{wait:?}");
     table.add("job", every("20s"), |_| {}).await;
-    let wait = table.look().await;
+    let wait = table.poll().await;
     let warm_up = Duration::from_millis(100);
     assert_eq!(
         wait,
@@ -52,7 +52,7 @@ async fn the_next_look_comes_when_something_is_due_and_at_the_poll_interval_othe
         "a little ahead, so that the connection is open"
     );
     table.manual.advance(wait);
-    assert_eq!(table.look().await, warm_up);
+    assert_eq!(table.poll().await, warm_up);
 }
 
 #[tokio::test]
@@ -66,7 +66,7 @@ async fn where_much_was_due_more_is_awaited_for_a_moment_and_a_single_job_never_
         table.manual.advance(Duration::from_secs(10));
         let looked = table.looker.tick(&table.tenant, None, false).await.unwrap();
         assert_eq!((looked.wait, looked.still.is_none()), (wait, true), "{jobs} jobs");
-        table.look().await;
+        table.poll().await;
         assert_eq!(table.broker.take(99).len(), jobs, "nothing is left behind");
     }
 }
@@ -175,10 +175,10 @@ async fn no_more_are_dispatched_or_running_than_the_tenant_may_have() {
         "the others stay due in their table"
     );
     let claims = table.claim(9).await;
-    table.look().await;
+    table.poll().await;
     assert_eq!(table.counts().await, [("running", 2)].into());
     table.finish(&claims[0], Outcome::Success(json!(null))).await;
-    table.look().await;
+    table.poll().await;
     assert_eq!(table.counts().await, [("dispatched", 1), ("running", 1), ("success", 1)].into());
     // Before they would become misfires, all are on record as waiting.
     table.after(30).await;
@@ -187,7 +187,7 @@ async fn no_more_are_dispatched_or_running_than_the_tenant_may_have() {
         [("dispatched", 1), ("running", 1), ("scheduled", 2), ("success", 1)].into()
     );
     table.finish(&claims[1], Outcome::Success(json!(null))).await;
-    table.look().await;
+    table.poll().await;
     assert_eq!(table.counts().await, [("dispatched", 2), ("scheduled", 1), ("success", 2)].into());
 }
 
@@ -235,7 +235,7 @@ async fn overlap_queue_lets_one_wait_and_it_runs_in_its_turn() {
         ]
     );
     table.finish(&claims[0], Outcome::Success(json!(null))).await;
-    table.look().await;
+    table.poll().await;
     assert_eq!(table.executions().await[1].status, Status::Dispatched);
 }
 
@@ -249,7 +249,7 @@ async fn a_manual_run_heeds_neither_misfire_nor_overlap() {
     let id = shared::id::ExecutionId::new(table.now(), &table.random);
     let payload = json!({"by": "hand"});
     assert!(table.tenant.store.run_job("job", id, Some(&payload), table.now()).await.unwrap());
-    table.look().await;
+    table.poll().await;
     let row = table.tenant.store.find_execution(id).await.unwrap().unwrap();
     assert_eq!((row.status, row.trigger), (Status::Dispatched, Trigger::Manual));
     let claims = table.claim(9).await;
@@ -263,7 +263,7 @@ async fn a_manual_run_at_the_time_of_an_occurrence_does_not_take_its_place() {
     table.manual.advance(Duration::from_secs(3600));
     let id = shared::id::ExecutionId::new(table.now(), &table.random);
     assert!(table.tenant.store.run_job("job", id, None, table.now()).await.unwrap());
-    table.look().await;
+    table.poll().await;
     let triggers: Vec<_> = table.executions().await.iter().map(|row| row.trigger).collect();
     assert_eq!(triggers, [Trigger::Manual, Trigger::Schedule]);
 }
@@ -306,7 +306,7 @@ async fn while_the_broker_is_away_jobs_wait_and_are_no_misfires() {
     assert_eq!(table.counts().await, [("scheduled", 1)].into(), "but it was seen in time");
     table.after(600).await;
     table.broker.set_state(BrokerState::Open);
-    table.look().await;
+    table.poll().await;
     assert_eq!(table.counts().await, [("dispatched", 1)].into());
 }
 
@@ -320,7 +320,7 @@ async fn an_edit_takes_effect_at_once_and_what_was_dispatched_is_not_doubled() {
         r#"UPDATE job SET schedule = '{"every":"20m"}' WHERE name = 'job'"#,
     )
     .await;
-    table.look().await;
+    table.poll().await;
     let job = table.tenant.store.find_job("job").await.unwrap().unwrap();
     assert_eq!((job.version, job.schedule_since), (2, Some(table.now())));
     assert_eq!(job.next_run_at.unwrap().to_rfc3339(), "2026-11-24T13:20:00+00:00");
@@ -329,6 +329,6 @@ async fn an_edit_takes_effect_at_once_and_what_was_dispatched_is_not_doubled() {
     table.after(7200).await;
     assert_eq!(table.executions().await.len(), 1, "switched off, it does not run");
     testkit::execute(&table.tenant.tenant.database_url, "UPDATE job SET is_enabled = 1").await;
-    table.look().await;
+    table.poll().await;
     assert_eq!(table.executions().await.len(), 1, "switched on, it counts from now");
 }

@@ -90,7 +90,7 @@ async fn another_producer_tells_nothing_again() {
     run(&table).await;
     table.manual.advance(std::time::Duration::from_secs(10));
     other.tick(&table.tenant, None, false).await.unwrap();
-    table.look().await;
+    table.poll().await;
     assert_eq!(told(&table).await, ["late", "caught_up"]);
 }
 

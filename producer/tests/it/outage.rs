@@ -14,7 +14,7 @@ use shared::execution::{ErrorKind, Execution, Status};
 use shared::id::JobId;
 use shared::job::{Job, MisfirePolicy, OverlapPolicy};
 use shared::outcome::Outcome;
-use shared::store::{ClaimTerms, End, Worker};
+use shared::store::{ClaimTerms, Finish, Worker};
 
 use crate::table::{SOON, Table, WORKER};
 
@@ -149,7 +149,7 @@ async fn a_thousand_jobs(table: &Table) {
         }
         table.tenant.store.insert_job(&job).await.unwrap();
     }
-    table.look().await;
+    table.poll().await;
 }
 
 async fn jobs(table: &Table) -> Vec<Job> {
@@ -236,7 +236,7 @@ async fn drain(table: &Table, jobs: &[Job]) {
     let mut last: BTreeMap<JobId, Time> = BTreeMap::new();
     loop {
         table.manual.advance(Duration::from_millis(50));
-        table.look().await;
+        table.poll().await;
         let ids: Vec<_> = table.broker.take(usize::MAX).iter().map(|it| it.execution).collect();
         if ids.is_empty() {
             return;
@@ -253,9 +253,9 @@ async fn drain(table: &Table, jobs: &[Job]) {
         }
         let success = Outcome::Success(json!(null));
         let end = |claim: &shared::store::Claim| {
-            End::of(&success, &claim.attempts(), (claim.id, WORKER), now, &table.random)
+            Finish::of(&success, &claim.attempts(), (claim.id, WORKER), now, &table.random)
         };
-        let ends: Vec<End> = claims.iter().map(end).collect();
+        let ends: Vec<Finish> = claims.iter().map(end).collect();
         assert_eq!(store.finish(&ends, None, now).await.unwrap().len(), claims.len());
     }
 }
@@ -267,7 +267,7 @@ async fn after_a_day_without_producers_the_rows_are_what_each_policy_says() {
     a_thousand_jobs(&table).await;
     let since = table.now();
     table.manual.advance(OUTAGE);
-    table.look().await;
+    table.poll().await;
     let jobs = jobs(&table).await;
     let runs = check(&jobs, &table.executions().await, since, table.now());
     assert!(runs > 10_000, "{runs}");

@@ -26,7 +26,7 @@ async fn go_on(table: &Table, seconds: i64, takes: i64) -> Vec<(i64, Option<i64>
         for (_, claim) in running.extract_if(.., over) {
             table.finish(&claim, Outcome::Success(json!(null))).await;
         }
-        table.look().await;
+        table.poll().await;
         let claims = table.claim(9).await;
         running.extend(claims.into_iter().map(|claim| (now + TimeDelta::seconds(takes), claim)));
     }
@@ -100,13 +100,13 @@ async fn a_job_that_is_switched_on_again_counts_from_then_and_its_absence_is_no_
     testkit::execute(url, "UPDATE job SET is_enabled = 0").await;
     table.after(86_400 + 600).await;
     testkit::execute(url, "UPDATE job SET is_enabled = 1").await;
-    table.look().await;
+    table.poll().await;
     assert!(table.executions().await.is_empty());
     // Nobody looked between the two switches, either.
     testkit::execute(url, "UPDATE job SET is_enabled = 0").await;
     table.manual.advance(Duration::from_secs(86_400));
     testkit::execute(url, "UPDATE job SET is_enabled = 1").await;
-    table.look().await;
+    table.poll().await;
     assert!(table.executions().await.is_empty());
     table.after(3000).await;
     assert_eq!(shown(&table.executions().await), ["11-26T13:00 dispatched 1"]);
@@ -118,7 +118,7 @@ async fn a_dispatch_that_was_planned_under_an_old_schedule_comes_to_nothing() {
     table.add("job", every("1h"), |_| {}).await;
     table.manual.advance(Duration::from_secs(3600));
     let (store, now) = (&table.tenant.store, table.now());
-    let look = store.look().await.unwrap();
+    let look = store.poll().await.unwrap();
     let queues = ["default".to_owned()];
     let due = store.read_due(now, now, &queues, 9).await.unwrap().remove(0);
     // Between the reading and the move, somebody edits the job.
@@ -143,7 +143,7 @@ async fn a_dispatch_that_was_planned_under_an_old_schedule_comes_to_nothing() {
         Dispatch { advances: vec![advance], executions: vec![execution], released: Vec::new() };
     let done = store.dispatch(&dispatch, look.dispatch_no, now).await.unwrap();
     assert_eq!(done, Dispatched::Done(Vec::new()));
-    table.look().await;
+    table.poll().await;
     assert!(table.executions().await.is_empty());
     table.after(1200).await;
     assert_eq!(shown(&table.executions().await), ["11-24T13:20 dispatched 1"]);

@@ -22,7 +22,7 @@ async fn run(table: &Table, minutes: usize) {
             for claim in claims {
                 table.finish(&claim, Outcome::Success(1.into())).await;
             }
-            table.look().await;
+            table.poll().await;
         }
     }
 }

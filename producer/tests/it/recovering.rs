@@ -84,7 +84,7 @@ async fn a_retry_comes_after_its_backoff() {
     let claims = table.claim(9).await;
     let failure = Failure { message: "no".into(), detail: None, retry: true, retry_after: None };
     table.finish(&claims[0], Outcome::Failure(failure)).await;
-    let wait = table.look().await;
+    let wait = table.poll().await;
     assert!(wait <= Duration::from_secs(10));
     table.after(10).await;
     let rows = table.executions().await;
@@ -155,7 +155,7 @@ async fn a_suspended_tenant_stands_still_but_its_lost_workers_are_noticed() {
     table.after(110).await;
     assert_eq!(table.counts().await, [("failed", 1)].into());
     table.change_tenant(|tenant| tenant.status = TenantStatus::Active);
-    table.look().await;
+    table.poll().await;
     let counts = table.counts().await;
     assert_eq!(counts, [("dispatched", 1), ("failed", 1), ("skipped", 1)].into(), "two minutes");
 }

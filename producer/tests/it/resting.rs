@@ -77,7 +77,7 @@ impl Resting {
         self.tenant.store.insert_job(&NewJob::new(name, "noop", schedule)).await.unwrap();
     }
 
-    async fn look(&self) -> Looked {
+    async fn poll(&self) -> Looked {
         loop {
             let looked = self.looker.tick(&self.tenant, None, false).await.unwrap();
             if !looked.wait.is_zero() && looked.wait != table::SOON {
@@ -112,22 +112,22 @@ fn at_rest(still: Option<Still>) -> Option<Rest> {
     }
 }
 
-fn footprint(looked: &Looked) -> bool {
-    matches!(&looked.still, Some(Still::Rest(rest)) if rest.footprint.is_some())
+fn change_token(looked: &Looked) -> bool {
+    matches!(&looked.still, Some(Still::Rest(rest)) if rest.change_token.is_some())
 }
 
 #[tokio::test]
 async fn an_sqlite_tenant_is_not_opened_until_its_files_change() {
     let one = Resting::new().await;
-    let looked = one.look().await;
+    let looked = one.poll().await;
     let rest = at_rest(looked.still).expect("nothing is on its way");
-    assert!(rest.footprint.is_none(), "the files were modified just now");
+    assert!(rest.change_token.is_none(), "the files were modified just now");
     assert_eq!(one.connections.count().sqlite, (0, 0), "nothing is kept open for it");
     one.age().await;
-    let mut looked = one.look().await;
+    let mut looked = one.poll().await;
     let (looks, _) = one.looks();
     for spared in 1..=3 {
-        assert!(footprint(&looked));
+        assert!(change_token(&looked));
         looked = one.look_again(at_rest(looked.still)).await;
         assert_eq!(one.looks(), (looks, spared));
         assert!((25..=30).contains(&looked.wait.as_secs()), "{:?}", looked.wait);
@@ -145,8 +145,8 @@ async fn an_sqlite_tenant_is_not_opened_until_its_files_change() {
 async fn a_tenant_of_a_crowded_server_is_left_alone_until_the_server_tells_of_a_change() {
     let one = Resting::crowded().await;
     let connected = || one.connections.count().postgres;
-    let looked = one.look().await;
-    assert!(footprint(&looked));
+    let looked = one.poll().await;
+    assert!(change_token(&looked));
     assert!((13..=15).contains(&looked.wait.as_secs()), "well within the poll interval");
     let known = Cell::new(at_rest(looked.still));
     let look_again = async || {
@@ -173,7 +173,7 @@ async fn a_tenant_of_a_crowded_server_is_left_alone_until_the_server_tells_of_a_
     execute(&one.tenant.tenant.database_url, insert).await;
     eventually("it has been armed", || async {
         look_again().await;
-        one.tenant.store.look().await.unwrap().next_due_at
+        one.tenant.store.poll().await.unwrap().next_due_at
     })
     .await;
 }
@@ -186,8 +186,8 @@ async fn a_server_that_tells_nothing_is_polled_as_often_as_it_bears() {
     let (_, name) = url.expose().rsplit_once('/').unwrap();
     execute(url, &format!("ALTER DATABASE {name} SET track_counts = off")).await;
     one.tenant.store.close_idle();
-    let looked = one.look().await;
-    assert!(at_rest(looked.still).is_some_and(|rest| rest.footprint.is_none()));
+    let looked = one.poll().await;
+    assert!(at_rest(looked.still).is_some_and(|rest| rest.change_token.is_none()));
     assert!((45..=50).contains(&looked.wait.as_secs()), "{:?}", looked.wait);
     assert_eq!(one.looker.metrics.poll_interval.get(), 50.0);
 }
@@ -197,9 +197,9 @@ async fn what_is_due_is_done_though_the_files_are_unchanged() {
     let one = Resting::new().await;
     let soon = Clock::System.wall_time() + TimeDelta::seconds(10);
     one.add("soon", json!({"at": soon})).await;
-    one.look().await;
+    one.poll().await;
     one.age().await;
-    let looked = one.look().await;
+    let looked = one.poll().await;
     let rest = at_rest(looked.still).expect("nothing is on its way");
     assert_eq!(rest.until, Some(soon));
     assert!(looked.wait <= Duration::from_secs(10));
@@ -216,7 +216,7 @@ async fn what_is_due_is_done_though_the_files_are_unchanged() {
 async fn a_tenant_where_something_is_on_its_way_is_not_at_rest() {
     let one = Resting::new().await;
     one.add("now", json!({"at": Clock::System.wall_time()})).await;
-    let looked = one.look().await;
+    let looked = one.poll().await;
     assert!(looked.still.is_none(), "it has been dispatched");
     assert!(looked.wait <= Duration::from_secs(10));
 }

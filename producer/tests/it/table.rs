@@ -21,7 +21,7 @@ use shared::outcome::Outcome;
 use shared::queue::{Driver, MemoryBroker, Queue};
 use shared::random::Random;
 use shared::store::{
-    Claim, ClaimTerms, Connections, End, ExecutionFilter, NewJob, Schema, Store, migrate,
+    Claim, ClaimTerms, Connections, ExecutionFilter, Finish, NewJob, Schema, Store, migrate,
 };
 use shared::tenant::{Tenant, TenantStatus};
 use shared::tenants::OpenTenant;
@@ -98,11 +98,11 @@ impl Table {
         let mut job = NewJob::new(name, "noop", schedule);
         change(&mut job);
         self.tenant.store.insert_job(&job).await.unwrap();
-        self.look().await;
+        self.poll().await;
     }
 
     /// Looks until there is nothing more to do now; answers with when to look again.
-    pub(crate) async fn look(&self) -> Duration {
+    pub(crate) async fn poll(&self) -> Duration {
         for _ in 0..100 {
             let wait = self.looker.tick(&self.tenant, None, false).await.unwrap().wait;
             self.looker.messenger.settled(Duration::from_secs(60)).await;
@@ -116,7 +116,7 @@ impl Table {
     /// Moves the clock, then looks.
     pub(crate) async fn after(&self, seconds: u64) -> Duration {
         self.manual.advance(Duration::from_secs(seconds));
-        self.look().await
+        self.poll().await
     }
 
     /// The time.
@@ -136,7 +136,7 @@ impl Table {
     pub(crate) async fn counts(&self) -> BTreeMap<&'static str, usize> {
         let mut counts = BTreeMap::new();
         for row in self.executions().await {
-            *counts.entry(row.status.word()).or_default() += 1;
+            *counts.entry(row.status.as_str()).or_default() += 1;
         }
         counts
     }
@@ -161,7 +161,7 @@ impl Table {
     /// Ends a claimed execution.
     pub(crate) async fn finish(&self, claim: &Claim, outcome: Outcome) {
         let now = self.now();
-        let end = End::of(&outcome, &claim.attempts(), (claim.id, WORKER), now, &self.random);
+        let end = Finish::of(&outcome, &claim.attempts(), (claim.id, WORKER), now, &self.random);
         let ended = self.tenant.store.finish(&[end], None, now).await.unwrap();
         assert_eq!(ended.len(), 1);
     }

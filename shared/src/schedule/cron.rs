@@ -10,9 +10,9 @@ use chrono_tz::Tz;
 
 use super::wall_clock::WallClock;
 use super::zone::{self, Span};
-use crate::words::words;
+use crate::string_enum::string_enum;
 
-words! {
+string_enum! {
     /// When an occurrence comes whose local time was skipped by a change of clocks.
     pub enum Gap {
         /// At the first instant after the change.
@@ -22,7 +22,7 @@ words! {
     }
 }
 
-words! {
+string_enum! {
     /// When an occurrence comes whose local time was repeated by a change of clocks.
     pub enum Fold {
         /// The first time.

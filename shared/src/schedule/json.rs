@@ -116,7 +116,7 @@ impl Fields {
     /// One of a closed set of words.
     pub(super) fn word<W>(&self, name: &'static str) -> Result<Option<W>, ScheduleError>
     where
-        W: std::str::FromStr<Err = crate::words::UnknownWord>,
+        W: std::str::FromStr<Err = crate::string_enum::UnknownVariant>,
     {
         let Some(text) = self.text(name)? else { return Ok(None) };
         let word =

@@ -12,7 +12,7 @@ use crate::job::{MisfirePolicy, OverlapPolicy};
 
 /// What there is to do at a tenant.
 #[derive(Clone, Copy, Debug, FromRow)]
-pub struct Look {
+pub struct PollSummary {
     /// Whose database it says it is.
     pub tenant_id: TenantId,
     /// How many dispatches there have been; the next one compares it.
@@ -160,9 +160,9 @@ pub enum Dispatched {
 
 impl Store {
     /// What there is to do.
-    pub async fn look(&self) -> Result<Look> {
+    pub async fn poll(&self) -> Result<PollSummary> {
         self.proved().await?;
-        let look: Option<Look> = run_on_either!(&self.db, sql::LOOK, |text, connection| {
+        let look: Option<PollSummary> = run_on_either!(&self.db, sql::POLL, |text, connection| {
             query_as(text).fetch_optional(connection)
         })?;
         // The database may have changed hands since it was proved.
@@ -273,9 +273,9 @@ impl Store {
                         .bind(column(executions, |row| row.id))
                         .bind(column(executions, |row| row.job))
                         .bind(column(executions, |row| row.scheduled_for))
-                        .bind(column(executions, |row| row.status.word()))
+                        .bind(column(executions, |row| row.status.as_str()))
                         .bind(column(executions, |row| row.stands_for))
-                        .bind(column(executions, |row| row.error_kind.map(ErrorKind::word)))
+                        .bind(column(executions, |row| row.error_kind.map(ErrorKind::as_str)))
                         .bind(column(executions, |row| row.error_message.clone()))
                         .bind(released)
                         .fetch_all(connection)

@@ -59,7 +59,7 @@ pub struct JobEdit {
 
 /// What a tenant's enabled jobs of one type and queue ask of consumers.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
-pub struct Survey {
+pub struct JobSummary {
     /// Chooses the handler.
     pub job_type: String,
     /// Where their executions are published.
@@ -157,9 +157,9 @@ impl Store {
     }
 
     /// What the enabled jobs ask of consumers.
-    pub async fn survey_jobs(&self) -> Result<Vec<Survey>> {
+    pub async fn summarize_jobs(&self) -> Result<Vec<JobSummary>> {
         self.proved().await?;
-        run_on_either!(&self.db, sql::SURVEY_JOBS, |text, connection| {
+        run_on_either!(&self.db, sql::SUMMARIZE_JOBS, |text, connection| {
             query_as(text).fetch_all(connection)
         })
     }

@@ -7,7 +7,8 @@ use sqlx::{Connection, FromRow, query, query_as};
 use super::db::{Db, begin_immediate, column, run, run_on_either};
 use super::error::Result;
 use super::notify::{
-    Tidings, read_standing_postgres, read_standing_sqlite, tell_postgres, tell_sqlite,
+    Notification, notify_postgres, notify_sqlite, read_alert_state_postgres,
+    read_alert_state_sqlite,
 };
 use super::{Store, sql};
 use crate::clock::{Time, cut, delta};
@@ -22,7 +23,7 @@ use crate::retry::{Attempts, next_attempt};
 
 /// The end of one running row.
 #[derive(Clone, Debug)]
-pub struct End {
+pub struct Finish {
     /// The row.
     pub id: ExecutionId,
     /// Who holds it; the guard.
@@ -34,10 +35,10 @@ pub struct End {
     /// The next attempt's row, if there is to be one.
     pub next: Option<NextRow>,
     /// What may have to be told of it.
-    pub tidings: Option<Tidings>,
+    pub notification: Option<Notification>,
 }
 
-impl End {
+impl Finish {
     /// What follows from an outcome: the row's ending, and the next attempt's row if there is to
     /// be one.
     pub fn of(
@@ -46,7 +47,7 @@ impl End {
         (id, worker): (ExecutionId, &str),
         now: Time,
         random: &Random,
-    ) -> End {
+    ) -> Finish {
         let next = next_attempt(outcome, attempts, random.unit()).map(|next| NextRow {
             id: ExecutionId::new(now, random),
             trigger: next.trigger,
@@ -58,9 +59,10 @@ impl End {
             Status::Success if attempts.job_fails => Some(Event::Recovered),
             _ => None,
         };
-        let tidings = event.map(|event| Tidings { event, id: ExecutionId::new(now, random) });
+        let notification =
+            event.map(|event| Notification { event, id: ExecutionId::new(now, random) });
         let (worker, report) = (worker.to_owned(), Report::default());
-        End { id, worker, ending, report, next, tidings }
+        Finish { id, worker, ending, report, next, notification }
     }
 }
 
@@ -77,7 +79,7 @@ pub struct NextRow {
 
 /// A row whose end was written. One that is missing from the answer was no longer the worker's.
 #[derive(Clone, Copy, Debug, FromRow)]
-pub struct Ended {
+pub struct Finished {
     /// The row.
     pub id: ExecutionId,
     /// Whether the next attempt's row was born.
@@ -132,13 +134,13 @@ impl Store {
     /// ended before it. Rows missing from the answer were somebody else's, or over.
     pub async fn finish(
         &self,
-        ends: &[End],
+        ends: &[Finish],
         expired_before: Option<Time>,
         now: Time,
-    ) -> Result<Vec<Ended>> {
+    ) -> Result<Vec<Finished>> {
         match &self.db {
             Db::Postgres(database) => run!(database, |connection| async {
-                if ends.iter().all(|end| end.tidings.is_none()) {
+                if ends.iter().all(|end| end.notification.is_none()) {
                     return finish_postgres(connection, ends, expired_before, now).await;
                 }
                 // What is told is written with the end: the one move here that takes more than one
@@ -173,11 +175,11 @@ impl Store {
 /// The rows' ends and the next attempts' rows in PostgreSQL, in one statement.
 async fn finish_postgres(
     connection: &mut sqlx::PgConnection,
-    ends: &[End],
+    ends: &[Finish],
     expired_before: Option<Time>,
     now: Time,
-) -> sqlx::Result<Vec<Ended>> {
-    let mut ends: Vec<&End> = ends.iter().collect();
+) -> sqlx::Result<Vec<Finished>> {
+    let mut ends: Vec<&Finish> = ends.iter().collect();
     // The order in which rows are updated.
     ends.sort_by_key(|end| end.id);
     if expired_before.is_none() && ends.iter().all(|end| end.next.is_none()) {
@@ -185,7 +187,7 @@ async fn finish_postgres(
     }
     ending(sql::FINISH.postgres, &ends)
         .bind(column(&ends, |end| end.next.map(|next| next.id)))
-        .bind(column(&ends, |end| end.next.map(|next| next.trigger.word())))
+        .bind(column(&ends, |end| end.next.map(|next| next.trigger.as_str())))
         .bind(column(&ends, |end| end.next.map(|next| next.available_at)))
         .bind(now)
         .bind(expired_before)
@@ -196,13 +198,13 @@ async fn finish_postgres(
 /// A statement that ends rows, with what it writes into them.
 fn ending(
     text: &'static str,
-    ends: &[&End],
-) -> QueryAs<'static, sqlx::Postgres, Ended, sqlx::postgres::PgArguments> {
+    ends: &[&Finish],
+) -> QueryAs<'static, sqlx::Postgres, Finished, sqlx::postgres::PgArguments> {
     query_as(text)
         .bind(column(ends, |end| end.id))
         .bind(column(ends, |end| end.worker.clone()))
-        .bind(column(ends, |end| end.ending.status.word()))
-        .bind(column(ends, |end| end.ending.error_kind.map(ErrorKind::word)))
+        .bind(column(ends, |end| end.ending.status.as_str()))
+        .bind(column(ends, |end| end.ending.error_kind.map(ErrorKind::as_str)))
         .bind(column(ends, |end| end.ending.error_message.clone()))
         .bind(column(ends, |end| end.ending.error_detail.clone()))
         .bind(column(ends, |end| end.ending.result.as_ref().map(|r| r.to_string())))
@@ -213,20 +215,20 @@ fn ending(
 /// Adds the notifications of what ended, within the transaction.
 async fn tell_of_ends(
     transaction: &mut sqlx::PgConnection,
-    ends: &[End],
-    ended: &mut [Ended],
+    ends: &[Finish],
+    ended: &mut [Finished],
     now: Time,
 ) -> sqlx::Result<()> {
     let mut told = Vec::new();
-    for (end, tidings) in ends.iter().filter_map(|end| Some((end, end.tidings?))) {
+    for (end, notification) in ends.iter().filter_map(|end| Some((end, end.notification?))) {
         let Some(at) = ended.iter().position(|ended| ended.id == end.id) else { continue };
-        let standing = read_standing_postgres(&mut *transaction, None, Some(end.id)).await?;
-        told.extend(standing.map(|standing| (standing, tidings, at)));
+        let state = read_alert_state_postgres(&mut *transaction, None, Some(end.id)).await?;
+        told.extend(state.map(|state| (state, notification, at)));
     }
     // In the order of their ids, as every batch locks jobs, so that no two can deadlock.
-    told.sort_by_key(|(standing, ..)| standing.job_id);
-    for (standing, tidings, at) in told {
-        ended[at].freed |= tell_postgres(&mut *transaction, &standing, tidings, now).await?;
+    told.sort_by_key(|(state, ..)| state.job_id);
+    for (state, notification, at) in told {
+        ended[at].freed |= notify_postgres(&mut *transaction, &state, notification, now).await?;
     }
     Ok(())
 }
@@ -234,10 +236,10 @@ async fn tell_of_ends(
 /// One row's end in SQLite, within the transaction.
 async fn finish_in(
     transaction: &mut sqlx::SqliteConnection,
-    end: &End,
+    end: &Finish,
     expired_before: Option<Time>,
     now: Time,
-) -> sqlx::Result<Option<Ended>> {
+) -> sqlx::Result<Option<Finished>> {
     let answer: Option<(bool, bool)> = query_as(sql::FINISH.sqlite)
         .bind(end.id)
         .bind(&end.worker)
@@ -265,10 +267,10 @@ async fn finish_in(
         followed = done.rows_affected() > 0;
     }
     let mut freed = freed;
-    if let Some(tidings) = end.tidings
-        && let Some(standing) = read_standing_sqlite(&mut *transaction, None, Some(end.id)).await?
+    if let Some(notification) = end.notification
+        && let Some(state) = read_alert_state_sqlite(&mut *transaction, None, Some(end.id)).await?
     {
-        freed |= tell_sqlite(&mut *transaction, &standing, tidings, now).await?;
+        freed |= notify_sqlite(&mut *transaction, &state, notification, now).await?;
     }
-    Ok(Some(Ended { id: end.id, followed, freed }))
+    Ok(Some(Finished { id: end.id, followed, freed }))
 }

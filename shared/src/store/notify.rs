@@ -10,14 +10,14 @@ use super::{Store, sql};
 use crate::clock::Time;
 use crate::execution::ErrorKind;
 use crate::id::{ExecutionId, JobId};
-use crate::notification::{Event, JOB_TYPE, NOTIFIER, News, payload};
+use crate::notification::{Event, JOB_TYPE, NOTIFIER, NotificationPayload, payload};
 
 /// How many notifications of one tenant may fall into one moment, at most.
 const AT_ONCE_MAX: i64 = 1000;
 
 /// Something that may have to be told.
 #[derive(Clone, Copy, Debug)]
-pub struct Tidings {
+pub struct Notification {
     /// What.
     pub event: Event,
     /// The notification's row, if one is born.
@@ -39,7 +39,7 @@ pub struct Unstarted {
 
 /// How a job stands that something is to be told of.
 #[derive(FromRow)]
-pub(super) struct Standing {
+pub(super) struct AlertState {
     pub(super) job_id: JobId,
     name: String,
     notify: Option<String>,
@@ -52,14 +52,14 @@ pub(super) struct Standing {
     error_message: Option<String>,
 }
 
-impl Standing {
-    fn news(&self, event: Event, now: Time) -> News {
+impl AlertState {
+    fn news(&self, event: Event, now: Time) -> NotificationPayload {
         let before = match event {
             Event::Failed | Event::Late => None,
             Event::Recovered => self.failing_since,
             Event::CaughtUp => self.late_since,
         };
-        News {
+        NotificationPayload {
             event,
             job: self.name.clone(),
             at: now,
@@ -90,36 +90,36 @@ fn mark(event: Event, now: Time) -> (sql::Sql, Option<Time>) {
 
 /// Both databases speak the same words here, but to sqlx they are two types.
 macro_rules! telling {
-    ($read_standing:ident, $tell:ident, $kind:ident, $connection:ty) => {
-        pub(super) async fn $read_standing(
+    ($read_alert_state:ident, $notify:ident, $kind:ident, $connection:ty) => {
+        pub(super) async fn $read_alert_state(
             connection: &mut $connection,
             job: Option<JobId>,
             execution: Option<ExecutionId>,
-        ) -> sqlx::Result<Option<Standing>> {
-            let text = sql::READ_STANDING.$kind;
+        ) -> sqlx::Result<Option<AlertState>> {
+            let text = sql::READ_ALERT_STATE.$kind;
             query_as(text).bind(job).bind(execution).fetch_optional(connection).await
         }
 
         /// Within a transaction: changes how the job stands, and if that is a change and there is
         /// somebody to be told, adds the notification. True: it is there.
-        pub(super) async fn $tell(
+        pub(super) async fn $notify(
             connection: &mut $connection,
-            standing: &Standing,
-            tidings: Tidings,
+            state: &AlertState,
+            notification: Notification,
             now: Time,
         ) -> sqlx::Result<bool> {
-            let (statement, since) = mark(tidings.event, now);
-            let marking = query(statement.$kind).bind(standing.job_id).bind(since);
+            let (statement, since) = mark(notification.event, now);
+            let marking = query(statement.$kind).bind(state.job_id).bind(since);
             if marking.execute(&mut *connection).await?.rows_affected() == 0 {
                 return Ok(false);
             }
-            let own = standing.notify();
+            let own = state.notify();
             let notifier = query_as(sql::FIND_NOTIFIER.$kind).bind(NOTIFIER);
             let mut notifier: Option<(JobId, String)> =
                 notifier.fetch_optional(&mut *connection).await?;
             let of_tenant = notifier.as_ref().map(|(_, payload)| payload.as_str());
             let of_tenant = serde_json::from_str(of_tenant.unwrap_or("{}")).unwrap_or_default();
-            let news = standing.news(tidings.event, now);
+            let news = state.news(notification.event, now);
             let Some(payload) = payload(own.as_ref(), &of_tenant, &news) else { return Ok(false) };
             if notifier.is_none() {
                 query(sql::INSERT_NOTIFIER.$kind)
@@ -135,7 +135,7 @@ macro_rules! telling {
             for n in 0..AT_ONCE_MAX {
                 let at = first + chrono::TimeDelta::microseconds(n);
                 let inserting = query(sql::INSERT_NOTIFICATION.$kind)
-                    .bind(tidings.id)
+                    .bind(notification.id)
                     .bind(notifier)
                     .bind(at)
                     .bind(&payload);
@@ -148,8 +148,8 @@ macro_rules! telling {
     };
 }
 
-telling!(read_standing_postgres, tell_postgres, postgres, sqlx::PgConnection);
-telling!(read_standing_sqlite, tell_sqlite, sqlite, sqlx::SqliteConnection);
+telling!(read_alert_state_postgres, notify_postgres, postgres, sqlx::PgConnection);
+telling!(read_alert_state_sqlite, notify_sqlite, sqlite, sqlx::SqliteConnection);
 
 impl Store {
     /// Planned occurrences before `before` that wait to be started, the oldest `limit`.
@@ -168,21 +168,21 @@ impl Store {
 
     /// Says of a job that it is late, as this execution shows, or no more. True: that was a change
     /// which somebody is told of.
-    pub async fn tell(
+    pub async fn notify(
         &self,
         job: JobId,
         execution: Option<ExecutionId>,
-        tidings: Tidings,
+        notification: Notification,
         now: Time,
     ) -> Result<bool> {
         match &self.db {
             Db::Postgres(database) => run!(database, |connection| async {
                 let mut transaction = connection.begin().await?;
-                let standing =
-                    read_standing_postgres(&mut transaction, Some(job), execution).await?;
-                let told = match standing {
-                    Some(standing) => {
-                        tell_postgres(&mut transaction, &standing, tidings, now).await?
+                let state =
+                    read_alert_state_postgres(&mut transaction, Some(job), execution).await?;
+                let told = match state {
+                    Some(state) => {
+                        notify_postgres(&mut transaction, &state, notification, now).await?
                     }
                     None => false,
                 };
@@ -191,10 +191,10 @@ impl Store {
             }),
             Db::Sqlite(database) => run!(database, |connection| async {
                 let mut transaction = begin_immediate(connection).await?;
-                let standing = read_standing_sqlite(&mut transaction, Some(job), execution).await?;
-                let told = match standing {
-                    Some(standing) => {
-                        tell_sqlite(&mut transaction, &standing, tidings, now).await?
+                let state = read_alert_state_sqlite(&mut transaction, Some(job), execution).await?;
+                let told = match state {
+                    Some(state) => {
+                        notify_sqlite(&mut transaction, &state, notification, now).await?
                     }
                     None => false,
                 };

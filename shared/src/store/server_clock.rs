@@ -68,7 +68,7 @@ impl ServerClock {
         if let Some(reading) = self.reading()
             && boot_time.saturating_sub(reading.taken) < READING_LASTS
         {
-            return Ok(self.tell(cut(reading.booted + delta(boot_time))));
+            return Ok(self.never_back(cut(reading.booted + delta(boot_time))));
         }
         let ((time, started_at, database), before, after) = run!(database, |connection| async {
             let before = self.clock.boot_time();
@@ -80,7 +80,7 @@ impl ServerClock {
         let booted = time - delta(before + (after - before) / 2);
         let reading = Reading { booted, taken: after, home: Home { started_at, database } };
         *self.reading.lock().unwrap_or_else(PoisonError::into_inner) = Some(reading);
-        Ok(self.tell(cut(booted + delta(after))))
+        Ok(self.never_back(cut(booted + delta(after))))
     }
 
     /// Where a PostgreSQL database was when its server was asked last.
@@ -93,7 +93,7 @@ impl ServerClock {
     }
 
     /// Keeps time from going back where only the readings' inexactness would make it.
-    fn tell(&self, derived: Time) -> Time {
+    fn never_back(&self, derived: Time) -> Time {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let now = match *told {
             Some(told) if told > derived && told - derived < STANDS_STILL_MAX => told,
@@ -129,7 +129,7 @@ mod tests {
         for (derived, told) in
             [(0, 0), (500, 500), (-300, 500), (499, 500), (501, 501), (-499, -499), (-400, -400)]
         {
-            assert_eq!(server.tell(at(derived)), at(told), "{derived}");
+            assert_eq!(server.never_back(at(derived)), at(told), "{derived}");
         }
     }
 }

@@ -53,7 +53,7 @@ macro_rules! statements {
 
 statements! { TENANT:
     READ_TENANT_SCHEMA = both "tenant/read_schema";
-    LOOK = both "tenant/look";
+    POLL = both "tenant/poll";
     READ_UNARMED = both "tenant/read_unarmed";
     ARM = pair "tenant/arm";
     QUARANTINE = both "tenant/quarantine";
@@ -89,7 +89,7 @@ statements! { TENANT:
     EDIT_JOB = both "tenant/edit_job";
     DELETE_JOB = both "tenant/delete_job";
     COUNT_OPEN = both "tenant/count_open";
-    SURVEY_JOBS = both "tenant/survey_jobs";
+    SUMMARIZE_JOBS = both "tenant/summarize_jobs";
     PLAN_LOAD = pair "tenant/plan_load";
     LIST_QUARANTINED = both "tenant/list_quarantined";
     RUN_JOB = both "tenant/run_job";
@@ -107,7 +107,7 @@ statements! { TENANT:
     LIST_RECENT = both "tenant/list_recent";
     LIST_OPEN = both "tenant/list_open";
     COUNT_DUE = both "tenant/count_due";
-    READ_STANDING = both "tenant/read_standing";
+    READ_ALERT_STATE = both "tenant/read_alert_state";
     MARK_FAILING = both "tenant/mark_failing";
     MARK_LATE = both "tenant/mark_late";
     FIND_NOTIFIER = both "tenant/find_notifier";

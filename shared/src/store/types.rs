@@ -27,7 +27,7 @@ macro_rules! stored_as_word {
 
         impl<'q, DB: Database> Encode<'q, DB> for $name where String: Encode<'q, DB> {
             fn encode_by_ref(&self, buffer: &mut DB::ArgumentBuffer) -> Result<IsNull, BoxDynError> {
-                self.word().to_owned().encode(buffer)
+                self.as_str().to_owned().encode(buffer)
             }
         }
 

@@ -5,7 +5,7 @@ use shared::clock::Clock;
 use shared::database_url::DatabaseUrl;
 use shared::id::TenantId;
 use shared::random::Random;
-use shared::store::{Connections, Footprint, Schema, Store, migrate};
+use shared::store::{ChangeToken, Connections, Schema, Store, migrate};
 use sqlx::{Connection as _, PgConnection};
 use testkit::{eventually, execute, postgres_database};
 
@@ -47,11 +47,11 @@ impl Aside {
         .await;
     }
 
-    /// Its footprint, read anew.
-    async fn footprint(&self) -> Option<Footprint> {
+    /// Its change_token, read anew.
+    async fn change_token(&self) -> Option<ChangeToken> {
         let store = self.store(&Connections::new(Clock::System, 4));
         store.now().await.unwrap();
-        store.footprint().await
+        store.change_token().await
     }
 }
 
@@ -60,17 +60,17 @@ async fn it_stays_the_same_until_something_is_committed_by_whomever() {
     let one = Aside::new().await;
     // Autovacuum writes statistics once, whenever it comes round.
     eventually("a look that changes nothing", || async {
-        let before = one.footprint().await.unwrap();
-        one.store(&Connections::new(Clock::System, 4)).look().await.unwrap();
+        let before = one.change_token().await.unwrap();
+        one.store(&Connections::new(Clock::System, 4)).poll().await.unwrap();
         one.alone().await;
-        (one.footprint().await.unwrap() == before).then_some(())
+        (one.change_token().await.unwrap() == before).then_some(())
     })
     .await;
     for change in [CHANGE, "UPDATE job SET job_type = 'other'", "DELETE FROM job"] {
-        let before = one.footprint().await;
+        let before = one.change_token().await;
         execute(&one.url, change).await;
         one.alone().await;
-        let after = one.footprint().await;
+        let after = one.change_token().await;
         assert!(after.is_some() && after != before, "{change}");
     }
 }
@@ -80,19 +80,19 @@ async fn a_connection_to_any_database_of_the_server_is_enough() {
     let (one, other) = (Aside::new().await, Aside::new().await);
     let connections = Connections::new(Clock::System, 4);
     let (store, others) = (one.store(&connections), other.store(&connections));
-    assert_eq!(store.footprint().await, None, "it was not asked for its time yet");
+    assert_eq!(store.change_token().await, None, "it was not asked for its time yet");
     others.now().await.unwrap();
     store.now().await.unwrap();
     store.close_idle();
     assert_eq!(connections.count().postgres, (1, 1));
-    let before = store.footprint().await;
+    let before = store.change_token().await;
     assert!(before.is_some());
     execute(&one.url, CHANGE).await;
     eventually("the change is told", || async {
-        (store.footprint().await != before).then_some(())
+        (store.change_token().await != before).then_some(())
     })
     .await;
-    assert!(store.footprint().await.is_some());
+    assert!(store.change_token().await.is_some());
     assert_eq!(connections.count().postgres, (1, 1), "none was opened to the database itself");
 }
 
@@ -102,7 +102,7 @@ async fn a_database_made_after_the_others_were_read_is_read_at_once() {
     for _ in 0..2 {
         let store = Aside::new().await.store(&connections);
         store.now().await.unwrap();
-        assert!(store.footprint().await.is_some());
+        assert!(store.change_token().await.is_some());
     }
 }
 
@@ -111,5 +111,5 @@ async fn a_server_that_does_not_count_tells_nothing() {
     let one = Aside::new().await;
     let (_, name) = one.url.expose().rsplit_once('/').unwrap();
     execute(&one.url, &format!("ALTER DATABASE {name} SET track_counts = off")).await;
-    assert_eq!(one.footprint().await, None);
+    assert_eq!(one.change_token().await, None);
 }

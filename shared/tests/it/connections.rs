@@ -48,7 +48,7 @@ async fn the_budget_of_a_server_is_kept_whatever_the_crowd() {
     let crowd: Vec<_> = (0..30)
         .map(|n| {
             let store = stores[n % 3].clone();
-            tokio::spawn(async move { store.look().await.unwrap().tenant_id })
+            tokio::spawn(async move { store.poll().await.unwrap().tenant_id })
         })
         .collect();
     let mut most = 0;
@@ -85,10 +85,10 @@ async fn an_idle_connection_makes_room_for_another_database_and_is_closed_in_tim
     let connections = Connections::new(Clock::Manual(one.clock.clone()), 1);
     let (first, second) = (store(&one, &connections), store(&other, &connections));
     for _ in 0..3 {
-        assert_eq!(first.look().await.unwrap().tenant_id, one.tenant);
+        assert_eq!(first.poll().await.unwrap().tenant_id, one.tenant);
         sessions_become(&other, 0).await;
         assert_eq!(sessions(&one).await, 1);
-        assert_eq!(second.look().await.unwrap().tenant_id, other.tenant);
+        assert_eq!(second.poll().await.unwrap().tenant_id, other.tenant);
         sessions_become(&one, 0).await;
         assert_eq!(sessions(&other).await, 1);
     }
@@ -98,7 +98,7 @@ async fn an_idle_connection_makes_room_for_another_database_and_is_closed_in_tim
     one.clock.advance(Duration::from_secs(1));
     connections.close_idle();
     sessions_become(&other, 0).await;
-    assert_eq!(second.look().await.unwrap().tenant_id, other.tenant);
+    assert_eq!(second.poll().await.unwrap().tenant_id, other.tenant);
 }
 
 #[tokio::test]
@@ -106,7 +106,7 @@ async fn a_connection_whose_statement_was_given_up_serves_nobody_else() {
     let database = TenantDatabase::postgres().await;
     let connections = Connections::new(Clock::Manual(database.clock.clone()), 1);
     let store = store(&database, &connections);
-    store.look().await.unwrap();
+    store.poll().await.unwrap();
     let pid = "SELECT string_agg(pid::text, ',') FROM pg_stat_activity
                WHERE datname = current_database() AND application_name = 'polychron'";
     let before = database.text(pid).await;
@@ -130,17 +130,17 @@ async fn a_session_that_the_server_ended_costs_one_answer_at_most() {
     let connections = Connections::new(Clock::Manual(database.clock.clone()), 4);
     let store = store(&database, &connections);
     for trusted in [true, false] {
-        store.look().await.unwrap();
+        store.poll().await.unwrap();
         let end = "SELECT pg_terminate_backend(pid)::text FROM pg_stat_activity
                    WHERE datname = current_database() AND application_name = 'polychron'";
         database.texts(end).await;
         sessions_become(&database, 0).await;
         if trusted {
-            assert!(matches!(store.look().await, Err(StoreError::Unreachable(_))));
+            assert!(matches!(store.poll().await, Err(StoreError::Unreachable(_))));
         } else {
             database.clock.advance(Duration::from_secs(6)); // old enough to be asked first
         }
-        store.look().await.unwrap();
+        store.poll().await.unwrap();
     }
 }
 
@@ -159,7 +159,7 @@ async fn a_busy_budget_is_reported_as_such() {
     let database = TenantDatabase::postgres().await;
     let connections = Connections::new(Clock::Manual(database.clock.clone()), 1);
     let store = Arc::new(store(&database, &connections));
-    store.look().await.unwrap();
+    store.poll().await.unwrap();
     let mut blocker = PgConnection::connect(database.url.expose()).await.unwrap();
     let mut transaction = blocker.begin().await.unwrap();
     sqlx::query("LOCK TABLE polychron_identity").execute(&mut *transaction).await.unwrap();
@@ -203,7 +203,7 @@ async fn a_server_that_cannot_be_had_is_told_apart_and_promptly() {
     ];
     for (url, expected) in cases {
         let store = open(&url).unwrap();
-        let asked = tokio::time::timeout(Duration::from_secs(2), store.look()).await;
+        let asked = tokio::time::timeout(Duration::from_secs(2), store.poll()).await;
         let error = asked.unwrap_or_else(|_| panic!("{url}: no answer within 2 s")).unwrap_err();
         assert!(expected(&error), "{url}: {error:?}");
         let shown = format!("{error} {} {error:?}", chain(&error));
@@ -238,7 +238,7 @@ async fn files_share_a_budget_and_never_their_rows() {
     let crowd: Vec<_> = (0..60)
         .map(|n| {
             let (tenant, store) = stores[n % 6].clone();
-            tokio::spawn(async move { store.look().await.unwrap().tenant_id == tenant })
+            tokio::spawn(async move { store.poll().await.unwrap().tenant_id == tenant })
         })
         .collect();
     for one in crowd {
@@ -289,9 +289,9 @@ async fn nothing_stays_open_when_nobody_can_ask_any_more() {
     let database = TenantDatabase::postgres().await;
     let connections = Connections::new(Clock::System, 4);
     let store = store(&database, &connections);
-    store.look().await.unwrap();
+    store.poll().await.unwrap();
     drop(connections);
-    store.look().await.unwrap();
+    store.poll().await.unwrap();
     drop(store);
     sessions_become(&database, 0).await;
 }

@@ -3,9 +3,9 @@
 
 extern crate polychron_shared as shared;
 
+mod change_token;
 mod changes;
 mod connections;
-mod footprint;
 mod migrations;
 mod pooler;
 mod queue;

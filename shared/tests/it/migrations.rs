@@ -77,9 +77,9 @@ async fn a_migration_can_be_repeated(empty: Empty) {
     }
     let store = empty.store();
     assert!(store.claim_database(false).await.unwrap());
-    assert!(store.look().await.is_ok());
+    assert!(store.poll().await.is_ok());
     migrate(&empty.0, Schema::Tenant).await.unwrap();
-    assert!(store.look().await.is_ok());
+    assert!(store.poll().await.is_ok());
 }
 
 async fn both_schemas_fit_into_one_database(empty: Empty) {
@@ -91,7 +91,7 @@ async fn both_schemas_fit_into_one_database(empty: Empty) {
     }
     control.check_schema().await.unwrap();
     assert!(control.list_tenants().await.unwrap().is_empty());
-    assert!(matches!(empty.store().look().await, Err(StoreError::Unclaimed)));
+    assert!(matches!(empty.store().poll().await, Err(StoreError::Unclaimed)));
 }
 
 async fn of_many_callers_one_migrates_and_all_succeed(empty: Empty) {
@@ -119,7 +119,7 @@ async fn a_migration_that_fails_says_why_and_holds_nobody_up(empty: Empty) {
     let error = migrate(&empty.0, Schema::Tenant).await.unwrap_err();
     let text = chain(&error);
     assert!(text.contains("job_execution") && text.contains("already exists"), "{text}");
-    let found = empty.store().look().await;
+    let found = empty.store().poll().await;
     assert!(
         matches!(found, Err(StoreError::Schema { found: 0, expected }) if expected == Schema::Tenant.version())
     );
@@ -146,13 +146,13 @@ async fn an_older_schema_is_refused_and_a_newer_one_is_not(empty: Empty) {
             latest + 1
         ))
         .await;
-    assert!(empty.store().look().await.is_ok());
+    assert!(empty.store().poll().await.is_ok());
     assert_eq!(
         migrate(&empty.0, Schema::Tenant).await.unwrap(),
         Migrated { from: latest + 1, to: latest + 1 }
     );
     empty.execute(&format!("DELETE FROM {record} WHERE version >= {latest}")).await;
-    let error = empty.store().look().await.unwrap_err();
+    let error = empty.store().poll().await.unwrap_err();
     assert!(error.to_string().contains("polychron migrate"), "{error}");
     assert!(
         matches!(error, StoreError::Schema { found, expected } if found < expected && expected == latest)
@@ -170,7 +170,7 @@ async fn a_migration_that_is_given_up_leaves_its_lock_to_the_next() {
         migration.abort();
     }
     migrate(&empty.0, Schema::Tenant).await.unwrap();
-    assert!(matches!(empty.store().look().await, Err(StoreError::Unclaimed)));
+    assert!(matches!(empty.store().poll().await, Err(StoreError::Unclaimed)));
 }
 
 /// Files are made so quickly that the callers must be many to meet.

@@ -30,7 +30,7 @@ async fn session_mode_serves_as_the_server_itself() {
 #[tokio::test]
 async fn transaction_mode_is_refused_with_the_reason() {
     let database = TenantDatabase::postgres().await;
-    let error = store(&database, "TRANSACTION").look().await.unwrap_err();
+    let error = store(&database, "TRANSACTION").poll().await.unwrap_err();
     assert!(matches!(error, StoreError::Pooled), "{error}");
     assert!(error.to_string().contains("pool_mode = session"), "{error}");
 

@@ -10,9 +10,9 @@ use shared::queue::{BrokerState, MemoryBroker, Queue};
 use shared::random::Random;
 use shared::readiness::Probes;
 use shared::store::{Connections, Control, Schema, StoreError, migrate};
+use shared::telemetry::Telemetry;
 use shared::tenant::{Tenant, TenantStatus};
 use shared::tenants::Tenants;
-use shared::vitals::Vitals;
 use testkit::{Folder, eventually};
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +20,7 @@ struct Watched {
     manual: ManualClock,
     broker: MemoryBroker,
     tenants: Arc<Tenants>,
-    vitals: Vitals,
+    telemetry: Telemetry,
     drain: CancellationToken,
     _folder: Folder,
 }
@@ -52,20 +52,20 @@ async fn watched(tenants: usize) -> Watched {
     tenants.refresh().await.unwrap();
     let broker = MemoryBroker::new();
     let (publisher, _) = Queue::Memory(broker.clone()).publisher("test", &[]);
-    let (vitals, drain) = (Vitals::new(clock), CancellationToken::new());
-    tokio::spawn(vitals.clone().probe(Probes {
+    let (telemetry, drain) = (Telemetry::new(clock), CancellationToken::new());
+    tokio::spawn(telemetry.clone().probe(Probes {
         tenants: tenants.clone(),
         publisher,
         receiving: None,
         queues: vec!["default".into()],
         drain: drain.clone(),
     }));
-    Watched { manual, broker, tenants, vitals, drain, _folder: folder }
+    Watched { manual, broker, tenants, telemetry, drain, _folder: folder }
 }
 
 impl Watched {
     fn report(&self) -> Value {
-        serde_json::to_value(self.vitals.readiness.report()).unwrap()
+        serde_json::to_value(self.telemetry.readiness.report()).unwrap()
     }
 
     async fn becomes(&self, status: &str) -> Value {

@@ -35,7 +35,9 @@ use shared::clock::Time;
 use shared::execution::Status;
 use shared::id::{ExecutionId, JobId};
 use shared::outcome::{Failure, Outcome};
-use shared::store::{Advance, Claim, ClaimTerms, Dispatch, Dispatched, End, NewExecution, Store};
+use shared::store::{
+    Advance, Claim, ClaimTerms, Dispatch, Dispatched, Finish, NewExecution, Store,
+};
 use testkit::TenantDatabase;
 
 const LEASE: Duration = Duration::from_secs(60);
@@ -61,7 +63,7 @@ fn step(job: JobId, due_at: Time) -> Advance {
 
 /// Carries out a dispatch that must not be stale.
 async fn dispatch(store: &Store, dispatch: &Dispatch, now: Time) -> Vec<ExecutionId> {
-    let dispatch_no = store.look().await.unwrap().dispatch_no;
+    let dispatch_no = store.poll().await.unwrap().dispatch_no;
     match store.dispatch(dispatch, dispatch_no, now).await.unwrap() {
         Dispatched::Done(ids) => ids,
         Dispatched::Stale => panic!("nobody else dispatches here"),
@@ -102,9 +104,9 @@ fn terms(worker: &str) -> ClaimTerms {
 }
 
 /// What follows from an outcome of a claimed row, as its worker writes it.
-fn end(database: &TenantDatabase, claim: &Claim, worker: &str, outcome: &Outcome) -> End {
+fn end(database: &TenantDatabase, claim: &Claim, worker: &str, outcome: &Outcome) -> Finish {
     let now = database.now();
-    End::of(outcome, &claim.attempts(), (claim.id, worker), now, &database.random)
+    Finish::of(outcome, &claim.attempts(), (claim.id, worker), now, &database.random)
 }
 
 fn success() -> Outcome {

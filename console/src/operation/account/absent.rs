@@ -187,7 +187,7 @@ impl Absent<'_> {
         if at.tenant.status == TenantStatus::Suspended {
             return Ok(vec![of_suspension(&at.tenant.slug, self.changes)]);
         }
-        let look = at.store.look().await.map_err(|error| at.failed(error))?;
+        let look = at.store.poll().await.map_err(|error| at.failed(error))?;
         let executes = who_executes(operator, at, job).await?;
         let around = [vec![of_the_tenant(&at.tenant, &look, self.changes)], executes].concat();
         let is_told = around.iter().any(|finding| finding.level != Level::Ok);

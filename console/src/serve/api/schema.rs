@@ -36,7 +36,7 @@ fn of_tenants() -> Vec<Named> {
         ("id", uuid()),
         ("slug", text()),
         ("name", text()),
-        ("status", words(TenantStatus::ALL.iter().map(|word| word.word()))),
+        ("status", words(TenantStatus::ALL.iter().map(|word| word.as_str()))),
         ("database_url", text()),
         ("max_running", maybe(integer())),
         ("created_at", time()),
@@ -52,7 +52,7 @@ fn of_tenants() -> Vec<Named> {
     let inspected: Vec<Named> = tenant.iter().chain(&inspected).cloned().collect();
     let edit = [
         ("name", text()),
-        ("status", words(TenantStatus::ALL.iter().map(|word| word.word()))),
+        ("status", words(TenantStatus::ALL.iter().map(|word| word.as_str()))),
         ("max_running", maybe(between(1, i32::MAX.into()))),
         ("reason", reason()),
     ];
@@ -78,10 +78,10 @@ fn of_jobs() -> Vec<Named> {
         ("timeout_seconds", maybe(between(1, 2_592_000))),
         ("max_attempts", between(1, 100)),
         ("retry_base_seconds", between(0, 3600)),
-        ("misfire_policy", words(MisfirePolicy::ALL.iter().map(|word| word.word()))),
+        ("misfire_policy", words(MisfirePolicy::ALL.iter().map(|word| word.as_str()))),
         ("misfire_grace_seconds", between(1, 31_536_000)),
-        ("overlap_policy", words(OverlapPolicy::ALL.iter().map(|word| word.word()))),
-        ("orphan_policy", words(OrphanPolicy::ALL.iter().map(|word| word.word()))),
+        ("overlap_policy", words(OverlapPolicy::ALL.iter().map(|word| word.as_str()))),
+        ("orphan_policy", words(OrphanPolicy::ALL.iter().map(|word| word.as_str()))),
         ("notify", any()),
     ];
     let engines = [
@@ -120,7 +120,7 @@ fn of_executions() -> Vec<Named> {
         ("job_id", integer()),
         ("job_name", maybe(text())),
         ("scheduled_for", time()),
-        ("trigger", words(Trigger::ALL.iter().map(|word| word.word()))),
+        ("trigger", words(Trigger::ALL.iter().map(|word| word.as_str()))),
         ("attempt", integer()),
         ("status", statuses()),
         ("available_at", maybe(time())),
@@ -135,7 +135,7 @@ fn of_executions() -> Vec<Named> {
         ("cancel_requested", boolean()),
         ("job_version", maybe(integer())),
         ("payload", any()),
-        ("error_kind", maybe(words(ErrorKind::ALL.iter().map(|word| word.word())))),
+        ("error_kind", maybe(words(ErrorKind::ALL.iter().map(|word| word.as_str())))),
         ("error_message", maybe(text())),
         ("error_detail", maybe(text())),
         ("result", any()),
@@ -279,7 +279,7 @@ fn characters(min: i64, max: i64) -> Value {
 }
 
 pub(super) fn statuses() -> Value {
-    words(Status::ALL.iter().map(|word| word.word()))
+    words(Status::ALL.iter().map(|word| word.as_str()))
 }
 
 /// What may be asked for by a text.

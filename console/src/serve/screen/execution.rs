@@ -69,10 +69,10 @@ fn of_itself(slug: &str, execution: &Execution, now: Time) -> Html {
     };
     let asked = if execution.cancel_requested { "yes" } else { "" };
     facts(&[
-        ("Status", badge(execution.status.word())),
+        ("Status", badge(execution.status.as_str())),
         ("Job", job),
         ("Scheduled for", when(execution.scheduled_for, now)),
-        ("Trigger", text(execution.trigger.word())),
+        ("Trigger", text(execution.trigger.as_str())),
         ("Took", text(took(execution))),
         ("Progress", text(maybe(execution.progress.as_ref().map(progress)))),
         ("Stands for", text(stands_for)),
@@ -161,8 +161,8 @@ fn others(slug: &str, execution: &Execution, attempts: &[Execution], now: Time) 
                     html!("<a href=\"{}\">{}</a>", address, attempt.attempt)
                 }
             }),
-            ("Status", &|attempt| badge(attempt.status.word())),
-            ("Trigger", &|attempt| text(attempt.trigger.word())),
+            ("Status", &|attempt| badge(attempt.status.as_str())),
+            ("Trigger", &|attempt| text(attempt.trigger.as_str())),
             ("Started", &|attempt| {
                 attempt.started_at.map_or_else(|| html!("–"), |at| when(at, now))
             }),

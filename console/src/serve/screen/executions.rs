@@ -84,7 +84,7 @@ fn filters(asked: &Asked) -> Html {
          <label>Status <select name=\"status\"><option value=\"\">any</option>{}</select></label>\
          <button>Filter</button></form>",
         asked.job,
-        Status::ALL.iter().map(|status| option(status.word())).collect::<Html>()
+        Status::ALL.iter().map(|status| option(status.as_str())).collect::<Html>()
     )
 }
 
@@ -102,9 +102,9 @@ pub(super) fn list(slug: &str, executions: &[Execution], now: Time) -> Html {
                 Some(name) => html!("<a href=\"{}\">{}</a>", of_job(slug, name, ""), name),
                 None => text(job_name(execution)),
             }),
-            ("Status", &|execution| badge(execution.status.word())),
+            ("Status", &|execution| badge(execution.status.as_str())),
             ("Attempt", &|execution| text(execution.attempt)),
-            ("Trigger", &|execution| text(execution.trigger.word())),
+            ("Trigger", &|execution| text(execution.trigger.as_str())),
             ("Started", &|execution| maybe_when(execution.started_at, now)),
             ("Took", &|execution| text(took(execution))),
             ("Error", &|execution| text(execution.error_message.as_deref().map_or("", first_line))),

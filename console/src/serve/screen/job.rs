@@ -219,8 +219,8 @@ fn policies(at: &Entered, job: &Job) -> Html {
             "Seen too late (misfire)",
             text(format!("{}, after {} s", job.misfire_policy, job.misfire_grace_seconds)),
         ),
-        ("While another is open (overlap)", text(job.overlap_policy.word())),
-        ("Worker lost (orphan)", text(job.orphan_policy.word())),
+        ("While another is open (overlap)", text(job.overlap_policy.as_str())),
+        ("Worker lost (orphan)", text(job.orphan_policy.as_str())),
         ("Version", text(job.version)),
         ("Changed", when(job.updated_at, at.now)),
     ]);

@@ -174,7 +174,7 @@ pub(super) fn words(target: Option<&Value>) -> String {
         None => value.as_str().unwrap_or_default().to_owned(),
     };
     let Some(url) = target.get("url") else { return "Nobody.".to_owned() };
-    let all: Vec<&str> = Event::ALL.iter().map(|event| event.word()).collect();
+    let all: Vec<&str> = Event::ALL.iter().map(|event| event.as_str()).collect();
     let on = target
         .get("on")
         .and_then(Value::as_array)

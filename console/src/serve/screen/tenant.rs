@@ -93,7 +93,7 @@ fn of_database(inspected: &Inspected, now: shared::clock::Time) -> Html {
         inspected.problem.as_ref().map(|problem| html!("<pre class=\"error\">{}</pre>", problem));
     let facts = facts(&[
         ("Slug", text(&tenant.slug)),
-        ("Status", badge(tenant.status.word())),
+        ("Status", badge(tenant.status.as_str())),
         ("Database", html!("<code>{}</code>", tenant.database_url)),
         (
             "At once, at most",

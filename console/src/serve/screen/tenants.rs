@@ -46,7 +46,7 @@ pub(super) async fn show(
         &found,
         &[
             ("Tenant", &|seen| link(seen)),
-            ("Status", &|seen| badge(seen.tenant.status.word())),
+            ("Status", &|seen| badge(seen.tenant.status.as_str())),
             ("Behind", &|seen| text(seen.facts.behind.map_or("–".to_owned(), short))),
             ("Due", &|seen| text(seen.facts.due)),
             ("Queued", &|seen| text(seen.facts.dispatched + seen.facts.waiting)),

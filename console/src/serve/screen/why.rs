@@ -143,7 +143,7 @@ fn became(job: &Job, rows: &[Execution], schedule: &Schedule, due: &Due) -> Html
         rows.iter().find(planned).filter(|row| stands_for(row, schedule, due.at))
     };
     match last_attempt(rows, due) {
-        Some(row) => badge(row.status.word()),
+        Some(row) => badge(row.status.as_str()),
         None if later().is_some() => html!("a later one stood for it"),
         None if job.schedule_since.is_some_and(|since| since > due.at) => {
             html!("the schedule did not count yet")

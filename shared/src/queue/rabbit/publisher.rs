@@ -13,8 +13,8 @@ use tracing::{info, warn};
 use self::session::OpenSession;
 use super::{ANSWER_LIMIT, AmqpUrl, RECONNECT_WAITS};
 use crate::id::TenantId;
+use crate::liveness::Watchdog;
 use crate::message::Outgoing;
-use crate::pulse::Beat;
 use crate::queue::{BrokerState, Confirm, Depth, Driver};
 use crate::reconnect::Reconnect;
 
@@ -29,7 +29,7 @@ const _: () = assert!(ANSWER_LIMIT.as_secs() <= CONFIRM_LIMIT.as_secs());
 pub(in crate::queue) struct Publisher {
     commands: mpsc::Sender<Command>,
     state: watch::Receiver<BrokerState>,
-    beat: Beat,
+    watchdog: Watchdog,
 }
 
 enum Command {
@@ -46,16 +46,16 @@ pub(in crate::queue) fn publisher(
 ) -> (Publisher, Driver) {
     let (commands, received) = mpsc::channel(COMMANDS_MAX);
     let (state, observed) = watch::channel(BrokerState::Closed);
-    let beat = Beat::default();
+    let watchdog = Watchdog::default();
     let driver = PublisherDriver {
         url,
         name: name.to_owned(),
         queues: queues.to_vec(),
         commands: received,
         state,
-        beat: beat.clone(),
+        watchdog: watchdog.clone(),
     };
-    (Publisher { commands, state: observed, beat }, Box::pin(driver.run()))
+    (Publisher { commands, state: observed, watchdog }, Box::pin(driver.run()))
 }
 
 impl Publisher {
@@ -84,8 +84,8 @@ impl Publisher {
         confirms.is_some_and(|confirms| confirms == [Confirm::Confirmed])
     }
 
-    pub(in crate::queue) fn beat(&self) -> &Beat {
-        &self.beat
+    pub(in crate::queue) fn watchdog(&self) -> &Watchdog {
+        &self.watchdog
     }
 
     pub(in crate::queue) fn state(&self) -> watch::Receiver<BrokerState> {
@@ -112,7 +112,7 @@ struct PublisherDriver {
     queues: Vec<String>,
     commands: mpsc::Receiver<Command>,
     state: watch::Sender<BrokerState>,
-    beat: Beat,
+    watchdog: Watchdog,
 }
 
 impl PublisherDriver {
@@ -121,14 +121,15 @@ impl PublisherDriver {
         let mut reconnect = Reconnect::new(RECONNECT_WAITS.0, RECONNECT_WAITS.1);
         let mut complained = false;
         loop {
-            self.beat.beat();
+            self.watchdog.ping();
             let fault = match OpenSession::open(&self.url, &self.name, &self.queues).await {
                 Ok(session) => {
                     info!(broker = %self.url, "connected to the broker for publishing");
                     complained = false;
                     reconnect.reset();
                     self.state.send_replace(BrokerState::Open);
-                    let ended = session.serve(&mut self.commands, &self.state, &self.beat).await;
+                    let ended =
+                        session.serve(&mut self.commands, &self.state, &self.watchdog).await;
                     self.state.send_replace(BrokerState::Closed);
                     match ended {
                         Ok(()) => return,

@@ -19,7 +19,7 @@ use super::{
     declare_wake, open_channel, queue_name,
 };
 use crate::id::TenantId;
-use crate::pulse::{BEAT_EVERY, Beat};
+use crate::liveness::{PING_EVERY, Watchdog};
 use crate::queue::{BrokerState, Delivery, Driver};
 use crate::reconnect::Reconnect;
 
@@ -32,7 +32,7 @@ const WAKES_MAX: usize = 256;
 pub(in crate::queue) struct Receiver {
     deliveries: mpsc::Receiver<Delivery>,
     state: watch::Receiver<BrokerState>,
-    beat: Beat,
+    watchdog: Watchdog,
 }
 
 impl Receiver {
@@ -44,8 +44,8 @@ impl Receiver {
         }
     }
 
-    pub(in crate::queue) fn beat(&self) -> &Beat {
-        &self.beat
+    pub(in crate::queue) fn watchdog(&self) -> &Watchdog {
+        &self.watchdog
     }
 
     pub(in crate::queue) fn state(&self) -> watch::Receiver<BrokerState> {
@@ -63,7 +63,7 @@ pub(in crate::queue) fn receiver(
     let (sender, deliveries) = mpsc::channel(1);
     let (state, observed) = watch::channel(BrokerState::Closed);
     let all_slots = slots.available_permits();
-    let beat = Beat::default();
+    let watchdog = Watchdog::default();
     let driver = ReceiverDriver {
         url,
         name: name.to_owned(),
@@ -72,9 +72,9 @@ pub(in crate::queue) fn receiver(
         all_slots,
         deliveries: sender,
         state,
-        beat: beat.clone(),
+        watchdog: watchdog.clone(),
     };
-    (Receiver { deliveries, state: observed, beat }, Box::pin(driver.run()))
+    (Receiver { deliveries, state: observed, watchdog }, Box::pin(driver.run()))
 }
 
 struct ReceiverDriver {
@@ -85,7 +85,7 @@ struct ReceiverDriver {
     all_slots: usize,
     deliveries: mpsc::Sender<Delivery>,
     state: watch::Sender<BrokerState>,
-    beat: Beat,
+    watchdog: Watchdog,
 }
 
 /// Why a session ended in peace.
@@ -102,7 +102,7 @@ impl ReceiverDriver {
         let mut reconnect = Reconnect::new(RECONNECT_WAITS.0, RECONNECT_WAITS.1);
         let mut complained = false;
         loop {
-            self.beat.beat();
+            self.watchdog.ping();
             let fault = match self.session(&mut reconnect, &mut complained).await {
                 Ok(()) => return,
                 Err(fault) => fault,
@@ -175,7 +175,7 @@ impl ReceiverDriver {
         let unacknowledged = Arc::new(());
         let acks = Arc::new(Acks::new(channel.clone()));
         loop {
-            self.beat.beat();
+            self.watchdog.ping();
             tokio::select! {
                 biased;
                 () = self.deliveries.closed() => return Ok(End::Unwanted),
@@ -217,9 +217,9 @@ impl ReceiverDriver {
     async fn hand_over(&self, delivery: Delivery) -> bool {
         let mut handed = pin!(self.deliveries.send(delivery));
         loop {
-            match timeout(BEAT_EVERY, &mut handed).await {
+            match timeout(PING_EVERY, &mut handed).await {
                 Ok(handed) => return handed.is_ok(),
-                Err(_) => self.beat.beat(),
+                Err(_) => self.watchdog.ping(),
             }
         }
     }
@@ -249,7 +249,7 @@ impl Receipt {
 /// Hears wakes through a driver that keeps one connection alive.
 pub(in crate::queue) struct Wakes {
     heard: mpsc::Receiver<Option<TenantId>>,
-    beat: Beat,
+    watchdog: Watchdog,
 }
 
 impl Wakes {
@@ -260,23 +260,28 @@ impl Wakes {
         }
     }
 
-    pub(in crate::queue) fn beat(&self) -> &Beat {
-        &self.beat
+    pub(in crate::queue) fn watchdog(&self) -> &Watchdog {
+        &self.watchdog
     }
 }
 
 pub(in crate::queue) fn wakes(url: AmqpUrl, name: &str) -> (Wakes, Driver) {
     let (sender, heard) = mpsc::channel(WAKES_MAX);
-    let (name, beat) = (name.to_owned(), Beat::default());
-    let driver = hear(url, name, sender, beat.clone());
-    (Wakes { heard, beat }, Box::pin(driver))
+    let (name, watchdog) = (name.to_owned(), Watchdog::default());
+    let driver = hear(url, name, sender, watchdog.clone());
+    (Wakes { heard, watchdog }, Box::pin(driver))
 }
 
-async fn hear(url: AmqpUrl, name: String, wakes: mpsc::Sender<Option<TenantId>>, beat: Beat) {
+async fn hear(
+    url: AmqpUrl,
+    name: String,
+    wakes: mpsc::Sender<Option<TenantId>>,
+    watchdog: Watchdog,
+) {
     let mut reconnect = Reconnect::new(RECONNECT_WAITS.0, RECONNECT_WAITS.1);
     let mut complained = false;
     loop {
-        beat.beat();
+        watchdog.ping();
         let fault = match listen(&url, &name).await {
             Ok((connection, mut consumer)) => {
                 reconnect.reset();
@@ -285,7 +290,7 @@ async fn hear(url: AmqpUrl, name: String, wakes: mpsc::Sender<Option<TenantId>>,
                 if wakes.send(None).await.is_err() {
                     return;
                 }
-                let ended = pass_on(&mut consumer, &wakes, &beat).await;
+                let ended = pass_on(&mut consumer, &wakes, &watchdog).await;
                 close(&connection).await;
                 match ended {
                     Some(fault) => fault,
@@ -330,14 +335,14 @@ async fn listen(url: &AmqpUrl, name: &str) -> Result<(Connection, Consumer), Fau
 async fn pass_on(
     consumer: &mut Consumer,
     wakes: &mpsc::Sender<Option<TenantId>>,
-    beat: &Beat,
+    watchdog: &Watchdog,
 ) -> Option<Fault> {
     loop {
-        beat.beat();
+        watchdog.ping();
         let wake = tokio::select! {
             wake = consumer.next().fuse() => wake,
             () = wakes.closed() => return None,
-            () = tokio::time::sleep(BEAT_EVERY) => continue,
+            () = tokio::time::sleep(PING_EVERY) => continue,
         };
         match wake {
             Some(Ok(delivery)) => {

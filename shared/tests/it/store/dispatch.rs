@@ -44,7 +44,7 @@ async fn a_stale_dispatch_does_nothing(database: TenantDatabase) {
     let job = database.insert_due_job("a", now).await;
     let executions = vec![occurrence(&database, job, now)];
     let one = Dispatch { advances: vec![step(job, now)], executions, released: vec![] };
-    let read = store.look().await.unwrap().dispatch_no;
+    let read = store.poll().await.unwrap().dispatch_no;
     for other in [read - 1, read + 1] {
         assert_eq!(store.dispatch(&one, other, now).await.unwrap(), Dispatched::Stale);
     }
@@ -53,7 +53,7 @@ async fn a_stale_dispatch_does_nothing(database: TenantDatabase) {
         matches!(store.dispatch(&one, read, now).await.unwrap(), Dispatched::Done(ids) if ids.len() == 1)
     );
     assert_eq!(store.dispatch(&one, read, now).await.unwrap(), Dispatched::Stale);
-    assert_eq!(store.look().await.unwrap().dispatch_no, read + 1);
+    assert_eq!(store.poll().await.unwrap().dispatch_no, read + 1);
     assert_eq!(store.read_due(now, now, &default_queue(), 9).await.unwrap().len(), 0);
 }
 
@@ -116,13 +116,13 @@ async fn a_used_up_schedule_switches_the_job_off_without_being_an_edit(database:
     let job = store.find_job("once").await.unwrap().unwrap();
     assert!(!job.is_enabled && job.next_run_at.is_none());
     assert_eq!((job.version, job.schedule_since), (1, Some(now)));
-    let look = store.look().await.unwrap();
+    let look = store.poll().await.unwrap();
     assert!(!look.unarmed && look.next_due_at.is_none());
     // Switching it on again is an edit.
     database.execute("UPDATE job SET is_enabled = true WHERE name = 'once'").await;
     let job = store.find_job("once").await.unwrap().unwrap();
     assert_eq!((job.version, job.schedule_since), (2, None));
-    assert!(store.look().await.unwrap().unarmed);
+    assert!(store.poll().await.unwrap().unarmed);
 }
 
 async fn a_skipped_row_is_final(database: TenantDatabase) {
@@ -167,7 +167,7 @@ async fn racing_dispatchers_dispatch_every_occurrence_once(database: TenantDatab
     assert_eq!(database.text(rows).await, "200 200");
     let advanced = format!("SELECT CAST(count(*) AS text) FROM job WHERE next_run_at > '{due}'");
     assert_eq!(database.text(&advanced).await, "200");
-    let look = one.look().await.unwrap();
+    let look = one.poll().await.unwrap();
     assert_eq!((look.dispatched, look.dispatch_no), (200, 20));
 }
 
@@ -176,7 +176,7 @@ async fn drain(database: &TenantDatabase, store: &Store) -> Vec<ExecutionId> {
     let now = database.now();
     let mut all = Vec::new();
     loop {
-        let dispatch_no = store.look().await.unwrap().dispatch_no;
+        let dispatch_no = store.poll().await.unwrap().dispatch_no;
         let due = store.read_due(now, now, &default_queue(), 10).await.unwrap();
         if due.is_empty() {
             return all;
@@ -213,7 +213,7 @@ async fn a_released_row_is_dispatched_once(database: TenantDatabase) {
 async fn an_empty_dispatch_takes_the_turn(database: TenantDatabase) {
     let store = database.store();
     dispatched(&database, &store, "a").await;
-    let before = store.look().await.unwrap().dispatch_no;
+    let before = store.poll().await.unwrap().dispatch_no;
     assert_eq!(dispatch(&store, &Dispatch::default(), database.now()).await, []);
-    assert_eq!(store.look().await.unwrap().dispatch_no, before + 1);
+    assert_eq!(store.poll().await.unwrap().dispatch_no, before + 1);
 }

@@ -238,7 +238,7 @@ async fn a_batch_ends_each_of_its_rows(database: TenantDatabase) {
         database.texts(counts).await,
         ["failed 8", "running 6", "scheduled 8", "success 16"]
     );
-    let soon = store.look().await.unwrap().next_available_at.unwrap();
+    let soon = store.poll().await.unwrap().next_available_at.unwrap();
     assert!(soon >= database.now() && soon < database.now() + TimeDelta::seconds(10));
 }
 

@@ -20,13 +20,13 @@ async fn a_database_of_another_tenant_is_refused(database: TenantDatabase) {
     let stranger = store_of(&database, TenantId::new(database.now(), &database.random));
     let owned =
         |answer| matches!(answer, Some(StoreError::Owned(owner)) if owner == database.tenant);
-    assert!(owned(stranger.look().await.err()));
+    assert!(owned(stranger.poll().await.err()));
     assert!(owned(stranger.now().await.err()));
     assert!(owned(stranger.list_jobs("", 9).await.err()));
-    let text = stranger.look().await.unwrap_err().to_string();
+    let text = stranger.poll().await.unwrap_err().to_string();
     assert!(text.contains("--adopt") && text.contains(&database.tenant.to_string()), "{text}");
     database.execute("DELETE FROM polychron_identity").await;
-    assert!(matches!(stranger.look().await, Err(StoreError::Unclaimed)));
+    assert!(matches!(stranger.poll().await, Err(StoreError::Unclaimed)));
     assert_eq!(stranger.owner().await.unwrap(), None);
 }
 
@@ -38,7 +38,7 @@ async fn a_database_is_taken_over_only_on_purpose(database: TenantDatabase) {
     assert_eq!(stranger.owner().await.unwrap(), Some(database.tenant));
     assert!(stranger.claim_database(true).await.unwrap());
     assert_eq!(stranger.owner().await.unwrap(), Some(tenant));
-    assert_eq!(stranger.look().await.unwrap().tenant_id, tenant);
+    assert_eq!(stranger.poll().await.unwrap().tenant_id, tenant);
     assert_eq!(database.text("SELECT CAST(count(*) AS text) FROM polychron_identity").await, "1");
     let second = format!("INSERT INTO polychron_identity (tenant_id) VALUES ('{tenant}')");
     assert!(database.try_execute(&second).await.is_err());
@@ -47,10 +47,10 @@ async fn a_database_is_taken_over_only_on_purpose(database: TenantDatabase) {
 /// A store that was sure once must not go on when the database is adopted or given up.
 async fn a_database_that_changes_hands_is_noticed(database: TenantDatabase) {
     let store = database.store();
-    store.look().await.unwrap();
+    store.poll().await.unwrap();
     let tenant = TenantId::new(database.now(), &database.random);
     assert!(store_of(&database, tenant).claim_database(true).await.unwrap());
-    assert!(matches!(store.look().await, Err(StoreError::Owned(owner)) if owner == tenant));
+    assert!(matches!(store.poll().await, Err(StoreError::Owned(owner)) if owner == tenant));
     database.execute("DELETE FROM polychron_identity").await;
-    assert!(matches!(store.look().await, Err(StoreError::Unclaimed)));
+    assert!(matches!(store.poll().await, Err(StoreError::Unclaimed)));
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use shared::outcome::Outcome;
-use shared::store::{End, Heartbeat, Store};
+use shared::store::{Finish, Heartbeat, Store};
 use testkit::TenantDatabase;
 
 use super::{LEASE, claimed, end, success};
@@ -122,7 +122,7 @@ async fn a_rescue_and_a_late_worker_exclude_each_other(database: TenantDatabase)
     for n in 0..10 {
         let claim = claimed(&database, &store, &format!("job {n}"), "w").await;
         let now = database.advance(LEASE * 2);
-        let ours: End = end(&database, &claim, "w", &success());
+        let ours: Finish = end(&database, &claim, "w", &success());
         let lost = end(&database, &claim, "w", &Outcome::Lost { worker: "w".into() });
         let (ours, theirs) = ([ours], [lost]);
         let (finished, rescued) =

@@ -23,7 +23,7 @@ async fn seconds_are_those_of_all_attempts_at_an_occurrence(database: TenantData
     assert_eq!(status(&store, next).await, shared::execution::Status::Scheduled);
     // The next attempt takes half as long.
     let retry_at = database.advance(Duration::from_secs(3600));
-    let look = store.look().await.unwrap();
+    let look = store.poll().await.unwrap();
     let waiting = store.read_waiting(retry_at, &super::default_queue(), 9).await.unwrap();
     let released = waiting.iter().map(|row| row.id).collect();
     let release = shared::store::Dispatch { released, ..Default::default() };

@@ -5,7 +5,7 @@ use shared::execution::{ErrorKind, Execution, Status};
 use shared::id::ExecutionId;
 use shared::notification::{Event, NOTIFIER};
 use shared::outcome::{Failure, Outcome};
-use shared::store::{ExecutionFilter, Store, Tidings};
+use shared::store::{ExecutionFilter, Notification, Store};
 use testkit::TenantDatabase;
 
 use super::{claimed, end, failure, success, terms};
@@ -64,7 +64,7 @@ async fn finish(
     store: &Store,
     claim: &shared::store::Claim,
     outcome: &Outcome,
-) -> shared::store::Ended {
+) -> shared::store::Finished {
     let end = end(database, claim, "w", outcome);
     store.finish(&[end], None, database.now()).await.unwrap()[0]
 }
@@ -76,7 +76,7 @@ async fn the_first_final_failure_is_told_and_then_the_recovery(database: TenantD
     let began = database.now();
     assert!(finish(&database, &store, &claim, &for_good()).await.freed, "the producer should look");
     let first = &told(&store).await[0];
-    assert_eq!((first.status, first.trigger.word()), (Status::Scheduled, "manual"));
+    assert_eq!((first.status, first.trigger.as_str()), (Status::Scheduled, "manual"));
     assert_eq!(first.payload.as_ref().unwrap()["url"], "https://ops.example/hook");
     assert_eq!(
         news(first),
@@ -188,8 +188,8 @@ async fn lateness_is_told_once_and_ends_once(database: TenantDatabase) {
     assert_eq!(unstarted[0].misfire_grace_seconds, 60);
     let job = unstarted[0].job_id;
     let tell = async |event, execution: Option<ExecutionId>| {
-        let tidings = Tidings { event, id: database.execution_id() };
-        store.tell(job, execution, tidings, now).await.unwrap()
+        let notification = Notification { event, id: database.execution_id() };
+        store.notify(job, execution, notification, now).await.unwrap()
     };
     assert!(!tell(Event::CaughtUp, None).await, "it was not late");
     assert!(tell(Event::Late, Some(id)).await);

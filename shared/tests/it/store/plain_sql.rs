@@ -33,7 +33,7 @@ async fn three_columns_are_enough_for_a_job(database: TenantDatabase) {
     assert_eq!((job.orphan_policy, job.version), (OrphanPolicy::Retry, 1));
     assert_eq!((job.schedule_since, job.quarantined_reason), (None, None));
     assert_eq!(job.created_at, job.updated_at);
-    assert!(store.look().await.unwrap().unarmed);
+    assert!(store.poll().await.unwrap().unarmed);
 }
 
 async fn what_is_never_valid_is_refused(database: TenantDatabase) {

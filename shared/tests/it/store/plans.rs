@@ -170,7 +170,7 @@ const HOT: &[(&str, &str)] = &[
     ("tenant/insert_next_attempt", ""),
     // What goes beside it.
     ("tenant/read_unstarted", "now(), 100"),
-    ("tenant/read_standing", "NULL, gen_random_uuid()"),
+    ("tenant/read_alert_state", "NULL, gen_random_uuid()"),
     ("tenant/list_late", ""),
     ("tenant/next_history", "1"),
     ("tenant/prune", "1, 10, 1000, now(), now(), 500"),

@@ -44,7 +44,7 @@ async fn unheard_rows_are_found_by_their_last_message(database: TenantDatabase) 
     claimed(&database, &store, "claimed", "w").await;
     let published = database.advance(Duration::from_secs(1));
     store.mark_published(&[confirmed], published).await.unwrap();
-    let look = store.look().await.unwrap();
+    let look = store.poll().await.unwrap();
     assert_eq!((look.unconfirmed_since, look.published_since), (Some(start), Some(published)));
     let (soon, now) = (TimeDelta::microseconds(1), database.now());
     for (unconfirmed_since, published_before, expected) in [

@@ -37,7 +37,7 @@ async fn a_time_comes_back_to_the_microsecond(database: TenantDatabase) {
         store.arm(&[Arm { job, version: 1, next_run_at: time }], time).await.unwrap();
         let row = store.find_job("a").await.unwrap().unwrap();
         assert_eq!((row.next_run_at, row.schedule_since), (Some(time), Some(time)), "{text}");
-        assert_eq!(store.look().await.unwrap().next_due_at, Some(time));
+        assert_eq!(store.poll().await.unwrap().next_due_at, Some(time));
         let due = store.read_due(time, time, &default_queue(), 9).await.unwrap();
         assert_eq!((due.len(), due[0].next_run_at), (1, time), "{text}");
         let before = time - TimeDelta::microseconds(1);
@@ -116,10 +116,10 @@ async fn a_time_that_nobody_can_read_is_an_error_and_nothing_worse(database: Ten
         [("lease_until", "infinity"), ("lease_until", "-infinity"), ("lease_until", "99999-01-01")]
     {
         database.execute(&format!("UPDATE job_execution SET {column} = '{time}'")).await;
-        let look = store.look().await;
+        let look = store.poll().await;
         // PostgreSQL knows years that are fine; all else must come back as an error.
         assert!(look.is_err() || time == "99999-01-01", "{time}: {look:?}");
     }
     database.execute("UPDATE job_execution SET lease_until = deadline_at").await;
-    assert!(store.look().await.is_ok());
+    assert!(store.poll().await.is_ok());
 }

@@ -20,7 +20,7 @@ on_both_stores! {
 
 async fn a_look_says_what_there_is_to_do(database: TenantDatabase) {
     let store = database.store();
-    let look = store.look().await.unwrap();
+    let look = store.poll().await.unwrap();
     assert_eq!((look.tenant_id, look.dispatch_no), (database.tenant, 0));
     assert_eq!((look.dispatched, look.running, look.waiting, look.unarmed), (0, 0, 0, false));
     assert!(look.next_available_at.or(look.next_lease_until).or(look.next_due_at).is_none());
@@ -34,7 +34,7 @@ async fn a_look_says_what_there_is_to_do(database: TenantDatabase) {
     waiting(&database, &store, running.job_id, now + MINUTE).await;
     assert!(store.run_job("done", database.execution_id(), None, now + MINUTE * 3).await.unwrap());
     assert!(store.run_job("done", database.execution_id(), None, now + MINUTE * 2).await.unwrap());
-    let look = store.look().await.unwrap();
+    let look = store.poll().await.unwrap();
     assert_eq!((look.dispatched, look.running, look.waiting), (1, 1, 1));
     assert_eq!(look.next_available_at, Some(now + MINUTE * 2));
     assert_eq!(look.next_lease_until, Some(running.lease_until));
@@ -42,9 +42,9 @@ async fn a_look_says_what_there_is_to_do(database: TenantDatabase) {
     assert_eq!((look.unconfirmed_since, look.published_since), (Some(now), None));
     assert!(!look.unarmed);
     database.insert_job("unarmed").await;
-    assert!(store.look().await.unwrap().unarmed);
+    assert!(store.poll().await.unwrap().unarmed);
     database.execute("UPDATE job SET is_enabled = false").await;
-    let look = store.look().await.unwrap();
+    let look = store.poll().await.unwrap();
     assert_eq!((look.unarmed, look.next_due_at), (false, None));
 }
 
@@ -197,11 +197,11 @@ async fn an_edit_wins_over_arming_and_quarantine(database: TenantDatabase) {
     database.execute(r#"UPDATE job SET schedule = '{"every":"2m"}'"#).await;
     store.arm(&[Arm { job, version: 1, next_run_at: now }], now).await.unwrap();
     assert!(!store.quarantine(job, 1, "no").await.unwrap());
-    assert!(store.look().await.unwrap().unarmed);
+    assert!(store.poll().await.unwrap().unarmed);
 
     assert!(store.quarantine(job, 2, "no").await.unwrap());
     assert!(!store.quarantine(job, 2, "again").await.unwrap());
-    assert!(!store.look().await.unwrap().unarmed);
+    assert!(!store.poll().await.unwrap().unarmed);
     assert_eq!(store.read_unarmed(9).await.unwrap().len(), 0);
     let row = store.find_job("a").await.unwrap().unwrap();
     assert_eq!((row.quarantined_reason.as_deref(), row.version), (Some("no"), 2));

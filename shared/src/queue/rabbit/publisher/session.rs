@@ -21,8 +21,8 @@ use super::super::{
 };
 use super::{CONFIRM_LIMIT, Command};
 use crate::id::TenantId;
+use crate::liveness::{PING_EVERY, Watchdog};
 use crate::message::Outgoing;
-use crate::pulse::{BEAT_EVERY, Beat};
 use crate::queue::{BrokerState, Confirm, Depth};
 
 /// The most messages that may be without an answer. lapin itself would buffer without bound.
@@ -66,13 +66,13 @@ impl OpenSession {
         mut self,
         commands: &mut mpsc::Receiver<Command>,
         state: &watch::Sender<BrokerState>,
-        beat: &Beat,
+        watchdog: &Watchdog,
     ) -> Result<(), Fault> {
-        let mut idle = tokio::time::interval(BEAT_EVERY);
+        let mut idle = tokio::time::interval(PING_EVERY);
         let mut events = Box::pin(self.connection.events_listener());
         let mute = self.mute.clone();
         loop {
-            beat.beat();
+            watchdog.ping();
             tokio::select! {
                 biased;
                 event = events.next() => match event {

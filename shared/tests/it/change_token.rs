@@ -7,7 +7,7 @@ use shared::clock::Clock;
 use shared::database_url::DatabaseUrl;
 use shared::id::TenantId;
 use shared::random::Random;
-use shared::store::{Connections, Footprint, Schema, Store, migrate};
+use shared::store::{ChangeToken, Connections, Schema, Store, migrate};
 use sqlx::{Connection, Executor, SqliteConnection};
 use testkit::{Folder, eventually, execute};
 
@@ -52,29 +52,29 @@ impl Aside {
         eventually("the log is folded in", || async { (!log.exists()).then_some(()) }).await;
     }
 
-    async fn footprint(&self) -> Option<Footprint> {
-        self.store.footprint().await
+    async fn change_token(&self) -> Option<ChangeToken> {
+        self.store.change_token().await
     }
 }
 
 #[tokio::test]
 async fn it_stays_the_same_until_something_is_committed_by_whomever() {
     let file = Aside::new().await;
-    assert_eq!(file.footprint().await, None, "modified just now, it tells nothing");
+    assert_eq!(file.change_token().await, None, "modified just now, it tells nothing");
     file.rest().await;
     file.age();
-    let before = file.footprint().await;
+    let before = file.change_token().await;
     assert!(before.is_some());
-    file.store.look().await.unwrap();
-    assert_eq!(file.footprint().await, before, "while we have it open");
+    file.store.poll().await.unwrap();
+    assert_eq!(file.change_token().await, before, "while we have it open");
     file.rest().await;
-    assert_eq!(file.footprint().await, before, "to look changes nothing");
+    assert_eq!(file.change_token().await, before, "to look changes nothing");
 
     execute(&file.url, CHANGE).await;
-    assert_eq!(file.footprint().await, None);
+    assert_eq!(file.change_token().await, None);
     file.rest().await; // the other connection may still be folding its log in
     file.age();
-    let changed = file.footprint().await;
+    let changed = file.change_token().await;
     assert!(changed.is_some() && changed != before);
 }
 
@@ -88,15 +88,15 @@ async fn a_commit_that_is_only_in_the_log_is_seen() {
     for _ in 0..3 {
         application.execute(CHANGE).await.unwrap();
         file.age();
-        footprints.push(file.footprint().await.unwrap());
+        footprints.push(file.change_token().await.unwrap());
     }
     assert!(footprints[0] != footprints[1] && footprints[1] != footprints[2]);
     // From the beginning of the log again, in a file of the same size.
     application.execute("PRAGMA wal_checkpoint(RESTART)").await.unwrap();
     application.execute(CHANGE).await.unwrap();
-    assert_eq!(file.footprint().await, None);
+    assert_eq!(file.change_token().await, None);
     file.age();
-    assert!(!footprints.contains(&file.footprint().await.unwrap()));
+    assert!(!footprints.contains(&file.change_token().await.unwrap()));
 }
 
 #[tokio::test]
@@ -107,11 +107,11 @@ async fn by_a_link_the_log_of_the_file_is_looked_at() {
     let id = TenantId::new(Clock::System.wall_time(), &Random::system());
     let link = Store::new(id, &file.folder.sqlite_database("link.db"), &file.connections).unwrap();
     file.age();
-    let before = link.footprint().await;
+    let before = link.change_token().await;
     assert!(before.is_some());
     let mut application = SqliteConnection::connect(file.url.expose()).await.unwrap();
     application.execute(CHANGE).await.unwrap();
-    assert_eq!(link.footprint().await, None);
+    assert_eq!(link.change_token().await, None);
     let gone = Store::new(id, &file.folder.sqlite_database("gone.db"), &file.connections).unwrap();
-    assert_eq!(gone.footprint().await, None);
+    assert_eq!(gone.change_token().await, None);
 }

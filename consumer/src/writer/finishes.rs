@@ -7,11 +7,11 @@ use shared::clock::Time;
 use shared::id::ExecutionId;
 use shared::outcome::{Failure, Outcome};
 use shared::output::Report;
-use shared::store::{End, Ended, StoreError, chain};
+use shared::store::{Finish, Finished, StoreError, chain};
 use shared::tenants::OpenTenant;
 use tracing::error;
 
-use super::{EndRequest, Finished, Writers};
+use super::{EndRequest, FinishReply, Writers};
 
 impl Writers {
     /// Writes results together. What is left is to be tried again; the error says why.
@@ -22,7 +22,7 @@ impl Writers {
         now: Time,
     ) -> (Vec<EndRequest>, Option<StoreError>) {
         requests.sort_by_key(|request| request.id);
-        let ends: Vec<End> = requests.iter().map(|request| self.end(request, now)).collect();
+        let ends: Vec<Finish> = requests.iter().map(|request| self.end(request, now)).collect();
         match tenant.store.finish(&ends, None, now).await {
             Ok(mut ended) => {
                 let unheard = requests.iter().zip(&ends).filter(|(request, _)| request.unheard);
@@ -60,36 +60,41 @@ impl Writers {
 
     /// Reads back an end that was refused now: it may stand by an earlier try, whose answer was
     /// lost. What else that brought is not known any more, so that the producer is to look.
-    async fn written_before(tenant: &OpenTenant, end: &End, ended: &[Ended]) -> Option<Ended> {
+    async fn written_before(
+        tenant: &OpenTenant,
+        end: &Finish,
+        ended: &[Finished],
+    ) -> Option<Finished> {
         if ended.iter().any(|ended| ended.id == end.id) {
             return None;
         }
         let row = tenant.store.find_execution(end.id).await.ok()??;
         let ours = row.worker.as_ref() == Some(&end.worker)
             && (row.status, row.error_kind) == (end.ending.status, end.ending.error_kind);
-        ours.then_some(Ended { id: end.id, followed: true, freed: true })
+        ours.then_some(Finished { id: end.id, followed: true, freed: true })
     }
 
-    fn end(&self, request: &EndRequest, now: Time) -> End {
+    fn end(&self, request: &EndRequest, now: Time) -> Finish {
         let holder = (request.id, self.terms.worker.as_str());
-        let end = End::of(&request.outcome, &request.attempts, holder, now, &self.random);
-        End { report: request.report.clone(), ..end }
+        let end = Finish::of(&request.outcome, &request.attempts, holder, now, &self.random);
+        Finish { report: request.report.clone(), ..end }
     }
 
     /// `ends` are what the requests came to, in their order.
-    fn answer(&self, requests: Vec<EndRequest>, ends: &[End], ended: &[Ended]) {
+    fn answer(&self, requests: Vec<EndRequest>, ends: &[Finish], ended: &[Finished]) {
         self.unwritten_ends.fetch_sub(requests.len(), Ordering::Relaxed);
-        let ended: HashMap<ExecutionId, Ended> = ended.iter().map(|end| (end.id, *end)).collect();
-        for (request, End { ending, .. }) in requests.into_iter().zip(ends) {
+        let ended: HashMap<ExecutionId, Finished> =
+            ended.iter().map(|end| (end.id, *end)).collect();
+        for (request, Finish { ending, .. }) in requests.into_iter().zip(ends) {
             let finished = match ended.get(&request.id) {
                 Some(ended) => {
                     let job_type = Some(request.job_type.as_str());
                     self.metrics.finished(job_type, ending.status, ending.error_kind);
-                    Finished::Ended(*ended)
+                    FinishReply::Recorded(*ended)
                 }
                 None => {
                     self.metrics.writes_fenced.inc();
-                    Finished::NotOurs
+                    FinishReply::NotOurs
                 }
             };
             let _ = request.reply.send(finished); // written all the same if nobody waits

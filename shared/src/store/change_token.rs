@@ -26,7 +26,7 @@ const SETTLED_AFTER: TimeDelta = TimeDelta::seconds(3);
 
 /// How a database looks from outside. Two that are equal: nothing was committed in between.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Footprint(Kind);
+pub struct ChangeToken(Kind);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Kind {
@@ -52,10 +52,10 @@ impl Store {
     /// How the database looks from outside. None: it cannot be told reliably, because a file was
     /// modified just now or isn't there, or a server counts no changes or was not asked for its time
     /// yet ([`Store::now`]).
-    pub async fn footprint(&self) -> Option<Footprint> {
+    pub async fn change_token(&self) -> Option<ChangeToken> {
         // A manual clock is neither the file system's nor a server's.
         let clock @ Clock::System = self.clock.clock() else { return None };
-        Some(Footprint(match &self.db {
+        Some(ChangeToken(match &self.db {
             Db::Postgres(database) => {
                 let home = self.clock.home()?;
                 Kind::Postgres(database.changes().count(home, database, clock).await?)

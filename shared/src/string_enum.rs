@@ -1,7 +1,7 @@
 //! Closed sets of words: enums whose spelling is part of the contract.
 
 /// Declares an enum together with the words that rows, messages and users know its values by.
-macro_rules! words {
+macro_rules! string_enum {
     (
         $(#[$about:meta])*
         pub enum $name:ident { $( $(#[$doc:meta])* $value:ident = $word:literal ),+ $(,)? }
@@ -15,42 +15,42 @@ macro_rules! words {
             pub const ALL: &[$name] = &[ $( $name::$value ),+ ];
 
             /// The word that stands for this value in rows, messages and output.
-            pub const fn word(self) -> &'static str {
+            pub const fn as_str(self) -> &'static str {
                 match self { $( $name::$value => $word ),+ }
             }
         }
 
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.pad(self.word())
+                f.pad(self.as_str())
             }
         }
 
         impl std::str::FromStr for $name {
-            type Err = crate::words::UnknownWord;
-            fn from_str(text: &str) -> Result<$name, crate::words::UnknownWord> {
-                $name::ALL.iter().copied().find(|value| value.word() == text).ok_or_else(|| {
-                    let known = $name::ALL.iter().map(|value| value.word()).collect();
-                    crate::words::UnknownWord::new(text, known)
+            type Err = crate::string_enum::UnknownVariant;
+            fn from_str(text: &str) -> Result<$name, crate::string_enum::UnknownVariant> {
+                $name::ALL.iter().copied().find(|value| value.as_str() == text).ok_or_else(|| {
+                    let known = $name::ALL.iter().map(|value| value.as_str()).collect();
+                    crate::string_enum::UnknownVariant::new(text, known)
                 })
             }
         }
     };
 }
 
-pub(crate) use words;
+pub(crate) use string_enum;
 
 /// A word that is none of those that may stand here.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("`{found}` is none of {}", known.join(", "))]
-pub struct UnknownWord {
+pub struct UnknownVariant {
     found: String,
     known: Vec<&'static str>,
 }
 
-impl UnknownWord {
-    pub(crate) fn new(found: &str, known: Vec<&'static str>) -> UnknownWord {
+impl UnknownVariant {
+    pub(crate) fn new(found: &str, known: Vec<&'static str>) -> UnknownVariant {
         // Whatever stands in somebody's row may be long; its beginning is enough.
-        UnknownWord { found: found.chars().take(40).collect(), known }
+        UnknownVariant { found: found.chars().take(40).collect(), known }
     }
 }

@@ -1,0 +1,32 @@
+//! Logs: text for people, JSON for machines, always on standard error.
+//!
+//! A line reads well alone and carries the same fields everywhere: `tenant` (slug), `job` (name),
+//! `execution` (id), `attempt`. Payloads, secrets and URLs that hold one never stand in a line.
+
+mod capture;
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::config::LogFormat;
+use capture::{Capture, WithoutSecrets};
+
+/// Libraries whose own reports say again, and less well, what our lines say.
+const QUIET: &str = ",lapin=error,sqlx=error,amq_protocol=error";
+
+/// Starts logging. `filter` is a level, or directives as the crate `tracing-subscriber` reads them.
+pub fn start(filter: &str, format: LogFormat, colour: bool) {
+    let filter = EnvFilter::new(format!("{filter}{QUIET}"));
+    let builder =
+        fmt::fmt().with_env_filter(filter).with_writer(|| WithoutSecrets).with_target(false);
+    let colour = colour && std::io::stderr().is_terminal();
+    // A second start, as in a test, is refused and harmless.
+    let _ = match format {
+        LogFormat::Text => builder.with_ansi(colour).finish().with(Capture).try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).finish().with(Capture).try_init(),
+    };
+}
