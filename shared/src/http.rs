@@ -3,6 +3,8 @@
 //!
 //! It runs beside our own loops, never with the handlers, so that it answers however busy they are.
 
+mod paced;
+mod places;
 mod serving;
 
 use std::net::{SocketAddr, TcpListener};
@@ -12,6 +14,7 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
+pub use places::Connection;
 use serde_json::json;
 pub use serving::{Limits, serve_until};
 use tokio_util::sync::CancellationToken;

@@ -1,66 +1,66 @@
-//! Connections of an HTTP server, and what each may take of it: whoever sends a request drop by
-//! drop, or opens connections and says nothing, must not keep others out.
+//! Connections of an HTTP server. A client that sends or reads drop by drop, or opens connections
+//! and says nothing, must not keep others out: each phase of a request has a time limit, and a full
+//! server closes the connection that has been without progress for the longest.
 
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-/// How long to wait when no connection can be taken, as when there are no file descriptors.
+use super::paced::Paced;
+use super::places::{Connection, Places, Taken};
+
+/// How long to wait when no connection can be accepted, as when there are no file descriptors.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// What clients may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections at once; further ones wait to be taken.
+    /// Connections at once. One more closes another.
     pub connections: usize,
-    /// How long the head of a request may take to come; also how long a connection may idle.
+    /// Connections of one address (of one /64 of IPv6). One more closes another of the same.
+    pub per_peer: usize,
+    /// How long the head of a request may take to arrive; also how long a connection may idle.
     pub head: Duration,
+    /// While an answer waits to be sent, some of it must be taken in each such period.
+    pub write: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { connections: 512, head: Duration::from_secs(10) }
+        let (head, write) = (Duration::from_secs(10), Duration::from_secs(10));
+        Limits { connections: 512, per_peer: 384, head, write }
     }
 }
 
-/// Serves until asked to stop, and then until what was asked before is answered.
+/// Serves until asked to stop, and then until the requests already made are answered.
 pub async fn serve_until(
     listener: TcpListener,
     routes: Router,
     limits: Limits,
     stop: CancellationToken,
 ) {
-    let places = Arc::new(Semaphore::new(limits.connections));
+    let places = Places::new(limits.connections, limits.per_peer);
     let connections = TaskTracker::new();
     loop {
-        let taken = async {
-            let place = places.clone().acquire_owned().await;
-            (place, listener.accept().await)
-        };
-        let (place, accepted) = tokio::select! {
+        let accepted = tokio::select! {
             () = stop.cancelled() => break,
-            taken = taken => taken,
+            accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => {
-                let serving = connection(stream, routes.clone(), limits, stop.clone());
-                connections.spawn(async move {
-                    serving.await;
-                    drop(place);
-                });
+            Ok((stream, peer)) => {
+                let taken = places.take(peer.ip());
+                connections.spawn(serve(stream, taken, routes.clone(), limits, stop.clone()));
             }
             Err(error) => {
-                warn!("no HTTP connection can be taken: {error}");
+                warn!("cannot accept an HTTP connection: {error}");
                 tokio::time::sleep(PAUSE).await;
             }
         }
@@ -69,13 +69,22 @@ pub async fn serve_until(
     connections.wait().await;
 }
 
-async fn connection(stream: TcpStream, routes: Router, limits: Limits, stop: CancellationToken) {
+async fn serve(
+    stream: TcpStream,
+    taken: Taken,
+    routes: Router,
+    limits: Limits,
+    stop: CancellationToken,
+) {
+    let place = &taken.place;
+    let routes = routes.layer(Extension(Connection(place.clone())));
+    let stream = TokioIo::new(Paced::new(stream, place.clone(), limits.write));
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(limits.head);
-    let service = TowerToHyperService::new(routes);
-    let mut serving = pin!(server.serve_connection(TokioIo::new(stream), service));
+    let mut serving = pin!(server.serve_connection(stream, TowerToHyperService::new(routes)));
     let served = tokio::select! {
         served = serving.as_mut() => served,
+        () = place.close.cancelled() => return,
         () = stop.cancelled() => {
             serving.as_mut().graceful_shutdown();
             serving.await
@@ -95,13 +104,17 @@ mod tests {
     use super::*;
 
     const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+    /// More than the kernel buffers for a connection.
+    const LARGE: usize = 16 << 20;
     const PATIENCE: Duration = Duration::from_secs(20);
 
     async fn start(limits: Limits) -> (std::net::SocketAddr, CancellationToken, TaskTracker) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, serving) = (CancellationToken::new(), TaskTracker::new());
-        let routes = Router::new().route("/", get(async || "served"));
+        let routes = Router::new()
+            .route("/", get(async || "served"))
+            .route("/large", get(async || vec![b'x'; LARGE]));
         serving.spawn(serve_until(listener, routes, limits, stop.clone()));
         serving.close();
         (address, stop, serving)
@@ -115,9 +128,17 @@ mod tests {
         String::from_utf8(answer).unwrap()
     }
 
+    const FEW: Limits = Limits {
+        connections: 2,
+        per_peer: 2,
+        head: Duration::from_secs(600),
+        write: Duration::from_secs(600),
+    };
+
     #[tokio::test]
-    async fn whoever_says_nothing_or_half_a_request_is_let_go_and_others_get_their_place() {
-        let limits = Limits { connections: 2, head: Duration::from_millis(300) };
+    async fn a_client_that_says_nothing_or_half_a_request_is_let_go() {
+        let limits =
+            Limits { connections: 3, per_peer: 3, head: Duration::from_millis(300), ..FEW };
         let (address, _stop, _) = start(limits).await;
         let mut silent = TcpStream::connect(address).await.unwrap();
         let mut slow = TcpStream::connect(address).await.unwrap();
@@ -132,8 +153,7 @@ mod tests {
 
     #[tokio::test]
     async fn asked_to_stop_it_lets_idle_connections_go_and_ends() {
-        let limits = Limits { connections: 2, head: PAUSE * 1000 };
-        let (address, stop, serving) = start(limits).await;
+        let (address, stop, serving) = start(FEW).await;
         let mut idle = TcpStream::connect(address).await.unwrap();
         idle.write_all(REQUEST).await.unwrap();
         let mut answer = [0; 15];
@@ -142,5 +162,56 @@ mod tests {
         stop.cancel();
         assert!(read(&mut idle).await.ends_with("served"));
         timeout(PATIENCE, serving.wait()).await.expect("it ends");
+    }
+
+    /// Pipelines requests for large answers, and reads none; returns once the first is on its way.
+    async fn never_read(address: std::net::SocketAddr) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let many = b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100);
+        stream.write_all(&many).await.unwrap();
+        stream.readable().await.unwrap();
+        stream
+    }
+
+    #[tokio::test]
+    async fn clients_that_fill_all_places_and_read_nothing_keep_nobody_out() {
+        let (address, _stop, _) = start(FEW).await;
+        let (_first, _second) = (never_read(address).await, never_read(address).await);
+        for _ in 0..5 {
+            let mut probe = TcpStream::connect(address).await.unwrap();
+            probe
+                .write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                .await
+                .unwrap();
+            assert!(read(&mut probe).await.ends_with("served"));
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_nobody_reads_ends_its_connection() {
+        let limits = Limits { write: Duration::from_millis(200), ..FEW };
+        let (address, stop, serving) = start(limits).await;
+        let _held = never_read(address).await;
+        stop.cancel();
+        timeout(PATIENCE, serving.wait()).await.expect("it ends though nobody reads");
+    }
+
+    #[tokio::test]
+    async fn a_slow_reader_of_a_large_answer_gets_all_of_it() {
+        let limits = Limits { write: Duration::from_millis(500), ..FEW };
+        let (address, _stop, _) = start(limits).await;
+        let mut slow = TcpStream::connect(address).await.unwrap();
+        slow.write_all(b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            .await
+            .unwrap();
+        let (mut piece, mut total) = (vec![0; 256 * 1024], 0);
+        loop {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            match slow.read(&mut piece).await.unwrap() {
+                0 => break,
+                count => total += count,
+            }
+        }
+        assert!(total > LARGE, "{total}");
     }
 }
