@@ -27,13 +27,13 @@ class Base(DeclarativeBase):
 
 
 class Job(Base):
-    __tablename__ = "job"
+    __tablename__ = "polychron_job"
     id: Mapped[int] = mapped_column(primary_key=True)
     next_run_at: Mapped[datetime | None]
 
 
 class Execution(Base):
-    __tablename__ = "job_execution"
+    __tablename__ = "polychron_job_execution"
     id: Mapped[int] = mapped_column(primary_key=True)
     job_id: Mapped[int]
     scheduled_for: Mapped[datetime]

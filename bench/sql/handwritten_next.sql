@@ -1,2 +1,2 @@
 -- Seconds until the next job is due.
-SELECT extract(epoch FROM min(next_run_at) - clock_timestamp())::float8 FROM job
+SELECT extract(epoch FROM min(next_run_at) - clock_timestamp())::float8 FROM polychron_job

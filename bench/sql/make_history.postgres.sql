@@ -6,7 +6,7 @@ named AS (
     SELECT n, at, CASE WHEN n % $5::int4 = 0 THEN 'failed' WHEN n % 50 = 7 THEN 'skipped' ELSE 'success' END AS status
     FROM moments
 )
-INSERT INTO job_execution(id, job_id, scheduled_for, trigger, attempt, status, dispatched_at, published_at,
+INSERT INTO polychron_job_execution(id, job_id, scheduled_for, trigger, attempt, status, dispatched_at, published_at,
                           publish_count, started_at, finished_at, worker, job_version, error_kind, error_message, output)
 SELECT CAST(lpad(to_hex(CAST(at * 1000 AS int8)), 12, '0') || '70008000' || lpad(to_hex(n), 12, '0') AS uuid),
        1 + n % $1::int4, to_timestamp(at), 'schedule', 1, status, to_timestamp(at + 0.1), to_timestamp(at + 0.2), 1,

@@ -7,7 +7,7 @@ named AS (
     SELECT n, at, CASE WHEN n % $5 = 0 THEN 'failed' WHEN n % 50 = 7 THEN 'skipped' ELSE 'success' END AS status
     FROM moments
 )
-INSERT INTO job_execution(id, job_id, scheduled_for, trigger, attempt, status, dispatched_at, published_at,
+INSERT INTO polychron_job_execution(id, job_id, scheduled_for, trigger, attempt, status, dispatched_at, published_at,
                           publish_count, started_at, finished_at, worker, job_version, error_kind, error_message, output)
 SELECT printf('%08x-%04x-7000-8000-%012x', CAST(at * 1000 AS INTEGER) >> 16, CAST(at * 1000 AS INTEGER) & 65535, n),
        1 + n % $1, strftime('%Y-%m-%dT%H:%M:%f+00:00', at, 'unixepoch'), 'schedule', 1, status,

@@ -4,7 +4,7 @@ FROM (
     -- Ends before starts of the same moment.
     SELECT sum(change) OVER (ORDER BY at, change ROWS UNBOUNDED PRECEDING) AS running
     FROM (
-        SELECT started_at AS at, 1 AS change FROM job_execution WHERE status = 'success'
-        UNION ALL SELECT finished_at, -1 FROM job_execution WHERE status = 'success'
+        SELECT started_at AS at, 1 AS change FROM polychron_job_execution WHERE status = 'success'
+        UNION ALL SELECT finished_at, -1 FROM polychron_job_execution WHERE status = 'success'
     ) AS changes
 ) AS counts

@@ -93,7 +93,7 @@ string_enum! {
     }
 }
 
-/// A row of `job_execution`, as history shows it.
+/// A row of `polychron_job_execution`, as history shows it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Execution {
     /// Also the message id in the broker and the idempotency key for handlers.

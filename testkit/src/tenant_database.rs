@@ -158,13 +158,14 @@ impl TenantDatabase {
     /// A job, with some columns of the test's choice: `queue = 'mail', max_attempts = 1`.
     pub async fn insert_job_with(&self, name: &str, columns: &str) -> JobId {
         self.execute(&format!(
-            "INSERT INTO job (name, job_type, schedule) VALUES ('{name}', 'noop', '{{\"every\":\"1m\"}}')"
+            "INSERT INTO polychron_job (name, job_type, schedule) VALUES ('{name}', 'noop', '{{\"every\":\"1m\"}}')"
         ))
         .await;
         if !columns.is_empty() {
-            self.execute(&format!("UPDATE job SET {columns} WHERE name = '{name}'")).await;
+            self.execute(&format!("UPDATE polychron_job SET {columns} WHERE name = '{name}'"))
+                .await;
         }
-        let id = format!("SELECT CAST(id AS text) FROM job WHERE name = '{name}'");
+        let id = format!("SELECT CAST(id AS text) FROM polychron_job WHERE name = '{name}'");
         JobId(self.text(&id).await.parse().unwrap())
     }
 

@@ -23,11 +23,11 @@ async fn disturb(tenant_url: String, seed: u64, stop: CancellationToken) {
     while !stop.is_cancelled() {
         let statements = format!(
             "BEGIN;
-             UPDATE job SET payload = payload WHERE id = {};
-             SELECT 1 FROM job_execution WHERE job_id = {} FOR UPDATE;
+             UPDATE polychron_job SET payload = payload WHERE id = {};
+             SELECT 1 FROM polychron_job_execution WHERE job_id = {} FOR UPDATE;
              SELECT pg_sleep(0.02);
-             SELECT 1 FROM job_execution WHERE job_id IN ({}, {}, {}) ORDER BY id DESC FOR UPDATE;
-             UPDATE job SET payload = payload WHERE id = {};
+             SELECT 1 FROM polychron_job_execution WHERE job_id IN ({}, {}, {}) ORDER BY id DESC FOR UPDATE;
+             UPDATE polychron_job SET payload = payload WHERE id = {};
              COMMIT",
             any(),
             any(),

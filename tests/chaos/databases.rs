@@ -40,7 +40,7 @@ async fn tables_are_locked_for_a_while() {
     let _running = (system.producer(&[]), system.consumer(&[LEASE]));
     execute(
         &system.tenants[0].url,
-        "BEGIN; LOCK TABLE job_execution IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(8); COMMIT",
+        "BEGIN; LOCK TABLE polychron_job_execution IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(8); COMMIT",
     )
     .await;
     all_succeed(&system, JOBS).await;
@@ -67,7 +67,7 @@ async fn database_is_read_only_for_a_while() {
     let (producer, _consumer) = (system.producer(&[]), system.consumer(&[LEASE]));
     execute(
         &system.tenants[0].url,
-        "SET TRANSACTION READ WRITE; INSERT INTO job (name, job_type, schedule) VALUES ('job', 'noop', '{\"at\": \"2026-01-01T00:00:00Z\"}')",
+        "SET TRANSACTION READ WRITE; INSERT INTO polychron_job (name, job_type, schedule) VALUES ('job', 'noop', '{\"at\": \"2026-01-01T00:00:00Z\"}')",
     )
     .await;
     producer.logged("the tenant's database cannot be used").await;
@@ -122,7 +122,7 @@ async fn ailing_tenants_do_not_make_the_others_late() {
     to_dark.blackhole();
     let delay = Path::Delay(Duration::from_millis(2500));
     to_slow.set(delay, delay);
-    execute(&failing.url, "ALTER TABLE job_execution RENAME TO job_execution_gone").await;
+    execute(&failing.url, "ALTER TABLE polychron_job_execution RENAME TO job_execution_gone").await;
     let since = Clock::System.wall_time();
     let mut during = TimeDelta::zero();
     for tenant in healthy {
@@ -135,7 +135,7 @@ async fn ailing_tenants_do_not_make_the_others_late() {
     );
     let allowed = (before * 2).max(before + TimeDelta::milliseconds(250));
     assert!(during <= allowed, "{during} is more than {allowed}");
-    execute(&failing.url, "ALTER TABLE job_execution_gone RENAME TO job_execution").await;
+    execute(&failing.url, "ALTER TABLE job_execution_gone RENAME TO polychron_job_execution").await;
     to_dark.heal();
     to_slow.heal();
     for tenant in [dark, slow, failing] {

@@ -148,7 +148,7 @@ async fn every_statement_takes_too_long() {
     execute(
         &slow.url,
         "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(8); RETURN NULL; END';
-         CREATE TRIGGER dawdle AFTER UPDATE ON job_execution EXECUTE FUNCTION dawdle()",
+         CREATE TRIGGER dawdle AFTER UPDATE ON polychron_job_execution EXECUTE FUNCTION dawdle()",
     )
     .await;
     let (producer, _consumer) = (system.producer(&[]), system.consumer(&[LEASE]));
@@ -160,6 +160,6 @@ async fn every_statement_takes_too_long() {
     })
     .await;
     assert!(slow.executions().await.iter().all(|row| !row.status.is_final()));
-    execute(&slow.url, "DROP TRIGGER dawdle ON job_execution").await;
+    execute(&slow.url, "DROP TRIGGER dawdle ON polychron_job_execution").await;
     all_succeed(&system, JOBS).await;
 }

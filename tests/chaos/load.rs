@@ -15,7 +15,7 @@ async fn ten_thousand_jobs_are_due_after_a_days_outage() {
     let tenant = &system.tenants[0];
     execute(
         &tenant.url,
-        "INSERT INTO job (name, job_type, schedule, next_run_at, schedule_since)
+        "INSERT INTO polychron_job (name, job_type, schedule, next_run_at, schedule_since)
          SELECT 'hourly-' || n, 'noop', '{\"every\": \"1h\"}', date_trunc('hour', now()) - interval '1 day', now() - interval '2 days'
          FROM generate_series(1, 10000) n",
     )
@@ -40,19 +40,22 @@ async fn hostile_rows_cost_their_own_job_only() {
     let system = System::new(2).await;
     execute(
         &system.tenants[0].url,
-        r#"INSERT INTO job (name, job_type, schedule) VALUES
+        r#"INSERT INTO polychron_job (name, job_type, schedule) VALUES
            ('bad cron', 'noop', '{"cron": "0 25 * * *"}'),
            ('never', 'noop', '{"cron": "0 0 30 2 *"}'),
            ('no form', 'noop', '{}'),
            ('deep', 'noop', '{"every": {"a": {"b": {"c": [[[[[]]]]]}}}}'),
            ('year 9999', 'noop', '{"at": "9999-12-31T23:59:59Z"}'),
            (E'control \x1b[31m', 'noop', '{"at": "2026-01-01T00:00:00Z"}'),
-           ('handler''; DROP TABLE job; --', 'noop', '{"at": "2026-01-01T00:00:00Z"}'),
+           ('handler''; DROP TABLE polychron_job; --', 'noop', '{"at": "2026-01-01T00:00:00Z"}'),
            ('elsewhere', 'noop', '{"at": "2026-01-01T00:00:00Z"}')"#,
     )
     .await;
-    execute(&system.tenants[0].url, "UPDATE job SET queue = 'nobody' WHERE name = 'elsewhere'")
-        .await;
+    execute(
+        &system.tenants[0].url,
+        "UPDATE polychron_job SET queue = 'nobody' WHERE name = 'elsewhere'",
+    )
+    .await;
     let mut good = system.record_job("job-good", 0.0);
     good.max_attempts = 1;
     for tenant in &system.tenants {

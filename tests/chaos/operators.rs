@@ -56,7 +56,11 @@ async fn a_migration_fails_at_one_tenant() {
     let mut system = System::new(3).await;
     // Its database is a new one, in which somebody else has a table by the name of ours.
     let url = postgres_database().await;
-    execute(&url, "CREATE TABLE job (title text); INSERT INTO job VALUES ('clerk')").await;
+    execute(
+        &url,
+        "CREATE TABLE polychron_job (title text); INSERT INTO polychron_job VALUES ('clerk')",
+    )
+    .await;
     system.move_tenant(&system.tenants[0], url.expose()).await;
     let id = system.control.find_tenant("t0").await.unwrap().unwrap().id;
     let connections = Connections::new(Clock::System, 4);
@@ -64,7 +68,7 @@ async fn a_migration_fails_at_one_tenant() {
 
     let mut migration = system.program("polychron", &["migrate"], &[]);
     assert_eq!(migration.ended().await.code(), Some(4), "some tenants failed");
-    migration.logged("relation \"job\" already exists").await;
+    migration.logged("relation \"polychron_job\" already exists").await;
     let (producer, _consumer) = (system.producer(&[]), system.consumer(&[LEASE]));
     for tenant in &system.tenants[1..] {
         for n in 0..JOBS {
@@ -77,7 +81,7 @@ async fn a_migration_fails_at_one_tenant() {
     }
     producer.logged("run `polychron migrate`").await;
 
-    execute(&url, "ALTER TABLE job RENAME TO position").await;
+    execute(&url, "ALTER TABLE polychron_job RENAME TO position").await;
     let mut migration = system.program("polychron", &["migrate"], &[]);
     assert_eq!(migration.ended().await.code(), Some(4), "it is nobody's database yet");
     assert!(store.claim_database(false).await.unwrap());

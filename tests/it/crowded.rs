@@ -51,8 +51,7 @@ async fn a_wake_is_followed_though_the_statistics_tell_nothing() {
     })
     .await;
     let tenant = &system.tenants[0];
-    let insert =
-        r#"INSERT INTO job(name, job_type, schedule) VALUES ('a', 'noop', '{"every":"1h"}')"#;
+    let insert = r#"INSERT INTO polychron_job(name, job_type, schedule) VALUES ('a', 'noop', '{"every":"1h"}')"#;
     let uncounted = format!("{}?options[track_counts]=off", tenant.url.expose());
     execute(&uncounted.parse().unwrap(), insert).await;
 

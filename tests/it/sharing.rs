@@ -106,7 +106,7 @@ async fn producers_divide_the_tenants_and_take_over_what_one_leaves() {
     assert!(took < LEFT_WITHIN, "{took:?}");
 
     for tenant in &system.tenants {
-        let statement = "UPDATE job SET is_enabled = 0";
+        let statement = "UPDATE polychron_job SET is_enabled = 0";
         testkit::execute(&tenant.url, statement).await;
         eventually("all that was begun ends", || async {
             let rows = tenant.executions().await;

@@ -197,14 +197,16 @@ impl World {
                 let schedule = schedule(now, &random);
                 self.sql(
                     tenant,
-                    &format!("UPDATE job SET schedule = '{schedule}' WHERE id = {job}"),
+                    &format!("UPDATE polychron_job SET schedule = '{schedule}' WHERE id = {job}"),
                 )
             }
             1 => self.sql(
                 tenant,
-                &format!("UPDATE job SET is_enabled = 1 - is_enabled WHERE id = {job}"),
+                &format!("UPDATE polychron_job SET is_enabled = 1 - is_enabled WHERE id = {job}"),
             ),
-            2 if random.one_in(3) => self.sql(tenant, &format!("DELETE FROM job WHERE id = {job}")),
+            2 if random.one_in(3) => {
+                self.sql(tenant, &format!("DELETE FROM polychron_job WHERE id = {job}"))
+            }
             3 if self.tenants[tenant].made < 8 => {
                 self.add_job(tenant);
                 Ok(())
@@ -212,8 +214,10 @@ impl World {
             4 | 5 => self.run_by_hand(tenant, job),
             6 => self.cancel_one(tenant),
             7 if !self.faults.none => self.switch_tenant(tenant),
-            _ => self
-                .sql(tenant, &format!("UPDATE job SET payload = '{{\"n\":1}}' WHERE id = {job}")),
+            _ => self.sql(
+                tenant,
+                &format!("UPDATE polychron_job SET payload = '{{\"n\":1}}' WHERE id = {job}"),
+            ),
         }
     }
 

@@ -95,7 +95,7 @@ pub(crate) async fn tenant(
 impl SimTenant {
     /// Every row.
     pub(crate) async fn everything(&mut self) -> Vec<Execution> {
-        query_as("SELECT *, NULL AS job_name FROM job_execution")
+        query_as("SELECT *, NULL AS job_name FROM polychron_job_execution")
             .fetch_all(&mut self.sql)
             .await
             .unwrap()
@@ -105,7 +105,7 @@ impl SimTenant {
     pub(crate) async fn what_may_have_changed(&mut self, judge: &Judge) -> Vec<Execution> {
         let (known, open) = judge.known(&self.slug);
         query_as(
-            "SELECT *, NULL AS job_name FROM job_execution
+            "SELECT *, NULL AS job_name FROM polychron_job_execution
              WHERE finished_at IS NULL OR id IN (SELECT value FROM json_each($1)) OR rowid > $2",
         )
         .bind(serde_json::to_string(&open).unwrap())
@@ -118,7 +118,7 @@ impl SimTenant {
     /// The jobs that are due since before `time` and have not been seen: each is put on record, or
     /// dispatched, soon after its time.
     pub(crate) async fn unseen(&mut self, time: Time) -> Vec<String> {
-        let unseen = "SELECT name FROM job
+        let unseen = "SELECT name FROM polychron_job
                       WHERE is_enabled AND quarantined_reason IS NULL AND coalesce(next_run_at, '') < $1";
         sqlx::query_scalar(unseen).bind(time).fetch_all(&mut self.sql).await.unwrap()
     }

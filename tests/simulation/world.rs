@@ -300,7 +300,7 @@ impl World {
         self.calm_down(Duration::from_secs(70))?;
         // What faults have held up so far may still be open; the audit at the end forgives nothing.
         self.audit(delta(self.clock.boot_time()) + TimeDelta::minutes(45))?;
-        let jobs_off = "UPDATE job SET is_enabled = 0";
+        let jobs_off = "UPDATE polychron_job SET is_enabled = 0";
         for tenant in 0..self.tenants.len() {
             let before = self.clock.wall_time() - TimeDelta::seconds(60);
             let unseen = self.own.block_on(self.tenants[tenant].unseen(before));

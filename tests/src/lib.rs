@@ -185,7 +185,8 @@ impl TestTenant {
 
     /// Makes what was published look as if that were long ago, so that the sweeper comes now.
     pub async fn forget_publishes(&self) {
-        let statement = "UPDATE job_execution SET published_at = published_at - interval '1 hour'
+        let statement =
+            "UPDATE polychron_job_execution SET published_at = published_at - interval '1 hour'
                          WHERE status = 'dispatched'";
         execute(&self.url, statement).await;
     }

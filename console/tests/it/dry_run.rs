@@ -5,8 +5,14 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection, query_scal
 
 use crate::console::{BOTH, Console};
 
-const TABLES: &[&str] =
-    &["tenant", "worker", "audit", "polychron_identity", "job", "job_execution"];
+const TABLES: &[&str] = &[
+    "polychron_tenant",
+    "polychron_worker",
+    "polychron_audit",
+    "polychron_identity",
+    "polychron_job",
+    "polychron_job_execution",
+];
 
 #[tokio::test]
 async fn every_verb_that_changes_something_can_be_rehearsed() {

@@ -73,7 +73,7 @@ async fn a_wrong_password_never_shows() {
 
 /// As somebody would who edits the control database by hand.
 pub(crate) async fn point_elsewhere(control: &DatabaseUrl, slug: &str, url: &str) {
-    let text = format!("UPDATE tenant SET database_url = '{url}' WHERE slug = '{slug}'");
+    let text = format!("UPDATE polychron_tenant SET database_url = '{url}' WHERE slug = '{slug}'");
     if control.is_sqlite() {
         let mut connection = SqliteConnection::connect(control.expose()).await.unwrap();
         connection.execute(AssertSqlSafe(text)).await.unwrap();

@@ -24,7 +24,8 @@ async fn bench(folder: &Folder, clock: Clock) -> (Arc<Writers>, Arc<OpenTenant>,
     store.insert_job(&job).await.unwrap();
     let row = ExecutionId::new(now, &random);
     assert!(store.run_job("job", row, None, now).await.unwrap());
-    testkit::execute(&database_url, "UPDATE job_execution SET status = 'dispatched'").await;
+    testkit::execute(&database_url, "UPDATE polychron_job_execution SET status = 'dispatched'")
+        .await;
     let control = Control::new(&control_url, &connections).unwrap();
     let tenant = Tenant {
         id,
@@ -86,7 +87,7 @@ async fn an_end_that_was_written_unheard_is_no_loss_of_the_row() {
         assert!(writers.write_ends(&tenant, vec![request], now).await.0.is_empty());
         assert_eq!(matches!(answer.await.unwrap(), FinishReply::Recorded(_)), ended, "{unheard}");
     }
-    let other = "UPDATE job_execution SET worker = 'another'";
+    let other = "UPDATE polychron_job_execution SET worker = 'another'";
     testkit::execute(&tenant.tenant.database_url, other).await;
     let (request, answer) = request(true);
     writers.unwritten_ends.fetch_add(1, Ordering::Relaxed);
@@ -113,7 +114,7 @@ async fn what_follows_from_one_batch_is_written_as_one() {
     let other = ExecutionId::new(later, &Random::seeded(2));
     assert!(store.run_job("job", other, None, later).await.unwrap());
     let url = &tenant.tenant.database_url;
-    testkit::execute(url, "UPDATE job_execution SET status = 'dispatched'").await;
+    testkit::execute(url, "UPDATE polychron_job_execution SET status = 'dispatched'").await;
 
     let (first, second) =
         tokio::join!(claim(&writers, &tenant, row), claim(&writers, &tenant, other));

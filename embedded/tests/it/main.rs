@@ -154,7 +154,8 @@ async fn what_cannot_be_done_is_said_in_the_row() {
         message,
         "no handler for job type `mail`; this consumer knows add, http, notification, sql"
     );
-    let sql = job("sql", "sql", json!({"statements": ["UPDATE job SET queue = 'default'"]}));
+    let sql =
+        job("sql", "sql", json!({"statements": ["UPDATE polychron_job SET queue = 'default'"]}));
     let done = acme.run_job(&sql).await.unwrap();
     assert_eq!(done.result.unwrap()["rows_affected"], 4);
 }

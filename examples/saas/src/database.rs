@@ -8,7 +8,7 @@ const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS order_ (number INTEGER PRIMARY KEY)";
 
 const JOBS: &str = r#"
-    INSERT INTO job (name, job_type, schedule, payload) VALUES
+    INSERT INTO polychron_job (name, job_type, schedule, payload) VALUES
         ('invoice Ann', 'send_invoice', '{"every": "3s"}', '{"customer": "Ann", "cents": 1999}'),
         ('invoice Bob', 'send_invoice', '{"every": "5s"}', '{"customer": "Bob", "cents": 0}'),
         ('import',      'import_orders', '{"every": "4s"}', '{"orders": 20}'),

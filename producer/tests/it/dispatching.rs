@@ -317,7 +317,7 @@ async fn an_edit_takes_effect_at_once_and_what_was_dispatched_is_not_doubled() {
     table.after(3600).await;
     testkit::execute(
         &table.tenant.tenant.database_url,
-        r#"UPDATE job SET schedule = '{"every":"20m"}' WHERE name = 'job'"#,
+        r#"UPDATE polychron_job SET schedule = '{"every":"20m"}' WHERE name = 'job'"#,
     )
     .await;
     table.poll().await;
@@ -325,10 +325,12 @@ async fn an_edit_takes_effect_at_once_and_what_was_dispatched_is_not_doubled() {
     assert_eq!((job.version, job.schedule_since), (2, Some(table.now())));
     assert_eq!(job.next_run_at.unwrap().to_rfc3339(), "2026-11-24T13:20:00+00:00");
     assert_eq!(table.executions().await.len(), 1);
-    testkit::execute(&table.tenant.tenant.database_url, "UPDATE job SET is_enabled = 0").await;
+    testkit::execute(&table.tenant.tenant.database_url, "UPDATE polychron_job SET is_enabled = 0")
+        .await;
     table.after(7200).await;
     assert_eq!(table.executions().await.len(), 1, "switched off, it does not run");
-    testkit::execute(&table.tenant.tenant.database_url, "UPDATE job SET is_enabled = 1").await;
+    testkit::execute(&table.tenant.tenant.database_url, "UPDATE polychron_job SET is_enabled = 1")
+        .await;
     table.poll().await;
     assert_eq!(table.executions().await.len(), 1, "switched on, it counts from now");
 }

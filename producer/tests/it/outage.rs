@@ -272,7 +272,7 @@ async fn after_a_day_without_producers_the_rows_are_what_each_policy_says() {
     let runs = check(&jobs, &table.executions().await, since, table.now());
     assert!(runs > 10_000, "{runs}");
     // Nothing new is to come between the runs.
-    let pause = "UPDATE job SET is_enabled = 0";
+    let pause = "UPDATE polychron_job SET is_enabled = 0";
     testkit::execute(&table.tenant.tenant.database_url, pause).await;
     drain(&table, &jobs).await;
     let counts = table.counts().await;

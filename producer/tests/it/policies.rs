@@ -97,15 +97,15 @@ async fn a_job_that_is_switched_on_again_counts_from_then_and_its_absence_is_no_
     let table = Table::new().await;
     table.add("job", every("1h"), |job| job.misfire_policy = MisfirePolicy::RunAll).await;
     let url = &table.tenant.tenant.database_url;
-    testkit::execute(url, "UPDATE job SET is_enabled = 0").await;
+    testkit::execute(url, "UPDATE polychron_job SET is_enabled = 0").await;
     table.after(86_400 + 600).await;
-    testkit::execute(url, "UPDATE job SET is_enabled = 1").await;
+    testkit::execute(url, "UPDATE polychron_job SET is_enabled = 1").await;
     table.poll().await;
     assert!(table.executions().await.is_empty());
     // Nobody looked between the two switches, either.
-    testkit::execute(url, "UPDATE job SET is_enabled = 0").await;
+    testkit::execute(url, "UPDATE polychron_job SET is_enabled = 0").await;
     table.manual.advance(Duration::from_secs(86_400));
-    testkit::execute(url, "UPDATE job SET is_enabled = 1").await;
+    testkit::execute(url, "UPDATE polychron_job SET is_enabled = 1").await;
     table.poll().await;
     assert!(table.executions().await.is_empty());
     table.after(3000).await;
@@ -155,7 +155,7 @@ async fn an_instant_that_was_dispatched_is_not_doubled_when_its_job_is_switched_
     table.add("once", json!({"at": "2026-11-24T12:00:10Z"}), |_| {}).await;
     table.after(10).await;
     let url = &table.tenant.tenant.database_url;
-    testkit::execute(url, "UPDATE job SET is_enabled = 1").await;
+    testkit::execute(url, "UPDATE polychron_job SET is_enabled = 1").await;
     table.after(1).await;
     assert_eq!(shown(&table.executions().await), ["11-24T12:00 dispatched 1"]);
     assert_eq!(table.broker.take(9).len(), 1);

@@ -48,7 +48,7 @@ async fn old_executions_go_within_the_hour_and_the_audit_finds_nothing_wrong() {
     assert_eq!(violations(&table).await, 0);
     // What goes any other way than by the pruner is missed.
     let url = &table.tenant.tenant.database_url;
-    testkit::execute(url, "UPDATE job SET pruned_until = NULL").await;
+    testkit::execute(url, "UPDATE polychron_job SET pruned_until = NULL").await;
     assert!(violations(&table).await > 0);
 }
 

@@ -120,7 +120,7 @@ async fn a_publish_that_nobody_answered_is_repeated_after_five_seconds() {
     table.looker.messenger.settled(Duration::from_secs(60)).await;
     testkit::execute(
         &table.tenant.tenant.database_url,
-        "UPDATE job_execution SET published_at = NULL, publish_count = 0",
+        "UPDATE polychron_job_execution SET published_at = NULL, publish_count = 0",
     )
     .await;
     table.broker.purge();

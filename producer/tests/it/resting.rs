@@ -133,8 +133,7 @@ async fn an_sqlite_tenant_is_not_opened_until_its_files_change() {
         assert!((25..=30).contains(&looked.wait.as_secs()), "{:?}", looked.wait);
         assert_eq!(one.connections.count().sqlite, (0, 0));
     }
-    let insert =
-        r#"INSERT INTO job(name, job_type, schedule) VALUES ('a', 'noop', '{"every":"1h"}')"#;
+    let insert = r#"INSERT INTO polychron_job(name, job_type, schedule) VALUES ('a', 'noop', '{"every":"1h"}')"#;
     execute(&one.tenant.tenant.database_url, insert).await;
     let looked = one.look_again(at_rest(looked.still)).await;
     assert_eq!(one.looks(), (looks + 1, 3));
@@ -168,8 +167,7 @@ async fn a_tenant_of_a_crowded_server_is_left_alone_until_the_server_tells_of_a_
     let before = one.looks();
     look_again().await;
     assert_eq!(one.looks(), (before.0 + 1, before.1));
-    let insert =
-        r#"INSERT INTO job(name, job_type, schedule) VALUES ('a', 'noop', '{"every":"1h"}')"#;
+    let insert = r#"INSERT INTO polychron_job(name, job_type, schedule) VALUES ('a', 'noop', '{"every":"1h"}')"#;
     execute(&one.tenant.tenant.database_url, insert).await;
     eventually("it has been armed", || async {
         look_again().await;

@@ -1,2 +1,2 @@
 -- What came of it.
-UPDATE audit SET after = $2 WHERE id = $1
+UPDATE polychron_audit SET after = $2 WHERE id = $1

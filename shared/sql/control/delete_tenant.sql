@@ -1,2 +1,2 @@
 -- Takes a tenant off the list.
-DELETE FROM tenant WHERE id = $1
+DELETE FROM polychron_tenant WHERE id = $1

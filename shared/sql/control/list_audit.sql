@@ -1,5 +1,5 @@
 -- Changes, newest first, a page before $1; each filter may be null.
 SELECT id, at, actor, action, tenant, target, CAST(before AS text) AS before, CAST(after AS text) AS after, reason
-FROM audit
+FROM polychron_audit
 WHERE (id < $1 OR $1 IS NULL) AND (tenant = $2 OR $2 IS NULL) AND (target = $3 OR $3 IS NULL)
 ORDER BY id DESC LIMIT $4

@@ -1,3 +1,3 @@
 -- The producer processes seen since $1.
 SELECT name, host, pid, version, watched, poll_seconds, unreachable, started_at, seen_at
-FROM producer WHERE seen_at > $1 ORDER BY started_at, name
+FROM polychron_producer WHERE seen_at > $1 ORDER BY started_at, name

@@ -1,2 +1,2 @@
 -- Every tenant, by slug.
-SELECT id, slug, name, status, database_url, max_running, created_at, updated_at FROM tenant ORDER BY slug
+SELECT id, slug, name, status, database_url, max_running, created_at, updated_at FROM polychron_tenant ORDER BY slug

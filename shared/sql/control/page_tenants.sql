@@ -1,3 +1,3 @@
 -- Tenants by slug, a page after $1.
 SELECT id, slug, name, status, database_url, max_running, created_at, updated_at
-FROM tenant WHERE slug > $1 ORDER BY slug LIMIT $2
+FROM polychron_tenant WHERE slug > $1 ORDER BY slug LIMIT $2

@@ -1,2 +1,2 @@
 -- Consumer processes that have not been heard of since $1 are forgotten.
-DELETE FROM worker WHERE seen_at < $1
+DELETE FROM polychron_worker WHERE seen_at < $1

@@ -1,6 +1,6 @@
 -- The request to end an execution. One that has not started is over at once; one that runs learns of
 -- it by its worker's next heartbeat, and gets no next attempt.
-UPDATE job_execution
+UPDATE polychron_job_execution
 SET cancel_requested = true,
     status = CASE WHEN status = 'running' THEN status ELSE 'cancelled' END,
     finished_at = CASE WHEN status = 'running' THEN finished_at ELSE $2 END,

@@ -3,14 +3,14 @@
 -- holds or that is over, and a row of a queue this worker doesn't take from. Whole seconds are added
 -- to the seconds of $3, and its fraction is put back: SQLite itself would round it to milliseconds.
 -- Differs because SQLite has no intervals and cannot return columns of a joined table.
-UPDATE job_execution
+UPDATE polychron_job_execution
 SET status = 'running', worker = $2, started_at = $3,
     lease_until = min($4, strftime('%Y-%m-%dT%H:%M:%S', substr($3, 1, 19), '+' || coalesce(j.timeout_seconds, $5) || ' seconds')
                           || substr($3, 20)),
     deadline_at = strftime('%Y-%m-%dT%H:%M:%S', substr($3, 1, 19), '+' || coalesce(j.timeout_seconds, $5) || ' seconds')
                   || substr($3, 20),
-    job_version = j.version, payload = coalesce(job_execution.payload, j.payload)
-FROM job j
-WHERE job_execution.id = $1 AND j.id = job_execution.job_id
+    job_version = j.version, payload = coalesce(polychron_job_execution.payload, j.payload)
+FROM polychron_job j
+WHERE polychron_job_execution.id = $1 AND j.id = polychron_job_execution.job_id
   AND j.queue IN (SELECT value FROM json_each($6)) AND NOT cancel_requested
   AND (status = 'dispatched' OR (status = 'running' AND worker = $2))

@@ -1,2 +1,2 @@
 -- Deletes a job; a trigger ends what is open of it in the same move.
-DELETE FROM job WHERE id = $1
+DELETE FROM polychron_job WHERE id = $1

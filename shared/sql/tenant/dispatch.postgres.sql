@@ -6,13 +6,13 @@
 WITH turn AS (
     UPDATE polychron_identity SET dispatch_no = dispatch_no + 1 WHERE dispatch_no = $1 RETURNING dispatch_no
 ), advanced AS (
-    UPDATE job j SET next_run_at = a.next_run_at, is_enabled = a.next_run_at IS NOT NULL,
+    UPDATE polychron_job j SET next_run_at = a.next_run_at, is_enabled = a.next_run_at IS NOT NULL,
                      schedule_since = coalesce(j.schedule_since, a.due_at)
     FROM turn, unnest($3::bigint[], $4::integer[], $5::timestamptz[], $6::timestamptz[]) AS a(id, version, due_at, next_run_at)
     WHERE j.id = a.id AND j.version = a.version AND j.next_run_at = a.due_at AND j.is_enabled
     RETURNING j.id
 ), born AS (
-    INSERT INTO job_execution (id, job_id, scheduled_for, trigger, status, dispatched_at, finished_at,
+    INSERT INTO polychron_job_execution (id, job_id, scheduled_for, trigger, status, dispatched_at, finished_at,
                                stands_for, error_kind, error_message)
     SELECT r.id, r.job_id, r.scheduled_for, 'schedule', r.status,
            CASE WHEN r.status = 'dispatched' THEN $2::timestamptz END, CASE WHEN r.status = 'skipped' THEN $2::timestamptz END,
@@ -23,7 +23,7 @@ WITH turn AS (
     ON CONFLICT DO NOTHING
     RETURNING id, status
 ), released AS (
-    UPDATE job_execution e SET status = 'dispatched', dispatched_at = $2
+    UPDATE polychron_job_execution e SET status = 'dispatched', dispatched_at = $2
     FROM turn, unnest($14::uuid[]) AS w(id)
     WHERE e.id = w.id AND e.status = 'scheduled' AND NOT e.cancel_requested
     RETURNING e.id

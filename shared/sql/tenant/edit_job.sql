@@ -1,7 +1,7 @@
 -- A user's edit of a job, a patch: what is null stays. Guarded by the version the user has seen ($2),
 -- if it is given. $8 says whether timeout_seconds becomes $9, $17 whether notify becomes $18. The edit trigger sets version to the
 -- same next number, so that every edit counts once.
-UPDATE job
+UPDATE polychron_job
 SET job_type = coalesce($3, job_type), payload = coalesce($4, payload), schedule = coalesce($5, schedule),
     is_enabled = coalesce($6, is_enabled), queue = coalesce($7, queue),
     timeout_seconds = CASE WHEN $8 THEN $9 ELSE timeout_seconds END,

@@ -5,8 +5,8 @@ SELECT e.id, e.job_id, j.name AS job_name, e.scheduled_for, e.trigger, e.attempt
        e.worker, e.cancel_requested, e.job_version, CAST(e.payload AS text) AS payload, e.error_kind,
        e.error_message, e.error_detail, CAST(e.result AS text) AS result, e.output, CAST(e.progress AS text) AS progress,
        e.stands_for
-FROM job_execution o
-JOIN job_execution e ON e.job_id = o.job_id AND e.scheduled_for = o.scheduled_for
-LEFT JOIN job j ON j.id = e.job_id
+FROM polychron_job_execution o
+JOIN polychron_job_execution e ON e.job_id = o.job_id AND e.scheduled_for = o.scheduled_for
+LEFT JOIN polychron_job j ON j.id = e.job_id
 WHERE o.id = $1
 ORDER BY e.attempt DESC LIMIT 1

@@ -11,15 +11,15 @@ WITH i AS MATERIALIZED (
          AS i(id, worker, status, error_kind, error_message, error_detail, result, output, progress,
               next_id, next_trigger, next_available_at)
 ), parents AS MATERIALIZED (
-    SELECT j.id FROM job j
-    WHERE j.id = ANY(ARRAY(SELECT e.job_id FROM i JOIN job_execution e ON e.id = ANY(ARRAY[i.id]) WHERE i.next_id IS NOT NULL))
+    SELECT j.id FROM polychron_job j
+    WHERE j.id = ANY(ARRAY(SELECT e.job_id FROM i JOIN polychron_job_execution e ON e.id = ANY(ARRAY[i.id]) WHERE i.next_id IS NOT NULL))
     ORDER BY j.id FOR KEY SHARE
 ), locked AS MATERIALIZED (
-    SELECT e.id FROM job_execution e
+    SELECT e.id FROM polychron_job_execution e
     WHERE (SELECT count(*) FROM parents) >= 0 -- asked once, before any row is locked
       AND e.id = ANY($1::uuid[]) AND e.status = 'running' ORDER BY e.id FOR NO KEY UPDATE
 ), ended AS (
-    UPDATE job_execution e
+    UPDATE polychron_job_execution e
     SET status = i.status, finished_at = $13, error_kind = i.error_kind, error_message = i.error_message,
         error_detail = i.error_detail, result = i.result::jsonb, output = coalesce(i.output, e.output),
         progress = coalesce(i.progress::jsonb, e.progress)
@@ -29,13 +29,13 @@ WITH i AS MATERIALIZED (
     RETURNING e.id, e.job_id, e.scheduled_for, e.attempt, e.payload, e.cancel_requested,
               i.next_id, i.next_trigger, i.next_available_at
 ), next AS (
-    INSERT INTO job_execution (id, job_id, scheduled_for, trigger, attempt, status, available_at, payload)
+    INSERT INTO polychron_job_execution (id, job_id, scheduled_for, trigger, attempt, status, available_at, payload)
     SELECT next_id, job_id, scheduled_for, next_trigger, attempt + 1, 'scheduled', next_available_at, payload
     FROM ended WHERE next_id IS NOT NULL AND NOT cancel_requested
     ON CONFLICT DO NOTHING
     RETURNING id
 )
 SELECT ended.id, next.id IS NOT NULL AS followed,
-       EXISTS (SELECT 1 FROM job_execution w WHERE w.job_id = ended.job_id AND w.finished_at IS NULL
+       EXISTS (SELECT 1 FROM polychron_job_execution w WHERE w.job_id = ended.job_id AND w.finished_at IS NULL
                                                AND w.status = 'scheduled') AS freed
 FROM ended LEFT JOIN next ON next.id = ended.next_id

@@ -4,6 +4,6 @@ SELECT e.id, e.job_id, j.name AS job_name, e.scheduled_for, e.trigger, e.attempt
        e.worker, e.cancel_requested, e.job_version, CAST(e.payload AS text) AS payload, e.error_kind,
        e.error_message, e.error_detail, CAST(e.result AS text) AS result, e.output, CAST(e.progress AS text) AS progress,
        e.stands_for
-FROM job_execution e LEFT JOIN job j ON j.id = e.job_id
-WHERE (e.job_id, e.scheduled_for) = (SELECT job_id, scheduled_for FROM job_execution WHERE id = $1)
+FROM polychron_job_execution e LEFT JOIN polychron_job j ON j.id = e.job_id
+WHERE (e.job_id, e.scheduled_for) = (SELECT job_id, scheduled_for FROM polychron_job_execution WHERE id = $1)
 ORDER BY e.attempt LIMIT $2

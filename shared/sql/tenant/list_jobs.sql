@@ -3,4 +3,4 @@ SELECT id, name, job_type, CAST(payload AS text) AS payload, CAST(schedule AS te
        max_attempts, retry_base_seconds, misfire_policy, misfire_grace_seconds, overlap_policy, orphan_policy,
        version, schedule_since, quarantined_reason, pruned_until, CAST(notify AS text) AS notify, failing_since,
        late_since, created_at, updated_at
-FROM job WHERE name > $1 ORDER BY name LIMIT $2
+FROM polychron_job WHERE name > $1 ORDER BY name LIMIT $2

@@ -1,2 +1,2 @@
 -- Jobs that are said to be late.
-SELECT id FROM job WHERE late_since IS NOT NULL ORDER BY id
+SELECT id FROM polychron_job WHERE late_since IS NOT NULL ORDER BY id

@@ -6,11 +6,11 @@ SELECT s.id, s.job_id, j.name AS job_name, s.scheduled_for, s.trigger, s.attempt
        s.error_message, s.error_detail, CAST(s.result AS text) AS result, s.output, CAST(s.progress AS text) AS progress,
        s.stands_for
 FROM (
-    SELECT * FROM job_execution
+    SELECT * FROM polychron_job_execution
     WHERE job_id = $1
-      AND ((scheduled_for, attempt) < (SELECT scheduled_for, attempt FROM job_execution WHERE id = $2) OR $2 IS NULL)
+      AND ((scheduled_for, attempt) < (SELECT scheduled_for, attempt FROM polychron_job_execution WHERE id = $2) OR $2 IS NULL)
     ORDER BY scheduled_for DESC, attempt DESC LIMIT $4
 ) s
-LEFT JOIN job j ON j.id = s.job_id
+LEFT JOIN polychron_job j ON j.id = s.job_id
 WHERE (s.status = $3 OR $3 IS NULL)
 ORDER BY s.scheduled_for DESC, s.attempt DESC LIMIT $5

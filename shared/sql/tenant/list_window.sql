@@ -5,7 +5,7 @@ SELECT s.id, s.job_id, j.name AS job_name, s.scheduled_for, s.trigger, s.attempt
        s.worker, s.cancel_requested, s.job_version, CAST(s.payload AS text) AS payload, s.error_kind,
        s.error_message, s.error_detail, CAST(s.result AS text) AS result, s.output, CAST(s.progress AS text) AS progress,
        s.stands_for
-FROM (SELECT * FROM job_execution WHERE id < $1 ORDER BY id DESC LIMIT $3) s
-LEFT JOIN job j ON j.id = s.job_id
+FROM (SELECT * FROM polychron_job_execution WHERE id < $1 ORDER BY id DESC LIMIT $3) s
+LEFT JOIN polychron_job j ON j.id = s.job_id
 WHERE s.status = $2
 ORDER BY s.id DESC LIMIT $4

@@ -4,10 +4,10 @@
 -- that this waits for nobody and can be part of no deadlock.
 -- Differs because PostgreSQL takes a batch as arrays.
 WITH locked AS MATERIALIZED (
-    SELECT id FROM job_execution WHERE id = ANY($1::uuid[]) AND finished_at IS NULL AND status = 'dispatched'
+    SELECT id FROM polychron_job_execution WHERE id = ANY($1::uuid[]) AND finished_at IS NULL AND status = 'dispatched'
     FOR NO KEY UPDATE SKIP LOCKED
 )
-UPDATE job_execution e
+UPDATE polychron_job_execution e
 SET published_at = $2, publish_count = publish_count + CASE WHEN published_at IS NULL THEN 1 ELSE 0 END
 FROM locked
 WHERE e.id = locked.id AND status = 'dispatched'

@@ -4,22 +4,22 @@
 -- go, the last success and the last failure stay until a later batch has later ones.
 -- Differs because SQLite needs a transaction of several statements.
 WITH oldest AS MATERIALIZED (
-    SELECT scheduled_for FROM job_execution
+    SELECT scheduled_for FROM polychron_job_execution
     WHERE job_id = $1 AND attempt = 1
-      AND scheduled_for < min((SELECT scheduled_for FROM job_execution WHERE job_id = $1
+      AND scheduled_for < min((SELECT scheduled_for FROM polychron_job_execution WHERE job_id = $1
                                ORDER BY scheduled_for DESC LIMIT 1 OFFSET $2 - 1),
                               max(coalesce($4, ''), CASE WHEN $3 IS NULL THEN '' ELSE
-                                  coalesce((SELECT scheduled_for FROM job_execution WHERE job_id = $1
+                                  coalesce((SELECT scheduled_for FROM polychron_job_execution WHERE job_id = $1
                                             ORDER BY scheduled_for DESC LIMIT 1 OFFSET $3 - 1), '') END))
     ORDER BY scheduled_for LIMIT $6
 ), old AS MATERIALIZED (
     SELECT scheduled_for, max(status = 'success') AS succeeded, max(status = 'failed') AS failed
-    FROM oldest JOIN job_execution USING (scheduled_for)
+    FROM oldest JOIN polychron_job_execution USING (scheduled_for)
     WHERE job_id = $1
     GROUP BY scheduled_for
     HAVING count(finished_at) = count(*) AND max(finished_at) < $5
 )
-DELETE FROM job_execution
+DELETE FROM polychron_job_execution
 WHERE job_id = $1 AND scheduled_for IN (
     SELECT scheduled_for FROM old
     WHERE scheduled_for IS NOT (SELECT max(scheduled_for) FROM old WHERE succeeded)

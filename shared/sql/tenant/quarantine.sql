@@ -1,2 +1,2 @@
 -- Takes a job out of the due query until its schedule is edited; guarded by version.
-UPDATE job SET quarantined_reason = $3 WHERE id = $1 AND version = $2 AND quarantined_reason IS NULL
+UPDATE polychron_job SET quarantined_reason = $3 WHERE id = $1 AND version = $2 AND quarantined_reason IS NULL

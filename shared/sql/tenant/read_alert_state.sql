@@ -2,5 +2,5 @@
 -- one of that job's and shows what there is to tell.
 SELECT j.id AS job_id, j.name, CAST(j.notify AS text) AS notify, j.failing_since, j.late_since,
        e.id AS execution, e.scheduled_for, e.attempt, e.error_kind, e.error_message
-FROM job j LEFT JOIN job_execution e ON e.id = $2
-WHERE j.id = coalesce($1, (SELECT job_id FROM job_execution WHERE id = $2))
+FROM polychron_job j LEFT JOIN polychron_job_execution e ON e.id = $2
+WHERE j.id = coalesce($1, (SELECT job_id FROM polychron_job_execution WHERE id = $2))

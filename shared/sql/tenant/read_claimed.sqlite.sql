@@ -3,7 +3,7 @@
 SELECT e.id, e.job_id, j.name, j.job_type, e.payload, e.scheduled_for, e.attempt,
        e.started_at, e.lease_until, e.deadline_at, j.max_attempts, j.retry_base_seconds, j.orphan_policy,
        j.failing_since IS NOT NULL AS job_fails,
-       (SELECT count(*) FROM job_execution p WHERE p.job_id = e.job_id AND p.scheduled_for = e.scheduled_for
+       (SELECT count(*) FROM polychron_job_execution p WHERE p.job_id = e.job_id AND p.scheduled_for = e.scheduled_for
                                                AND p.error_kind = 'shutdown') AS uncharged
-FROM job_execution e JOIN job j ON j.id = e.job_id
+FROM polychron_job_execution e JOIN polychron_job j ON j.id = e.job_id
 WHERE e.id = $1

@@ -4,6 +4,6 @@ SELECT id, job_id, CAST(NULL AS text) AS job_name, scheduled_for, trigger, attem
        published_at, publish_count, started_at, finished_at, lease_until, deadline_at, worker, cancel_requested, job_version,
        CAST(NULL AS text) AS payload, error_kind, error_message, CAST(NULL AS text) AS error_detail,
        CAST(NULL AS text) AS result, CAST(NULL AS text) AS output, CAST(NULL AS text) AS progress, stands_for
-FROM job_execution
+FROM polychron_job_execution
 WHERE (job_id, scheduled_for, attempt) > ($1, $2, $3) AND scheduled_for >= $4 AND scheduled_for < $5
 ORDER BY job_id, scheduled_for, attempt LIMIT $6

@@ -2,7 +2,7 @@
 -- before $2, twice before $3, and so on. The longest unheard come first (and not by id, which would
 -- lead SQLite through the whole history).
 SELECT e.id, e.scheduled_for, e.attempt, e.publish_count, j.name, j.job_type, j.queue
-FROM job_execution e JOIN job j ON j.id = e.job_id
+FROM polychron_job_execution e JOIN polychron_job j ON j.id = e.job_id
 WHERE e.finished_at IS NULL AND e.status = 'dispatched'
   AND CASE WHEN e.published_at IS NULL THEN e.dispatched_at <= $1
            WHEN e.publish_count <= 1 THEN e.published_at <= $2

@@ -1,6 +1,6 @@
 -- Planned occurrences before $1 that wait to be started, the oldest first.
 SELECT e.id, e.job_id, e.scheduled_for, j.misfire_grace_seconds
-FROM job_execution e JOIN job j ON j.id = e.job_id
+FROM polychron_job_execution e JOIN polychron_job j ON j.id = e.job_id
 WHERE e.finished_at IS NULL AND e.started_at IS NULL AND e.trigger = 'schedule' AND e.attempt = 1
   AND e.scheduled_for < $1
 ORDER BY e.scheduled_for LIMIT $2

@@ -2,12 +2,12 @@
 -- that wait, once no other attempt of their job is open or stands before them, unless its overlap
 -- policy lets them run alongside. $2 lists the queues that have room as in read_due.
 SELECT e.id, e.scheduled_for, e.attempt, j.name, j.job_type, j.queue
-FROM job_execution e JOIN job j ON j.id = e.job_id
+FROM polychron_job_execution e JOIN polychron_job j ON j.id = e.job_id
 WHERE e.finished_at IS NULL AND e.status = 'scheduled' AND NOT e.cancel_requested
   AND (e.available_at <= $1
        OR (e.available_at IS NULL
            AND (j.overlap_policy = 'allow'
-                OR NOT EXISTS (SELECT 1 FROM job_execution o
+                OR NOT EXISTS (SELECT 1 FROM polychron_job_execution o
                                WHERE o.job_id = e.job_id AND o.finished_at IS NULL AND o.id <> e.id
                                  AND (o.status <> 'scheduled' OR o.available_at IS NOT NULL
                                       OR o.scheduled_for < e.scheduled_for)))))

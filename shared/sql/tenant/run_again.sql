@@ -1,5 +1,5 @@
 -- A manual run with the payload of an execution that is over; its job must still exist.
-INSERT INTO job_execution (id, job_id, scheduled_for, trigger, status, available_at, payload)
+INSERT INTO polychron_job_execution (id, job_id, scheduled_for, trigger, status, available_at, payload)
 SELECT $2, e.job_id, $3, 'manual', 'scheduled', $3, e.payload
-FROM job_execution e JOIN job j ON j.id = e.job_id
+FROM polychron_job_execution e JOIN polychron_job j ON j.id = e.job_id
 WHERE e.id = $1 AND e.finished_at IS NOT NULL

@@ -5,7 +5,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row as _, raw_sql};
 
 /// What a PostgreSQL session is told first. As statements, because a pooler in between refuses
-/// start-up parameters. Custom plans, because a generic plan made while `job_execution` is small
+/// start-up parameters. Custom plans, because a generic plan made while `polychron_job_execution` is small
 /// scans it whole for as long as it is cached.
 const ALWAYS: &str = "SET statement_timeout = '5s'; SET lock_timeout = '2s'; \
                        SET idle_in_transaction_session_timeout = '10s'; \

@@ -12,7 +12,7 @@ use sqlx::{Connection, Executor, SqliteConnection};
 use testkit::{Folder, eventually, execute};
 
 const CHANGE: &str =
-    "INSERT INTO job(name, job_type, schedule) VALUES (hex(randomblob(8)), 'noop', '{}')";
+    "INSERT INTO polychron_job(name, job_type, schedule) VALUES (hex(randomblob(8)), 'noop', '{}')";
 
 /// A tenant's file, which nobody has open.
 struct Aside {

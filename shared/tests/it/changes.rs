@@ -10,7 +10,7 @@ use sqlx::{Connection as _, PgConnection};
 use testkit::{eventually, execute, postgres_database};
 
 const CHANGE: &str =
-    "INSERT INTO job(name, job_type, schedule) VALUES (gen_random_uuid(), 'noop', '{}')";
+    "INSERT INTO polychron_job(name, job_type, schedule) VALUES (gen_random_uuid(), 'noop', '{}')";
 
 /// A tenant's database, which nobody is connected to.
 struct Aside {
@@ -66,7 +66,9 @@ async fn it_stays_the_same_until_something_is_committed_by_whomever() {
         (one.change_token().await.unwrap() == before).then_some(())
     })
     .await;
-    for change in [CHANGE, "UPDATE job SET job_type = 'other'", "DELETE FROM job"] {
+    for change in
+        [CHANGE, "UPDATE polychron_job SET job_type = 'other'", "DELETE FROM polychron_job"]
+    {
         let before = one.change_token().await;
         execute(&one.url, change).await;
         one.alone().await;

@@ -113,7 +113,7 @@ async fn a_connection_whose_statement_was_given_up_serves_nobody_else() {
     // Somebody else's lock holds the next statement up, and its caller loses patience.
     let mut blocker = PgConnection::connect(database.url.expose()).await.unwrap();
     let mut transaction = blocker.begin().await.unwrap();
-    sqlx::query("LOCK TABLE job").execute(&mut *transaction).await.unwrap();
+    sqlx::query("LOCK TABLE polychron_job").execute(&mut *transaction).await.unwrap();
     let impatient = tokio::time::timeout(Duration::from_millis(200), store.find_job("a"));
     assert!(impatient.await.is_err());
     // The budget of one is free at once, and the answer is to this question.

@@ -126,7 +126,7 @@ impl Mix {
         let which = self.below(TENANTS.0);
         let url = self.system.tenants[which].url.clone();
         tokio::spawn(async move {
-            let lock = "BEGIN; LOCK TABLE job_execution IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(4); COMMIT";
+            let lock = "BEGIN; LOCK TABLE polychron_job_execution IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(4); COMMIT";
             // The server may be killed meanwhile.
             let _ = testkit::try_execute(&url, lock).await;
         });

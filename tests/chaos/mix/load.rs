@@ -53,11 +53,14 @@ impl Mix {
         let tenant = &self.system.tenants[self.below(TENANTS.0 + TENANTS.1)];
         let job = 1 + self.below(JOBS);
         let edit = match self.below(5) {
-            0 => format!("UPDATE job SET schedule = '{}' WHERE id = {job}", self.schedule()),
-            1 => format!("UPDATE job SET is_enabled = NOT is_enabled WHERE id = {job}"),
+            0 => format!(
+                "UPDATE polychron_job SET schedule = '{}' WHERE id = {job}",
+                self.schedule()
+            ),
+            1 => format!("UPDATE polychron_job SET is_enabled = NOT is_enabled WHERE id = {job}"),
             2 => return self.run_by_hand(tenant).await,
             3 => return self.cancel_one(tenant).await,
-            _ => format!("UPDATE job SET queue = queue WHERE id = {job}"),
+            _ => format!("UPDATE polychron_job SET queue = queue WHERE id = {job}"),
         };
         let done = try_execute(&tenant.url, &edit).await;
         self.note(&format!("{} {edit}: {}", tenant.slug, done.is_ok()));
@@ -88,7 +91,7 @@ impl Mix {
     /// No occurrence is added any more.
     pub(super) async fn end_load(&self) {
         for tenant in &self.system.tenants {
-            let off = "UPDATE job SET is_enabled = false";
+            let off = "UPDATE polychron_job SET is_enabled = false";
             while try_execute(&tenant.url, off).await.is_err() {
                 Clock::System.sleep(std::time::Duration::from_millis(200)).await;
             }

@@ -124,7 +124,7 @@ async fn burst(servers: &Servers, system: &System, urls: &[DatabaseUrl]) -> anyh
 /// A tenant's one-off jobs, spread over the second that begins at `due`.
 fn insert(due: Time) -> String {
     let mut statement =
-        "INSERT INTO job (name, job_type, schedule, next_run_at, schedule_since) VALUES "
+        "INSERT INTO polychron_job (name, job_type, schedule, next_run_at, schedule_since) VALUES "
             .to_owned();
     for n in 0..JOBS_EACH {
         let at = (due + TimeDelta::microseconds(i64::from(n) * 1_000_000 / i64::from(JOBS_EACH)))
@@ -203,7 +203,7 @@ struct Rows {
 
 impl Rows {
     async fn read(url: &DatabaseUrl) -> anyhow::Result<Rows> {
-        let query = "SELECT scheduled_for, started_at, finished_at FROM job_execution WHERE status = 'success'";
+        let query = "SELECT scheduled_for, started_at, finished_at FROM polychron_job_execution WHERE status = 'success'";
         let times: Vec<[Time; 3]> = match url.is_sqlite() {
             true => {
                 let mut connection = SqliteConnection::connect(url.expose()).await?;

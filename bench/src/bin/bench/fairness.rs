@@ -103,7 +103,7 @@ async fn neighbour(system: &System) -> anyhow::Result<Sample> {
     let meanwhile = succeeded(&mut *busy.lock().await).await?;
     ensure!(meanwhile < BACKLOG, "the backlog was worked off before the last probe");
     let rate = (meanwhile - began) as f64 / (clock.boot_time() - from).as_secs_f64();
-    let lateness = "SELECT extract(epoch FROM started_at - scheduled_for)::float8 FROM job_execution ORDER BY 1";
+    let lateness = "SELECT extract(epoch FROM started_at - scheduled_for)::float8 FROM polychron_job_execution ORDER BY 1";
     let lateness: Vec<f64> =
         sqlx::query_scalar(lateness).fetch_all(&mut *other.lock().await).await?;
     Ok(vec![
@@ -129,7 +129,7 @@ async fn limit(system: &System) -> anyhow::Result<Sample> {
         Clock::System.sleep(ASK_EVERY).await;
         let mut connection = connection.lock().await;
         // What one statement sees is of one moment, as times of several processes are not.
-        let open = "SELECT count(*) FROM job_execution WHERE status IN ('dispatched', 'running')";
+        let open = "SELECT count(*) FROM polychron_job_execution WHERE status IN ('dispatched', 'running')";
         let open: i64 = sqlx::query_scalar(open).fetch_one(&mut *connection).await.ok()?;
         most_open.set(most_open.get().max(open));
         (succeeded(&mut connection).await.ok()? == LIMITED).then_some(())

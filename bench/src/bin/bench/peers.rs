@@ -196,7 +196,7 @@ impl Run {
                 .bind(0.3)
                 .execute(&mut *connection)
                 .await?;
-            return Ok(sqlx::query_scalar("SELECT min(next_run_at) FROM job")
+            return Ok(sqlx::query_scalar("SELECT min(next_run_at) FROM polychron_job")
                 .fetch_one(connection)
                 .await?);
         }

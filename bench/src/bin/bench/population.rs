@@ -32,9 +32,9 @@ struct Likeness {
 }
 
 /// A job whose time has passed, and that nobody has dispatched.
-const LATE: &str = "UPDATE job SET next_run_at = '2026-01-01T00:00:00+00:00' WHERE id = 1";
-const QUARANTINED: &str =
-    "UPDATE job SET quarantined_reason = 'unknown time zone `Europe/Lundon`' WHERE id = 2";
+const LATE: &str =
+    "UPDATE polychron_job SET next_run_at = '2026-01-01T00:00:00+00:00' WHERE id = 1";
+const QUARANTINED: &str = "UPDATE polychron_job SET quarantined_reason = 'unknown time zone `Europe/Lundon`' WHERE id = 2";
 
 /// Together 10,000 tenants and 1,000,000 executions.
 const LIKENESSES: &[Likeness] = &[

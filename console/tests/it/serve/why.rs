@@ -41,7 +41,7 @@ impl Job {
     }
 
     async fn set(&self, what: &str) {
-        execute(&self.url, &format!("UPDATE job SET {what} WHERE name = 'a'")).await;
+        execute(&self.url, &format!("UPDATE polychron_job SET {what} WHERE name = 'a'")).await;
     }
 }
 
@@ -111,10 +111,10 @@ async fn what_ran_late_because_the_tenant_was_suspended_says_so() {
         job.arm().await;
         console.run(&["tenant", "resume", "acme", "--reason", "has paid"]).succeeded();
         let insert = format!(
-            "INSERT INTO job_execution
+            "INSERT INTO polychron_job_execution
                  (id, job_id, scheduled_for, trigger, status, dispatched_at, started_at, finished_at, payload)
              SELECT '01934b7e-0000-7000-8000-0000000000ff', id, '{at}', 'schedule', 'success', '{0}', '{0}', '{0}', '{{}}'
-             FROM job",
+             FROM polychron_job",
             now()
         );
         execute(&job.url, &insert).await;

@@ -24,8 +24,7 @@ on_both_stores! {
 async fn a_claim_brings_what_the_worker_needs(database: TenantDatabase) {
     let store = database.store();
     let id = dispatched(&database, &store, "a").await;
-    let payload =
-        r#"UPDATE job SET payload = '{"to": "ann"}', max_attempts = 7, orphan_policy = 'fail'"#;
+    let payload = r#"UPDATE polychron_job SET payload = '{"to": "ann"}', max_attempts = 7, orphan_policy = 'fail'"#;
     database.execute(payload).await;
     let scheduled_for = database.now();
     let now = database.advance(Duration::from_secs(2));
@@ -38,7 +37,9 @@ async fn a_claim_brings_what_the_worker_needs(database: TenantDatabase) {
     assert_eq!(claim.deadline_at, now + TimeDelta::seconds(1800));
     assert_eq!(claim.attempts().max_attempts, 7);
     // History shows what ran, whatever becomes of the job.
-    database.execute(r#"UPDATE job SET payload = '{}', schedule = '{"every":"9m"}'"#).await;
+    database
+        .execute(r#"UPDATE polychron_job SET payload = '{}', schedule = '{"every":"9m"}'"#)
+        .await;
     let row = store.find_execution(id).await.unwrap().unwrap();
     assert_eq!(
         (row.status, row.worker.as_deref(), row.job_version),
@@ -63,7 +64,7 @@ async fn a_claim_heeds_the_timeout_and_keeps_every_microsecond(database: TenantD
     database.clock.step_wall_time(TimeDelta::microseconds(876_543)); // to 12:00:00.999999
     for (timeout, lease, deadline) in [("5", 5, 5), ("61", 60, 61), ("2592000", 60, 2_592_000)] {
         let id = dispatched(&database, &store, timeout).await;
-        database.execute(&format!("UPDATE job SET timeout_seconds = {timeout}")).await;
+        database.execute(&format!("UPDATE polychron_job SET timeout_seconds = {timeout}")).await;
         let now = database.now();
         let claim = store.claim(&[id], &terms("w"), now).await.unwrap().remove(0);
         assert_eq!(claim.deadline_at, now + TimeDelta::seconds(deadline), "{timeout}");
@@ -83,11 +84,11 @@ async fn a_claim_is_refused_where_it_must_be(database: TenantDatabase) {
     let cancelled = dispatched(&database, &store, "cancelled").await;
     database
         .execute(&format!(
-            "UPDATE job_execution SET cancel_requested = true WHERE id = '{cancelled}'"
+            "UPDATE polychron_job_execution SET cancel_requested = true WHERE id = '{cancelled}'"
         ))
         .await;
     let elsewhere = dispatched(&database, &store, "elsewhere").await;
-    database.execute("UPDATE job SET queue = 'mail' WHERE name = 'elsewhere'").await;
+    database.execute("UPDATE polychron_job SET queue = 'mail' WHERE name = 'elsewhere'").await;
     let over = claimed(&database, &store, "over", "w").await;
     let done = store.finish(&[end(&database, &over, "w", &success())], None, now).await.unwrap();
     assert_eq!(done.len(), 1);

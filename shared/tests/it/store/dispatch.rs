@@ -31,11 +31,14 @@ async fn an_occurrence_has_one_row(database: TenantDatabase) {
     assert_eq!(dispatch(&store, &first, now).await.len(), 1);
     // The job is set back by hand, so that the same occurrence is due once more.
     let due = now.to_rfc3339();
-    database.execute(&format!("UPDATE job SET next_run_at = '{due}'")).await;
+    database.execute(&format!("UPDATE polychron_job SET next_run_at = '{due}'")).await;
     let executions = vec![occurrence(&database, job, now)];
     let again = Dispatch { advances: vec![step(job, now)], executions, released: vec![] };
     assert_eq!(dispatch(&store, &again, now).await, []);
-    assert_eq!(database.text("SELECT CAST(count(*) AS text) FROM job_execution").await, "1");
+    assert_eq!(
+        database.text("SELECT CAST(count(*) AS text) FROM polychron_job_execution").await,
+        "1"
+    );
 }
 
 async fn a_stale_dispatch_does_nothing(database: TenantDatabase) {
@@ -66,7 +69,9 @@ async fn an_edited_job_and_its_rows_are_left_out(database: TenantDatabase) {
         [edited, other].map(|job| occurrence(&database, job, now)).into();
     let expected = executions[1].id;
     let advances = vec![step(edited, now), step(other, now)];
-    database.execute(r#"UPDATE job SET schedule = '{"every":"2m"}' WHERE name = 'edited'"#).await;
+    database
+        .execute(r#"UPDATE polychron_job SET schedule = '{"every":"2m"}' WHERE name = 'edited'"#)
+        .await;
     let ids = dispatch(&store, &Dispatch { advances, executions, released: vec![] }, now).await;
     assert_eq!(ids, [expected]);
     let job = store.find_job("edited").await.unwrap().unwrap();
@@ -119,7 +124,7 @@ async fn a_used_up_schedule_switches_the_job_off_without_being_an_edit(database:
     let look = store.poll().await.unwrap();
     assert!(!look.unarmed && look.next_due_at.is_none());
     // Switching it on again is an edit.
-    database.execute("UPDATE job SET is_enabled = true WHERE name = 'once'").await;
+    database.execute("UPDATE polychron_job SET is_enabled = true WHERE name = 'once'").await;
     let job = store.find_job("once").await.unwrap().unwrap();
     assert_eq!((job.version, job.schedule_since), (2, None));
     assert!(store.poll().await.unwrap().unarmed);
@@ -154,7 +159,7 @@ async fn racing_dispatchers_dispatch_every_occurrence_once(database: TenantDatab
     let due = now.to_rfc3339();
     let insert = |n| {
         format!(
-            "INSERT INTO job (name, job_type, schedule, next_run_at)
+            "INSERT INTO polychron_job (name, job_type, schedule, next_run_at)
              VALUES ('job {n}', 'noop', '{{\"every\":\"1m\"}}', '{due}');"
         )
     };
@@ -163,9 +168,10 @@ async fn racing_dispatchers_dispatch_every_occurrence_once(database: TenantDatab
     let (ours, theirs) = tokio::join!(drain(&database, &one), drain(&database, &other));
     let all: HashSet<&ExecutionId> = ours.iter().chain(&theirs).collect();
     assert_eq!((all.len(), ours.len() + theirs.len()), (200, 200));
-    let rows = "SELECT CAST(count(*) AS text) || ' ' || count(DISTINCT job_id) FROM job_execution";
+    let rows = "SELECT CAST(count(*) AS text) || ' ' || count(DISTINCT job_id) FROM polychron_job_execution";
     assert_eq!(database.text(rows).await, "200 200");
-    let advanced = format!("SELECT CAST(count(*) AS text) FROM job WHERE next_run_at > '{due}'");
+    let advanced =
+        format!("SELECT CAST(count(*) AS text) FROM polychron_job WHERE next_run_at > '{due}'");
     assert_eq!(database.text(&advanced).await, "200");
     let look = one.poll().await.unwrap();
     assert_eq!((look.dispatched, look.dispatch_no), (200, 20));
@@ -200,7 +206,7 @@ async fn a_released_row_is_dispatched_once(database: TenantDatabase) {
     assert!(!store.run_job("b", database.execution_id(), None, now).await.unwrap());
     database
         .execute(&format!(
-            "UPDATE job_execution SET cancel_requested = true WHERE id = '{unwanted}'"
+            "UPDATE polychron_job_execution SET cancel_requested = true WHERE id = '{unwanted}'"
         ))
         .await;
     let release = Dispatch { released: vec![id, unwanted], ..Dispatch::default() };

@@ -34,7 +34,10 @@ async fn a_stale_worker_writes_nothing(database: TenantDatabase) {
     unknown.id = database.execution_id();
     assert_eq!(store.finish(&[unknown], None, database.now()).await.unwrap().len(), 0);
     assert_eq!(store.find_execution(claim.id).await.unwrap(), before);
-    assert_eq!(database.text("SELECT CAST(count(*) AS text) FROM job_execution").await, "1");
+    assert_eq!(
+        database.text("SELECT CAST(count(*) AS text) FROM polychron_job_execution").await,
+        "1"
+    );
     assert_eq!(store.finish(&[], None, database.now()).await.unwrap().len(), 0);
 }
 
@@ -57,20 +60,23 @@ async fn a_final_row_never_changes(database: TenantDatabase) {
     store.mark_published(&[id], now).await.unwrap();
     let release = Dispatch { released: vec![id], ..Dispatch::default() };
     assert_eq!(dispatch(&store, &release, now).await, []);
-    database.execute("DELETE FROM job").await;
+    database.execute("DELETE FROM polychron_job").await;
     let after = store
         .find_execution(id)
         .await
         .unwrap()
         .map(|row| shared::execution::Execution { job_name: Some("a".to_owned()), ..row });
     assert_eq!(after, row);
-    assert_eq!(database.text("SELECT CAST(count(*) AS text) FROM job_execution").await, "1");
+    assert_eq!(
+        database.text("SELECT CAST(count(*) AS text) FROM polychron_job_execution").await,
+        "1"
+    );
 }
 
 async fn a_failure_is_followed_by_the_next_attempt(database: TenantDatabase) {
     let store = database.store();
     let claim = claimed(&database, &store, "a", "w").await;
-    database.execute(r#"UPDATE job SET payload = '{"edited": true}'"#).await;
+    database.execute(r#"UPDATE polychron_job SET payload = '{"edited": true}'"#).await;
     let failed = end(&database, &claim, "w", &failure());
     let next = failed.next.unwrap();
     assert!(store.finish(&[failed], None, database.now()).await.unwrap()[0].followed);
@@ -107,7 +113,7 @@ async fn attempts_have_no_holes(database: TenantDatabase) {
     let last = end(&database, &claim, "w", &failure());
     assert!(last.next.is_none(), "the third of three attempts");
     assert!(!store.finish(&[last], None, database.now()).await.unwrap()[0].followed);
-    let rows = "SELECT attempt || ' ' || trigger || ' ' || status || ' ' || error_kind FROM job_execution ORDER BY attempt";
+    let rows = "SELECT attempt || ' ' || trigger || ' ' || status || ' ' || error_kind FROM polychron_job_execution ORDER BY attempt";
     let expected = ["1 schedule failed handler", "2 retry failed lost", "3 rescue failed handler"];
     assert_eq!(database.texts(rows).await, expected);
 }
@@ -124,7 +130,9 @@ async fn nothing_follows_a_cancelled_row(database: TenantDatabase) {
         let next = ended.next.unwrap();
         let id = claim.id;
         database
-            .execute(&format!("UPDATE job_execution SET cancel_requested = true WHERE id = '{id}'"))
+            .execute(&format!(
+                "UPDATE polychron_job_execution SET cancel_requested = true WHERE id = '{id}'"
+            ))
             .await;
         let ended = store.finish(&[ended], None, database.now()).await.unwrap();
         assert!(ended.len() == 1 && !ended[0].followed);
@@ -134,7 +142,9 @@ async fn nothing_follows_a_cancelled_row(database: TenantDatabase) {
     let claim = claimed(&database, &store, "d", "w").await;
     let id = claim.id;
     database
-        .execute(&format!("UPDATE job_execution SET cancel_requested = true WHERE id = '{id}'"))
+        .execute(&format!(
+            "UPDATE polychron_job_execution SET cancel_requested = true WHERE id = '{id}'"
+        ))
         .await;
     store.finish(&[end(&database, &claim, "w", &success())], None, database.now()).await.unwrap();
     assert_eq!(super::status(&store, id).await, Status::Success);
@@ -207,11 +217,13 @@ async fn a_refused_row_leaves_the_batch_unwritten(database: TenantDatabase) {
     if database.is_sqlite() {
         let id = bad.id;
         database.execute(&format!(
-            "CREATE TRIGGER no BEFORE UPDATE OF finished_at ON job_execution WHEN NEW.id = '{id}' AND NEW.finished_at IS NOT NULL
+            "CREATE TRIGGER no BEFORE UPDATE OF finished_at ON polychron_job_execution WHEN NEW.id = '{id}' AND NEW.finished_at IS NOT NULL
              BEGIN SELECT raise(ABORT, 'no'); END"
         )).await;
     } else {
-        database.execute(&format!("ALTER TABLE job_execution ADD CONSTRAINT no {fail}")).await;
+        database
+            .execute(&format!("ALTER TABLE polychron_job_execution ADD CONSTRAINT no {fail}"))
+            .await;
     }
     let ends = [&good, &bad].map(|claim| end(&database, claim, "w", &success()));
     let refused = store.finish(&ends, None, database.now()).await;
@@ -232,8 +244,7 @@ async fn a_batch_ends_each_of_its_rows(database: TenantDatabase) {
     let ended = store.finish(&ends, None, database.now()).await.unwrap();
     assert_eq!(ended.len(), 24);
     assert_eq!(ended.iter().filter(|ended| ended.followed).count(), 8);
-    let counts =
-        "SELECT status || ' ' || count(*) FROM job_execution GROUP BY status ORDER BY status";
+    let counts = "SELECT status || ' ' || count(*) FROM polychron_job_execution GROUP BY status ORDER BY status";
     assert_eq!(
         database.texts(counts).await,
         ["failed 8", "running 6", "scheduled 8", "success 16"]

@@ -32,7 +32,9 @@ async fn a_heartbeat_renews_but_never_past_the_deadline(database: TenantDatabase
     let start = database.now();
     let deadline = start + TimeDelta::seconds(90);
     let written = deadline.to_rfc3339();
-    database.execute(&format!("UPDATE job_execution SET deadline_at = '{written}'")).await;
+    database
+        .execute(&format!("UPDATE polychron_job_execution SET deadline_at = '{written}'"))
+        .await;
     for (elapsed, lease_until) in [(15, 75), (30, 90), (45, 90), (89, 90)] {
         let until = start + TimeDelta::seconds(elapsed);
         database.clock.advance((until - database.now()).to_std().unwrap());
@@ -82,7 +84,7 @@ async fn a_heartbeat_brings_back_who_is_to_stop_and_leaves_out_what_is_others(
     let wanted_id = wanted.id;
     database
         .execute(&format!(
-            "UPDATE job_execution SET cancel_requested = true WHERE id = '{wanted_id}'"
+            "UPDATE polychron_job_execution SET cancel_requested = true WHERE id = '{wanted_id}'"
         ))
         .await;
     let ids = [mine.id, wanted.id, others.id, over.id, dispatched, database.execution_id()];
@@ -136,9 +138,11 @@ async fn an_expired_row_says_what_the_rescuer_must_know(database: TenantDatabase
     let one = claimed(&database, &store, "a", "w").await;
     let other = claimed(&database, &store, "b", "w").await;
     database
-        .execute("UPDATE job SET max_attempts = 9, retry_base_seconds = 4 WHERE name = 'a'")
+        .execute(
+            "UPDATE polychron_job SET max_attempts = 9, retry_base_seconds = 4 WHERE name = 'a'",
+        )
         .await;
-    database.execute("DELETE FROM job WHERE name = 'b'").await;
+    database.execute("DELETE FROM polychron_job WHERE name = 'b'").await;
     let now = database.advance(LEASE * 2);
     let mut expired = store.read_expired(now, 9).await.unwrap();
     expired.sort_by_key(|row| row.job_id);

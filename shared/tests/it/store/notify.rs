@@ -28,7 +28,9 @@ fn for_good() -> Outcome {
 }
 
 async fn notify(database: &TenantDatabase, job: &str, target: &str) {
-    database.execute(&format!("UPDATE job SET notify = '{target}' WHERE name = '{job}'")).await;
+    database
+        .execute(&format!("UPDATE polychron_job SET notify = '{target}' WHERE name = '{job}'"))
+        .await;
 }
 
 /// The notifications, oldest first.
@@ -54,7 +56,9 @@ async fn again(database: &TenantDatabase, store: &Store, job: &str) -> shared::s
     let now = database.advance(std::time::Duration::from_secs(60));
     assert!(store.run_job(job, id, None, now).await.unwrap());
     database
-        .execute("UPDATE job_execution SET status = 'dispatched' WHERE status = 'scheduled'")
+        .execute(
+            "UPDATE polychron_job_execution SET status = 'dispatched' WHERE status = 'scheduled'",
+        )
         .await;
     store.claim(&[id], &terms("w"), now).await.unwrap().remove(0)
 }
@@ -122,7 +126,9 @@ async fn who_is_told_is_the_jobs_own_word_and_else_the_tenants(database: TenantD
     store.insert_notifier().await.unwrap();
     let tenants = r#"{"url": "https://all.example/", "on": ["failed"]}"#;
     database
-        .execute(&format!("UPDATE job SET payload = '{tenants}' WHERE name = '{NOTIFIER}'"))
+        .execute(&format!(
+            "UPDATE polychron_job SET payload = '{tenants}' WHERE name = '{NOTIFIER}'"
+        ))
         .await;
     for name in ["as-the-tenant", "own", "nobody"] {
         let claim = claimed(&database, &store, name, "w").await;
@@ -210,7 +216,9 @@ async fn the_notifiers_own_failure_is_told_to_nobody(database: TenantDatabase) {
     let store = database.store();
     store.insert_notifier().await.unwrap();
     database
-        .execute(&format!("UPDATE job SET payload = '{TARGET}' WHERE name = '{NOTIFIER}'"))
+        .execute(&format!(
+            "UPDATE polychron_job SET payload = '{TARGET}' WHERE name = '{NOTIFIER}'"
+        ))
         .await;
     let claim = again(&database, &store, NOTIFIER).await;
     finish(&database, &store, &claim, &for_good()).await;

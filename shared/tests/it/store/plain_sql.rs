@@ -20,7 +20,7 @@ on_both_stores! {
 async fn three_columns_are_enough_for_a_job(database: TenantDatabase) {
     let store = database.store();
     database
-        .execute(r#"INSERT INTO job(name, job_type, schedule) VALUES ('a', 'noop', '{"cron": "0 2 * * *"}')"#)
+        .execute(r#"INSERT INTO polychron_job(name, job_type, schedule) VALUES ('a', 'noop', '{"cron": "0 2 * * *"}')"#)
         .await;
     let job = store.find_job("a").await.unwrap().unwrap();
     assert_eq!((job.payload, job.is_enabled, job.next_run_at), (serde_json::json!({}), true, None));
@@ -93,12 +93,13 @@ async fn what_is_never_valid_is_refused(database: TenantDatabase) {
         "notify = '[]'",
         &notify,
     ] {
-        let refused = database.try_execute(&format!("UPDATE job SET {set}")).await;
+        let refused = database.try_execute(&format!("UPDATE polychron_job SET {set}")).await;
         assert!(refused.is_err(), "{}", &set[..set.len().min(60)]);
     }
-    let refused = database.try_execute("UPDATE job SET overlap_policy = 'wait'").await.unwrap_err();
+    let refused =
+        database.try_execute("UPDATE polychron_job SET overlap_policy = 'wait'").await.unwrap_err();
     assert!(refused.contains("overlap_policy is skip, queue or allow"), "{refused}");
-    let twice = r#"INSERT INTO job(name, job_type, schedule) VALUES ('a', 'noop', '{}')"#;
+    let twice = r#"INSERT INTO polychron_job(name, job_type, schedule) VALUES ('a', 'noop', '{}')"#;
     assert!(database.try_execute(twice).await.is_err());
 }
 
@@ -110,8 +111,9 @@ async fn what_is_never_valid_is_not_inserted(database: TenantDatabase) {
         ("schedule, notify", "'{}', '[]'"),
         ("schedule, payload", &large),
     ] {
-        let insert =
-            format!("INSERT INTO job(name, job_type, {columns}) VALUES ('b', 'noop', {values})");
+        let insert = format!(
+            "INSERT INTO polychron_job(name, job_type, {columns}) VALUES ('b', 'noop', {values})"
+        );
         assert!(database.try_execute(&insert).await.is_err(), "{columns}");
     }
 }
@@ -129,7 +131,7 @@ async fn what_may_be_valid_is_accepted(database: TenantDatabase) {
         "next_run_at = '1970-01-01T00:00:00+00:00'",
         "next_run_at = '1969-12-31T23:59:59.5+00:00'",
     ] {
-        assert_eq!(database.execute(&format!("UPDATE job SET {set}")).await, 1, "{set}");
+        assert_eq!(database.execute(&format!("UPDATE polychron_job SET {set}")).await, 1, "{set}");
     }
     assert_eq!(database.store().list_jobs("", 9).await.unwrap().len(), 1);
 }
@@ -148,10 +150,10 @@ async fn an_edit_of_the_schedule_or_the_switch_starts_anew(database: TenantDatab
     .enumerate()
     {
         database.execute(
-            "UPDATE job SET quarantined_reason = 'no', next_run_at = '2026-01-01T00:00:00+00:00',
+            "UPDATE polychron_job SET quarantined_reason = 'no', next_run_at = '2026-01-01T00:00:00+00:00',
                             schedule_since = '2026-01-01T00:00:00+00:00'"
         ).await;
-        assert_eq!(database.execute(&format!("UPDATE job SET {set}")).await, 1);
+        assert_eq!(database.execute(&format!("UPDATE polychron_job SET {set}")).await, 1);
         let job = store.find_job("a").await.unwrap().unwrap();
         assert_eq!(job.version, 2 + n as i32, "{set}");
         assert_eq!(
@@ -174,7 +176,7 @@ async fn other_edits_leave_the_schedule_alone(database: TenantDatabase) {
         r#"schedule = '{"every":"1m"}'"#,
         "is_enabled = true",
     ] {
-        assert_eq!(database.execute(&format!("UPDATE job SET {set}")).await, 1);
+        assert_eq!(database.execute(&format!("UPDATE polychron_job SET {set}")).await, 1);
     }
     let job = store.find_job("b").await.unwrap().unwrap();
     assert_eq!((job.version, job.next_run_at, job.schedule_since), (1, Some(now), Some(now)));
@@ -191,7 +193,7 @@ async fn deleting_a_job_ends_what_is_open(database: TenantDatabase) {
         .finish(&[end(&database, &over, "w", &super::success())], None, database.now())
         .await
         .unwrap();
-    assert_eq!(database.execute("DELETE FROM job WHERE name <> 'kept'").await, 2);
+    assert_eq!(database.execute("DELETE FROM polychron_job WHERE name <> 'kept'").await, 2);
     let row = store.find_execution(waits).await.unwrap().unwrap();
     assert_eq!((row.status, row.error_kind), (Status::Cancelled, Some(ErrorKind::Cancelled)));
     assert!(row.finished_at.is_some() && row.job_name.is_none());
@@ -213,7 +215,7 @@ async fn a_job_deleted_while_its_attempt_fails_leaves_nothing_open(database: Ten
         let name = format!("job {n}");
         let claim = claimed(&database, &store, &name, "w").await;
         let ends = [end(&database, &claim, "w", &failure())];
-        let delete = format!("DELETE FROM job WHERE name = '{name}'");
+        let delete = format!("DELETE FROM polychron_job WHERE name = '{name}'");
         let ran = database.execution_id();
         let now = database.now();
         let (ended, deleted, _) = tokio::join!(
@@ -223,6 +225,7 @@ async fn a_job_deleted_while_its_attempt_fails_leaves_nothing_open(database: Ten
         );
         assert_eq!((ended.unwrap().len(), deleted), (1, 1));
     }
-    let open = "SELECT CAST(count(*) AS text) FROM job_execution WHERE finished_at IS NULL";
+    let open =
+        "SELECT CAST(count(*) AS text) FROM polychron_job_execution WHERE finished_at IS NULL";
     assert_eq!(database.text(open).await, "0");
 }

@@ -49,10 +49,10 @@ async fn what_was_planned_while_the_tables_were_small_never_walks_through_them()
         database
             .execute(
                 "WITH crowd AS (
-                     INSERT INTO job (name, job_type, schedule)
+                     INSERT INTO polychron_job (name, job_type, schedule)
                      SELECT 'crowd ' || n, 'noop', '{\"every\": \"1h\"}' FROM generate_series(1, 5000) AS n RETURNING id
                  )
-                 INSERT INTO job_execution (id, job_id, scheduled_for, trigger, status, dispatched_at)
+                 INSERT INTO polychron_job_execution (id, job_id, scheduled_for, trigger, status, dispatched_at)
                  SELECT gen_random_uuid(), id, now(), 'schedule', 'dispatched', now() FROM crowd",
             )
             .await;
@@ -71,7 +71,7 @@ async fn of_thousands_that_are_due_at_one_moment_a_batch_is_read() {
     let database = TenantDatabase::postgres().await;
     database
         .execute(
-            "INSERT INTO job (name, job_type, schedule, next_run_at)
+            "INSERT INTO polychron_job (name, job_type, schedule, next_run_at)
              SELECT 'job ' || n, 'noop', '{\"every\": \"1h\"}', '2026-01-01' FROM generate_series(1, 5000) AS n",
         )
         .await;
@@ -104,7 +104,9 @@ async fn rows(database: &TenantDatabase, name: &str) -> Vec<ExecutionId> {
     for n in 1..=3 {
         rows.push(dispatched(database, &store, &format!("{name} {n}")).await);
     }
-    let last = format!("UPDATE job SET max_attempts = 1, notify = '{{}}' WHERE name = '{name} 3'");
+    let last = format!(
+        "UPDATE polychron_job SET max_attempts = 1, notify = '{{}}' WHERE name = '{name} 3'"
+    );
     database.execute(&last).await;
     rows
 }
@@ -125,22 +127,23 @@ async fn consume(database: &TenantDatabase, store: &Store, rows: &[ExecutionId])
 
 /// How many jobs, executions and entries of their indexes were read so far, as PostgreSQL counts.
 async fn rows_read(database: &TenantDatabase) -> i64 {
-    let counted = "SELECT ((SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE relname IN ('job', 'job_execution'))
-                         + (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname IN ('job', 'job_execution')))::text";
+    let counted = "SELECT ((SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE relname IN ('polychron_job', 'polychron_job_execution'))
+                         + (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname IN ('polychron_job', 'polychron_job_execution')))::text";
     database.text(counted).await.parse().unwrap()
 }
 
-/// Whether a line of a plan reads all of `job_execution`, whatever it is called there.
+/// Whether a line of a plan reads all of `polychron_job_execution`, whatever it is called there.
 fn walks_through(line: &str) -> bool {
-    let aliases = ["SCAN job_execution", "SCAN e", "SCAN o", "SCAN p", "SCAN w"];
+    let aliases = ["SCAN polychron_job_execution", "SCAN e", "SCAN o", "SCAN p", "SCAN w"];
     let is_scan = |scan: &&str| line == *scan || line.starts_with(&format!("{scan} "));
-    line.contains("Seq Scan on job_execution")
-        || (aliases.iter().any(is_scan) && !line.contains("USING INDEX job_execution_open"))
+    line.contains("Seq Scan on polychron_job_execution")
+        || (aliases.iter().any(is_scan)
+            && !line.contains("USING INDEX polychron_job_execution_open"))
 }
 
 /// The statements that run at every look, dispatch, claim, heartbeat and finish, and those of pages.
 const HOT: &[(&str, &str)] = &[
-    ("tenant/look", ""),
+    ("tenant/poll", ""),
     ("tenant/read_due", "now(), now(), ',default,', 100"),
     ("tenant/read_waiting", "now(), ',default,', 100"),
     ("tenant/read_unheard", "now(), now(), now(), now(), now(), now(), 100"),
@@ -209,7 +212,7 @@ pub(super) async fn fill(database: &TenantDatabase, history: i64, open: i64) {
     database
         .execute(&format!(
             "{numbers}
-             INSERT INTO job_execution (id, job_id, scheduled_for, trigger, status, dispatched_at, finished_at, started_at,
+             INSERT INTO polychron_job_execution (id, job_id, scheduled_for, trigger, status, dispatched_at, finished_at, started_at,
                                         lease_until, deadline_at, worker)
              SELECT {id}, n % 10 + 1, {time}, 'schedule',
                     CASE WHEN n <= {history} THEN 'success' WHEN n % 2 = 0 THEN 'running' ELSE 'dispatched' END,

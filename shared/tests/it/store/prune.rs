@@ -37,7 +37,7 @@ async fn insert(database: &TenantDatabase, job: JobId, minutes: i64, attempt: i3
     let finished = if status.is_final() { format!("'{at}'") } else { "NULL".to_owned() };
     database
         .execute(&format!(
-            "INSERT INTO job_execution (id, job_id, scheduled_for, trigger, attempt, status, finished_at)
+            "INSERT INTO polychron_job_execution (id, job_id, scheduled_for, trigger, attempt, status, finished_at)
              VALUES ('{id}', {}, '{at}', 'schedule', {attempt}, '{status}', {finished})",
             job.0
         ))

@@ -124,7 +124,7 @@ async fn of_two_sweepers_one_wins(database: TenantDatabase) {
     let now = database.advance(Duration::from_secs(5));
     let (ours, theirs) = tokio::join!(one.sweep(&rows, now), other.sweep(&rows, now));
     assert_eq!(ours.unwrap().len() + theirs.unwrap().len(), 20);
-    let swept = "SELECT DISTINCT publish_count || ' ' || status FROM job_execution";
+    let swept = "SELECT DISTINCT publish_count || ' ' || status FROM polychron_job_execution";
     assert_eq!(database.text(swept).await, "1 dispatched");
     assert_eq!(one.sweep(&rows, now).await.unwrap(), []);
     assert_eq!(one.sweep(&unheard(&database).await, now).await.unwrap().len(), 20);

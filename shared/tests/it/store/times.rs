@@ -33,7 +33,7 @@ async fn a_time_comes_back_to_the_microsecond(database: TenantDatabase) {
         "9999-12-31T23:59:59Z",
     ] {
         let time: Time = text.parse().unwrap();
-        database.execute("UPDATE job SET next_run_at = NULL").await;
+        database.execute("UPDATE polychron_job SET next_run_at = NULL").await;
         store.arm(&[Arm { job, version: 1, next_run_at: time }], time).await.unwrap();
         let row = store.find_job("a").await.unwrap().unwrap();
         assert_eq!((row.next_run_at, row.schedule_since), (Some(time), Some(time)), "{text}");
@@ -67,7 +67,7 @@ async fn times_sort_however_many_digits_they_have(database: TenantDatabase) {
     for (n, micros) in micros.iter().enumerate() {
         let at = (start + TimeDelta::microseconds(*micros)).to_rfc3339();
         insert += &format!(
-            "INSERT INTO job (name, job_type, schedule, next_run_at) VALUES ('{n}', 'noop', '{{}}', '{at}');"
+            "INSERT INTO polychron_job (name, job_type, schedule, next_run_at) VALUES ('{n}', 'noop', '{{}}', '{at}');"
         );
     }
     database.execute(&insert).await;
@@ -115,11 +115,11 @@ async fn a_time_that_nobody_can_read_is_an_error_and_nothing_worse(database: Ten
     for (column, time) in
         [("lease_until", "infinity"), ("lease_until", "-infinity"), ("lease_until", "99999-01-01")]
     {
-        database.execute(&format!("UPDATE job_execution SET {column} = '{time}'")).await;
+        database.execute(&format!("UPDATE polychron_job_execution SET {column} = '{time}'")).await;
         let look = store.poll().await;
         // PostgreSQL knows years that are fine; all else must come back as an error.
         assert!(look.is_err() || time == "99999-01-01", "{time}: {look:?}");
     }
-    database.execute("UPDATE job_execution SET lease_until = deadline_at").await;
+    database.execute("UPDATE polychron_job_execution SET lease_until = deadline_at").await;
     assert!(store.poll().await.is_ok());
 }

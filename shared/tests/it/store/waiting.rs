@@ -43,7 +43,7 @@ async fn a_look_says_what_there_is_to_do(database: TenantDatabase) {
     assert!(!look.unarmed);
     database.insert_job("unarmed").await;
     assert!(store.poll().await.unwrap().unarmed);
-    database.execute("UPDATE job SET is_enabled = false").await;
+    database.execute("UPDATE polychron_job SET is_enabled = false").await;
     let look = store.poll().await.unwrap();
     assert_eq!((look.unarmed, look.next_due_at), (false, None));
 }
@@ -58,7 +58,9 @@ async fn waiting(
     let row = NewExecution { status: Status::Scheduled, ..occurrence(database, job, at) };
     let id = row.id;
     let due = at.to_rfc3339();
-    database.execute(&format!("UPDATE job SET next_run_at = '{due}' WHERE id = {job}")).await;
+    database
+        .execute(&format!("UPDATE polychron_job SET next_run_at = '{due}' WHERE id = {job}"))
+        .await;
     let batch = Dispatch { advances: vec![step(job, at)], executions: vec![row], released: vec![] };
     assert_eq!(dispatch(store, &batch, database.now()).await, []);
     id
@@ -75,11 +77,11 @@ async fn an_occurrence_waits_until_those_before_it_are_over(database: TenantData
     let running = claimed(&database, &store, "a", "w").await;
     let second = waiting(&database, &store, running.job_id, now + MINUTE).await;
     let third = waiting(&database, &store, running.job_id, now + MINUTE * 2).await;
-    database.execute("UPDATE job SET overlap_policy = 'queue'").await;
+    database.execute("UPDATE polychron_job SET overlap_policy = 'queue'").await;
     assert_eq!(ready(&database, &store).await, []);
-    database.execute("UPDATE job SET overlap_policy = 'allow'").await;
+    database.execute("UPDATE polychron_job SET overlap_policy = 'allow'").await;
     assert_eq!(ready(&database, &store).await, [second, third]);
-    database.execute("UPDATE job SET overlap_policy = 'queue'").await;
+    database.execute("UPDATE polychron_job SET overlap_policy = 'queue'").await;
     // A retry that is pending means that the occurrence isn't over.
     let failed = end(&database, &running, "w", &super::failure());
     let retry = failed.next.unwrap().id;
@@ -88,7 +90,7 @@ async fn an_occurrence_waits_until_those_before_it_are_over(database: TenantData
     database.advance(Duration::from_secs(60));
     assert_eq!(ready(&database, &store).await, [retry]);
     database.execute(&format!(
-        "UPDATE job_execution SET status = 'cancelled', finished_at = '{}' WHERE id = '{retry}'", now.to_rfc3339()
+        "UPDATE polychron_job_execution SET status = 'cancelled', finished_at = '{}' WHERE id = '{retry}'", now.to_rfc3339()
     )).await;
     // One at a time, the oldest first.
     assert_eq!(ready(&database, &store).await, [second]);
@@ -101,7 +103,9 @@ async fn an_occurrence_waits_until_those_before_it_are_over(database: TenantData
     assert!(ended.unwrap()[0].freed);
     assert_eq!(ready(&database, &store).await, [third]);
     database
-        .execute(&format!("UPDATE job_execution SET cancel_requested = true WHERE id = '{third}'"))
+        .execute(&format!(
+            "UPDATE polychron_job_execution SET cancel_requested = true WHERE id = '{third}'"
+        ))
         .await;
     assert_eq!(ready(&database, &store).await, []);
 }
@@ -152,7 +156,7 @@ async fn what_belongs_to_a_full_queue_waits(database: TenantDatabase) {
         // Whatever is full: being seen must be put on record.
         assert_eq!(store.read_due(now, now - MINUTE, &with_room, 9).await.unwrap().len(), 3);
     }
-    database.execute("UPDATE job SET misfire_grace_seconds = 59 WHERE name = 'a'").await;
+    database.execute("UPDATE polychron_job SET misfire_grace_seconds = 59 WHERE name = 'a'").await;
     let due = store.read_due(now, now - MINUTE * 2, &[], 9).await.unwrap();
     assert_eq!(due.len(), 1, "with little grace, at once");
 }
@@ -175,11 +179,15 @@ async fn due_jobs_come_oldest_first_with_what_is_open(database: TenantDatabase) 
         }
         let (at, name) = (at.to_rfc3339(), name);
         database
-            .execute(&format!("UPDATE job SET next_run_at = '{at}' WHERE name = '{name}'"))
+            .execute(&format!(
+                "UPDATE polychron_job SET next_run_at = '{at}' WHERE name = '{name}'"
+            ))
             .await;
     }
-    database.execute("UPDATE job SET quarantined_reason = 'no' WHERE name = 'quarantined'").await;
-    database.execute("UPDATE job SET is_enabled = false WHERE name = 'off'").await;
+    database
+        .execute("UPDATE polychron_job SET quarantined_reason = 'no' WHERE name = 'quarantined'")
+        .await;
+    database.execute("UPDATE polychron_job SET is_enabled = false WHERE name = 'off'").await;
     let due = store.read_due(now, now, &default_queue(), 9).await.unwrap();
     let names: Vec<&str> = due.iter().map(|job| job.name.as_str()).collect();
     assert_eq!(names, ["late", "busy"]);
@@ -194,7 +202,7 @@ async fn an_edit_wins_over_arming_and_quarantine(database: TenantDatabase) {
     let job = database.insert_job("a").await;
     let read = store.read_unarmed(9).await.unwrap();
     assert_eq!((read.len(), read[0].id, read[0].version), (1, job, 1));
-    database.execute(r#"UPDATE job SET schedule = '{"every":"2m"}'"#).await;
+    database.execute(r#"UPDATE polychron_job SET schedule = '{"every":"2m"}'"#).await;
     store.arm(&[Arm { job, version: 1, next_run_at: now }], now).await.unwrap();
     assert!(!store.quarantine(job, 1, "no").await.unwrap());
     assert!(store.poll().await.unwrap().unarmed);
@@ -205,7 +213,7 @@ async fn an_edit_wins_over_arming_and_quarantine(database: TenantDatabase) {
     assert_eq!(store.read_unarmed(9).await.unwrap().len(), 0);
     let row = store.find_job("a").await.unwrap().unwrap();
     assert_eq!((row.quarantined_reason.as_deref(), row.version), (Some("no"), 2));
-    database.execute(r#"UPDATE job SET schedule = '{"every":"3m"}'"#).await;
+    database.execute(r#"UPDATE polychron_job SET schedule = '{"every":"3m"}'"#).await;
     store.arm(&[Arm { job, version: 3, next_run_at: now + MINUTE }], now).await.unwrap();
     // Armed already: another producer's later idea doesn't move it.
     store.arm(&[Arm { job, version: 3, next_run_at: now + MINUTE * 2 }], now).await.unwrap();
