@@ -68,11 +68,11 @@ pub(crate) enum Verb {
   DATABASE_URL=postgres://… AMQP_URL=amqp://… polychron serve
   polychron serve --listen 0.0.0.0:8484 --users /etc/polychron/users.toml   # behind a proxy with TLS")]
     Serve,
-    /// PollSummary for what is wrong: settings, databases, broker, consumers, jobs
+    /// Look for what is wrong: settings, databases, broker, consumers, jobs
     #[command(
-        after_help = "Examples:\n  polychron check\n  polychron check --audit --from 2026-11-24T00:00:00Z\n  polychron check -o json"
+        after_help = "Examples:\n  polychron check\n  polychron check --occurrences --from 2026-11-24T00:00:00Z\n  polychron check -o json"
     )]
-    Check(check::audit::Arguments),
+    Check(check::occurrences::Arguments),
     /// Bring the control database, then every tenant's, up to this program's schema
     ///
     /// Goes on past a tenant that fails (exit code 4 then). It may be repeated at any time.

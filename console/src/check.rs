@@ -3,9 +3,9 @@
 //!
 //! Only problems make the command fail; warnings don't.
 
-pub(crate) mod audit;
 mod broker;
 pub(crate) mod consumers;
+pub(crate) mod occurrences;
 mod producers;
 pub(crate) mod tenants;
 
@@ -27,7 +27,7 @@ struct Report {
 
 pub(crate) async fn run(
     config: Result<Config, Problems>,
-    arguments: audit::Arguments,
+    arguments: occurrences::Arguments,
     output: Output,
 ) -> Result<(), Failure> {
     let report = match config {
@@ -50,7 +50,7 @@ pub(crate) async fn run(
     }
 }
 
-async fn examine(config: &Config, arguments: &audit::Arguments) -> Result<Report, Failure> {
+async fn examine(config: &Config, arguments: &occurrences::Arguments) -> Result<Report, Failure> {
     let connections = Connections::new(Clock::System, config.connections);
     let control = operator::control(config, &connections)?;
     let mut report = Report::default();
@@ -60,9 +60,9 @@ async fn examine(config: &Config, arguments: &audit::Arguments) -> Result<Report
         return Ok(report);
     };
     report.findings.extend(broker::acknowledgement_timeout(config, needs.longest_timeout));
-    if arguments.asked() {
+    if arguments.is_set() {
         let tenants = control.list_tenants().await.map_err(Failure::control)?;
-        audit::look(&tenants, &connections, arguments, &mut report.findings).await;
+        occurrences::check(&tenants, &connections, arguments, &mut report.findings).await;
     }
     Ok(report)
 }

@@ -65,7 +65,7 @@ impl Embedded {
         succeed(&self.tenant, count).await;
         recovery.ends();
         let records = self.records();
-        self.tenant.audit(&self.listed, &records).await;
+        self.tenant.check_occurrences(&self.listed, &records).await;
         are_accounted_for(&[self.tenant], &records).await;
     }
 }

@@ -208,7 +208,7 @@ async fn run(seed: u64, length: Duration) {
     let recovery = Recovery::begins();
     mix.quiet().await;
     recovery.ends();
-    mix.audit().await;
+    mix.check_occurrences().await;
     is_accounted_for(&mix.system).await;
 }
 

@@ -82,7 +82,7 @@ async fn a_failure_and_the_recovery_are_told_once_each() {
     })
     .await;
     assert_eq!(hook.heard().len(), 2);
-    system.audit().await;
+    system.check_occurrences().await;
 }
 
 #[tokio::test]
@@ -112,7 +112,7 @@ async fn whoever_dies_between_the_failure_and_the_call_the_call_is_made() {
     })
     .await;
     assert_eq!(hook.heard().len(), 1);
-    system.audit().await;
+    system.check_occurrences().await;
 }
 
 #[tokio::test]
@@ -131,5 +131,5 @@ async fn a_caller_killed_in_the_middle_of_the_call_calls_again_under_the_same_ke
     let attempts: Vec<&str> =
         both.iter().map(|heard| heard.headers["polychron-attempt"].as_str()).collect();
     assert_eq!(attempts, ["1", "2"]);
-    system.audit().await;
+    system.check_occurrences().await;
 }

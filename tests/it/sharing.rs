@@ -118,5 +118,5 @@ async fn producers_divide_the_tenants_and_take_over_what_one_leaves() {
         // One each time that all went on; how many more is a matter of how long that took.
         assert!(ran >= 2, "{ran} of {}: {rows:#?}", rows.len());
     }
-    system.audit().await;
+    system.check_occurrences().await;
 }

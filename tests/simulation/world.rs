@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use audit::{Rule, Scope};
 use chrono::TimeDelta;
+use occurrences::{ClockHistory, Rule, Scope};
 use shared::clock::{Clock, ManualClock, delta};
 use shared::database_url::DatabaseUrl;
 use shared::id::ExecutionId;
@@ -298,8 +298,8 @@ impl World {
             }
         }
         self.calm_down(Duration::from_secs(70))?;
-        // What faults have held up so far may still be open; the audit at the end forgives nothing.
-        self.audit(delta(self.clock.boot_time()) + TimeDelta::minutes(45))?;
+        // What faults have held up so far may still be open; the check at the end forgives nothing.
+        self.check_occurrences(delta(self.clock.boot_time()) + TimeDelta::minutes(45))?;
         let jobs_off = "UPDATE polychron_job SET is_enabled = 0";
         for tenant in 0..self.tenants.len() {
             let before = self.clock.wall_time() - TimeDelta::seconds(60);
@@ -313,29 +313,33 @@ impl World {
         for _ in 0..600 {
             self.calm_down(Duration::from_secs(15))?;
             if self.judge.open().is_empty() {
-                self.audit(TimeDelta::zero())?;
+                self.check_occurrences(TimeDelta::zero())?;
                 return self.judge.all_started();
             }
         }
         Err(format!("it never ends: {:#?}", self.judge.open()))
     }
 
-    /// Has every tenant's whole history audited.
-    fn audit(&mut self, patience: TimeDelta) -> Verdict {
+    /// Checks the whole history of every tenant.
+    fn check_occurrences(&mut self, patience: TimeDelta) -> Verdict {
         let now = self.clock.wall_time();
         // A job with nowhere to go is put on record within half a minute.
-        let (from, unseen) = (now - TimeDelta::days(1), TimeDelta::seconds(45));
+        let (from, dispatch_patience) = (now - TimeDelta::days(1), TimeDelta::seconds(45));
         let scope = Scope {
             from,
             to: None,
             now,
             patience,
-            unseen,
-            steady_clock: !self.faults.sets_clocks(),
+            dispatch_patience,
+            clock: if self.faults.sets_clocks() {
+                ClockHistory::SetBack
+            } else {
+                ClockHistory::Monotonic
+            },
         };
         let listed = self.own.block_on(self.control.list_tenants()).unwrap();
         for (it, tenant) in self.tenants.iter().zip(&listed) {
-            let report = self.own.block_on(audit::audit(&it.store, tenant, &scope)).unwrap();
+            let report = self.own.block_on(occurrences::check(&it.store, tenant, &scope)).unwrap();
             let mut violations = report.violations;
             // Who stood still writes times from before, by which it seems to have dispatched too early;
             // after each step the judge has seen the limit kept.
@@ -343,7 +347,7 @@ impl World {
                 violations.retain(|violation| violation.rule != Rule::Limited);
             }
             if !violations.is_empty() {
-                return Err(format!("the audit of {}: {violations:#?}", it.slug));
+                return Err(format!("the check of {}: {violations:#?}", it.slug));
             }
         }
         Ok(())

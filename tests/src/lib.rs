@@ -11,8 +11,8 @@ mod record;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use audit::Scope;
 use chrono::TimeDelta;
+use occurrences::{ClockHistory, Scope};
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::database_url::DatabaseUrl;
@@ -137,14 +137,14 @@ impl System {
         read_records(&self.record_file())
     }
 
-    /// Verifies the promise for every tenant, from its rows and from what handlers wrote down; fails
-    /// the test with what is wrong.
-    pub async fn audit(&self) {
+    /// Checks the promise for every tenant, from its rows and from what handlers wrote down. Fails
+    /// the test with the violations.
+    pub async fn check_occurrences(&self) {
         let records = self.records();
         let listed = self.control.list_tenants().await.unwrap();
         for it in &self.tenants {
             let listed = listed.iter().find(|tenant| tenant.slug == it.slug).unwrap();
-            it.audit(listed, &records).await;
+            it.check_occurrences(listed, &records).await;
         }
     }
 
@@ -155,15 +155,17 @@ impl System {
 }
 
 impl TestTenant {
-    /// Verifies the promise for this tenant, who is listed so; fails the test with what is wrong.
-    pub async fn audit(&self, listed: &Tenant, records: &[Record]) {
+    /// Checks the promise for this tenant; `listed` is its row in the control database. Fails the
+    /// test with the violations.
+    pub async fn check_occurrences(&self, listed: &Tenant, records: &[Record]) {
         let now = self.store.now().await.unwrap();
         let (from, patience) = (now - TimeDelta::days(1), TimeDelta::minutes(1));
-        let unseen = patience;
-        let scope = Scope { from, to: None, now, patience, unseen, steady_clock: true };
-        let report = audit::audit(&self.store, listed, &scope).await.unwrap();
+        let dispatch_patience = patience;
+        let clock = ClockHistory::Monotonic;
+        let scope = Scope { from, to: None, now, patience, dispatch_patience, clock };
+        let report = occurrences::check(&self.store, listed, &scope).await.unwrap();
         assert!(report.violations.is_empty(), "{}: {:#?}", self.slug, report.violations);
-        let wrong = audit::log::check(listed.id, records, &self.executions().await);
+        let wrong = occurrences::log::check(listed.id, records, &self.executions().await);
         assert!(wrong.is_empty(), "{}: {wrong:#?}", self.slug);
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-pub use audit::log::{Record, most_at_once};
+pub use occurrences::log::{Record, most_at_once};
 
 /// Reads every whole line; the last may be half written.
 pub fn read(file: &Path) -> Vec<Record> {

@@ -45,6 +45,20 @@ async fn all_is_well_once_a_consumer_knows_the_jobs_types() {
 }
 
 #[tokio::test]
+async fn occurrences_are_checked_under_both_names_of_the_option() {
+    for backend in BOTH {
+        let console = Console::with_tenant(backend).await;
+        for option in ["--occurrences", "--audit"] {
+            let report = console.run(&["check", option, "-o", "json"]).ended(1).json();
+            let found = findings(&report, "ok");
+            let wanted =
+                "occurrences of acme: jobs 0, occurrences 0, executions 0: all accounted for";
+            assert!(found.iter().any(|finding| finding == wanted), "{found:#?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn each_problem_is_named_with_its_remedy() {
     let mut console = Console::with_tenant(BOTH[0]).await;
     let report = console.run(&["check", "-o", "json"]).ended(1).json();

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use audit::Scope;
 use chrono::TimeDelta;
+use occurrences::{ClockHistory, Scope};
 use polychron_producer::pruner::Pruner;
 use shared::execution::Status;
 use shared::outcome::Outcome;
@@ -28,7 +28,7 @@ async fn run(table: &Table, minutes: usize) {
 }
 
 #[tokio::test]
-async fn old_executions_go_within_the_hour_and_the_audit_finds_nothing_wrong() {
+async fn old_executions_go_within_the_hour_and_the_check_of_occurrences_finds_nothing_wrong() {
     let mut table = Table::new().await;
     let kept = Duration::from_secs(2 * 3600);
     let rules = shared::config::Config { keep: Some(kept), ..config() };
@@ -59,11 +59,11 @@ async fn violations(table: &Table) -> usize {
         to: None,
         now: table.now(),
         patience: TimeDelta::minutes(5),
-        unseen: TimeDelta::minutes(5),
-        steady_clock: true,
+        dispatch_patience: TimeDelta::minutes(5),
+        clock: ClockHistory::Monotonic,
     };
     let (store, tenant) = (&table.tenant.store, &table.tenant.tenant);
-    audit::audit(store, tenant, &scope).await.unwrap().violations.len()
+    occurrences::check(store, tenant, &scope).await.unwrap().violations.len()
 }
 
 #[tokio::test]

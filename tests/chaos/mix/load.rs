@@ -100,8 +100,8 @@ impl Mix {
 
     /// Verifies the promise at every tenant, and says how much it was.
     #[expect(clippy::print_stdout, reason = "how much was put to the test is worth seeing")]
-    pub(super) async fn audit(&self) {
-        self.system.audit().await;
+    pub(super) async fn check_occurrences(&self) {
+        self.system.check_occurrences().await;
         let (mut rows, mut retried) = (0, 0);
         for tenant in &self.system.tenants {
             let all = tenant.executions().await;
@@ -111,7 +111,7 @@ impl Mix {
         let starts = self.system.records().iter().filter(|it| it.event == "start").count();
         println!(
             "{} faults; {rows} executions, {retried} of them further attempts; {starts} starts of \
-             `record` handlers; the audit finds nothing",
+             `record` handlers; the check of occurrences finds nothing",
             self.faults
         );
     }

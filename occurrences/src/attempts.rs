@@ -1,16 +1,16 @@
-//! One occurrence: its attempts, and what each row must say of itself.
+//! One occurrence: do its attempts follow from one another, and is each row complete?
 
 use chrono::TimeDelta;
 use shared::execution::{ErrorKind, Execution, Status, Trigger};
 use shared::job::{Job, OrphanPolicy};
 use shared::outcome::MESSAGE_BYTES_MAX;
 
-use crate::{Rule, Scope, Violation};
+use crate::{ClockHistory, Rule, Scope, Violation};
 
-/// How far the times of two processes at one database may be apart.
+/// How far two processes' readings of one database's clock may differ.
 pub(crate) const SLACK: TimeDelta = TimeDelta::seconds(10);
 
-/// Looks at all attempts at one occurrence, in their order. `job` is none if it was deleted.
+/// Checks all attempts of one occurrence, in order. `job` is `None` if it was deleted.
 pub(crate) fn check(rows: &[Execution], job: Option<&Job>, scope: &Scope) -> Vec<Violation> {
     let mut found = Vec::new();
     for (n, row) in rows.iter().enumerate() {
@@ -39,11 +39,11 @@ pub(crate) fn check(rows: &[Execution], job: Option<&Job>, scope: &Scope) -> Vec
     found
 }
 
-/// What a row fails to say, or says and cannot.
+/// Which columns are missing for the row's status, or contradict it.
 fn incomplete(row: &Execution, scope: &Scope) -> Option<String> {
     let is_final = row.status.is_final();
     if is_final != row.finished_at.is_some() {
-        return Some("a final row has an end, and no other has".into());
+        return Some("finished_at must be set on final rows, and only on those".into());
     }
     let ran = matches!(row.status, Status::Running | Status::Success | Status::Failed);
     let claimed = row.worker.is_some()
@@ -53,7 +53,8 @@ fn incomplete(row: &Execution, scope: &Scope) -> Option<String> {
         && row.job_version.is_some();
     if ran && !claimed {
         return Some(
-            "it ran, but doesn't say by whom, when, until when or in which version".into(),
+            "it ran, but its worker, started_at, lease_until, deadline_at or job_version is null"
+                .into(),
         );
     }
     if row.stands_for < 1 {
@@ -73,48 +74,53 @@ fn incomplete(row: &Execution, scope: &Scope) -> Option<String> {
         Status::Skipped => &[Some(Kind::Misfire), Some(Kind::Overlap)],
     };
     if !kinds.contains(&row.error_kind) {
-        return Some(format!("a row that is {} cannot say {:?}", row.status, row.error_kind));
+        return Some(format!(
+            "a row that is {} cannot have the error kind {:?}",
+            row.status, row.error_kind
+        ));
     }
     let message = row.error_message.as_deref().map_or(0, str::len);
     if row.error_kind.is_some() && !(1..=MESSAGE_BYTES_MAX).contains(&message) {
         return Some(format!("its error_message has {message} bytes"));
     }
     if row.status == Status::Skipped && row.started_at.is_some() {
-        return Some("it was skipped, and yet it started".into());
+        return Some("it was skipped, but has a started_at".into());
     }
-    out_of_order(row).filter(|_| scope.steady_clock)
+    out_of_order(row).filter(|_| scope.clock == ClockHistory::Monotonic)
 }
 
 fn out_of_order(row: &Execution) -> Option<String> {
     let times = [row.dispatched_at, row.started_at, row.finished_at];
     let times: Vec<_> = times.into_iter().flatten().collect();
     let wrong = times.windows(2).any(|pair| pair[1] < pair[0] - SLACK);
-    // A producer that was stopped in the middle of a look stamps `dispatched_at` too early, without
-    // harm; to start too early would be another matter.
+    // A producer that was suspended during a poll writes a `dispatched_at` that is too early, which
+    // is harmless. A start before the planned time is not.
     let early = row.started_at.is_some_and(|at| at < row.scheduled_for - SLACK);
     (wrong || early).then(|| "its times are not in order".into())
 }
 
-/// A row that waits for something that should have come long ago.
+/// What an unfinished row has been waiting for, if for longer than `patience` allows.
 fn unfinished(row: &Execution, scope: &Scope) -> Option<String> {
     let (since, what) = match row.status {
-        Status::Running => (row.lease_until?, "its lease ended, and nobody has taken it back"),
-        Status::Scheduled => (row.available_at?, "its time has come, and nobody has dispatched it"),
-        Status::Dispatched => (row.dispatched_at?, "it was dispatched, and nobody has claimed it"),
+        Status::Running => (row.lease_until?, "its lease ran out, and no producer has rescued it"),
+        Status::Scheduled => (row.available_at?, "it was due, and no producer has dispatched it"),
+        Status::Dispatched => {
+            (row.dispatched_at?, "it was dispatched, and no consumer has claimed it")
+        }
         Status::Success | Status::Failed | Status::Cancelled | Status::Skipped => return None,
     };
     (since < scope.now - scope.patience)
         .then(|| format!("{what}: since {}", since.format("%FT%TZ")))
 }
 
-/// Why `next` cannot follow `row`.
+/// Why `next` may not follow `row`.
 fn unexplained(row: &Execution, next: &Execution) -> Option<String> {
     use ErrorKind as Kind;
     if !row.status.is_final() {
-        return Some("an attempt began before the one before it was over".into());
+        return Some("an attempt was made before the previous one was final".into());
     }
     if row.cancel_requested {
-        return Some("an attempt followed one whose end was asked for".into());
+        return Some("an attempt followed one that was asked to cancel".into());
     }
     let explained = match (next.trigger, row.status, row.error_kind) {
         (Trigger::Retry, Status::Failed, Some(kind)) => {
@@ -124,11 +130,12 @@ fn unexplained(row: &Execution, next: &Execution) -> Option<String> {
         (Trigger::Rescue, Status::Cancelled, Some(Kind::Shutdown)) => true,
         _ => false,
     };
-    (!explained).then(|| "an attempt doesn't follow from how the one before it ended".into())
+    (!explained)
+        .then(|| "an attempt's trigger doesn't follow from how the previous one ended".into())
 }
 
-/// Whether there should be, or should not have been, another attempt; as far as the job's present
-/// definition is the one that the attempts ran under.
+/// Whether the next attempt is missing, or there were too many. Not checked if the job was edited
+/// since, because the attempts ran under another definition.
 fn of_last(rows: &[Execution], last: &Execution, job: &Job) -> Option<Violation> {
     use ErrorKind as Kind;
     if last.job_version.is_some_and(|version| version != job.version) {
@@ -143,7 +150,7 @@ fn of_last(rows: &[Execution], last: &Execution, job: &Job) -> Option<Violation>
         return Some(Violation::new(Rule::Attempts, job.id, what, &all));
     }
     let follows = match last.error_kind {
-        // A handler may have said that another attempt would come to the same.
+        // A handler may have said that its error is permanent.
         Some(Kind::Timeout | Kind::Panic | Kind::UnknownType) => charged < most,
         Some(Kind::Lost) => charged < most && job.orphan_policy == OrphanPolicy::Retry,
         Some(Kind::Shutdown) => job.orphan_policy == OrphanPolicy::Retry,
@@ -158,7 +165,7 @@ mod tests {
     use super::*;
     use crate::example::{at, job, row, scope, success};
 
-    /// The rules that these attempts break.
+    /// The rules that are broken by these attempts.
     fn broken(rows: &[Execution]) -> Vec<Rule> {
         check(rows, Some(&job()), &scope()).iter().map(|violation| violation.rule).collect()
     }
@@ -172,10 +179,10 @@ mod tests {
     }
 
     #[test]
-    fn attempts_that_follow_from_one_another_are_right() {
+    fn attempts_that_follow_from_one_another_pass() {
         use ErrorKind::{Handler, Lost, Panic, Shutdown};
         assert_eq!(broken(&[success("12:10:00")]), []);
-        assert_eq!(broken(&[failed(1, Handler)]), [], "it may have said: don't try again");
+        assert_eq!(broken(&[failed(1, Handler)]), [], "it may have been permanent");
         assert_eq!(broken(&[failed(1, Handler), failed(2, Panic), failed(3, Handler)]), []);
         assert_eq!(broken(&[failed(1, Lost), rescued(2, Status::Success, None)]), []);
         let given_back = row("12:10:00", 1, Status::Cancelled, Some(Shutdown));
@@ -189,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn attempts_that_do_not_are_wrong() {
+    fn attempts_that_do_not_follow_are_violations() {
         use ErrorKind::{Handler, Lost, Timeout};
         let wrong = [Rule::Attempts];
         assert_eq!(broken(&[failed(2, Handler)]), wrong, "the first is missing");
@@ -198,13 +205,13 @@ mod tests {
         assert_eq!(broken(&[failed(1, Lost), failed(2, Handler)]), wrong, "no rescue, a retry");
         assert_eq!(broken(&[failed(1, Timeout)]), wrong, "the next is missing");
         let asked = Execution { cancel_requested: true, ..failed(1, Handler) };
-        assert_eq!(broken(&[asked, failed(2, Handler)]), wrong, "its end was asked for");
+        assert_eq!(broken(&[asked, failed(2, Handler)]), wrong, "a cancelled one has no retry");
         let too_many: Vec<Execution> = (1..=4).map(|n| failed(n, Handler)).collect();
         assert_eq!(broken(&too_many), wrong);
     }
 
     #[test]
-    fn a_row_says_all_that_it_must_and_nothing_else() {
+    fn a_row_has_the_columns_of_its_status_and_no_others() {
         let one = |change: fn(&mut Execution)| {
             let mut row = success("12:10:00");
             change(&mut row);
@@ -220,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_behind_is_found() {
+    fn overdue_rows_are_found() {
         for status in [Status::Running, Status::Dispatched] {
             assert_eq!(broken(&[row("12:10:00", 1, status, None)]), [Rule::Finished]);
             assert_eq!(broken(&[row("12:58:00", 1, status, None)]), []);

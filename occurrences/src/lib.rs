@@ -1,18 +1,18 @@
-//! Did everything that should have run, run? Verifies from what the tenants' databases hold what
-//! must always hold, and names the rows that prove the contrary.
+//! Did everything that should have run, run? Checks the promise against the rows in the tenants'
+//! databases, independently of the code that wrote them, and names the rows that break it.
 //!
-//! Everything here but [`audit`] is pure: rows in, violations out. `attempts.rs` looks at one
-//! occurrence, `account.rs` at all of a job's against its schedule, `busy.rs` at what ran at once;
-//! `log.rs` compares with what handlers themselves wrote down. `read.rs` reads the rows, a page at
-//! a time.
+//! All of it is pure (rows in, violations out) except [`check()`], which reads the rows page by
+//! page. `attempts.rs` checks one occurrence, `coverage.rs` all occurrences of a job against its
+//! schedule, `concurrency.rs` what ran at the same time; `log.rs` compares the rows with what
+//! handlers wrote down themselves.
 
-mod account;
 mod attempts;
-mod busy;
+mod check;
+mod concurrency;
+mod coverage;
 #[cfg(test)]
 mod example;
 pub mod log;
-mod read;
 
 use chrono::TimeDelta;
 use serde::Serialize;
@@ -20,41 +20,49 @@ use shared::clock::Time;
 use shared::execution::Execution;
 use shared::id::{ExecutionId, JobId};
 
-pub use read::audit;
+pub use check::check;
 
-/// The most violations that are kept of one tenant; the rest is counted.
+/// How many violations a report lists for one tenant; further ones are only counted.
 pub const VIOLATIONS_MAX: usize = 100;
 
-/// What is looked at, and how strictly.
+/// Which occurrences are checked, and how strictly.
 #[derive(Clone, Copy, Debug)]
 pub struct Scope {
-    /// Occurrences from here on.
+    /// Planned at this time or later.
     pub from: Time,
-    /// Occurrences before this; none for all there are, up to each job's next.
+    /// Planned before this time; `None`: all rows, and each job's `next_run_at` as well.
     pub to: Option<Time>,
     /// The database's time.
     pub now: Time,
-    /// How long after its time a row may still be unfinished.
+    /// How overdue an unfinished row may be.
     pub patience: TimeDelta,
-    /// How long after its time a due job may still be unseen.
-    pub unseen: TimeDelta,
-    /// Whether the database's clock only ever went forward: if it was set back, occurrences came
-    /// twice and the order of times says nothing.
-    pub steady_clock: bool,
+    /// How overdue a job may be that has no row yet for its next occurrence.
+    pub dispatch_patience: TimeDelta,
+    /// What happened to the database's clock within the scope.
+    pub clock: ClockHistory,
 }
 
-/// What the audit of one tenant came to.
+/// What happened to a database's clock while the rows were written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClockHistory {
+    /// It never went back.
+    Monotonic,
+    /// It was set back: occurrences may have come twice, and the order of times proves nothing.
+    SetBack,
+}
+
+/// The result of checking one tenant.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
     /// How many jobs there are.
     pub jobs: u64,
-    /// How many rows were looked at.
+    /// How many rows were read.
     pub executions: u64,
-    /// For how many planned occurrences they stand.
+    /// How many planned occurrences these rows account for.
     pub occurrences: u64,
-    /// What is wrong, the first of it.
+    /// The first [`VIOLATIONS_MAX`] violations.
     pub violations: Vec<Violation>,
-    /// How much more is wrong.
+    /// How many further violations there are.
     pub more: u64,
 }
 
@@ -69,14 +77,14 @@ impl Report {
     }
 }
 
-/// Something that must not be.
+/// A broken promise.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Violation {
     /// Which promise is broken.
     pub rule: Rule,
     /// Whose job.
     pub job: JobId,
-    /// In a sentence.
+    /// A sentence about what is wrong.
     pub what: String,
     /// The rows that prove it.
     pub rows: Vec<Proof>,
@@ -93,24 +101,24 @@ impl Violation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Rule {
-    /// What the schedule and the policies demand has its row or is stood for; nothing else ran.
+    /// Every planned occurrence has its row or is stood for by another's; nothing else ran.
     Accounted,
     /// Attempts are 1..n without holes, each follows from the one before, and none is missing.
     Attempts,
-    /// A final row says all that it must, and no row says what it cannot.
+    /// Every row has the columns that its status requires, and no contradictory ones.
     Complete,
-    /// Nothing is unfinished long after its time.
+    /// Nothing is unfinished long after it was due.
     Finished,
     /// Runs are disjoint where the overlap policy says so.
     Disjoint,
-    /// No more at once than the tenant, or the process, may have.
+    /// No more at once than the tenant's or the process's limit.
     Limited,
-    /// What handlers wrote down is what the rows say.
+    /// What handlers wrote down agrees with the rows.
     Logged,
 }
 
 impl Rule {
-    /// The word for it.
+    /// The rule's name in reports and in docs/reliability.md.
     pub const fn as_str(self) -> &'static str {
         match self {
             Rule::Accounted => "accounted",
@@ -124,22 +132,22 @@ impl Rule {
     }
 }
 
-/// What of a row proves a violation.
+/// The columns of a row that prove a violation.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Proof {
     /// The row.
     pub id: ExecutionId,
-    /// Its occurrence.
+    /// The planned time.
     pub scheduled_for: Time,
     /// Which attempt.
     pub attempt: i32,
-    /// What brought it into being.
+    /// Why the attempt exists.
     pub trigger: &'static str,
-    /// Where it is.
+    /// Its state.
     pub status: &'static str,
-    /// Why it ended other than in success.
+    /// Why it did not succeed.
     pub error_kind: Option<&'static str>,
-    /// For how many occurrences it stands.
+    /// How many occurrences it accounts for.
     pub stands_for: i32,
     /// When it became claimable.
     pub dispatched_at: Option<Time>,

@@ -1,5 +1,5 @@
-//! All occurrences of one job against its schedule: each that is planned has its row or is stood
-//! for by a later one, and none ran that isn't planned.
+//! All occurrences of one job against its schedule: every planned one has its row or is stood for
+//! by a later row, and nothing ran that was not planned.
 
 use chrono::TimeDelta;
 use shared::clock::Time;
@@ -10,48 +10,51 @@ use shared::schedule::{Schedule, Spread};
 
 use crate::{Rule, Scope, Violation};
 
-const TICK: TimeDelta = TimeDelta::microseconds(1);
+/// The resolution of the databases' times.
+const MICROSECOND: TimeDelta = TimeDelta::microseconds(1);
 
-/// The account of one job, fed with the first attempts at its occurrences in their order.
-pub(crate) struct Account {
+/// Compares one job's rows with its schedule. Takes the first attempt of each occurrence, in the
+/// order of their planned times.
+pub(crate) struct Coverage {
     job: Job,
     schedule: Schedule,
-    /// Whether the schedule is a single instant, which counts even when it was past.
+    /// The schedule is one instant, which runs even when it was past at the time of the edit.
     single: bool,
-    /// Since when the present schedule counts.
+    /// The present schedule applies after this time.
     since: Time,
-    /// Up to here all is accounted for.
+    /// Every occurrence up to this time is accounted for.
     until: Time,
-    /// What was before the scope is not known, so that the first row may stand for more.
+    /// Occurrences before the scope are unknown, and the first row may stand for some of them.
     unknown_before: bool,
 }
 
-impl Account {
-    /// None for a job whose occurrences nobody can tell: it is not armed, or in quarantine.
-    pub(crate) fn open(tenant: TenantId, job: &Job, scope: &Scope) -> Option<Account> {
+impl Coverage {
+    /// `None` if the job's occurrences cannot be computed: it is not armed, or quarantined.
+    pub(crate) fn new(tenant: TenantId, job: &Job, scope: &Scope) -> Option<Coverage> {
         let since = job.schedule_since?;
         if job.quarantined_reason.is_some() {
             return None;
         }
-        // What was pruned is not known, whatever is left of it.
-        let known_from = job.pruned_until.map_or(scope.from, |until| scope.from.max(until + TICK));
+        // Pruned occurrences are unknown, even if some of their rows are left.
+        let known_from =
+            job.pruned_until.map_or(scope.from, |until| scope.from.max(until + MICROSECOND));
         let text = job.schedule.to_string();
         let schedule = Schedule::read(&text, Spread::new(tenant, job.id)).ok()?;
         let unknown_before = known_from > since;
-        let until = if unknown_before { known_from - TICK } else { since };
+        let until = if unknown_before { known_from - MICROSECOND } else { since };
         let since = since.max(until);
         let single = job.schedule.get("at").is_some();
-        Some(Account { job: job.clone(), schedule, single, since, until, unknown_before })
+        Some(Coverage { job: job.clone(), schedule, single, since, until, unknown_before })
     }
 
-    /// Takes an occurrence in.
-    pub(crate) fn enter(&mut self, row: &Execution) -> Option<Violation> {
+    /// Takes the next occurrence's first attempt.
+    pub(crate) fn add(&mut self, row: &Execution) -> Option<Violation> {
         let at = row.scheduled_for;
         if row.trigger != Trigger::Schedule || (at <= self.since && !self.single) {
-            return None; // asked for, or of the schedule before
+            return None; // a manual run, or planned by an earlier schedule
         }
         if self.single {
-            return self.enter_single(row);
+            return self.add_single(row);
         }
         let wrong = |what: String| Some(Violation::new(Rule::Accounted, row.job_id, what, &[row]));
         if self.schedule.latest(self.until, at) != Some(at) {
@@ -68,7 +71,7 @@ impl Account {
         wrong(format!("it stands for {stands_for}, but after {from} there were {count}"))
     }
 
-    fn enter_single(&mut self, row: &Execution) -> Option<Violation> {
+    fn add_single(&mut self, row: &Execution) -> Option<Violation> {
         let only = self.schedule.latest(Time::MIN_UTC, row.scheduled_for);
         self.until = self.until.max(row.scheduled_for);
         // An earlier definition may have had another instant.
@@ -82,8 +85,8 @@ impl Account {
         })
     }
 
-    /// After the last one: is the job's next time the one after it, and has it been seen?
-    pub(crate) fn close(self, scope: &Scope) -> Option<Violation> {
+    /// After the last row: is `next_run_at` the next planned time, and was it dispatched in time?
+    pub(crate) fn finish(self, scope: &Scope) -> Option<Violation> {
         if scope.to.is_some() || self.single {
             return self.overdue(scope);
         }
@@ -95,9 +98,10 @@ impl Account {
         };
         match (next, expected) {
             _ if next == expected => self.overdue(scope),
-            // What came before the scope may stand for what comes first in it.
+            // A row from before the scope may stand for the first occurrences within it.
             (Some(next), Some(_))
-                if self.unknown_before && self.schedule.count(self.until, next - TICK) == 0 =>
+                if self.unknown_before
+                    && self.schedule.count(self.until, next - MICROSECOND) == 0 =>
             {
                 self.overdue(scope)
             }
@@ -112,8 +116,11 @@ impl Account {
 
     fn overdue(&self, scope: &Scope) -> Option<Violation> {
         let next = self.job.next_run_at.filter(|_| self.job.is_enabled)?;
-        (next < scope.now - scope.unseen).then(|| {
-            let what = format!("it was due at {}, and nobody has seen it", next.format("%FT%TZ"));
+        (next < scope.now - scope.dispatch_patience).then(|| {
+            let what = format!(
+                "it was due at {}, and no producer has dispatched it",
+                next.format("%FT%TZ")
+            );
             Violation::new(Rule::Finished, self.job.id, what, &[])
         })
     }
@@ -127,12 +134,12 @@ mod tests {
     use shared::execution::{ErrorKind, Status};
     use shared::random::Random;
 
-    /// What is wrong with these rows of this job.
+    /// The violations in these rows of this job.
     fn wrong(job: &Job, rows: &[Execution], scope: &Scope) -> Vec<String> {
         let tenant = TenantId::new(at("00:00:00"), &Random::seeded(1));
-        let mut account = Account::open(tenant, job, scope).unwrap();
-        let mut found: Vec<Violation> = rows.iter().filter_map(|row| account.enter(row)).collect();
-        found.extend(account.close(scope));
+        let mut coverage = Coverage::new(tenant, job, scope).unwrap();
+        let mut found: Vec<Violation> = rows.iter().filter_map(|row| coverage.add(row)).collect();
+        found.extend(coverage.finish(scope));
         found.into_iter().map(|violation| violation.what).collect()
     }
 
@@ -142,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn each_occurrence_has_its_row_or_is_stood_for() {
+    fn every_occurrence_has_its_row_or_is_stood_for() {
         let all = ["12:10:00", "12:20:00", "12:30:00", "12:40:00", "12:50:00"].map(success);
         assert!(wrong(&job(), &all, &scope()).is_empty());
         let some = [success("12:10:00"), stands_for(4, "12:50:00")];
@@ -151,12 +158,12 @@ mod tests {
         let and_more = [some[0].clone(), manual, some[1].clone()];
         assert!(
             wrong(&job(), &and_more, &scope()).is_empty(),
-            "what was asked for counts for itself"
+            "a manual run accounts for no planned one"
         );
     }
 
     #[test]
-    fn what_is_missing_and_what_is_extra_is_found() {
+    fn missing_and_extra_occurrences_are_found() {
         let missing = [success("12:10:00"), success("12:30:00"), stands_for(2, "12:50:00")];
         assert_eq!(
             wrong(&job(), &missing, &scope()),
@@ -167,13 +174,13 @@ mod tests {
         assert!(found[0].starts_with("its next_run_at is 2026-11-24T13:00:00Z"), "{found:?}");
         let extra = [success("12:10:00"), success("12:15:00"), stands_for(4, "12:50:00")];
         assert_eq!(wrong(&job(), &extra, &scope()), ["the schedule has no such occurrence"]);
-        let unseen = Scope { now: at("14:00:00"), ..scope() };
+        let overdue = Scope { now: at("14:00:00"), ..scope() };
         let all = [stands_for(5, "12:50:00")];
-        assert!(wrong(&job(), &all, &unseen)[0].contains("nobody has seen it"));
+        assert!(wrong(&job(), &all, &overdue)[0].contains("no producer has dispatched it"));
     }
 
     #[test]
-    fn what_was_before_the_scope_may_be_stood_for_in_it() {
+    fn the_first_row_may_stand_for_occurrences_before_the_scope() {
         let late = Scope { from: at("12:25:00"), ..scope() };
         let rows = [stands_for(3, "12:30:00"), stands_for(2, "12:50:00")];
         assert!(wrong(&job(), &rows, &late).is_empty());
@@ -181,10 +188,9 @@ mod tests {
     }
 
     #[test]
-    fn what_was_pruned_is_not_missed_and_what_comes_after_it_is() {
+    fn pruned_occurrences_are_not_missed_and_later_ones_are() {
         let pruned = Job { pruned_until: Some(at("12:20:00")), ..job() };
-        // The last success may be left of what was pruned, and the first row behind it may stand
-        // for some of that.
+        // Pruning keeps the last success, and the first row after it may stand for pruned ones.
         let rows = [success("12:10:00"), stands_for(2, "12:30:00"), stands_for(2, "12:50:00")];
         assert!(wrong(&pruned, &rows, &scope()).is_empty());
         assert!(wrong(&pruned, &rows[1..], &scope()).is_empty());
@@ -195,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_single_instant_counts_even_when_it_was_past() {
+    fn a_single_instant_runs_even_when_it_was_past() {
         let once = Job {
             schedule: json!({"at": "2026-11-24T11:00:00Z"}),
             is_enabled: false,

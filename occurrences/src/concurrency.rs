@@ -1,4 +1,4 @@
-//! What ran at once: within one job, and at one tenant.
+//! What ran at the same time: within one job, and within one tenant.
 
 use shared::clock::Time;
 use shared::execution::Execution;
@@ -7,10 +7,10 @@ use shared::id::{ExecutionId, JobId};
 use crate::attempts::SLACK;
 use crate::{Rule, Violation};
 
-/// The most spans that are kept; beyond it, the scope is too wide for this question.
+/// How many spans of one tenant are kept; in a wider scope the limit is checked for the first ones only.
 pub(crate) const SPANS_MAX: usize = 1_000_000;
 
-/// From when to when something was busy.
+/// From when to when an execution was running, or counted for a limit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Span {
     from: Time,
@@ -20,14 +20,13 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    /// While a handler may have been at work. Shorter than the row says, since two processes'
-    /// readings of one clock are not the same.
-    pub(crate) fn of_run(row: &Execution, now: Time) -> Option<Span> {
+    /// While the handler ran, less [`SLACK`].
+    pub(crate) fn running(row: &Execution, now: Time) -> Option<Span> {
         Span::between(row, row.started_at?, now)
     }
 
-    /// While the row counts for `max_running`.
-    pub(crate) fn of_place(row: &Execution, now: Time) -> Option<Span> {
+    /// While the row counted for `max_running`, less [`SLACK`].
+    pub(crate) fn counted(row: &Execution, now: Time) -> Option<Span> {
         Span::between(row, row.dispatched_at?, now)
     }
 
@@ -37,7 +36,7 @@ impl Span {
     }
 }
 
-/// The first moment at which more than `most` spans are open: those that were.
+/// The open spans at the first moment at which there were more than `most`.
 fn too_many(spans: &mut [Span], most: usize) -> Option<Vec<Span>> {
     spans.sort_by_key(|span| (span.from, span.row));
     let mut open: Vec<Span> = Vec::new();
@@ -51,7 +50,7 @@ fn too_many(spans: &mut [Span], most: usize) -> Option<Vec<Span>> {
     None
 }
 
-/// Whether runs of one job that should be disjoint are not.
+/// Two runs of one job that overlapped.
 pub(crate) fn overlap(spans: &mut [Span]) -> Option<Violation> {
     let open = too_many(spans, 1)?;
     let what =
@@ -59,8 +58,8 @@ pub(crate) fn overlap(spans: &mut [Span]) -> Option<Violation> {
     Some(Violation { rule: Rule::Disjoint, job: open[0].job, what, rows: Vec::new() })
 }
 
-/// Whether a tenant had more at once than it may have.
-pub(crate) fn crowd(spans: &mut [Span], most: usize) -> Option<Violation> {
+/// A moment at which a tenant exceeded its `max_running`.
+pub(crate) fn over_limit(spans: &mut [Span], most: usize) -> Option<Violation> {
     let open = too_many(spans, most)?;
     let at = open[open.len() - 1].from.format("%FT%TZ");
     let what =
@@ -79,10 +78,10 @@ mod tests {
     use crate::example::{at, success};
 
     #[test]
-    fn what_overlaps_and_what_is_too_much_is_found() {
+    fn overlapping_runs_and_exceeded_limits_are_found() {
         let spans = |rows: &[&str]| -> Vec<Span> {
             let now = at("13:00:00");
-            rows.iter().filter_map(|at| Span::of_run(&success(at), now)).collect()
+            rows.iter().filter_map(|at| Span::running(&success(at), now)).collect()
         };
         // Each runs for a minute.
         let mut apart = spans(&["12:00:00", "12:01:00", "12:02:00"]);
@@ -91,7 +90,7 @@ mod tests {
         assert!(overlap(&mut touching).is_none(), "two clocks may be that far apart");
         let mut three = spans(&["12:00:30", "12:00:00", "12:00:15"]);
         assert!(overlap(&mut three).is_some());
-        assert!(crowd(&mut three, 3).is_none());
-        assert!(crowd(&mut three, 2).unwrap().what.starts_with("3 at once"));
+        assert!(over_limit(&mut three, 3).is_none());
+        assert!(over_limit(&mut three, 2).unwrap().what.starts_with("3 at once"));
     }
 }

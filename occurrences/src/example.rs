@@ -1,4 +1,4 @@
-//! Jobs and rows for this crate's tests.
+//! A job and its rows for this crate's tests.
 
 use chrono::TimeDelta;
 use serde_json::{Value, json};
@@ -8,26 +8,26 @@ use shared::id::{ExecutionId, JobId};
 use shared::job::{Job, MisfirePolicy, OrphanPolicy, OverlapPolicy};
 use shared::random::Random;
 
-use crate::Scope;
+use crate::{ClockHistory, Scope};
 
-/// A time of the test's day.
+/// A time of day, on the day of the tests.
 pub(crate) fn at(text: &str) -> Time {
     format!("2026-11-24T{text}Z").parse().unwrap()
 }
 
-/// All of that day, seen at one o'clock.
+/// The whole day, checked at 13:00.
 pub(crate) fn scope() -> Scope {
     Scope {
         from: at("00:00:00"),
         to: None,
         now: at("13:00:00"),
         patience: TimeDelta::minutes(5),
-        unseen: TimeDelta::minutes(5),
-        steady_clock: true,
+        dispatch_patience: TimeDelta::minutes(5),
+        clock: ClockHistory::Monotonic,
     }
 }
 
-/// Every ten minutes since noon; next at one.
+/// Every ten minutes since 12:00; next at 13:00.
 pub(crate) fn job() -> Job {
     Job {
         id: JobId(1),
@@ -57,7 +57,7 @@ pub(crate) fn job() -> Job {
     }
 }
 
-/// An attempt at an occurrence, claimed at once and over after a minute.
+/// An attempt that was claimed at its planned time and ran for a minute.
 pub(crate) fn row(
     occurrence: &str,
     attempt: i32,

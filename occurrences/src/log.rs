@@ -1,4 +1,4 @@
-//! What handlers wrote down themselves (job type `record`), against the rows.
+//! Compares what handlers wrote down themselves (job type `record`) with the rows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use shared::id::{ExecutionId, JobId, TenantId};
 
 use crate::{Rule, Violation};
 
-/// A line that a `record` job wrote.
+/// A line that was written by a `record` job.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Record {
     /// `start`, `tick` or `end`.
@@ -22,14 +22,14 @@ pub struct Record {
     pub execution: ExecutionId,
     /// Which attempt.
     pub attempt: i32,
-    /// In which process.
+    /// The consumer's process id.
     pub pid: u32,
-    /// When, by the machine's clock.
+    /// The machine's time.
     pub time: Time,
 }
 
-/// Compares all that was written for one tenant with all of its rows: each row's handler started
-/// at most once, and only on a row that was claimed; a success has run to its end.
+/// Compares everything that was written for one tenant with all of its rows: each row's handler
+/// started at most once, only after the row was claimed, and a success ran to its end.
 pub fn check(tenant: TenantId, records: &[Record], rows: &[Execution]) -> Vec<Violation> {
     let rows: BTreeMap<ExecutionId, &Execution> = rows.iter().map(|row| (row.id, row)).collect();
     let mut found = Vec::new();
@@ -44,10 +44,10 @@ pub fn check(tenant: TenantId, records: &[Record], rows: &[Execution]) -> Vec<Vi
         match row {
             None => wrong("a handler ran without a row"),
             Some(row) if row.worker.is_none() => {
-                wrong("a handler ran on a row that nobody claimed")
+                wrong("a handler ran on a row that was not claimed")
             }
             Some(row) if (row.job_id, row.attempt) != (record.job, record.attempt) => {
-                wrong("a handler was told another job or attempt than its row says");
+                wrong("a handler was given another job or attempt than its row has");
             }
             Some(_) => {}
         }
@@ -63,14 +63,14 @@ pub fn check(tenant: TenantId, records: &[Record], rows: &[Execution]) -> Vec<Vi
         rows.values().filter(|row| row.status == Status::Success && started.contains(&row.id))
     {
         if !ended.contains(&row.id) {
-            let what = "a success whose handler did not come to its end";
+            let what = "a success whose handler did not run to its end";
             found.push(Violation::new(Rule::Logged, row.job_id, what, &[row]));
         }
     }
     found
 }
 
-/// The most handlers that were at work at once, in each process.
+/// The highest number of handlers that ran at the same time, by process id.
 pub fn most_at_once(records: &[Record]) -> BTreeMap<u32, usize> {
     let mut running: BTreeMap<u32, usize> = BTreeMap::new();
     let mut most: BTreeMap<u32, usize> = BTreeMap::new();

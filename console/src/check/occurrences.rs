@@ -1,8 +1,8 @@
-//! `check --audit`: did everything that should have run, run?
+//! `check --occurrences`: did everything that should have run, run?
 
 use std::time::Duration;
 
-use ::audit::{Report, Scope, Violation};
+use ::occurrences::{ClockHistory, Report, Scope, Violation};
 use chrono::TimeDelta;
 use clap::Args;
 use shared::clock::{Time, delta};
@@ -13,52 +13,53 @@ use super::Finding;
 use crate::exit::reason;
 use crate::progress::Progress;
 
-/// What to audit.
+/// Which occurrences to check.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Also verify from the tenants' tables that everything that should have run did
-    #[arg(long)]
-    audit: bool,
-    /// Audit occurrences from this time on, such as 2026-11-24T00:00:00Z; a day ago by default
-    #[arg(long, value_name = "TIME", requires = "audit", value_parser = crate::input::time)]
+    /// Also check in the tenants' tables that everything that should have run did
+    #[arg(long, alias = "audit")]
+    occurrences: bool,
+    /// Check occurrences from this time on, such as 2026-11-24T00:00:00Z; a day ago by default
+    #[arg(long, value_name = "TIME", requires = "occurrences", value_parser = crate::input::time)]
     from: Option<Time>,
-    /// Audit occurrences before this time; by default all up to now, and each job's next time
-    #[arg(long, value_name = "TIME", requires = "audit", value_parser = crate::input::time)]
+    /// Check occurrences before this time; by default all up to now, and each job's next time
+    #[arg(long, value_name = "TIME", requires = "occurrences", value_parser = crate::input::time)]
     to: Option<Time>,
-    /// How late something may be before it counts as left behind
-    #[arg(long, value_name = "DURATION", requires = "audit", default_value = "1h",
+    /// How overdue something may be before it is a problem
+    #[arg(long, value_name = "DURATION", requires = "occurrences", default_value = "1h",
           value_parser = humantime::parse_duration)]
     patience: Duration,
 }
 
 impl Arguments {
-    /// Whether an audit was asked for.
-    pub(super) fn asked(&self) -> bool {
-        self.audit
+    /// Whether occurrences are to be checked.
+    pub(super) fn is_set(&self) -> bool {
+        self.occurrences
     }
 
     fn scope(&self, tenant: &Tenant, now: Time) -> Scope {
         let patience = match tenant.status {
             TenantStatus::Active => delta(self.patience),
-            // What has not started, waits as long as its tenant is suspended.
+            // Nothing is overdue while its tenant is suspended.
             TenantStatus::Suspended => TimeDelta::days(36_500),
         };
         let from = self.from.unwrap_or(now - TimeDelta::days(1));
-        Scope { from, to: self.to, now, patience, unseen: patience, steady_clock: true }
+        let clock = ClockHistory::Monotonic;
+        Scope { from, to: self.to, now, patience, dispatch_patience: patience, clock }
     }
 }
 
-/// Audits each tenant in turn.
-pub(super) async fn look(
+/// Checks each tenant in turn.
+pub(super) async fn check(
     tenants: &[Tenant],
     connections: &Connections,
     arguments: &Arguments,
     findings: &mut Vec<Finding>,
 ) {
-    let mut progress = Progress::new("auditing", tenants.len());
+    let mut progress = Progress::new("checking occurrences", tenants.len());
     for tenant in tenants {
-        let subject = format!("audit of {}", tenant.slug);
-        match audit_one(tenant, connections, arguments).await {
+        let subject = format!("occurrences of {}", tenant.slug);
+        match check_one(tenant, connections, arguments).await {
             Ok(report) => findings.extend(of_report(&subject, report)),
             Err(error) => {
                 let finding = format!("could not be read: {}", reason(&error));
@@ -69,14 +70,14 @@ pub(super) async fn look(
     }
 }
 
-async fn audit_one(
+async fn check_one(
     tenant: &Tenant,
     connections: &Connections,
     arguments: &Arguments,
 ) -> Result<Report, StoreError> {
     let store = Store::new(tenant.id, &tenant.database_url, connections)?;
     let scope = arguments.scope(tenant, store.now().await?);
-    ::audit::audit(&store, tenant, &scope).await
+    ::occurrences::check(&store, tenant, &scope).await
 }
 
 fn of_report(subject: &str, report: Report) -> Vec<Finding> {
