@@ -1,5 +1,5 @@
-# The three programs, as they are run in containers. Nothing secret goes in: what they need to know
-# comes by the environment, or by files that it names.
+# An image with the three programs. It contains no secrets: settings come from the environment, or from
+# files that it names.
 FROM rust:1-slim-trixie AS build
 RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 WORKDIR /src

@@ -1,4 +1,4 @@
--- One database for the list of tenants, and one for each sample tenant.
+-- The control database, and one database for each sample tenant.
 CREATE DATABASE polychron;
 CREATE DATABASE acme;
 CREATE DATABASE initech;
