@@ -27,6 +27,7 @@ pub mod metrics;
 pub mod notification;
 pub mod outcome;
 pub mod output;
+pub mod printable;
 pub mod process;
 pub mod queue;
 pub mod random;

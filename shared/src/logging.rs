@@ -13,7 +13,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::LogFormat;
-use capture::{Capture, WithoutSecrets};
+use capture::{Capture, Lines};
 
 /// Libraries whose own reports say again, and less well, what our lines say.
 const QUIET: &str = ",lapin=error,sqlx=error,amq_protocol=error";
@@ -21,9 +21,9 @@ const QUIET: &str = ",lapin=error,sqlx=error,amq_protocol=error";
 /// Starts logging. `filter` is a level, or directives as the crate `tracing-subscriber` reads them.
 pub fn start(filter: &str, format: LogFormat, colour: bool) {
     let filter = EnvFilter::new(format!("{filter}{QUIET}"));
-    let builder =
-        fmt::fmt().with_env_filter(filter).with_writer(|| WithoutSecrets).with_target(false);
-    let colour = colour && std::io::stderr().is_terminal();
+    let colour = colour && std::io::stderr().is_terminal() && format == LogFormat::Text;
+    let lines = move || Lines { format, colour };
+    let builder = fmt::fmt().with_env_filter(filter).with_writer(lines).with_target(false);
     // A second start, as in a test, is refused and harmless.
     let _ = match format {
         LogFormat::Text => builder.with_ansi(colour).finish().with(Capture).try_init(),

@@ -8,7 +8,9 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
+use crate::config::LogFormat;
 use crate::output::Output;
+use crate::printable;
 
 /// Adds what a handler logs to its execution's output.
 pub(super) struct Capture;
@@ -37,19 +39,49 @@ impl Visit for Line {
     }
 }
 
-/// Standard error, without the secrets of the handler that logs. A line comes in one write.
-pub(super) struct WithoutSecrets;
+/// Standard error. Each write is one event's line; secrets of the handler that logs are taken out,
+/// and characters that would forge a line or drive a terminal are escaped.
+pub(super) struct Lines {
+    pub(super) format: LogFormat,
+    /// Whether the line holds the formatter's own colours.
+    pub(super) colour: bool,
+}
 
-impl io::Write for WithoutSecrets {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let written = match Output::current() {
-            Some(output) => {
-                let line = output.redact(&String::from_utf8_lossy(line));
-                io::stderr().write_all(line.as_bytes())
-            }
-            None => io::stderr().write_all(line),
+impl Lines {
+    fn printable(&self, line: &str) -> String {
+        let line = line.strip_suffix('\n').unwrap_or(line);
+        let line = match Output::current() {
+            Some(output) => output.redact(line),
+            None => line.to_owned(),
         };
-        written.map(|()| line.len())
+        let line = match self.format {
+            LogFormat::Json => printable::json(&line).into_owned(),
+            LogFormat::Text if self.colour => coloured(&line),
+            LogFormat::Text => printable::line(&line).into_owned(),
+        };
+        line + "\n"
+    }
+}
+
+/// Escapes all but colours (SGR sequences), which change nothing but the look of what follows.
+fn coloured(line: &str) -> String {
+    let mut safe = String::with_capacity(line.len());
+    let mut parts = line.split("\u{1b}[");
+    safe += &printable::line(parts.next().unwrap_or_default());
+    for part in parts {
+        let end = part.find(|c: char| !c.is_ascii_digit() && c != ';').unwrap_or(part.len());
+        match part[end..].strip_prefix('m') {
+            Some(rest) => safe += &format!("\u{1b}[{}m{}", &part[..end], printable::line(rest)),
+            None => safe += &printable::line(&format!("\u{1b}[{part}")),
+        }
+    }
+    safe
+}
+
+impl io::Write for Lines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let shown = self.printable(&String::from_utf8_lossy(line));
+        io::stderr().write_all(shown.as_bytes()).map(|()| line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -73,5 +105,17 @@ mod tests {
             tracing::info!("after");
         });
         assert_eq!(output.report(true).output.unwrap(), "WARN used [secret] count=3\n");
+    }
+
+    #[test]
+    fn a_line_stays_one_line_and_drives_no_terminal() {
+        let forged = "\u{1b}[32mINFO\u{1b}[0m x\nERROR y\u{1b}[2J\u{1b}]0;t\u{7}\u{202e}\n";
+        let lines = |format, colour| Lines { format, colour }.printable(forged);
+        assert_eq!(
+            lines(LogFormat::Text, true),
+            "\u{1b}[32mINFO\u{1b}[0m x\\nERROR y\\u{1b}[2J\\u{1b}]0;t\\u{7}\\u{202e}\n"
+        );
+        let plain = lines(LogFormat::Text, false);
+        assert!(!plain.trim_end_matches('\n').contains(printable::is_unsafe), "{plain}");
     }
 }
