@@ -103,7 +103,7 @@ async fn record(payload: Record, context: Context, clock: Clock) -> Result<(), H
     write("start")?;
     let end = clock.boot_time() + Seconds { seconds: payload.seconds }.duration()?;
     loop {
-        let left = end.saturating_sub(clock.boot_time());
+        let left = end - clock.boot_time();
         if left.is_zero() {
             break;
         }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use shared::clock::Clock;
+use shared::clock::{BootTime, Clock};
 use shared::id::{ExecutionId, TenantId};
 use shared::liveness::Watchdog;
 use shared::metrics::Metrics;
@@ -33,15 +33,15 @@ pub(crate) struct Leases {
 #[derive(Default)]
 struct HeldByTenant {
     rows: BTreeMap<ExecutionId, Lease>,
-    /// When the next renewal is due, in boot time.
-    renew_at: Duration,
+    /// When the next renewal is due.
+    renew_at: BootTime,
     /// Whether a renewal is on its way.
     renewing: bool,
 }
 
 struct Lease {
-    /// When it ends, in boot time.
-    until: Duration,
+    /// When it ends.
+    until: BootTime,
     /// Told when it ended, or the row is somebody else's.
     lost: CancellationToken,
     /// Told when somebody asked for the execution's end.
@@ -66,13 +66,13 @@ impl Leases {
         Leases { tenants, clock, worker, lease, metrics, held: Mutex::default() }
     }
 
-    /// Holds a row that was claimed by a statement sent at `claimed_at`, in boot time. `lost` and
+    /// Holds a row that was claimed by a statement sent at `claimed_at`. `lost` and
     /// `cancel` are told when the lease ends, or its execution is to.
     pub(crate) fn hold(
         self: &Arc<Self>,
         tenant: TenantId,
         execution: ExecutionId,
-        claimed_at: Duration,
+        claimed_at: BootTime,
         lost: CancellationToken,
         cancel: CancellationToken,
     ) -> Hold {
@@ -138,7 +138,7 @@ impl Leases {
         };
         match answer {
             Ok((sent_at, beats)) => {
-                let latency = self.clock.boot_time().saturating_sub(before);
+                let latency = self.clock.boot_time() - before;
                 open.health.succeeded(open.slug(), latency);
                 let cancelled =
                     beats.iter().filter(|beat| beat.cancel_requested).map(|beat| beat.id);
@@ -160,7 +160,7 @@ impl Leases {
         asked: &[ExecutionId],
         renewed: &[ExecutionId],
         cancelled: Vec<ExecutionId>,
-        until: Duration,
+        until: BootTime,
     ) {
         let mut held = self.held();
         let Some(held) = held.get_mut(&open.tenant.id) else { return };

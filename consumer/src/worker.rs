@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use shared::clock::Clock;
+use shared::clock::{BootTime, Clock};
 use shared::execution::ErrorKind;
 use shared::failpoint;
 use shared::message::{Message, MessageError};
@@ -68,8 +68,8 @@ pub(crate) struct Worker {
     /// What this process has in hand, from the claim until the result is written: a second
     /// message for it is no reason to start it again.
     pub(crate) in_hand: Mutex<HashSet<Message>>,
-    /// When the list of tenants was last read for an unknown one, in boot time.
-    pub(crate) refreshed: tokio::sync::Mutex<Duration>,
+    /// When the list of tenants was last read for an unknown one.
+    pub(crate) refreshed: tokio::sync::Mutex<BootTime>,
 }
 
 /// What one attempt left.
@@ -150,7 +150,7 @@ impl Worker {
         self: &Arc<Self>,
         tenant: Arc<OpenTenant>,
         claim: Claim,
-        claimed_at: Duration,
+        claimed_at: BootTime,
         in_hand: InHand,
     ) {
         let slot = tokio::select! {
@@ -182,7 +182,7 @@ impl Worker {
     async fn refresh(&self) {
         let mut refreshed = self.refreshed.lock().await;
         let now = self.clock.boot_time();
-        if now.saturating_sub(*refreshed) >= REFRESH_AFTER {
+        if now - *refreshed >= REFRESH_AFTER {
             *refreshed = now;
             if let Err(error) = self.tenants.refresh().await {
                 warn!("the list of tenants could not be read: {}", chain(&error));
@@ -196,7 +196,7 @@ impl Worker {
         self: &Arc<Self>,
         tenant: Arc<OpenTenant>,
         claim: Claim,
-        claimed_at: Duration,
+        claimed_at: BootTime,
         delivery: Option<Delivery>,
         slot: OwnedSemaphorePermit,
         in_hand: InHand,
@@ -204,7 +204,7 @@ impl Worker {
         // The claim may have come through so late, if this process stood still, that its row has been
         // taken back: nothing may start then.
         let limit = (claim.deadline_at - claim.started_at).to_std().unwrap_or_default();
-        if self.clock.boot_time().saturating_sub(claimed_at) >= self.leases.lease().min(limit) {
+        if self.clock.boot_time() - claimed_at >= self.leases.lease().min(limit) {
             self.writers.give_back(&tenant, &claim);
             if let Some(delivery) = delivery {
                 delivery.ack();
@@ -216,7 +216,7 @@ impl Worker {
         let hold = self.leases.hold(id, claim.id, claimed_at, lost.clone(), cancel.clone());
         failpoint::reach("after_claim");
         let started = self.clock.boot_time();
-        self.note_lateness(&claim, started.saturating_sub(claimed_at));
+        self.note_lateness(&claim, started - claimed_at);
         let Ran { outcome, output, lingering, database } =
             self.execute(&tenant, &claim, claimed_at, lost, cancel).await;
         failpoint::reach("after_effect");
@@ -272,12 +272,12 @@ impl Worker {
         &self,
         tenant: &OpenTenant,
         claim: &Claim,
-        claimed_at: Duration,
+        claimed_at: BootTime,
         lease_lost: CancellationToken,
         cancel: CancellationToken,
     ) -> Ran {
         let limit = (claim.deadline_at - claim.started_at).to_std().unwrap_or_default();
-        let spent = self.clock.boot_time().saturating_sub(claimed_at);
+        let spent = self.clock.boot_time() - claimed_at;
         let stops = Stops {
             time_left: limit.saturating_sub(spent),
             limit,

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use shared::clock::Clock;
+use shared::clock::{BootTime, Clock};
 use shared::id::{ExecutionId, TenantId};
 use shared::metrics::Metrics;
 use shared::outcome::Outcome;
@@ -65,14 +65,14 @@ impl Batch {
 
 struct ClaimRequest {
     id: ExecutionId,
-    asked_at: Duration,
+    asked_at: BootTime,
     reply: oneshot::Sender<Claimed>,
 }
 
 /// What became of a claim.
 pub(crate) enum Claimed {
-    /// The row is ours since the claim was sent, in boot time.
-    Yours(Box<Claim>, Duration),
+    /// The row is ours since the claim was sent.
+    Yours(Box<Claim>, BootTime),
     /// It is somebody else's, over, or not for us.
     Refused,
     /// The database couldn't be asked. The sweeper will send another message.
@@ -296,7 +296,7 @@ impl Writers {
         match failed {
             Some(error) => tenant.health.failed(tenant.slug(), &error),
             None => {
-                let latency = self.clock.boot_time().saturating_sub(before);
+                let latency = self.clock.boot_time() - before;
                 tenant.health.succeeded(tenant.slug(), latency);
             }
         }

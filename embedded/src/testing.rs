@@ -110,7 +110,7 @@ impl TestTenant {
     /// # Errors
     /// When it isn't over within a minute.
     pub async fn run(&self, job_type: &str, payload: Value) -> Result<Execution> {
-        let name = format!("{job_type} {}", Clock::System.boot_time().as_nanos());
+        let name = format!("{job_type} {}", Clock::System.boot_time().since_boot().as_nanos());
         let schedule = json!({"at": Clock::System.wall_time()});
         self.run_job(&NewJob { payload, ..NewJob::new(&name, job_type, schedule) }).await
     }

@@ -1,41 +1,41 @@
 //! When which tenant is to be looked at, in memory. Pure.
 //!
-//! Times are boot time. A tenant stands here once; it is taken out when its time comes, and entered
+//! A tenant stands here once; it is taken out when its time comes, and entered
 //! again once it has been looked at. One that was removed meanwhile is simply not entered again.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
-use std::time::Duration;
 
+use shared::clock::BootTime;
 use shared::id::TenantId;
 
 /// A heap of each tenant's next time. Of tenants due together, the one that was entered first
 /// comes first, so that they take turns.
 #[derive(Default)]
 pub(crate) struct Agenda {
-    heap: BinaryHeap<Reverse<(Duration, u64, TenantId)>>,
+    heap: BinaryHeap<Reverse<(BootTime, u64, TenantId)>>,
     /// The entry that counts; older ones of the same tenant are left in the heap until met.
-    current: HashMap<TenantId, (Duration, u64)>,
+    current: HashMap<TenantId, (BootTime, u64)>,
     entered: u64,
 }
 
 impl Agenda {
     /// Looks at a tenant at `at`, and not when it was entered before.
-    pub(crate) fn set(&mut self, tenant: TenantId, at: Duration) {
+    pub(crate) fn set(&mut self, tenant: TenantId, at: BootTime) {
         self.entered += 1;
         self.current.insert(tenant, (at, self.entered));
         self.heap.push(Reverse((at, self.entered, tenant)));
     }
 
     /// Looks at a tenant at `at` or before. Told of an unknown tenant, it enters it.
-    pub(crate) fn set_at_latest(&mut self, tenant: TenantId, at: Duration) {
+    pub(crate) fn set_at_latest(&mut self, tenant: TenantId, at: BootTime) {
         if self.current.get(&tenant).is_none_or(|(current, _)| at < *current) {
             self.set(tenant, at);
         }
     }
 
     /// When the next tenant is due.
-    pub(crate) fn next_at(&mut self) -> Option<Duration> {
+    pub(crate) fn next_at(&mut self) -> Option<BootTime> {
         while let Some(Reverse((at, entered, tenant))) = self.heap.peek() {
             if self.current.get(tenant) == Some(&(*at, *entered)) {
                 return Some(*at);
@@ -46,7 +46,7 @@ impl Agenda {
     }
 
     /// Takes out the next tenant that is due at `now`.
-    pub(crate) fn pop_due(&mut self, now: Duration) -> Option<TenantId> {
+    pub(crate) fn pop_due(&mut self, now: BootTime) -> Option<TenantId> {
         self.next_at().filter(|at| *at <= now)?;
         let Reverse((_, _, tenant)) = self.heap.pop()?;
         self.current.remove(&tenant);
@@ -56,14 +56,16 @@ impl Agenda {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn tenant(n: u128) -> TenantId {
         TenantId(uuid::Uuid::from_u128(n))
     }
 
-    fn seconds(n: u64) -> Duration {
-        Duration::from_secs(n)
+    fn seconds(n: u64) -> BootTime {
+        BootTime::ZERO + Duration::from_secs(n)
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use shared::clock::Clock;
+use shared::clock::{BootTime, Clock};
 use shared::queue::{BrokerState, Depth, Publisher};
 use shared::store::Worker;
 
@@ -54,8 +54,8 @@ struct Filling {
     ready: u32,
     /// How many were granted since, published or about to be.
     granted: u32,
-    /// When it was read, in boot time; never, if none.
-    read_at: Option<Duration>,
+    /// When it was read; never, if none.
+    read_at: Option<BootTime>,
     /// How many readings in a row have found that nothing was taken.
     idle_readings: u32,
     /// How many messages a second were taken before the last reading, and for how long that was
@@ -120,8 +120,8 @@ impl Filling {
     }
 
     /// Takes a reading in, and raises the mark while the consumers keep up with it.
-    fn read(&mut self, depth: Depth, now: Duration) {
-        let since = self.read_at.map_or(RATE_LASTS, |read_at| now.saturating_sub(read_at));
+    fn read(&mut self, depth: Depth, now: BootTime) {
+        let since = self.read_at.map_or(RATE_LASTS, |read_at| now - read_at);
         let taken = (self.ready + self.granted).saturating_sub(depth.ready);
         let rate = f64::from(taken) / since.as_secs_f64().max(0.001);
         self.rate = (depth.ready > 0).then_some((rate, since));
@@ -214,9 +214,8 @@ impl Backlog {
     async fn read_what_is_half_full(&self) {
         let Ok(_reading) = self.reading.try_lock() else { return };
         let now = self.clock.boot_time();
-        let stale = |filling: &Filling| {
-            filling.read_at.is_none_or(|read_at| now.saturating_sub(read_at) >= READ_EVERY)
-        };
+        let stale =
+            |filling: &Filling| filling.read_at.is_none_or(|read_at| now - read_at >= READ_EVERY);
         let half_full: Vec<String> = self
             .queues()
             .iter()
@@ -299,20 +298,24 @@ mod tests {
         Duration::from_millis(n)
     }
 
+    fn at(n: u64) -> BootTime {
+        BootTime::ZERO + millis(n)
+    }
+
     #[test]
     fn the_mark_grows_while_the_consumers_keep_up_and_falls_when_they_do_not() {
         let mut queue = Filling::new();
-        let mut now = millis(0);
+        let mut now = at(0);
         let mut marks = Vec::new();
         for ready in [0, 0, 0, 10, 100, 200] {
             queue.granted += queue.room();
-            now += millis(20);
+            now = now + millis(20);
             queue.read(depth(ready), now);
             marks.push(queue.mark);
         }
         assert_eq!(marks, [10, 40, 160, 320, 640, 1280], "the first reading says nothing of speed");
         queue.granted += queue.room();
-        now += millis(20);
+        now = now + millis(20);
         queue.read(depth(queue.mark), now);
         assert_eq!(queue.mark, MARK_MIN, "nothing was taken");
         assert_eq!(queue.room(), 0);
@@ -320,9 +323,9 @@ mod tests {
 
     #[test]
     fn a_queue_that_is_emptied_quickly_is_refilled_when_half_of_it_is_gone() {
-        let mut queue = Filling { mark: 1000, read_at: Some(millis(0)), ..Filling::new() };
+        let mut queue = Filling { mark: 1000, read_at: Some(at(0)), ..Filling::new() };
         queue.granted = 1000;
-        queue.read(depth(800), millis(100));
+        queue.read(depth(800), at(100));
         assert_eq!((queue.mark, queue.rate), (1000, Some((2000.0, millis(100)))));
         assert_eq!(queue.half_empty_in(), millis(150));
         queue.ready = 501;
@@ -339,9 +342,9 @@ mod tests {
 
     #[test]
     fn how_long_a_queue_was_empty_says_nothing_of_how_quickly_it_is_taken_from() {
-        let mut queue = Filling { mark: 400, read_at: Some(millis(0)), ..Filling::new() };
+        let mut queue = Filling { mark: 400, read_at: Some(at(0)), ..Filling::new() };
         queue.granted = 100;
-        queue.read(depth(0), millis(500));
+        queue.read(depth(0), at(500));
         assert_eq!(queue.rate, None, "200 a second, had it lasted until now");
         queue.granted = queue.mark;
         assert_eq!(queue.half_empty_in(), READ_EVERY);
@@ -365,11 +368,11 @@ mod tests {
     #[test]
     fn slow_consumers_get_twice_their_slots_and_light_load_raises_nothing() {
         let mut queue = Filling { slots: 12, ..Filling::new() };
-        queue.read(depth(0), millis(0));
+        queue.read(depth(0), at(0));
         assert_eq!(queue.mark, 24);
         for n in 1..100 {
             queue.granted += queue.room();
-            queue.read(depth(0), Duration::from_secs(10 * n));
+            queue.read(depth(0), at(10_000 * n));
             assert_eq!(queue.mark, 24);
         }
     }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared::clock::{Time, delta};
+use shared::clock::{BootTime, Time, delta};
 use shared::metrics::Metrics;
 use shared::random::Random;
 use shared::store::{ChangeToken, PollSummary, Result};
@@ -75,14 +75,14 @@ pub enum Still {
 pub struct Going {
     /// What was found there, and the number of its next dispatch.
     look: PollSummary,
-    /// When, in boot time.
-    looked_at: Duration,
+    /// When.
+    looked_at: BootTime,
 }
 
 /// A tenant that finds no room in the queues.
 pub struct Blocked {
-    /// When it was looked at, in boot time.
-    pub looked_at: Duration,
+    /// When it was looked at.
+    pub looked_at: BootTime,
 }
 
 /// Nothing is on its way at a tenant, nor due.
@@ -92,8 +92,8 @@ pub struct Rest {
     /// How it looked from outside before it was looked at. While it does, there is no need to look
     /// again.
     pub change_token: Option<ChangeToken>,
-    /// Until when that is believed, in boot time. None: for as long as it looks so.
-    pub believed_until: Option<Duration>,
+    /// Until when that is believed. None: for as long as it looks so.
+    pub believed_until: Option<BootTime>,
 }
 
 impl Looker {
@@ -155,8 +155,8 @@ impl Looker {
         Looked { wait, still: Some(Still::Blocked(blocked)) }
     }
 
-    fn since(&self, looked_at: Duration) -> Duration {
-        self.pace.boot_time().saturating_sub(looked_at)
+    fn since(&self, looked_at: BootTime) -> Duration {
+        self.pace.boot_time() - looked_at
     }
 
     /// How a tenant looks from outside, if that spares looks.

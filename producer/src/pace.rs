@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-use shared::clock::Clock;
+use shared::clock::{BootTime, Clock};
 use shared::tenants::OpenTenant;
 use tracing::warn;
 
@@ -47,7 +47,7 @@ impl Pace {
     }
 
     /// The time that it goes by.
-    pub fn boot_time(&self) -> Duration {
+    pub fn boot_time(&self) -> BootTime {
         self.clock.boot_time()
     }
 
@@ -98,8 +98,8 @@ impl Pace {
     }
 
     /// Until when to believe a glance that says that a tenant is as it was when it was looked at
-    /// just now, in boot time; spread by `unit`, from 0 to 1. Files are believed for ever.
-    pub fn believed_until(&self, tenant: &OpenTenant, unit: f64) -> Option<Duration> {
+    /// just now; spread by `unit`, from 0 to 1. Files are believed for ever.
+    pub fn believed_until(&self, tenant: &OpenTenant, unit: f64) -> Option<BootTime> {
         let crowd = self.crowd(tenant)?;
         let longest = crowd.interval * BELIEVED;
         Some(self.clock.boot_time() + longest.mul_f64(0.5 + 0.5 * unit))

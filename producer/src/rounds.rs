@@ -204,12 +204,12 @@ impl Rounds {
         for id in no_lane {
             self.agenda.set(id, now);
         }
-        let overdue = self.agenda.next_at().map(|at| now.saturating_sub(at)).unwrap_or_default();
+        let overdue = self.agenda.next_at().map(|at| now - at).unwrap_or_default();
         self.looker.metrics.agenda_lag.set(overdue.as_secs_f64());
         match self.agenda.next_at() {
             // A lane is given up within its limit, be it by the end of a look or before.
             Some(at) if at <= now && full => Some(LANE_LIMIT / 10),
-            next => next.map(|at| at.saturating_sub(now)),
+            next => next.map(|at| at - now),
         }
     }
 
@@ -224,7 +224,7 @@ impl Rounds {
             Still::Rest(_) | Still::Going(_) => true,
             Still::Blocked(blocked) => {
                 let together = BLOCKED_LOOK_EVERY * self.blocked.len() as u32;
-                let since = self.clock.boot_time().saturating_sub(blocked.looked_at);
+                let since = self.clock.boot_time() - blocked.looked_at;
                 since < together.clamp(BLOCKED_MIN, HOLD)
             }
         });
@@ -291,7 +291,7 @@ async fn look(
     let before = clock.boot_time();
     match looker.tick(tenant, still, resumed).await {
         Ok(looked) => {
-            tenant.health.succeeded(tenant.slug(), clock.boot_time().saturating_sub(before));
+            tenant.health.succeeded(tenant.slug(), clock.boot_time() - before);
             looked
         }
         Err(error) => {

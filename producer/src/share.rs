@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use shared::clock::Time;
+use shared::clock::{BootTime, Time};
 use shared::id::TenantId;
 use shared::store;
 
@@ -77,7 +77,7 @@ fn mix(number: u64) -> u64 {
 #[derive(Default)]
 pub(crate) struct Roll {
     /// Each one's last word, and when it was first seen here.
-    heard: BTreeMap<String, (Time, Duration)>,
+    heard: BTreeMap<String, (Time, BootTime)>,
 }
 
 impl Roll {
@@ -86,7 +86,7 @@ impl Roll {
     pub(crate) fn call(
         &mut self,
         rows: Vec<store::Producer>,
-        now: Duration,
+        now: BootTime,
     ) -> Vec<store::Producer> {
         let before = std::mem::take(&mut self.heard);
         for row in &rows {
@@ -98,7 +98,7 @@ impl Roll {
         }
         let lives = |row: &store::Producer| {
             let heard = self.heard.get(&row.name);
-            heard.is_some_and(|(_, since)| now.saturating_sub(*since) < LASTS)
+            heard.is_some_and(|(_, since)| now - *since < LASTS)
         };
         rows.into_iter().filter(lives).collect()
     }
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn one_that_is_silent_dies_whatever_the_databases_clock_does() {
-        let seconds = Duration::from_secs;
+        let seconds = |n| BootTime::ZERO + Duration::from_secs(n);
         let mut roll = Roll::default();
         let mut living = |a: i64, b: bool, now: u64| -> String {
             let mut rows = vec![producer("a", noon() + TimeDelta::seconds(a))];

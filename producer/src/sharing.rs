@@ -9,6 +9,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use shared::clock::BootTime;
 use shared::id::TenantId;
 use shared::liveness::Watchdog;
 use shared::metrics::Metrics;
@@ -45,8 +46,8 @@ pub(crate) struct Sharing {
     share: watch::Sender<Share>,
     /// Whether the others count on this one.
     joined: bool,
-    /// When the others were heard of last, in boot time.
-    heard_at: Option<Duration>,
+    /// When the others were heard of last.
+    heard_at: Option<BootTime>,
 }
 
 impl Sharing {
@@ -111,7 +112,7 @@ impl Sharing {
         } else if let Ok(share) = self.renew(now).await {
             self.heard_at = Some(now);
             share
-        } else if self.heard_at.is_some_and(|at| now.saturating_sub(at) < UNSURE_AFTER) {
+        } else if self.heard_at.is_some_and(|at| now - at < UNSURE_AFTER) {
             return;
         } else {
             Share::whole()
@@ -124,7 +125,7 @@ impl Sharing {
     }
 
     /// Says that this one lives, and hears who does.
-    async fn renew(&mut self, now: Duration) -> Result<Share> {
+    async fn renew(&mut self, now: BootTime) -> Result<Share> {
         let control = self.tenants.control();
         let seen_at = control.now().await?;
         let row = store::Producer {

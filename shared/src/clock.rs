@@ -1,14 +1,16 @@
 //! The only place that reads a clock.
 //!
-//! Two clocks matter. *Wall time* says what o'clock it is and may be set, stepped and slewed by
-//! others; *boot time* only ever counts up, through suspends too, and is what durations, leases
-//! and agendas are measured by. Neither decides when a job is due: that is the time of the
-//! tenant's own database, which each store derives from boot time (see `store/server_time.rs`).
+//! There are three kinds of time, and each has a type. *Wall time* ([`Time`]) is what people and
+//! tables read; others may set, step and slew it. *Boot time* ([`BootTime`]) only counts up, through
+//! suspends too, and measures durations, leases and waits within this process. *Database time*
+//! ([`DbTime`](crate::store::DbTime)) decides when a job is due; each store derives it from boot time
+//! (`store/server_clock.rs`).
 //!
-//! A manual clock stands still until a test moves it; whoever sleeps on it wakes when it has
-//! been moved far enough. So a test or a simulation owns time entirely.
+//! A manual clock stands still until a test advances it, which also wakes the sleepers whose time has
+//! come: a test or a simulation controls time entirely.
 
 use std::collections::BTreeMap;
+use std::ops::{Add, Sub};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +19,42 @@ use tokio::sync::oneshot;
 
 /// An instant in UTC, cut to microseconds: what both databases can store.
 pub type Time = DateTime<Utc>;
+
+/// An instant of this machine's boot clock, which only counts up, through suspends too (Linux
+/// `CLOCK_BOOTTIME`). It means nothing to another process or after a reboot, so it is never stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BootTime(Duration);
+
+impl BootTime {
+    /// The moment of booting: before every reading of the clock.
+    pub const ZERO: BootTime = BootTime(Duration::ZERO);
+
+    /// How long after booting it is.
+    pub fn since_boot(self) -> Duration {
+        self.0
+    }
+
+    /// How long after `earlier` it is; zero if it is before.
+    pub fn duration_since(self, earlier: BootTime) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl Add<Duration> for BootTime {
+    type Output = BootTime;
+    /// The latest instant there is instead of an overflow.
+    fn add(self, duration: Duration) -> BootTime {
+        BootTime(self.0.saturating_add(duration))
+    }
+}
+
+impl Sub for BootTime {
+    type Output = Duration;
+    /// The same as [`BootTime::duration_since`].
+    fn sub(self, earlier: BootTime) -> Duration {
+        self.duration_since(earlier)
+    }
+}
 
 /// Where the current time comes from.
 #[derive(Clone, Debug)]
@@ -28,15 +66,15 @@ pub enum Clock {
 }
 
 impl Clock {
-    /// Time since the machine booted, suspends included (Linux `CLOCK_BOOTTIME`).
-    pub fn boot_time(&self) -> Duration {
-        match self {
+    /// Boot time, by which durations are measured.
+    pub fn boot_time(&self) -> BootTime {
+        BootTime(match self {
             Clock::System => {
                 let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
                 Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs() as u32)
             }
             Clock::Manual(manual) => manual.hands().since_start,
-        }
+        })
     }
 
     /// Wall time, cut to microseconds.
@@ -60,7 +98,7 @@ impl Clock {
     }
 }
 
-/// A clock that stands still until [`ManualClock::advance`] moves it. Clones share one time.
+/// A clock that stands still until [`ManualClock::advance`] moves it. Clones show the same time.
 #[derive(Clone, Debug)]
 pub struct ManualClock(Arc<Mutex<Hands>>);
 
@@ -68,8 +106,7 @@ pub struct ManualClock(Arc<Mutex<Hands>>);
 struct Hands {
     started: Time,
     since_start: Duration,
-    /// Who sleeps, by when they wake and, of those who wake together, by who slept first: so that
-    /// one and the same test always takes the same course.
+    /// The sleepers, by when they wake and then by who slept first, which makes tests reproducible.
     sleepers: BTreeMap<(Duration, u64), oneshot::Sender<()>>,
     slept: u64,
 }
@@ -96,17 +133,17 @@ impl ManualClock {
         let asleep = (hands.since_start, u64::MAX);
         let still = hands.sleepers.split_off(&asleep);
         for (_, sleeper) in std::mem::replace(&mut hands.sleepers, still) {
-            let _ = sleeper.send(()); // who has given up need not know
+            let _ = sleeper.send(()); // the sleeper may have given up
         }
     }
 
-    /// Steps wall time, as an administrator or NTP would; boot time goes on undisturbed.
+    /// Steps wall time, as an administrator or NTP would. Boot time is not affected.
     pub fn step_wall_time(&self, by: TimeDelta) {
         let mut hands = self.hands();
         hands.started = cut(hands.started + by);
     }
 
-    /// How long until the next sleeper wakes; none if nobody sleeps.
+    /// How long until the next sleeper wakes; none without sleepers.
     pub fn next_wake(&self) -> Option<Duration> {
         let mut hands = self.hands();
         hands.sleepers.retain(|_, sleeper| !sleeper.is_closed());
@@ -121,7 +158,7 @@ impl ManualClock {
         let (sleeper, woken) = oneshot::channel();
         self.hands().put_to_sleep(duration, sleeper);
         if woken.await.is_err() {
-            std::future::pending().await // the clock is gone, and with it whoever could move it
+            std::future::pending().await // the clock is gone: nothing can advance it any more
         }
     }
 
@@ -154,9 +191,9 @@ mod tests {
         let clock = Clock::Manual(manual.clone());
         assert_eq!(clock.wall_time().to_rfc3339(), "2026-11-24T12:00:00.123456+00:00");
         manual.advance(Duration::from_secs(90));
-        assert_eq!(clock.boot_time(), Duration::from_secs(90));
+        assert_eq!(clock.boot_time().since_boot(), Duration::from_secs(90));
         manual.step_wall_time(TimeDelta::hours(-1));
-        assert_eq!(clock.boot_time(), Duration::from_secs(90));
+        assert_eq!(clock.boot_time().since_boot(), Duration::from_secs(90));
         assert_eq!(clock.wall_time().to_rfc3339(), "2026-11-24T11:01:30.123456+00:00");
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
-use crate::clock::Clock;
+use crate::clock::{BootTime, Clock};
 use crate::random::Random;
 use crate::reconnect::Reconnect;
 use crate::store::{StoreError, chain};
@@ -25,8 +25,8 @@ pub struct Health {
 struct State {
     /// Why the last try failed; none while the database answers.
     reason: Option<String>,
-    /// When it may be tried again, in boot time.
-    retry_at: Duration,
+    /// When it may be tried again.
+    retry_at: BootTime,
     /// How long the last answer took.
     latency: Duration,
     waits: Reconnect,
@@ -41,7 +41,7 @@ impl Health {
     /// The same, with random numbers of the caller's.
     pub fn spread_by(clock: Clock, random: Random) -> Health {
         let waits = Reconnect::spread_by(WAITS.0, WAITS.1, random);
-        let (retry_at, latency) = (Duration::ZERO, Duration::ZERO);
+        let (retry_at, latency) = (BootTime::ZERO, Duration::ZERO);
         Health { clock, state: Mutex::new(State { reason: None, retry_at, latency, waits }) }
     }
 
@@ -49,7 +49,7 @@ impl Health {
     pub fn leave_alone(&self) -> Duration {
         let state = self.state();
         match state.reason {
-            Some(_) => state.retry_at.saturating_sub(self.clock.boot_time()),
+            Some(_) => state.retry_at - self.clock.boot_time(),
             None => Duration::ZERO,
         }
     }

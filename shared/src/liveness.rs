@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::clock::Clock;
+use crate::clock::{BootTime, Clock};
 
 /// The longest that an idle loop waits before it pings again.
 pub const PING_EVERY: Duration = Duration::from_secs(5);
@@ -45,8 +45,8 @@ struct Watched {
     watchdog: Watchdog,
     /// The count at the last check.
     seen: u64,
-    /// When that count was first seen, in boot time.
-    since: Duration,
+    /// When that count was first seen.
+    since: BootTime,
 }
 
 /// A stalled loop.
@@ -83,7 +83,7 @@ impl Liveness {
             if count != watched.seen {
                 (watched.seen, watched.since) = (count, now);
             }
-            let stalled_for = now.saturating_sub(watched.since);
+            let stalled_for = now - watched.since;
             if stalled_for >= STALLED_AFTER {
                 stalled.push(Stalled { name: watched.name, seconds: stalled_for.as_secs() });
             }

@@ -10,12 +10,11 @@ mod instruments;
 use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 
-use crate::clock::Clock;
+use crate::clock::{BootTime, Clock};
 use crate::execution::{ErrorKind, Status};
 use crate::queue::{BrokerState, Confirm};
 use crate::store::ConnectionCounts;
@@ -71,13 +70,13 @@ impl Metrics {
     }
 
     /// Boot time, to measure how long something takes by [`Metrics::since`].
-    pub fn now(&self) -> Duration {
+    pub fn now(&self) -> BootTime {
         self.0.clock.boot_time()
     }
 
     /// Seconds since `before`.
-    pub fn since(&self, before: Duration) -> f64 {
-        self.now().saturating_sub(before).as_secs_f64()
+    pub fn since(&self, before: BootTime) -> f64 {
+        (self.now() - before).as_secs_f64()
     }
 
     /// A row that was started ended, and this process wrote that.

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Clock;
+use crate::clock::{BootTime, Clock};
 use crate::liveness::Watchdog;
 use crate::metrics::Metrics;
 use crate::outcome::clean;
@@ -50,8 +50,8 @@ struct Found {
 /// What became of the probes of one of them.
 #[derive(Clone, Debug, Default)]
 struct Answer {
-    /// When it answered last, in boot time.
-    at: Option<Duration>,
+    /// When it answered last.
+    at: Option<BootTime>,
     /// Why the last probe failed; none if it didn't.
     reason: Option<String>,
 }
@@ -236,9 +236,9 @@ async fn ask_depths(probes: &Probes, metrics: &Metrics) -> Result<(), &'static s
     }
 }
 
-fn part(answer: &Answer, now: Duration) -> Part {
+fn part(answer: &Answer, now: BootTime) -> Part {
     match answer.at {
-        Some(at) if now.saturating_sub(at) < LOST_AFTER => Part { status: "ok", reason: None },
+        Some(at) if now - at < LOST_AFTER => Part { status: "ok", reason: None },
         _ => {
             let reason = answer.reason.clone().unwrap_or_else(|| "it hasn't answered yet".into());
             Part { status: "lost", reason: Some(reason) }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use polychron_tests::{Record, System, TestTenant};
-use shared::clock::Clock;
+use shared::clock::{BootTime, Clock};
 use shared::execution::{ErrorKind, Execution, Status, Trigger};
 use shared::id::{ExecutionId, JobId};
 use testkit::eventually_within;
@@ -41,7 +41,7 @@ pub(crate) async fn all_succeed(system: &System, count: usize) {
 }
 
 /// How long a fault is felt: from its end until all that it held up is over.
-pub(crate) struct Recovery(Duration);
+pub(crate) struct Recovery(BootTime);
 
 impl Recovery {
     /// The fault has ended, or what it broke is gone for good.

@@ -10,7 +10,7 @@ mod load;
 use std::time::Duration;
 
 use polychron_tests::{Path, Process, Proxy, System, address_in};
-use shared::clock::Clock;
+use shared::clock::{BootTime, Clock};
 use shared::random::Random;
 use shared::store::TenantEdit;
 
@@ -49,13 +49,13 @@ struct Mix {
     seats: Vec<Seat>,
     broker: Proxy,
     proxies: Vec<Proxy>,
-    /// What ends when, in boot time.
-    cures: Vec<(Duration, Cure)>,
-    begun: Duration,
+    /// What ends when.
+    cures: Vec<(BootTime, Cure)>,
+    begun: BootTime,
     faults: usize,
 }
 
-fn now() -> Duration {
+fn now() -> BootTime {
     Clock::System.boot_time()
 }
 
@@ -117,7 +117,7 @@ impl Mix {
     /// Ends the faults whose time is over.
     async fn cure(&mut self, all: bool) {
         let now = now();
-        let due = |cure: &mut (Duration, Cure)| all || cure.0 <= now;
+        let due = |cure: &mut (BootTime, Cure)| all || cure.0 <= now;
         for (_, cure) in self.cures.extract_if(.., due).collect::<Vec<_>>() {
             match cure {
                 Cure::Start(seat) => self.start(seat, None),
@@ -201,7 +201,7 @@ async fn run(seed: u64, length: Duration) {
         mix.cure(false).await;
         mix.fault().await;
         let pause = Duration::from_secs_f64(0.2 + mix.random.unit() * 2.8);
-        Clock::System.sleep(pause.min(end.saturating_sub(now()))).await;
+        Clock::System.sleep(pause.min(end - now())).await;
     }
     mix.heal().await;
     mix.note("faults end");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use consumer::{Context, HandlerError, Registry};
 use serde_json::Value;
-use shared::clock::{Clock, Time};
+use shared::clock::{BootTime, Clock, Time};
 use shared::id::{ExecutionId, JobId, TenantId};
 use shared::random::Random;
 use tokio_util::sync::CancellationToken;
@@ -23,7 +23,7 @@ pub(crate) struct Run {
     pub(crate) attempt: i32,
     pub(crate) execution: ExecutionId,
     /// None while it runs. A process that is killed ends its handlers.
-    pub(crate) ended: Option<Duration>,
+    pub(crate) ended: Option<BootTime>,
     /// Whether it came to its own end.
     pub(crate) returned: bool,
     /// Cancelled once the consumer has told it to stop.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use occurrences::{ClockHistory, Rule, Scope};
-use shared::clock::{Clock, ManualClock, delta};
+use shared::clock::{BootTime, Clock, ManualClock, delta};
 use shared::database_url::DatabaseUrl;
 use shared::id::ExecutionId;
 use shared::queue::{MemoryBroker, Queue};
@@ -62,7 +62,7 @@ pub(crate) struct World {
     control_url: DatabaseUrl,
     looks: usize,
     /// Since when each move waits.
-    waiting: BTreeMap<(usize, u64, u64), Duration>,
+    waiting: BTreeMap<(usize, u64, u64), BootTime>,
     _folder: Folder,
 }
 
@@ -130,7 +130,7 @@ impl World {
     }
 
     pub(crate) fn note(&mut self, text: String) {
-        let at = self.clock.boot_time().as_millis();
+        let at = self.clock.boot_time().since_boot().as_millis();
         self.trace.push(format!("{:>9}.{:03} {text}", at / 1000, at % 1000));
     }
 
@@ -239,7 +239,7 @@ impl World {
         let now = self.clock.boot_time();
         let is_late = |(seat, passage): &&(usize, Passage)| {
             let key = (*seat, self.seats[*seat].starts, passage.number);
-            self.waiting.get(&key).is_some_and(|since| now.saturating_sub(*since) >= GIVE_UP)
+            self.waiting.get(&key).is_some_and(|since| now - *since >= GIVE_UP)
         };
         passages.iter().find(is_late).copied()
     }
@@ -299,7 +299,9 @@ impl World {
         }
         self.calm_down(Duration::from_secs(70))?;
         // What faults have held up so far may still be open; the check at the end forgives nothing.
-        self.check_occurrences(delta(self.clock.boot_time()) + TimeDelta::minutes(45))?;
+        self.check_occurrences(
+            delta(self.clock.boot_time().since_boot()) + TimeDelta::minutes(45),
+        )?;
         let jobs_off = "UPDATE polychron_job SET is_enabled = 0";
         for tenant in 0..self.tenants.len() {
             let before = self.clock.wall_time() - TimeDelta::seconds(60);

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use axum::http::{HeaderMap, StatusCode, header};
 use ring::hmac;
 use serde::Deserialize;
-use shared::clock::Clock;
+use shared::clock::{BootTime, Clock};
 use shared::random::Random;
 use tracing::{error, info};
 
@@ -152,13 +152,13 @@ fn mark(path: &Path) -> Option<Mark> {
 
 struct Session {
     user: String,
-    used: Duration,
+    used: BootTime,
 }
 
 #[derive(Clone, Copy)]
 struct Tries {
     count: u32,
-    since: Duration,
+    since: BootTime,
 }
 
 impl Access {
@@ -274,7 +274,7 @@ impl Access {
         let now = self.clock.boot_time();
         let mut sessions = self.sessions();
         let session = sessions.get_mut(&secret::of_token(id))?;
-        if now.saturating_sub(session.used) > IDLE_LIMIT {
+        if now - session.used > IDLE_LIMIT {
             return None;
         }
         session.used = now;
@@ -293,7 +293,7 @@ impl Access {
         let now = self.clock.boot_time();
         let mut tries = self.tries();
         let tries = tries.entry(name.to_owned()).or_insert(Tries { count: 0, since: now });
-        if now.saturating_sub(tries.since) > TRIES_WITHIN {
+        if now - tries.since > TRIES_WITHIN {
             *tries = Tries { count: 0, since: now };
         }
         tries.count += 1;

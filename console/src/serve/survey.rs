@@ -12,7 +12,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
-use shared::clock::{Clock, Time};
+use shared::clock::{BootTime, Clock, Time};
 use shared::execution::{Status, Trigger};
 use shared::store::{ChangeToken, JobSummary as Asked, Quarantined, Recent, Result, Store, chain};
 use shared::tenant::Tenant;
@@ -56,8 +56,8 @@ pub(crate) struct Survey {
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) tenant: Shown,
-    /// When the facts were true, in boot time; none before the first visit.
-    at: Option<Duration>,
+    /// When the facts were true; none before the first visit.
+    at: Option<BootTime>,
     /// How its file looked before they were read.
     change_token: Option<ChangeToken>,
     /// Why the last visit failed, if it did.
@@ -115,7 +115,7 @@ impl Survey {
 
     /// How old a tenant's facts are; none before its first visit.
     pub(crate) fn age(&self, seen: &Seen) -> Option<Duration> {
-        seen.at.map(|at| self.clock.boot_time().saturating_sub(at))
+        seen.at.map(|at| self.clock.boot_time() - at)
     }
 
     /// Counts the rounds.
@@ -132,7 +132,7 @@ impl Survey {
                 Err(error) => warn!("the survey cannot list the tenants: {}", chain(&error)),
             }
             self.rounds.send_modify(|rounds| *rounds += 1);
-            let took = self.clock.boot_time().saturating_sub(begun);
+            let took = self.clock.boot_time() - begun;
             self.clock.sleep(ROUND_MIN.saturating_sub(took)).await;
         }
     }
@@ -180,7 +180,7 @@ impl Survey {
             Err(failure) => Visited::failed(before, failure.to_string()),
         };
         let at = self.clock.boot_time();
-        let took = at.saturating_sub(begun);
+        let took = at - begun;
         let is_file = tenant.database_url.is_sqlite();
         let Visited { change_token, problem, facts } = visited;
         let seen =

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shared::clock::delta;
+use shared::clock::{BootTime, delta};
 use shared::outcome::Outcome;
 use shared::store::Claim;
 use shared::tenants::OpenTenant;
@@ -18,9 +18,9 @@ impl Worker {
         tenant: &OpenTenant,
         claim: &Claim,
         outcome: &Outcome,
-        started: Duration,
+        started: BootTime,
     ) {
-        let took_ms = self.clock.boot_time().saturating_sub(started).as_millis() as u64;
+        let took_ms = (self.clock.boot_time() - started).as_millis() as u64;
         let (tenant, job) = (tenant.slug(), &claim.name);
         let (execution, attempt) = (claim.id, claim.attempt);
         let ending = outcome.ending();
@@ -41,12 +41,12 @@ impl Worker {
         &self,
         tenant: &OpenTenant,
         claim: &Claim,
-        [claimed, started, ended]: [Duration; 3],
+        [claimed, started, ended]: [BootTime; 3],
         error: Option<&'static str>,
         written: bool,
     ) -> Vec<Span> {
         let (wall, boot) = (self.clock.wall_time(), self.clock.boot_time());
-        let at = |time: Duration| wall - delta(boot.saturating_sub(time));
+        let at = |time: BootTime| wall - delta(boot - time);
         let attributes = vec![
             ("polychron.tenant", tenant.slug().to_owned()),
             ("polychron.job", claim.name.clone()),

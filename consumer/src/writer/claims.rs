@@ -88,9 +88,9 @@ impl Writers {
                 | StoreError::Owned(_)
         );
         let now = self.clock.boot_time();
-        let (again, given_up): (Vec<_>, Vec<_>) = requests.into_iter().partition(|request| {
-            passing && now.saturating_sub(request.asked_at) < self.terms.lease
-        });
+        let (again, given_up): (Vec<_>, Vec<_>) = requests
+            .into_iter()
+            .partition(|request| passing && now - request.asked_at < self.terms.lease);
         for request in given_up {
             let _ = request.reply.send(Claimed::Failed); // who doesn't wait need not know
         }

@@ -18,7 +18,7 @@ use super::db::limited;
 use super::error::Result;
 use super::server_clock::Home;
 use super::sql;
-use crate::clock::{Clock, Time};
+use crate::clock::{BootTime, Clock, Time};
 
 /// How long one reading serves all of the server's databases.
 const READING_LASTS: Duration = Duration::from_secs(2);
@@ -38,17 +38,16 @@ pub(super) struct Count {
 pub(super) struct Changes(Mutex<Option<Reading>>);
 
 struct Reading {
-    /// In boot time.
-    taken: Duration,
+    taken: BootTime,
     /// None: it failed. Empty: nothing is counted.
     counts: Option<HashMap<Home, Count>>,
 }
 
 impl Reading {
     /// Whether it may say something of a database: it is not old, nor older than the database.
-    fn serves(&self, home: &Home, now: Duration) -> bool {
+    fn serves(&self, home: &Home, now: BootTime) -> bool {
         let knows = self.counts.as_ref().is_none_or(|counts| counts.contains_key(home));
-        knows && now.saturating_sub(self.taken) < READING_LASTS
+        knows && now - self.taken < READING_LASTS
     }
 }
 

@@ -22,7 +22,7 @@ use super::changes::Changes;
 use super::error::{Result, StoreError};
 use super::session::{Open, Planning};
 use super::shelf::{Idle, Offer, Place, Server};
-use crate::clock::Clock;
+use crate::clock::{BootTime, Clock};
 
 /// The longest wait for a connection, be it for a free one or for a new one.
 const ACQUIRE_LIMIT: Duration = Duration::from_secs(3);
@@ -213,7 +213,7 @@ impl<C: Open> Database<C> {
         loop {
             match timeout(ACQUIRE_LIMIT, self.server.offer(&will_do)).await.map_err(busy)? {
                 Offer::Idle(Idle { database, since, mut connection }, place) => {
-                    let age = self.server.clock.boot_time().saturating_sub(since);
+                    let age = self.server.clock.boot_time() - since;
                     if age < TRUSTED_FOR
                         || matches!(timeout(ACQUIRE_LIMIT, connection.ping()).await, Ok(Ok(())))
                     {
@@ -265,7 +265,7 @@ pub(super) struct Held<C> {
     database: u64,
     /// Since when it was idle, if it is used for another database than its own. So it counts on: what
     /// nobody at its own database needs is closed in time, and that database can be dropped.
-    borrowed: Option<Duration>,
+    borrowed: Option<BootTime>,
     turn: OwnedSemaphorePermit,
 }
 

@@ -12,7 +12,7 @@ use chrono::TimeDelta;
 use super::db::{Db, run};
 use super::error::Result;
 use super::sql;
-use crate::clock::{Clock, Time, cut, delta};
+use crate::clock::{BootTime, Clock, Time, cut, delta};
 
 /// How long one reading of the server's clock is used.
 const READING_LASTS: Duration = Duration::from_secs(10);
@@ -31,11 +31,17 @@ pub(super) struct ServerClock {
 
 #[derive(Clone, Copy)]
 struct Reading {
-    /// The server's time at boot time zero.
+    /// The server's time when this machine booted.
     booted: Time,
-    /// When it was taken, in boot time.
-    taken: Duration,
+    taken: BootTime,
     home: Home,
+}
+
+impl Reading {
+    /// The server's time at an instant of this machine's boot clock.
+    fn at(&self, boot_time: BootTime) -> Time {
+        self.booted + delta(boot_time.since_boot())
+    }
 }
 
 /// Which database of which server a PostgreSQL database is, wherever one connects to.
@@ -66,9 +72,9 @@ impl ServerClock {
         };
         let boot_time = self.clock.boot_time();
         if let Some(reading) = self.reading()
-            && boot_time.saturating_sub(reading.taken) < READING_LASTS
+            && boot_time - reading.taken < READING_LASTS
         {
-            return Ok(self.never_back(cut(reading.booted + delta(boot_time))));
+            return Ok(self.never_back(cut(reading.at(boot_time))));
         }
         let ((time, started_at, database), before, after) = run!(database, |connection| async {
             let before = self.clock.boot_time();
@@ -77,10 +83,10 @@ impl ServerClock {
             Ok((server, before, self.clock.boot_time()))
         })?;
         // The server read its clock somewhere between; half way is off by at most half.
-        let booted = time - delta(before + (after - before) / 2);
+        let booted = time - delta((before + (after - before) / 2).since_boot());
         let reading = Reading { booted, taken: after, home: Home { started_at, database } };
         *self.reading.lock().unwrap_or_else(PoisonError::into_inner) = Some(reading);
-        Ok(self.never_back(cut(booted + delta(after))))
+        Ok(self.never_back(cut(reading.at(after))))
     }
 
     /// Where a PostgreSQL database was when its server was asked last.
@@ -107,9 +113,7 @@ impl ServerClock {
     /// already, and nothing known means: now.
     pub(super) fn until(&self, db: &Db, time: Time) -> Duration {
         let now = match (db, &self.clock, self.reading()) {
-            (Db::Postgres(_), Clock::System, Some(reading)) => {
-                reading.booted + delta(self.clock.boot_time())
-            }
+            (Db::Postgres(_), Clock::System, Some(reading)) => reading.at(self.clock.boot_time()),
             (Db::Postgres(_), Clock::System, None) => return Duration::ZERO,
             (Db::Sqlite(_), _, _) | (_, Clock::Manual(_), _) => self.clock.wall_time(),
         };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, OnceCell};
 
 use super::changes::Changes;
-use crate::clock::Clock;
+use crate::clock::{BootTime, Clock};
 
 /// How long a connection may stay idle.
 const IDLE_LIMIT: Duration = Duration::from_secs(30);
@@ -39,8 +39,7 @@ struct Shelf<C> {
 pub(super) struct Idle<C> {
     /// To which of this process's databases.
     pub(super) database: u64,
-    /// In boot time.
-    pub(super) since: Duration,
+    pub(super) since: BootTime,
     pub(super) connection: C,
 }
 
@@ -55,7 +54,7 @@ impl<C> Place<C> {
 
     /// Lays the connection that was used here on the shelf, and tells whoever waits. It is idle from
     /// now on, or has been `since`.
-    pub(super) fn lay_down(self, database: u64, connection: C, since: Option<Duration>) {
+    pub(super) fn lay_down(self, database: u64, connection: C, since: Option<BootTime>) {
         let since = since.unwrap_or_else(|| self.0.clock.boot_time());
         self.0.shelf().idle.push(Idle { database, since, connection });
     }
@@ -138,7 +137,7 @@ impl<C> Server<C> {
     /// Closes those that have been idle for long.
     pub(super) fn close_idle(&self) {
         let now = self.clock.boot_time();
-        self.close(|idle| now.saturating_sub(idle.since) >= IDLE_LIMIT);
+        self.close(|idle| now - idle.since >= IDLE_LIMIT);
     }
     /// It is sound whatever its last holder did.
     fn shelf(&self) -> MutexGuard<'_, Shelf<C>> {

@@ -19,7 +19,7 @@ use tracing::warn;
 use super::db::Options;
 use super::error::{StoreError, chain};
 use super::sql;
-use crate::clock::Clock;
+use crate::clock::{BootTime, Clock};
 use crate::database_url::DatabaseUrl;
 use crate::id::ExecutionId;
 
@@ -43,8 +43,8 @@ pub struct TenantDatabase {
     /// What the server lists its sessions under.
     session: String,
     clock: Clock,
-    /// When the execution times out, in boot time.
-    deadline: Duration,
+    /// When the execution times out.
+    deadline: BootTime,
     /// Ends what SQLite is at, which has no server that could be asked to.
     interrupt: CancellationToken,
     pool: OnceLock<Pool>,
@@ -77,12 +77,12 @@ pub enum WrongDatabase {
 
 impl TenantDatabase {
     /// Opens nothing yet. `cancelled`, which comes at the deadline as well, ends what SQLite is at;
-    /// `deadline`, in boot time, is for PostgreSQL, which may outlive us.
+    /// `deadline` is for PostgreSQL, which may outlive us.
     pub fn new(
         url: &DatabaseUrl,
         execution: ExecutionId,
         clock: Clock,
-        deadline: Duration,
+        deadline: BootTime,
         cancelled: CancellationToken,
     ) -> TenantDatabase {
         let session = format!("polychron {execution}");
@@ -138,7 +138,7 @@ impl TenantDatabase {
             .idle_timeout(None)
             .max_lifetime(None)
             .after_connect(move |connection, _| {
-                let left = deadline.saturating_sub(clock.boot_time());
+                let left = deadline - clock.boot_time();
                 let left = left.as_millis().clamp(1, i32::MAX as u128);
                 Box::pin(async move {
                     let session = format!(

@@ -51,7 +51,7 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<Sheet> {
     let clock = Clock::System;
     let (began, mut watched) = (clock.boot_time(), Vec::new());
     for n in 1..=options.minutes * 60 / SAMPLE_EVERY.as_secs() as u32 {
-        clock.sleep((began + SAMPLE_EVERY * n).saturating_sub(clock.boot_time())).await;
+        clock.sleep(began + SAMPLE_EVERY * n - clock.boot_time()).await;
         let hours = (clock.boot_time() - began).as_secs_f64() / 3600.0;
         for (name, process) in &processes {
             let rss = Usage::of_tree(process.pid()).rss as f64 / 1e6;
