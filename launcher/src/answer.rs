@@ -1,0 +1,49 @@
+//! Decides whether this process is a launcher, and protects it if it is an engine.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+
+use crate::supervisor;
+
+/// `argv[0]` of a launcher.
+pub(crate) const LAUNCHER: &str = "polychron-launcher";
+
+/// This program, once [`answer`] was called.
+static ITSELF: OnceLock<PathBuf> = OnceLock::new();
+
+/// A function of ours that a launcher runs in a child, instead of a foreign program.
+#[derive(Clone, Copy)]
+pub struct Role {
+    /// Its name in requests.
+    pub name: &'static str,
+    /// Takes the argument of the request, and returns the exit status. Its input and output are the
+    /// child's standard streams.
+    pub run: fn(argument: &str) -> i32,
+}
+
+/// Call this first in `main`. In a process that was started as a launcher, it does the launcher's
+/// work and does not return. In any other process it calls [`make_unreadable`] and returns.
+///
+/// Call it before the process has threads: a launcher with threads refuses to start programs.
+pub fn answer(roles: &[Role]) {
+    if std::env::args_os().next().is_some_and(|name| name == LAUNCHER) {
+        std::process::exit(supervisor::supervise(roles));
+    }
+    make_unreadable();
+    // The link leads to this program even if its file was replaced. A second call changes nothing.
+    let _ = ITSELF.set(PathBuf::from("/proc/self/exe"));
+}
+
+/// Prevents other processes of the same user from reading the memory and the environment of this
+/// one, which contain passwords. It also disables core dumps.
+pub fn make_unreadable() {
+    // The kernel rejects only unknown values.
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+}
+
+/// The running program, if it can be a launcher.
+pub(crate) fn itself() -> Option<PathBuf> {
+    ITSELF.get().cloned()
+}

@@ -1,0 +1,29 @@
+//! Starts foreign programs, confines them, and kills their whole process tree.
+//!
+//! A foreign program is never a child of the engine. The engine executes *its own program again* as
+//! a launcher ([`answer`]). The launcher requests a signal for the engine's death, closes inherited
+//! descriptors, sets `no_new_privs` and becomes the subreaper of its descendants. Then it starts
+//! one program under that program's [`Confinement`] and exits after the last of its processes:
+//!
+//! ```text
+//! engine ──socket──► launcher (supervisor.rs) ──► program ──► whatever that starts
+//! ```
+//!
+//! A process that leaves its session and process group and clears its environment is still found:
+//! the kernel reparents orphans to the subreaper.
+//!
+//! Requests go through the socket, because every user of the machine can read the arguments of a
+//! process. [`Launcher`] is the engine's side.
+
+mod answer;
+mod confine;
+mod engine;
+mod protocol;
+mod socket;
+mod supervisor;
+mod system;
+mod tree;
+
+pub use answer::{Role, answer, make_unreadable};
+pub use engine::{Launch, LaunchError, Launched, Launcher, Running};
+pub use protocol::{Confinement, Exit, Files, Landlock, Limit, Start, User};
