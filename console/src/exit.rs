@@ -126,6 +126,8 @@ impl Failure {
             | StoreError::Denied(_) => Failure::Unreachable(text),
             StoreError::Refused(_) => Failure::Refused(text),
             StoreError::Schema { .. }
+            | StoreError::TooOld { .. }
+            | StoreError::Setup(_)
             | StoreError::Unclaimed
             | StoreError::Owned(_)
             | StoreError::Pooled

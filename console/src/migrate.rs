@@ -6,9 +6,7 @@ use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
 use shared::clock::Clock;
 use shared::config::Config;
-use shared::store::{
-    Connections, Control, Migrated, Schema, Store, StoreError, migrate, preview_migration,
-};
+use shared::store::{Connections, Control, Migrated, Migration, Schema, Store, StoreError};
 use shared::tenant::Tenant;
 
 use crate::exit::{Failure, reason};
@@ -62,9 +60,10 @@ pub(crate) async fn run(
         .as_ref()
         .ok_or_else(|| Failure::Usage("DATABASE_URL is not set".to_owned()))?;
     let dry_run = request.dry_run;
+    let migration = Migration { url, schema: Schema::Control, within: None, views: false };
     let migrated = match dry_run {
-        true => preview_migration(url, Schema::Control).await,
-        false => migrate(url, Schema::Control).await,
+        true => migration.preview().await,
+        false => migration.run().await,
     };
     let migrated = migrated.map_err(Failure::control)?;
     let tenants = match migrated.from {
@@ -102,22 +101,23 @@ async fn tenants(control: &Control, one: Option<&str>) -> Result<Vec<Tenant>, Fa
 }
 
 async fn of_tenant(tenant: Tenant, connections: &Connections, dry_run: bool) -> Report {
-    let Tenant { id, slug, database_url, .. } = tenant;
+    let migration = Migration::of(&tenant, false);
     let done = async {
         if dry_run {
-            return preview_migration(&database_url, Schema::Tenant).await;
+            return migration.preview().await;
         }
-        let migrated = migrate(&database_url, Schema::Tenant).await?;
+        let migrated = migration.run().await?;
         // A file that had gone is there again, but empty: that must not pass for success.
-        Store::new(id, &database_url, connections)?.now().await?;
+        Store::of(&tenant, connections)?.now().await?;
         Ok(migrated)
     };
-    report(Some(slug), database_url.to_string(), done.await)
+    let done = done.await;
+    report(Some(tenant.slug.clone()), tenant.database_url.to_string(), done)
 }
 
 fn report(tenant: Option<String>, database: String, done: Result<Migrated, StoreError>) -> Report {
     let (from, to, problem) = match done {
-        Ok(Migrated { from, to }) => (Some(from), Some(to), None),
+        Ok(Migrated { from, to, .. }) => (Some(from), Some(to), None),
         Err(error) => (None, None, Some(reason(&error))),
     };
     Report { tenant, database, from, to, problem }

@@ -35,7 +35,7 @@ pub(crate) struct Operator {
     nudge: Nudge,
     /// Whose producers hear of it later, together; none while each is told at once.
     unwoken: Mutex<Option<BTreeSet<TenantId>>>,
-    stores: Mutex<HashMap<TenantId, (DatabaseUrl, Arc<Store>)>>,
+    stores: Mutex<HashMap<TenantId, ((DatabaseUrl, Option<String>), Arc<Store>)>>,
 }
 
 /// How producers hear of a change.
@@ -194,18 +194,19 @@ impl Operator {
         found.ok_or_else(|| Failure::NotFound(unknown_tenant(slug)))
     }
 
-    /// A tenant's database; the same as before, unless the tenant's URL has changed.
+    /// A tenant's database; the same as before, unless the tenant's URL or schema has changed.
     pub(crate) fn store(&self, tenant: &Tenant) -> Result<Arc<Store>, Failure> {
         let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((url, store)) = stores.get(&tenant.id)
-            && *url == tenant.database_url
+        let place = (tenant.database_url.clone(), tenant.schema.clone());
+        if let Some((known, store)) = stores.get(&tenant.id)
+            && *known == place
         {
             return Ok(store.clone());
         }
-        let store = Store::new(tenant.id, &tenant.database_url, &self.connections)
-            .map_err(|error| Failure::tenant(tenant, error))?;
+        let store =
+            Store::of(tenant, &self.connections).map_err(|error| Failure::tenant(tenant, error))?;
         let store = Arc::new(store);
-        stores.insert(tenant.id, (tenant.database_url.clone(), store.clone()));
+        stores.insert(tenant.id, (place, store.clone()));
         Ok(store)
     }
 

@@ -174,7 +174,12 @@ async fn edit(arguments: Edit, session: &Session) -> Result<(), Failure> {
         store.now().await.map_err(|error| Failure::tenant(&moved, error))?;
     }
     let max_running = max_running.map(|Limit(limit)| limit);
-    change(&tenant, &TenantEdit { name, max_running, database_url, status: None }, session).await
+    change(
+        &tenant,
+        &TenantEdit { name, max_running, database_url, ..TenantEdit::default() },
+        session,
+    )
+    .await
 }
 
 async fn switch(slug: &str, status: TenantStatus, session: &Session) -> Result<(), Failure> {

@@ -140,6 +140,7 @@ impl Engine {
             name: name.to_owned(),
             status: TenantStatus::Active,
             database_url: url,
+            schema: None,
             max_running: None,
             created_at: now,
             updated_at: now,

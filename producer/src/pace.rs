@@ -173,6 +173,7 @@ mod tests {
             name: String::new(),
             status: TenantStatus::Active,
             database_url: url,
+            schema: None,
             max_running: None,
             created_at: time,
             updated_at: time,

@@ -32,6 +32,7 @@ mod pages;
 mod producers;
 mod prune;
 mod rows;
+mod schema;
 mod server_clock;
 mod session;
 mod shelf;
@@ -56,11 +57,12 @@ pub use error::{Result, StoreError, chain};
 pub use execute::{Claim, ClaimTerms, Heartbeat};
 pub use finish::{Expired, Finish, Finished, NextRow};
 pub use history::{ExecutionFilter, NewJob};
-pub use migrate::{Migrated, Schema, migrate, preview_migration};
+pub use migrate::{Migrated, Migration, migrate};
 pub use notify::{Notification, Unstarted};
 pub use pages::{Page, PlannedLoad, Recent};
 pub use producers::Producer;
 pub use prune::Keep;
+pub use schema::Schema;
 pub use session::Planning;
 pub use sweep::{SentBefore, Unheard};
 pub use tenant_database::{TenantDatabase, WrongDatabase};
@@ -68,6 +70,7 @@ pub use tenant_database::{TenantDatabase, WrongDatabase};
 use crate::clock::Time;
 use crate::database_url::DatabaseUrl;
 use crate::id::TenantId;
+use crate::tenant::Tenant;
 use db::{Db, run_on_either};
 use server_clock::ServerClock;
 
@@ -81,12 +84,29 @@ pub struct Store {
 }
 
 impl Store {
-    /// Prepares to connect.
+    /// Prepares to connect to a database whose tables are where its role's search path leads.
     ///
     /// # Errors
     /// Only a URL that cannot be read.
     pub fn new(tenant: TenantId, url: &DatabaseUrl, connections: &Connections) -> Result<Store> {
-        let db = Db::new(url, connections)?;
+        Store::within(tenant, url, None, connections)
+    }
+
+    /// Prepares to connect to a tenant's database, as the control database lists it.
+    ///
+    /// # Errors
+    /// Only a URL that cannot be read.
+    pub fn of(tenant: &Tenant, connections: &Connections) -> Result<Store> {
+        Store::within(tenant.id, &tenant.database_url, tenant.schema.as_deref(), connections)
+    }
+
+    fn within(
+        tenant: TenantId,
+        url: &DatabaseUrl,
+        schema: Option<&str>,
+        connections: &Connections,
+    ) -> Result<Store> {
+        let db = Db::new(url, Schema::Tenant.search_path(schema), connections)?;
         let clock = ServerClock::new(connections.clock().clone());
         Ok(Store { tenant, db, clock, proved: OnceCell::new() })
     }
@@ -122,7 +142,7 @@ impl Store {
     async fn proved(&self) -> Result<()> {
         self.proved
             .get_or_try_init(|| async {
-                migrate::check(&self.db, Schema::Tenant).await?;
+                schema::check(&self.db, Schema::Tenant).await?;
                 match self.owner().await? {
                     Some(owner) if owner == self.tenant => Ok(()),
                     Some(owner) => Err(StoreError::Owned(owner)),

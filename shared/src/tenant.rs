@@ -5,7 +5,7 @@ use crate::database_url::DatabaseUrl;
 use crate::id::TenantId;
 use crate::string_enum::string_enum;
 
-/// A row of `tenant`. Operators own every field.
+/// A row of `polychron_tenant`. Operators own every field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tenant {
     /// Given when the tenant is added; also kept in the tenant's own database.
@@ -18,6 +18,9 @@ pub struct Tenant {
     pub status: TenantStatus,
     /// Where its database is, and how to get in.
     pub database_url: DatabaseUrl,
+    /// In which schema of its database its tables are; none for SQLite, and where the role's own
+    /// search path leads to them.
+    pub schema: Option<String>,
     /// The most of its executions that may be dispatched or running at once, anywhere.
     pub max_running: Option<i32>,
     /// Set by the control database.

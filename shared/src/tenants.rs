@@ -109,7 +109,10 @@ impl Tenants {
             let id = tenant.id;
             let open = match before.get(&id) {
                 Some(open) if open.tenant == tenant => open.clone(),
-                Some(open) if open.tenant.database_url == tenant.database_url => {
+                Some(open)
+                    if (&open.tenant.database_url, &open.tenant.schema)
+                        == (&tenant.database_url, &tenant.schema) =>
+                {
                     let (store, health) = (open.store.clone(), open.health.clone());
                     Arc::new(OpenTenant { tenant, store, health })
                 }
@@ -131,7 +134,7 @@ impl Tenants {
 
     /// None, with a log line: its URL cannot be read.
     fn open(&self, tenant: Tenant) -> Option<Arc<OpenTenant>> {
-        match Store::new(tenant.id, &tenant.database_url, &self.connections) {
+        match Store::of(&tenant, &self.connections) {
             Ok(store) => {
                 let health = Arc::new(Health::spread_by(self.clock().clone(), self.random.clone()));
                 Some(Arc::new(OpenTenant { tenant, store: Arc::new(store), health }))

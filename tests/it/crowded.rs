@@ -28,6 +28,7 @@ async fn crowd(system: &System) {
             name: String::new(),
             status: TenantStatus::Active,
             database_url: url.parse().unwrap(),
+            schema: None,
             max_running: None,
             created_at: now,
             updated_at: now,

@@ -82,6 +82,7 @@ pub(crate) async fn tenant(
         name: slug.clone(),
         status: TenantStatus::Active,
         database_url: url.clone(),
+        schema: None,
         max_running,
         created_at: now,
         updated_at: now,

@@ -223,6 +223,7 @@ pub async fn add_tenant(
         name: slug.clone(),
         status: TenantStatus::Active,
         database_url: url.clone(),
+        schema: None,
         max_running: None,
         created_at: now,
         updated_at: now,

@@ -75,7 +75,7 @@ async fn check_one(
     connections: &Connections,
     arguments: &Arguments,
 ) -> Result<Report, StoreError> {
-    let store = Store::new(tenant.id, &tenant.database_url, connections)?;
+    let store = Store::of(tenant, connections)?;
     let scope = arguments.scope(tenant, store.now().await?);
     ::occurrences::check(&store, tenant, &scope).await
 }

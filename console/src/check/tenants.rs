@@ -68,7 +68,7 @@ async fn ask(
     tenant: &Tenant,
     connections: &Connections,
 ) -> Result<(Vec<JobSummary>, Vec<Quarantined>), StoreError> {
-    let store = Store::new(tenant.id, &tenant.database_url, connections)?;
+    let store = Store::of(tenant, connections)?;
     Ok((store.summarize_jobs().await?, store.list_quarantined(QUARANTINED_MAX).await?))
 }
 
@@ -96,7 +96,8 @@ fn of_quarantined(tenant: &Tenant, job: Quarantined) -> Finding {
 fn remedy(tenant: &Tenant, error: &StoreError) -> String {
     let slug = &tenant.slug;
     match error {
-        StoreError::Schema { .. } => "run `polychron migrate`".to_owned(),
+        StoreError::Schema { .. } | StoreError::Setup(_) => "run `polychron migrate`".to_owned(),
+        StoreError::TooOld { .. } => "install a newer program here".to_owned(),
         StoreError::Unclaimed => {
             format!("run `polychron tenant add {slug}` once more, with the same URL")
         }

@@ -10,7 +10,7 @@ use clap::Args;
 use shared::config;
 use shared::database_url::DatabaseUrl;
 use shared::id::TenantId;
-use shared::store::{Schema, StoreError, migrate, preview_migration};
+use shared::store::{Migration, StoreError};
 use shared::tenant::{Tenant, TenantStatus};
 
 use super::show;
@@ -102,6 +102,7 @@ async fn fresh(arguments: &Add, url: DatabaseUrl, session: &Session) -> Result<T
         name: arguments.name.clone().unwrap_or_else(|| arguments.slug.clone()),
         status: TenantStatus::Active,
         database_url: url,
+        schema: None,
         max_running: arguments.max_running,
         created_at: now,
         updated_at: now,
@@ -112,13 +113,13 @@ async fn fresh(arguments: &Add, url: DatabaseUrl, session: &Session) -> Result<T
 async fn prepare(tenant: &Tenant, adopt: bool, session: &Session) -> Result<(), Failure> {
     let of_tenant = |error| Failure::tenant(tenant, error);
     if session.asker.rehearses() {
-        let found = preview_migration(&tenant.database_url, Schema::Tenant).await;
+        let found = Migration::of(tenant, false).preview().await;
         if found.map_err(of_tenant)?.from == 0 {
             // Nobody stands in a database without our tables.
             return Ok(());
         }
     } else {
-        migrate(&tenant.database_url, Schema::Tenant).await.map_err(of_tenant)?;
+        Migration::of(tenant, false).run().await.map_err(of_tenant)?;
     }
     match session.operator.store(tenant)?.owner().await.map_err(of_tenant)? {
         Some(owner) if owner != tenant.id && !adopt => Err(of_tenant(StoreError::Owned(owner))),

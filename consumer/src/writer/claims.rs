@@ -84,6 +84,7 @@ impl Writers {
             error,
             StoreError::Denied(_)
                 | StoreError::Schema { .. }
+                | StoreError::TooOld { .. }
                 | StoreError::Unclaimed
                 | StoreError::Owned(_)
         );

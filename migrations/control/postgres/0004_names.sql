@@ -16,15 +16,18 @@ DECLARE
     found record;
 BEGIN
     FOR found IN
-        SELECT conrelid::regclass AS of_table, conname AS name, 'polychron_' || regexp_replace(conname, '[0-9]+$', '') AS new_name
+        SELECT conrelid::regclass AS of_table, conname AS name,
+               'polychron_' || regexp_replace(conname, '[0-9]+$', '') AS new_name
         FROM pg_constraint
         WHERE conrelid IN ('polychron_tenant'::regclass, 'polychron_worker'::regclass,
                            'polychron_producer'::regclass, 'polychron_audit'::regclass)
           AND conname ~ '^(tenant|worker|producer|audit)_[a-z0-9_]+$'
     LOOP
-        EXECUTE format('ALTER TABLE %s RENAME CONSTRAINT %I TO %I', found.of_table, found.name, found.new_name);
+        EXECUTE format('ALTER TABLE %s RENAME CONSTRAINT %I TO %I',
+                       found.of_table, found.name, found.new_name);
     END LOOP;
-    EXECUTE format('ALTER SEQUENCE %s RENAME TO polychron_audit_id_seq', pg_get_serial_sequence('polychron_audit', 'id'));
+    EXECUTE format('ALTER SEQUENCE %s RENAME TO polychron_audit_id_seq',
+                   pg_get_serial_sequence('polychron_audit', 'id'));
 END $$;
 
 -- The schema of the tenant's PostgreSQL database that holds its tables. Null: the first of the

@@ -16,18 +16,23 @@ DECLARE
     found record;
 BEGIN
     FOR found IN
-        SELECT conrelid::regclass AS of_table, conname AS name, 'polychron_' || regexp_replace(conname, '[0-9]+$', '') AS new_name
+        SELECT conrelid::regclass AS of_table, conname AS name,
+               'polychron_' || regexp_replace(conname, '[0-9]+$', '') AS new_name
         FROM pg_constraint
-        WHERE conrelid IN ('polychron_job'::regclass, 'polychron_job_execution'::regclass) AND conname ~ '^job_[a-z0-9_]+$'
+        WHERE conrelid IN ('polychron_job'::regclass, 'polychron_job_execution'::regclass)
+          AND conname ~ '^job_[a-z0-9_]+$'
     LOOP
-        EXECUTE format('ALTER TABLE %s RENAME CONSTRAINT %I TO %I', found.of_table, found.name, found.new_name);
+        EXECUTE format('ALTER TABLE %s RENAME CONSTRAINT %I TO %I',
+                       found.of_table, found.name, found.new_name);
     END LOOP;
-    EXECUTE format('ALTER SEQUENCE %s RENAME TO polychron_job_id_seq', pg_get_serial_sequence('polychron_job', 'id'));
+    EXECUTE format('ALTER SEQUENCE %s RENAME TO polychron_job_id_seq',
+                   pg_get_serial_sequence('polychron_job', 'id'));
 END $$;
 
 -- The bodies of these two name tables. A trigger runs in the session of whoever writes, so each
 -- function keeps the search path of this migration: it must work whatever the application's path.
-CREATE OR REPLACE FUNCTION polychron_job_deleted() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+CREATE OR REPLACE FUNCTION polychron_job_deleted() RETURNS trigger
+    LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     -- Lock in the order of the ids, as every batch of the engine does: no two can deadlock.
     PERFORM 1 FROM polychron_job_execution e
@@ -44,7 +49,8 @@ BEGIN
     RETURN NULL;
 END $$;
 
-CREATE OR REPLACE FUNCTION polychron_execution_born() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+CREATE OR REPLACE FUNCTION polychron_execution_born() RETURNS trigger
+    LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     PERFORM 1 FROM polychron_job WHERE id = NEW.job_id FOR KEY SHARE;
     IF NOT FOUND THEN

@@ -36,8 +36,8 @@ END;
 CREATE TRIGGER polychron_job_deleted AFTER DELETE ON polychron_job FOR EACH ROW
 BEGIN
     UPDATE polychron_job_execution
-       SET status = 'cancelled', finished_at = strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now'), error_kind = 'cancelled',
-           error_message = 'its job was deleted', cancel_requested = 1
+       SET status = 'cancelled', finished_at = strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now'),
+           error_kind = 'cancelled', error_message = 'its job was deleted', cancel_requested = 1
      WHERE job_id = OLD.id AND finished_at IS NULL AND status <> 'running';
     UPDATE polychron_job_execution SET cancel_requested = 1
      WHERE job_id = OLD.id AND finished_at IS NULL AND status = 'running';

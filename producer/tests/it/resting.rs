@@ -63,6 +63,7 @@ impl Resting {
             name: "Acme".into(),
             status: TenantStatus::Active,
             database_url: url,
+            schema: None,
             max_running: None,
             created_at: now,
             updated_at: now,

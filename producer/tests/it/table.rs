@@ -69,6 +69,7 @@ impl Table {
             name: "Acme".into(),
             status: TenantStatus::Active,
             database_url: url,
+            schema: None,
             max_running: None,
             created_at: clock.wall_time(),
             updated_at: clock.wall_time(),

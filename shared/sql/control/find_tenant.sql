@@ -1,2 +1,3 @@
 -- One tenant by its slug.
-SELECT id, slug, name, status, database_url, max_running, created_at, updated_at FROM polychron_tenant WHERE slug = $1
+SELECT id, slug, name, status, database_url, schema, max_running, created_at, updated_at
+FROM polychron_tenant WHERE slug = $1

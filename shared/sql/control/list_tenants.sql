@@ -1,2 +1,3 @@
 -- Every tenant, by slug.
-SELECT id, slug, name, status, database_url, max_running, created_at, updated_at FROM polychron_tenant ORDER BY slug
+SELECT id, slug, name, status, database_url, schema, max_running, created_at, updated_at
+FROM polychron_tenant ORDER BY slug

@@ -1,2 +1,2 @@
--- The version that this database's schema has.
-SELECT coalesce(max(version), 0) FROM polychron_control_migration WHERE success
+-- The version of this database's schema, and the lowest that a program must have been built with.
+SELECT coalesce(max(version), 0), coalesce(max(minimum), 0) FROM polychron_control_migration WHERE success

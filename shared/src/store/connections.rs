@@ -20,7 +20,7 @@ use tokio::time::timeout;
 
 use super::changes::Changes;
 use super::error::{Result, StoreError};
-use super::session::{Open, Planning};
+use super::session::{Open, Planning, SearchPath};
 use super::shelf::{Idle, Offer, Place, Server};
 use crate::clock::{BootTime, Clock};
 
@@ -107,6 +107,7 @@ impl Connections {
     pub(super) fn postgres(
         &self,
         options: PgConnectOptions,
+        path: SearchPath,
         at_once: usize,
     ) -> Database<PgConnection> {
         let place = match options.get_socket() {
@@ -115,7 +116,7 @@ impl Connections {
         };
         let new = || Arc::new(Server::new(&place, self.0.clock.clone(), self.0.per_server));
         let server = lock(&self.0.postgres).entry(place.clone()).or_insert_with(new).clone();
-        self.database(server, options, at_once)
+        self.database(server, options, Some(path), at_once)
     }
 
     /// An SQLite file.
@@ -124,13 +125,14 @@ impl Connections {
         options: SqliteConnectOptions,
         at_once: usize,
     ) -> Database<SqliteConnection> {
-        self.database(self.0.sqlite.clone(), options, at_once)
+        self.database(self.0.sqlite.clone(), options, None, at_once)
     }
 
     fn database<C: Open>(
         &self,
         server: Arc<Server<C>>,
         options: C::Options,
+        path: Option<SearchPath>,
         at_once: usize,
     ) -> Database<C> {
         let number = self.0.next_database.fetch_add(1, Ordering::Relaxed);
@@ -138,6 +140,7 @@ impl Connections {
             server,
             number,
             options,
+            path,
             planning: self.0.planning,
             turns: Arc::new(Semaphore::new(at_once)),
             #[cfg(feature = "faults")]
@@ -160,6 +163,7 @@ pub(super) struct Database<C: Open> {
     server: Arc<Server<C>>,
     number: u64,
     options: C::Options,
+    path: Option<SearchPath>,
     planning: Planning,
     turns: Arc<Semaphore>,
     #[cfg(feature = "faults")]
@@ -253,7 +257,7 @@ impl<C: Open> Database<C> {
     }
 
     async fn connect(&self) -> sqlx::Result<C> {
-        C::open(&self.options, self.planning).await
+        C::open(&self.options, self.planning, self.path.as_ref()).await
     }
 }
 

@@ -6,7 +6,7 @@ use sqlx::{FromRow, query, query_as};
 use super::connections::Connections;
 use super::db::{Db, run_on_either};
 use super::error::Result;
-use super::migrate::{self, Schema};
+use super::schema::{self, Schema};
 use super::server_clock::ServerClock;
 use super::sql;
 use crate::clock::Time;
@@ -56,6 +56,8 @@ pub struct TenantEdit {
     pub status: Option<TenantStatus>,
     /// Where its database is.
     pub database_url: Option<DatabaseUrl>,
+    /// In which schema of it, if it is PostgreSQL, its tables are.
+    pub schema: Option<String>,
     /// The most of its executions at once; the inner none means without limit.
     pub max_running: Option<Option<i32>>,
 }
@@ -66,7 +68,7 @@ impl Control {
     /// # Errors
     /// Only a URL that cannot be read.
     pub fn new(url: &DatabaseUrl, connections: &Connections) -> Result<Control> {
-        let db = Db::new(url, connections)?;
+        let db = Db::new(url, Schema::Control.search_path(None), connections)?;
         Ok(Control { db, clock: ServerClock::new(connections.clock().clone()) })
     }
 
@@ -75,9 +77,9 @@ impl Control {
         self.clock.now(&self.db).await
     }
 
-    /// Refuses a schema that is older than this program.
+    /// Refuses a schema that is older than this program, or too new for it.
     pub async fn check_schema(&self) -> Result<()> {
-        migrate::check(&self.db, Schema::Control).await
+        schema::check(&self.db, Schema::Control).await
     }
 
     /// Every tenant, by slug.
@@ -115,6 +117,7 @@ impl Control {
                 .bind(&tenant.database_url)
                 .bind(tenant.max_running)
                 .bind(tenant.created_at)
+                .bind(&tenant.schema)
                 .execute(connection)
                 .await?;
             Ok(())
@@ -132,6 +135,7 @@ impl Control {
                 .bind(edit.max_running.is_some())
                 .bind(edit.max_running.flatten())
                 .bind(now)
+                .bind(&edit.schema)
                 .execute(connection)
                 .await?;
             Ok(done.rows_affected() > 0)

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use super::connections::{Connections, Database};
 use super::error::{Result, StoreError};
+use super::session::SearchPath;
 use crate::database_url::DatabaseUrl;
 
 /// The longest that one move may take, seen from here. The server gives a statement up after 5 s;
@@ -31,11 +32,15 @@ pub(super) enum Db {
 }
 
 impl Db {
-    /// Prepares to connect; nothing is opened yet.
-    pub(super) fn new(url: &DatabaseUrl, connections: &Connections) -> Result<Db> {
+    /// Prepares to connect; nothing is opened yet. `path` says where our tables are in PostgreSQL.
+    pub(super) fn new(
+        url: &DatabaseUrl,
+        path: SearchPath,
+        connections: &Connections,
+    ) -> Result<Db> {
         Ok(match Options::of(url)? {
             Options::Postgres(options) => {
-                Db::Postgres(connections.postgres(*options, POSTGRES_AT_ONCE))
+                Db::Postgres(connections.postgres(*options, path, POSTGRES_AT_ONCE))
             }
             Options::Sqlite(options) => Db::Sqlite(connections.sqlite(*options, SQLITE_AT_ONCE)),
         })

@@ -31,6 +31,20 @@ pub enum StoreError {
         /// What this program was built with.
         expected: i64,
     },
+    /// The schema is newer than this program can use.
+    #[error(
+        "this program is too old for this database: it knows schema version {built_with}, \
+         {minimum} is needed: install a newer one"
+    )]
+    TooOld {
+        /// What this program was built with.
+        built_with: i64,
+        /// What the database asks for.
+        minimum: i64,
+    },
+    /// Our tables or views cannot be made there. The text says what would help.
+    #[error("{0}")]
+    Setup(String),
     /// No tenant has been entered in it.
     #[error("the database belongs to no tenant yet: enter it with `polychron tenant add`")]
     Unclaimed,
@@ -61,7 +75,11 @@ impl StoreError {
             StoreError::Refused(_) | StoreError::Conflict(_) => true,
             // The server answered, so the session is sound, unless it ended it.
             StoreError::Failed(error) | StoreError::Denied(error) => code(error).is_some(),
-            StoreError::Schema { .. } | StoreError::Unclaimed | StoreError::Owned(_) => true,
+            StoreError::Schema { .. }
+            | StoreError::TooOld { .. }
+            | StoreError::Setup(_)
+            | StoreError::Unclaimed
+            | StoreError::Owned(_) => true,
             StoreError::Unreachable(_)
             | StoreError::Slow(_)
             | StoreError::Busy(_)

@@ -1,140 +1,220 @@
-//! The schemas, embedded, and how they are brought up to date.
-//!
-//! Migrations only add, and old programs go on working beside the new schema; so a schema that
-//! is newer than this program is accepted, an older one is not.
+//! How a database is brought up to date.
 
-use std::sync::LazyLock;
 use std::time::Duration;
 
-use sqlx::migrate::{Migrate, MigrateError, Migrator};
+use sqlx::migrate::{AppliedMigration, Migrate, MigrateError};
+use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{Connection, PgConnection, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection, raw_sql};
 use tokio::time::{sleep, timeout};
 
-use super::db::{Db, Options, begin_immediate, run_on_either};
+use super::db::{Options, begin_immediate};
 use super::error::{Result, StoreError};
-use super::session::{Open, Planning};
+use super::schema::{BASELINE, Migrations, Schema, is_missing_table};
+use super::session::{Open, Planning, quote_identifier};
 use super::sql;
 use crate::database_url::DatabaseUrl;
+use crate::tenant::Tenant;
 
 /// The longest a migration may take; large tables may need their time.
 const MIGRATION_LIMIT: Duration = Duration::from_secs(600);
 
-/// The longest a look at a database's version may take.
+/// The longest that reading a database's version may take.
 const PREVIEW_LIMIT: Duration = Duration::from_secs(10);
 
 /// How often a file that others are making is opened again, and after how long.
 const OPENED_AGAIN: u32 = 20;
 const OPEN_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
-/// Which of the two schemas. Each keeps its own record, so that both may live in one database,
-/// beside an application's own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Schema {
-    /// The list of tenants.
-    Control,
-    /// One tenant's jobs.
-    Tenant,
+/// The views by the tables' former names.
+const POSTGRES_VIEWS: &str = include_str!("../../../migrations/tenant/views.postgres.sql");
+const SQLITE_VIEWS: &str = include_str!("../../../migrations/tenant/views.sqlite.sql");
+
+/// Brings one database up to date.
+#[derive(Clone, Copy, Debug)]
+pub struct Migration<'a> {
+    /// The database.
+    pub url: &'a DatabaseUrl,
+    /// Which tables it holds.
+    pub schema: Schema,
+    /// The PostgreSQL schema that holds them; none: where the role's own search path leads.
+    pub within: Option<&'a str>,
+    /// Whether to make the views `job` and `job_execution` as well.
+    pub views: bool,
 }
 
 /// What a migration did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Migrated {
     /// The version before; 0 for an empty database.
     pub from: i64,
     /// The version now.
     pub to: i64,
+    /// The PostgreSQL schema that holds the tables; none in SQLite.
+    pub within: Option<String>,
 }
 
-struct Migrators {
-    postgres: Migrator,
-    sqlite: Migrator,
-}
-
-static CONTROL: LazyLock<Migrators> = LazyLock::new(|| {
-    embedded(
-        sqlx::migrate!("../migrations/control/postgres"),
-        sqlx::migrate!("../migrations/control/sqlite"),
-        Schema::Control,
-    )
-});
-
-static TENANT: LazyLock<Migrators> = LazyLock::new(|| {
-    embedded(
-        sqlx::migrate!("../migrations/tenant/postgres"),
-        sqlx::migrate!("../migrations/tenant/sqlite"),
-        Schema::Tenant,
-    )
-});
-
-fn embedded(mut postgres: Migrator, mut sqlite: Migrator, schema: Schema) -> Migrators {
-    for migrator in [&mut postgres, &mut sqlite] {
-        migrator.dangerous_set_table_name(schema.record());
-        migrator.set_ignore_missing(true);
-    }
-    Migrators { postgres, sqlite }
-}
-
-impl Schema {
-    fn migrators(self) -> &'static Migrators {
-        match self {
-            Schema::Control => &CONTROL,
-            Schema::Tenant => &TENANT,
-        }
-    }
-
-    /// The table that records which migrations were applied.
-    fn record(self) -> &'static str {
-        match self {
-            Schema::Control => "polychron_control_migration",
-            Schema::Tenant => "polychron_tenant_migration",
-        }
-    }
-
-    /// The version that this program was built with.
-    pub fn version(self) -> i64 {
-        let migrations = self.migrators().postgres.iter();
-        migrations.map(|migration| migration.version).max().unwrap_or_default()
-    }
-}
-
-/// Brings a database up to date; an SQLite file is created if it isn't there.
+/// Brings a database up to date whose tables are where its role's search path leads; an SQLite file
+/// is created if it isn't there.
 ///
-/// Of several callers at once, one migrates and the others wait and find nothing to do. It uses a
-/// connection of its own, closed afterwards whatever happens: a migration that fails leaves its
-/// advisory lock with the session.
+/// # Errors
+/// See [`Migration::run`].
 pub async fn migrate(url: &DatabaseUrl, schema: Schema) -> Result<Migrated> {
-    let migrators = schema.migrators();
-    let migration = async {
-        match Options::of(url)? {
-            Options::Postgres(options) => {
-                let mut connection = PgConnection::open(&options, Planning::Free).await?;
-                // The lock against other migrations is held by the session.
-                if connection.is_shared(&options).await.unwrap_or(false) {
-                    return Err(StoreError::Pooled);
-                }
-                sqlx::raw_sql("SET statement_timeout = 0; SET lock_timeout = '30s'")
-                    .execute(&mut connection)
-                    .await?;
-                let migrated = apply(&mut connection, &migrators.postgres, schema).await;
-                connection.close().await?;
-                migrated
+    Migration { url, schema, within: None, views: false }.run().await
+}
+
+impl<'a> Migration<'a> {
+    /// Of a tenant's database, as the control database lists it.
+    pub fn of(tenant: &'a Tenant, views: bool) -> Migration<'a> {
+        let (url, within) = (&tenant.database_url, tenant.schema.as_deref());
+        Migration { url, schema: Schema::Tenant, within, views }
+    }
+
+    /// Brings the database up to date; an SQLite file, or the PostgreSQL schema that was named, is
+    /// created if it isn't there.
+    ///
+    /// Of several callers at once, one migrates and the others wait and find nothing to do. It uses a
+    /// connection of its own, closed afterwards whatever happens: a migration that fails leaves its
+    /// advisory lock with the session.
+    ///
+    /// # Errors
+    /// [`Setup`](StoreError::Setup) when a right is missing, or a view's name is taken.
+    pub async fn run(&self) -> Result<Migrated> {
+        let migration = async {
+            match Options::of(self.url)? {
+                Options::Postgres(options) => self.run_postgres(&options).await,
+                Options::Sqlite(options) => self.run_sqlite(*options).await,
             }
-            Options::Sqlite(options) => {
-                let mut connection = open_new(&options.create_if_missing(true)).await?;
-                // sqlx locks nothing here, so that all of it is one transaction of ours, in which
-                // its own become savepoints.
-                let mut transaction = begin_immediate(&mut connection).await?;
-                let migrated = apply(&mut *transaction, &migrators.sqlite, schema).await?;
-                transaction.commit().await?;
-                connection.close().await?;
-                Ok(migrated)
-            }
+        };
+        match timeout(MIGRATION_LIMIT, migration).await {
+            Ok(migrated) => migrated,
+            Err(_) => Err(StoreError::Slow(MIGRATION_LIMIT.as_secs())),
         }
-    };
-    match timeout(MIGRATION_LIMIT, migration).await {
-        Ok(migrated) => migrated,
-        Err(_) => Err(StoreError::Slow(MIGRATION_LIMIT.as_secs())),
+    }
+
+    async fn run_postgres(&self, options: &PgConnectOptions) -> Result<Migrated> {
+        let path = self.schema.search_path(self.within);
+        let mut connection = PgConnection::open(options, Planning::Free, Some(&path)).await?;
+        // The lock against other migrations is held by the session.
+        if connection.is_shared(options).await.unwrap_or(false) {
+            return Err(StoreError::Pooled);
+        }
+        raw_sql("SET statement_timeout = 0; SET lock_timeout = '30s'")
+            .execute(&mut connection)
+            .await?;
+        // sqlx takes the lock once more, and the session's end gives it back: two must neither read
+        // what comes before it nor make it.
+        connection.lock().await.map_err(of_migration)?;
+        let migrations = self.schema.postgres();
+        let applied = applied(&mut connection, self.schema).await?;
+        let is_complete = migrations.is_complete(&applied);
+        let within = self.make_schema(&mut connection, is_complete).await?;
+        if !is_complete {
+            apply(&mut connection, migrations, self.schema, &applied).await?;
+        }
+        if self.views {
+            let taken = sqlx::query_scalar(sql::FIND_TAKEN_NAMES.postgres);
+            refuse_taken(taken.fetch_all(&mut connection).await?)?;
+            raw_sql(POSTGRES_VIEWS).execute(&mut connection).await?;
+        }
+        connection.close().await?;
+        Ok(self.migrated(version_of(&applied), Some(within)))
+    }
+
+    async fn run_sqlite(&self, options: SqliteConnectOptions) -> Result<Migrated> {
+        let mut connection = open_new(&options.create_if_missing(true)).await?;
+        // sqlx locks nothing here, so all of it is one transaction of ours, in which its own become
+        // savepoints.
+        let mut transaction = begin_immediate(&mut connection).await?;
+        let migrations = self.schema.sqlite();
+        let applied = applied(&mut *transaction, self.schema).await?;
+        if !migrations.is_complete(&applied) {
+            apply(&mut *transaction, migrations, self.schema, &applied).await?;
+        }
+        if self.views {
+            let taken = sqlx::query_scalar(sql::FIND_TAKEN_NAMES.sqlite);
+            refuse_taken(taken.fetch_all(&mut *transaction).await?)?;
+            raw_sql(SQLITE_VIEWS).execute(&mut *transaction).await?;
+        }
+        transaction.commit().await?;
+        connection.close().await?;
+        Ok(self.migrated(version_of(&applied), None))
+    }
+
+    /// Makes the PostgreSQL schema if it isn't there, or says which right is missing to make it, or
+    /// tables in it. Returns its name. A database that `is_complete` needs no rights.
+    async fn make_schema(
+        &self,
+        connection: &mut PgConnection,
+        is_complete: bool,
+    ) -> Result<String> {
+        type Rights = (Option<String>, bool, bool, Option<String>, Option<String>);
+        let (name, exists, may_create, grant_tables, grant_schema): Rights =
+            sqlx::query_as(sql::READ_RIGHTS.postgres)
+                .bind(self.within)
+                .fetch_one(&mut *connection)
+                .await?;
+        let Some(name) = name else {
+            let text = "the role's search_path names no schema that exists: create one";
+            return Err(StoreError::Setup(text.to_owned()));
+        };
+        let missing = |what: &str, grant: Option<String>| {
+            StoreError::Setup(format!(
+                "the role may not create {what} `{name}`: let the owner run `{}`, or choose another \
+                 schema",
+                grant.unwrap_or_default()
+            ))
+        };
+        if !exists {
+            let create = format!("CREATE SCHEMA IF NOT EXISTS {}", quote_identifier(&name));
+            let created = raw_sql(AssertSqlSafe(create)).execute(connection).await;
+            match created.map_err(StoreError::from) {
+                Err(StoreError::Denied(_)) => return Err(missing("schema", grant_schema)),
+                created => created?,
+            };
+        } else if !is_complete && !may_create {
+            return Err(missing("tables in schema", grant_tables));
+        }
+        Ok(name)
+    }
+
+    /// What [`run`](Migration::run) would do. Nothing is changed: a database that isn't there is not
+    /// made, and one that is there is only read.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn preview(&self) -> Result<Migrated> {
+        let from = match timeout(PREVIEW_LIMIT, self.version()).await {
+            Ok(version) => version?,
+            Err(_) => return Err(StoreError::Slow(PREVIEW_LIMIT.as_secs())),
+        };
+        Ok(self.migrated(from, self.within.map(str::to_owned)))
+    }
+
+    async fn version(&self) -> Result<i64> {
+        let applied = match Options::of(self.url)? {
+            Options::Postgres(options) => {
+                let path = self.schema.search_path(self.within);
+                let mut connection =
+                    PgConnection::open(&options, Planning::Free, Some(&path)).await?;
+                let applied = applied(&mut connection, self.schema).await;
+                connection.close().await?;
+                applied?
+            }
+            Options::Sqlite(options) if !options.get_filename().exists() => Vec::new(),
+            Options::Sqlite(options) => {
+                let options = options.read_only(true);
+                let mut connection = SqliteConnection::open(&options, Planning::Free, None).await?;
+                let applied = applied(&mut connection, self.schema).await;
+                connection.close().await?;
+                applied?
+            }
+        };
+        Ok(version_of(&applied))
+    }
+
+    fn migrated(&self, from: i64, within: Option<String>) -> Migrated {
+        Migrated { from, to: from.max(self.schema.version()), within }
     }
 }
 
@@ -143,7 +223,7 @@ pub async fn migrate(url: &DatabaseUrl, schema: Schema) -> Result<Migrated> {
 async fn open_new(options: &SqliteConnectOptions) -> Result<SqliteConnection> {
     let mut tries = 0;
     loop {
-        let opened = SqliteConnection::open(options, Planning::Free).await;
+        let opened = SqliteConnection::open(options, Planning::Free, None).await;
         match opened.map_err(StoreError::from) {
             Err(StoreError::Conflict(_)) if tries < OPENED_AGAIN => sleep(OPEN_AGAIN_AFTER).await,
             opened => return opened,
@@ -152,55 +232,50 @@ async fn open_new(options: &SqliteConnectOptions) -> Result<SqliteConnection> {
     }
 }
 
-/// What [`migrate`] would do. Nothing is changed: a database that isn't there is not made, and one
-/// that is there is only read.
-pub async fn preview_migration(url: &DatabaseUrl, schema: Schema) -> Result<Migrated> {
-    let read = async {
-        match Options::of(url)? {
-            Options::Postgres(options) => {
-                let mut connection = PgConnection::open(&options, Planning::Free).await?;
-                let version = version_of(&mut connection, schema).await;
-                connection.close().await?;
-                version
-            }
-            Options::Sqlite(options) if !options.get_filename().exists() => Ok(0),
-            Options::Sqlite(options) => {
-                let mut connection =
-                    SqliteConnection::open(&options.read_only(true), Planning::Free).await?;
-                let version = version_of(&mut connection, schema).await;
-                connection.close().await?;
-                version
-            }
-        }
-    };
-    let from = match timeout(PREVIEW_LIMIT, read).await {
-        Ok(version) => version?,
-        Err(_) => return Err(StoreError::Slow(PREVIEW_LIMIT.as_secs())),
-    };
-    Ok(Migrated { from, to: from.max(schema.version()) })
-}
-
-async fn version_of<C: Migrate>(connection: &mut C, schema: Schema) -> Result<i64> {
+/// The migrations that a database records; none if it has no schema of ours.
+async fn applied<C: Migrate>(connection: &mut C, schema: Schema) -> Result<Vec<AppliedMigration>> {
     match connection.list_applied_migrations(schema.record()).await {
-        Ok(applied) => Ok(applied.iter().map(|one| one.version).max().unwrap_or_default()),
-        Err(MigrateError::Execute(error)) if is_missing_table(&error) => Ok(0),
+        Ok(applied) => Ok(applied),
+        Err(MigrateError::Execute(error)) if is_missing_table(&error) => Ok(Vec::new()),
         Err(error) => Err(of_migration(error)),
     }
 }
 
+fn version_of(applied: &[AppliedMigration]) -> i64 {
+    applied.iter().map(|one| one.version).max().unwrap_or_default()
+}
+
+/// Brings a database up to date that has only these migrations.
 async fn apply<C: Migrate>(
     connection: &mut C,
-    migrator: &Migrator,
+    migrations: &Migrations,
     schema: Schema,
-) -> Result<Migrated> {
-    // Taken once more by sqlx itself, and given back with the session: what is read before it, or
-    // made, must not be read or made by two.
-    connection.lock().await.map_err(of_migration)?;
-    connection.ensure_migrations_table(schema.record()).await.map_err(of_migration)?;
-    let before = connection.list_applied_migrations(schema.record()).await.map_err(of_migration)?;
-    migrator.run_direct(None, connection, false).await.map_err(of_migration)?;
-    let from = before.iter().map(|migration| migration.version).max().unwrap_or_default();
-    Ok(Migrated { from, to: from.max(schema.version()) })
+    applied: &[AppliedMigration],
+) -> Result<()> {
+    let Migrations { all, baseline } = migrations;
+    let from = version_of(applied);
+    let run = async {
+        if from == 0 {
+            connection.ensure_migrations_table(schema.record()).await?;
+            connection.apply(schema.record(), baseline).await?;
+        }
+        if from == 0 || from >= BASELINE {
+            // Records the migrations that the baseline stands for, also if that was cut short.
+            all.run_direct(Some(BASELINE - 1), connection, true).await?;
+        }
+        all.run_direct(None, connection, false).await
+    };
+    run.await.map_err(of_migration)
+}
+
+fn refuse_taken(names: Vec<String>) -> Result<()> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    Err(StoreError::Setup(format!(
+        "the views were not made: the database has something else called {} already",
+        names.join(" and ")
+    )))
 }
 
 fn of_migration(error: MigrateError) -> StoreError {
@@ -208,33 +283,4 @@ fn of_migration(error: MigrateError) -> StoreError {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
         other => StoreError::Failed(sqlx::Error::Migrate(Box::new(other))),
     }
-}
-
-/// Refuses a schema that is older than this program.
-pub(super) async fn check(db: &Db, schema: Schema) -> Result<()> {
-    let expected = schema.version();
-    let found = version(db, schema).await?;
-    if found < expected { Err(StoreError::Schema { found, expected }) } else { Ok(()) }
-}
-
-/// The version a database has; 0 when it has no schema of ours.
-pub(super) async fn version(db: &Db, schema: Schema) -> Result<i64> {
-    let statement = match schema {
-        Schema::Control => sql::READ_CONTROL_SCHEMA,
-        Schema::Tenant => sql::READ_TENANT_SCHEMA,
-    };
-    let found = run_on_either!(db, statement, |text, connection| {
-        sqlx::query_scalar(text).fetch_one(connection)
-    });
-    match found {
-        Err(StoreError::Failed(error)) if is_missing_table(&error) => Ok(0),
-        found => found,
-    }
-}
-
-fn is_missing_table(error: &sqlx::Error) -> bool {
-    error.as_database_error().is_some_and(|error| {
-        // PostgreSQL has a code for it, SQLite only the general one.
-        error.code().as_deref() == Some("42P01") || error.message().starts_with("no such table")
-    })
 }

@@ -28,7 +28,7 @@ macro_rules! read_rows {
 }
 
 read_rows! { Tenant:
-    id slug name status database_url max_running created_at updated_at; json ; maybe_json
+    id slug name status database_url schema max_running created_at updated_at; json ; maybe_json
 }
 
 read_rows! { Job:

@@ -1,4 +1,5 @@
-//! How a database session is opened: what it is told first, and whether it is ours alone.
+//! How a database session is opened: its settings, where it finds our tables, and whether it is ours
+//! alone.
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -33,7 +34,7 @@ pub enum Planning {
 }
 
 impl Planning {
-    /// What a session is told first.
+    /// A session's settings.
     fn statements(self) -> String {
         match self {
             Planning::Free => ALWAYS.to_owned(),
@@ -43,12 +44,48 @@ impl Planning {
     }
 }
 
+/// Where a PostgreSQL session finds our tables.
+///
+/// The session's path is that one schema, then `pg_temp`. PostgreSQL searches `pg_catalog` first
+/// unless the path names it, and `pg_temp` too: named last, no temporary table can pass for ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum SearchPath {
+    /// In the schema of this name.
+    Named(String),
+    /// In the schema where the role's own path leads to this table; if it leads to none, in the
+    /// first schema of that path, which is where the role creates tables.
+    WhereIs(&'static str),
+}
+
+impl SearchPath {
+    fn statement(&self) -> String {
+        match self {
+            SearchPath::Named(schema) => {
+                format!("SET search_path = {}, pg_temp", quote_identifier(schema))
+            }
+            SearchPath::WhereIs(table) => format!(
+                "SELECT pg_catalog.set_config('search_path', pg_catalog.concat_ws(', ', coalesce( \
+                 (SELECT relnamespace::regnamespace::text FROM pg_catalog.pg_class \
+                  WHERE oid = pg_catalog.to_regclass('{table}')), \
+                 pg_catalog.quote_ident(pg_catalog.current_schema())), 'pg_temp'), false)"
+            ),
+        }
+    }
+}
+
+/// A name as PostgreSQL reads it whatever it contains.
+pub(super) fn quote_identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
 /// How a connection is opened and made ready.
 pub(super) trait Open: Connection + Sized + Send + 'static {
-    /// Opens one; the caller limits how long it may take.
+    /// Opens one; the caller limits how long it may take. `path` is none for SQLite, which has no
+    /// schemas.
     fn open(
         options: &Self::Options,
         planning: Planning,
+        path: Option<&SearchPath>,
     ) -> impl Future<Output = sqlx::Result<Self>> + Send;
 
     /// Whether others have this connection's session, too.
@@ -59,9 +96,16 @@ pub(super) trait Open: Connection + Sized + Send + 'static {
 }
 
 impl Open for PgConnection {
-    async fn open(options: &PgConnectOptions, planning: Planning) -> sqlx::Result<PgConnection> {
+    async fn open(
+        options: &PgConnectOptions,
+        planning: Planning,
+        path: Option<&SearchPath>,
+    ) -> sqlx::Result<PgConnection> {
         let mut connection = options.connect().await?;
-        raw_sql(AssertSqlSafe(planning.statements())).execute(&mut connection).await?;
+        // All in one round trip.
+        let path = path.map(SearchPath::statement).unwrap_or_default();
+        let settings = format!("{}; {path}", planning.statements());
+        raw_sql(AssertSqlSafe(settings)).execute(&mut connection).await?;
         Ok(connection)
     }
 
@@ -86,7 +130,11 @@ async fn backend(connection: &mut PgConnection) -> sqlx::Result<i32> {
 
 impl Open for SqliteConnection {
     /// It plans when it prepares, as it always does.
-    async fn open(options: &SqliteConnectOptions, _: Planning) -> sqlx::Result<SqliteConnection> {
+    async fn open(
+        options: &SqliteConnectOptions,
+        _: Planning,
+        _: Option<&SearchPath>,
+    ) -> sqlx::Result<SqliteConnection> {
         options.connect().await
     }
 

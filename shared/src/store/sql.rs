@@ -53,6 +53,7 @@ macro_rules! statements {
 
 statements! { TENANT:
     READ_TENANT_SCHEMA = both "tenant/read_schema";
+    READ_TENANT_VERSION = both "tenant/read_version";
     POLL = both "tenant/poll";
     READ_UNARMED = both "tenant/read_unarmed";
     ARM = pair "tenant/arm";
@@ -122,6 +123,7 @@ statements! { TENANT:
 
 statements! { CONTROL:
     READ_CONTROL_SCHEMA = both "control/read_schema";
+    READ_CONTROL_VERSION = both "control/read_version";
     LIST_TENANTS = both "control/list_tenants";
     FIND_TENANT = both "control/find_tenant";
     INSERT_TENANT = both "control/insert_tenant";
@@ -139,4 +141,9 @@ statements! { CONTROL:
     LIST_AUDIT = both "control/list_audit";
     PRUNE_AUDIT = both "control/prune_audit";
     PRUNE_WORKERS = both "control/prune_workers";
+}
+
+statements! { SCHEMA:
+    READ_RIGHTS = postgres "schema/read_rights";
+    FIND_TAKEN_NAMES = pair "schema/find_taken_names";
 }

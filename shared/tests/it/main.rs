@@ -7,6 +7,7 @@ mod change_token;
 mod changes;
 mod connections;
 mod migrations;
+mod names;
 mod pooler;
 mod queue;
 mod readiness;

@@ -72,8 +72,12 @@ on_both_databases! {
 async fn a_migration_can_be_repeated(empty: Empty) {
     let latest = Schema::Tenant.version();
     assert!(latest >= 1);
+    let within = (!empty.0.is_sqlite()).then(|| "public".to_owned());
     for from in [0, latest, latest] {
-        assert_eq!(migrate(&empty.0, Schema::Tenant).await.unwrap(), Migrated { from, to: latest });
+        assert_eq!(
+            migrate(&empty.0, Schema::Tenant).await.unwrap(),
+            Migrated { from, to: latest, within: within.clone() }
+        );
     }
     let store = empty.store();
     assert!(store.claim_database(false).await.unwrap());
@@ -115,10 +119,10 @@ async fn of_many_callers_one_migrates_and_all_succeed(empty: Empty) {
 }
 
 async fn a_migration_that_fails_says_why_and_holds_nobody_up(empty: Empty) {
-    empty.execute("CREATE TABLE job_execution (mine text)").await;
+    empty.execute("CREATE TABLE polychron_job_execution (mine text)").await;
     let error = migrate(&empty.0, Schema::Tenant).await.unwrap_err();
     let text = chain(&error);
-    assert!(text.contains("job_execution") && text.contains("already exists"), "{text}");
+    assert!(text.contains("polychron_job_execution") && text.contains("already exists"), "{text}");
     let found = empty.store().poll().await;
     assert!(
         matches!(found, Err(StoreError::Schema { found: 0, expected }) if expected == Schema::Tenant.version())
@@ -131,12 +135,12 @@ async fn a_migration_that_fails_says_why_and_holds_nobody_up(empty: Empty) {
         assert_eq!(held, 0);
     }
     // Nothing of the half-made schema is in the way once the cause is gone.
-    empty.execute("DROP TABLE job_execution").await;
+    empty.execute("DROP TABLE polychron_job_execution").await;
     assert_eq!(migrate(&empty.0, Schema::Tenant).await.unwrap().from, 0);
 }
 
 async fn an_older_schema_is_refused_and_a_newer_one_is_not(empty: Empty) {
-    migrate(&empty.0, Schema::Tenant).await.unwrap();
+    let within = migrate(&empty.0, Schema::Tenant).await.unwrap().within;
     assert!(empty.store().claim_database(false).await.unwrap());
     let (latest, record) = (Schema::Tenant.version(), "polychron_tenant_migration");
     empty
@@ -149,7 +153,7 @@ async fn an_older_schema_is_refused_and_a_newer_one_is_not(empty: Empty) {
     assert!(empty.store().poll().await.is_ok());
     assert_eq!(
         migrate(&empty.0, Schema::Tenant).await.unwrap(),
-        Migrated { from: latest + 1, to: latest + 1 }
+        Migrated { from: latest + 1, to: latest + 1, within }
     );
     empty.execute(&format!("DELETE FROM {record} WHERE version >= {latest}")).await;
     let error = empty.store().poll().await.unwrap_err();

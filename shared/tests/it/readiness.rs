@@ -42,6 +42,7 @@ async fn watched(tenants: usize) -> Watched {
             name: String::new(),
             status: TenantStatus::Active,
             database_url: folder.sqlite_database("none.db"),
+            schema: None,
             max_running: None,
             created_at: now,
             updated_at: now,

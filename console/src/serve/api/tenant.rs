@@ -86,7 +86,7 @@ pub(super) async fn edit(
     }
     let asker = site.asker(&visitor, reason.as_deref())?;
     let tenant = site.operator.tenant(&slug).await?;
-    let edit = TenantEdit { name, status, max_running, database_url: None };
+    let edit = TenantEdit { name, status, max_running, ..TenantEdit::default() };
     let tenant = operation::tenant::edit(&site.operator, &asker, &tenant, &edit).await?;
     Ok(Json(inspect(&site.operator, &tenant).await))
 }
