@@ -72,7 +72,7 @@ pub(crate) enum Verb {
     #[command(
         after_help = "Examples:\n  polychron check\n  polychron check --occurrences --from 2026-11-24T00:00:00Z\n  polychron check -o json"
     )]
-    Check(check::occurrences::Arguments),
+    Check(check::Arguments),
     /// Bring the control database, then every tenant's, up to this program's schema
     ///
     /// Goes on past a tenant that fails (exit code 4 then). It may be repeated at any time.

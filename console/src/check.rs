@@ -1,33 +1,40 @@
-//! `polychron check`: looks at everything that must be right, and says of each problem what to do
-//! about it.
-//!
-//! Only problems make the command fail; warnings don't.
+//! `polychron check`: only problems make it fail; warnings don't.
 
-mod broker;
-pub(crate) mod consumers;
-pub(crate) mod occurrences;
-mod producers;
-pub(crate) mod tenants;
+use std::time::Duration;
 
-use shared::clock::Clock;
+use clap::Args;
+use shared::clock::Time;
 use shared::config::{Config, Problems};
-use shared::store::{Connections, Control};
 
-use crate::exit::{Failure, control_reason};
-use crate::finding::{COLUMNS, Finding, Level, PRODUCER_SEEN_WITHIN, SEEN_WITHIN};
-use crate::operator;
+use crate::findings::COLUMNS;
+use crate::operation::check::occurrences::Range;
+use crate::operation::check::{Report, check};
+use crate::operation::failure::Failure;
+use crate::operation::finding::{Finding, Level};
 use crate::output::Output;
+use crate::progress::Progress;
 
-/// Everything found, and whether what all else depends on was out of reach.
-#[derive(Default)]
-struct Report {
-    findings: Vec<Finding>,
-    unreachable: Vec<&'static str>,
+/// What to check.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// Also check in the tenants' tables that everything that should have run did
+    #[arg(long, alias = "audit")]
+    occurrences: bool,
+    /// Check occurrences from this time on, such as 2026-11-24T00:00:00Z; a day ago by default
+    #[arg(long, value_name = "TIME", requires = "occurrences", value_parser = crate::input::time)]
+    from: Option<Time>,
+    /// Check occurrences before this time; by default all up to now, and each job's next time
+    #[arg(long, value_name = "TIME", requires = "occurrences", value_parser = crate::input::time)]
+    to: Option<Time>,
+    /// How overdue something may be before it is a problem
+    #[arg(long, value_name = "DURATION", requires = "occurrences", default_value = "1h",
+          value_parser = humantime::parse_duration)]
+    patience: Duration,
 }
 
 pub(crate) async fn run(
     config: Result<Config, Problems>,
-    arguments: occurrences::Arguments,
+    arguments: Arguments,
     output: Output,
 ) -> Result<(), Failure> {
     let report = match config {
@@ -50,56 +57,9 @@ pub(crate) async fn run(
     }
 }
 
-async fn examine(config: &Config, arguments: &occurrences::Arguments) -> Result<Report, Failure> {
-    let connections = Connections::new(Clock::System, config.connections);
-    let control = operator::control(config, &connections)?;
-    let mut report = Report::default();
-    report.findings.push(Finding::ok("settings", "all can be read"));
-    broker::look(config, &mut report).await;
-    let Some(needs) = of_control(&control, config, &connections, &mut report).await else {
-        return Ok(report);
-    };
-    report.findings.extend(broker::acknowledgement_timeout(config, needs.longest_timeout));
-    if arguments.is_set() {
-        let tenants = control.list_tenants().await.map_err(Failure::control)?;
-        occurrences::check(&tenants, &connections, arguments, &mut report.findings).await;
-    }
-    Ok(report)
-}
-
-/// The control database, the tenants it lists and the processes registered there. None: it cannot
-/// be used.
-async fn of_control(
-    control: &Control,
-    config: &Config,
-    connections: &Connections,
-    report: &mut Report,
-) -> Option<tenants::Needs> {
-    let read = async {
-        control.check_schema().await?;
-        let now = control.now().await?;
-        let producers = control.list_producers(now - PRODUCER_SEEN_WITHIN).await?;
-        let workers = control.list_workers(now - SEEN_WITHIN).await?;
-        Ok((control.list_tenants().await?, workers, producers))
-    };
-    let (tenants, workers, producers) = match read.await {
-        Ok(read) => read,
-        Err(error) => {
-            let failure = control_reason(&error);
-            if Failure::control(error).is_unreachable() {
-                report.unreachable.push("the control database");
-            }
-            let remedy = "correct DATABASE_URL, start the database, or run `polychron migrate`";
-            report.findings.push(Finding::problem("control database", failure, remedy));
-            return None;
-        }
-    };
-    let place = config.database_url.as_ref().map(ToString::to_string).unwrap_or_default();
-    let finding =
-        format!("{place} answers, its schema is known; tenants listed: {}", tenants.len());
-    report.findings.push(Finding::ok("control database", finding));
-    report.findings.extend(producers::compare(&producers, tenants.len()));
-    let needs = tenants::look(tenants, connections, &mut report.findings).await;
-    report.findings.extend(consumers::compare(&workers, &needs));
-    Some(needs)
+async fn examine(config: &Config, arguments: &Arguments) -> Result<Report, Failure> {
+    let Arguments { occurrences, from, to, patience } = arguments;
+    let range = occurrences.then_some(Range { from: *from, to: *to, patience: *patience });
+    let progress = Progress::default();
+    check(config, range.as_ref(), &mut |step| progress.show(step)).await
 }

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use clap_complete::generate;
 
 use crate::arguments;
-use crate::exit::Failure;
+use crate::operation::failure::Failure;
 
 /// A shell whose completions can be written.
 #[derive(Clone, Copy, Debug, ValueEnum)]

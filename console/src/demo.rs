@@ -17,7 +17,7 @@ use shared::config::Config;
 use shared::shutdown::Shutdown;
 use shared::store::Store;
 
-use crate::follow::Follower;
+use crate::operation::follow::Follower;
 use crate::output::say;
 use crate::serve;
 use sample::{TENANTS, jobs};

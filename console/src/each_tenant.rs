@@ -8,9 +8,11 @@ use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
 use shared::tenant::Tenant;
 
-use crate::exit::Failure;
-use crate::operator::{Entered, REHEARSAL, Rehearsal};
-use crate::output::{Column, Of, say};
+use crate::operation::change::Change;
+use crate::operation::context::TenantContext;
+use crate::operation::failure::Failure;
+use crate::operation::step::Step;
+use crate::output::{Column, Of};
 use crate::progress::Progress;
 use crate::session::Session;
 
@@ -70,16 +72,15 @@ pub(crate) struct Round<'a> {
     tenants: Vec<Tenant>,
     all: usize,
     failed: usize,
-    rehearsals: Vec<Rehearsal>,
 }
 
 impl<'a> Round<'a> {
     /// With all tenants. Until it ends, changes are told to no producer.
     pub(crate) async fn begin(session: &'a Session) -> Result<Round<'a>, Failure> {
-        let tenants = session.operator.control.list_tenants().await.map_err(Failure::control)?;
-        session.operator.put_off_waking();
+        let tenants = session.context.control.list_tenants().await.map_err(Failure::control)?;
+        session.context.put_off_waking();
         let all = tenants.len();
-        Ok(Round { session, tenants, all, failed: 0, rehearsals: Vec::new() })
+        Ok(Round { session, tenants, all, failed: 0 })
     }
 
     /// Asks each tenant that takes part. One that fails is told of at once; it takes no further
@@ -87,12 +88,14 @@ impl<'a> Round<'a> {
     pub(crate) async fn ask<T>(
         &mut self,
         doing: &'static str,
-        ask: impl AsyncFn(&Entered) -> Result<Option<T>, Failure>,
+        ask: impl AsyncFn(&TenantContext) -> Result<Option<T>, Failure>,
     ) -> Vec<Of<T>> {
-        let Session { operator, output, .. } = self.session;
-        let mut progress = Progress::new(doing, self.tenants.len());
+        let Session { context, output, .. } = self.session;
+        let progress = Progress::default();
+        let mut step = Step::new(doing, self.tenants.len());
+        progress.show(step);
         let asked = |tenant: Tenant| async {
-            let answer = match operator.enter_tenant(tenant.clone()).await {
+            let answer = match context.enter_tenant(tenant.clone()).await {
                 Ok(at) => ask(&at).await,
                 Err(failure) => Err(failure),
             };
@@ -108,14 +111,14 @@ impl<'a> Round<'a> {
                     self.tenants.push(tenant);
                 }
                 Ok(None) => {}
-                Err(Failure::Rehearsed(rehearsal)) => self.rehearsals.push(*rehearsal),
                 Err(failure) => {
                     progress.clear();
                     output.failure(Some(&tenant.slug), &failure);
                     self.failed += 1;
                 }
             }
-            progress.advance();
+            step.done += 1;
+            progress.show(step);
         }
         found
     }
@@ -135,25 +138,39 @@ impl<'a> Round<'a> {
         self.tenants.retain(|tenant| is_kept(&tenant.slug));
     }
 
-    /// Shows what was found or done, and ends the round.
+    /// Shows what was found, and ends the round.
     pub(crate) async fn show<T: Serialize>(
         self,
         items: &[Of<T>],
         columns: &[Column<T>],
     ) -> Result<(), Failure> {
-        let output = self.session.output;
-        if self.rehearsals.is_empty() {
-            output.list_of_tenants(items, columns)?;
-        } else {
-            say("nothing was changed: --dry-run");
-            output.list(&self.rehearsals, REHEARSAL)?;
+        self.session.output.list_of_tenants(items, columns)?;
+        self.end().await
+    }
+
+    /// Shows what was changed, or would be, and ends the round.
+    pub(crate) async fn show_changes<T: Serialize>(
+        self,
+        changes: Vec<Of<Change<T>>>,
+        columns: &[Column<T>],
+    ) -> Result<(), Failure> {
+        let (mut made, mut dry_runs) = (Vec::new(), Vec::new());
+        for Of { tenant, item } in changes {
+            match item {
+                Change::Made(item) => made.push(Of { tenant, item }),
+                Change::WouldMake(dry_run) => dry_runs.push(dry_run),
+            }
         }
+        if dry_runs.is_empty() {
+            return self.show(&made, columns).await;
+        }
+        self.session.list_dry_runs(&dry_runs)?;
         self.end().await
     }
 
     /// Tells the producers what has changed, and says whether tenants failed.
     pub(crate) async fn end(self) -> Result<(), Failure> {
-        self.session.operator.wake_now().await;
+        self.session.context.wake_now().await;
         match self.failed {
             0 => Ok(()),
             failed => Err(Failure::SomeTenants { failed, all: self.all }),

@@ -3,20 +3,21 @@
 mod chosen;
 mod follow;
 mod list;
+mod run;
 
 use clap::{Args, Subcommand};
-use serde_json::Value;
 use shared::execution::{Execution, Status};
 use shared::id::ExecutionId;
 
-use crate::exit::Failure;
 use crate::input::execution_id;
-use crate::job;
 use crate::operation;
-use crate::operation::execution::find;
+use crate::operation::change::Change;
+use crate::operation::execution::{find, job_name, progress};
+use crate::operation::failure::Failure;
 use crate::output::{Column, column, maybe, say, time};
-use crate::session::{Session, mind_suspension};
+use crate::session::Session;
 use chosen::{Chosen, Deed};
+pub(crate) use run::report;
 
 #[derive(Subcommand)]
 pub(crate) enum Verb {
@@ -113,12 +114,6 @@ pub(crate) const FIELDS: &[Column<Execution>] = &[
     column("output", |execution| maybe(execution.output.as_ref())),
 ];
 
-/// The job, even if it has gone.
-pub(crate) fn job_name(execution: &Execution) -> String {
-    let deleted = || format!("(deleted job {})", execution.job_id);
-    execution.job_name.clone().unwrap_or_else(deleted)
-}
-
 fn took(execution: &Execution) -> String {
     match (execution.started_at, execution.finished_at) {
         (Some(started), Some(finished)) => {
@@ -126,15 +121,6 @@ fn took(execution: &Execution) -> String {
         }
         _ => String::new(),
     }
-}
-
-/// `3 of 10, invoices`: how far a handler says it has come.
-pub(crate) fn progress(progress: &Value) -> String {
-    let done = progress["done"].to_string();
-    let total = progress["total"].as_u64().map(|total| format!(" of {total}"));
-    let message = progress["message"].as_str().filter(|message| !message.is_empty());
-    let message = message.map(|message| format!(", {message}"));
-    format!("{done}{}{}", total.unwrap_or_default(), message.unwrap_or_default())
 }
 
 /// Leases and deadlines matter while something runs.
@@ -146,7 +132,7 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<(), Failure> {
     match verb {
         Verb::List(arguments) => list::run(arguments, session).await,
         Verb::Show(Named { tenant, id }) => {
-            let at = session.operator.enter(&tenant).await?;
+            let at = session.context.enter(&tenant).await?;
             session.output.record(&find(&at, id).await?, FIELDS)
         }
         Verb::Cancel(chosen) => match (&chosen.tenant, chosen.id) {
@@ -161,13 +147,15 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<(), Failure> {
 }
 
 async fn cancel(tenant: &str, id: ExecutionId, session: &Session) -> Result<(), Failure> {
-    let Session { operator, asker, output } = session;
-    let at = operator.enter(tenant).await?;
-    let execution = operation::execution::cancel(operator, asker, &at, id).await?;
-    if execution.status == Status::Running {
-        say("it runs; its worker hears of it by the next heartbeat, within 15 s");
+    let Session { context, actor, .. } = session;
+    let at = context.enter(tenant).await?;
+    let change = operation::execution::cancel(context, actor, &at, id).await?;
+    if let Change::Made(execution) = &change
+        && execution.status == Status::Running
+    {
+        say("it runs; its worker learns of it by the next heartbeat, within 15 s");
     }
-    output.record(&execution, FIELDS)
+    session.show_change(change, FIELDS)
 }
 
 async fn retry(
@@ -176,9 +164,8 @@ async fn retry(
     wait: bool,
     session: &Session,
 ) -> Result<(), Failure> {
-    let Session { operator, asker, .. } = session;
-    let at = operator.enter(tenant).await?;
-    let new = operation::execution::retry(operator, asker, &at, id).await?;
-    mind_suspension(&at.tenant);
-    job::report(new, wait, &at, session).await
+    let Session { context, actor, .. } = session;
+    let at = context.enter(tenant).await?;
+    let change = operation::execution::retry(context, actor, &at, id).await?;
+    report(change, wait, &at, session).await
 }

@@ -15,7 +15,7 @@ use shared::schedule::{Schedule, Spread};
 use shared::store::PlannedLoad;
 use shared::tenant::{Tenant, TenantStatus};
 
-use crate::exit::Failure;
+use crate::operation::failure::Failure;
 use crate::operation::forecast::{Minute, Peak, Planned, Range, load, peaks, slots_needed};
 use crate::output::{Column, Output, column, say, time};
 use crate::session::Session;
@@ -97,7 +97,7 @@ pub(crate) async fn run(arguments: Forecast, session: &Session) -> Result<(), Fa
     let read = read(&arguments, session).await?;
     let minutes = load(&range, &read.jobs);
     let slots = slots_needed(&minutes, arguments.wait.as_secs_f64());
-    let prefetch = session.operator.config.prefetch as u64;
+    let prefetch = session.context.config.prefetch as u64;
     let outlook = Outlook {
         from: range.from(),
         to: range.at(range.minutes()),
@@ -121,7 +121,7 @@ pub(crate) async fn run(arguments: Forecast, session: &Session) -> Result<(), Fa
 async fn range(arguments: &Forecast, session: &Session) -> Result<Range, Failure> {
     let from = match arguments.from {
         Some(from) => from,
-        None => session.operator.control.now().await.map_err(Failure::control)?,
+        None => session.context.control.now().await.map_err(Failure::control)?,
     };
     let to = arguments.to.unwrap_or(from + TimeDelta::days(1));
     if to <= from {
@@ -141,8 +141,8 @@ async fn range(arguments: &Forecast, session: &Session) -> Result<Range, Failure
 /// left out.
 async fn read(arguments: &Forecast, session: &Session) -> Result<Read, Failure> {
     let tenants = match &arguments.tenant {
-        Some(slug) => vec![session.operator.tenant(slug).await?],
-        None => session.operator.control.list_tenants().await.map_err(Failure::control)?,
+        Some(slug) => vec![session.context.tenant(slug).await?],
+        None => session.context.control.list_tenants().await.map_err(Failure::control)?,
     };
     let active = tenants.into_iter().filter(|tenant| tenant.status == TenantStatus::Active);
     let ask = |tenant: Tenant| async {
@@ -164,7 +164,7 @@ async fn read(arguments: &Forecast, session: &Session) -> Result<Read, Failure> 
 }
 
 async fn jobs_of(tenant: &Tenant, session: &Session) -> Result<Vec<PlannedLoad>, Failure> {
-    let store = session.operator.store(tenant)?;
+    let store = session.context.store(tenant)?;
     let mut jobs: Vec<PlannedLoad> = Vec::new();
     loop {
         let after = jobs.last().map_or(JobId(0), |last| last.id);

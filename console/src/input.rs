@@ -3,13 +3,13 @@
 use std::io::{IsTerminal, Read};
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use shared::clock::{Time, delta};
 use shared::id::ExecutionId;
 use shared::job::PAYLOAD_BYTES_MAX;
-use shared::notification;
 
-use crate::exit::Failure;
+use crate::operation::failure::Failure;
+pub(crate) use crate::operation::input::{target, time};
 use crate::output::say;
 
 /// The most that is read from a file or standard input, in bytes.
@@ -34,19 +34,6 @@ pub(crate) fn payload(text: &str) -> Result<Value, Failure> {
         )));
     }
     Ok(value)
-}
-
-/// Who is told what happens to a job: `off`, a URL, or JSON that says more; for clap, which names the
-/// flag.
-pub(crate) fn target(text: &str) -> Result<Value, String> {
-    let target = match text {
-        "off" => json!({}),
-        text if text.starts_with('{') => {
-            serde_json::from_str(text).map_err(|error| format!("it is not JSON: {error}"))?
-        }
-        url => json!({"url": url}),
-    };
-    notification::check(&target).map(|()| target)
 }
 
 /// The text of a file, named by the flag `flag`.
@@ -101,12 +88,6 @@ fn read_line() -> Result<String, Failure> {
         Ok(_) => Ok(line),
         Err(error) => Err(Failure::Failed(format!("standard input: {error}"))),
     }
-}
-
-/// A time on the command line.
-pub(crate) fn time(text: &str) -> Result<Time, String> {
-    let remedy = "is no time; write one like 2026-12-01T09:00:00Z, or with an offset like +01:00";
-    text.parse().map_err(|_| format!("`{text}` {remedy}"))
 }
 
 /// From when on: a time, or how long ago.
@@ -177,7 +158,7 @@ mod tests {
         let long = format!("\"{}\"", "x".repeat(PAYLOAD_BYTES_MAX));
         for text in ["{secret", long.as_str(), "@/nowhere/at/all"] {
             let failure = payload(text).unwrap_err();
-            assert_eq!(failure.code(), 2);
+            assert_eq!(crate::exit::code(&failure), 2);
             assert!(!failure.to_string().contains("secret"), "{failure}");
         }
     }

@@ -12,15 +12,13 @@ mod run;
 mod switch;
 
 use clap::Subcommand;
-use serde_json::Value;
 use shared::job::Job;
 
 use crate::each_tenant::{Jobs, Tenants};
-use crate::exit::Failure;
-use crate::operation::job::find;
+use crate::operation::failure::Failure;
+use crate::operation::job::{find, state, timing};
 use crate::output::{Column, column, maybe, time, whole_column};
 use crate::session::Session;
-pub(crate) use run::report;
 
 #[derive(Subcommand)]
 pub(crate) enum Verb {
@@ -120,29 +118,6 @@ const FIELDS: &[Column<Job>] = &[
     column("updated", |job| time(Some(job.updated_at))),
 ];
 
-/// Whether a job runs, in a word. The dispatch that uses a schedule up switches its job off and keeps
-/// `schedule_since`, which whoever pauses a job clears.
-pub(crate) fn state(job: &Job) -> &'static str {
-    match (job.is_enabled, &job.quarantined_reason, job.schedule_since) {
-        (_, Some(_), _) => "quarantined",
-        (true, None, _) => "enabled",
-        (false, None, Some(_)) => "used up",
-        (false, None, None) => "paused",
-    }
-}
-
-/// A schedule in short, as a list has room for it.
-pub(crate) fn timing(schedule: &Value) -> String {
-    let field = |name: &str| schedule.get(name).and_then(Value::as_str);
-    match (field("cron"), field("timezone"), field("every"), field("at")) {
-        (Some(cron), Some(timezone), None, None) => format!("{cron} {timezone}"),
-        (Some(cron), None, None, None) => cron.to_owned(),
-        (None, None, Some(every), None) => format!("every {every}"),
-        (None, None, None, Some(at)) => format!("at {at}"),
-        _ => schedule.to_string(),
-    }
-}
-
 pub(crate) async fn run(verb: Verb, session: &Session) -> Result<(), Failure> {
     match verb {
         Verb::Add(arguments) => add::run(arguments, session).await,
@@ -164,6 +139,6 @@ async fn show(jobs: Jobs, session: &Session) -> Result<(), Failure> {
         let (round, jobs) = everywhere::find(&name, session).await?;
         return round.show(&jobs, COLUMNS).await;
     };
-    let at = session.operator.enter(&slug).await?;
+    let at = session.context.enter(&slug).await?;
     session.output.record(&find(&at, &name).await?, FIELDS)
 }

@@ -11,14 +11,12 @@ mod demo;
 mod each_tenant;
 mod execution;
 mod exit;
-mod finding;
-mod follow;
+mod findings;
 mod forecast;
 mod input;
 mod job;
 mod migrate;
 mod operation;
-mod operator;
 mod output;
 mod progress;
 mod schedule;
@@ -35,10 +33,9 @@ use shared::config::{self, Config};
 use shared::logging;
 
 use arguments::{Arguments, Verb};
-use exit::Failure;
-use operator::{REHEARSAL, Request};
+use operation::failure::Failure;
 use output::Output;
-use session::Session;
+use session::{Request, Session};
 
 /// The CLI reports in its own words what comes of the broker; a command that only nudges the
 /// producer is not to say that it has connected.
@@ -62,15 +59,8 @@ fn main() -> ExitCode {
 
 /// Says why it was not done, and answers with the exit code.
 fn tell(failure: &Failure, output: Output) -> ExitCode {
-    if let Failure::Rehearsed(rehearsal) = failure {
-        output::say(&failure.to_string());
-        return match output.record(&**rehearsal, REHEARSAL) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(failure) => ExitCode::from(failure.code()),
-        };
-    }
     output.failure(None, failure);
-    ExitCode::from(failure.code())
+    ExitCode::from(exit::code(failure))
 }
 
 /// The command line could not be read, or asked for help.

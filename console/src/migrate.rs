@@ -9,10 +9,12 @@ use shared::config::Config;
 use shared::store::{Connections, Control, Migrated, Migration, Schema, Store, StoreError};
 use shared::tenant::Tenant;
 
-use crate::exit::{Failure, reason};
-use crate::operator::{self, Request};
+use crate::operation::context;
+use crate::operation::failure::{Failure, reason};
+use crate::operation::step::Step;
 use crate::output::{Column, Output, column, maybe, say, whole_column};
 use crate::progress::Progress;
+use crate::session::Request;
 
 /// How many databases are brought up to date at once.
 const AT_ONCE: usize = 4;
@@ -54,7 +56,7 @@ pub(crate) async fn run(
     request: &Request,
 ) -> Result<(), Failure> {
     let connections = Connections::new(Clock::System, config.connections);
-    let control = operator::control(&config, &connections)?;
+    let control = context::control(&config, &connections)?;
     let url = config
         .database_url
         .as_ref()
@@ -72,13 +74,16 @@ pub(crate) async fn run(
         _ => tenants(&control, arguments.tenant.as_deref()).await?,
     };
     let all = tenants.len();
-    let mut progress = Progress::new("migrating", all);
+    let progress = Progress::default();
+    let mut step = Step::new("migrating", all);
+    progress.show(step);
     let mut reports = vec![report(None, url.to_string(), Ok(migrated))];
     let migrate = |tenant| of_tenant(tenant, &connections, dry_run);
     let mut each = stream::iter(tenants).map(migrate).buffered(AT_ONCE);
     while let Some(report) = each.next().await {
         reports.push(report);
-        progress.advance();
+        step.done += 1;
+        progress.show(step);
     }
     drop(progress);
     if dry_run {
@@ -96,7 +101,7 @@ async fn tenants(control: &Control, one: Option<&str>) -> Result<Vec<Tenant>, Fa
         return control.list_tenants().await.map_err(Failure::control);
     };
     let found = control.find_tenant(slug).await.map_err(Failure::control)?;
-    let unknown = || Failure::NotFound(operator::unknown_tenant(slug));
+    let unknown = || Failure::NotFound(context::unknown_tenant(slug));
     found.map(|tenant| vec![tenant]).ok_or_else(unknown)
 }
 

@@ -9,10 +9,11 @@ use std::io::{ErrorKind, IsTerminal, Write};
 
 use clap::ValueEnum;
 use serde::Serialize;
-use shared::clock::Time;
 use shared::config;
 
-use crate::exit::Failure;
+use crate::exit;
+use crate::operation::failure::Failure;
+pub(crate) use crate::operation::format::{maybe, time};
 pub(crate) use stream::Stream;
 
 /// The longest cell of a list; a record shows everything.
@@ -106,7 +107,7 @@ impl Output {
         match (self.is_for_people(), tenant) {
             (true, Some(slug)) => say(&format!("{slug}: {failure}")),
             (true, None) => say(&format!("polychron: {failure}")),
-            (false, _) => say(&json(&failure.document(tenant), false).unwrap_or_default()),
+            (false, _) => say(&json(&exit::document(failure, tenant), false).unwrap_or_default()),
         }
     }
 
@@ -241,16 +242,6 @@ fn shortened(cell: &str) -> String {
         Some((at, _)) => format!("{}…", &cell[..at]),
         None => cell.to_owned(),
     }
-}
-
-/// A time as tables show it: UTC, to the second.
-pub(crate) fn time(time: Option<Time>) -> String {
-    time.map(|time| time.format("%Y-%m-%dT%H:%M:%SZ").to_string()).unwrap_or_default()
-}
-
-/// What may be missing.
-pub(crate) fn maybe(value: Option<impl ToString>) -> String {
-    value.map(|value| value.to_string()).unwrap_or_default()
 }
 
 fn json<T: Serialize + ?Sized>(item: &T, pretty: bool) -> Result<String, Failure> {

@@ -10,10 +10,10 @@ use shared::id::{JobId, TenantId};
 use shared::schedule::{Schedule, Spread};
 use uuid::Uuid;
 
-use crate::exit::Failure;
+use crate::operation::failure::Failure;
 use crate::operation::schedule::{Due, due, read, written};
-use crate::operator::Request;
 use crate::output::{Column, Output, column, maybe, say, time};
+use crate::session::Request;
 
 #[derive(Subcommand)]
 pub(crate) enum Verb {

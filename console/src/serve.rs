@@ -40,12 +40,13 @@ use shared::store::{Control, Worker};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
-use crate::exit::Failure;
-use crate::finding::SEEN_WITHIN;
-use crate::operator::{Asker, Entered, Nudge, Operator, unknown_tenant};
+use crate::operation::change::Actor;
+use crate::operation::context::{Context, Nudge, TenantContext, unknown_tenant};
+use crate::operation::failure::Failure;
+use crate::operation::finding::SEEN_WITHIN;
 use crate::output::say;
 use access::{Access, Visitor};
-use page::Trouble;
+use page::HtmlError;
 use problem::Problem;
 use survey::Survey;
 
@@ -58,8 +59,8 @@ const USERS_EVERY: Duration = Duration::from_secs(2);
 const GOODBYE: Duration = Duration::from_secs(2);
 
 /// What every answer is made of.
-pub(crate) struct Site {
-    operator: Operator,
+pub(crate) struct AppState {
+    context: Context,
     access: Access,
     survey: Survey,
     events: events::Events,
@@ -67,16 +68,16 @@ pub(crate) struct Site {
 
 /// Dashboard and API before they serve, with the address that they have taken hold of.
 pub(crate) struct Served {
-    site: Arc<Site>,
+    state: Arc<AppState>,
     listener: TcpListener,
 }
 
 impl Served {
     /// Takes hold of the address that the settings name.
-    pub(crate) async fn new(operator: Operator) -> Result<Served, Failure> {
-        let Config { listen, users, .. } = &operator.config;
-        let clock = operator.connections.clock().clone();
-        let access = Access::new(users.as_deref(), clock.clone(), operator.random.clone())?;
+    pub(crate) async fn new(context: Context) -> Result<Served, Failure> {
+        let Config { listen, users, .. } = &context.config;
+        let clock = context.connections.clock().clone();
+        let access = Access::new(users.as_deref(), clock.clone(), context.random.clone())?;
         if access.is_open() && !listen.ip().is_loopback() {
             return Err(Failure::Usage(format!(
                 "POLYCHRON_LISTEN is `{listen}`, which others can reach, and nobody would be asked \
@@ -91,7 +92,7 @@ impl Served {
             ))
         })?;
         let (survey, events) = (Survey::new(clock), events::Events::default());
-        Ok(Served { site: Arc::new(Site { operator, access, survey, events }), listener })
+        Ok(Served { state: Arc::new(AppState { context, access, survey, events }), listener })
     }
 
     /// Where it is.
@@ -102,9 +103,9 @@ impl Served {
 
     /// Serves until asked to stop.
     pub(crate) async fn run(self, shutdown: &Shutdown) {
-        let Served { site, listener } = self;
-        let clock = site.operator.connections.clock();
-        let routes = router(site.clone());
+        let Served { state, listener } = self;
+        let clock = state.context.connections.clock();
+        let routes = router(state.clone());
         let serving = serve_until(listener, routes, Limits::default(), shutdown.drain.clone());
         let patience = async {
             shutdown.drain.cancelled().await;
@@ -112,14 +113,14 @@ impl Served {
         };
         tokio::select! {
             () = serving => {}
-            () = site.survey.run(&site.operator) => {}
-            () = site.keep_users() => {}
+            () = state.survey.run(&state.context) => {}
+            () = state.keep_users() => {}
             () = patience => {}
         }
     }
 }
 
-fn router(site: Arc<Site>) -> Router {
+fn router(state: Arc<AppState>) -> Router {
     Router::new()
         .merge(api::routes())
         .merge(screen::routes())
@@ -127,10 +128,10 @@ fn router(site: Arc<Site>) -> Router {
         .merge(events::routes())
         .fallback(nothing_there)
         .method_not_allowed_fallback(not_so)
-        .layer(middleware::from_fn_with_state(site.clone(), guard::guard))
+        .layer(middleware::from_fn_with_state(state.clone(), guard::guard))
         // The guard has seen to it already.
         .layer(DefaultBodyLimit::disable())
-        .with_state(site)
+        .with_state(state)
 }
 
 async fn nothing_there(uri: Uri) -> Response {
@@ -145,23 +146,23 @@ async fn not_so(uri: Uri) -> Response {
 fn told(uri: &Uri, problem: Problem) -> Response {
     match uri.path().starts_with("/api/") {
         true => problem.into_response(),
-        false => Trouble(problem).into_response(),
+        false => HtmlError(problem).into_response(),
     }
 }
 
-impl Site {
+impl AppState {
     /// Sees to it that a change of the file of users needs no restart.
     async fn keep_users(&self) {
         loop {
-            self.operator.connections.clock().sleep(USERS_EVERY).await;
+            self.context.connections.clock().sleep(USERS_EVERY).await;
             self.access.refresh();
         }
     }
 
     /// A tenant that the visitor may know of.
-    async fn enter(&self, visitor: &Visitor, slug: &str) -> Result<Entered, Problem> {
+    async fn enter(&self, visitor: &Visitor, slug: &str) -> Result<TenantContext, Problem> {
         self.tell_apart(visitor, slug)?;
-        Ok(self.operator.enter(slug).await?)
+        Ok(self.context.enter(slug).await?)
     }
 
     /// The same, and who asks for a change there, and why.
@@ -170,9 +171,9 @@ impl Site {
         visitor: &Visitor,
         slug: &str,
         reason: Option<&str>,
-    ) -> Result<(Entered, Asker), Problem> {
+    ) -> Result<(TenantContext, Actor), Problem> {
         let at = self.enter(visitor, slug).await?;
-        Ok((at, self.asker(visitor, reason)?))
+        Ok((at, self.actor(visitor, reason)?))
     }
 
     /// A tenant of others is as if it weren't there.
@@ -184,18 +185,18 @@ impl Site {
     }
 
     /// Who asks for a change, and why.
-    fn asker(&self, visitor: &Visitor, reason: Option<&str>) -> Result<Asker, Problem> {
-        Ok(Asker::new(visitor.actor(), reason)?)
+    fn actor(&self, visitor: &Visitor, reason: Option<&str>) -> Result<Actor, Problem> {
+        Ok(Actor::new(visitor.actor(), reason)?)
     }
 
     /// The control database's time.
     async fn now(&self) -> Result<Time, Problem> {
-        Ok(self.operator.control.now().await.map_err(Failure::control)?)
+        Ok(self.context.control.now().await.map_err(Failure::control)?)
     }
 
     /// The consumers that live at `now`.
     async fn workers(&self, now: Time) -> Result<Vec<Worker>, Problem> {
-        let workers = self.operator.control.list_workers(now - SEEN_WITHIN).await;
+        let workers = self.context.control.list_workers(now - SEEN_WITHIN).await;
         Ok(workers.map_err(Failure::control)?)
     }
 }
@@ -212,14 +213,14 @@ pub(crate) struct QueueDepth {
     slots: i32,
 }
 
-impl Site {
+impl AppState {
     /// The queues of the settings, and those that live consumers take from.
     async fn queues(&self, workers: &[Worker]) -> Vec<QueueDepth> {
-        let mut names: BTreeSet<&String> = self.operator.config.queues.iter().collect();
+        let mut names: BTreeSet<&String> = self.context.config.queues.iter().collect();
         names.extend(workers.iter().flat_map(|worker| &worker.queues));
         let mut queues = Vec::new();
         for name in names.into_iter().take(QUEUES_MAX) {
-            let depth = match self.operator.publisher() {
+            let depth = match self.context.publisher() {
                 Some(publisher) => timeout(DEPTH_LIMIT, publisher.depth(name)).await.ok().flatten(),
                 None => None,
             };
@@ -238,13 +239,13 @@ impl Site {
 /// `polychron serve`.
 pub(crate) async fn run(config: Config) -> Result<(), Failure> {
     let queue = config.amqp_url.clone().map(Queue::Rabbit);
-    let mut operator = Operator::open(config).await?;
+    let mut context = Context::open(config).await?;
     if let Some(queue) = queue {
         let (publisher, driver) = queue.publisher("polychron serve", &[]);
         tokio::spawn(driver);
-        operator = operator.with_publisher(publisher);
+        context = context.with_publisher(publisher);
     }
-    let served = Served::new(operator).await?;
+    let served = Served::new(context).await?;
     let shutdown = Shutdown::on_signals()
         .map_err(|error| Failure::Failed(format!("signals cannot be heard: {error}")))?;
     say(&format!("Dashboard and API at {}", served.url()));
@@ -266,7 +267,7 @@ pub(crate) async fn of_engine(
         tokio::spawn(driver);
         let nudge = Nudge::Standing(publisher);
         let control = control.map_err(Failure::control)?;
-        Served::new(Operator::new(config, connections, control, nudge)).await
+        Served::new(Context::new(config, connections, control, nudge)).await
     };
     match served.await {
         Ok(served) => {

@@ -1,30 +1,78 @@
-//! What every command works with: the means of its operation, who asks for it, and where what it
-//! finds is shown.
+//! What every command works with: the operations' context, who asks, and where results are shown.
 
-use shared::config::Config;
+use serde::Serialize;
+use shared::config::{self, Config};
 use shared::tenant::{Tenant, TenantStatus};
 
-use crate::exit::Failure;
-use crate::operator::{Asker, Operator, Request};
-use crate::output::{Output, say};
+use crate::operation::change::{Actor, Change, DryRun};
+use crate::operation::context::Context;
+use crate::operation::failure::Failure;
+use crate::output::{Column, Output, column, maybe, say, whole_column};
+
+/// How a command was asked to make its changes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Request {
+    pub(crate) reason: Option<String>,
+    pub(crate) dry_run: bool,
+}
 
 /// One command's surroundings.
 pub(crate) struct Session {
-    pub(crate) operator: Operator,
-    pub(crate) asker: Asker,
+    pub(crate) context: Context,
+    pub(crate) actor: Actor,
     pub(crate) output: Output,
 }
 
+const DRY_RUN: &[Column<DryRun>] = &[
+    column("WOULD", |dry_run| dry_run.would.clone()),
+    column("TENANT", |dry_run| maybe(dry_run.tenant.as_ref())),
+    column("TARGET", |dry_run| maybe(dry_run.target.as_ref())),
+    whole_column("BEFORE", |dry_run| maybe(dry_run.before.as_ref())),
+    whole_column("AFTER", |dry_run| maybe(dry_run.after.as_ref())),
+];
+
 impl Session {
-    /// Connects to the control database and sees to it that its schema is known.
+    /// Connects to the control database and checks its schema.
     pub(crate) async fn open(
         config: Config,
         output: Output,
         request: &Request,
     ) -> Result<Session, Failure> {
-        let asker = Asker::at_the_terminal(request)?;
-        Ok(Session { operator: Operator::open(config).await?, asker, output })
+        let actor = actor(request)?;
+        Ok(Session { context: Context::open(config).await?, actor, output })
     }
+
+    /// Shows what a change made, or would make.
+    pub(crate) fn show_change<T: Serialize>(
+        &self,
+        change: Change<T>,
+        columns: &[Column<T>],
+    ) -> Result<(), Failure> {
+        match change {
+            Change::Made(made) => self.output.record(&made, columns),
+            Change::WouldMake(dry_run) => self.show_dry_run(&dry_run),
+        }
+    }
+
+    /// Shows what a change would do.
+    pub(crate) fn show_dry_run(&self, dry_run: &DryRun) -> Result<(), Failure> {
+        say("nothing was changed: --dry-run");
+        self.output.record(dry_run, DRY_RUN)
+    }
+
+    /// The same, of changes at several tenants.
+    pub(crate) fn list_dry_runs(&self, dry_runs: &[DryRun]) -> Result<(), Failure> {
+        say("nothing was changed: --dry-run");
+        self.output.list(dry_runs, DRY_RUN)
+    }
+}
+
+/// The person who runs this command.
+fn actor(request: &Request) -> Result<Actor, Failure> {
+    let user = config::environment("USER").or_else(|| config::environment("LOGNAME"));
+    let name = format!("cli:{}", user.as_deref().unwrap_or("unknown"));
+    let actor = Actor::new(name, request.reason.as_deref())?;
+    Ok(actor.with_dry_run(request.dry_run))
 }
 
 /// Says so when what was asked for will have to wait for the tenant to be resumed.

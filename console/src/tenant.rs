@@ -9,11 +9,12 @@ use serde_json::json;
 use shared::store::TenantEdit;
 use shared::tenant::{Tenant, TenantStatus};
 
-use crate::exit::{Failure, reason};
 use crate::input::confirm;
 use crate::operation;
+use crate::operation::change::Change;
+use crate::operation::context::Context;
+use crate::operation::failure::{Failure, reason};
 use crate::operation::tenant::{Inspected, Shown, facts, inspect, look};
-use crate::operator::Operator;
 use crate::output::{Column, column, maybe, say, time};
 use crate::session::Session;
 
@@ -136,7 +137,7 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<(), Failure> {
     match verb {
         Verb::Add(arguments) => add::run(arguments, session).await,
         Verb::List => list(session).await,
-        Verb::Show(Named { slug }) => show(&session.operator.tenant(&slug).await?, session).await,
+        Verb::Show(Named { slug }) => show(&session.context.tenant(&slug).await?, session).await,
         Verb::Edit(arguments) => edit(arguments, session).await,
         Verb::Notify(arguments) => notify::run(arguments, session).await,
         Verb::Suspend(Named { slug }) => switch(&slug, TenantStatus::Suspended, session).await,
@@ -146,13 +147,13 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<(), Failure> {
 }
 
 async fn list(session: &Session) -> Result<(), Failure> {
-    let tenants = session.operator.control.list_tenants().await.map_err(Failure::control)?;
+    let tenants = session.context.control.list_tenants().await.map_err(Failure::control)?;
     let shown: Vec<Shown> = tenants.iter().map(Shown::from).collect();
     session.output.list(&shown, COLUMNS)
 }
 
 async fn show(tenant: &Tenant, session: &Session) -> Result<(), Failure> {
-    session.output.record(&inspect(&session.operator, tenant).await, FIELDS)
+    session.output.record(&inspect(&session.context, tenant).await, FIELDS)
 }
 
 async fn edit(arguments: Edit, session: &Session) -> Result<(), Failure> {
@@ -162,7 +163,7 @@ async fn edit(arguments: Edit, session: &Session) -> Result<(), Failure> {
             "nothing to change: give --name, --max-running or --database-url-file".to_owned(),
         ));
     }
-    let tenant = session.operator.tenant(&slug).await?;
+    let tenant = session.context.tenant(&slug).await?;
     let database_url = match &database_url_file {
         Some(path) => Some(add::database_url(Some(path))?),
         None => None,
@@ -170,7 +171,7 @@ async fn edit(arguments: Edit, session: &Session) -> Result<(), Failure> {
     if let Some(url) = &database_url {
         // A wrong URL is found out before it is stored.
         let moved = Tenant { database_url: url.clone(), ..tenant.clone() };
-        let store = session.operator.store(&moved)?;
+        let store = session.context.store(&moved)?;
         store.now().await.map_err(|error| Failure::tenant(&moved, error))?;
     }
     let max_running = max_running.map(|Limit(limit)| limit);
@@ -183,7 +184,7 @@ async fn edit(arguments: Edit, session: &Session) -> Result<(), Failure> {
 }
 
 async fn switch(slug: &str, status: TenantStatus, session: &Session) -> Result<(), Failure> {
-    let tenant = session.operator.tenant(slug).await?;
+    let tenant = session.context.tenant(slug).await?;
     if tenant.status == status {
         say(&format!("tenant {slug} is {status} already"));
         return show(&tenant, session).await;
@@ -192,9 +193,11 @@ async fn switch(slug: &str, status: TenantStatus, session: &Session) -> Result<(
 }
 
 async fn change(tenant: &Tenant, edit: &TenantEdit, session: &Session) -> Result<(), Failure> {
-    let Session { operator, asker, .. } = session;
-    let tenant = operation::tenant::edit(operator, asker, tenant, edit).await?;
-    show(&tenant, session).await
+    let Session { context, actor, .. } = session;
+    match operation::tenant::edit(context, actor, tenant, edit).await? {
+        Change::Made(tenant) => show(&tenant, session).await,
+        Change::WouldMake(dry_run) => session.show_dry_run(&dry_run),
+    }
 }
 
 #[derive(Serialize)]
@@ -214,9 +217,9 @@ const REMOVED: &[Column<Removed>] = &[
 /// again, which the other order would not allow.
 async fn remove(arguments: Remove, session: &Session) -> Result<(), Failure> {
     let Remove { slug, yes, forget } = arguments;
-    let Session { operator, asker, output } = session;
-    let tenant = operator.tenant(&slug).await?;
-    let open = match look(operator, &tenant).await {
+    let Session { context, actor, .. } = session;
+    let tenant = context.tenant(&slug).await?;
+    let open = match look(context, &tenant).await {
         Ok(look) => (look.dispatched + look.running + look.waiting).to_string(),
         Err(_) => "unknown how many".to_owned(),
     };
@@ -224,27 +227,29 @@ async fn remove(arguments: Remove, session: &Session) -> Result<(), Failure> {
         "its jobs, their history and its open executions ({open}) stay in {}, where nothing runs them any more",
         tenant.database_url
     );
-    if !asker.rehearses() {
+    if !actor.is_dry_run() {
         confirm(yes, &format!("Removing tenant {slug}: {stays}."))?;
     }
     let before = Some(facts(&tenant));
-    let change = asker.change("tenant.remove", &tenant, None, before);
-    let change = change.towards(json!({"removed": true, "open_executions": open}));
+    let planned = actor.plan("tenant.remove", &tenant, None, before);
+    let planned = planned.towards(json!({"removed": true, "open_executions": open}));
     let take_out = async {
-        let released = release(&tenant, forget, operator).await?;
-        operator.control.delete_tenant(tenant.id).await.map_err(Failure::control)?;
+        let released = release(&tenant, forget, context).await?;
+        context.control.delete_tenant(tenant.id).await.map_err(Failure::control)?;
         Ok((released, json!({"released": released})))
     };
-    let released = operator.record(change, take_out).await?;
-    operator.wake(tenant.id).await;
-    say(&format!("tenant {slug} is removed; {stays}"));
+    let change = context.record_and_wake(planned, take_out).await?;
+    if let Change::Made(_) = &change {
+        say(&format!("tenant {slug} is removed; {stays}"));
+    }
     let database_url = tenant.database_url.to_string();
-    output.record(&Removed { removed: slug, database_url, released }, REMOVED)
+    let removed = |released| Removed { removed: slug, database_url, released };
+    session.show_change(change.map(removed), REMOVED)
 }
 
 /// Takes a tenant out of its database. False: it goes on to name it, and shall be forgotten.
-async fn release(tenant: &Tenant, forget: bool, operator: &Operator) -> Result<bool, Failure> {
-    match operator.store(tenant)?.release_database().await {
+async fn release(tenant: &Tenant, forget: bool, context: &Context) -> Result<bool, Failure> {
+    match context.store(tenant)?.release_database().await {
         Ok(_) => Ok(true),
         Err(error) if forget => {
             say(&format!("its database goes on to name it: {}", reason(&error)));

@@ -12,10 +12,10 @@ use shared::store::ExecutionFilter;
 
 use super::COLUMNS;
 use crate::each_tenant::{Round, counted, each};
-use crate::exit::Failure;
 use crate::input::{Since, confirm, execution_id, since};
+use crate::operation::context::TenantContext;
 use crate::operation::execution as operation;
-use crate::operator::Entered;
+use crate::operation::failure::Failure;
 use crate::output::{Of, say};
 use crate::session::Session;
 
@@ -66,17 +66,17 @@ pub(super) async fn run(deed: Deed, chosen: Chosen, session: &Session) -> Result
     let mut round = Round::begin(session).await?;
     if let Some(slug) = &chosen.tenant {
         // One that isn't there is told as ever.
-        session.operator.tenant(slug).await?;
+        session.context.tenant(slug).await?;
         round.keep(|kept| kept == slug);
     }
-    let find = async |at: &Entered| find(deed, &chosen, at).await.map(Some);
+    let find = async |at: &TenantContext| find(deed, &chosen, at).await.map(Some);
     let found = round.ask("looking", find).await;
     let found: BTreeMap<String, Vec<Execution>> =
         found.into_iter().filter(|of| !of.item.is_empty()).map(|of| (of.tenant, of.item)).collect();
     round.keep(|slug| found.contains_key(slug));
     let count: usize = found.values().map(Vec::len).sum();
     let many = counted(count, "execution");
-    if session.asker.rehearses() {
+    if session.actor.is_dry_run() {
         say(&format!("{} {many} would be {}: --dry-run", "nothing was changed;", deed.done()));
         let rows = each(found.into_iter().map(|(tenant, item)| Of { tenant, item }).collect());
         return round.show(&rows, COLUMNS).await;
@@ -85,7 +85,7 @@ pub(super) async fn run(deed: Deed, chosen: Chosen, session: &Session) -> Result
         let tenants = counted(found.len(), "tenant");
         confirm(chosen.yes, &format!("{} {many} at {tenants}.", deed.doing()))?;
     }
-    let make = async |at: &Entered| {
+    let make = async |at: &TenantContext| {
         let rows = found.get(&at.tenant.slug).map(Vec::as_slice).unwrap_or_default();
         make(deed, rows, at, session).await.map(Some)
     };
@@ -134,7 +134,7 @@ impl Deed {
 }
 
 /// What was chosen at a tenant, oldest first.
-async fn find(deed: Deed, chosen: &Chosen, at: &Entered) -> Result<Vec<Execution>, Failure> {
+async fn find(deed: Deed, chosen: &Chosen, at: &TenantContext) -> Result<Vec<Execution>, Failure> {
     let Chosen { job, status, since, .. } = chosen;
     let since = since.map(|since| ExecutionId::least_at(since.from(at.now)));
     let status = match deed {
@@ -167,7 +167,7 @@ async fn find(deed: Deed, chosen: &Chosen, at: &Entered) -> Result<Vec<Execution
 async fn page(
     deed: Deed,
     filter: &ExecutionFilter,
-    at: &Entered,
+    at: &TenantContext,
 ) -> Result<(Vec<Execution>, Option<ExecutionId>), Failure> {
     if deed == Deed::Retry {
         let page = at.store.page_executions(filter, PAGE).await;
@@ -181,7 +181,7 @@ async fn page(
 
 /// Whether an occurrence ended with this attempt, and its job is still there to run again. An
 /// attempt that another followed has had its second chance.
-async fn is_last(row: &Execution, at: &Entered) -> Result<bool, Failure> {
+async fn is_last(row: &Execution, at: &TenantContext) -> Result<bool, Failure> {
     let last = at.store.find_last_attempt(row.id).await.map_err(|error| at.failed(error))?;
     Ok(row.job_name.is_some() && last.is_some_and(|last| last.id == row.id))
 }
@@ -189,24 +189,21 @@ async fn is_last(row: &Execution, at: &Entered) -> Result<bool, Failure> {
 async fn make(
     deed: Deed,
     rows: &[Execution],
-    at: &Entered,
+    at: &TenantContext,
     session: &Session,
 ) -> Result<Vec<Execution>, Failure> {
-    let Session { operator, asker, .. } = session;
+    let Session { context, actor, .. } = session;
     let mut made = Vec::with_capacity(rows.len());
     let mut now: Time = at.now;
     for row in rows {
-        let here = Entered { now, ..at.clone() };
+        let here = TenantContext { now, ..at.clone() };
         now += APART;
         let done = match deed {
-            Deed::Cancel => operation::cancel(operator, asker, &here, row.id).await,
-            Deed::Retry => match operation::retry(operator, asker, &here, row.id).await {
-                Ok(new) => operation::find(&here, new).await,
-                Err(failure) => Err(failure),
-            },
+            Deed::Cancel => operation::cancel(context, actor, &here, row.id).await,
+            Deed::Retry => operation::retry(context, actor, &here, row.id).await,
         };
         match done {
-            Ok(execution) => made.push(execution),
+            Ok(change) => made.extend(change.made()),
             // It went on meanwhile, which concerns no other.
             Err(failure @ (Failure::Conflict(_) | Failure::NotFound(_))) => {
                 say(&format!("{}: {failure}", at.tenant.slug));

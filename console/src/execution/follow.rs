@@ -16,10 +16,10 @@ use shared::tenant::Tenant;
 use tokio_util::sync::CancellationToken;
 
 use super::COLUMNS;
-use crate::exit::Failure;
-use crate::follow::Follower;
 use crate::operation;
-use crate::operator::Entered;
+use crate::operation::context::TenantContext;
+use crate::operation::failure::Failure;
+use crate::operation::follow::Follower;
 use crate::output::{Of, Stream, say};
 use crate::session::Session;
 
@@ -53,7 +53,7 @@ pub(super) async fn run(
     let stream = RefCell::new(Stream::new(session.output, COLUMNS, slug.is_none())?);
     let tenants = match slug {
         Some(slug) => {
-            let at = session.operator.enter(slug).await?;
+            let at = session.context.enter(slug).await?;
             if let Some(job) = &filter.job {
                 operation::job::find(&at, job).await?;
             }
@@ -75,7 +75,7 @@ pub(super) async fn run(
 }
 
 async fn list(session: &Session) -> Result<Vec<Tenant>, Failure> {
-    session.operator.control.list_tenants().await.map_err(Failure::control)
+    session.context.control.list_tenants().await.map_err(Failure::control)
 }
 
 impl Following<'_> {
@@ -85,7 +85,7 @@ impl Following<'_> {
         let mut followed: FuturesUnordered<_> =
             tenants.into_iter().map(|tenant| self.tenant(tenant)).collect();
         let listed = async || {
-            self.session.operator.connections.clock().sleep(LIST_EVERY).await;
+            self.session.context.connections.clock().sleep(LIST_EVERY).await;
             // Without an answer, those who are known go on, and while it is awaited, too.
             list(self.session).await.unwrap_or_default()
         };
@@ -121,7 +121,7 @@ impl Following<'_> {
                 }
                 Err(_) => {}
             }
-            self.session.operator.connections.clock().sleep(self.every).await;
+            self.session.context.connections.clock().sleep(self.every).await;
         }
     }
 
@@ -136,7 +136,7 @@ impl Following<'_> {
             rows.retain(|row| self.is_wanted(row));
             return Ok(rows);
         }
-        let at = self.session.operator.enter_tenant(tenant.clone()).await?;
+        let at = self.session.context.enter_tenant(tenant.clone()).await?;
         let (seen, mut latest) = self.latest(&at).await.map_err(|error| at.failed(error))?;
         *follower = Some(Follower::after(at.store, &seen));
         latest.reverse();
@@ -146,7 +146,7 @@ impl Following<'_> {
     /// The newest rows, and those of them that are wanted.
     async fn latest(
         &self,
-        at: &Entered,
+        at: &TenantContext,
     ) -> shared::store::Result<(Vec<Execution>, Vec<Execution>)> {
         let seen = at.store.list_executions(&ExecutionFilter::default(), SEEN).await?;
         let mut latest = at.store.page_executions(&self.filter, self.limit).await?.executions;

@@ -7,10 +7,10 @@ use shared::store::ExecutionFilter;
 
 use super::{COLUMNS, follow};
 use crate::each_tenant::{Round, Tenants, each};
-use crate::exit::Failure;
 use crate::input::execution_id;
 use crate::operation;
-use crate::operator::Entered;
+use crate::operation::context::TenantContext;
+use crate::operation::failure::Failure;
 use crate::output::{Of, say};
 use crate::session::Session;
 
@@ -42,7 +42,7 @@ pub(super) async fn run(arguments: List, session: &Session) -> Result<(), Failur
         (slug, true) => follow::run(slug, filter, limit, session).await,
         (None, false) => of_all(&filter, limit, session).await,
         (Some(slug), false) => {
-            let at = session.operator.enter(slug).await?;
+            let at = session.context.enter(slug).await?;
             let page = operation::execution::page(&at, &filter, limit).await?;
             session.output.list(&page.executions, COLUMNS)?;
             mention(page.next);
@@ -60,7 +60,7 @@ async fn of_all(filter: &ExecutionFilter, limit: i64, session: &Session) -> Resu
         return Err(Failure::Usage(text.to_owned()));
     }
     let mut round = Round::begin(session).await?;
-    let page = async |at: &Entered| {
+    let page = async |at: &TenantContext| {
         let page = at.store.page_executions(filter, limit).await;
         page.map(Some).map_err(|error| at.failed(error))
     };

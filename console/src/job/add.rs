@@ -8,10 +8,11 @@ use uuid::Uuid;
 use super::definition::{Definition, Timing};
 use super::{COLUMNS, FIELDS};
 use crate::each_tenant::{Round, counted};
-use crate::exit::Failure;
 use crate::input::confirm;
 use crate::operation;
-use crate::operator::Entered;
+use crate::operation::change::Change;
+use crate::operation::context::TenantContext;
+use crate::operation::failure::Failure;
 use crate::session::{Session, mind_suspension};
 
 #[derive(Args)]
@@ -54,18 +55,20 @@ pub(super) async fn run(arguments: Add, session: &Session) -> Result<(), Failure
     })?;
     let mut new = definition.new_job(&name, &job_type, schedule)?;
     new.is_enabled = !disabled;
-    let Session { operator, asker, output } = session;
-    let add = async |at: &Entered| operation::job::add(operator, asker, at, &new).await;
+    let Session { context, actor, .. } = session;
+    let add = async |at: &TenantContext| operation::job::add(context, actor, at, &new).await;
     if let Some(slug) = tenant {
-        let at = operator.enter(&slug).await?;
-        let job = add(&at).await?;
-        mind_suspension(&at.tenant);
-        return output.record(&job, FIELDS);
+        let at = context.enter(&slug).await?;
+        let change = add(&at).await?;
+        if let Change::Made(_) = &change {
+            mind_suspension(&at.tenant);
+        }
+        return session.show_change(change, FIELDS);
     }
     let mut round = Round::begin(session).await?;
-    if !asker.rehearses() {
+    if !actor.is_dry_run() {
         confirm(yes, &format!("Adding job {name} at {}.", counted(round.count(), "tenant")))?;
     }
-    let added = round.ask("Adding", async |at: &Entered| add(at).await.map(Some)).await;
-    round.show(&added, COLUMNS).await
+    let added = round.ask("Adding", async |at: &TenantContext| add(at).await.map(Some)).await;
+    round.show_changes(added, COLUMNS).await
 }

@@ -6,8 +6,8 @@ use shared::job::{MisfirePolicy, OrphanPolicy, OverlapPolicy};
 use shared::schedule::Spread;
 use shared::store::{JobEdit, NewJob};
 
-use crate::exit::Failure;
 use crate::input;
+use crate::operation::failure::Failure;
 use crate::operation::schedule;
 
 /// When a job runs: one of four ways to say it.

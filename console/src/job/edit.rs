@@ -9,10 +9,11 @@ use super::definition::{Definition, Timing};
 use super::everywhere::{self, Question};
 use super::{COLUMNS, FIELDS};
 use crate::each_tenant::Jobs;
-use crate::exit::Failure;
 use crate::operation;
+use crate::operation::change::Change;
+use crate::operation::context::TenantContext;
+use crate::operation::failure::Failure;
 use crate::operation::job::find;
-use crate::operator::Entered;
 use crate::session::Session;
 
 #[derive(Args)]
@@ -39,28 +40,29 @@ pub(super) async fn run(arguments: Edit, session: &Session) -> Result<(), Failur
     let edit = JobEdit { job_type, ..definition.edit()? };
     let (tenant, name) = jobs.named();
     let Some(slug) = tenant else {
-        let edited = async |at: &Entered| write(at, &name, None, &edit, &timing, session).await;
+        let edited =
+            async |at: &TenantContext| write(at, &name, None, &edit, &timing, session).await;
         let question = Question { doing: "Editing", name: &name, yes };
         return everywhere::change(question, session, |_| true, edited, COLUMNS).await;
     };
-    let at = session.operator.enter(&slug).await?;
+    let at = session.context.enter(&slug).await?;
     let edited = write(&at, &name, if_version, &edit, &timing, session).await;
     let edited = edited.map_err(|failure| match failure {
         Failure::Stale(text) => Failure::Stale(format!("--if-version: {text}")),
         other => other,
     });
-    session.output.record(&edited?, FIELDS)
+    session.show_change(edited?, FIELDS)
 }
 
 async fn write(
-    at: &Entered,
+    at: &TenantContext,
     name: &str,
     if_version: Option<i32>,
     edit: &JobEdit,
     timing: &Timing,
     session: &Session,
-) -> Result<Job, Failure> {
-    let Session { operator, asker, .. } = session;
+) -> Result<Change<Job>, Failure> {
+    let Session { context, actor, .. } = session;
     let found = find(at, name).await?;
     let schedule = timing.schedule(Spread::new(at.tenant.id, found.id))?;
     let edit = JobEdit { schedule, ..edit.clone() };
@@ -69,5 +71,5 @@ async fn write(
             "nothing to change; `polychron job edit --help` shows what can be".to_owned(),
         ));
     }
-    operation::job::edit(operator, asker, at, name, if_version, &edit).await
+    operation::job::edit(context, actor, at, name, if_version, &edit).await
 }

@@ -6,9 +6,10 @@ use serde::Serialize;
 use shared::job::Job;
 
 use crate::each_tenant::{Round, counted};
-use crate::exit::Failure;
 use crate::input::confirm;
-use crate::operator::Entered;
+use crate::operation::change::Change;
+use crate::operation::context::TenantContext;
+use crate::operation::failure::Failure;
 use crate::output::{Column, Of};
 use crate::session::Session;
 
@@ -18,7 +19,8 @@ pub(super) async fn find<'a>(
     session: &'a Session,
 ) -> Result<(Round<'a>, Vec<Of<Job>>), Failure> {
     let mut round = Round::begin(session).await?;
-    let find = async |at: &Entered| at.store.find_job(name).await.map_err(|error| at.failed(error));
+    let find =
+        async |at: &TenantContext| at.store.find_job(name).await.map_err(|error| at.failed(error));
     let jobs = round.ask("looking", find).await;
     if jobs.is_empty() && !round.has_failed() {
         let remedy = "`polychron job list --all-tenants` shows those there are";
@@ -42,17 +44,17 @@ pub(super) async fn change<T: Serialize>(
     Question { doing, name, yes }: Question<'_>,
     session: &Session,
     wants: impl Fn(&Job) -> bool,
-    change: impl AsyncFn(&Entered) -> Result<T, Failure>,
+    change: impl AsyncFn(&TenantContext) -> Result<Change<T>, Failure>,
     columns: &[Column<T>],
 ) -> Result<(), Failure> {
     let (mut round, jobs) = find(name, session).await?;
     let wanted = jobs.iter().filter(|of| wants(&of.item)).map(|of| of.tenant.as_str());
     let wanted: BTreeSet<&str> = wanted.collect();
     round.keep(|slug| wanted.contains(slug));
-    if !wanted.is_empty() && !session.asker.rehearses() {
+    if !wanted.is_empty() && !session.actor.is_dry_run() {
         let tenants = counted(wanted.len(), "tenant");
         confirm(yes, &format!("{doing} job {name} at {tenants}."))?;
     }
-    let changed = round.ask(doing, async |at: &Entered| change(at).await.map(Some)).await;
-    round.show(&changed, columns).await
+    let changed = round.ask(doing, async |at: &TenantContext| change(at).await.map(Some)).await;
+    round.show_changes(changed, columns).await
 }

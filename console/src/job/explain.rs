@@ -5,11 +5,12 @@ use shared::clock::Time;
 
 use super::everywhere;
 use crate::each_tenant::{Jobs, each};
-use crate::exit::Failure;
-use crate::finding::{COLUMNS, Finding};
-use crate::operation::account::account_for;
+use crate::findings::COLUMNS;
+use crate::operation::context::TenantContext;
 use crate::operation::explain::explain;
-use crate::operator::Entered;
+use crate::operation::failure::Failure;
+use crate::operation::finding::Finding;
+use crate::operation::occurrence_report::report;
 use crate::session::Session;
 
 #[derive(Args)]
@@ -24,18 +25,18 @@ pub(crate) struct Explain {
 pub(super) async fn run(arguments: Explain, session: &Session) -> Result<(), Failure> {
     let Explain { jobs, at: asked } = arguments;
     let (tenant, job) = jobs.named();
-    let find = async |at: &Entered| -> Result<Vec<Finding>, Failure> {
+    let find = async |at: &TenantContext| -> Result<Vec<Finding>, Failure> {
         match asked {
-            Some(asked) => account_for(&session.operator, at, &job, asked).await,
-            None => explain(&session.operator, at, &job).await,
+            Some(asked) => report(&session.context, at, &job, asked).await,
+            None => explain(&session.context, at, &job).await,
         }
     };
     let Some(slug) = tenant else {
         let (mut round, _) = everywhere::find(&job, session).await?;
-        let explain = async |at: &Entered| find(at).await.map(Some);
+        let explain = async |at: &TenantContext| find(at).await.map(Some);
         let findings = each(round.ask("explaining", explain).await);
         return round.show(&findings, COLUMNS).await;
     };
-    let at = session.operator.enter(&slug).await?;
+    let at = session.context.enter(&slug).await?;
     session.output.list(&find(&at).await?, COLUMNS)
 }

@@ -4,9 +4,9 @@ use shared::job::Job;
 
 use super::COLUMNS;
 use crate::each_tenant::{Round, Tenants, each};
-use crate::exit::Failure;
 use crate::operation;
-use crate::operator::Entered;
+use crate::operation::context::TenantContext;
+use crate::operation::failure::Failure;
 use crate::session::Session;
 
 /// How many jobs are read at once.
@@ -14,7 +14,7 @@ const PAGE: i64 = 500;
 
 pub(super) async fn run(tenants: Tenants, session: &Session) -> Result<(), Failure> {
     if let Some(slug) = tenants.one() {
-        let at = session.operator.enter(slug).await?;
+        let at = session.context.enter(slug).await?;
         return session.output.list(&all(&at).await?, COLUMNS);
     }
     let mut round = Round::begin(session).await?;
@@ -22,7 +22,7 @@ pub(super) async fn run(tenants: Tenants, session: &Session) -> Result<(), Failu
     round.show(&jobs, COLUMNS).await
 }
 
-async fn all(at: &Entered) -> Result<Vec<Job>, Failure> {
+async fn all(at: &TenantContext) -> Result<Vec<Job>, Failure> {
     let mut jobs: Vec<Job> = Vec::new();
     loop {
         let after = jobs.last().map(|job| job.name.clone()).unwrap_or_default();

@@ -4,10 +4,10 @@ use clap::Args;
 
 use super::everywhere;
 use crate::each_tenant::{Jobs, each};
-use crate::exit::Failure;
+use crate::operation::context::TenantContext;
+use crate::operation::failure::Failure;
 use crate::operation::job::{find, next_time, schedule_of};
 use crate::operation::schedule::due;
-use crate::operator::Entered;
 use crate::output::say;
 use crate::schedule;
 use crate::session::{Session, mind_suspension};
@@ -25,7 +25,7 @@ pub(super) async fn run(arguments: Next, session: &Session) -> Result<(), Failur
     let Next { jobs, n } = arguments;
     let (tenant, name) = jobs.named();
     let Some(slug) = tenant else { return everywhere_due(&name, n, session).await };
-    let at = session.operator.enter(&slug).await?;
+    let at = session.context.enter(&slug).await?;
     let job = find(&at, &name).await?;
     let schedule = schedule_of(&at, &job)?;
     mind_suspension(&at.tenant);
@@ -38,7 +38,7 @@ pub(super) async fn run(arguments: Next, session: &Session) -> Result<(), Failur
 /// Of paused jobs and suspended tenants, too: when it would be due.
 async fn everywhere_due(name: &str, n: u16, session: &Session) -> Result<(), Failure> {
     let (mut round, _) = everywhere::find(name, session).await?;
-    let next = async |at: &Entered| {
+    let next = async |at: &TenantContext| {
         let job = find(at, name).await?;
         let schedule = schedule_of(at, &job)?;
         Ok(Some(due(&schedule, next_time(at, &job, &schedule), n)))

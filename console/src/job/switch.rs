@@ -5,10 +5,11 @@ use clap::Args;
 use super::everywhere::{self, Question};
 use super::{COLUMNS, FIELDS};
 use crate::each_tenant::Jobs;
-use crate::exit::Failure;
 use crate::operation;
+use crate::operation::change::Change;
+use crate::operation::context::TenantContext;
+use crate::operation::failure::Failure;
 use crate::operation::job::find;
-use crate::operator::Entered;
 use crate::output::say;
 use crate::session::Session;
 
@@ -22,24 +23,24 @@ pub(crate) struct Switch {
 }
 
 pub(super) async fn run(arguments: Switch, on: bool, session: &Session) -> Result<(), Failure> {
-    let Session { operator, asker, output } = session;
+    let Session { context, actor, output } = session;
     let (tenant, name) = arguments.jobs.named();
     let Some(slug) = tenant else {
         let doing = if on { "Resuming" } else { "Pausing" };
         let question = Question { doing, name: &name, yes: arguments.yes };
         let switch =
-            async |at: &Entered| match operation::job::switch(operator, asker, at, &name, on)
+            async |at: &TenantContext| match operation::job::switch(context, actor, at, &name, on)
                 .await?
             {
-                Some(job) => Ok(job),
-                None => find(at, &name).await,
+                Some(change) => Ok(change),
+                None => find(at, &name).await.map(Change::Made),
             };
         return everywhere::change(question, session, |job| job.is_enabled != on, switch, COLUMNS)
             .await;
     };
-    let at = operator.enter(&slug).await?;
-    match operation::job::switch(operator, asker, &at, &name, on).await? {
-        Some(job) => output.record(&job, FIELDS),
+    let at = context.enter(&slug).await?;
+    match operation::job::switch(context, actor, &at, &name, on).await? {
+        Some(change) => session.show_change(change, FIELDS),
         None => {
             say(&format!("job {name} is {} already", if on { "enabled" } else { "paused" }));
             output.record(&find(&at, &name).await?, FIELDS)

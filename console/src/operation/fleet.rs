@@ -2,8 +2,8 @@
 
 use shared::store::{Control, Producer};
 
-use crate::exit::Failure;
-use crate::finding::PRODUCER_SEEN_WITHIN;
+use crate::operation::failure::Failure;
+use crate::operation::finding::PRODUCER_SEEN_WITHIN;
 
 /// The live producers.
 pub(crate) async fn producers(control: &Control) -> Result<Vec<Producer>, Failure> {

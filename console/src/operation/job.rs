@@ -2,17 +2,17 @@
 
 use serde_json::{Map, Value, json};
 use shared::clock::Time;
-use shared::id::ExecutionId;
 use shared::job::Job;
 use shared::schedule::{Schedule, Spread};
 use shared::store::{JobEdit, NewJob};
 
+use super::change::{Actor, Change};
 use super::schedule;
-use crate::exit::Failure;
-use crate::operator::{Asker, Entered, Operator};
+use crate::operation::context::{Context, TenantContext};
+use crate::operation::failure::Failure;
 
 /// A tenant's job by its name.
-pub(crate) async fn find(at: &Entered, name: &str) -> Result<Job, Failure> {
+pub(crate) async fn find(at: &TenantContext, name: &str) -> Result<Job, Failure> {
     let found = at.store.find_job(name).await.map_err(|error| at.failed(error))?;
     let slug = &at.tenant.slug;
     found.ok_or_else(|| {
@@ -23,41 +23,52 @@ pub(crate) async fn find(at: &Entered, name: &str) -> Result<Job, Failure> {
 }
 
 /// Jobs by name, a page of those after `after`.
-pub(crate) async fn page(at: &Entered, after: &str, limit: i64) -> Result<Vec<Job>, Failure> {
+pub(crate) async fn page(at: &TenantContext, after: &str, limit: i64) -> Result<Vec<Job>, Failure> {
     at.store.list_jobs(after, limit).await.map_err(|error| at.failed(error))
 }
 
 /// A job's schedule, with its own spread of `H` and jitter.
-pub(crate) fn schedule_of(at: &Entered, job: &Job) -> Result<Schedule, Failure> {
+pub(crate) fn schedule_of(at: &TenantContext, job: &Job) -> Result<Schedule, Failure> {
     let read = schedule::read(&job.schedule.to_string(), Spread::new(at.tenant.id, job.id));
-    // It stands in the table, so it is not the asker's fault.
+    // The table holds it, so whoever asks has made no mistake.
     read.map_err(|failure| Failure::Conflict(failure.to_string()))
 }
 
+/// Whether a job runs, in a word. The dispatch that uses a schedule up switches its job off and keeps
+/// `schedule_since`, which a pause clears.
+pub(crate) fn state(job: &Job) -> &'static str {
+    match (job.is_enabled, &job.quarantined_reason, job.schedule_since) {
+        (_, Some(_), _) => "quarantined",
+        (true, None, _) => "enabled",
+        (false, None, Some(_)) => "used up",
+        (false, None, None) => "paused",
+    }
+}
+
+/// A schedule in short, for a list.
+pub(crate) fn timing(schedule: &Value) -> String {
+    let field = |name: &str| schedule.get(name).and_then(Value::as_str);
+    match (field("cron"), field("timezone"), field("every"), field("at")) {
+        (Some(cron), Some(timezone), None, None) => format!("{cron} {timezone}"),
+        (Some(cron), None, None, None) => cron.to_owned(),
+        (None, None, Some(every), None) => format!("every {every}"),
+        (None, None, None, Some(at)) => format!("at {at}"),
+        _ => schedule.to_string(),
+    }
+}
+
 /// When a job is due next: what the producer has worked out comes first, even when it is late.
-pub(crate) fn next_time(at: &Entered, job: &Job, schedule: &Schedule) -> Option<Time> {
+pub(crate) fn next_time(at: &TenantContext, job: &Job, schedule: &Schedule) -> Option<Time> {
     job.next_run_at.or_else(|| schedule.first_after(at.now))
 }
 
 /// Adds a job, whose schedule must have been read.
 pub(crate) async fn add(
-    operator: &Operator,
-    asker: &Asker,
-    at: &Entered,
+    context: &Context,
+    actor: &Actor,
+    at: &TenantContext,
     new: &NewJob,
-) -> Result<Job, Failure> {
-    let job = insert(operator, asker, at, new).await?;
-    operator.wake(at.tenant.id).await;
-    Ok(job)
-}
-
-/// The same; the producers are told later, of many changes at once.
-pub(crate) async fn insert(
-    operator: &Operator,
-    asker: &Asker,
-    at: &Entered,
-    new: &NewJob,
-) -> Result<Job, Failure> {
+) -> Result<Change<Job>, Failure> {
     let name = &new.name;
     if at.store.find_job(name).await.map_err(|error| at.failed(error))?.is_some() {
         return Err(Failure::Conflict(format!(
@@ -65,39 +76,25 @@ pub(crate) async fn insert(
             at.tenant.slug
         )));
     }
-    let change = asker.change("job.add", &at.tenant, Some(name.clone()), None).towards(json!(new));
+    let planned = actor.plan("job.add", &at.tenant, Some(name.clone()), None).towards(json!(new));
     let add = async {
         at.store.insert_job(new).await.map_err(|error| at.failed(error))?;
         let job = find(at, name).await?;
         let facts = facts(&job);
         Ok((job, facts))
     };
-    operator.record(change, add).await
+    context.record_and_wake(planned, add).await
 }
 
 /// Changes a job, if its version is still `if_version`.
 pub(crate) async fn edit(
-    operator: &Operator,
-    asker: &Asker,
-    at: &Entered,
+    context: &Context,
+    actor: &Actor,
+    at: &TenantContext,
     name: &str,
     if_version: Option<i32>,
     edit: &JobEdit,
-) -> Result<Job, Failure> {
-    let job = write(operator, asker, at, name, if_version, edit).await?;
-    operator.wake(at.tenant.id).await;
-    Ok(job)
-}
-
-/// The same; the producers are told later, of many changes at once.
-pub(crate) async fn write(
-    operator: &Operator,
-    asker: &Asker,
-    at: &Entered,
-    name: &str,
-    if_version: Option<i32>,
-    edit: &JobEdit,
-) -> Result<Job, Failure> {
+) -> Result<Change<Job>, Failure> {
     let before = find(at, name).await?;
     if if_version.is_some_and(|version| version != before.version) {
         return Err(stale(&before));
@@ -109,8 +106,8 @@ pub(crate) async fn write(
     };
     let named = named(edit);
     let old = Some(facts_of(&before, &named));
-    let change = asker.change(action, &at.tenant, Some(name.to_owned()), old);
-    let change = change.towards(json!(edit));
+    let planned = actor.plan(action, &at.tenant, Some(name.to_owned()), old);
+    let planned = planned.towards(json!(edit));
     let change_it = async {
         let edited = at.store.edit_job(name, if_version, edit, at.now).await;
         let edited = edited.map_err(|error| at.failed(error))?;
@@ -129,7 +126,7 @@ pub(crate) async fn write(
         }
         Ok((job, facts))
     };
-    operator.record(change, change_it).await
+    context.record_and_wake(planned, change_it).await
 }
 
 fn stale(job: &Job) -> Failure {
@@ -139,67 +136,38 @@ fn stale(job: &Job) -> Failure {
     ))
 }
 
-/// Lets a job's occurrences come, or no more. None: it is as it should be already.
+/// Lets a job's occurrences come, or no more. None: that is how it is already.
 pub(crate) async fn switch(
-    operator: &Operator,
-    asker: &Asker,
-    at: &Entered,
+    context: &Context,
+    actor: &Actor,
+    at: &TenantContext,
     name: &str,
     on: bool,
-) -> Result<Option<Job>, Failure> {
+) -> Result<Option<Change<Job>>, Failure> {
     if find(at, name).await?.is_enabled == on {
         return Ok(None);
     }
     let switched = JobEdit { is_enabled: Some(on), ..JobEdit::default() };
-    edit(operator, asker, at, name, None, &switched).await.map(Some)
-}
-
-/// Asks for a manual run, with a payload of its own if one is given.
-pub(crate) async fn run(
-    operator: &Operator,
-    asker: &Asker,
-    at: &Entered,
-    name: &str,
-    payload: Option<&Value>,
-) -> Result<ExecutionId, Failure> {
-    let job = find(at, name).await?;
-    let id = ExecutionId::new(at.now, &operator.random);
-    let change = asker.change("job.run", &at.tenant, Some(name.to_owned()), None);
-    let change = change.towards(json!({"payload": payload.unwrap_or(&job.payload)}));
-    let run = async {
-        let asked = at.store.run_job(name, id, payload, at.now).await;
-        match asked.map_err(|error| at.failed(error))? {
-            true => Ok((id, json!({"execution": id}))),
-            false => {
-                find(at, name).await?;
-                Err(Failure::Conflict(format!("job {name} was being changed; try again")))
-            }
-        }
-    };
-    operator.record(change, run).await?;
-    operator.wake(at.tenant.id).await;
-    Ok(id)
+    edit(context, actor, at, name, None, &switched).await.map(Some)
 }
 
 /// Deletes a job and cancels what is open of it; its history stays.
 pub(crate) async fn delete(
-    operator: &Operator,
-    asker: &Asker,
-    at: &Entered,
+    context: &Context,
+    actor: &Actor,
+    at: &TenantContext,
     job: &Job,
-) -> Result<(), Failure> {
+) -> Result<Change<()>, Failure> {
     let name = &job.name;
-    let change = asker.change("job.delete", &at.tenant, Some(name.clone()), Some(facts(job)));
-    let change = change.towards(json!({"deleted": true}));
+    let planned = actor.plan("job.delete", &at.tenant, Some(name.clone()), Some(facts(job)));
+    let planned = planned.towards(json!({"deleted": true}));
     let delete = async {
         match at.store.delete_job(job.id).await.map_err(|error| at.failed(error))? {
             true => Ok(((), json!({"deleted": true}))),
             false => Err(Failure::NotFound(format!("job {name} was deleted meanwhile"))),
         }
     };
-    operator.record(change, delete).await?;
-    operator.wake(at.tenant.id).await;
-    Ok(())
+    context.record_and_wake(planned, delete).await
 }
 
 /// What the audit says of a whole job. Its payload stays in the tenant's own database.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use shared::clock::Time;
 use shared::schedule::{Schedule, Spread};
 
-use crate::exit::Failure;
+use crate::operation::failure::Failure;
 
 /// One time at which a schedule is due.
 #[derive(Debug, Serialize)]
@@ -20,9 +20,19 @@ pub(crate) struct Due {
     pub(crate) clocks: Option<String>,
 }
 
+/// The last moment before a time: times are kept in microseconds.
+pub(crate) fn just_before(time: Time) -> Time {
+    time - TimeDelta::microseconds(1)
+}
+
+/// Whether a time is one of the schedule's.
+pub(crate) fn is_planned(schedule: &Schedule, time: Time) -> bool {
+    schedule.next_after(just_before(time)) == Some(time)
+}
+
 /// The times from `first` on, at most `n`.
 pub(crate) fn due(schedule: &Schedule, first: Option<Time>, n: u16) -> Vec<Due> {
-    let before_first = first.map(|first| first - TimeDelta::microseconds(1));
+    let before_first = first.map(just_before);
     let times = before_first.map(|before| schedule.occurrences_explained(before, n.into()));
     let times = times.unwrap_or_default().into_iter();
     let due = times.map(|explained| Due {

@@ -4,13 +4,15 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use shared::clock::Time;
 use shared::id::TenantId;
+use shared::job::Job;
 use shared::notification::NOTIFIER;
 use shared::store::{JobEdit, PollSummary, TenantEdit};
 use shared::tenant::{Tenant, TenantStatus};
 
+use super::change::{Actor, Change};
 use super::job;
-use crate::exit::{Failure, reason};
-use crate::operator::{Asker, Entered, Operator};
+use crate::operation::context::{Context, TenantContext};
+use crate::operation::failure::{Failure, reason};
 
 /// A tenant as it may be shown: without its database's user and password.
 #[derive(Clone, Debug, Serialize)]
@@ -54,8 +56,8 @@ pub(crate) struct Inspected {
 }
 
 /// Asks a tenant's database what is open there; if it cannot be used, says why.
-pub(crate) async fn inspect(operator: &Operator, tenant: &Tenant) -> Inspected {
-    let (problem, look) = match look(operator, tenant).await {
+pub(crate) async fn inspect(context: &Context, tenant: &Tenant) -> Inspected {
+    let (problem, look) = match look(context, tenant).await {
         Ok(look) => (None, Some(look)),
         Err(reason) => (Some(reason), None),
     };
@@ -70,18 +72,18 @@ pub(crate) async fn inspect(operator: &Operator, tenant: &Tenant) -> Inspected {
 }
 
 /// What there is to do at a tenant, or why its database cannot tell.
-pub(crate) async fn look(operator: &Operator, tenant: &Tenant) -> Result<PollSummary, String> {
-    let store = operator.store(tenant).map_err(|failure| failure.to_string())?;
+pub(crate) async fn look(context: &Context, tenant: &Tenant) -> Result<PollSummary, String> {
+    let store = context.store(tenant).map_err(|failure| failure.to_string())?;
     store.poll().await.map_err(|error| reason(&error))
 }
 
 /// Writes an edit, wakes the producers, and answers with the tenant as it is now.
 pub(crate) async fn edit(
-    operator: &Operator,
-    asker: &Asker,
+    context: &Context,
+    actor: &Actor,
     tenant: &Tenant,
     edit: &TenantEdit,
-) -> Result<Tenant, Failure> {
+) -> Result<Change<Tenant>, Failure> {
     let action = match edit.status {
         Some(TenantStatus::Suspended) => "tenant.suspend",
         Some(TenantStatus::Active) => "tenant.resume",
@@ -94,32 +96,30 @@ pub(crate) async fn edit(
         database_url: edit.database_url.clone().unwrap_or_else(|| tenant.database_url.clone()),
         ..tenant.clone()
     };
-    let change = asker.change(action, tenant, None, Some(facts(tenant)));
-    let change = change.towards(facts(&edited));
+    let planned = actor.plan(action, tenant, None, Some(facts(tenant)));
+    let planned = planned.towards(facts(&edited));
     let change_it = async {
-        let now = operator.control.now().await.map_err(Failure::control)?;
-        operator.control.edit_tenant(tenant.id, edit, now).await.map_err(Failure::control)?;
-        let tenant = operator.tenant(&tenant.slug).await?;
+        let now = context.control.now().await.map_err(Failure::control)?;
+        context.control.edit_tenant(tenant.id, edit, now).await.map_err(Failure::control)?;
+        let tenant = context.tenant(&tenant.slug).await?;
         let facts = facts(&tenant);
         Ok((tenant, facts))
     };
-    let tenant = operator.record(change, change_it).await?;
-    operator.wake(tenant.id).await;
-    Ok(tenant)
+    context.record_and_wake(planned, change_it).await
 }
 
 /// Names whom a tenant's jobs are told to that name nobody themselves: the payload of the job whose
 /// executions are the notifications, if its version is still `if_version`.
 pub(crate) async fn notify(
-    operator: &Operator,
-    asker: &Asker,
-    at: &Entered,
+    context: &Context,
+    actor: &Actor,
+    at: &TenantContext,
     if_version: Option<i32>,
     target: Value,
-) -> Result<(), Failure> {
+) -> Result<Change<Job>, Failure> {
     at.store.insert_notifier().await.map_err(|error| at.failed(error))?;
     let edit = JobEdit { payload: Some(target), ..JobEdit::default() };
-    job::edit(operator, asker, at, NOTIFIER, if_version, &edit).await.map(drop)
+    job::edit(context, actor, at, NOTIFIER, if_version, &edit).await
 }
 
 /// What the audit says of a tenant.

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{Column, Format, Of, Output, json_lines, titles, titles_of_tenants, widen, written};
 use super::{rows, rows_of_tenants, tint};
-use crate::exit::Failure;
+use crate::operation::failure::Failure;
 
 /// Where the rows of such a list go.
 pub(crate) struct Stream<T: 'static> {

@@ -20,10 +20,10 @@ use shared::schedule::{Schedule, Spread};
 use shared::store::NewJob;
 use uuid::Uuid;
 
-use crate::exit::Failure;
 use crate::input;
-use crate::operator::Request;
+use crate::operation::failure::Failure;
 use crate::output::{Output, say};
+use crate::session::Request;
 
 #[derive(Subcommand)]
 pub(crate) enum Source {

@@ -17,7 +17,7 @@ use tracing::{error, info};
 
 use super::problem::Problem;
 use super::secret::{self, hex};
-use crate::exit::Failure;
+use crate::operation::failure::Failure;
 
 /// The name of the cookie that holds a session.
 pub(crate) const COOKIE: &str = "polychron_session";
@@ -33,9 +33,9 @@ const TRIES_WITHIN: Duration = Duration::from_secs(60);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Role {
-    /// PollSummary.
+    /// Look.
     Viewer,
-    /// PollSummary, and change.
+    /// Look, and change.
     Operator,
 }
 

@@ -19,7 +19,7 @@ use axum::routing::{MethodRouter, delete, get, patch, post};
 
 use serde_json::Value;
 
-use super::Site;
+use super::AppState;
 use schema::{asked, integer, statuses, time, uuid};
 
 /// One operation.
@@ -33,7 +33,7 @@ struct Operation {
     body: Option<&'static str>,
     /// The name of the schema of what it answers with.
     answer: &'static str,
-    route: fn() -> MethodRouter<Arc<Site>>,
+    route: fn() -> MethodRouter<Arc<AppState>>,
 }
 
 /// Something that may stand in the query.
@@ -63,7 +63,7 @@ const fn read(
     summary: &'static str,
     query: &'static [Parameter],
     answer: &'static str,
-    route: fn() -> MethodRouter<Arc<Site>>,
+    route: fn() -> MethodRouter<Arc<AppState>>,
 ) -> Operation {
     Operation { method: "get", path, id, summary, query, body: None, answer, route }
 }
@@ -75,7 +75,7 @@ const fn change(
     summary: &'static str,
     body: &'static str,
     answer: &'static str,
-    route: fn() -> MethodRouter<Arc<Site>>,
+    route: fn() -> MethodRouter<Arc<AppState>>,
 ) -> Operation {
     Operation { method, path, id, summary, query: &[], body: Some(body), answer, route }
 }
@@ -123,7 +123,7 @@ const OPERATIONS: &[Operation] = &[
 ];
 
 /// The routes of all operations.
-pub(super) fn routes() -> Router<Arc<Site>> {
+pub(super) fn routes() -> Router<Arc<AppState>> {
     OPERATIONS
         .iter()
         .fold(Router::new(), |router, operation| router.route(operation.path, (operation.route)()))

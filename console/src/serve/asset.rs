@@ -7,12 +7,12 @@ use axum::http::{HeaderName, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 
-use super::Site;
+use super::AppState;
 
 /// Browsers ask again after this.
 const FRESH_FOR: &str = "max-age=300";
 
-pub(super) fn routes() -> Router<Arc<Site>> {
+pub(super) fn routes() -> Router<Arc<AppState>> {
     Router::new()
         .route("/style.css", get(|| asset("text/css; charset=utf-8", include_str!("style.css"))))
         .route("/live.js", get(|| asset("text/javascript; charset=utf-8", include_str!("live.js"))))

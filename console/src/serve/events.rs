@@ -20,7 +20,7 @@ use serde::Deserialize;
 use shared::store::Store;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use super::Site;
+use super::AppState;
 use super::access::Visitor;
 use super::problem::Problem;
 
@@ -44,7 +44,7 @@ impl Default for Events {
     }
 }
 
-pub(super) fn routes() -> Router<Arc<Site>> {
+pub(super) fn routes() -> Router<Arc<AppState>> {
     Router::new().route("/events", get(events))
 }
 
@@ -54,17 +54,17 @@ struct Asked {
 }
 
 async fn events(
-    State(site): State<Arc<Site>>,
+    State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
     Query(Asked { tenant }): Query<Asked>,
 ) -> Result<impl IntoResponse, Problem> {
     let full = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too many pages listen already");
-    let place = site.events.places.clone().try_acquire_owned().map_err(|_| full())?;
+    let place = state.events.places.clone().try_acquire_owned().map_err(|_| full())?;
     let changes = match tenant {
-        None => site.survey.rounds(),
+        None => state.survey.rounds(),
         Some(slug) => {
-            let entered = site.enter(&visitor, &slug).await?;
-            site.events.of_tenant(&site, &slug, entered.store)
+            let entered = state.enter(&visitor, &slug).await?;
+            state.events.of_tenant(&state, &slug, entered.store)
         }
     };
     let events = stream::unfold((changes, place), next_change);
@@ -82,7 +82,12 @@ async fn next_change(
 
 impl Events {
     /// Joins those who look at a tenant already, or begins to ask its database.
-    fn of_tenant(&self, site: &Arc<Site>, slug: &str, store: Arc<Store>) -> watch::Receiver<u64> {
+    fn of_tenant(
+        &self,
+        state: &Arc<AppState>,
+        slug: &str,
+        store: Arc<Store>,
+    ) -> watch::Receiver<u64> {
         let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
         // One whose asking has ended has nobody who sends.
         tenants.retain(|_, changes| changes.has_changed().is_ok());
@@ -93,7 +98,7 @@ impl Events {
         }
         let (sender, changes) = watch::channel(0);
         tenants.insert(slug.to_owned(), changes.clone());
-        let clock = site.operator.connections.clock().clone();
+        let clock = state.context.connections.clock().clone();
         tokio::spawn(async move {
             // One receiver is the table's own.
             while sender.receiver_count() > 1 {

@@ -7,9 +7,9 @@ use axum::Form;
 use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
 
-use super::Site;
+use super::AppState;
 use super::access::Visitor;
-use super::page::Trouble;
+use super::page::HtmlError;
 use super::problem::Problem;
 
 /// The field that shows that a form came from a page of ours.
@@ -28,14 +28,14 @@ impl Filled {
     }
 }
 
-impl FromRequest<Arc<Site>> for Filled {
-    type Rejection = Trouble;
+impl FromRequest<Arc<AppState>> for Filled {
+    type Rejection = HtmlError;
 
-    async fn from_request(request: Request, site: &Arc<Site>) -> Result<Filled, Trouble> {
-        let refused = |text: &str| Trouble(Problem::new(StatusCode::FORBIDDEN, text));
+    async fn from_request(request: Request, state: &Arc<AppState>) -> Result<Filled, HtmlError> {
+        let refused = |text: &str| HtmlError(Problem::new(StatusCode::FORBIDDEN, text));
         let visitor = request.extensions().get::<Visitor>().cloned();
         let visitor = visitor.ok_or_else(|| refused("sign in first"))?;
-        let form = Form::<BTreeMap<String, String>>::from_request(request, site).await;
+        let form = Form::<BTreeMap<String, String>>::from_request(request, state).await;
         let Form(fields) = form.map_err(|error| Problem::new(error.status(), error.body_text()))?;
         if visitor.form_key.is_none() || fields.get(KEY) != visitor.form_key.as_ref() {
             return Err(refused(

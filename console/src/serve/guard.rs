@@ -11,9 +11,9 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use tokio::time::timeout;
 
-use super::Site;
+use super::AppState;
 use super::html::in_url;
-use super::page::Trouble;
+use super::page::HtmlError;
 use super::problem::Problem;
 
 /// Nothing from elsewhere, nothing inline, in nobody's frame.
@@ -28,16 +28,16 @@ const OPEN: &[&str] = &["/login", "/style.css", "/live.js"];
 
 /// Lets a request through, or says why not.
 pub(crate) async fn guard(
-    State(site): State<Arc<Site>>,
+    State(state): State<Arc<AppState>>,
     mut request: Request,
     next: Next,
 ) -> Response {
     let is_api = request.uri().path().starts_with("/api/");
-    let mut response = match admit(&site, &mut request) {
+    let mut response = match admit(&state, &mut request) {
         Ok(()) => match whole(request).await {
             Ok(request) => next.run(request).await,
             Err(problem) if is_api => problem.into_response(),
-            Err(problem) => Trouble(problem).into_response(),
+            Err(problem) => HtmlError(problem).into_response(),
         },
         Err(Denial::Unknown) if !is_api && request.method() == Method::GET => {
             let to = request.uri().path_and_query().map_or("/", |to| to.as_str());
@@ -45,7 +45,7 @@ pub(crate) async fn guard(
         }
         Err(denial) => {
             let problem = denial.problem();
-            if is_api { problem.into_response() } else { Trouble(problem).into_response() }
+            if is_api { problem.into_response() } else { HtmlError(problem).into_response() }
         }
     };
     if response.status() == StatusCode::UNAUTHORIZED {
@@ -117,9 +117,9 @@ impl Denial {
     }
 }
 
-fn admit(site: &Site, request: &mut Request) -> Result<(), Denial> {
+fn admit(state: &AppState, request: &mut Request) -> Result<(), Denial> {
     // Another site's page could reach loopback by a name of its own (DNS rebinding).
-    if site.access.is_open() && !names_loopback(request.headers()) {
+    if state.access.is_open() && !names_loopback(request.headers()) {
         return Err(Denial::Misdirected);
     }
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
@@ -131,7 +131,7 @@ fn admit(site: &Site, request: &mut Request) -> Result<(), Denial> {
     }
     let path = request.uri().path();
     let is_open = OPEN.contains(&path);
-    match site.access.visitor(request.headers()) {
+    match state.access.visitor(request.headers()) {
         Some(visitor) if changes && !visitor.may_change() && path != "/logout" && !is_open => {
             Err(Denial::LooksOnly)
         }

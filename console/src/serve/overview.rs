@@ -7,9 +7,9 @@ use shared::store::Worker;
 use shared::tenant::TenantStatus;
 
 use super::survey::{Ended, Facts, HOURS, Seen, Survey, hour_of};
-use crate::check::consumers;
-use crate::check::tenants::Needs;
-use crate::finding::{Finding, Level};
+use crate::operation::check::consumers;
+use crate::operation::check::tenants::Needs;
+use crate::operation::finding::{Finding, Level};
 
 /// How late the engine may be before that is odd.
 const PATIENCE: TimeDelta = TimeDelta::seconds(15);

@@ -9,7 +9,7 @@ use super::access::Visitor;
 use super::form;
 use super::html::{Fill, Html, html, in_url};
 use super::problem::Problem;
-use crate::exit::Failure;
+use crate::operation::failure::Failure;
 
 /// A page before it has its frame.
 pub(crate) struct Page<'a> {
@@ -83,30 +83,30 @@ pub(crate) fn document(title: &str, inside: &Html) -> axum::response::Html<Strin
 
 /// A problem, as a page.
 #[derive(Debug)]
-pub(crate) struct Trouble(pub(crate) Problem);
+pub(crate) struct HtmlError(pub(crate) Problem);
 
-impl Trouble {
+impl HtmlError {
     /// What cannot be.
-    pub(crate) fn unexpected() -> Trouble {
-        Trouble(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "it went wrong; see the log"))
+    pub(crate) fn unexpected() -> HtmlError {
+        HtmlError(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "it went wrong; see the log"))
     }
 }
 
-impl From<Problem> for Trouble {
-    fn from(problem: Problem) -> Trouble {
-        Trouble(problem)
+impl From<Problem> for HtmlError {
+    fn from(problem: Problem) -> HtmlError {
+        HtmlError(problem)
     }
 }
 
-impl From<Failure> for Trouble {
-    fn from(failure: Failure) -> Trouble {
-        Trouble(failure.into())
+impl From<Failure> for HtmlError {
+    fn from(failure: Failure) -> HtmlError {
+        HtmlError(failure.into())
     }
 }
 
-impl IntoResponse for Trouble {
+impl IntoResponse for HtmlError {
     fn into_response(self) -> Response {
-        let Trouble(problem) = self;
+        let HtmlError(problem) = self;
         let sign_in = (problem.status == StatusCode::UNAUTHORIZED)
             .then(|| html!("<p><a href=\"/login\">Sign in</a></p>"));
         let inside = html!(

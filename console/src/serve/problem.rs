@@ -6,7 +6,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tracing::error;
 
-use crate::exit::Failure;
+use crate::operation::change::Change;
+use crate::operation::failure::Failure;
 
 /// Why a request was not answered as it was asked for.
 #[derive(Debug)]
@@ -35,6 +36,14 @@ impl Problem {
     }
 }
 
+/// What was made. No request asks for a dry run.
+pub(crate) fn made<T>(change: Change<T>) -> Result<T, Problem> {
+    change.made().ok_or_else(|| {
+        error!("a request was answered with a dry run");
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "nothing was changed; see the log")
+    })
+}
+
 impl From<Failure> for Problem {
     fn from(failure: Failure) -> Problem {
         let status = match &failure {
@@ -44,10 +53,7 @@ impl From<Failure> for Problem {
             Failure::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Failure::NotFound(_) => StatusCode::NOT_FOUND,
             Failure::Unreachable(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Failure::Failed(_)
-            | Failure::Settings(_)
-            | Failure::SomeTenants { .. }
-            | Failure::Rehearsed(_) => {
+            Failure::Failed(_) | Failure::Settings(_) | Failure::SomeTenants { .. } => {
                 error!("a request failed: {failure}");
                 StatusCode::INTERNAL_SERVER_ERROR
             }

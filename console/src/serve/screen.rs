@@ -22,16 +22,16 @@ use axum::Router;
 use axum::response::Response;
 use axum::routing::{get, post};
 
-use super::Site;
-use super::page::Trouble;
+use super::AppState;
+use super::page::HtmlError;
 
 /// How many lines a page of a list has.
 const LINES: i64 = 50;
 
-type Answer = Result<Response, Trouble>;
+type Answer = Result<Response, HtmlError>;
 
 #[rustfmt::skip]
-pub(super) fn routes() -> Router<Arc<Site>> {
+pub(super) fn routes() -> Router<Arc<AppState>> {
     Router::new()
         .route("/", get(now::show))
         .route("/login", get(sign_in::show).post(sign_in::enter))

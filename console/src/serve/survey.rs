@@ -19,9 +19,9 @@ use shared::tenant::Tenant;
 use tokio::sync::watch;
 use tracing::warn;
 
-use crate::exit::reason;
+use crate::operation::context::Context;
+use crate::operation::failure::reason;
 use crate::operation::tenant::Shown;
-use crate::operator::Operator;
 
 /// How many tenants are visited at once, so that one that doesn't answer holds up few others.
 const AT_ONCE: usize = 4;
@@ -124,10 +124,10 @@ impl Survey {
     }
 
     /// Walks until it is dropped.
-    pub(crate) async fn run(&self, operator: &Operator) {
+    pub(crate) async fn run(&self, context: &Context) {
         loop {
             let begun = self.clock.boot_time();
-            match self.round(operator).await {
+            match self.round(context).await {
                 Ok(listed) => self.seen().retain(|slug, _| listed.contains(slug)),
                 Err(error) => warn!("the survey cannot list the tenants: {}", chain(&error)),
             }
@@ -137,25 +137,25 @@ impl Survey {
         }
     }
 
-    async fn round(&self, operator: &Operator) -> Result<BTreeSet<String>> {
-        let listed = self.list(operator).await?;
+    async fn round(&self, context: &Context) -> Result<BTreeSet<String>> {
+        let listed = self.list(context).await?;
         let mut after = String::new();
         loop {
-            let tenants = operator.control.page_tenants(&after, PAGE).await?;
+            let tenants = context.control.page_tenants(&after, PAGE).await?;
             let Some(last) = tenants.last() else { return Ok(listed) };
             after.clone_from(&last.slug);
-            let visits = stream::iter(tenants).map(|tenant| self.visit(tenant, operator));
+            let visits = stream::iter(tenants).map(|tenant| self.visit(tenant, context));
             visits.buffer_unordered(AT_ONCE).for_each(|()| async {}).await;
-            operator.connections.close_idle();
+            context.connections.close_idle();
         }
     }
 
     /// Enters every tenant, so that whoever was not visited yet can be found all the same.
-    async fn list(&self, operator: &Operator) -> Result<BTreeSet<String>> {
+    async fn list(&self, context: &Context) -> Result<BTreeSet<String>> {
         let mut listed: BTreeSet<String> = BTreeSet::new();
         loop {
             let after = listed.last().cloned().unwrap_or_default();
-            let tenants = operator.control.page_tenants(&after, PAGE).await?;
+            let tenants = context.control.page_tenants(&after, PAGE).await?;
             if tenants.is_empty() {
                 return Ok(listed);
             }
@@ -172,10 +172,10 @@ impl Survey {
         }
     }
 
-    async fn visit(&self, tenant: Tenant, operator: &Operator) {
+    async fn visit(&self, tenant: Tenant, context: &Context) {
         let begun = self.clock.boot_time();
         let before = self.seen().get(&tenant.slug).cloned();
-        let visited = match operator.store(&tenant) {
+        let visited = match context.store(&tenant) {
             Ok(store) => see(&store, before).await,
             Err(failure) => Visited::failed(before, failure.to_string()),
         };

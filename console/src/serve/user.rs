@@ -9,8 +9,8 @@ use shared::random::Random;
 
 use super::access::{Role, User};
 use super::secret::{self, hex};
-use crate::exit::Failure;
 use crate::input::read_secret;
+use crate::operation::failure::Failure;
 use crate::output::say;
 
 /// A shorter password is refused.

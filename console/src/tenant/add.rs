@@ -14,8 +14,9 @@ use shared::store::{Migration, StoreError};
 use shared::tenant::{Tenant, TenantStatus};
 
 use super::show;
-use crate::exit::Failure;
 use crate::input;
+use crate::operation::change::Change;
+use crate::operation::failure::Failure;
 use crate::operation::tenant::facts;
 use crate::output::say;
 use crate::session::Session;
@@ -56,8 +57,8 @@ fn slug(text: &str) -> Result<String, String> {
 
 pub(crate) async fn run(arguments: Add, session: &Session) -> Result<(), Failure> {
     let url = database_url(arguments.database_url_file.as_deref())?;
-    let Session { operator, asker, .. } = session;
-    let listed = operator.control.find_tenant(&arguments.slug).await.map_err(Failure::control)?;
+    let Session { context, actor, .. } = session;
+    let listed = context.control.find_tenant(&arguments.slug).await.map_err(Failure::control)?;
     let tenant = match &listed {
         Some(tenant) if tenant.database_url == url => {
             say(&format!("tenant {} is listed already; it stays as it is there", tenant.slug));
@@ -73,12 +74,12 @@ pub(crate) async fn run(arguments: Add, session: &Session) -> Result<(), Failure
         None => fresh(&arguments, url, session).await?,
     };
     prepare(&tenant, arguments.adopt, session).await?;
-    let change = asker.change("tenant.add", &tenant, None, None).towards(facts(&tenant));
+    let planned = actor.plan("tenant.add", &tenant, None, None).towards(facts(&tenant));
     let enter = async {
         if listed.is_none() {
-            operator.control.insert_tenant(&tenant).await.map_err(Failure::control)?;
+            context.control.insert_tenant(&tenant).await.map_err(Failure::control)?;
         }
-        let entered = operator.store(&tenant)?.claim_database(arguments.adopt).await;
+        let entered = context.store(&tenant)?.claim_database(arguments.adopt).await;
         let entered = entered.map_err(|error| Failure::tenant(&tenant, error))?;
         // Somebody else may have entered another tenant at the same moment.
         let given_away = || {
@@ -89,15 +90,16 @@ pub(crate) async fn run(arguments: Add, session: &Session) -> Result<(), Failure
         };
         entered.then(|| ((), facts(&tenant))).ok_or_else(given_away)
     };
-    operator.record(change, enter).await?;
-    operator.wake(tenant.id).await;
-    show(&tenant, session).await
+    match context.record_and_wake(planned, enter).await? {
+        Change::Made(()) => show(&tenant, session).await,
+        Change::WouldMake(dry_run) => session.show_dry_run(&dry_run),
+    }
 }
 
 async fn fresh(arguments: &Add, url: DatabaseUrl, session: &Session) -> Result<Tenant, Failure> {
-    let now = session.operator.control.now().await.map_err(Failure::control)?;
+    let now = session.context.control.now().await.map_err(Failure::control)?;
     Ok(Tenant {
-        id: TenantId::new(now, &session.operator.random),
+        id: TenantId::new(now, &session.context.random),
         slug: arguments.slug.clone(),
         name: arguments.name.clone().unwrap_or_else(|| arguments.slug.clone()),
         status: TenantStatus::Active,
@@ -112,7 +114,7 @@ async fn fresh(arguments: &Add, url: DatabaseUrl, session: &Session) -> Result<T
 /// Brings the tenant's database up to date, and refuses one that names another tenant.
 async fn prepare(tenant: &Tenant, adopt: bool, session: &Session) -> Result<(), Failure> {
     let of_tenant = |error| Failure::tenant(tenant, error);
-    if session.asker.rehearses() {
+    if session.actor.is_dry_run() {
         let found = Migration::of(tenant, false).preview().await;
         if found.map_err(of_tenant)?.from == 0 {
             // Nobody stands in a database without our tables.
@@ -121,7 +123,7 @@ async fn prepare(tenant: &Tenant, adopt: bool, session: &Session) -> Result<(), 
     } else {
         Migration::of(tenant, false).run().await.map_err(of_tenant)?;
     }
-    match session.operator.store(tenant)?.owner().await.map_err(of_tenant)? {
+    match session.context.store(tenant)?.owner().await.map_err(of_tenant)? {
         Some(owner) if owner != tenant.id && !adopt => Err(of_tenant(StoreError::Owned(owner))),
         _ => Ok(()),
     }

@@ -4,8 +4,9 @@ use clap::Args;
 use serde_json::Value;
 use shared::notification::NOTIFIER;
 
-use crate::exit::Failure;
 use crate::input;
+use crate::operation::change::Change;
+use crate::operation::failure::Failure;
 use crate::operation::tenant;
 use crate::output::say;
 use crate::session::Session;
@@ -21,8 +22,11 @@ pub(crate) struct Notify {
 
 pub(super) async fn run(arguments: Notify, session: &Session) -> Result<(), Failure> {
     let Notify { slug, target } = arguments;
-    let at = session.operator.enter(&slug).await?;
-    tenant::notify(&session.operator, &session.asker, &at, None, target).await?;
+    let at = session.context.enter(&slug).await?;
+    let change = tenant::notify(&session.context, &session.actor, &at, None, target).await?;
+    if let Change::WouldMake(dry_run) = change {
+        return session.show_dry_run(&dry_run);
+    }
     say(&format!(
         "written to the job {NOTIFIER} of tenant {slug}; `polychron job run {slug} {NOTIFIER} --wait` \
          tries it"

@@ -13,7 +13,7 @@ use shared::job::{MisfirePolicy, OverlapPolicy};
 use shared::store::NewJob;
 
 use super::{Entry, Import, Names, cron, job};
-use crate::exit::Failure;
+use crate::operation::failure::Failure;
 
 /// The longest grace that a job may have, in seconds.
 const GRACE_MAX: i64 = 31_536_000;

@@ -9,12 +9,13 @@ use shared::store::{JobEdit, NewJob};
 use shared::tenant::Tenant;
 
 use super::{Entry, Terms};
-use crate::exit::Failure;
-use crate::job::timing;
 use crate::operation;
-use crate::operator::{Entered, Request};
+use crate::operation::change::Change;
+use crate::operation::context::TenantContext;
+use crate::operation::failure::Failure;
+use crate::operation::job::timing;
 use crate::output::{Column, Output, column, maybe, say, whole_column};
-use crate::session::{Session, mind_suspension};
+use crate::session::{Request, Session, mind_suspension};
 
 /// One entry and what became of it.
 #[derive(Serialize)]
@@ -108,7 +109,8 @@ async fn at_tenant(
     terms: &Terms,
     session: &Session,
 ) -> Result<Vec<Settled>, Failure> {
-    let at = session.operator.enter(slug).await?;
+    let at = session.context.enter(slug).await?;
+    session.context.put_off_waking();
     let mut settled = Vec::with_capacity(entries.len());
     let mut lost: Option<String> = None;
     for entry in entries {
@@ -137,17 +139,20 @@ async fn at_tenant(
 
 /// Does what the terms say with one job.
 async fn outcome(
-    at: &Entered,
+    at: &TenantContext,
     job: &NewJob,
     terms: &Terms,
     session: &Session,
 ) -> Result<Outcome, Failure> {
-    let Session { operator, asker, .. } = session;
+    let Session { context, actor, .. } = session;
     let found = at.store.find_job(&job.name).await.map_err(|error| at.failed(error))?;
     match (found, terms.apply) {
         (None, false) => Ok(Outcome::WouldAdd),
         (None, true) => {
-            operation::job::insert(operator, asker, at, job).await.map(|_| Outcome::Added)
+            operation::job::add(context, actor, at, job).await.map(|change| match change {
+                Change::Made(_) => Outcome::Added,
+                Change::WouldMake(_) => Outcome::WouldAdd,
+            })
         }
         (Some(_), _) if !terms.replace => Ok(Outcome::Exists),
         (Some(_), false) => Ok(Outcome::WouldReplace),
@@ -158,12 +163,12 @@ async fn outcome(
 /// Changes what an import states. Whether the job is enabled, its timeout and its retries stay as
 /// people have set them since.
 async fn replace(
-    at: &Entered,
+    at: &TenantContext,
     found: &Job,
     job: &NewJob,
     session: &Session,
 ) -> Result<Outcome, Failure> {
-    let Session { operator, asker, .. } = session;
+    let Session { context, actor, .. } = session;
     let edit = JobEdit {
         job_type: Some(job.job_type.clone()),
         payload: Some(job.payload.clone()),
@@ -175,8 +180,9 @@ async fn replace(
         ..JobEdit::default()
     };
     let (name, version) = (&found.name, Some(found.version));
-    match operation::job::write(operator, asker, at, name, version, &edit).await {
-        Ok(_) => Ok(Outcome::Replaced),
+    match operation::job::edit(context, actor, at, name, version, &edit).await {
+        Ok(Change::Made(_)) => Ok(Outcome::Replaced),
+        Ok(Change::WouldMake(_)) => Ok(Outcome::WouldReplace),
         // It was edited or deleted between the two statements: that edit stands.
         Err(Failure::Stale(_) | Failure::NotFound(_)) => Ok(Outcome::Exists),
         Err(failure) => Err(failure),
@@ -205,7 +211,7 @@ fn settle(entry: Entry, outcome: Result<Outcome, String>) -> Settled {
 async fn nudge(tenant: &Tenant, settled: &[Settled], session: &Session) {
     let changed = |settled: &Settled| matches!(settled.outcome, Outcome::Added | Outcome::Replaced);
     if settled.iter().any(changed) {
-        session.operator.wake(tenant.id).await;
+        session.context.wake_now().await;
         mind_suspension(tenant);
     }
 }

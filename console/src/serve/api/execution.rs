@@ -10,9 +10,9 @@ use shared::execution::{Execution, Status};
 use shared::id::ExecutionId;
 use shared::store::ExecutionFilter;
 
-use super::super::Site;
+use super::super::AppState;
 use super::super::access::Visitor;
-use super::super::problem::Problem;
+use super::super::problem::{Problem, made};
 use super::extract::{Asked, Given, Named, Page, Reason, limit};
 use crate::operation::execution;
 
@@ -27,13 +27,13 @@ pub(super) struct Listing {
 }
 
 pub(super) async fn list(
-    State(site): State<Arc<Site>>,
+    State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
     Named(slug): Named<String>,
     Asked(asked): Asked<Listing>,
 ) -> Result<Json<Page<Execution>>, Problem> {
     let limit = limit(asked.limit)?;
-    let at = site.enter(&visitor, &slug).await?;
+    let at = state.enter(&visitor, &slug).await?;
     let Listing { job, status, before, .. } = asked;
     let page = execution::page(&at, &ExecutionFilter { before, job, status }, limit).await?;
     let next = page.next.map(|next| next.to_string());
@@ -41,31 +41,31 @@ pub(super) async fn list(
 }
 
 pub(super) async fn show(
-    State(site): State<Arc<Site>>,
+    State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
     Named((slug, id)): Here,
 ) -> Result<Json<Execution>, Problem> {
-    let at = site.enter(&visitor, &slug).await?;
+    let at = state.enter(&visitor, &slug).await?;
     Ok(Json(execution::find(&at, id).await?))
 }
 
 pub(super) async fn cancel(
-    State(site): State<Arc<Site>>,
+    State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
     Named((slug, id)): Here,
     Given(Reason { reason }): Given<Reason>,
 ) -> Result<Json<Execution>, Problem> {
-    let (at, asker) = site.enter_to_change(&visitor, &slug, reason.as_deref()).await?;
-    Ok(Json(execution::cancel(&site.operator, &asker, &at, id).await?))
+    let (at, actor) = state.enter_to_change(&visitor, &slug, reason.as_deref()).await?;
+    Ok(Json(made(execution::cancel(&state.context, &actor, &at, id).await?)?))
 }
 
 pub(super) async fn retry(
-    State(site): State<Arc<Site>>,
+    State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
     Named((slug, id)): Here,
     Given(Reason { reason }): Given<Reason>,
 ) -> Result<(StatusCode, Json<Execution>), Problem> {
-    let (at, asker) = site.enter_to_change(&visitor, &slug, reason.as_deref()).await?;
-    let new = execution::retry(&site.operator, &asker, &at, id).await?;
-    Ok((StatusCode::CREATED, Json(execution::find(&at, new).await?)))
+    let (at, actor) = state.enter_to_change(&visitor, &slug, reason.as_deref()).await?;
+    let new = made(execution::retry(&state.context, &actor, &at, id).await?)?;
+    Ok((StatusCode::CREATED, Json(new)))
 }

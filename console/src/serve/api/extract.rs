@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::super::Site;
+use super::super::AppState;
 use super::super::problem::Problem;
 
 /// The most that a page may hold.
@@ -22,10 +22,10 @@ const LIMIT_DEFAULT: i64 = 50;
 /// What stands in the query.
 pub(super) struct Asked<T>(pub(super) T);
 
-impl<T: DeserializeOwned> FromRequestParts<Arc<Site>> for Asked<T> {
+impl<T: DeserializeOwned> FromRequestParts<Arc<AppState>> for Asked<T> {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, _: &Arc<Site>) -> Result<Asked<T>, Problem> {
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<AppState>) -> Result<Asked<T>, Problem> {
         match Query::<T>::try_from_uri(&parts.uri) {
             Ok(Query(asked)) => Ok(Asked(asked)),
             Err(error) => Err(Problem::new(StatusCode::BAD_REQUEST, error.body_text())),
@@ -36,11 +36,14 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<Site>> for Asked<T> {
 /// What stands in the path.
 pub(super) struct Named<T>(pub(super) T);
 
-impl<T: DeserializeOwned + Send> FromRequestParts<Arc<Site>> for Named<T> {
+impl<T: DeserializeOwned + Send> FromRequestParts<Arc<AppState>> for Named<T> {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, site: &Arc<Site>) -> Result<Named<T>, Problem> {
-        match Path::<T>::from_request_parts(parts, site).await {
+    async fn from_request_parts(
+        parts: &mut Parts,
+        state: &Arc<AppState>,
+    ) -> Result<Named<T>, Problem> {
+        match Path::<T>::from_request_parts(parts, state).await {
             Ok(Path(named)) => Ok(Named(named)),
             Err(error) => Err(Problem::new(StatusCode::BAD_REQUEST, error.body_text())),
         }
@@ -50,12 +53,12 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Arc<Site>> for Named<T> {
 /// What stands in the body, as JSON. Nothing at all is the same as `{}`.
 pub(super) struct Given<T>(pub(super) T);
 
-impl<T: DeserializeOwned> FromRequest<Arc<Site>> for Given<T> {
+impl<T: DeserializeOwned> FromRequest<Arc<AppState>> for Given<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, site: &Arc<Site>) -> Result<Given<T>, Problem> {
+    async fn from_request(request: Request, state: &Arc<AppState>) -> Result<Given<T>, Problem> {
         let is_json = is_json(request.headers());
-        let body = Bytes::from_request(request, site).await;
+        let body = Bytes::from_request(request, state).await;
         let body = body.map_err(|error| Problem::new(error.status(), error.body_text()))?;
         // A page of another site can send text without asking, but not JSON.
         if !is_json && !body.is_empty() {

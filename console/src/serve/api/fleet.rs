@@ -14,44 +14,44 @@ use uuid::Uuid;
 use super::super::access::Visitor;
 use super::super::overview::{Overview, overview};
 use super::super::problem::Problem;
-use super::super::{QueueDepth, Site};
+use super::super::{AppState, QueueDepth};
 use super::extract::{Asked, Page, limit, times};
-use crate::exit::Failure;
+use crate::operation::failure::Failure;
 use crate::operation::fleet;
 use crate::operation::schedule::{Due, due, read, written};
 
 pub(super) async fn now(
-    State(site): State<Arc<Site>>,
+    State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
 ) -> Result<Json<Overview>, Problem> {
-    let now = site.now().await?;
-    let workers = site.workers(now).await?;
-    Ok(Json(overview(&site.survey, &workers, now, |slug| visitor.may_see(slug))))
+    let now = state.now().await?;
+    let workers = state.workers(now).await?;
+    Ok(Json(overview(&state.survey, &workers, now, |slug| visitor.may_see(slug))))
 }
 
 pub(super) async fn consumers(
-    State(site): State<Arc<Site>>,
+    State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
 ) -> Result<Json<Vec<Worker>>, Problem> {
     visitor.must_see_all()?;
-    Ok(Json(site.workers(site.now().await?).await?))
+    Ok(Json(state.workers(state.now().await?).await?))
 }
 
 pub(super) async fn producers(
-    State(site): State<Arc<Site>>,
+    State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
 ) -> Result<Json<Vec<Producer>>, Problem> {
     visitor.must_see_all()?;
-    Ok(Json(fleet::producers(&site.operator.control).await?))
+    Ok(Json(fleet::producers(&state.context.control).await?))
 }
 
 pub(super) async fn queues(
-    State(site): State<Arc<Site>>,
+    State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
 ) -> Result<Json<Vec<QueueDepth>>, Problem> {
     visitor.must_see_all()?;
-    let workers = site.workers(site.now().await?).await?;
-    Ok(Json(site.queues(&workers).await))
+    let workers = state.workers(state.now().await?).await?;
+    Ok(Json(state.queues(&workers).await))
 }
 
 #[derive(Deserialize)]
@@ -63,18 +63,18 @@ pub(super) struct AuditAsked {
 }
 
 pub(super) async fn audit(
-    State(site): State<Arc<Site>>,
+    State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
     Asked(asked): Asked<AuditAsked>,
 ) -> Result<Json<Page<Audit>>, Problem> {
     match &asked.tenant {
-        Some(slug) => site.tell_apart(&visitor, slug)?,
+        Some(slug) => state.tell_apart(&visitor, slug)?,
         None => visitor.must_see_all()?,
     }
     let limit = limit(asked.limit)?;
     let AuditAsked { tenant, target, before, .. } = asked;
     let filter = AuditFilter { before, tenant, target };
-    let items = site.operator.control.list_audit(&filter, limit).await;
+    let items = state.context.control.list_audit(&filter, limit).await;
     let items = items.map_err(Failure::control)?;
     let is_full = items.len() as i64 == limit;
     let next = items.last().filter(|_| is_full).map(|audit| audit.id.to_string());
@@ -97,7 +97,7 @@ pub(super) struct Preview {
 }
 
 pub(super) async fn preview(
-    State(site): State<Arc<Site>>,
+    State(state): State<Arc<AppState>>,
     Asked(asked): Asked<PreviewAsked>,
 ) -> Result<Json<Preview>, Problem> {
     let n = times(asked.n)?;
@@ -106,7 +106,7 @@ pub(super) async fn preview(
     let schedule = read(&text, Spread::new(TenantId(Uuid::nil()), JobId(0)))?;
     let from = match asked.from {
         Some(from) => from,
-        None => site.now().await?,
+        None => state.now().await?,
     };
     let times = due(&schedule, schedule.first_after(from), n);
     Ok(Json(Preview { words: schedule.describe(), times }))

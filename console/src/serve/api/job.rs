@@ -15,28 +15,28 @@ use shared::job::{Job, MisfirePolicy, OrphanPolicy, OverlapPolicy};
 use shared::schedule::Spread;
 use shared::store::{JobEdit, NewJob};
 
-use super::super::Site;
+use super::super::AppState;
 use super::super::access::Visitor;
-use super::super::problem::Problem;
+use super::super::problem::{Problem, made};
 use super::extract::{Asked, Given, Named, Page, Reason, given, limit, present, times};
 use super::fleet::Preview;
 use super::tenant::Listing;
-use crate::finding::Finding;
 use crate::operation;
-use crate::operation::account::account_for;
+use crate::operation::finding::Finding;
 use crate::operation::job::{find, next_time, schedule_of};
+use crate::operation::occurrence_report::report;
 use crate::operation::schedule::{checked, due};
 
 type Here = Named<(String, String)>;
 
 pub(super) async fn list(
-    State(site): State<Arc<Site>>,
+    State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
     Named(slug): Named<String>,
     Asked(Listing { after, limit: asked }): Asked<Listing>,
 ) -> Result<Json<Page<Job>>, Problem> {
     let limit = limit(asked)?;
-    let at = site.enter(&visitor, &slug).await?;
+    let at = state.enter(&visitor, &slug).await?;
     let items = operation::job::page(&at, &after, limit).await?;
     let is_full = items.len() as i64 == limit;
     let next = items.last().filter(|_| is_full).map(|job| job.name.clone());
@@ -44,11 +44,11 @@ pub(super) async fn list(
 }
 
 pub(super) async fn show(
-    State(site): State<Arc<Site>>,
+    State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
     Named((slug, name)): Here,
 ) -> Result<Response, Problem> {
-    let at = site.enter(&visitor, &slug).await?;
+    let at = state.enter(&visitor, &slug).await?;
     Ok(tagged(&find(&at, &name).await?))
 }
 
@@ -119,12 +119,12 @@ impl Definition {
 }
 
 pub(super) async fn add(
-    State(site): State<Arc<Site>>,
+    State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
     Named(slug): Named<String>,
     Given(definition): Given<Definition>,
 ) -> Result<Response, Problem> {
-    let (at, asker) = site.enter_to_change(&visitor, &slug, definition.reason.as_deref()).await?;
+    let (at, actor) = state.enter_to_change(&visitor, &slug, definition.reason.as_deref()).await?;
     let name = definition.name.clone();
     // The job has no id yet; whether its schedule can be read does not hang on that.
     let edit = definition.edit(Spread::new(at.tenant.id, JobId(0)))?;
@@ -134,19 +134,19 @@ pub(super) async fn add(
         return Err(Problem::new(StatusCode::BAD_REQUEST, text));
     };
     let new = NewJob::new(&name, job_type, schedule.clone()).with(edit);
-    let job = operation::job::add(&site.operator, &asker, &at, &new).await?;
+    let job = made(operation::job::add(&state.context, &actor, &at, &new).await?)?;
     Ok((StatusCode::CREATED, tagged(&job)).into_response())
 }
 
 pub(super) async fn edit(
-    State(site): State<Arc<Site>>,
+    State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
     Named((slug, name)): Here,
     headers: HeaderMap,
     Given(definition): Given<Definition>,
 ) -> Result<Response, Problem> {
     let if_version = if_version(&headers)?;
-    let (at, asker) = site.enter_to_change(&visitor, &slug, definition.reason.as_deref()).await?;
+    let (at, actor) = state.enter_to_change(&visitor, &slug, definition.reason.as_deref()).await?;
     if definition.name.is_some() {
         return Err(Problem::new(StatusCode::BAD_REQUEST, "a job keeps its name"));
     }
@@ -155,8 +155,8 @@ pub(super) async fn edit(
     if edit == JobEdit::default() {
         return Err(Problem::new(StatusCode::BAD_REQUEST, "nothing to change"));
     }
-    let operator = &site.operator;
-    let job = operation::job::edit(operator, &asker, &at, &name, if_version, &edit).await?;
+    let context = &state.context;
+    let job = made(operation::job::edit(context, &actor, &at, &name, if_version, &edit).await?)?;
     Ok(tagged(&job))
 }
 
@@ -183,19 +183,19 @@ fn if_version(headers: &HeaderMap) -> Result<Option<i32>, Problem> {
 }
 
 pub(super) async fn delete(
-    State(site): State<Arc<Site>>,
+    State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
     Named((slug, name)): Here,
     Given(Reason { reason }): Given<Reason>,
 ) -> Result<Json<Value>, Problem> {
-    let (at, asker) = site.enter_to_change(&visitor, &slug, reason.as_deref()).await?;
+    let (at, actor) = state.enter_to_change(&visitor, &slug, reason.as_deref()).await?;
     let job = find(&at, &name).await?;
-    operation::job::delete(&site.operator, &asker, &at, &job).await?;
+    made(operation::job::delete(&state.context, &actor, &at, &job).await?)?;
     Ok(Json(json!({"deleted": name})))
 }
 
 pub(super) async fn pause(
-    state: State<Arc<Site>>,
+    state: State<Arc<AppState>>,
     visitor: Extension<Visitor>,
     here: Here,
     reason: Given<Reason>,
@@ -204,7 +204,7 @@ pub(super) async fn pause(
 }
 
 pub(super) async fn resume(
-    state: State<Arc<Site>>,
+    state: State<Arc<AppState>>,
     visitor: Extension<Visitor>,
     here: Here,
     reason: Given<Reason>,
@@ -213,15 +213,15 @@ pub(super) async fn resume(
 }
 
 async fn switch(
-    State(site): State<Arc<Site>>,
+    State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
     Named((slug, name)): Here,
     Given(Reason { reason }): Given<Reason>,
     on: bool,
 ) -> Result<Response, Problem> {
-    let (at, asker) = site.enter_to_change(&visitor, &slug, reason.as_deref()).await?;
-    match operation::job::switch(&site.operator, &asker, &at, &name, on).await? {
-        Some(job) => Ok(tagged(&job)),
+    let (at, actor) = state.enter_to_change(&visitor, &slug, reason.as_deref()).await?;
+    match operation::job::switch(&state.context, &actor, &at, &name, on).await? {
+        Some(change) => Ok(tagged(&made(change)?)),
         None => Ok(tagged(&find(&at, &name).await?)),
     }
 }
@@ -237,14 +237,16 @@ pub(super) struct Run {
 }
 
 pub(super) async fn run(
-    State(site): State<Arc<Site>>,
+    State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
     Named((slug, name)): Here,
     Given(Run { payload, reason }): Given<Run>,
 ) -> Result<(StatusCode, Json<Execution>), Problem> {
-    let (at, asker) = site.enter_to_change(&visitor, &slug, reason.as_deref()).await?;
-    let id = operation::job::run(&site.operator, &asker, &at, &name, payload.as_ref()).await?;
-    Ok((StatusCode::CREATED, Json(operation::execution::find(&at, id).await?)))
+    let (at, actor) = state.enter_to_change(&visitor, &slug, reason.as_deref()).await?;
+    let execution = made(
+        operation::execution::run(&state.context, &actor, &at, &name, payload.as_ref()).await?,
+    )?;
+    Ok((StatusCode::CREATED, Json(execution)))
 }
 
 #[derive(Deserialize)]
@@ -253,13 +255,13 @@ pub(super) struct NextAsked {
 }
 
 pub(super) async fn next(
-    State(site): State<Arc<Site>>,
+    State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
     Named((slug, name)): Here,
     Asked(NextAsked { n }): Asked<NextAsked>,
 ) -> Result<Json<Preview>, Problem> {
     let n = times(n)?;
-    let at = site.enter(&visitor, &slug).await?;
+    let at = state.enter(&visitor, &slug).await?;
     let job = find(&at, &name).await?;
     let schedule = schedule_of(&at, &job)?;
     let first = next_time(&at, &job, &schedule);
@@ -273,15 +275,15 @@ pub(super) struct ExplainAsked {
 }
 
 pub(super) async fn explain(
-    State(site): State<Arc<Site>>,
+    State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
     Named((slug, name)): Here,
     Asked(ExplainAsked { at: planned }): Asked<ExplainAsked>,
 ) -> Result<Json<Vec<Finding>>, Problem> {
-    let at = site.enter(&visitor, &slug).await?;
-    let operator = &site.operator;
+    let at = state.enter(&visitor, &slug).await?;
+    let context = &state.context;
     Ok(Json(match planned {
-        Some(planned) => account_for(operator, &at, &name, planned).await?,
-        None => operation::explain::explain(operator, &at, &name).await?,
+        Some(planned) => report(context, &at, &name, planned).await?,
+        None => operation::explain::explain(context, &at, &name).await?,
     }))
 }

@@ -10,12 +10,12 @@ use serde::Deserialize;
 use shared::store::TenantEdit;
 use shared::tenant::{Tenant, TenantStatus};
 
-use super::super::Site;
+use super::super::AppState;
 use super::super::access::Visitor;
-use super::super::problem::Problem;
+use super::super::problem::{Problem, made};
 use super::extract::{Asked, Given, Named, Page, given, limit, present};
-use crate::exit::Failure;
 use crate::operation;
+use crate::operation::failure::Failure;
 use crate::operation::tenant::{Inspected, Shown, inspect};
 
 #[derive(Deserialize)]
@@ -26,19 +26,19 @@ pub(super) struct Listing {
 }
 
 pub(super) async fn list(
-    State(site): State<Arc<Site>>,
+    State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
     Asked(Listing { after, limit: asked }): Asked<Listing>,
 ) -> Result<Json<Page<Shown>>, Problem> {
     let limit = limit(asked)?;
     let tenants: Vec<Tenant> = match &visitor.tenants {
         None => {
-            site.operator.control.page_tenants(&after, limit).await.map_err(Failure::control)?
+            state.context.control.page_tenants(&after, limit).await.map_err(Failure::control)?
         }
         Some(slugs) => {
             let mut tenants = Vec::new();
             for slug in slugs.iter().filter(|slug| **slug > after).take(limit as usize) {
-                let found = site.operator.control.find_tenant(slug).await;
+                let found = state.context.control.find_tenant(slug).await;
                 tenants.extend(found.map_err(Failure::control)?);
             }
             tenants
@@ -50,13 +50,13 @@ pub(super) async fn list(
 }
 
 pub(super) async fn show(
-    State(site): State<Arc<Site>>,
+    State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
     Named(slug): Named<String>,
 ) -> Result<Json<Inspected>, Problem> {
-    site.tell_apart(&visitor, &slug)?;
-    let tenant = site.operator.tenant(&slug).await?;
-    Ok(Json(inspect(&site.operator, &tenant).await))
+    state.tell_apart(&visitor, &slug)?;
+    let tenant = state.context.tenant(&slug).await?;
+    Ok(Json(inspect(&state.context, &tenant).await))
 }
 
 #[derive(Deserialize)]
@@ -73,20 +73,20 @@ pub(super) struct Edit {
 }
 
 pub(super) async fn edit(
-    State(site): State<Arc<Site>>,
+    State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
     Named(slug): Named<String>,
     Given(edit): Given<Edit>,
 ) -> Result<Json<Inspected>, Problem> {
-    site.tell_apart(&visitor, &slug)?;
+    state.tell_apart(&visitor, &slug)?;
     let Edit { name, status, max_running, reason } = edit;
     if name.is_none() && status.is_none() && max_running.is_none() {
         let text = "nothing to change: give name, status or max_running";
         return Err(Problem::new(StatusCode::BAD_REQUEST, text));
     }
-    let asker = site.asker(&visitor, reason.as_deref())?;
-    let tenant = site.operator.tenant(&slug).await?;
+    let actor = state.actor(&visitor, reason.as_deref())?;
+    let tenant = state.context.tenant(&slug).await?;
     let edit = TenantEdit { name, status, max_running, ..TenantEdit::default() };
-    let tenant = operation::tenant::edit(&site.operator, &asker, &tenant, &edit).await?;
-    Ok(Json(inspect(&site.operator, &tenant).await))
+    let tenant = made(operation::tenant::edit(&state.context, &actor, &tenant, &edit).await?)?;
+    Ok(Json(inspect(&state.context, &tenant).await))
 }

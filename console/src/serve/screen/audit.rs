@@ -10,13 +10,13 @@ use serde_json::Value;
 use shared::clock::Time;
 use shared::store::{Audit, AuditFilter};
 
-use super::super::Site;
+use super::super::AppState;
 use super::super::access::Visitor;
 use super::super::html::{Html, html, in_url};
 use super::super::page::{Page, badge, of_tenant, older, table, text, when};
 use super::{Answer, LINES};
-use crate::exit::Failure;
-use crate::output::maybe;
+use crate::operation::failure::Failure;
+use crate::operation::format::maybe;
 
 #[derive(Deserialize)]
 pub(super) struct Asked {
@@ -28,24 +28,24 @@ pub(super) struct Asked {
 }
 
 pub(super) async fn show(
-    State(site): State<Arc<Site>>,
+    State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
     Query(asked): Query<Asked>,
 ) -> Answer {
     let tenant = Some(asked.tenant.trim().to_owned()).filter(|slug| !slug.is_empty());
     match &tenant {
-        Some(slug) => site.tell_apart(&visitor, slug)?,
+        Some(slug) => state.tell_apart(&visitor, slug)?,
         None => visitor.must_see_all()?,
     }
     let filter = AuditFilter { before: asked.before, tenant, target: None };
-    let changes = site.operator.control.list_audit(&filter, LINES).await;
+    let changes = state.context.control.list_audit(&filter, LINES).await;
     let changes = changes.map_err(Failure::control)?;
     let next = changes.last().filter(|_| changes.len() as i64 == LINES);
     let next =
         next.map(|last| format!("/audit?tenant={}&before={}", in_url(&asked.tenant), last.id));
     let found = match changes.is_empty() {
         true => html!("<p>Nothing was changed yet.</p>"),
-        false => list(&changes, site.now().await?),
+        false => list(&changes, state.now().await?),
     };
     let body = html!(
         "<form method=\"get\" class=\"filter\"><label>Tenant <input name=\"tenant\" value=\"{}\"></label>\

@@ -10,29 +10,29 @@ use shared::store::{Producer, Worker};
 use super::super::access::Visitor;
 use super::super::html::{Html, html};
 use super::super::page::{Page, table, text, when};
-use super::super::{QueueDepth, Site};
+use super::super::{AppState, QueueDepth};
 use super::Answer;
 use crate::operation::fleet;
-use crate::output::maybe;
+use crate::operation::format::maybe;
 
 pub(super) async fn show(
-    State(site): State<Arc<Site>>,
+    State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
 ) -> Answer {
     visitor.must_see_all()?;
-    let now = site.now().await?;
-    let workers = site.workers(now).await?;
-    let queues = site.queues(&workers).await;
+    let now = state.now().await?;
+    let workers = state.workers(now).await?;
+    let queues = state.queues(&workers).await;
     let processes = match workers.is_empty() {
         true => html!(
             "<p class=\"verdict bad\">None has been heard of lately. Start <code>polychron-consumer</code>.</p>"
         ),
         false => processes(&workers, now),
     };
-    let management = site.operator.config.management.as_ref().map(|address| {
+    let management = state.context.config.management.as_ref().map(|address| {
         html!("<p><a href=\"{}\" rel=\"noreferrer\">RabbitMQ's management UI</a></p>", address)
     });
-    let producers = dispatching(&fleet::producers(&site.operator.control).await?, now);
+    let producers = dispatching(&fleet::producers(&state.context.control).await?, now);
     let body = html!(
         "<h2>Processes</h2>{}<h2>Queues</h2>{}{}<h2>Producers</h2>{}",
         processes,

@@ -10,7 +10,7 @@ use shared::clock::Time;
 use shared::execution::{Execution, Status};
 use shared::id::ExecutionId;
 
-use super::super::Site;
+use super::super::AppState;
 use super::super::access::Visitor;
 use super::super::html::{Html, html};
 use super::super::page::{
@@ -18,10 +18,10 @@ use super::super::page::{
 };
 use super::Answer;
 use super::executions::took;
-use crate::execution::{job_name, progress};
-use crate::exit::Failure;
 use crate::operation::execution::find;
-use crate::output::maybe;
+use crate::operation::execution::{job_name, progress};
+use crate::operation::failure::Failure;
+use crate::operation::format::maybe;
 
 /// How many attempts are shown.
 const ATTEMPTS: i64 = 100;
@@ -31,11 +31,11 @@ pub(super) fn id(text: &str) -> Result<ExecutionId, Failure> {
 }
 
 pub(super) async fn show(
-    State(site): State<Arc<Site>>,
+    State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
     Path((slug, text)): Path<(String, String)>,
 ) -> Answer {
-    let at = site.enter(&visitor, &slug).await?;
+    let at = state.enter(&visitor, &slug).await?;
     let execution = find(&at, id(&text)?).await?;
     let attempts = at.store.list_attempts(execution.id, ATTEMPTS).await;
     let attempts = attempts.map_err(|error| at.failed(error))?;

@@ -10,16 +10,16 @@ use shared::clock::Time;
 use shared::execution::{Execution, Status};
 use shared::store::ExecutionFilter;
 
-use super::super::Site;
+use super::super::AppState;
 use super::super::access::Visitor;
 use super::super::html::{Html, html, in_url};
 use super::super::page::{
     Page, badge, maybe_when, of_job, of_tenant, older, short, table, text, when,
 };
 use super::{Answer, LINES};
-use crate::execution::job_name;
-use crate::exit::Failure;
 use crate::operation;
+use crate::operation::execution::job_name;
+use crate::operation::failure::Failure;
 
 #[derive(Deserialize)]
 pub(super) struct Asked {
@@ -46,13 +46,13 @@ impl Asked {
 }
 
 pub(super) async fn show(
-    State(site): State<Arc<Site>>,
+    State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
     Path(slug): Path<String>,
     Query(asked): Query<Asked>,
 ) -> Answer {
     let filter = asked.filter()?;
-    let at = site.enter(&visitor, &slug).await?;
+    let at = state.enter(&visitor, &slug).await?;
     let page = operation::execution::page(&at, &filter, LINES).await?;
     let next = page.next.map(|next| {
         let query = format!("job={}&status={}", in_url(&asked.job), in_url(&asked.status));

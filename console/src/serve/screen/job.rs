@@ -14,7 +14,7 @@ use shared::job::Job;
 use shared::notification::NOTIFIER;
 use shared::store::AuditFilter;
 
-use super::super::Site;
+use super::super::AppState;
 use super::super::access::Visitor;
 use super::super::html::{Html, html};
 use super::super::page::{
@@ -22,12 +22,12 @@ use super::super::page::{
 };
 use super::executions::list;
 use super::{Answer, audit, notify};
-use crate::exit::Failure;
-use crate::job::state;
+use crate::operation::context::TenantContext;
+use crate::operation::failure::Failure;
+use crate::operation::format::maybe;
+use crate::operation::job::state;
 use crate::operation::job::{find, next_time, schedule_of};
 use crate::operation::schedule::{Due, due};
-use crate::operator::Entered;
-use crate::output::maybe;
 
 /// How many past runs the chart and the list show.
 const RUNS: i64 = 60;
@@ -43,19 +43,19 @@ pub(super) struct Named {
 }
 
 pub(super) async fn show(
-    State(site): State<Arc<Site>>,
+    State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
     Path(slug): Path<String>,
     Query(Named { name }): Query<Named>,
 ) -> Answer {
-    let at = site.enter(&visitor, &slug).await?;
+    let at = state.enter(&visitor, &slug).await?;
     let job = find(&at, &name).await?;
     let runs = at.store.list_runs(job.id, None, None, RUNS).await;
     let runs = runs.map_err(|error| at.failed(error))?;
     let open = at.store.count_open(job.id).await.map_err(|error| at.failed(error))?;
     let filter =
         AuditFilter { before: None, tenant: Some(slug.clone()), target: Some(name.clone()) };
-    let changes = site.operator.control.list_audit(&filter, CHANGES).await;
+    let changes = state.context.control.list_audit(&filter, CHANGES).await;
     let changes = changes.map_err(Failure::control)?;
     let changes =
         (!changes.is_empty()).then(|| html!("<h2>Changes</h2>{}", audit::list(&changes, at.now)));
@@ -136,7 +136,7 @@ fn deletion(address: &str, job: &Job, open: i64, visitor: &Visitor) -> Html {
     )
 }
 
-fn of_schedule(at: &Entered, job: &Job) -> Html {
+fn of_schedule(at: &TenantContext, job: &Job) -> Html {
     let words = match schedule_of(at, job) {
         Ok(schedule) => html!("<p class=\"words\">Runs {}.</p>", schedule.describe()),
         Err(_) => Html::default(),
@@ -149,7 +149,7 @@ fn of_schedule(at: &Entered, job: &Job) -> Html {
     html!("{}{}", words, facts)
 }
 
-fn ahead(at: &Entered, job: &Job) -> Html {
+fn ahead(at: &TenantContext, job: &Job) -> Html {
     let Ok(schedule) = schedule_of(at, job) else { return Html::default() };
     let first = next_time(at, job, &schedule);
     let condition = match job.is_enabled {
@@ -182,7 +182,7 @@ pub(super) fn due_times(times: &[Due], now: Time) -> Html {
 }
 
 /// Who is told of the job, and since when there is something to tell.
-async fn told(at: &Entered, job: &Job, visitor: &Visitor) -> Result<Html, Failure> {
+async fn told(at: &TenantContext, job: &Job, visitor: &Visitor) -> Result<Html, Failure> {
     if job.name == NOTIFIER {
         return Ok(Html::default());
     }
@@ -207,7 +207,7 @@ async fn told(at: &Entered, job: &Job, visitor: &Visitor) -> Result<Html, Failur
     Ok(html!("<h2>Who is told</h2>{}{}", facts, edit))
 }
 
-fn policies(at: &Entered, job: &Job) -> Html {
+fn policies(at: &TenantContext, job: &Job) -> Html {
     let timeout = job.timeout_seconds.map_or("the default".to_owned(), |s| format!("{s} s"));
     let facts = facts(&[
         ("Type", text(&job.job_type)),

@@ -7,12 +7,12 @@ use axum::extract::{Path, Query, State};
 use axum::response::IntoResponse;
 use serde::Deserialize;
 
-use super::super::Site;
+use super::super::AppState;
 use super::super::access::Visitor;
 use super::super::html::{html, in_url};
 use super::super::page::{Page, badge, maybe_when, of_job, of_tenant, older, table, text};
 use super::{Answer, LINES};
-use crate::job::{state, timing};
+use crate::operation::job as jobs;
 use crate::operation::job::{page, schedule_of};
 
 #[derive(Deserialize)]
@@ -23,27 +23,27 @@ pub(super) struct Asked {
 }
 
 pub(super) async fn show(
-    State(site): State<Arc<Site>>,
+    State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
     Path(slug): Path<String>,
     Query(asked): Query<Asked>,
 ) -> Answer {
-    let at = site.enter(&visitor, &slug).await?;
+    let at = state.enter(&visitor, &slug).await?;
     let jobs = page(&at, &asked.after, LINES).await?;
     let list = table(
         "Jobs, by name",
         &jobs,
         &[
             ("Job", &|job| html!("<a href=\"{}\">{}</a>", of_job(&slug, &job.name, ""), job.name)),
-            ("State", &|job| badge(state(job))),
+            ("State", &|job| badge(jobs::state(job))),
             ("Next run", &|job| maybe_when(job.next_run_at.filter(|_| job.is_enabled), at.now)),
             ("Schedule", &|job| match schedule_of(&at, job) {
                 Ok(schedule) => html!(
                     "<span title=\"{}\">{}</span>",
-                    timing(&job.schedule),
+                    jobs::timing(&job.schedule),
                     schedule.describe()
                 ),
-                Err(_) => html!("<code>{}</code>", timing(&job.schedule)),
+                Err(_) => html!("<code>{}</code>", jobs::timing(&job.schedule)),
             }),
             ("Type", &|job| text(&job.job_type)),
             ("Queue", &|job| text(&job.queue)),

@@ -11,18 +11,19 @@ use shared::job::Job;
 use shared::notification::{Event, NOTIFIER};
 use shared::store::JobEdit;
 
-use super::super::Site;
+use super::super::AppState;
 use super::super::access::Visitor;
 use super::super::form::Filled;
 use super::super::html::{Html, html};
 use super::super::page::{Page, form, of_job, of_tenant};
+use super::super::problem::made;
 use super::Answer;
 use super::job::Named;
-use crate::exit::Failure;
-use crate::input;
 use crate::operation;
+use crate::operation::context::TenantContext;
+use crate::operation::failure::Failure;
+use crate::operation::input;
 use crate::operation::job::find;
-use crate::operator::Entered;
 
 #[derive(Deserialize)]
 pub(super) struct Asked {
@@ -38,35 +39,35 @@ enum Whose {
 }
 
 pub(super) async fn of_job_shown(
-    State(site): State<Arc<Site>>,
+    State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
     Path(slug): Path<String>,
     Query(Named { name }): Query<Named>,
     Query(asked): Query<Asked>,
 ) -> Answer {
-    let at = site.enter(&visitor, &slug).await?;
+    let at = state.enter(&visitor, &slug).await?;
     let job = Box::new(find(&at, &name).await?);
     Ok(page(&at, &visitor, &Whose::Job(job), asked.target.as_deref()))
 }
 
 pub(super) async fn of_tenant_shown(
-    State(site): State<Arc<Site>>,
+    State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
     Path(slug): Path<String>,
     Query(asked): Query<Asked>,
 ) -> Answer {
-    let at = site.enter(&visitor, &slug).await?;
+    let at = state.enter(&visitor, &slug).await?;
     let notifier = notifier(&at).await?.map(Box::new);
     Ok(page(&at, &visitor, &Whose::Tenant(notifier), asked.target.as_deref()))
 }
 
 /// The job that holds the tenant's target; it is made when it is first needed.
-pub(super) async fn notifier(at: &Entered) -> Result<Option<Job>, Failure> {
+pub(super) async fn notifier(at: &TenantContext) -> Result<Option<Job>, Failure> {
     at.store.find_job(NOTIFIER).await.map_err(|error| at.failed(error))
 }
 
 fn page(
-    at: &Entered,
+    at: &TenantContext,
     visitor: &Visitor,
     whose: &Whose,
     tried: Option<&str>,
@@ -106,7 +107,7 @@ fn page(
 }
 
 impl Whose {
-    fn address(&self, at: &Entered) -> String {
+    fn address(&self, at: &TenantContext) -> String {
         match self {
             Whose::Job(job) => of_job(&at.tenant.slug, &job.name, "/notify"),
             Whose::Tenant(_) => of_tenant(&at.tenant.slug, "/notify"),
@@ -145,7 +146,7 @@ impl Whose {
 }
 
 /// What a text would mean; if it can be read, with the means to save it.
-fn meaning(at: &Entered, visitor: &Visitor, whose: &Whose, text: &str) -> Html {
+fn meaning(at: &TenantContext, visitor: &Visitor, whose: &Whose, text: &str) -> Html {
     let target = match whose.understood(text) {
         Ok(target) => target,
         Err(failure) => {
@@ -190,30 +191,30 @@ pub(super) fn words(target: Option<&Value>) -> String {
 }
 
 pub(super) async fn edit_of_job(
-    State(site): State<Arc<Site>>,
+    State(state): State<Arc<AppState>>,
     Path(slug): Path<String>,
     Query(Named { name }): Query<Named>,
     form: Filled,
 ) -> Answer {
-    let (at, asker) = site.enter_to_change(&form.visitor, &slug, form.get("reason")).await?;
+    let (at, actor) = state.enter_to_change(&form.visitor, &slug, form.get("reason")).await?;
     let whose = Whose::Job(Box::new(find(&at, &name).await?));
     let notify = Some(whose.understood(form.get("target").unwrap_or_default())?);
     let version = form.get("version").and_then(|text| text.parse().ok());
     let version = version.ok_or_else(|| Failure::Usage("the form lacks the version".to_owned()))?;
     let edit = JobEdit { notify, ..JobEdit::default() };
-    operation::job::edit(&site.operator, &asker, &at, &name, Some(version), &edit).await?;
+    made(operation::job::edit(&state.context, &actor, &at, &name, Some(version), &edit).await?)?;
     Ok(Redirect::to(&of_job(&slug, &name, "")).into_response())
 }
 
 pub(super) async fn edit_of_tenant(
-    State(site): State<Arc<Site>>,
+    State(state): State<Arc<AppState>>,
     Path(slug): Path<String>,
     form: Filled,
 ) -> Answer {
-    let (at, asker) = site.enter_to_change(&form.visitor, &slug, form.get("reason")).await?;
+    let (at, actor) = state.enter_to_change(&form.visitor, &slug, form.get("reason")).await?;
     let target = Whose::Tenant(None).understood(form.get("target").unwrap_or_default())?;
     let version = form.get("version").and_then(|text| text.parse().ok());
     let target = target.unwrap_or_default();
-    operation::tenant::notify(&site.operator, &asker, &at, version, target).await?;
+    made(operation::tenant::notify(&state.context, &actor, &at, version, target).await?)?;
     Ok(Redirect::to(&of_tenant(&slug, "")).into_response())
 }

@@ -7,25 +7,25 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use chrono::TimeDelta;
 
-use super::super::Site;
+use super::super::AppState;
 use super::super::access::Visitor;
 use super::super::html::{Html, html};
 use super::super::overview::{Hour, Overview, overview};
 use super::super::page::{Page, prose, short};
 use super::Answer;
-use crate::finding::{Finding, Level};
+use crate::operation::finding::{Finding, Level};
 
 /// The strip's height and the width of one of its hours, in the units of its picture.
 const HEIGHT: u32 = 60;
 const WIDTH: u32 = 20;
 
 pub(super) async fn show(
-    State(site): State<Arc<Site>>,
+    State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
 ) -> Answer {
-    let now = site.now().await?;
-    let workers = site.workers(now).await?;
-    let overview = overview(&site.survey, &workers, now, |slug| visitor.may_see(slug));
+    let now = state.now().await?;
+    let workers = state.workers(now).await?;
+    let overview = overview(&state.survey, &workers, now, |slug| visitor.may_see(slug));
     let body = html!(
         "{}{}{}{}<p class=\"note\">{}</p>",
         attention(&overview),

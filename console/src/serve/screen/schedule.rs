@@ -10,16 +10,16 @@ use serde_json::Value;
 use shared::job::Job;
 use shared::schedule::{Schedule, Spread};
 
-use super::super::Site;
+use super::super::AppState;
 use super::super::access::Visitor;
 use super::super::html::{Html, html};
 use super::super::page::{Page, form, of_job, of_tenant};
 use super::Answer;
 use super::job::due_times;
-use crate::exit::Failure;
+use crate::operation::context::TenantContext;
+use crate::operation::failure::Failure;
 use crate::operation::job::find;
 use crate::operation::schedule::{due, read, written};
-use crate::operator::Entered;
 
 /// How many runs ahead are shown.
 const AHEAD: u16 = 10;
@@ -34,12 +34,12 @@ pub(super) struct Asked {
 }
 
 pub(super) async fn show(
-    State(site): State<Arc<Site>>,
+    State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
     Path(slug): Path<String>,
     Query(asked): Query<Asked>,
 ) -> Answer {
-    let at = site.enter(&visitor, &slug).await?;
+    let at = state.enter(&visitor, &slug).await?;
     let job = find(&at, &asked.name).await?;
     let tried = asked.schedule.as_deref().map(|text| meaning(&at, &job, &visitor, text, &asked));
     let text = asked.schedule.clone().unwrap_or_else(|| format!("{:#}", job.schedule));
@@ -69,7 +69,7 @@ pub(super) async fn show(
 }
 
 /// What a text would mean as this job's schedule; if it can be read, with the means to save it.
-fn meaning(at: &Entered, job: &Job, visitor: &Visitor, text: &str, asked: &Asked) -> Html {
+fn meaning(at: &TenantContext, job: &Job, visitor: &Visitor, text: &str, asked: &Asked) -> Html {
     let timezone = Some(asked.timezone.trim()).filter(|zone| !zone.is_empty());
     let spread = Spread::new(at.tenant.id, job.id);
     let schedule = match understood(text, timezone, spread) {

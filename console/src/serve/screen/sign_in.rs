@@ -8,11 +8,11 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
-use super::super::Site;
+use super::super::AppState;
 use super::super::access::{COOKIE, Refusal};
 use super::super::form::Filled;
 use super::super::html::{Html, html};
-use super::super::page::{Trouble, document};
+use super::super::page::{HtmlError, document};
 use super::Answer;
 
 #[derive(Deserialize)]
@@ -23,10 +23,10 @@ pub(super) struct Asked {
 }
 
 pub(super) async fn show(
-    State(site): State<Arc<Site>>,
+    State(state): State<Arc<AppState>>,
     Query(Asked { to }): Query<Asked>,
 ) -> Response {
-    if site.access.is_open() {
+    if state.access.is_open() {
         return Redirect::to("/").into_response();
     }
     document("Sign in", &sign_in(&to, None)).into_response()
@@ -54,11 +54,11 @@ pub(super) struct Credentials {
 }
 
 pub(super) async fn enter(
-    State(site): State<Arc<Site>>,
+    State(state): State<Arc<AppState>>,
     headers: HeaderMap,
     Form(Credentials { name, password, to }): Form<Credentials>,
 ) -> Response {
-    match site.access.sign_in(&name, password).await {
+    match state.access.sign_in(&name, password).await {
         Ok(session) => {
             let cookie = cookie(&session, &headers);
             ([(header::SET_COOKIE, cookie)], Redirect::to(here_only(&to))).into_response()
@@ -78,13 +78,13 @@ pub(super) async fn enter(
 }
 
 pub(super) async fn leave(
-    State(site): State<Arc<Site>>,
+    State(state): State<Arc<AppState>>,
     headers: HeaderMap,
     _form: Filled,
 ) -> Answer {
-    site.access.sign_out(&headers);
+    state.access.sign_out(&headers);
     let gone = format!("{COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict");
-    let cookie = HeaderValue::from_str(&gone).map_err(|_| Trouble::unexpected())?;
+    let cookie = HeaderValue::from_str(&gone).map_err(|_| HtmlError::unexpected())?;
     Ok(([(header::SET_COOKIE, cookie)], Redirect::to("/login")).into_response())
 }
 

@@ -8,40 +8,40 @@ use axum::response::IntoResponse;
 use serde_json::json;
 use shared::tenant::{Tenant, TenantStatus};
 
-use super::super::Site;
+use super::super::AppState;
 use super::super::access::Visitor;
 use super::super::html::{Html, html};
 use super::super::page::{Page, badge, careful_form, facts, maybe_when, of_tenant, text};
 use super::executions::list;
 use super::{Answer, notify};
-use crate::exit::Failure;
+use crate::operation::context::TenantContext;
+use crate::operation::failure::Failure;
+use crate::operation::format::maybe;
 use crate::operation::tenant::{Inspected, inspect};
-use crate::operator::Entered;
-use crate::output::maybe;
 
 /// How many executions the page shows.
 const EXECUTIONS: i64 = 10;
 
 pub(super) async fn show(
-    State(site): State<Arc<Site>>,
+    State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
     Path(slug): Path<String>,
 ) -> Answer {
-    site.tell_apart(&visitor, &slug)?;
-    let tenant = site.operator.tenant(&slug).await?;
-    let inspected = inspect(&site.operator, &tenant).await;
+    state.tell_apart(&visitor, &slug)?;
+    let tenant = state.context.tenant(&slug).await?;
+    let inspected = inspect(&state.context, &tenant).await;
     // A database that doesn't answer is no reason not to show the rest.
     let latest = match inspected.problem {
         Some(_) => Html::default(),
         None => {
-            let at = site.operator.enter(&slug).await?;
+            let at = state.context.enter(&slug).await?;
             let page = at.store.page_executions(&Default::default(), EXECUTIONS).await;
             let page = page.map_err(|error| at.failed(error))?;
             let told = told(&at, &visitor).await?;
             html!("<h2>Latest executions</h2>{}{}", list(&slug, &page.executions, at.now), told)
         }
     };
-    let now = site.now().await?;
+    let now = state.now().await?;
     let links = html!(
         "<p class=\"ways\"><a href=\"{}\">Jobs</a> <a href=\"{}\">Executions</a> <a href=\"{}\">Changes</a></p>",
         of_tenant(&slug, "/jobs"),
@@ -57,7 +57,7 @@ pub(super) async fn show(
 }
 
 /// Who is told of the jobs that name nobody themselves.
-async fn told(at: &Entered, visitor: &Visitor) -> Result<Html, Failure> {
+async fn told(at: &TenantContext, visitor: &Visitor) -> Result<Html, Failure> {
     let target = notify::notifier(at).await?.map_or_else(|| json!({}), |job| job.payload);
     let address = of_tenant(&at.tenant.slug, "/notify");
     let edit = visitor

@@ -8,7 +8,7 @@ use axum::extract::{Query, State};
 use axum::response::IntoResponse;
 use serde::Deserialize;
 
-use super::super::Site;
+use super::super::AppState;
 use super::super::access::Visitor;
 use super::super::html::{Html, html, in_url};
 use super::super::page::{Page, badge, of_tenant, older, short, table, text};
@@ -26,7 +26,7 @@ pub(super) struct Asked {
 }
 
 pub(super) async fn show(
-    State(site): State<Arc<Site>>,
+    State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
     Query(asked): Query<Asked>,
 ) -> Answer {
@@ -36,7 +36,7 @@ pub(super) async fn show(
         tenant.slug.contains(&wanted) || tenant.name.to_lowercase().contains(&wanted)
     };
     let range = (Bound::Excluded(asked.after.clone()), Bound::Unbounded);
-    let found: Vec<Seen> = site.survey.read(|seen| {
+    let found: Vec<Seen> = state.survey.read(|seen| {
         let found = seen.range(range).map(|(_, seen)| seen);
         let found = found.filter(|seen| visitor.may_see(&seen.tenant.slug) && holds(seen));
         found.take(LINES as usize).cloned().collect()
@@ -54,10 +54,10 @@ pub(super) async fn show(
             ("Failed, 24 h", &|seen| text(i64::from(failed(seen)))),
             ("Database", &|seen| match &seen.problem {
                 Some(problem) => html!("<span class=\"bad\">{}</span>", problem),
-                None if site.survey.age(seen).is_none() => html!("?"),
+                None if state.survey.age(seen).is_none() => html!("?"),
                 None => html!("answers"),
             }),
-            ("As of", &|seen| match site.survey.age(seen) {
+            ("As of", &|seen| match state.survey.age(seen) {
                 Some(age) => text(format!("{} s ago", age.as_secs())),
                 None => text("not visited yet"),
             }),

@@ -13,20 +13,20 @@ use shared::execution::{Execution, Trigger};
 use shared::job::Job;
 use shared::schedule::Schedule;
 
-use super::super::Site;
+use super::super::AppState;
 use super::super::access::Visitor;
 use super::super::html::{Html, html, in_url};
 use super::super::page::{Page, badge, of_job, of_tenant, table, text, when};
 use super::Answer;
 use super::now::finding;
-use crate::finding::Finding;
-use crate::input;
-use crate::operation::account::{account_for, rows_from, stands_for};
+use crate::operation::context::TenantContext;
 use crate::operation::explain::explain;
+use crate::operation::finding::Finding;
+use crate::operation::format::maybe;
+use crate::operation::input;
 use crate::operation::job::{find, schedule_of};
+use crate::operation::occurrence_report::{report, rows_from, stands_for};
 use crate::operation::schedule::{Due, due};
-use crate::operator::Entered;
-use crate::output::maybe;
 
 /// How many planned times are shown.
 const BACK: u16 = 20;
@@ -42,25 +42,25 @@ pub(super) struct Asked {
 }
 
 pub(super) async fn show(
-    State(site): State<Arc<Site>>,
+    State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
     Path(slug): Path<String>,
     Query(asked): Query<Asked>,
 ) -> Answer {
-    let at = site.enter(&visitor, &slug).await?;
+    let at = state.enter(&visitor, &slug).await?;
     let job = find(&at, &asked.name).await?;
     let told = match asked.at.trim() {
         "" => Html::default(),
         wanted => match input::time(wanted) {
             Ok(time) => {
-                let found = account_for(&site.operator, &at, &job.name, time).await?;
+                let found = report(&state.context, &at, &job.name, time).await?;
                 let title = format!("What became of {}", time.format("%Y-%m-%d %H:%M:%S UTC"));
                 html!("<h2>{}</h2>{}", title, list(&found))
             }
             Err(error) => html!("<pre class=\"error\" role=\"alert\">{}</pre>", error),
         },
     };
-    let now = explain(&site.operator, &at, &job.name).await?;
+    let now = explain(&state.context, &at, &job.name).await?;
     let body = html!(
         "{}{}{}<h2>What decides whether it runs now</h2>{}",
         question(&slug, &job, &asked.at),
@@ -94,7 +94,7 @@ fn question(slug: &str, job: &Job, at: &str) -> Html {
 }
 
 /// The latest planned times up to now, the newest first.
-async fn latest(at: &Entered, job: &Job) -> Result<Html, crate::exit::Failure> {
+async fn latest(at: &TenantContext, job: &Job) -> Result<Html, crate::operation::failure::Failure> {
     let Ok(schedule) = schedule_of(at, job) else { return Ok(Html::default()) };
     let times = std::iter::successors(schedule.prev_before(at.now + TICK), |time| {
         schedule.prev_before(*time)

@@ -217,6 +217,10 @@ fn what_stands_beside_a_printed_trigger_says_it_more_exactly() {
 fn a_text_that_is_no_list_of_jobs_is_wrong_usage() {
     let reader = Reader { timezone: None, job_type: None };
     for text in ["[1]", "{", "[{}"] {
-        assert_eq!(reader.read(text).err().map(|failure| failure.code()), Some(2), "{text}");
+        assert_eq!(
+            reader.read(text).err().map(|failure| crate::exit::code(&failure)),
+            Some(2),
+            "{text}"
+        );
     }
 }

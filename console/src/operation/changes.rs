@@ -3,9 +3,9 @@
 use shared::clock::Time;
 use shared::store::{Audit, AuditFilter};
 
-use crate::exit::Failure;
-use crate::operator::{Entered, Operator};
-use crate::output::time;
+use crate::operation::context::{Context, TenantContext};
+use crate::operation::failure::Failure;
+use crate::operation::format::time;
 
 /// How many changes of the tenant and of the job are looked through.
 const LOOKED_AT: i64 = 100;
@@ -16,8 +16,8 @@ pub(crate) struct Changes(Vec<Audit>);
 impl Changes {
     /// Reads those to a job, and those to its tenant.
     pub(crate) async fn read(
-        operator: &Operator,
-        at: &Entered,
+        context: &Context,
+        at: &TenantContext,
         job: &str,
     ) -> Result<Changes, Failure> {
         let tenant = Some(at.tenant.slug.clone());
@@ -25,7 +25,7 @@ impl Changes {
         let of_tenant = AuditFilter { target: None, ..of_job.clone() };
         let mut changes = Vec::new();
         for filter in [of_job, of_tenant] {
-            let listed = operator.control.list_audit(&filter, LOOKED_AT).await;
+            let listed = context.control.list_audit(&filter, LOOKED_AT).await;
             let listed = listed.map_err(Failure::control)?.into_iter();
             let is_of_tenant = filter.target.is_none();
             changes.extend(listed.filter(|change| {
@@ -37,7 +37,7 @@ impl Changes {
     }
 
     /// The latest of these, if nothing of `undoing` came later.
-    pub(super) fn standing(&self, action: &str, undoing: &str) -> Option<&Audit> {
+    fn standing(&self, action: &str, undoing: &str) -> Option<&Audit> {
         let found =
             self.0.iter().find(|change| change.action == action || change.action == undoing);
         found.filter(|change| change.action == action)

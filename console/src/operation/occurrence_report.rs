@@ -1,7 +1,6 @@
 //! What became of one planned time of a job, from the rows; where there is none, why.
 
-mod absent;
-mod changes;
+mod missing;
 
 use chrono::TimeDelta;
 use shared::clock::Time;
@@ -10,39 +9,35 @@ use shared::job::Job;
 use shared::schedule::Schedule;
 use shared::store::{Audit, AuditFilter};
 
-use super::explain::{of_open, of_the_tenant, who_executes};
+use super::changes::{Changes, told};
+use super::conditions::{of_open, of_quarantine, of_the_tenant, who_executes};
+use super::context::{Context, TenantContext};
+use super::failure::Failure;
+use super::finding::Finding;
+use super::format::{maybe, time};
 use super::job::{find, schedule_of};
-use crate::exit::Failure;
-use crate::finding::Finding;
-use crate::operator::{Entered, Operator};
-use crate::output::{maybe, time};
-use absent::Absent;
-
-pub(crate) use absent::{of_pause, of_suspension};
-pub(crate) use changes::Changes;
-use changes::told;
+use super::schedule::{is_planned, just_before};
+use missing::MissingOccurrence;
 
 /// How many rows from that time on are looked through.
 const ROWS_MAX: i64 = 200;
 /// How many runs before a skipped one are looked through for the one that was not over.
 const RUNS_MAX: i64 = 20;
-/// The smallest step of time.
-const TICK: TimeDelta = TimeDelta::microseconds(1);
 
 /// Says what became of the occurrence at `asked`: its attempts, the run that stood for it, or why
 /// there is none.
-pub(crate) async fn account_for(
-    operator: &Operator,
-    at: &Entered,
+pub(crate) async fn report(
+    context: &Context,
+    at: &TenantContext,
     name: &str,
     asked: Time,
 ) -> Result<Vec<Finding>, Failure> {
     let job = find(at, name).await?;
     let rows = rows_from(at, &job, asked).await?;
-    let changes = Changes::read(operator, at, name).await?;
+    let changes = Changes::read(context, at, name).await?;
     let first = rows.iter().find(|row| row.trigger == Trigger::Schedule);
     if let Some(first) = first.filter(|first| first.scheduled_for == asked) {
-        return of_occurrence(operator, at, &job, (asked, first), &rows, &changes).await;
+        return of_occurrence(context, at, &job, (asked, first), &rows, &changes).await;
     }
     if let Some(reason) = &job.quarantined_reason {
         return Ok(vec![of_quarantine(&at.tenant.slug, &job.name, reason)]);
@@ -55,15 +50,17 @@ pub(crate) async fn account_for(
             time(Some(first.scheduled_for)),
             first.stands_for
         );
-        let attempts = of_occurrence(operator, at, &job, (asked, first), &rows, &changes).await?;
+        let attempts = of_occurrence(context, at, &job, (asked, first), &rows, &changes).await?;
         return Ok([vec![Finding::ok("occurrence", finding)], attempts].concat());
     }
-    Absent { at, job: &job, schedule: &schedule, changes: &changes, asked }.why(operator).await
+    MissingOccurrence { at, job: &job, schedule: &schedule, changes: &changes, asked }
+        .why(context)
+        .await
 }
 
 /// The rows of the job's planned times from one on, retries included, the earliest first.
 pub(crate) async fn rows_from(
-    at: &Entered,
+    at: &TenantContext,
     job: &Job,
     from: Time,
 ) -> Result<Vec<Execution>, Failure> {
@@ -76,15 +73,14 @@ pub(crate) async fn rows_from(
 
 /// Whether a row accounts for an earlier occurrence, too.
 pub(crate) fn stands_for(row: &Execution, schedule: &Schedule, asked: Time) -> bool {
-    let is_planned = schedule.next_after(asked - TICK) == Some(asked);
-    let between = schedule.count(asked - TICK, row.scheduled_for);
-    is_planned && row.stands_for > 1 && between <= row.stands_for as u64
+    let between = schedule.count(just_before(asked), row.scheduled_for);
+    is_planned(schedule, asked) && row.stands_for > 1 && between <= row.stands_for as u64
 }
 
 /// Every attempt at an occurrence, and what people or other runs had to do with it.
 async fn of_occurrence(
-    operator: &Operator,
-    at: &Entered,
+    context: &Context,
+    at: &TenantContext,
     job: &Job,
     (asked, first): (Time, &Execution),
     rows: &[Execution],
@@ -93,13 +89,13 @@ async fn of_occurrence(
     let slug = &at.tenant.slug;
     let mut findings = Vec::new();
     for row in rows.iter().filter(|row| row.scheduled_for == first.scheduled_for) {
-        let cause = cause(operator, at, row).await?;
+        let cause = cause(context, at, row).await?;
         findings.push(of_attempt(slug, job, row, &cause));
         if !row.status.is_final() {
             findings.push(of_open(job, row, at.now));
             let look = at.store.poll().await.map_err(|error| at.failed(error))?;
             findings.push(of_the_tenant(&at.tenant, &look, changes));
-            findings.extend(who_executes(operator, at, job).await?);
+            findings.extend(who_executes(context, at, job).await?);
         }
     }
     let seen = first.dispatched_at.or(first.finished_at).unwrap_or(at.now);
@@ -111,14 +107,14 @@ async fn of_occurrence(
 fn suspended(changes: &Changes, time: Time, seen: Time) -> Option<Finding> {
     let is_switch = |change: &Audit| ["tenant.suspend", "tenant.resume"].contains(&&*change.action);
     let resumed = changes.first_after(time, is_switch)?;
-    let suspended = changes.last_until(resumed.at - TICK, is_switch)?;
+    let suspended = changes.last_until(just_before(resumed.at), is_switch)?;
     let was_so = resumed.action == "tenant.resume" && suspended.action == "tenant.suspend";
     let finding = format!("it was suspended {}, and resumed {}", told(suspended), told(resumed));
     (was_so && resumed.at <= seen).then(|| Finding::ok("tenant", finding))
 }
 
 /// Who or what ended a row or kept it from running, where another row or the audit tells.
-async fn cause(operator: &Operator, at: &Entered, row: &Execution) -> Result<String, Failure> {
+async fn cause(context: &Context, at: &TenantContext, row: &Execution) -> Result<String, Failure> {
     match (row.status, row.error_kind) {
         (Status::Skipped, Some(ErrorKind::Overlap)) => {
             let runs = at.store.list_runs(row.job_id, Some(row.id), None, RUNS_MAX).await;
@@ -142,7 +138,7 @@ async fn cause(operator: &Operator, at: &Entered, row: &Execution) -> Result<Str
         (Status::Cancelled, Some(ErrorKind::Cancelled)) => {
             let (tenant, target) = (Some(at.tenant.slug.clone()), Some(row.id.to_string()));
             let filter = AuditFilter { before: None, tenant, target };
-            let listed = operator.control.list_audit(&filter, 1).await;
+            let listed = context.control.list_audit(&filter, 1).await;
             let listed = listed.map_err(Failure::control)?;
             Ok(listed.first().map_or(String::new(), |change| format!(", {}", told(change))))
         }
@@ -194,9 +190,4 @@ fn lateness(late: TimeDelta) -> String {
         seconds @ 120..7200 => format!("{} min", seconds / 60),
         seconds => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
     }
-}
-
-pub(crate) fn of_quarantine(slug: &str, name: &str, reason: &str) -> Finding {
-    let remedy = format!("correct its schedule: `polychron job edit {slug} {name}`");
-    Finding::problem("job", format!("quarantined, so that it does not run: {reason}"), remedy)
 }

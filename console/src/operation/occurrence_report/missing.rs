@@ -8,34 +8,32 @@ use shared::schedule::{Schedule, Spread};
 use shared::store::Audit;
 use shared::tenant::TenantStatus;
 
-use super::changes::{Changes, told};
-use crate::exit::Failure;
-use crate::finding::{Finding, Level};
-use crate::operation::explain::{of_the_tenant, who_executes};
+use crate::operation::changes::{Changes, told};
+use crate::operation::conditions::{of_pause, of_suspension, of_the_tenant, who_executes};
+use crate::operation::context::{Context, TenantContext};
+use crate::operation::failure::Failure;
+use crate::operation::finding::{Finding, Level};
 use crate::operation::fleet::producers;
-use crate::operation::schedule::{due, read};
-use crate::operator::{Entered, Operator};
-use crate::output::time;
+use crate::operation::format::time;
+use crate::operation::schedule::{due, is_planned, just_before, read};
 
-/// The smallest step of time.
-const TICK: TimeDelta = TimeDelta::microseconds(1);
 /// By how much the clocks of the control database and the tenant's may differ.
 const CLOCKS: TimeDelta = TimeDelta::seconds(60);
 
 /// A time that nothing accounts for.
-pub(super) struct Absent<'a> {
-    pub(super) at: &'a Entered,
+pub(super) struct MissingOccurrence<'a> {
+    pub(super) at: &'a TenantContext,
     pub(super) job: &'a Job,
     pub(super) schedule: &'a Schedule,
     pub(super) changes: &'a Changes,
     pub(super) asked: Time,
 }
 
-impl Absent<'_> {
+impl MissingOccurrence<'_> {
     /// Why that is.
-    pub(super) async fn why(&self, operator: &Operator) -> Result<Vec<Finding>, Failure> {
-        let Absent { at, job, asked, .. } = *self;
-        if self.schedule.next_after(asked - TICK) != Some(asked) {
+    pub(super) async fn why(&self, context: &Context) -> Result<Vec<Finding>, Failure> {
+        let MissingOccurrence { at, job, asked, .. } = *self;
+        if !is_planned(self.schedule, asked) {
             return Ok(vec![self.unplanned()]);
         }
         if job.pruned_until.is_some_and(|until| asked <= until) {
@@ -52,7 +50,7 @@ impl Absent<'_> {
             let shown = time(Some(asked));
             return Ok(vec![Finding::ok("schedule", format!("will be due at {shown}"))]);
         }
-        self.unseen(operator).await
+        self.unseen(context).await
     }
 
     fn pruned(&self) -> Finding {
@@ -63,7 +61,7 @@ impl Absent<'_> {
 
     /// It isn't one of the schedule's times: was it one of an earlier schedule, or did clocks skip it?
     fn unplanned(&self) -> Finding {
-        let Absent { job, schedule, asked, .. } = *self;
+        let MissingOccurrence { job, schedule, asked, .. } = *self;
         let shown = time(Some(asked));
         if let Some(finding) = self.planned_before_an_edit() {
             return finding;
@@ -110,7 +108,7 @@ impl Absent<'_> {
         let spread = Spread::new(self.at.tenant.id, self.job.id);
         let lenient = read(&Value::Object(fields).to_string(), spread).ok()?;
         let moved = lenient.next_after(before?).filter(|moved| *moved < next)?;
-        let moved = lenient.occurrences_explained(moved - TICK, 1).pop()?;
+        let moved = lenient.occurrences_explained(just_before(moved), 1).pop()?;
         let text = moved.change?.to_string();
         Some(text.rsplit_once("skip ").map_or(text.clone(), |(_, local)| local.to_owned()))
     }
@@ -135,7 +133,7 @@ impl Absent<'_> {
             return None;
         }
         let schedule = schedule_before(edit)?;
-        if schedule.next_after(self.asked - TICK) != Some(self.asked) {
+        if !is_planned(&schedule, self.asked) {
             return None;
         }
         let finding = format!(
@@ -181,17 +179,17 @@ impl Absent<'_> {
     }
 
     /// It was due, and nobody has dispatched it.
-    async fn unseen(&self, operator: &Operator) -> Result<Vec<Finding>, Failure> {
-        let Absent { at, job, asked, .. } = *self;
+    async fn unseen(&self, context: &Context) -> Result<Vec<Finding>, Failure> {
+        let MissingOccurrence { at, job, asked, .. } = *self;
         let shown = time(Some(asked));
         if at.tenant.status == TenantStatus::Suspended {
             return Ok(vec![of_suspension(&at.tenant.slug, self.changes)]);
         }
         let look = at.store.poll().await.map_err(|error| at.failed(error))?;
-        let executes = who_executes(operator, at, job).await?;
+        let executes = who_executes(context, at, job).await?;
         let around = [vec![of_the_tenant(&at.tenant, &look, self.changes)], executes].concat();
         let is_told = around.iter().any(|finding| finding.level != Level::Ok);
-        let watching = producers(&operator.control).await?.len();
+        let watching = producers(&context.control).await?.len();
         let (finding, remedy) = match (watching, is_told) {
             (0, _) => (
                 "no producer has been heard of lately".to_owned(),
@@ -209,31 +207,4 @@ impl Absent<'_> {
         let unseen = Finding::problem("schedule", finding, remedy);
         Ok([vec![unseen], around].concat())
     }
-}
-
-/// A job that is switched off: by somebody, or because its schedule is used up. The engine's own
-/// move keeps `schedule_since`; an edit clears it.
-pub(crate) fn of_pause(slug: &str, job: &Job, changes: &Changes) -> Finding {
-    let name = &job.name;
-    if job.schedule_since.is_some() {
-        let finding =
-            "not enabled: its schedule is used up (its one time, or its `end`, has passed)";
-        let remedy =
-            format!("give it a new one: `polychron job edit {slug} {name}`, then `job resume`");
-        return Finding::problem("job", finding, remedy);
-    }
-    let by = changes.pause().map(|pause| format!("paused {pause}"));
-    let added = || changes.added_disabled().map(|added| format!("added so {added}"));
-    let by = by.or_else(added);
-    let by = by
-        .unwrap_or_else(|| format!("switched off at {} by plain SQL", time(Some(job.updated_at))));
-    let remedy = format!("`polychron job resume {slug} {name}`");
-    Finding::problem("job", format!("not enabled: {by}"), remedy)
-}
-
-/// A tenant that is suspended.
-pub(crate) fn of_suspension(slug: &str, changes: &Changes) -> Finding {
-    let by = changes.suspension().unwrap_or_else(|| "by plain SQL".to_owned());
-    let remedy = format!("`polychron tenant resume {slug}`");
-    Finding::problem("tenant", format!("suspended {by}: nothing new starts"), remedy)
 }

@@ -1,33 +1,30 @@
-//! What every operation works with, be it asked for by a command, a program or a page: the
-//! settings, the control database, the tenants in it, and the record of who changed what.
+//! What every operation works with, whether a command, a program or a page asks for it: the
+//! settings, the control database, the tenants' databases, and the audit.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde::Serialize;
 use serde_json::Value;
 use shared::clock::{Clock, Time};
-use shared::config::{self, Config};
+use shared::config::Config;
 use shared::database_url::DatabaseUrl;
 use shared::id::TenantId;
 use shared::queue::{AmqpUrl, BrokerState, Publisher, Queue};
 use shared::random::Random;
-use shared::store::{Change, Connections, Control, Store, chain};
+use shared::store::{Connections, Control, Store, chain};
 use shared::tenant::Tenant;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
-use crate::exit::Failure;
-use crate::output::{Column, column, maybe, whole_column};
+use super::change::{Change, PlannedChange};
+use crate::operation::failure::Failure;
 
 /// How long a command that is done waits for the broker, to nudge the producer.
 const WAKE_LIMIT: Duration = Duration::from_secs(1);
-/// The longest reason that is recorded, in characters.
-const REASON_CHARS_MAX: usize = 500;
 
 /// The means of an operation.
-pub(crate) struct Operator {
+pub(crate) struct Context {
     pub(crate) config: Config,
     pub(crate) connections: Connections,
     pub(crate) control: Control,
@@ -46,122 +43,28 @@ pub(crate) enum Nudge {
     Standing(Publisher),
 }
 
-/// How a command was asked to make its changes.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Request {
-    pub(crate) reason: Option<String>,
-    pub(crate) dry_run: bool,
-}
-
-/// Who asks for a change, and why.
-#[derive(Clone, Debug)]
-pub(crate) struct Asker {
-    actor: String,
-    reason: Option<String>,
-    /// Whether nothing shall be changed, only shown what would be.
-    rehearses: bool,
-}
-
-/// A change that somebody asks for.
-#[derive(Clone, Debug)]
-pub(crate) struct Intent {
-    change: Change,
-    /// What it would come to, as far as that is known before.
-    after: Option<Value>,
-    rehearses: bool,
-}
-
-impl Intent {
-    /// The same, with what it would come to.
-    pub(crate) fn towards(self, after: Value) -> Intent {
-        Intent { after: Some(after), ..self }
-    }
-}
-
-/// What a change would come to: the same fields as the audit has.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Rehearsal {
-    would: String,
-    tenant: Option<String>,
-    target: Option<String>,
-    before: Option<Value>,
-    after: Option<Value>,
-}
-
-pub(crate) const REHEARSAL: &[Column<Rehearsal>] = &[
-    column("WOULD", |rehearsal| rehearsal.would.clone()),
-    column("TENANT", |rehearsal| maybe(rehearsal.tenant.as_ref())),
-    column("TARGET", |rehearsal| maybe(rehearsal.target.as_ref())),
-    whole_column("BEFORE", |rehearsal| maybe(rehearsal.before.as_ref())),
-    whole_column("AFTER", |rehearsal| maybe(rehearsal.after.as_ref())),
-];
-
-impl Asker {
-    /// Somebody at the web or the API, by the name that they signed in with.
-    pub(crate) fn new(actor: String, reason: Option<&str>) -> Result<Asker, Failure> {
-        let reason = reason.map(str::trim).filter(|reason| !reason.is_empty());
-        if reason.is_some_and(|reason| reason.chars().count() > REASON_CHARS_MAX) {
-            let text = format!("reason: it has more than {REASON_CHARS_MAX} characters");
-            return Err(Failure::Usage(text));
-        }
-        Ok(Asker { actor, reason: reason.map(str::to_owned), rehearses: false })
-    }
-
-    /// Whoever runs this command.
-    pub(crate) fn at_the_terminal(request: &Request) -> Result<Asker, Failure> {
-        let user = config::environment("USER").or_else(|| config::environment("LOGNAME"));
-        let actor = format!("cli:{}", user.as_deref().unwrap_or("unknown"));
-        let asker = Asker::new(actor, request.reason.as_deref())?;
-        Ok(Asker { rehearses: request.dry_run, ..asker })
-    }
-
-    /// Whether nothing shall be changed, only shown what would be.
-    pub(crate) fn rehearses(&self) -> bool {
-        self.rehearses
-    }
-
-    /// A change that they ask for.
-    pub(crate) fn change(
-        &self,
-        action: &str,
-        tenant: &Tenant,
-        target: Option<String>,
-        before: Option<Value>,
-    ) -> Intent {
-        let change = Change {
-            actor: self.actor.clone(),
-            action: action.to_owned(),
-            tenant: Some(tenant.slug.clone()),
-            target,
-            before,
-            reason: self.reason.clone(),
-        };
-        Intent { change, after: None, rehearses: self.rehearses }
-    }
-}
-
 /// A tenant, its database, and that database's time.
 #[derive(Clone)]
-pub(crate) struct Entered {
+pub(crate) struct TenantContext {
     pub(crate) tenant: Tenant,
     pub(crate) store: Arc<Store>,
     pub(crate) now: Time,
 }
 
-impl Entered {
+impl TenantContext {
     /// The tenant's database failed.
     pub(crate) fn failed(&self, error: shared::store::StoreError) -> Failure {
         Failure::tenant(&self.tenant, error)
     }
 }
 
-impl Operator {
+impl Context {
     /// Over the control database that the settings name, once its schema is known.
-    pub(crate) async fn open(config: Config) -> Result<Operator, Failure> {
+    pub(crate) async fn open(config: Config) -> Result<Context, Failure> {
         let connections = Connections::new(Clock::System, config.connections);
         let control = control(&config, &connections)?;
         control.check_schema().await.map_err(Failure::control)?;
-        Ok(Operator::new(config, connections, control, Nudge::OnDemand))
+        Ok(Context::new(config, connections, control, Nudge::OnDemand))
     }
 
     /// Over a control database that is known already.
@@ -170,14 +73,14 @@ impl Operator {
         connections: Connections,
         control: Control,
         nudge: Nudge,
-    ) -> Operator {
+    ) -> Context {
         let (random, stores, unwoken) = (Random::system(), Mutex::default(), Mutex::default());
-        Operator { config, connections, control, random, nudge, unwoken, stores }
+        Context { config, connections, control, random, nudge, unwoken, stores }
     }
 
     /// Keeps a connection for the nudges, which `publisher` has.
-    pub(crate) fn with_publisher(self, publisher: Publisher) -> Operator {
-        Operator { nudge: Nudge::Standing(publisher), ..self }
+    pub(crate) fn with_publisher(self, publisher: Publisher) -> Context {
+        Context { nudge: Nudge::Standing(publisher), ..self }
     }
 
     /// The connection for nudges, if one stands.
@@ -211,40 +114,52 @@ impl Operator {
     }
 
     /// A tenant by its slug, its database, and that database's time.
-    pub(crate) async fn enter(&self, slug: &str) -> Result<Entered, Failure> {
+    pub(crate) async fn enter(&self, slug: &str) -> Result<TenantContext, Failure> {
         self.enter_tenant(self.tenant(slug).await?).await
     }
 
     /// The same, of a tenant that is known already.
-    pub(crate) async fn enter_tenant(&self, tenant: Tenant) -> Result<Entered, Failure> {
+    pub(crate) async fn enter_tenant(&self, tenant: Tenant) -> Result<TenantContext, Failure> {
         let store = self.store(&tenant)?;
         let now = store.now().await.map_err(|error| Failure::tenant(&tenant, error))?;
-        Ok(Entered { tenant, store, now })
+        Ok(TenantContext { tenant, store, now })
     }
 
-    /// Makes a change that leaves a trace: first what somebody is about to do, then what came of
-    /// it. `make` answers with what was made and how the record shows it.
+    /// Makes a planned change and audits it: what is about to be done before, what came of it after.
+    /// `make` returns what was made and how the audit shows it. A dry run is only described.
     ///
-    /// Every change passes here, and a rehearsal goes no further.
+    /// Every change passes here.
     pub(crate) async fn record<T>(
         &self,
-        intent: Intent,
+        planned: PlannedChange,
         make: impl Future<Output = Result<(T, Value), Failure>>,
-    ) -> Result<T, Failure> {
-        let Intent { change, after, rehearses } = intent;
-        if rehearses {
-            let Change { action: would, tenant, target, before, .. } = change;
-            let rehearsal = Rehearsal { would, tenant, target, before, after };
-            return Err(Failure::Rehearsed(Box::new(rehearsal)));
+    ) -> Result<Change<T>, Failure> {
+        if planned.is_dry_run {
+            return Ok(Change::WouldMake(planned.into()));
         }
+        let PlannedChange { audit, .. } = planned;
         let now = self.control.now().await.map_err(Failure::control)?;
-        let id = self.control.insert_audit(&change, now).await.map_err(Failure::control)?;
+        let id = self.control.insert_audit(&audit, now).await.map_err(Failure::control)?;
         let (made, after) = make.await?;
-        // It is made; that its record stays incomplete must not make it look undone.
+        // The change is made; an incomplete record of it must not make it look undone.
         if let Err(error) = self.control.complete_audit(id, &after).await {
-            warn!(action = change.action, "the audit is incomplete: {}", chain(&error));
+            warn!(action = audit.action, "the audit is incomplete: {}", chain(&error));
         }
-        Ok(made)
+        Ok(Change::Made(made))
+    }
+
+    /// The same, of a change that the producers should see at once.
+    pub(crate) async fn record_and_wake<T>(
+        &self,
+        planned: PlannedChange,
+        make: impl Future<Output = Result<(T, Value), Failure>>,
+    ) -> Result<Change<T>, Failure> {
+        let tenant = planned.tenant;
+        let change = self.record(planned, make).await?;
+        if let Change::Made(_) = &change {
+            self.wake(tenant).await;
+        }
+        Ok(change)
     }
 
     /// Tells the producers that a tenant's tables have changed, if the broker is there to tell
@@ -257,7 +172,7 @@ impl Operator {
         self.wake_all(&[tenant]).await;
     }
 
-    /// From now on tells nobody before [`wake_now`](Operator::wake_now): of changes at
+    /// From now on tells nobody before [`wake_now`](Context::wake_now): of changes at
     /// many tenants, one connection tells all.
     pub(crate) fn put_off_waking(&self) {
         self.unwoken().get_or_insert_default();

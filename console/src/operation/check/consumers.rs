@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use shared::store::Worker;
 
 use super::tenants::Needs;
-use crate::finding::Finding;
+use crate::operation::finding::Finding;
 
 /// Says of each type and queue that jobs use whether a live consumer serves it.
 pub(crate) fn compare(workers: &[Worker], needs: &Needs) -> Vec<Finding> {
@@ -53,7 +53,7 @@ fn names(tenants: &BTreeSet<String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::finding::Level;
+    use crate::operation::finding::Level;
 
     fn worker(queues: &[&str], job_types: &[&str]) -> Worker {
         let owned = |words: &[&str]| words.iter().map(|word| word.to_string()).collect();

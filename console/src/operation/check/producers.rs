@@ -2,7 +2,7 @@
 
 use shared::store::Producer;
 
-use crate::finding::Finding;
+use crate::operation::finding::Finding;
 
 /// Says who lives, and whether all `tenants` are watched.
 pub(crate) fn compare(producers: &[Producer], tenants: usize) -> Vec<Finding> {
@@ -32,7 +32,7 @@ pub(crate) fn compare(producers: &[Producer], tenants: usize) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::finding::Level;
+    use crate::operation::finding::Level;
 
     fn producer(watched: i32, poll_seconds: i32) -> Producer {
         let time = "2026-11-24T12:00:00Z".parse().unwrap();

@@ -8,9 +8,9 @@ use futures_util::{StreamExt as _, stream};
 use shared::store::{Connections, JobSummary, Quarantined, Store, StoreError};
 use shared::tenant::{Tenant, TenantStatus};
 
-use crate::exit::reason;
-use crate::finding::Finding;
-use crate::progress::Progress;
+use crate::operation::failure::reason;
+use crate::operation::finding::Finding;
+use crate::operation::step::Step;
 
 /// How many databases are looked at at once.
 const AT_ONCE: usize = 8;
@@ -27,20 +27,23 @@ pub(crate) struct Needs {
 }
 
 /// Looks at every tenant, a few at once.
-pub(super) async fn look(
+pub(super) async fn check(
     tenants: Vec<Tenant>,
     connections: &Connections,
     findings: &mut Vec<Finding>,
+    on_step: &mut impl FnMut(Step),
 ) -> Needs {
     let mut needs = Needs::default();
     let ask = |tenant: Tenant| async {
         let answer = ask(&tenant, connections).await;
         (tenant, answer)
     };
-    let mut progress = Progress::new("checking", tenants.len());
+    let mut step = Step::new("checking", tenants.len());
+    on_step(step);
     let mut answers = stream::iter(tenants).map(ask).buffered(AT_ONCE);
     while let Some((tenant, answer)) = answers.next().await {
-        progress.advance();
+        step.done += 1;
+        on_step(step);
         let subject = format!("tenant {}", tenant.slug);
         let (surveys, quarantined) = match answer {
             Ok(answer) => answer,

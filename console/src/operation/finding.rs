@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::output::{Column, column, maybe, whole_column};
-
 /// A consumer that has been silent for longer does not count as alive; it registers every 10 s.
 pub(crate) const SEEN_WITHIN: Duration = Duration::from_secs(45);
 
@@ -22,7 +20,7 @@ pub(crate) enum Level {
 }
 
 impl Level {
-    const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Level::Ok => "ok",
             Level::Warning => "warning",
@@ -60,10 +58,3 @@ impl Finding {
         Finding { level: Level::Warning, ..self }
     }
 }
-
-pub(crate) const COLUMNS: &[Column<Finding>] = &[
-    column("SUBJECT", |finding| finding.subject.clone()),
-    column("LEVEL", |finding| finding.level.as_str().to_owned()),
-    whole_column("FINDING", |finding| finding.finding.clone()),
-    whole_column("REMEDY", |finding| maybe(finding.remedy.as_ref())),
-];

@@ -6,13 +6,13 @@ use shared::config::Config;
 use shared::queue::inspect;
 
 use super::Report;
-use crate::finding::Finding;
+use crate::operation::finding::Finding;
 
 /// How far the longest timeout should stay below the broker's: it looks once a minute.
 const MARGIN: Duration = Duration::from_secs(60);
 
 /// Connects, and declares the queues of the settings as producer and consumer would.
-pub(super) async fn look(config: &Config, report: &mut Report) {
+pub(super) async fn check(config: &Config, report: &mut Report) {
     let Some(url) = &config.amqp_url else {
         let remedy = "set AMQP_URL as producers and consumers have it";
         let finding = "not checked: AMQP_URL is not set";

@@ -4,39 +4,25 @@ use std::time::Duration;
 
 use ::occurrences::{ClockHistory, Report, Scope, Violation};
 use chrono::TimeDelta;
-use clap::Args;
 use shared::clock::{Time, delta};
 use shared::store::{Connections, Store, StoreError};
 use shared::tenant::{Tenant, TenantStatus};
 
-use super::Finding;
-use crate::exit::reason;
-use crate::progress::Progress;
+use crate::operation::failure::reason;
+use crate::operation::finding::Finding;
+use crate::operation::step::Step;
 
-/// Which occurrences to check.
-#[derive(Args)]
-pub(crate) struct Arguments {
-    /// Also check in the tenants' tables that everything that should have run did
-    #[arg(long, alias = "audit")]
-    occurrences: bool,
-    /// Check occurrences from this time on, such as 2026-11-24T00:00:00Z; a day ago by default
-    #[arg(long, value_name = "TIME", requires = "occurrences", value_parser = crate::input::time)]
-    from: Option<Time>,
-    /// Check occurrences before this time; by default all up to now, and each job's next time
-    #[arg(long, value_name = "TIME", requires = "occurrences", value_parser = crate::input::time)]
-    to: Option<Time>,
-    /// How overdue something may be before it is a problem
-    #[arg(long, value_name = "DURATION", requires = "occurrences", default_value = "1h",
-          value_parser = humantime::parse_duration)]
-    patience: Duration,
+/// Which occurrences are checked.
+pub(crate) struct Range {
+    /// Those from this time on; a day ago by default.
+    pub(crate) from: Option<Time>,
+    /// Those before this time; by default all up to now, and each job's next time.
+    pub(crate) to: Option<Time>,
+    /// How overdue something may be before it is a problem.
+    pub(crate) patience: Duration,
 }
 
-impl Arguments {
-    /// Whether occurrences are to be checked.
-    pub(super) fn is_set(&self) -> bool {
-        self.occurrences
-    }
-
+impl Range {
     fn scope(&self, tenant: &Tenant, now: Time) -> Scope {
         let patience = match tenant.status {
             TenantStatus::Active => delta(self.patience),
@@ -53,30 +39,33 @@ impl Arguments {
 pub(super) async fn check(
     tenants: &[Tenant],
     connections: &Connections,
-    arguments: &Arguments,
+    range: &Range,
     findings: &mut Vec<Finding>,
+    on_step: &mut impl FnMut(Step),
 ) {
-    let mut progress = Progress::new("checking occurrences", tenants.len());
+    let mut step = Step::new("checking occurrences", tenants.len());
+    on_step(step);
     for tenant in tenants {
         let subject = format!("occurrences of {}", tenant.slug);
-        match check_one(tenant, connections, arguments).await {
+        match check_one(tenant, connections, range).await {
             Ok(report) => findings.extend(of_report(&subject, report)),
             Err(error) => {
                 let finding = format!("could not be read: {}", reason(&error));
                 findings.push(Finding::problem(subject, finding, "see this tenant's own line"));
             }
         }
-        progress.advance();
+        step.done += 1;
+        on_step(step);
     }
 }
 
 async fn check_one(
     tenant: &Tenant,
     connections: &Connections,
-    arguments: &Arguments,
+    range: &Range,
 ) -> Result<Report, StoreError> {
     let store = Store::of(tenant, connections)?;
-    let scope = arguments.scope(tenant, store.now().await?);
+    let scope = range.scope(tenant, store.now().await?);
     ::occurrences::check(&store, tenant, &scope).await
 }
 
