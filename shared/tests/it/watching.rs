@@ -88,7 +88,9 @@ fn each_warning_is_explained() {
     let page = include_str!("../../../docs/logs.md");
     let top = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut files = Vec::new();
-    for program in ["shared", "producer", "consumer", "embedded", "console"] {
+    for program in
+        ["shared", "producer", "consumer", "embedded", "operations", "cli", "web", "polychron"]
+    {
         sources(&top.join(program).join("src"), &mut files);
     }
     let mut count = 0;

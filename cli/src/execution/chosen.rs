@@ -1,0 +1,215 @@
+//! `polychron execution cancel` and `polychron execution retry`: one execution, or all that a
+//! filter names, at one tenant or at all.
+
+use std::collections::BTreeMap;
+
+use chrono::TimeDelta;
+use clap::Args;
+use shared::clock::Time;
+use shared::execution::{Execution, Status};
+use shared::id::ExecutionId;
+use shared::store::ExecutionFilter;
+
+use super::COLUMNS;
+use crate::each_tenant::{Round, counted, each};
+use crate::input::{Since, confirm, execution_id, since};
+use crate::output::{Of, say};
+use crate::session::Session;
+use operations::context::TenantContext;
+use operations::execution as operation;
+use operations::failure::Failure;
+
+/// How many rows are read at once.
+const PAGE: i64 = 500;
+/// The most that one command changes at one tenant.
+const CHOSEN_MAX: usize = 10_000;
+/// Rows of manual runs are unique by their time, of which a whole second is moved by one.
+const APART: TimeDelta = TimeDelta::microseconds(2);
+
+/// Which executions.
+#[derive(Args)]
+pub struct Chosen {
+    /// The tenant
+    #[arg(required_unless_present = "all_tenants", conflicts_with = "all_tenants")]
+    pub(super) tenant: Option<String>,
+    /// The execution; or, instead of it, all that --job, --status and --since name
+    #[arg(value_parser = execution_id)]
+    #[arg(conflicts_with_all = ["job", "status", "since", "all_tenants"])]
+    pub(super) id: Option<ExecutionId>,
+    /// All of this job
+    #[arg(long, value_name = "NAME")]
+    job: Option<String>,
+    /// All of this status
+    #[arg(long, value_parser = str::parse::<Status>)]
+    status: Option<Status>,
+    /// All that were made since this time, or within this duration, such as 2h
+    #[arg(long, value_name = "TIME|DURATION", value_parser = since)]
+    since: Option<Since>,
+    /// At every tenant, going on past those that fail (exit code 4 then)
+    #[arg(long)]
+    all_tenants: bool,
+    /// Do not ask, if they are several
+    #[arg(short, long)]
+    yes: bool,
+}
+
+/// What is done to them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Deed {
+    Cancel,
+    Retry,
+}
+
+/// Does it to all that were chosen, once that is confirmed.
+pub(super) async fn run(deed: Deed, chosen: Chosen, session: &Session) -> Result<(), Failure> {
+    deed.may(&chosen)?;
+    let mut round = Round::begin(session).await?;
+    if let Some(slug) = &chosen.tenant {
+        // One that isn't there is told as ever.
+        session.context.tenant(slug).await?;
+        round.keep(|kept| kept == slug);
+    }
+    let find = async |at: &TenantContext| find(deed, &chosen, at).await.map(Some);
+    let found = round.ask("looking", find).await;
+    let found: BTreeMap<String, Vec<Execution>> =
+        found.into_iter().filter(|of| !of.item.is_empty()).map(|of| (of.tenant, of.item)).collect();
+    round.keep(|slug| found.contains_key(slug));
+    let count: usize = found.values().map(Vec::len).sum();
+    let many = counted(count, "execution");
+    if session.actor.is_dry_run() {
+        say(&format!("{} {many} would be {}: --dry-run", "nothing was changed;", deed.done()));
+        let rows = each(found.into_iter().map(|(tenant, item)| Of { tenant, item }).collect());
+        return round.show(&rows, COLUMNS).await;
+    }
+    if count > 0 {
+        let tenants = counted(found.len(), "tenant");
+        confirm(chosen.yes, &format!("{} {many} at {tenants}.", deed.doing()))?;
+    }
+    let make = async |at: &TenantContext| {
+        let rows = found.get(&at.tenant.slug).map(Vec::as_slice).unwrap_or_default();
+        make(deed, rows, at, session).await.map(Some)
+    };
+    let made = each(round.ask("changing", make).await);
+    round.show(&made, COLUMNS).await
+}
+
+impl Deed {
+    fn doing(self) -> &'static str {
+        match self {
+            Deed::Cancel => "Cancelling",
+            Deed::Retry => "Running again",
+        }
+    }
+
+    fn done(self) -> &'static str {
+        match self {
+            Deed::Cancel => "cancelled",
+            Deed::Retry => "run again",
+        }
+    }
+
+    /// Refuses what cannot be meant.
+    fn may(self, chosen: &Chosen) -> Result<(), Failure> {
+        let Chosen { job, status, since, .. } = chosen;
+        if job.is_none() && status.is_none() && since.is_none() {
+            let text = "name an execution by its ID, or several by --job, --status and --since";
+            return Err(Failure::Usage(text.to_owned()));
+        }
+        let refused = match (self, *status, *since) {
+            (Deed::Cancel, Some(status), _) if status.is_final() => {
+                format!("--status: what is {status} is over and cannot be cancelled")
+            }
+            (Deed::Retry, Some(status), _) if !status.is_final() => {
+                format!("--status: what is {status} is not over and cannot be run again")
+            }
+            (Deed::Retry, _, None) => {
+                "--since: say how far back, such as `--since 2h`; without it the whole history \
+                 would be run again"
+                    .to_owned()
+            }
+            _ => return Ok(()),
+        };
+        Err(Failure::Usage(refused))
+    }
+}
+
+/// What was chosen at a tenant, oldest first.
+async fn find(deed: Deed, chosen: &Chosen, at: &TenantContext) -> Result<Vec<Execution>, Failure> {
+    let Chosen { job, status, since, .. } = chosen;
+    let since = since.map(|since| ExecutionId::least_at(since.from(at.now)));
+    let status = match deed {
+        Deed::Cancel => *status,
+        Deed::Retry => Some(status.unwrap_or(Status::Failed)),
+    };
+    let mut filter = ExecutionFilter { before: None, job: job.clone(), status };
+    let mut found: Vec<Execution> = Vec::new();
+    loop {
+        let (rows, next) = page(deed, &filter, at).await?;
+        for row in rows.into_iter().filter(|row| since.is_none_or(|since| row.id >= since)) {
+            if deed == Deed::Cancel || is_last(&row, at).await? {
+                found.push(row);
+            }
+        }
+        if found.len() > CHOSEN_MAX {
+            return Err(Failure::Usage(format!(
+                "more than {CHOSEN_MAX} executions; narrow it by --job, --status or --since"
+            )));
+        }
+        match next.filter(|next| since.is_none_or(|since| *next >= since)) {
+            Some(next) => filter.before = Some(next),
+            None => break,
+        }
+    }
+    found.sort_by_key(|row| row.id);
+    Ok(found)
+}
+
+async fn page(
+    deed: Deed,
+    filter: &ExecutionFilter,
+    at: &TenantContext,
+) -> Result<(Vec<Execution>, Option<ExecutionId>), Failure> {
+    if deed == Deed::Retry {
+        let page = at.store.page_executions(filter, PAGE).await;
+        return page.map(|page| (page.executions, page.next)).map_err(|error| at.failed(error));
+    }
+    let rows = at.store.list_open(filter, PAGE).await.map_err(|error| at.failed(error))?;
+    let is_full = rows.len() as i64 == PAGE;
+    let next = rows.last().filter(|_| is_full).map(|row| row.id);
+    Ok((rows, next))
+}
+
+/// Whether an occurrence ended with this attempt, and its job is still there to run again. An
+/// attempt that another followed has had its second chance.
+async fn is_last(row: &Execution, at: &TenantContext) -> Result<bool, Failure> {
+    let last = at.store.find_last_attempt(row.id).await.map_err(|error| at.failed(error))?;
+    Ok(row.job_name.is_some() && last.is_some_and(|last| last.id == row.id))
+}
+
+async fn make(
+    deed: Deed,
+    rows: &[Execution],
+    at: &TenantContext,
+    session: &Session,
+) -> Result<Vec<Execution>, Failure> {
+    let Session { context, actor, .. } = session;
+    let mut made = Vec::with_capacity(rows.len());
+    let mut now: Time = at.now;
+    for row in rows {
+        let here = TenantContext { now, ..at.clone() };
+        now += APART;
+        let done = match deed {
+            Deed::Cancel => operation::cancel(context, actor, &here, row.id).await,
+            Deed::Retry => operation::retry(context, actor, &here, row.id).await,
+        };
+        match done {
+            Ok(change) => made.extend(change.made()),
+            // It went on meanwhile, which concerns no other.
+            Err(failure @ (Failure::Conflict(_) | Failure::NotFound(_))) => {
+                say(&format!("{}: {failure}", at.tenant.slug));
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(made)
+}

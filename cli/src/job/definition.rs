@@ -1,0 +1,139 @@
+//! The flags that say what a job is.
+
+use clap::Args;
+use serde_json::{Value, json};
+use shared::job::{MisfirePolicy, OrphanPolicy, OverlapPolicy};
+use shared::schedule::Spread;
+use shared::store::{JobEdit, NewJob};
+
+use crate::input;
+use operations::failure::Failure;
+use operations::schedule;
+
+/// When a job runs: one of four ways to say it.
+#[derive(Args)]
+#[command(next_help_heading = "When it runs")]
+pub(super) struct Timing {
+    /// A cron expression of five fields, or six with seconds in front
+    #[arg(long, value_name = "EXPR", conflicts_with_all = ["every", "at", "schedule"])]
+    cron: Option<String>,
+    /// The zone that cron is meant in, such as Europe/London; UTC by default
+    #[arg(long, value_name = "ZONE", conflicts_with_all = ["every", "at"])]
+    timezone: Option<String>,
+    /// A fixed distance, such as 15m
+    #[arg(long, value_name = "DURATION", conflicts_with_all = ["at", "schedule"])]
+    every: Option<String>,
+    /// Once, at this time, such as 2026-12-01T09:00:00Z
+    #[arg(long, value_name = "TIME", conflicts_with = "schedule")]
+    at: Option<String>,
+    /// A schedule as JSON with all its options, or a cron expression
+    #[arg(long, value_name = "JSON|EXPR")]
+    schedule: Option<String>,
+}
+
+impl Timing {
+    /// The schedule, if one was given, once the engine's own reader has understood it.
+    pub(super) fn schedule(&self, spread: Spread) -> Result<Option<Value>, Failure> {
+        let Timing { cron, timezone, every, at, schedule } = self;
+        let text = match (cron.as_ref().or(schedule.as_ref()), every, at) {
+            (Some(text), ..) => schedule::written(text, timezone.as_deref())?,
+            (None, Some(every), _) => json!({"every": every}).to_string(),
+            (None, None, Some(at)) => json!({"at": at}).to_string(),
+            (None, None, None) if timezone.is_some() => {
+                return Err(Failure::Usage("--timezone goes with --cron".to_owned()));
+            }
+            (None, None, None) => return Ok(None),
+        };
+        schedule::read(&text, spread)?;
+        let value = serde_json::from_str(&text);
+        value.map(Some).map_err(|error| Failure::Usage(format!("--schedule is not JSON: {error}")))
+    }
+}
+
+/// What else a job is.
+#[derive(Args)]
+#[command(next_help_heading = "What it does")]
+pub(super) struct Definition {
+    /// What the handler is given, at most 64 KiB; `@FILE` reads a file, `-` standard input
+    #[arg(long, value_name = "JSON")]
+    payload: Option<String>,
+    /// The queue it goes through, `default` by default
+    #[arg(long, value_name = "NAME")]
+    queue: Option<String>,
+    /// The longest one attempt may run, 1 s to 30 days; `default` for POLYCHRON_JOB_TIMEOUT
+    #[arg(long, value_name = "DURATION", value_parser = timeout)]
+    timeout: Option<Timeout>,
+    /// How many attempts an occurrence gets, 3 by default
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=100))]
+    max_attempts: Option<i32>,
+    /// The wait before the second attempt, doubled for each later one; 10 s by default
+    #[arg(long, value_name = "DURATION", value_parser = |text: &str| input::seconds(text, 0, 3600))]
+    retry_base: Option<i32>,
+    /// What becomes of occurrences seen too late: run_once (default), run_all or skip
+    #[arg(long, value_name = "POLICY", value_parser = str::parse::<MisfirePolicy>)]
+    misfire: Option<MisfirePolicy>,
+    /// How late is too late; 60 s by default
+    #[arg(long, value_name = "DURATION", value_parser = |text: &str| input::seconds(text, 1, 31_536_000))]
+    misfire_grace: Option<i32>,
+    /// What becomes of an occurrence while another is open: skip (default), queue or allow
+    #[arg(long, value_name = "POLICY", value_parser = str::parse::<OverlapPolicy>)]
+    overlap: Option<OverlapPolicy>,
+    /// What becomes of an occurrence whose worker was lost: retry (default) or fail
+    #[arg(long, value_name = "POLICY", value_parser = str::parse::<OrphanPolicy>)]
+    orphan: Option<OrphanPolicy>,
+    /// Who is told when it fails for good, is late or is well again: a URL, or JSON with headers, signing_secret
+    /// and on; `off` for nobody, `default` for whom `polychron tenant notify` names
+    #[arg(long, value_name = "URL|JSON", value_parser = notify)]
+    notify: Option<Notify>,
+}
+
+/// `timeout_seconds`, or none for the default.
+#[derive(Clone, Copy)]
+struct Timeout(Option<i32>);
+
+fn timeout(text: &str) -> Result<Timeout, String> {
+    match text {
+        "default" => Ok(Timeout(None)),
+        _ => input::seconds(text, 1, 2_592_000).map(|seconds| Timeout(Some(seconds))),
+    }
+}
+
+/// `job.notify`, or none for the tenant's.
+#[derive(Clone)]
+struct Notify(Option<Value>);
+
+fn notify(text: &str) -> Result<Notify, String> {
+    match text {
+        "default" => Ok(Notify(None)),
+        _ => input::target(text).map(|target| Notify(Some(target))),
+    }
+}
+
+impl Definition {
+    /// A new job; what isn't said is as the table has it by default.
+    pub(super) fn new_job(
+        &self,
+        name: &str,
+        job_type: &str,
+        schedule: Value,
+    ) -> Result<NewJob, Failure> {
+        Ok(NewJob::new(name, job_type, schedule).with(self.edit()?))
+    }
+
+    /// A change of what was said.
+    pub(super) fn edit(&self) -> Result<JobEdit, Failure> {
+        Ok(JobEdit {
+            payload: self.payload.as_deref().map(input::payload).transpose()?,
+            queue: self.queue.clone(),
+            timeout_seconds: self.timeout.map(|Timeout(seconds)| seconds),
+            max_attempts: self.max_attempts,
+            retry_base_seconds: self.retry_base,
+            misfire_policy: self.misfire,
+            misfire_grace_seconds: self.misfire_grace,
+            overlap_policy: self.overlap,
+            orphan_policy: self.orphan,
+            notify: self.notify.clone().map(|Notify(target)| target),
+            ..JobEdit::default()
+        })
+    }
+}

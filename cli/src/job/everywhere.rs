@@ -1,0 +1,60 @@
+//! Jobs of one name at all tenants that have them.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use shared::job::Job;
+
+use crate::each_tenant::{Round, counted};
+use crate::input::confirm;
+use crate::output::{Column, Of};
+use crate::session::Session;
+use operations::change::Change;
+use operations::context::TenantContext;
+use operations::failure::Failure;
+
+/// The jobs called `name`, and the way on from there.
+pub(super) async fn find<'a>(
+    name: &str,
+    session: &'a Session,
+) -> Result<(Round<'a>, Vec<Of<Job>>), Failure> {
+    let mut round = Round::begin(session).await?;
+    let find =
+        async |at: &TenantContext| at.store.find_job(name).await.map_err(|error| at.failed(error));
+    let jobs = round.ask("looking", find).await;
+    if jobs.is_empty() && !round.has_failed() {
+        let remedy = "`polychron job list --all-tenants` shows those there are";
+        return Err(Failure::NotFound(format!("no tenant has a job `{name}`; {remedy}")));
+    }
+    Ok((round, jobs))
+}
+
+/// What is asked before many jobs are changed.
+pub(super) struct Question<'a> {
+    /// What is done to them, such as `Pausing`.
+    pub(super) doing: &'static str,
+    /// The job's name.
+    pub(super) name: &'a str,
+    /// Whether the answer was given beforehand.
+    pub(super) yes: bool,
+}
+
+/// Changes each job of this name for which `wants` holds, once that is confirmed.
+pub(super) async fn change<T: Serialize>(
+    Question { doing, name, yes }: Question<'_>,
+    session: &Session,
+    wants: impl Fn(&Job) -> bool,
+    change: impl AsyncFn(&TenantContext) -> Result<Change<T>, Failure>,
+    columns: &[Column<T>],
+) -> Result<(), Failure> {
+    let (mut round, jobs) = find(name, session).await?;
+    let wanted = jobs.iter().filter(|of| wants(&of.item)).map(|of| of.tenant.as_str());
+    let wanted: BTreeSet<&str> = wanted.collect();
+    round.keep(|slug| wanted.contains(slug));
+    if !wanted.is_empty() && !session.actor.is_dry_run() {
+        let tenants = counted(wanted.len(), "tenant");
+        confirm(yes, &format!("{doing} job {name} at {tenants}."))?;
+    }
+    let changed = round.ask(doing, async |at: &TenantContext| change(at).await.map(Some)).await;
+    round.show_changes(changed, columns).await
+}

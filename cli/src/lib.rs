@@ -1,0 +1,116 @@
+//! The command line, a module for each noun. [`Verb`] is what it can do; the program
+//! `polychron` adds what serves or runs the engine.
+//!
+//! Data goes to standard output ([`output`]), everything else to standard error. Whatever goes
+//! wrong becomes an exit code ([`exit`]).
+
+mod check;
+mod each_tenant;
+mod execution;
+pub mod exit;
+mod findings;
+mod forecast;
+pub mod input;
+mod job;
+mod migrate;
+pub mod output;
+mod progress;
+mod schedule;
+mod session;
+mod tenant;
+
+use clap::{Command, Subcommand};
+use operations::failure::Failure;
+use shared::config::{Config, Problems};
+
+use each_tenant::JOB_OF_ONE;
+use output::Output;
+use session::Session;
+
+pub use session::Request;
+
+/// What operators do with tenants, jobs and executions.
+#[derive(Subcommand)]
+pub enum Verb {
+    /// Look for what is wrong: settings, databases, broker, consumers, jobs
+    #[command(
+        after_help = "Examples:\n  polychron check\n  polychron check --occurrences --from 2026-11-24T00:00:00Z\n  polychron check -o json"
+    )]
+    Check(check::Arguments),
+    /// Bring the control database, then every tenant's, up to this program's schema
+    ///
+    /// Goes on past a tenant that fails (exit code 4 then). It may be repeated at any time.
+    #[command(after_help = "Examples:
+  DATABASE_URL=postgres://… polychron migrate
+  polychron migrate --dry-run
+  polychron migrate acme")]
+    Migrate(migrate::Arguments),
+    /// Add, look at and suspend tenants
+    #[command(subcommand)]
+    Tenant(tenant::Verb),
+    /// Define, change and run a tenant's jobs
+    #[command(subcommand)]
+    Job(job::Verb),
+    /// Look at what ran, cancel it, run it again
+    #[command(subcommand)]
+    Execution(execution::Verb),
+    /// Show the load to come, its peaks and who makes them, and how many consumers it needs
+    ///
+    /// From the schedules of the active tenants' enabled jobs, and from how long their latest runs
+    /// took. Manual runs and `max_running` are not counted in.
+    Forecast(forecast::Forecast),
+    /// Try out schedules, and import those of cron and APScheduler
+    #[command(subcommand)]
+    Schedule(schedule::Verb),
+}
+
+impl Verb {
+    /// The settings without which the verb cannot start.
+    pub fn required_settings(&self) -> &'static [&'static str] {
+        match self {
+            Verb::Check(_)
+            | Verb::Migrate(_)
+            | Verb::Tenant(_)
+            | Verb::Job(_)
+            | Verb::Execution(_)
+            | Verb::Forecast(_) => &["DATABASE_URL"],
+            Verb::Schedule(_) => &[],
+        }
+    }
+}
+
+/// Does what was asked, and writes what came of it.
+///
+/// # Errors
+/// Why it was not done. What was done before that has been written.
+pub async fn run(
+    verb: Verb,
+    config: Result<Config, Problems>,
+    output: Output,
+    request: &Request,
+) -> Result<(), Failure> {
+    let session = async |config| Session::open(config, output, request).await;
+    match verb {
+        // It reports what is wrong with the settings, too.
+        Verb::Check(arguments) => check::run(config, arguments, output).await,
+        Verb::Migrate(arguments) => migrate::run(arguments, config?, output, request).await,
+        Verb::Tenant(verb) => tenant::run(verb, &session(config?).await?).await,
+        Verb::Job(verb) => Box::pin(job::run(verb, &session(config?).await?)).await,
+        Verb::Execution(verb) => execution::run(verb, &session(config?).await?).await,
+        Verb::Forecast(arguments) => forecast::run(arguments, &session(config?).await?).await,
+        Verb::Schedule(verb) => Box::pin(schedule::run(verb, config, output, request)).await,
+    }
+}
+
+/// Shows both ways to call a verb of `job`: with a tenant and a job, or with --all-tenants and the
+/// job alone.
+pub fn with_both_usages(verb: Command) -> Command {
+    let job = verb.get_arguments().find(|argument| argument.get_id() == JOB_OF_ONE);
+    let Some(job) = job.and_then(|argument| argument.get_value_names()?.first().cloned()) else {
+        return verb;
+    };
+    let call = format!("polychron job {}", verb.get_name());
+    verb.override_usage(format!(
+        "{call} [OPTIONS] <TENANT> <{job}>\n       {call} [OPTIONS] --all-tenants <{job}>"
+    ))
+}

@@ -1,0 +1,311 @@
+//! How results are shown: aligned text for people, JSON for programs.
+//!
+//! Text has no tabs, and colours only on a terminal. Whatever tenants wrote is shown without
+//! control characters, which would let a job's name rewrite the operator's screen.
+
+mod stream;
+
+use std::io::{ErrorKind, IsTerminal, Write};
+
+use clap::ValueEnum;
+use serde::Serialize;
+use shared::config;
+
+use crate::exit;
+use operations::failure::Failure;
+pub(crate) use operations::format::{maybe, time};
+pub(crate) use stream::Stream;
+
+/// The longest cell of a list; a record shows everything.
+const CELL_CHARS_MAX: usize = 80;
+
+/// How data is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Aligned text
+    Table,
+    /// One JSON value
+    Json,
+    /// One line of JSON for each item
+    Jsonl,
+}
+
+/// Where results go.
+#[derive(Clone, Copy, Debug)]
+pub struct Output {
+    format: Format,
+    colour: bool,
+}
+
+/// What belongs to a tenant, where there are several.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Of<T> {
+    pub(crate) tenant: String,
+    #[serde(flatten)]
+    pub(crate) item: T,
+}
+
+/// One column of a list, or one line of a record.
+pub(crate) struct Column<T> {
+    title: &'static str,
+    cell: fn(&T) -> String,
+    whole: bool,
+}
+
+/// A column with its title; an empty cell means that there is nothing to say.
+pub(crate) const fn column<T>(title: &'static str, cell: fn(&T) -> String) -> Column<T> {
+    Column { title, cell, whole: false }
+}
+
+/// A column that lists show whole, however long, because somebody must act on it.
+pub(crate) const fn whole_column<T>(title: &'static str, cell: fn(&T) -> String) -> Column<T> {
+    Column { title, cell, whole: true }
+}
+
+impl Output {
+    /// In this format, coloured on a terminal unless `NO_COLOR` is set.
+    pub fn new(format: Format) -> Output {
+        let colour = std::io::stdout().is_terminal() && config::environment("NO_COLOR").is_none();
+        Output { format, colour }
+    }
+
+    /// Whether a person reads it, rather than a program.
+    pub fn is_for_people(&self) -> bool {
+        self.format == Format::Table
+    }
+
+    /// Whether to use colours.
+    pub fn colour(&self) -> bool {
+        self.colour
+    }
+
+    /// Shows many things of a kind.
+    pub(crate) fn list<T: Serialize>(
+        &self,
+        items: &[T],
+        columns: &[Column<T>],
+    ) -> Result<(), Failure> {
+        match self.format {
+            Format::Table => write(&self.table(&titles(columns), &rows(items, columns))),
+            Format::Json => write(&format!("{}\n", json(&items, true)?)),
+            Format::Jsonl => write(&json_lines(items)?),
+        }
+    }
+
+    /// The same, of several tenants: a column says whose each is.
+    pub(crate) fn list_of_tenants<T: Serialize>(
+        &self,
+        items: &[Of<T>],
+        columns: &[Column<T>],
+    ) -> Result<(), Failure> {
+        if !self.is_for_people() {
+            return self.list(items, &[]);
+        }
+        write(&self.table(&titles_of_tenants(columns), &rows_of_tenants(items, columns)))
+    }
+
+    /// Tells why something was not done; of one tenant, when it was one of several.
+    pub fn failure(&self, tenant: Option<&str>, failure: &Failure) {
+        match (self.is_for_people(), tenant) {
+            (true, Some(slug)) => say(&format!("{slug}: {failure}")),
+            (true, None) => say(&format!("polychron: {failure}")),
+            (false, _) => say(&json(&exit::document(failure, tenant), false).unwrap_or_default()),
+        }
+    }
+
+    /// Shows one thing.
+    pub(crate) fn record<T: Serialize>(
+        &self,
+        item: &T,
+        columns: &[Column<T>],
+    ) -> Result<(), Failure> {
+        match self.format {
+            Format::Table => write(&self.lines(item, columns)),
+            Format::Json => write(&format!("{}\n", json(item, true)?)),
+            Format::Jsonl => write(&format!("{}\n", json(item, false)?)),
+        }
+    }
+
+    /// Shows people what is neither a list nor a record.
+    pub(crate) fn text(&self, text: &str) -> Result<(), Failure> {
+        write(text)
+    }
+
+    fn table(&self, titles: &[String], rows: &[Vec<String>]) -> String {
+        let mut widths = vec![0; titles.len()];
+        widen(&mut widths, titles);
+        rows.iter().for_each(|row| widen(&mut widths, row));
+        let rows = rows.iter().map(|row| self.row(row, &widths, tint));
+        std::iter::once(self.row(titles, &widths, |_| "1")).chain(rows).collect()
+    }
+
+    fn row(&self, cells: &[String], widths: &[usize], tint: fn(&str) -> &'static str) -> String {
+        let mut text = String::new();
+        for (at, (cell, width)) in cells.iter().zip(widths).enumerate() {
+            text += &self.tinted(cell, tint(cell));
+            if at + 1 < cells.len() {
+                text += &" ".repeat(width - cell.chars().count() + 2);
+            }
+        }
+        text + "\n"
+    }
+
+    fn lines<T>(&self, item: &T, columns: &[Column<T>]) -> String {
+        let width = columns.iter().map(|column| column.title.len()).max().unwrap_or_default();
+        let mut text = String::new();
+        for Column { title, cell, .. } in columns {
+            let cell = printable(&cell(item), true);
+            if cell.is_empty() {
+                continue;
+            }
+            // What has several lines, such as a backtrace, stays in its column.
+            let indented = cell.replace('\n', &format!("\n{}", " ".repeat(width + 2)));
+            let gap = " ".repeat(width - title.len() + 2);
+            text += &format!(
+                "{}{gap}{}\n",
+                self.tinted(title, "1"),
+                self.tinted(&indented, tint(&cell))
+            );
+        }
+        text
+    }
+
+    fn tinted(&self, text: &str, code: &str) -> String {
+        if self.colour && !code.is_empty() {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+}
+
+fn titles<T>(columns: &[Column<T>]) -> Vec<String> {
+    columns.iter().map(|column| column.title.to_owned()).collect()
+}
+
+fn titles_of_tenants<T>(columns: &[Column<T>]) -> Vec<String> {
+    std::iter::once("TENANT".to_owned()).chain(titles(columns)).collect()
+}
+
+fn rows<T>(items: &[T], columns: &[Column<T>]) -> Vec<Vec<String>> {
+    items.iter().map(|item| columns.iter().map(|column| column.shown(item)).collect()).collect()
+}
+
+fn rows_of_tenants<T>(items: &[Of<T>], columns: &[Column<T>]) -> Vec<Vec<String>> {
+    let row = |of: &Of<T>| {
+        let cells = columns.iter().map(|column| column.shown(&of.item));
+        std::iter::once(of.tenant.clone()).chain(cells).collect()
+    };
+    items.iter().map(row).collect()
+}
+
+impl<T> Column<T> {
+    /// The cell as a list has room for it.
+    fn shown(&self, item: &T) -> String {
+        let cell = printable(&(self.cell)(item), false);
+        match cell.is_empty() {
+            true => "-".to_owned(),
+            false if self.whole => cell,
+            false => shortened(&cell),
+        }
+    }
+}
+
+/// Makes room for a row's cells.
+fn widen(widths: &mut [usize], row: &[String]) {
+    for (width, cell) in widths.iter_mut().zip(row) {
+        *width = (*width).max(cell.chars().count());
+    }
+}
+
+fn json_lines<T: Serialize>(items: &[T]) -> Result<String, Failure> {
+    items.iter().map(|item| Ok(json(item, false)? + "\n")).collect()
+}
+
+/// The colour of words that matter.
+fn tint(cell: &str) -> &'static str {
+    match cell {
+        "success" | "ok" | "active" => "32",
+        "failed" | "quarantined" | "problem" => "31",
+        "suspended" | "paused" | "used up" | "skipped" | "cancelled" | "warning" => "33",
+        "running" | "dispatched" => "36",
+        _ => "",
+    }
+}
+
+/// Whatever anybody wrote, without what would steer the terminal.
+fn printable(text: &str, lines: bool) -> String {
+    let keep = |c: char| !c.is_control() || (lines && c == '\n');
+    text.trim_end().chars().map(|c| if keep(c) { c } else { ' ' }).collect()
+}
+
+fn shortened(cell: &str) -> String {
+    match cell.char_indices().nth(CELL_CHARS_MAX) {
+        Some((at, _)) => format!("{}…", &cell[..at]),
+        None => cell.to_owned(),
+    }
+}
+
+fn json<T: Serialize + ?Sized>(item: &T, pretty: bool) -> Result<String, Failure> {
+    let text =
+        if pretty { serde_json::to_string_pretty(item) } else { serde_json::to_string(item) };
+    text.map_err(|error| Failure::Failed(format!("cannot be written as JSON: {error}")))
+}
+
+fn write(text: &str) -> Result<(), Failure> {
+    written(text).map(|_| ())
+}
+
+/// Whether somebody still reads.
+fn written(text: &str) -> Result<bool, Failure> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Ok(()) => Ok(true),
+        // Whoever reads has seen enough.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::Failed(format!("standard output: {error}"))),
+    }
+}
+
+/// Tells the person at the terminal; nobody parses it.
+pub fn say(text: &str) {
+    // With standard error closed there is nobody to tell.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COLUMNS: &[Column<(String, i32)>] =
+        &[column("NAME", |item| item.0.clone()), column("N", |item| item.1.to_string())];
+
+    fn plain(colour: bool) -> Output {
+        Output { format: Format::Table, colour }
+    }
+
+    #[test]
+    fn a_table_is_aligned_without_tabs_and_without_what_steers_a_terminal() {
+        let items = [("a\tb\x1b[2J\nc".to_owned(), 7), (String::new(), 10)];
+        let text = plain(false).table(&titles(COLUMNS), &rows(&items, COLUMNS));
+        assert_eq!(text, "NAME       N\na b [2J c  7\n-          10\n");
+    }
+
+    #[test]
+    fn colours_only_where_they_are_wanted() {
+        let items = [("success".to_owned(), 1)];
+        assert!(
+            plain(true)
+                .table(&titles(COLUMNS), &rows(&items, COLUMNS))
+                .contains("\x1b[32msuccess\x1b[0m")
+        );
+        assert!(!plain(false).table(&titles(COLUMNS), &rows(&items, COLUMNS)).contains('\x1b'));
+    }
+
+    #[test]
+    fn a_record_leaves_out_what_is_empty_and_keeps_lines_in_their_column() {
+        let text = plain(false).lines(&("one\ntwo".to_owned(), 3), COLUMNS);
+        assert_eq!(text, "NAME  one\n      two\nN     3\n");
+        assert_eq!(plain(false).lines(&(String::new(), 3), COLUMNS), "N     3\n");
+    }
+}

@@ -1,0 +1,90 @@
+//! `polychron schedule …`: when a schedule would be due, before any job has it; and what the
+//! schedules of other programs come to.
+
+mod import;
+
+use clap::{Args, Subcommand};
+use shared::clock::{Clock, Time};
+use shared::config::{Config, Problems};
+use shared::id::{JobId, TenantId};
+use shared::schedule::{Schedule, Spread};
+use uuid::Uuid;
+
+use crate::output::{Column, Output, column, maybe, say, time};
+use crate::session::Request;
+use operations::failure::Failure;
+use operations::schedule::{Due, due, read, written};
+
+#[derive(Subcommand)]
+pub enum Verb {
+    /// Show when a schedule is due, in UTC and in its own zone, with the changes of clocks
+    #[command(after_help = "Examples:
+  polychron schedule preview '0 2 * * *' --timezone Europe/London -n 10
+  polychron schedule preview '30 1 * * *' --timezone Europe/London --from 2026-10-23T00:00:00Z
+  polychron schedule preview '{\"every\": \"90m\", \"from\": \"2026-01-01T00:00:00Z\"}' -o json")]
+    Preview(Preview),
+    /// Show the jobs that another scheduler's file comes to, and make them
+    #[command(subcommand)]
+    Import(import::Source),
+}
+
+#[derive(Args)]
+pub struct Preview {
+    /// A cron expression, or a whole schedule as JSON
+    expression: String,
+    /// The zone that a cron expression is meant in; UTC by default
+    #[arg(long, value_name = "ZONE")]
+    timezone: Option<String>,
+    /// Show what comes after this time, such as 2026-12-01T09:00:00Z; now by default
+    #[arg(long, value_name = "TIME", value_parser = crate::input::time)]
+    from: Option<Time>,
+    /// How many at most
+    #[arg(short, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    n: u16,
+}
+
+pub(crate) const COLUMNS: &[Column<Due>] = &[
+    column("AT (UTC)", |due| time(Some(due.at))),
+    column("LOCAL", |due| due.local.format("%a %Y-%m-%d %H:%M:%S %:z").to_string()),
+    column("TIMEZONE", |due| due.timezone.to_owned()),
+    column("CLOCKS", |due| maybe(due.clocks.as_ref())),
+];
+
+pub(crate) async fn run(
+    verb: Verb,
+    config: Result<Config, Problems>,
+    output: Output,
+    request: &Request,
+) -> Result<(), Failure> {
+    match verb {
+        Verb::Preview(arguments) => preview(arguments, output),
+        Verb::Import(source) => Box::pin(import::run(source, config, output, request)).await,
+    }
+}
+
+fn preview(arguments: Preview, output: Output) -> Result<(), Failure> {
+    let Preview { expression, timezone, from, n } = arguments;
+    let text = written(&expression, timezone.as_deref())?;
+    // Which job it will be isn't known yet.
+    let schedule = read(&text, Spread::new(TenantId(Uuid::nil()), JobId(0)))?;
+    if text.contains("\"jitter\"") || expression.contains('H') {
+        say(
+            "`H` and `jitter` differ from job to job; `polychron job next` shows a job's own times",
+        );
+    }
+    let from = from.unwrap_or_else(|| Clock::System.wall_time());
+    show(&schedule, schedule.first_after(from), n, output)
+}
+
+/// Shows the times from `first` on, at most `n`, and to people the schedule in words.
+pub(crate) fn show(
+    schedule: &Schedule,
+    first: Option<Time>,
+    n: u16,
+    output: Output,
+) -> Result<(), Failure> {
+    if output.is_for_people() {
+        say(&schedule.describe());
+    }
+    output.list(&due(schedule, first, n), COLUMNS)
+}

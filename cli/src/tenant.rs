@@ -1,0 +1,262 @@
+//! `polychron tenant …`: who has a database of jobs, and where it is.
+
+mod add;
+mod notify;
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use serde_json::json;
+use shared::store::TenantEdit;
+use shared::tenant::{Tenant, TenantStatus};
+
+use crate::input::confirm;
+use crate::output::{Column, column, maybe, say, time};
+use crate::session::Session;
+use operations::change::Change;
+use operations::context::Context;
+use operations::failure::{Failure, reason};
+use operations::tenant::{Inspected, Shown, facts, inspect, look};
+
+#[derive(Subcommand)]
+pub enum Verb {
+    /// Add a tenant: bring its database up to date, enter the tenant in it, and list it
+    ///
+    /// The database's URL may hold a password, so it comes by TENANT_DATABASE_URL in the
+    /// environment, by a file, or on standard input. If it was interrupted, run it again: it
+    /// finishes the work.
+    #[command(after_help = "Examples:
+  TENANT_DATABASE_URL=postgres://… polychron tenant add acme --name 'Acme Ltd'
+  polychron tenant add acme --database-url-file /run/secrets/acme --max-running 10
+  echo sqlite:///var/lib/acme.db | polychron tenant add acme
+  polychron tenant add acme-restored --adopt < url    # a copy that names another tenant")]
+    Add(add::Add),
+    /// List the tenants
+    #[command(after_help = "Example:\n  polychron tenant list -o json")]
+    List,
+    /// Show a tenant, whether its database can be used, and what is open there
+    #[command(after_help = "Example:\n  polychron tenant show acme")]
+    Show(Named),
+    /// Change a tenant's name, limit or database URL
+    #[command(after_help = "Examples:
+  polychron tenant edit acme --max-running 20
+  polychron tenant edit acme --max-running none
+  polychron tenant edit acme --database-url-file /run/secrets/acme   # after a new password")]
+    Edit(Edit),
+    /// Say who is told when one of a tenant's jobs fails for good, is late or is well again
+    ///
+    /// That is for jobs that name nobody themselves (`polychron job edit --notify`).
+    #[command(after_help = "Examples:
+  polychron tenant notify acme https://hooks.example/polychron
+  polychron tenant notify acme '{\"url\": {\"$secret\": \"HOOK_URL\"}, \"on\": [\"failed\", \"recovered\"]}'
+  polychron tenant notify acme off")]
+    Notify(notify::Notify),
+    /// Let nothing new of a tenant start; what runs may end
+    #[command(after_help = "Example:\n  polychron tenant suspend acme")]
+    Suspend(Named),
+    /// Let a suspended tenant's jobs run again
+    #[command(after_help = "Example:\n  polychron tenant resume acme")]
+    Resume(Named),
+    /// Take a tenant off the list and out of its database; its jobs and their history stay there
+    #[command(after_help = "Examples:
+  polychron tenant remove acme
+  polychron tenant remove acme -y --forget    # its database is gone for good")]
+    Remove(Remove),
+}
+
+#[derive(Args)]
+pub struct Named {
+    /// What the tenant is called
+    slug: String,
+}
+
+#[derive(Args)]
+pub struct Edit {
+    /// What the tenant is called
+    slug: String,
+    /// What it is called in full
+    #[arg(long)]
+    name: Option<String>,
+    /// The most of its executions at once, or `none`
+    #[arg(long, value_name = "N", value_parser = limit)]
+    max_running: Option<Limit>,
+    /// A file that holds the new database URL; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    database_url_file: Option<String>,
+}
+
+#[derive(Args)]
+pub struct Remove {
+    /// What the tenant is called
+    slug: String,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+    /// Remove it even if its database cannot be reached, and so goes on to name it
+    #[arg(long)]
+    forget: bool,
+}
+
+/// `max_running`, or none.
+#[derive(Clone, Copy)]
+struct Limit(Option<i32>);
+
+fn limit(text: &str) -> Result<Limit, String> {
+    match text.parse::<i32>() {
+        _ if text == "none" => Ok(Limit(None)),
+        Ok(number) if number >= 1 => Ok(Limit(Some(number))),
+        _ => Err("it must be a whole number of at least 1, or `none`".to_owned()),
+    }
+}
+
+const COLUMNS: &[Column<Shown>] = &[
+    column("SLUG", |tenant| tenant.slug.clone()),
+    column("NAME", |tenant| tenant.name.clone()),
+    column("STATUS", |tenant| tenant.status.to_string()),
+    column("MAX RUNNING", |tenant| maybe(tenant.max_running)),
+    column("DATABASE", |tenant| tenant.database_url.clone()),
+];
+
+const FIELDS: &[Column<Inspected>] = &[
+    column("slug", |shown| shown.tenant.slug.clone()),
+    column("name", |shown| shown.tenant.name.clone()),
+    column("id", |shown| shown.tenant.id.to_string()),
+    column("status", |shown| shown.tenant.status.to_string()),
+    column("max running", |shown| maybe(shown.tenant.max_running)),
+    column("database", |shown| shown.tenant.database_url.clone()),
+    column("problem", |shown| maybe(shown.problem.as_ref())),
+    column("dispatched", |shown| maybe(shown.dispatched)),
+    column("running", |shown| maybe(shown.running)),
+    column("waiting", |shown| maybe(shown.waiting)),
+    column("next due", |shown| time(shown.next_due_at)),
+    column("created", |shown| time(Some(shown.tenant.created_at))),
+    column("updated", |shown| time(Some(shown.tenant.updated_at))),
+];
+
+pub(crate) async fn run(verb: Verb, session: &Session) -> Result<(), Failure> {
+    match verb {
+        Verb::Add(arguments) => add::run(arguments, session).await,
+        Verb::List => list(session).await,
+        Verb::Show(Named { slug }) => show(&session.context.tenant(&slug).await?, session).await,
+        Verb::Edit(arguments) => edit(arguments, session).await,
+        Verb::Notify(arguments) => notify::run(arguments, session).await,
+        Verb::Suspend(Named { slug }) => switch(&slug, TenantStatus::Suspended, session).await,
+        Verb::Resume(Named { slug }) => switch(&slug, TenantStatus::Active, session).await,
+        Verb::Remove(arguments) => remove(arguments, session).await,
+    }
+}
+
+async fn list(session: &Session) -> Result<(), Failure> {
+    let tenants = session.context.control.list_tenants().await.map_err(Failure::control)?;
+    let shown: Vec<Shown> = tenants.iter().map(Shown::from).collect();
+    session.output.list(&shown, COLUMNS)
+}
+
+async fn show(tenant: &Tenant, session: &Session) -> Result<(), Failure> {
+    session.output.record(&inspect(&session.context, tenant).await, FIELDS)
+}
+
+async fn edit(arguments: Edit, session: &Session) -> Result<(), Failure> {
+    let Edit { slug, name, max_running, database_url_file } = arguments;
+    if name.is_none() && max_running.is_none() && database_url_file.is_none() {
+        return Err(Failure::Usage(
+            "nothing to change: give --name, --max-running or --database-url-file".to_owned(),
+        ));
+    }
+    let tenant = session.context.tenant(&slug).await?;
+    let database_url = match &database_url_file {
+        Some(path) => Some(add::database_url(Some(path))?),
+        None => None,
+    };
+    if let Some(url) = &database_url {
+        // A wrong URL is found out before it is stored.
+        let moved = Tenant { database_url: url.clone(), ..tenant.clone() };
+        let store = session.context.store(&moved)?;
+        store.now().await.map_err(|error| Failure::tenant(&moved, error))?;
+    }
+    let max_running = max_running.map(|Limit(limit)| limit);
+    change(
+        &tenant,
+        &TenantEdit { name, max_running, database_url, ..TenantEdit::default() },
+        session,
+    )
+    .await
+}
+
+async fn switch(slug: &str, status: TenantStatus, session: &Session) -> Result<(), Failure> {
+    let tenant = session.context.tenant(slug).await?;
+    if tenant.status == status {
+        say(&format!("tenant {slug} is {status} already"));
+        return show(&tenant, session).await;
+    }
+    change(&tenant, &TenantEdit { status: Some(status), ..TenantEdit::default() }, session).await
+}
+
+async fn change(tenant: &Tenant, edit: &TenantEdit, session: &Session) -> Result<(), Failure> {
+    let Session { context, actor, .. } = session;
+    match operations::tenant::edit(context, actor, tenant, edit).await? {
+        Change::Made(tenant) => show(&tenant, session).await,
+        Change::WouldMake(dry_run) => session.show_dry_run(&dry_run),
+    }
+}
+
+#[derive(Serialize)]
+struct Removed {
+    removed: String,
+    database_url: String,
+    /// Whether the database no longer names the tenant.
+    released: bool,
+}
+
+const REMOVED: &[Column<Removed>] = &[
+    column("removed", |removed| removed.removed.clone()),
+    column("database", |removed| removed.database_url.clone()),
+];
+
+/// First out of the database, then off the list: whoever is interrupted in between can do it
+/// again, which the other order would not allow.
+async fn remove(arguments: Remove, session: &Session) -> Result<(), Failure> {
+    let Remove { slug, yes, forget } = arguments;
+    let Session { context, actor, .. } = session;
+    let tenant = context.tenant(&slug).await?;
+    let open = match look(context, &tenant).await {
+        Ok(look) => (look.dispatched + look.running + look.waiting).to_string(),
+        Err(_) => "unknown how many".to_owned(),
+    };
+    let stays = format!(
+        "its jobs, their history and its open executions ({open}) stay in {}, where nothing runs them any more",
+        tenant.database_url
+    );
+    if !actor.is_dry_run() {
+        confirm(yes, &format!("Removing tenant {slug}: {stays}."))?;
+    }
+    let before = Some(facts(&tenant));
+    let planned = actor.plan("tenant.remove", &tenant, None, before);
+    let planned = planned.towards(json!({"removed": true, "open_executions": open}));
+    let take_out = async {
+        let released = release(&tenant, forget, context).await?;
+        context.control.delete_tenant(tenant.id).await.map_err(Failure::control)?;
+        Ok((released, json!({"released": released})))
+    };
+    let change = context.record_and_wake(planned, take_out).await?;
+    if let Change::Made(_) = &change {
+        say(&format!("tenant {slug} is removed; {stays}"));
+    }
+    let database_url = tenant.database_url.to_string();
+    let removed = |released| Removed { removed: slug, database_url, released };
+    session.show_change(change.map(removed), REMOVED)
+}
+
+/// Takes a tenant out of its database. False: it goes on to name it, and shall be forgotten.
+async fn release(tenant: &Tenant, forget: bool, context: &Context) -> Result<bool, Failure> {
+    match context.store(tenant)?.release_database().await {
+        Ok(_) => Ok(true),
+        Err(error) if forget => {
+            say(&format!("its database goes on to name it: {}", reason(&error)));
+            Ok(false)
+        }
+        Err(error) => {
+            say("the tenant was not removed; --forget removes it without its database");
+            Err(Failure::tenant(tenant, error))
+        }
+    }
+}

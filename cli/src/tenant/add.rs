@@ -1,0 +1,167 @@
+//! `polychron tenant add`, in an order that can be interrupted anywhere and run again.
+//!
+//! The database is brought up to date and asked whose it is *before* anything is listed, so that
+//! a refused database leaves no trace. Then the tenant is listed, and only then entered in its
+//! database: of the two, a listed tenant whose database doesn't name it yet is harmless (nothing
+//! runs, and `check` says why) and can be found again by its slug. A database that names a tenant
+//! which nobody lists would have to be taken over by force.
+
+use clap::Args;
+use shared::config;
+use shared::database_url::DatabaseUrl;
+use shared::id::TenantId;
+use shared::store::{Migration, StoreError};
+use shared::tenant::{Tenant, TenantStatus};
+
+use super::show;
+use crate::input;
+use crate::output::say;
+use crate::session::Session;
+use operations::change::Change;
+use operations::failure::Failure;
+use operations::tenant::facts;
+
+/// Where the new tenant's database URL may stand.
+const DATABASE_URL: &str = "TENANT_DATABASE_URL";
+
+#[derive(Args)]
+pub struct Add {
+    /// What commands call the tenant: 1 to 63 of a-z, 0-9 and -
+    #[arg(value_parser = slug)]
+    slug: String,
+    /// What it is called in full; its slug by default
+    #[arg(long)]
+    name: Option<String>,
+    /// The most of its executions at once; without limit by default
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
+    max_running: Option<i32>,
+    /// A file that holds the database URL; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    database_url_file: Option<String>,
+    /// Take over a database that names another tenant, such as a restored copy
+    #[arg(long)]
+    adopt: bool,
+}
+
+/// The same rule as the control database's.
+fn slug(text: &str) -> Result<String, String> {
+    let fits = (1..=63).contains(&text.len())
+        && !text.starts_with('-')
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if fits {
+        Ok(text.to_owned())
+    } else {
+        Err("it must be 1 to 63 of a-z, 0-9 and -, and begin with a letter or digit".to_owned())
+    }
+}
+
+pub(crate) async fn run(arguments: Add, session: &Session) -> Result<(), Failure> {
+    let url = database_url(arguments.database_url_file.as_deref())?;
+    let Session { context, actor, .. } = session;
+    let listed = context.control.find_tenant(&arguments.slug).await.map_err(Failure::control)?;
+    let tenant = match &listed {
+        Some(tenant) if tenant.database_url == url => {
+            say(&format!("tenant {} is listed already; it stays as it is there", tenant.slug));
+            tenant.clone()
+        }
+        Some(tenant) => {
+            return Err(Failure::Failed(format!(
+                "SLUG: `{}` is taken by a tenant at {}; choose another, or change its URL by \
+                 `polychron tenant edit {0} --database-url-file FILE`",
+                tenant.slug, tenant.database_url
+            )));
+        }
+        None => fresh(&arguments, url, session).await?,
+    };
+    prepare(&tenant, arguments.adopt, session).await?;
+    let planned = actor.plan("tenant.add", &tenant, None, None).towards(facts(&tenant));
+    let enter = async {
+        if listed.is_none() {
+            context.control.insert_tenant(&tenant).await.map_err(Failure::control)?;
+        }
+        let entered = context.store(&tenant)?.claim_database(arguments.adopt).await;
+        let entered = entered.map_err(|error| Failure::tenant(&tenant, error))?;
+        // Somebody else may have entered another tenant at the same moment.
+        let given_away = || {
+            Failure::Failed(format!(
+                "tenant {}: its database was just given to another tenant; see `polychron check`",
+                tenant.slug
+            ))
+        };
+        entered.then(|| ((), facts(&tenant))).ok_or_else(given_away)
+    };
+    match context.record_and_wake(planned, enter).await? {
+        Change::Made(()) => show(&tenant, session).await,
+        Change::WouldMake(dry_run) => session.show_dry_run(&dry_run),
+    }
+}
+
+async fn fresh(arguments: &Add, url: DatabaseUrl, session: &Session) -> Result<Tenant, Failure> {
+    let now = session.context.control.now().await.map_err(Failure::control)?;
+    Ok(Tenant {
+        id: TenantId::new(now, &session.context.random),
+        slug: arguments.slug.clone(),
+        name: arguments.name.clone().unwrap_or_else(|| arguments.slug.clone()),
+        status: TenantStatus::Active,
+        database_url: url,
+        schema: None,
+        max_running: arguments.max_running,
+        created_at: now,
+        updated_at: now,
+    })
+}
+
+/// Brings the tenant's database up to date, and refuses one that names another tenant.
+async fn prepare(tenant: &Tenant, adopt: bool, session: &Session) -> Result<(), Failure> {
+    let of_tenant = |error| Failure::tenant(tenant, error);
+    if session.actor.is_dry_run() {
+        let found = Migration::of(tenant, false).preview().await;
+        if found.map_err(of_tenant)?.from == 0 {
+            // Nobody stands in a database without our tables.
+            return Ok(());
+        }
+    } else {
+        Migration::of(tenant, false).run().await.map_err(of_tenant)?;
+    }
+    match session.context.store(tenant)?.owner().await.map_err(of_tenant)? {
+        Some(owner) if owner != tenant.id && !adopt => Err(of_tenant(StoreError::Owned(owner))),
+        _ => Ok(()),
+    }
+}
+
+/// A tenant's database URL: from the file, else from the environment, else from standard input.
+pub(super) fn database_url(file: Option<&str>) -> Result<DatabaseUrl, Failure> {
+    let (place, text) = match (file, config::environment(DATABASE_URL)) {
+        (Some("-"), _) => ("standard input", input::read_stdin("--database-url-file")?),
+        (Some(path), _) => ("--database-url-file", input::read_file("--database-url-file", path)?),
+        (None, Some(text)) => (DATABASE_URL, text),
+        (None, None) => {
+            let prompt = "The tenant's database URL, postgres:// or sqlite://, then Enter:";
+            ("standard input", input::read_secret("standard input", prompt)?)
+        }
+    };
+    // What was given is never repeated, not even when it is no URL.
+    text.parse()
+        .map_err(|error| Failure::Usage(format!("the tenant's database URL ({place}) {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slug_is_checked_before_anything_is_done() {
+        for (text, fits) in [
+            ("acme", true),
+            ("0-day", true),
+            (&"x".repeat(63), true),
+            (&"x".repeat(64), false),
+            ("-acme", false),
+            ("Acme", false),
+            ("a_b", false),
+            ("", false),
+        ] {
+            assert_eq!(slug(text).is_ok(), fits, "{text}");
+        }
+    }
+}

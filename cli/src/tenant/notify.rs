@@ -1,0 +1,35 @@
+//! `polychron tenant notify`: who is told what happens to a tenant's jobs.
+
+use clap::Args;
+use serde_json::Value;
+use shared::notification::NOTIFIER;
+
+use crate::input;
+use crate::output::say;
+use crate::session::Session;
+use operations::change::Change;
+use operations::failure::Failure;
+use operations::tenant;
+
+#[derive(Args)]
+pub struct Notify {
+    /// What the tenant is called
+    slug: String,
+    /// A URL, or JSON with url, headers, signing_secret and on; `off` for nobody
+    #[arg(value_name = "URL|JSON", value_parser = input::target)]
+    target: Value,
+}
+
+pub(super) async fn run(arguments: Notify, session: &Session) -> Result<(), Failure> {
+    let Notify { slug, target } = arguments;
+    let at = session.context.enter(&slug).await?;
+    let change = tenant::notify(&session.context, &session.actor, &at, None, target).await?;
+    if let Change::WouldMake(dry_run) = change {
+        return session.show_dry_run(&dry_run);
+    }
+    say(&format!(
+        "written to the job {NOTIFIER} of tenant {slug}; `polychron job run {slug} {NOTIFIER} --wait` \
+         tries it"
+    ));
+    Ok(())
+}

@@ -1,0 +1,133 @@
+//! A change from who asks for it to what came of it.
+
+use serde::Serialize;
+use serde_json::Value;
+use shared::id::TenantId;
+use shared::store;
+use shared::tenant::Tenant;
+
+use crate::failure::Failure;
+
+/// The longest reason that is recorded, in characters.
+const REASON_CHARS_MAX: usize = 500;
+
+/// Who asks for a change, why, and whether it is only a dry run.
+#[derive(Clone, Debug)]
+pub struct Actor {
+    name: String,
+    reason: Option<String>,
+    is_dry_run: bool,
+}
+
+impl Actor {
+    /// `name` is what the audit calls them, such as `web:ann`. A blank reason counts as none.
+    ///
+    /// # Errors
+    /// When the reason is too long.
+    pub fn new(name: String, reason: Option<&str>) -> Result<Actor, Failure> {
+        let reason = reason.map(str::trim).filter(|reason| !reason.is_empty());
+        if reason.is_some_and(|reason| reason.chars().count() > REASON_CHARS_MAX) {
+            let text = format!("reason: it has more than {REASON_CHARS_MAX} characters");
+            return Err(Failure::Usage(text));
+        }
+        Ok(Actor { name, reason: reason.map(str::to_owned), is_dry_run: false })
+    }
+
+    /// The same actor, whose changes are only shown if `is_dry_run`.
+    pub fn with_dry_run(self, is_dry_run: bool) -> Actor {
+        Actor { is_dry_run, ..self }
+    }
+
+    /// Whether changes are only shown, and none is made.
+    pub fn is_dry_run(&self) -> bool {
+        self.is_dry_run
+    }
+
+    /// Plans a change at a tenant: `action` is a noun and a verb, such as `job.edit`, `target` what
+    /// it is done to, `before` how that is recorded as it was.
+    pub fn plan(
+        &self,
+        action: &str,
+        tenant: &Tenant,
+        target: Option<String>,
+        before: Option<Value>,
+    ) -> PlannedChange {
+        let audit = store::Change {
+            actor: self.name.clone(),
+            action: action.to_owned(),
+            tenant: Some(tenant.slug.clone()),
+            target,
+            before,
+            reason: self.reason.clone(),
+        };
+        PlannedChange { audit, tenant: tenant.id, after: None, is_dry_run: self.is_dry_run }
+    }
+}
+
+/// A change that has been asked for and not been made yet.
+#[derive(Clone, Debug)]
+pub struct PlannedChange {
+    pub(super) audit: store::Change,
+    /// Where it is made.
+    pub(super) tenant: TenantId,
+    /// What it would lead to, as far as that is known beforehand.
+    pub(super) after: Option<Value>,
+    pub(super) is_dry_run: bool,
+}
+
+impl PlannedChange {
+    /// The same, with what it would lead to.
+    pub fn towards(self, after: Value) -> PlannedChange {
+        PlannedChange { after: Some(after), ..self }
+    }
+}
+
+/// What came of a change.
+#[derive(Debug)]
+#[must_use]
+pub enum Change<T> {
+    /// It was made.
+    Made(T),
+    /// It was a dry run: this is what would have been done.
+    WouldMake(DryRun),
+}
+
+impl<T> Change<T> {
+    /// The same, of what `f` makes of the value.
+    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Change<U> {
+        match self {
+            Change::Made(value) => Change::Made(f(value)),
+            Change::WouldMake(dry_run) => Change::WouldMake(dry_run),
+        }
+    }
+
+    /// What was made; none after a dry run.
+    pub fn made(self) -> Option<T> {
+        match self {
+            Change::Made(value) => Some(value),
+            Change::WouldMake(_) => None,
+        }
+    }
+}
+
+/// What a change would do, in the fields of the audit.
+#[derive(Clone, Debug, Serialize)]
+pub struct DryRun {
+    /// The action, such as `job.edit`.
+    pub would: String,
+    /// The tenant's slug.
+    pub tenant: Option<String>,
+    /// The job or execution that would be changed; none if it is the tenant itself.
+    pub target: Option<String>,
+    /// How it is now; none if it is new.
+    pub before: Option<Value>,
+    /// What it would lead to.
+    pub after: Option<Value>,
+}
+
+impl From<PlannedChange> for DryRun {
+    fn from(PlannedChange { audit, after, .. }: PlannedChange) -> DryRun {
+        let store::Change { action: would, tenant, target, before, .. } = audit;
+        DryRun { would, tenant, target, before, after }
+    }
+}

@@ -1,0 +1,86 @@
+//! Checks everything that must be right, and says of each problem what to do about it.
+
+mod broker;
+pub mod consumers;
+pub mod occurrences;
+mod producers;
+pub mod tenants;
+
+use shared::clock::Clock;
+use shared::config::Config;
+use shared::store::{Connections, Control};
+
+use super::context;
+use super::failure::{Failure, control_reason};
+use super::finding::{Finding, PRODUCER_SEEN_WITHIN, SEEN_WITHIN};
+use super::step::Step;
+
+/// Everything found, and which of what all else depends on is out of reach.
+#[derive(Default)]
+pub struct Report {
+    /// In the order in which things are checked.
+    pub findings: Vec<Finding>,
+    /// What could not be reached, such as `the broker`.
+    pub unreachable: Vec<&'static str>,
+}
+
+/// Checks the settings' databases, the broker, the live processes and the jobs; with a `range`
+/// also that everything ran that should have. `on_step` learns how far it has come.
+pub async fn check(
+    config: &Config,
+    range: Option<&occurrences::Range>,
+    on_step: &mut impl FnMut(Step),
+) -> Result<Report, Failure> {
+    let connections = Connections::new(Clock::System, config.connections);
+    let control = context::control(config, &connections)?;
+    let mut report = Report::default();
+    report.findings.push(Finding::ok("settings", "all can be read"));
+    broker::check(config, &mut report).await;
+    let Some(needs) = of_control(&control, config, &connections, &mut report, on_step).await else {
+        return Ok(report);
+    };
+    report.findings.extend(broker::acknowledgement_timeout(config, needs.longest_timeout));
+    if let Some(range) = range {
+        let tenants = control.list_tenants().await.map_err(Failure::control)?;
+        occurrences::check(&tenants, &connections, range, &mut report.findings, on_step).await;
+    }
+    Ok(report)
+}
+
+/// The control database, the tenants it lists and the processes registered there. None: it cannot
+/// be used.
+async fn of_control(
+    control: &Control,
+    config: &Config,
+    connections: &Connections,
+    report: &mut Report,
+    on_step: &mut impl FnMut(Step),
+) -> Option<tenants::Needs> {
+    let read = async {
+        control.check_schema().await?;
+        let now = control.now().await?;
+        let producers = control.list_producers(now - PRODUCER_SEEN_WITHIN).await?;
+        let workers = control.list_workers(now - SEEN_WITHIN).await?;
+        Ok((control.list_tenants().await?, workers, producers))
+    };
+    let (tenants, workers, producers) = match read.await {
+        Ok(read) => read,
+        Err(error) => {
+            let failure = control_reason(&error);
+            if Failure::control(error).is_unreachable() {
+                report.unreachable.push("the control database");
+            }
+            let remedy = "correct DATABASE_URL, start the database, or run `polychron migrate`";
+            report.findings.push(Finding::problem("control database", failure, remedy));
+            return None;
+        }
+    };
+    let place = config.database_url.as_ref().map(ToString::to_string).unwrap_or_default();
+    let finding =
+        format!("{place} answers, its schema is known; tenants listed: {}", tenants.len());
+    report.findings.push(Finding::ok("control database", finding));
+    report.findings.extend(producers::compare(&producers, tenants.len()));
+    let needs = tenants::check(tenants, connections, &mut report.findings, on_step).await;
+    report.findings.extend(consumers::compare(&workers, &needs));
+    Some(needs)
+}

@@ -1,0 +1,64 @@
+//! Who dispatches: the live producers, and how they divide the tenants.
+
+use shared::store::Producer;
+
+use crate::finding::Finding;
+
+/// Says who lives, and whether all `tenants` are watched.
+pub(super) fn compare(producers: &[Producer], tenants: usize) -> Vec<Finding> {
+    const SUBJECT: &str = "producers";
+    if producers.is_empty() {
+        let remedy = "start `polychron-producer`; the engine within `polychron up` needs none";
+        let finding = Finding::problem(SUBJECT, "none has been heard of lately", remedy);
+        return vec![finding.warning()];
+    }
+    let watched: Vec<String> = producers.iter().map(|one| one.watched.to_string()).collect();
+    let slowest = producers.iter().map(|one| one.poll_seconds).max().unwrap_or_default();
+    let finding = format!(
+        "alive: {}, tenants watched: {}, changes in their tables seen within {slowest} s",
+        producers.len(),
+        watched.join(" + ")
+    );
+    let mut findings = vec![Finding::ok(SUBJECT, finding)];
+    let sum: i64 = producers.iter().map(|one| i64::from(one.watched)).sum();
+    if sum < tenants as i64 {
+        let finding = format!("{sum} of {tenants} tenants are watched");
+        let remedy = "check again in 15 s: one has come or gone, or tenants have just been added";
+        findings.push(Finding::problem(SUBJECT, finding, remedy).warning());
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::finding::Level;
+
+    fn producer(watched: i32, poll_seconds: i32) -> Producer {
+        let time = "2026-11-24T12:00:00Z".parse().unwrap();
+        Producer {
+            name: "p".into(),
+            host: "h".into(),
+            pid: 1,
+            version: "0".into(),
+            watched,
+            poll_seconds,
+            unreachable: Vec::new(),
+            started_at: time,
+            seen_at: time,
+        }
+    }
+
+    #[test]
+    fn it_says_who_watches_how_many_and_whether_some_are_left() {
+        let two = [producer(20, 30), producer(19, 125)];
+        let findings = compare(&two, 39);
+        let text = "alive: 2, tenants watched: 20 + 19, changes in their tables seen within 125 s";
+        assert_eq!(findings.len(), 1);
+        assert_eq!((findings[0].level, findings[0].finding.as_str()), (Level::Ok, text));
+        let findings = compare(&two, 40);
+        assert_eq!(findings[1].level, Level::Warning);
+        assert_eq!(findings[1].finding, "39 of 40 tenants are watched");
+        assert_eq!(compare(&[], 0)[0].level, Level::Warning);
+    }
+}

@@ -1,0 +1,122 @@
+//! Each tenant's database: can it be reached, is it that tenant's, is its schema known, can its
+//! jobs be scheduled.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, stream};
+use shared::store::{Connections, JobSummary, Quarantined, Store, StoreError};
+use shared::tenant::{Tenant, TenantStatus};
+
+use crate::failure::reason;
+use crate::finding::Finding;
+use crate::step::Step;
+
+/// How many databases are looked at at once.
+const AT_ONCE: usize = 8;
+/// How many quarantined jobs are named of each tenant.
+const QUARANTINED_MAX: i64 = 20;
+
+/// What jobs ask of consumers.
+#[derive(Default)]
+pub struct Needs {
+    /// Job types and their queues, each with the tenants that use them.
+    pub types: BTreeMap<(String, String), BTreeSet<String>>,
+    /// The longest timeout that any job states.
+    pub longest_timeout: Option<Duration>,
+}
+
+/// Looks at every tenant, a few at once.
+pub(super) async fn check(
+    tenants: Vec<Tenant>,
+    connections: &Connections,
+    findings: &mut Vec<Finding>,
+    on_step: &mut impl FnMut(Step),
+) -> Needs {
+    let mut needs = Needs::default();
+    let ask = |tenant: Tenant| async {
+        let answer = ask(&tenant, connections).await;
+        (tenant, answer)
+    };
+    let mut step = Step::new("checking", tenants.len());
+    on_step(step);
+    let mut answers = stream::iter(tenants).map(ask).buffered(AT_ONCE);
+    while let Some((tenant, answer)) = answers.next().await {
+        step.done += 1;
+        on_step(step);
+        let subject = format!("tenant {}", tenant.slug);
+        let (surveys, quarantined) = match answer {
+            Ok(answer) => answer,
+            Err(error) => {
+                let finding = format!("{}: {}", tenant.database_url, reason(&error));
+                findings.push(Finding::problem(subject, finding, remedy(&tenant, &error)));
+                continue;
+            }
+        };
+        let jobs: i64 = surveys.iter().map(|survey| survey.jobs).sum();
+        let (status, url) = (tenant.status, &tenant.database_url);
+        findings.push(Finding::ok(
+            subject.clone(),
+            format!("{status}, {url} answers; enabled jobs: {jobs}"),
+        ));
+        findings.extend(quarantined.into_iter().map(|job| of_quarantined(&tenant, job)));
+        if tenant.status == TenantStatus::Active {
+            needs.add(&tenant, surveys);
+        }
+    }
+    needs
+}
+
+async fn ask(
+    tenant: &Tenant,
+    connections: &Connections,
+) -> Result<(Vec<JobSummary>, Vec<Quarantined>), StoreError> {
+    let store = Store::of(tenant, connections)?;
+    Ok((store.summarize_jobs().await?, store.list_quarantined(QUARANTINED_MAX).await?))
+}
+
+impl Needs {
+    fn add(&mut self, tenant: &Tenant, surveys: Vec<JobSummary>) {
+        for survey in surveys {
+            let seconds = survey.longest_timeout_seconds.and_then(|s| u64::try_from(s).ok());
+            self.longest_timeout = self.longest_timeout.max(seconds.map(Duration::from_secs));
+            let users = self.types.entry((survey.job_type, survey.queue)).or_default();
+            users.insert(tenant.slug.clone());
+        }
+    }
+}
+
+fn of_quarantined(tenant: &Tenant, job: Quarantined) -> Finding {
+    let slug = &tenant.slug;
+    let Quarantined { name, quarantined_reason } = job;
+    Finding::problem(
+        format!("tenant {slug}"),
+        format!("job {name} is quarantined: {quarantined_reason}"),
+        format!("correct its schedule: `polychron job edit {slug} {name}`"),
+    )
+}
+
+fn remedy(tenant: &Tenant, error: &StoreError) -> String {
+    let slug = &tenant.slug;
+    match error {
+        StoreError::Schema { .. } | StoreError::Setup(_) => "run `polychron migrate`".to_owned(),
+        StoreError::TooOld { .. } => "install a newer program here".to_owned(),
+        StoreError::Unclaimed => {
+            format!("run `polychron tenant add {slug}` once more, with the same URL")
+        }
+        StoreError::Owned(_) => format!(
+            "correct its URL by `polychron tenant edit {slug}`, or take the database over by \
+             `polychron tenant add {slug} --adopt` with the same URL"
+        ),
+        StoreError::Unreachable(_)
+        | StoreError::Slow(_)
+        | StoreError::Busy(_)
+        | StoreError::Denied(_)
+        | StoreError::Failed(_) => format!(
+            "start the database, restore its role's rights, or correct its URL by \
+             `polychron tenant edit {slug} --database-url-file FILE`"
+        ),
+        StoreError::Pooled => "set `pool_mode = session` in the pooler, or go round it".to_owned(),
+        StoreError::Refused(_) | StoreError::Conflict(_) => "try again".to_owned(),
+    }
+}

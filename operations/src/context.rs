@@ -1,0 +1,244 @@
+//! What every operation works with, whether a command, a program or a page asks for it: the
+//! settings, the control database, the tenants' databases, and the audit.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+use shared::clock::{Clock, Time};
+use shared::config::Config;
+use shared::database_url::DatabaseUrl;
+use shared::id::TenantId;
+use shared::queue::{AmqpUrl, BrokerState, Publisher, Queue};
+use shared::random::Random;
+use shared::store::{Connections, Control, Store, chain};
+use shared::tenant::Tenant;
+use tokio::time::timeout;
+use tracing::{debug, warn};
+
+use super::change::{Change, PlannedChange};
+use crate::failure::Failure;
+
+/// How long a command that is done waits for the broker, to nudge the producer.
+const WAKE_LIMIT: Duration = Duration::from_secs(1);
+
+/// The means of an operation.
+pub struct Context {
+    /// The settings.
+    pub config: Config,
+    /// To all databases.
+    pub connections: Connections,
+    /// The control database.
+    pub control: Control,
+    /// For ids.
+    pub random: Random,
+    nudge: Nudge,
+    /// Whose producers hear of it later, together; none while each is told at once.
+    unwoken: Mutex<Option<BTreeSet<TenantId>>>,
+    stores: Mutex<HashMap<TenantId, ((DatabaseUrl, Option<String>), Arc<Store>)>>,
+}
+
+/// How producers hear of a change.
+pub enum Nudge {
+    /// By a connection for each change; by none, if no broker is configured.
+    OnDemand,
+    /// By a connection that stays.
+    Standing(Publisher),
+}
+
+/// A tenant, its database, and that database's time.
+#[derive(Clone)]
+pub struct TenantContext {
+    /// The tenant.
+    pub tenant: Tenant,
+    /// Its database.
+    pub store: Arc<Store>,
+    /// That database's time when it was entered.
+    pub now: Time,
+}
+
+impl TenantContext {
+    /// The tenant's database failed.
+    pub fn failed(&self, error: shared::store::StoreError) -> Failure {
+        Failure::tenant(&self.tenant, error)
+    }
+}
+
+impl Context {
+    /// Over the control database that the settings name, once its schema is known.
+    pub async fn open(config: Config) -> Result<Context, Failure> {
+        let connections = Connections::new(Clock::System, config.connections);
+        let control = control(&config, &connections)?;
+        control.check_schema().await.map_err(Failure::control)?;
+        Ok(Context::new(config, connections, control, Nudge::OnDemand))
+    }
+
+    /// Over a control database that is known already.
+    pub fn new(
+        config: Config,
+        connections: Connections,
+        control: Control,
+        nudge: Nudge,
+    ) -> Context {
+        let (random, stores, unwoken) = (Random::system(), Mutex::default(), Mutex::default());
+        Context { config, connections, control, random, nudge, unwoken, stores }
+    }
+
+    /// Keeps a connection for the nudges, which `publisher` has.
+    pub fn with_publisher(self, publisher: Publisher) -> Context {
+        Context { nudge: Nudge::Standing(publisher), ..self }
+    }
+
+    /// The connection for nudges, if one stands.
+    pub fn publisher(&self) -> Option<&Publisher> {
+        match &self.nudge {
+            Nudge::OnDemand => None,
+            Nudge::Standing(publisher) => Some(publisher),
+        }
+    }
+
+    /// The tenant that people call `slug`.
+    pub async fn tenant(&self, slug: &str) -> Result<Tenant, Failure> {
+        let found = self.control.find_tenant(slug).await.map_err(Failure::control)?;
+        found.ok_or_else(|| Failure::NotFound(unknown_tenant(slug)))
+    }
+
+    /// A tenant's database; the same as before, unless the tenant's URL or schema has changed.
+    pub fn store(&self, tenant: &Tenant) -> Result<Arc<Store>, Failure> {
+        let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = (tenant.database_url.clone(), tenant.schema.clone());
+        if let Some((known, store)) = stores.get(&tenant.id)
+            && *known == place
+        {
+            return Ok(store.clone());
+        }
+        let store =
+            Store::of(tenant, &self.connections).map_err(|error| Failure::tenant(tenant, error))?;
+        let store = Arc::new(store);
+        stores.insert(tenant.id, (place, store.clone()));
+        Ok(store)
+    }
+
+    /// A tenant by its slug, its database, and that database's time.
+    pub async fn enter(&self, slug: &str) -> Result<TenantContext, Failure> {
+        self.enter_tenant(self.tenant(slug).await?).await
+    }
+
+    /// The same, of a tenant that is known already.
+    pub async fn enter_tenant(&self, tenant: Tenant) -> Result<TenantContext, Failure> {
+        let store = self.store(&tenant)?;
+        let now = store.now().await.map_err(|error| Failure::tenant(&tenant, error))?;
+        Ok(TenantContext { tenant, store, now })
+    }
+
+    /// Makes a planned change and audits it: what is about to be done before, what came of it after.
+    /// `make` returns what was made and how the audit shows it. A dry run is only described.
+    ///
+    /// Every change passes here.
+    pub async fn record<T>(
+        &self,
+        planned: PlannedChange,
+        make: impl Future<Output = Result<(T, Value), Failure>>,
+    ) -> Result<Change<T>, Failure> {
+        if planned.is_dry_run {
+            return Ok(Change::WouldMake(planned.into()));
+        }
+        let PlannedChange { audit, .. } = planned;
+        let now = self.control.now().await.map_err(Failure::control)?;
+        let id = self.control.insert_audit(&audit, now).await.map_err(Failure::control)?;
+        let (made, after) = make.await?;
+        // The change is made; an incomplete record of it must not make it look undone.
+        if let Err(error) = self.control.complete_audit(id, &after).await {
+            warn!(action = audit.action, "the audit is incomplete: {}", chain(&error));
+        }
+        Ok(Change::Made(made))
+    }
+
+    /// The same, of a change that the producers should see at once.
+    pub async fn record_and_wake<T>(
+        &self,
+        planned: PlannedChange,
+        make: impl Future<Output = Result<(T, Value), Failure>>,
+    ) -> Result<Change<T>, Failure> {
+        let tenant = planned.tenant;
+        let change = self.record(planned, make).await?;
+        if let Change::Made(_) = &change {
+            self.wake(tenant).await;
+        }
+        Ok(change)
+    }
+
+    /// Tells the producers that a tenant's tables have changed, if the broker is there to tell
+    /// them; otherwise they see it by their poll interval.
+    pub async fn wake(&self, tenant: TenantId) {
+        if let Some(unwoken) = self.unwoken().as_mut() {
+            unwoken.insert(tenant);
+            return;
+        }
+        self.wake_all(&[tenant]).await;
+    }
+
+    /// From now on tells nobody before [`wake_now`](Context::wake_now): of changes at
+    /// many tenants, one connection tells all.
+    pub fn put_off_waking(&self) {
+        self.unwoken().get_or_insert_default();
+    }
+
+    /// Tells what was put off.
+    pub async fn wake_now(&self) {
+        let unwoken = self.unwoken().take().unwrap_or_default();
+        if !unwoken.is_empty() {
+            self.wake_all(&Vec::from_iter(unwoken)).await;
+        }
+    }
+
+    fn unwoken(&self) -> MutexGuard<'_, Option<BTreeSet<TenantId>>> {
+        self.unwoken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn wake_all(&self, tenants: &[TenantId]) {
+        match (&self.nudge, &self.config.amqp_url) {
+            (Nudge::Standing(publisher), _) => {
+                for tenant in tenants {
+                    let _ = timeout(WAKE_LIMIT, publisher.wake(*tenant)).await;
+                }
+            }
+            (Nudge::OnDemand, Some(url)) => wake(url, tenants).await,
+            (Nudge::OnDemand, None) => {
+                debug!("AMQP_URL is not set; the producer will see the change by itself");
+            }
+        }
+    }
+}
+
+/// What is said of a tenant that isn't there, or that somebody may not know of.
+pub fn unknown_tenant(slug: &str) -> String {
+    format!("no tenant is called `{slug}`; `polychron tenant list` shows those there are")
+}
+
+/// The control database that the settings name.
+pub fn control(config: &Config, connections: &Connections) -> Result<Control, Failure> {
+    let missing = || Failure::Usage("DATABASE_URL is not set".to_owned());
+    let url = config.database_url.as_ref().ok_or_else(missing)?;
+    Control::new(url, connections).map_err(Failure::control)
+}
+
+async fn wake(url: &AmqpUrl, tenants: &[TenantId]) {
+    let (publisher, driver) = Queue::Rabbit(url.clone()).publisher("polychron console", &[]);
+    let mut state = publisher.state();
+    let driving = tokio::spawn(driver);
+    // What `wait_for` answers with locks the state, which the driver must be able to change.
+    let opened = async { state.wait_for(|state| *state == BrokerState::Open).await.is_ok() };
+    if timeout(WAKE_LIMIT, opened).await.unwrap_or(false) {
+        for tenant in tenants {
+            publisher.wake(*tenant).await;
+        }
+        // The driver sends what it was given, says goodbye and ends.
+        drop(publisher);
+        let _ = timeout(WAKE_LIMIT, driving).await;
+    } else {
+        debug!(broker = %url, "the broker does not answer; the producer will see the change by itself");
+        driving.abort();
+    }
+}

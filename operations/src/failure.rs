@@ -1,0 +1,107 @@
+//! Why an operation failed.
+
+use shared::config::Problems;
+use shared::store::{StoreError, chain};
+use shared::tenant::Tenant;
+
+/// Why a command did not do what it was asked. The text says what, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// It was tried, and did not succeed.
+    #[error("{0}")]
+    Failed(String),
+    /// What was asked for does not go with how things stand.
+    #[error("{0}")]
+    Conflict(String),
+    /// It was changed since whoever asks has looked at it.
+    #[error("{0}")]
+    Stale(String),
+    /// The database refused the data.
+    #[error("{0}")]
+    Refused(String),
+    /// It cannot be meant like that.
+    #[error("{0}")]
+    Usage(String),
+    /// The settings are wrong.
+    #[error(transparent)]
+    Settings(#[from] Problems),
+    /// Nothing has that name.
+    #[error("{0}")]
+    NotFound(String),
+    /// Some tenants failed; each was reported.
+    #[error("{failed} of {all} tenants failed; see above")]
+    SomeTenants {
+        /// How many.
+        failed: usize,
+        /// Of how many.
+        all: usize,
+    },
+    /// A database or the broker cannot be reached.
+    #[error("{0}")]
+    Unreachable(String),
+}
+
+impl Failure {
+    /// Whether something that was needed is out of reach.
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Failure::Unreachable(_))
+    }
+
+    /// The control database failed.
+    pub fn control(error: StoreError) -> Failure {
+        let reason = control_reason(&error);
+        Failure::of(&error, format!("control database: {reason}"))
+    }
+
+    /// A tenant's database failed.
+    pub fn tenant(tenant: &Tenant, error: StoreError) -> Failure {
+        let Tenant { slug, database_url, .. } = tenant;
+        Failure::of(&error, format!("tenant {slug}, {database_url}: {}", reason(&error)))
+    }
+
+    fn of(error: &StoreError, text: String) -> Failure {
+        match error {
+            StoreError::Unreachable(_)
+            | StoreError::Slow(_)
+            | StoreError::Busy(_)
+            | StoreError::Denied(_) => Failure::Unreachable(text),
+            StoreError::Refused(_) => Failure::Refused(text),
+            StoreError::Schema { .. }
+            | StoreError::TooOld { .. }
+            | StoreError::Setup(_)
+            | StoreError::Unclaimed
+            | StoreError::Owned(_)
+            | StoreError::Pooled
+            | StoreError::Conflict(_)
+            | StoreError::Failed(_) => Failure::Failed(text),
+        }
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    /// The engine could not start, or could not go on.
+    fn from(error: anyhow::Error) -> Failure {
+        Failure::Failed(format!("{error:#}"))
+    }
+}
+
+/// Why the control database cannot be used. A store's own words are about tenants.
+pub fn control_reason(error: &StoreError) -> String {
+    match error {
+        StoreError::Denied(cause) => {
+            format!("access refused; correct DATABASE_URL or its role's rights: {}", chain(cause))
+        }
+        StoreError::Unreachable(cause) => {
+            format!("cannot be reached; start it, or correct DATABASE_URL: {}", chain(cause))
+        }
+        other => reason(other),
+    }
+}
+
+/// Why a database failed: with its causes, unless they only repeat the database's own sentence.
+pub fn reason(error: &StoreError) -> String {
+    match error {
+        StoreError::Refused(_) | StoreError::Failed(_) => error.to_string(),
+        other => chain(other),
+    }
+}

@@ -1,0 +1,238 @@
+//! What can be done with a tenant's jobs.
+
+use serde_json::{Map, Value, json};
+use shared::clock::Time;
+use shared::job::Job;
+use shared::schedule::{Schedule, Spread};
+use shared::store::{JobEdit, NewJob};
+
+use super::change::{Actor, Change};
+use super::schedule;
+use crate::context::{Context, TenantContext};
+use crate::failure::Failure;
+
+/// A tenant's job by its name.
+pub async fn find(at: &TenantContext, name: &str) -> Result<Job, Failure> {
+    let found = at.store.find_job(name).await.map_err(|error| at.failed(error))?;
+    let slug = &at.tenant.slug;
+    found.ok_or_else(|| {
+        Failure::NotFound(format!(
+            "tenant {slug} has no job `{name}`; `polychron job list {slug}` shows those it has"
+        ))
+    })
+}
+
+/// Jobs by name, a page of those after `after`.
+pub async fn page(at: &TenantContext, after: &str, limit: i64) -> Result<Vec<Job>, Failure> {
+    at.store.list_jobs(after, limit).await.map_err(|error| at.failed(error))
+}
+
+/// A job's schedule, with its own spread of `H` and jitter.
+pub fn schedule_of(at: &TenantContext, job: &Job) -> Result<Schedule, Failure> {
+    let read = schedule::read(&job.schedule.to_string(), Spread::new(at.tenant.id, job.id));
+    // The table holds it, so whoever asks has made no mistake.
+    read.map_err(|failure| Failure::Conflict(failure.to_string()))
+}
+
+/// Whether a job runs, in a word. The dispatch that uses a schedule up switches its job off and keeps
+/// `schedule_since`, which a pause clears.
+pub fn state(job: &Job) -> &'static str {
+    match (job.is_enabled, &job.quarantined_reason, job.schedule_since) {
+        (_, Some(_), _) => "quarantined",
+        (true, None, _) => "enabled",
+        (false, None, Some(_)) => "used up",
+        (false, None, None) => "paused",
+    }
+}
+
+/// A schedule in short, for a list.
+pub fn timing(schedule: &Value) -> String {
+    let field = |name: &str| schedule.get(name).and_then(Value::as_str);
+    match (field("cron"), field("timezone"), field("every"), field("at")) {
+        (Some(cron), Some(timezone), None, None) => format!("{cron} {timezone}"),
+        (Some(cron), None, None, None) => cron.to_owned(),
+        (None, None, Some(every), None) => format!("every {every}"),
+        (None, None, None, Some(at)) => format!("at {at}"),
+        _ => schedule.to_string(),
+    }
+}
+
+/// When a job is due next: what the producer has worked out comes first, even when it is late.
+pub fn next_time(at: &TenantContext, job: &Job, schedule: &Schedule) -> Option<Time> {
+    job.next_run_at.or_else(|| schedule.first_after(at.now))
+}
+
+/// Adds a job, whose schedule must have been read.
+pub async fn add(
+    context: &Context,
+    actor: &Actor,
+    at: &TenantContext,
+    new: &NewJob,
+) -> Result<Change<Job>, Failure> {
+    let name = &new.name;
+    if at.store.find_job(name).await.map_err(|error| at.failed(error))?.is_some() {
+        return Err(Failure::Conflict(format!(
+            "NAME: tenant {} has a job `{name}` already; `polychron job edit` changes it",
+            at.tenant.slug
+        )));
+    }
+    let planned = actor.plan("job.add", &at.tenant, Some(name.clone()), None).towards(json!(new));
+    let add = async {
+        at.store.insert_job(new).await.map_err(|error| at.failed(error))?;
+        let job = find(at, name).await?;
+        let facts = facts(&job);
+        Ok((job, facts))
+    };
+    context.record_and_wake(planned, add).await
+}
+
+/// Changes a job, if its version is still `if_version`.
+pub async fn edit(
+    context: &Context,
+    actor: &Actor,
+    at: &TenantContext,
+    name: &str,
+    if_version: Option<i32>,
+    edit: &JobEdit,
+) -> Result<Change<Job>, Failure> {
+    let before = find(at, name).await?;
+    if if_version.is_some_and(|version| version != before.version) {
+        return Err(stale(&before));
+    }
+    let action = match (edit, edit.is_enabled) {
+        (JobEdit { schedule: None, .. }, Some(true)) => "job.resume",
+        (JobEdit { schedule: None, .. }, Some(false)) => "job.pause",
+        _ => "job.edit",
+    };
+    let named = named(edit);
+    let old = Some(facts_of(&before, &named));
+    let planned = actor.plan(action, &at.tenant, Some(name.to_owned()), old);
+    let planned = planned.towards(json!(edit));
+    let change_it = async {
+        let edited = at.store.edit_job(name, if_version, edit, at.now).await;
+        let edited = edited.map_err(|error| at.failed(error))?;
+        let job = find(at, name).await?;
+        if !edited {
+            return Err(stale(&job));
+        }
+        let mut facts = facts_of(&job, &named);
+        for (field, is_other) in
+            [("payload", job.payload != before.payload), ("notify", job.notify != before.notify)]
+        {
+            // That it is another one now is no secret.
+            if is_other && facts.get(field).is_some() {
+                facts[field] = "(another, not recorded)".into();
+            }
+        }
+        Ok((job, facts))
+    };
+    context.record_and_wake(planned, change_it).await
+}
+
+fn stale(job: &Job) -> Failure {
+    let Job { name, version, .. } = job;
+    Failure::Stale(format!(
+        "job {name} is at version {version} by now; look at it again before changing it"
+    ))
+}
+
+/// Lets a job's occurrences come, or no more. None: that is how it is already.
+pub async fn switch(
+    context: &Context,
+    actor: &Actor,
+    at: &TenantContext,
+    name: &str,
+    on: bool,
+) -> Result<Option<Change<Job>>, Failure> {
+    if find(at, name).await?.is_enabled == on {
+        return Ok(None);
+    }
+    let switched = JobEdit { is_enabled: Some(on), ..JobEdit::default() };
+    edit(context, actor, at, name, None, &switched).await.map(Some)
+}
+
+/// Deletes a job and cancels what is open of it; its history stays.
+pub async fn delete(
+    context: &Context,
+    actor: &Actor,
+    at: &TenantContext,
+    job: &Job,
+) -> Result<Change<()>, Failure> {
+    let name = &job.name;
+    let planned = actor.plan("job.delete", &at.tenant, Some(name.clone()), Some(facts(job)));
+    let planned = planned.towards(json!({"deleted": true}));
+    let delete = async {
+        match at.store.delete_job(job.id).await.map_err(|error| at.failed(error))? {
+            true => Ok(((), json!({"deleted": true}))),
+            false => Err(Failure::NotFound(format!("job {name} was deleted meanwhile"))),
+        }
+    };
+    context.record_and_wake(planned, delete).await
+}
+
+/// What the audit says of a whole job. Its payload stays in the tenant's own database.
+fn facts(job: &Job) -> Value {
+    const FACTS: &[&str] = &[
+        "job_type",
+        "schedule",
+        "is_enabled",
+        "queue",
+        "timeout_seconds",
+        "max_attempts",
+        "retry_base_seconds",
+        "misfire_policy",
+        "misfire_grace_seconds",
+        "overlap_policy",
+        "orphan_policy",
+    ];
+    facts_of(job, FACTS)
+}
+
+fn facts_of(job: &Job, fields: &[&str]) -> Value {
+    let whole = serde_json::to_value(job).unwrap_or_default();
+    let mut facts: Map<String, Value> = fields
+        .iter()
+        .map(|field| match *field {
+            // They may hold what only the tenant should know.
+            "payload" | "notify" => ((*field).to_owned(), "(not recorded)".into()),
+            field => (field.to_owned(), whole[field].clone()),
+        })
+        .collect();
+    facts.insert("version".to_owned(), job.version.into());
+    Value::Object(facts)
+}
+
+/// The fields that an edit names.
+fn named(edit: &JobEdit) -> Vec<&'static str> {
+    let JobEdit {
+        job_type,
+        payload,
+        schedule,
+        is_enabled,
+        queue,
+        timeout_seconds,
+        max_attempts,
+        retry_base_seconds,
+        misfire_policy,
+        misfire_grace_seconds,
+        overlap_policy,
+        orphan_policy,
+        notify,
+    } = edit;
+    let fields = [
+        ("job_type", job_type.is_some()),
+        ("payload", payload.is_some()),
+        ("schedule", schedule.is_some()),
+        ("is_enabled", is_enabled.is_some()),
+        ("queue", queue.is_some()),
+        ("timeout_seconds", timeout_seconds.is_some()),
+        ("max_attempts", max_attempts.is_some()),
+        ("retry_base_seconds", retry_base_seconds.is_some()),
+        ("misfire_policy", misfire_policy.is_some()),
+        ("misfire_grace_seconds", misfire_grace_seconds.is_some()),
+        ("overlap_policy", overlap_policy.is_some()),
+        ("orphan_policy", orphan_policy.is_some()),
+        ("notify", notify.is_some()),
+    ];
+    fields.into_iter().filter(|(_, is_named)| *is_named).map(|(name, _)| name).collect()
+}

@@ -1,0 +1,70 @@
+//! What can be asked about schedules.
+
+use chrono::{DateTime, FixedOffset, TimeDelta};
+use serde::Serialize;
+use serde_json::{Value, json};
+use shared::clock::Time;
+use shared::schedule::{Schedule, Spread};
+
+use crate::failure::Failure;
+
+/// One time at which a schedule is due.
+#[derive(Debug, Serialize)]
+pub struct Due {
+    /// When.
+    pub at: Time,
+    /// The wall clock in the schedule's zone.
+    pub local: DateTime<FixedOffset>,
+    /// That zone.
+    pub timezone: &'static str,
+    /// What a change of clocks does to it, if there is one.
+    pub clocks: Option<String>,
+}
+
+/// The last moment before a time: times are kept in microseconds.
+pub fn just_before(time: Time) -> Time {
+    time - TimeDelta::microseconds(1)
+}
+
+/// Whether a time is one of the schedule's.
+pub fn is_planned(schedule: &Schedule, time: Time) -> bool {
+    schedule.next_after(just_before(time)) == Some(time)
+}
+
+/// The times from `first` on, at most `n`.
+pub fn due(schedule: &Schedule, first: Option<Time>, n: u16) -> Vec<Due> {
+    let before_first = first.map(just_before);
+    let times = before_first.map(|before| schedule.occurrences_explained(before, n.into()));
+    let times = times.unwrap_or_default().into_iter();
+    let due = times.map(|explained| Due {
+        at: explained.at,
+        local: explained.local,
+        timezone: schedule.timezone(),
+        clocks: explained.change.map(|change| change.to_string()),
+    });
+    due.collect()
+}
+
+/// A schedule's JSON text, of what people write for it.
+pub fn written(text: &str, timezone: Option<&str>) -> Result<String, Failure> {
+    match (text.trim(), timezone) {
+        (json, None) if json.starts_with('{') => Ok(json.to_owned()),
+        (json, Some(_)) if json.starts_with('{') => {
+            let text = "--timezone: a schedule in JSON has a `timezone` of its own";
+            Err(Failure::Usage(text.to_owned()))
+        }
+        (cron, Some(timezone)) => Ok(json!({"cron": cron, "timezone": timezone}).to_string()),
+        (cron, None) => Ok(json!({"cron": cron}).to_string()),
+    }
+}
+
+/// Reads what the engine would read, and shows where it went wrong.
+pub fn read(text: &str, spread: Spread) -> Result<Schedule, Failure> {
+    Schedule::read(text, spread).map_err(|error| Failure::Usage(error.picture()))
+}
+
+/// A schedule as a job holds it, once the engine's own reader has understood it.
+pub fn checked(schedule: Value, spread: Spread) -> Result<Value, Failure> {
+    read(&schedule.to_string(), spread)?;
+    Ok(schedule)
+}

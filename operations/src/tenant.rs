@@ -1,0 +1,147 @@
+//! What can be done with tenants, once they are there.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use shared::clock::Time;
+use shared::id::TenantId;
+use shared::job::Job;
+use shared::notification::NOTIFIER;
+use shared::store::{JobEdit, PollSummary, TenantEdit};
+use shared::tenant::{Tenant, TenantStatus};
+
+use super::change::{Actor, Change};
+use super::job;
+use crate::context::{Context, TenantContext};
+use crate::failure::{Failure, reason};
+
+/// A tenant as it may be shown: without its database's user and password.
+#[derive(Clone, Debug, Serialize)]
+pub struct Shown {
+    /// Its id.
+    pub id: TenantId,
+    /// What commands call it.
+    pub slug: String,
+    /// What it is called in full.
+    pub name: String,
+    /// Active or suspended.
+    pub status: TenantStatus,
+    /// Without user, password and parameters.
+    pub database_url: String,
+    /// The most of its executions at once; none: no limit.
+    pub max_running: Option<i32>,
+    /// When it was added.
+    pub created_at: Time,
+    /// When it was last changed.
+    pub updated_at: Time,
+}
+
+impl From<&Tenant> for Shown {
+    fn from(tenant: &Tenant) -> Shown {
+        Shown {
+            id: tenant.id,
+            slug: tenant.slug.clone(),
+            name: tenant.name.clone(),
+            status: tenant.status,
+            database_url: tenant.database_url.to_string(),
+            max_running: tenant.max_running,
+            created_at: tenant.created_at,
+            updated_at: tenant.updated_at,
+        }
+    }
+}
+
+/// A tenant with what its database says.
+#[derive(Serialize)]
+pub struct Inspected {
+    #[serde(flatten)]
+    /// The tenant.
+    pub tenant: Shown,
+    /// Why the database cannot be used, if it cannot.
+    pub problem: Option<String>,
+    /// Executions that wait for a consumer.
+    pub dispatched: Option<i64>,
+    /// Executions that run.
+    pub running: Option<i64>,
+    /// Executions that wait for their turn.
+    pub waiting: Option<i64>,
+    /// When its next job is due.
+    pub next_due_at: Option<Time>,
+}
+
+/// Asks a tenant's database what is open there; if it cannot be used, says why.
+pub async fn inspect(context: &Context, tenant: &Tenant) -> Inspected {
+    let (problem, look) = match look(context, tenant).await {
+        Ok(look) => (None, Some(look)),
+        Err(reason) => (Some(reason), None),
+    };
+    Inspected {
+        tenant: Shown::from(tenant),
+        problem,
+        dispatched: look.map(|look| look.dispatched),
+        running: look.map(|look| look.running),
+        waiting: look.map(|look| look.waiting),
+        next_due_at: look.and_then(|look| look.next_due_at),
+    }
+}
+
+/// What there is to do at a tenant, or why its database cannot tell.
+pub async fn look(context: &Context, tenant: &Tenant) -> Result<PollSummary, String> {
+    let store = context.store(tenant).map_err(|failure| failure.to_string())?;
+    store.poll().await.map_err(|error| reason(&error))
+}
+
+/// Writes an edit, wakes the producers, and answers with the tenant as it is now.
+pub async fn edit(
+    context: &Context,
+    actor: &Actor,
+    tenant: &Tenant,
+    edit: &TenantEdit,
+) -> Result<Change<Tenant>, Failure> {
+    let action = match edit.status {
+        Some(TenantStatus::Suspended) => "tenant.suspend",
+        Some(TenantStatus::Active) => "tenant.resume",
+        None => "tenant.edit",
+    };
+    let edited = Tenant {
+        name: edit.name.clone().unwrap_or_else(|| tenant.name.clone()),
+        status: edit.status.unwrap_or(tenant.status),
+        max_running: edit.max_running.unwrap_or(tenant.max_running),
+        database_url: edit.database_url.clone().unwrap_or_else(|| tenant.database_url.clone()),
+        ..tenant.clone()
+    };
+    let planned = actor.plan(action, tenant, None, Some(facts(tenant)));
+    let planned = planned.towards(facts(&edited));
+    let change_it = async {
+        let now = context.control.now().await.map_err(Failure::control)?;
+        context.control.edit_tenant(tenant.id, edit, now).await.map_err(Failure::control)?;
+        let tenant = context.tenant(&tenant.slug).await?;
+        let facts = facts(&tenant);
+        Ok((tenant, facts))
+    };
+    context.record_and_wake(planned, change_it).await
+}
+
+/// Names whom a tenant's jobs are told to that name nobody themselves: the payload of the job whose
+/// executions are the notifications, if its version is still `if_version`.
+pub async fn notify(
+    context: &Context,
+    actor: &Actor,
+    at: &TenantContext,
+    if_version: Option<i32>,
+    target: Value,
+) -> Result<Change<Job>, Failure> {
+    at.store.insert_notifier().await.map_err(|error| at.failed(error))?;
+    let edit = JobEdit { payload: Some(target), ..JobEdit::default() };
+    job::edit(context, actor, at, NOTIFIER, if_version, &edit).await
+}
+
+/// What the audit says of a tenant.
+pub fn facts(tenant: &Tenant) -> Value {
+    json!({
+        "name": tenant.name,
+        "status": tenant.status,
+        "max_running": tenant.max_running,
+        // Without user, password and parameters.
+        "database": tenant.database_url.to_string(),
+    })
+}

@@ -1,0 +1,171 @@
+//! The command line as a whole: what operators do ([`cli::Verb`]), and what serves or runs the
+//! engine.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Command, CommandFactory, Parser, Subcommand, ValueEnum as _};
+use shared::config;
+
+use crate::completions::Shell;
+use crate::user;
+use cli::output::Format;
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 some tenants failed, \
+5 a database or the broker cannot be reached.";
+
+/// Scheduled jobs for software whose tenants each own a database.
+#[derive(Parser)]
+#[command(name = "polychron", version)]
+#[command(arg_required_else_help = true, subcommand_required = true)]
+pub(crate) struct Arguments {
+    /// How data is written to standard output
+    #[arg(short, long, global = true, value_enum, default_value = "table")]
+    pub(crate) output: Format,
+    /// Why a change is made, for the audit
+    #[arg(long, global = true, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    /// Show what would be changed, and change nothing
+    #[arg(long, global = true)]
+    pub(crate) dry_run: bool,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "one is made in the life of the process")]
+pub(crate) enum Verb {
+    /// See it at work: three tenants whose jobs succeed, fail and try again; needs no service
+    #[command(after_help = "Examples:\n  polychron demo\n  polychron demo --for 20s")]
+    Demo {
+        /// How long to run, such as 20s or 5m; until Ctrl-C, if it isn't given
+        #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
+        length: Option<Duration>,
+        /// Where to keep the data; what an earlier demo left there is removed
+        #[arg(long, value_name = "FOLDER", default_value = "polychron-data/demo")]
+        data: PathBuf,
+        /// Do not serve the dashboard and the HTTP API
+        #[arg(long)]
+        no_dashboard: bool,
+    },
+    /// Run the whole engine in one process over SQLite files: small real use without any service
+    #[command(after_help = "Example:\n  polychron up --data /var/lib/polychron")]
+    Up {
+        /// Where the control database and the tenants' databases are, or will be
+        #[arg(long, value_name = "FOLDER", default_value = "polychron-data")]
+        data: PathBuf,
+        /// Do not serve the dashboard and the HTTP API
+        #[arg(long)]
+        no_dashboard: bool,
+    },
+    /// Serve the dashboard and the HTTP API, at --listen
+    ///
+    /// Without a file of users (POLYCHRON_USERS) only this machine is answered, and whoever asks
+    /// may do everything.
+    #[command(after_help = "Examples:
+  DATABASE_URL=postgres://… AMQP_URL=amqp://… polychron serve
+  polychron serve --listen 0.0.0.0:8484 --users /etc/polychron/users.toml   # behind a proxy with TLS")]
+    Serve,
+    #[command(flatten)]
+    Operators(cli::Verb),
+    /// Say who may use dashboard and API
+    #[command(subcommand)]
+    User(user::Verb),
+    /// Write a shell's completions to standard output
+    #[command(after_help = "Examples:
+  polychron completions bash > /etc/bash_completion.d/polychron
+  polychron completions zsh > \"${fpath[1]}/_polychron\"
+  polychron completions fish > ~/.config/fish/completions/polychron.fish")]
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+}
+
+impl Verb {
+    /// Whether it goes on until it is stopped, and has much to do at once.
+    pub(crate) fn runs_the_engine(&self) -> bool {
+        matches!(self, Verb::Demo { .. } | Verb::Up { .. } | Verb::Serve)
+    }
+
+    /// The settings without which the verb cannot start.
+    pub(crate) fn required_settings(&self) -> &'static [&'static str] {
+        match self {
+            Verb::Operators(verb) => verb.required_settings(),
+            Verb::Serve => &["DATABASE_URL"],
+            Verb::Demo { .. } | Verb::Up { .. } | Verb::User(_) | Verb::Completions { .. } => &[],
+        }
+    }
+}
+
+/// How the answer to a command line is wanted that cannot be read.
+pub(crate) fn format_asked_for(arguments: impl Iterator<Item = OsString>) -> Format {
+    let words: Vec<String> = arguments.map(|word| word.to_string_lossy().into_owned()).collect();
+    let asked = words.iter().enumerate().find_map(|(at, word)| match word.as_str() {
+        "-o" | "--output" => words.get(at + 1).map(String::as_str),
+        word => word.strip_prefix("--output=").or_else(|| word.strip_prefix("-o")),
+    });
+    let format = asked.and_then(|word| Format::from_str(word.trim_start_matches('='), false).ok());
+    format.unwrap_or(Format::Table)
+}
+
+/// The whole command line, with a flag for each setting. Those are told by `--help` only: `-h`
+/// is about the verb.
+pub(crate) fn command() -> Command {
+    let command = config::command(Arguments::command());
+    let settings = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    command
+        .mut_subcommand("job", |job| job.mut_subcommands(cli::with_both_usages))
+        .mut_args(|argument| match argument.get_help_heading() {
+            Some(_) => argument.hide_short_help(true),
+            None => argument,
+        })
+        .after_help(EXIT_CODES)
+        .after_long_help(format!("{settings}\n\n{EXIT_CODES}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_shows_how_it_is_used() {
+        fn look(command: &Command, path: &str) -> usize {
+            let verbs: Vec<&Command> =
+                command.get_subcommands().filter(|verb| verb.get_name() != "help").collect();
+            if !verbs.is_empty() {
+                let path = |verb: &Command| format!("{path} {}", verb.get_name());
+                return verbs.iter().map(|verb| look(verb, &path(verb))).sum();
+            }
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Example") && help.contains(path), "{path}: {help}");
+            1
+        }
+        assert!(look(&command(), "polychron") > 30);
+    }
+
+    #[test]
+    fn the_format_is_known_even_if_the_rest_cannot_be_read() {
+        for (line, expected) in [
+            ("tenant list -o json", Format::Json),
+            ("-ojsonl tenant", Format::Jsonl),
+            ("x --output=json", Format::Json),
+            ("x --output jsonl", Format::Jsonl),
+            ("x -o=json", Format::Json),
+            ("x -o", Format::Table),
+            ("x -o xml", Format::Table),
+            ("x", Format::Table),
+        ] {
+            let words = line.split(' ').map(OsString::from);
+            assert_eq!(format_asked_for(words), expected, "{line}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! `polychron`: everything in one program.
+//!
+//! This file parses the command line, hands over to what was named, and turns whatever went wrong
+//! into the exit code ([`exit`]).
+
+mod arguments;
+mod completions;
+mod demo;
+mod serve;
+mod up;
+mod user;
+
+use std::process::ExitCode;
+
+use clap::error::ErrorKind as ClapError;
+use clap::{ArgMatches, FromArgMatches as _};
+use shared::config::{self, Config};
+use shared::logging;
+
+use arguments::{Arguments, Verb};
+use cli::output::Output;
+use cli::{Request, exit};
+use operations::failure::Failure;
+
+/// The CLI reports in its own words what comes of the broker; a command that only nudges the
+/// producer is not to say that it has connected.
+const QUIET: &str = ",polychron_shared::queue=error";
+
+fn main() -> ExitCode {
+    let matches = match arguments::command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => return misread(&error),
+    };
+    let arguments = match Arguments::from_arg_matches(&matches) {
+        Ok(arguments) => arguments,
+        Err(error) => return misread(&error),
+    };
+    let output = Output::new(arguments.output);
+    match run(arguments, &matches, output) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => tell(&failure, output),
+    }
+}
+
+/// Says why it was not done, and answers with the exit code.
+fn tell(failure: &Failure, output: Output) -> ExitCode {
+    output.failure(None, failure);
+    ExitCode::from(exit::code(failure))
+}
+
+/// The command line could not be read, or asked for help.
+fn misread(error: &clap::Error) -> ExitCode {
+    let output = Output::new(arguments::format_asked_for(std::env::args_os()));
+    if output.is_for_people() || !error.use_stderr() {
+        error.exit();
+    }
+    let text = match error.kind() {
+        // It renders as all of the help.
+        ClapError::DisplayHelpOnMissingArgumentOrSubcommand => {
+            "a subcommand is missing; `--help` shows those there are".to_owned()
+        }
+        _ => error.render().to_string(),
+    };
+    let what = text.split("\n\nUsage:").next().unwrap_or_default();
+    let what = what.trim_start_matches("error: ").trim_end();
+    tell(&Failure::Usage(what.to_owned()), output)
+}
+
+fn run(arguments: Arguments, matches: &ArgMatches, output: Output) -> Result<(), Failure> {
+    let Arguments { verb, reason, dry_run, .. } = arguments;
+    let request = Request { reason, dry_run };
+    let config = config::from_arguments(innermost(matches), verb.required_settings());
+    let (log, format) = match &config {
+        Ok(Config { log, log_format, .. }) => (log.as_str(), *log_format),
+        Err(_) => ("warn", config::LogFormat::Text),
+    };
+    // The demo tells what happens by itself, unless more is asked for.
+    let log = if matches!(verb, Verb::Demo { .. }) && log == "info" { "error" } else { log };
+    logging::start(&format!("{log}{QUIET}"), format, output.colour());
+    let mut runtime = match verb.runs_the_engine() {
+        true => tokio::runtime::Builder::new_multi_thread(),
+        false => tokio::runtime::Builder::new_current_thread(),
+    };
+    let runtime = runtime.enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::Failed(format!("cannot start: {error}")))?;
+    let done = runtime.block_on(dispatch(verb, config, output, &request));
+    // A connection that is still being tried must not hold the process up.
+    runtime.shutdown_background();
+    done
+}
+
+async fn dispatch(
+    verb: Verb,
+    config: Result<Config, config::Problems>,
+    output: Output,
+    request: &Request,
+) -> Result<(), Failure> {
+    if request.dry_run && verb.runs_the_engine() {
+        return Err(Failure::Usage("--dry-run: this runs until it is stopped".to_owned()));
+    }
+    match verb {
+        Verb::Operators(verb) => Box::pin(cli::run(verb, config, output, request)).await,
+        Verb::Demo { length, data, no_dashboard } => {
+            let demo = demo::run(&data, config?, length, !no_dashboard, output.colour());
+            Ok(Box::pin(demo).await?)
+        }
+        Verb::Up { data, no_dashboard } => {
+            Ok(Box::pin(up::run(&data, config?, !no_dashboard)).await?)
+        }
+        Verb::Serve => serve::run(config?).await,
+        Verb::User(verb) => user::run(verb),
+        Verb::Completions { shell } => completions::run(shell, arguments::command()),
+    }
+}
+
+/// Where flags that may stand anywhere are all found: clap hands them down to the last verb.
+fn innermost(matches: &ArgMatches) -> &ArgMatches {
+    match matches.subcommand() {
+        Some((_, inner)) => innermost(inner),
+        None => matches,
+    }
+}

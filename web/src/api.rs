@@ -1,0 +1,130 @@
+//! The API: what the commands can do, in JSON over HTTP.
+//!
+//! [`OPERATIONS`] is the one table of what there is: the routes are made of it, and so is the
+//! document that tells programs about them (`/api/v1/openapi.json`), which therefore cannot lack
+//! one.
+
+mod document;
+mod execution;
+mod extract;
+mod fleet;
+mod job;
+mod schema;
+mod tenant;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{MethodRouter, delete, get, patch, post};
+
+use serde_json::Value;
+
+use crate::AppState;
+use schema::{asked, integer, statuses, time, uuid};
+
+/// One operation.
+struct Operation {
+    method: &'static str,
+    path: &'static str,
+    id: &'static str,
+    summary: &'static str,
+    query: &'static [Parameter],
+    /// The name of the schema of what it is given.
+    body: Option<&'static str>,
+    /// The name of the schema of what it answers with.
+    answer: &'static str,
+    route: fn() -> MethodRouter<Arc<AppState>>,
+}
+
+/// Something that may stand in the query.
+struct Parameter {
+    name: &'static str,
+    schema: fn() -> Value,
+    meaning: &'static str,
+}
+
+const fn parameter(name: &'static str, schema: fn() -> Value, meaning: &'static str) -> Parameter {
+    Parameter { name, schema, meaning }
+}
+
+const LIMIT: Parameter = parameter("limit", count, "How many at most, 1 to 500; 50 by default");
+const AFTER: Parameter =
+    parameter("after", asked, "Only what comes later: `next` of the page before");
+const OLDER: &str = "Only what is older: `next` of the page before";
+const N: Parameter = parameter("n", count, "How many at most, 1 to 500; 10 by default");
+
+fn count() -> Value {
+    schema::between(1, extract::LIMIT_MAX)
+}
+
+const fn read(
+    path: &'static str,
+    id: &'static str,
+    summary: &'static str,
+    query: &'static [Parameter],
+    answer: &'static str,
+    route: fn() -> MethodRouter<Arc<AppState>>,
+) -> Operation {
+    Operation { method: "get", path, id, summary, query, body: None, answer, route }
+}
+
+const fn change(
+    method: &'static str,
+    path: &'static str,
+    id: &'static str,
+    summary: &'static str,
+    body: &'static str,
+    answer: &'static str,
+    route: fn() -> MethodRouter<Arc<AppState>>,
+) -> Operation {
+    Operation { method, path, id, summary, query: &[], body: Some(body), answer, route }
+}
+
+const TENANT: &str = "/api/v1/tenants/{tenant}";
+const JOBS: &str = "/api/v1/tenants/{tenant}/jobs";
+const JOB: &str = "/api/v1/tenants/{tenant}/jobs/{job}";
+const EXECUTION: &str = "/api/v1/tenants/{tenant}/executions/{execution}";
+
+/// Everything that can be asked.
+#[rustfmt::skip]
+const OPERATIONS: &[Operation] = &[
+    read("/api/v1/openapi.json", "openapi", "This document", &[], "Any", || get(document::show)),
+    read("/api/v1/now", "now", "Is everything on time, and what needs attention", &[], "Overview", || get(fleet::now)),
+    read("/api/v1/consumers", "listConsumers", "The live consumer processes", &[], "Consumers", || get(fleet::consumers)),
+    read("/api/v1/producers", "listProducers", "The live producer processes, and how many tenants each watches", &[], "Producers", || get(fleet::producers)),
+    read("/api/v1/queues", "listQueues", "The queues and how full they are", &[], "Queues", || get(fleet::queues)),
+    read("/api/v1/audit", "listAudit", "Who changed what, and why, the newest first",
+         &[parameter("tenant", asked, "Only what was changed at this tenant"), parameter("target", asked, "Only what was done to this job or execution"), parameter("before", integer, OLDER), LIMIT],
+         "AuditPage", || get(fleet::audit)),
+    read("/api/v1/schedule/preview", "previewSchedule", "When a schedule would be due",
+         &[parameter("expression", asked, "A cron expression, or a schedule as JSON"), parameter("timezone", asked, "The zone that a cron expression is meant in; UTC by default"),
+           parameter("from", time, "Show what comes after this time; now by default"), N],
+         "Preview", || get(fleet::preview)),
+    read("/api/v1/tenants", "listTenants", "The tenants, by slug", &[AFTER, LIMIT], "TenantPage", || get(tenant::list)),
+    read(TENANT, "getTenant", "A tenant, and what its database says", &[], "InspectedTenant", || get(tenant::show)),
+    change("patch", TENANT, "editTenant", "Change a tenant's name or limit, suspend or resume it", "TenantEdit", "InspectedTenant", || patch(tenant::edit)),
+    read(JOBS, "listJobs", "A tenant's jobs, by name", &[AFTER, LIMIT], "JobPage", || get(job::list)),
+    change("post", JOBS, "addJob", "Add a job", "NewJob", "Job", || post(job::add)),
+    read(JOB, "getJob", "A job; its ETag is its version", &[], "Job", || get(job::show)),
+    change("patch", JOB, "editJob", "Change a job, if it is still at the version that If-Match names; `*` is any", "JobEdit", "Job", || patch(job::edit)),
+    change("delete", JOB, "deleteJob", "Delete a job and cancel what is open of it; its history stays", "Reason", "Deleted", || delete(job::delete)),
+    change("post", "/api/v1/tenants/{tenant}/jobs/{job}/pause", "pauseJob", "Let no new occurrences come", "Reason", "Job", || post(job::pause)),
+    change("post", "/api/v1/tenants/{tenant}/jobs/{job}/resume", "resumeJob", "Let occurrences come again, from now on", "Reason", "Job", || post(job::resume)),
+    change("post", "/api/v1/tenants/{tenant}/jobs/{job}/run", "runJob", "Run a job now, whatever its schedule says", "Run", "Execution", || post(job::run)),
+    read("/api/v1/tenants/{tenant}/jobs/{job}/next", "nextRuns", "When a job is due, with its own spread of `H` and jitter", &[N], "Preview", || get(job::next)),
+    read("/api/v1/tenants/{tenant}/jobs/{job}/explain", "explainJob", "Why a job runs, waits or doesn't run, and what to do about it",
+         &[parameter("at", time, "One of its planned times: what became of it")], "Findings", || get(job::explain)),
+    read("/api/v1/tenants/{tenant}/executions", "listExecutions", "Executions, the newest first. A page may be short and yet have a next one",
+         &[parameter("job", asked, "Only those of this job"), parameter("status", statuses, "Only those of this status"), parameter("before", uuid, OLDER), LIMIT],
+         "ExecutionPage", || get(execution::list)),
+    read(EXECUTION, "getExecution", "An execution, with its error's whole chain, its result and its output", &[], "Execution", || get(execution::show)),
+    change("post", "/api/v1/tenants/{tenant}/executions/{execution}/cancel", "cancelExecution", "Ask for an execution's end", "Reason", "Execution", || post(execution::cancel)),
+    change("post", "/api/v1/tenants/{tenant}/executions/{execution}/retry", "retryExecution", "Run what is over once more, with the same payload", "Reason", "Execution", || post(execution::retry)),
+];
+
+/// The routes of all operations.
+pub(crate) fn routes() -> Router<Arc<AppState>> {
+    OPERATIONS
+        .iter()
+        .fold(Router::new(), |router, operation| router.route(operation.path, (operation.route)()))
+}

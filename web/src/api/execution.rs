@@ -1,0 +1,71 @@
+//! A tenant's executions.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::{Extension, Json};
+use serde::Deserialize;
+use shared::execution::{Execution, Status};
+use shared::id::ExecutionId;
+use shared::store::ExecutionFilter;
+
+use super::extract::{Asked, Given, Named, Page, Reason, limit};
+use crate::AppState;
+use crate::access::Visitor;
+use crate::problem::{Problem, made};
+use operations::execution;
+
+type Here = Named<(String, ExecutionId)>;
+
+#[derive(Deserialize)]
+pub(super) struct Listing {
+    job: Option<String>,
+    status: Option<Status>,
+    before: Option<ExecutionId>,
+    limit: Option<i64>,
+}
+
+pub(super) async fn list(
+    State(state): State<Arc<AppState>>,
+    Extension(visitor): Extension<Visitor>,
+    Named(slug): Named<String>,
+    Asked(asked): Asked<Listing>,
+) -> Result<Json<Page<Execution>>, Problem> {
+    let limit = limit(asked.limit)?;
+    let at = state.enter(&visitor, &slug).await?;
+    let Listing { job, status, before, .. } = asked;
+    let page = execution::page(&at, &ExecutionFilter { before, job, status }, limit).await?;
+    let next = page.next.map(|next| next.to_string());
+    Ok(Json(Page { items: page.executions, next }))
+}
+
+pub(super) async fn show(
+    State(state): State<Arc<AppState>>,
+    Extension(visitor): Extension<Visitor>,
+    Named((slug, id)): Here,
+) -> Result<Json<Execution>, Problem> {
+    let at = state.enter(&visitor, &slug).await?;
+    Ok(Json(execution::find(&at, id).await?))
+}
+
+pub(super) async fn cancel(
+    State(state): State<Arc<AppState>>,
+    Extension(visitor): Extension<Visitor>,
+    Named((slug, id)): Here,
+    Given(Reason { reason }): Given<Reason>,
+) -> Result<Json<Execution>, Problem> {
+    let (at, actor) = state.enter_to_change(&visitor, &slug, reason.as_deref()).await?;
+    Ok(Json(made(execution::cancel(&state.context, &actor, &at, id).await?)?))
+}
+
+pub(super) async fn retry(
+    State(state): State<Arc<AppState>>,
+    Extension(visitor): Extension<Visitor>,
+    Named((slug, id)): Here,
+    Given(Reason { reason }): Given<Reason>,
+) -> Result<(StatusCode, Json<Execution>), Problem> {
+    let (at, actor) = state.enter_to_change(&visitor, &slug, reason.as_deref()).await?;
+    let new = made(execution::retry(&state.context, &actor, &at, id).await?)?;
+    Ok((StatusCode::CREATED, Json(new)))
+}

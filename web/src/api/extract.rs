@@ -1,0 +1,171 @@
+//! What a request asks and gives, read so that whatever is wrong with it is told as a problem.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::AppState;
+use crate::problem::Problem;
+
+/// The most that a page may hold.
+pub(super) const LIMIT_MAX: i64 = 500;
+/// A NUL as JSON has it, unless a backslash stands before it.
+const NUL: &[u8] = br"\u0000";
+const LIMIT_DEFAULT: i64 = 50;
+
+/// What stands in the query.
+pub(super) struct Asked<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequestParts<Arc<AppState>> for Asked<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<AppState>) -> Result<Asked<T>, Problem> {
+        match Query::<T>::try_from_uri(&parts.uri) {
+            Ok(Query(asked)) => Ok(Asked(asked)),
+            Err(error) => Err(Problem::new(StatusCode::BAD_REQUEST, error.body_text())),
+        }
+    }
+}
+
+/// What stands in the path.
+pub(super) struct Named<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<Arc<AppState>> for Named<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        state: &Arc<AppState>,
+    ) -> Result<Named<T>, Problem> {
+        match Path::<T>::from_request_parts(parts, state).await {
+            Ok(Path(named)) => Ok(Named(named)),
+            Err(error) => Err(Problem::new(StatusCode::BAD_REQUEST, error.body_text())),
+        }
+    }
+}
+
+/// What stands in the body, as JSON. Nothing at all is the same as `{}`.
+pub(super) struct Given<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequest<Arc<AppState>> for Given<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &Arc<AppState>) -> Result<Given<T>, Problem> {
+        let is_json = is_json(request.headers());
+        let body = Bytes::from_request(request, state).await;
+        let body = body.map_err(|error| Problem::new(error.status(), error.body_text()))?;
+        // A page of another site can send text without asking, but not JSON.
+        if !is_json && !body.is_empty() {
+            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            return Err(Problem::new(status, "send `Content-Type: application/json`"));
+        }
+        let text: &[u8] = if body.is_empty() { b"{}" } else { &body };
+        if holds_nul(text) {
+            let detail = "the body holds a character NUL, which PostgreSQL cannot keep";
+            return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
+        }
+        // The reader's own words tell the place and the field, never a payload.
+        let read = serde_json::from_slice(text);
+        read.map(Given).map_err(|error| {
+            Problem::new(
+                StatusCode::BAD_REQUEST,
+                format!("the body is not what is wanted: {error}"),
+            )
+        })
+    }
+}
+
+/// Whether a text somewhere holds a NUL, which JSON can write only as an escape.
+fn holds_nul(json: &[u8]) -> bool {
+    fn look(value: &Value) -> bool {
+        match value {
+            Value::String(text) => text.contains('\0'),
+            Value::Array(items) => items.iter().any(look),
+            Value::Object(fields) => {
+                fields.iter().any(|(name, value)| name.contains('\0') || look(value))
+            }
+            _ => false,
+        }
+    }
+    let may = json.windows(NUL.len()).any(|bytes| bytes == NUL);
+    may && serde_json::from_slice(json).is_ok_and(|value| look(&value))
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    kind.is_some_and(|kind| kind.split(';').next().unwrap_or_default().trim() == "application/json")
+}
+
+/// A page: what was found, and what the next page is to be asked with.
+#[derive(Serialize)]
+pub(super) struct Page<T> {
+    pub(super) items: Vec<T>,
+    pub(super) next: Option<String>,
+}
+
+/// How many are wanted.
+pub(super) fn limit(asked: Option<i64>) -> Result<i64, Problem> {
+    let limit = asked.unwrap_or(LIMIT_DEFAULT);
+    match (1..=LIMIT_MAX).contains(&limit) {
+        true => Ok(limit),
+        false => Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            format!("limit: it must be 1 to {LIMIT_MAX}"),
+        )),
+    }
+}
+
+/// How many times are wanted.
+pub(super) fn times(asked: Option<i64>) -> Result<u16, Problem> {
+    let n = limit(asked.or(Some(10)))?;
+    Ok(u16::try_from(n).unwrap_or(u16::MAX))
+}
+
+/// Why something is done.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Reason {
+    #[serde(deserialize_with = "given")]
+    pub(super) reason: Option<String>,
+}
+
+/// A field that may be left out, but is not null where it is given.
+pub(super) fn given<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    T::deserialize(deserializer).map(Some)
+}
+
+/// Tells a field that is null from one that isn't there.
+pub(super) fn present<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::<T>::deserialize(deserializer).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nul_is_found_wherever_it_hides_and_an_escaped_escape_is_none() {
+        for (json, expected) in [
+            (r#"{"a": [{"b": "x\u0000"}]}"#, true),
+            (r#"{"a\u0000": 1}"#, true),
+            (r#"{"a": "x\\u0000"}"#, false),
+            (r#"{"a": "x"}"#, false),
+        ] {
+            assert_eq!(holds_nul(json.as_bytes()), expected, "{json}");
+        }
+    }
+}

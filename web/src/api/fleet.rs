@@ -1,0 +1,113 @@
+//! What concerns no single tenant.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::{Extension, Json};
+use serde::{Deserialize, Serialize};
+use shared::clock::Time;
+use shared::id::{JobId, TenantId};
+use shared::schedule::Spread;
+use shared::store::{Audit, AuditFilter, Producer, Worker};
+use uuid::Uuid;
+
+use super::extract::{Asked, Page, limit, times};
+use crate::access::Visitor;
+use crate::overview::{Overview, overview};
+use crate::problem::Problem;
+use crate::{AppState, QueueDepth};
+use operations::failure::Failure;
+use operations::fleet;
+use operations::schedule::{Due, due, read, written};
+
+pub(super) async fn now(
+    State(state): State<Arc<AppState>>,
+    Extension(visitor): Extension<Visitor>,
+) -> Result<Json<Overview>, Problem> {
+    let now = state.now().await?;
+    let workers = state.workers(now).await?;
+    Ok(Json(overview(&state.survey, &workers, now, |slug| visitor.may_see(slug))))
+}
+
+pub(super) async fn consumers(
+    State(state): State<Arc<AppState>>,
+    Extension(visitor): Extension<Visitor>,
+) -> Result<Json<Vec<Worker>>, Problem> {
+    visitor.must_see_all()?;
+    Ok(Json(state.workers(state.now().await?).await?))
+}
+
+pub(super) async fn producers(
+    State(state): State<Arc<AppState>>,
+    Extension(visitor): Extension<Visitor>,
+) -> Result<Json<Vec<Producer>>, Problem> {
+    visitor.must_see_all()?;
+    Ok(Json(fleet::producers(&state.context.control).await?))
+}
+
+pub(super) async fn queues(
+    State(state): State<Arc<AppState>>,
+    Extension(visitor): Extension<Visitor>,
+) -> Result<Json<Vec<QueueDepth>>, Problem> {
+    visitor.must_see_all()?;
+    let workers = state.workers(state.now().await?).await?;
+    Ok(Json(state.queues(&workers).await))
+}
+
+#[derive(Deserialize)]
+pub(super) struct AuditAsked {
+    tenant: Option<String>,
+    target: Option<String>,
+    before: Option<i64>,
+    limit: Option<i64>,
+}
+
+pub(super) async fn audit(
+    State(state): State<Arc<AppState>>,
+    Extension(visitor): Extension<Visitor>,
+    Asked(asked): Asked<AuditAsked>,
+) -> Result<Json<Page<Audit>>, Problem> {
+    match &asked.tenant {
+        Some(slug) => state.tell_apart(&visitor, slug)?,
+        None => visitor.must_see_all()?,
+    }
+    let limit = limit(asked.limit)?;
+    let AuditAsked { tenant, target, before, .. } = asked;
+    let filter = AuditFilter { before, tenant, target };
+    let items = state.context.control.list_audit(&filter, limit).await;
+    let items = items.map_err(Failure::control)?;
+    let is_full = items.len() as i64 == limit;
+    let next = items.last().filter(|_| is_full).map(|audit| audit.id.to_string());
+    Ok(Json(Page { items, next }))
+}
+
+#[derive(Deserialize)]
+pub(super) struct PreviewAsked {
+    expression: String,
+    timezone: Option<String>,
+    from: Option<Time>,
+    n: Option<i64>,
+}
+
+/// When a schedule is due, and in words.
+#[derive(Serialize)]
+pub(super) struct Preview {
+    pub(super) words: String,
+    pub(super) times: Vec<Due>,
+}
+
+pub(super) async fn preview(
+    State(state): State<Arc<AppState>>,
+    Asked(asked): Asked<PreviewAsked>,
+) -> Result<Json<Preview>, Problem> {
+    let n = times(asked.n)?;
+    let text = written(&asked.expression, asked.timezone.as_deref())?;
+    // Which job it will be isn't known yet.
+    let schedule = read(&text, Spread::new(TenantId(Uuid::nil()), JobId(0)))?;
+    let from = match asked.from {
+        Some(from) => from,
+        None => state.now().await?,
+    };
+    let times = due(&schedule, schedule.first_after(from), n);
+    Ok(Json(Preview { words: schedule.describe(), times }))
+}

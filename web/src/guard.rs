@@ -1,0 +1,212 @@
+//! What every request passes first: where it comes from, who makes it, what they may do; and what
+//! every answer tells the browser.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Redirect, Response};
+use tokio::time::timeout;
+
+use crate::AppState;
+use crate::html::in_url;
+use crate::page::HtmlError;
+use crate::problem::Problem;
+
+/// Nothing from elsewhere, nothing inline, in nobody's frame.
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; \
+                      connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+/// The most that a request's body may hold, in bytes: a payload, escaped.
+const BODY_BYTES_MAX: usize = 256 * 1024;
+/// How long a body may take to come.
+const BODY_LIMIT: Duration = Duration::from_secs(15);
+/// What anybody may fetch.
+const OPEN: &[&str] = &["/login", "/style.css", "/live.js"];
+
+/// Lets a request through, or says why not.
+pub(crate) async fn guard(
+    State(state): State<Arc<AppState>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let is_api = request.uri().path().starts_with("/api/");
+    let mut response = match admit(&state, &mut request) {
+        Ok(()) => match whole(request).await {
+            Ok(request) => next.run(request).await,
+            Err(problem) if is_api => problem.into_response(),
+            Err(problem) => HtmlError(problem).into_response(),
+        },
+        Err(Denial::Unknown) if !is_api && request.method() == Method::GET => {
+            let to = request.uri().path_and_query().map_or("/", |to| to.as_str());
+            Redirect::to(&format!("/login?to={}", in_url(to))).into_response()
+        }
+        Err(denial) => {
+            let problem = denial.problem();
+            if is_api { problem.into_response() } else { HtmlError(problem).into_response() }
+        }
+    };
+    if response.status() == StatusCode::UNAUTHORIZED {
+        set(&mut response, header::WWW_AUTHENTICATE, "Bearer");
+    }
+    set(&mut response, header::CONTENT_SECURITY_POLICY, POLICY);
+    set(&mut response, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(&mut response, header::REFERRER_POLICY, "same-origin");
+    if !response.headers().contains_key(header::CACHE_CONTROL) {
+        set(&mut response, header::CACHE_CONTROL, "no-store");
+    }
+    response
+}
+
+/// The request once its body has come, which may not take for ever.
+async fn whole(request: Request) -> Result<Request, Problem> {
+    if matches!(*request.method(), Method::GET | Method::HEAD) {
+        return Ok(request);
+    }
+    let (parts, body) = request.into_parts();
+    match timeout(BODY_LIMIT, to_bytes(body, BODY_BYTES_MAX)).await {
+        Ok(Ok(bytes)) => Ok(Request::from_parts(parts, Body::from(bytes))),
+        Ok(Err(_)) => {
+            let detail = format!("the body must come whole, with at most {BODY_BYTES_MAX} bytes");
+            Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail))
+        }
+        Err(_) => {
+            let detail = format!("the body did not come within {} s", BODY_LIMIT.as_secs());
+            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, detail))
+        }
+    }
+}
+
+fn set(response: &mut Response, name: HeaderName, value: &'static str) {
+    response.headers_mut().insert(name, HeaderValue::from_static(value));
+}
+
+enum Denial {
+    /// The name that it was asked for by is not ours.
+    Misdirected,
+    /// Another site's page made it.
+    Foreign,
+    /// Its address holds a character that PostgreSQL cannot be asked with.
+    Unspeakable,
+    /// Nobody is signed in.
+    Unknown,
+    /// They may only look.
+    LooksOnly,
+}
+
+impl Denial {
+    fn problem(&self) -> Problem {
+        let (status, detail) = match self {
+            Denial::Misdirected => (
+                StatusCode::MISDIRECTED_REQUEST,
+                "without POLYCHRON_USERS this is served to the machine itself only, as localhost",
+            ),
+            Denial::Foreign => (StatusCode::FORBIDDEN, "another site's page asked for it"),
+            Denial::Unspeakable => (StatusCode::BAD_REQUEST, "the address holds a character NUL"),
+            Denial::Unknown => (
+                StatusCode::UNAUTHORIZED,
+                "say who you are: by `Authorization: Bearer TOKEN`, or by signing in at /login",
+            ),
+            Denial::LooksOnly => {
+                (StatusCode::FORBIDDEN, "your role is viewer, which changes nothing")
+            }
+        };
+        Problem::new(status, detail)
+    }
+}
+
+fn admit(state: &AppState, request: &mut Request) -> Result<(), Denial> {
+    // Another site's page could reach loopback by a name of its own (DNS rebinding).
+    if state.access.is_open() && !names_loopback(request.headers()) {
+        return Err(Denial::Misdirected);
+    }
+    let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
+    if changes && is_foreign(request.headers()) {
+        return Err(Denial::Foreign);
+    }
+    if request.uri().path_and_query().is_some_and(|address| address.as_str().contains("%00")) {
+        return Err(Denial::Unspeakable);
+    }
+    let path = request.uri().path();
+    let is_open = OPEN.contains(&path);
+    match state.access.visitor(request.headers()) {
+        Some(visitor) if changes && !visitor.may_change() && path != "/logout" && !is_open => {
+            Err(Denial::LooksOnly)
+        }
+        Some(visitor) => {
+            request.extensions_mut().insert(visitor);
+            Ok(())
+        }
+        None if is_open => Ok(()),
+        None => Err(Denial::Unknown),
+    }
+}
+
+fn names_loopback(headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    };
+    matches!(name, "localhost" | "127.0.0.1" | "[::1]")
+}
+
+/// Whether a browser says that another site's page made the request.
+fn is_foreign(headers: &HeaderMap) -> bool {
+    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let site = text(HeaderName::from_static("sec-fetch-site"));
+    if site.is_some_and(|site| !matches!(site, "same-origin" | "none")) {
+        return true;
+    }
+    let origin = text(header::ORIGIN);
+    origin.is_some_and(|origin| {
+        let host = origin.split_once("://").map(|(_, host)| host);
+        host.is_none() || host != text(header::HOST)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let pair = |(name, value): &(&'static str, &'static str)| {
+            (HeaderName::from_static(name), HeaderValue::from_static(value))
+        };
+        pairs.iter().map(pair).collect()
+    }
+
+    #[test]
+    fn only_names_of_the_machine_itself_are_loopback() {
+        for (host, expected) in [
+            ("localhost:8484", true),
+            ("127.0.0.1", true),
+            ("[::1]:8484", true),
+            ("[::1]", true),
+            ("evil.example:8484", false),
+            ("localhost.evil.example", false),
+            ("", false),
+        ] {
+            assert_eq!(names_loopback(&headers(&[("host", host)])), expected, "{host}");
+        }
+        assert!(!names_loopback(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn another_sites_page_is_known_by_what_its_browser_says() {
+        let host = ("host", "localhost:8484");
+        for (more, expected) in [
+            (&[][..], false),
+            (&[("origin", "http://localhost:8484")], false),
+            (&[("sec-fetch-site", "same-origin")], false),
+            (&[("origin", "http://evil.example")], true),
+            (&[("origin", "null")], true),
+            (&[("sec-fetch-site", "cross-site")], true),
+            (&[("sec-fetch-site", "same-site")], true),
+        ] {
+            assert_eq!(is_foreign(&headers(&[&[host], more].concat())), expected, "{more:?}");
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! The dashboard and the API, over the same operations as the commands: [`Server`].
+//!
+//! A request passes `guard` first (where it comes from, who makes it, what they may do); then it
+//! is answered by `api`, in JSON, or by one of `screen`'s files, as a page. What concerns one
+//! tenant is asked of that tenant's database at that moment, a page at a time; what concerns all
+//! comes from the `survey`.
+
+mod access;
+mod api;
+mod asset;
+mod events;
+mod form;
+mod guard;
+mod html;
+mod overview;
+mod page;
+mod problem;
+mod screen;
+mod secret;
+mod survey;
+pub mod user;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{StatusCode, Uri};
+use axum::middleware;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use shared::clock::Time;
+use shared::config::Config;
+use shared::http::{Limits, serve_until};
+use shared::shutdown::Shutdown;
+use shared::store::Worker;
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+
+use access::{Access, Visitor};
+use operations::change::Actor;
+use operations::context::{Context, TenantContext, unknown_tenant};
+use operations::failure::Failure;
+use operations::finding::SEEN_WITHIN;
+use page::HtmlError;
+use problem::Problem;
+use survey::Survey;
+
+/// How many queues are asked about, and the longest that the broker may take to answer.
+const QUEUES_MAX: usize = 50;
+const DEPTH_LIMIT: Duration = Duration::from_secs(1);
+/// How often the file of users is looked at.
+const USERS_EVERY: Duration = Duration::from_secs(2);
+/// How long open connections may take to end.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// What every answer is made of.
+pub(crate) struct AppState {
+    context: Context,
+    access: Access,
+    survey: Survey,
+    events: events::Events,
+}
+
+/// The dashboard and the API at their address, before they serve.
+pub struct Server {
+    state: Arc<AppState>,
+    listener: TcpListener,
+}
+
+impl Server {
+    /// Binds the address that the settings name.
+    ///
+    /// # Errors
+    /// When it cannot be bound, or others could reach it without signing in.
+    pub async fn bind(context: Context) -> Result<Server, Failure> {
+        let Config { listen, users, .. } = &context.config;
+        let clock = context.connections.clock().clone();
+        let access = Access::new(users.as_deref(), clock.clone(), context.random.clone())?;
+        if access.is_open() && !listen.ip().is_loopback() {
+            return Err(Failure::Usage(format!(
+                "POLYCHRON_LISTEN is `{listen}`, which others can reach, and nobody would be asked \
+                 who they are: name a file of users by POLYCHRON_USERS (`polychron user new` writes \
+                 its entries), or listen on 127.0.0.1"
+            )));
+        }
+        let listener = TcpListener::bind(listen).await.map_err(|error| {
+            Failure::Failed(format!(
+                "POLYCHRON_LISTEN is `{listen}`, which cannot be listened on: {error}; name \
+                 another address by --listen"
+            ))
+        })?;
+        let (survey, events) = (Survey::new(clock), events::Events::default());
+        Ok(Server { state: Arc::new(AppState { context, access, survey, events }), listener })
+    }
+
+    /// Its address, as a URL.
+    pub fn url(&self) -> String {
+        let address = self.listener.local_addr().ok();
+        address.map(|address| format!("http://{address}/")).unwrap_or_default()
+    }
+
+    /// Serves until asked to stop.
+    pub async fn run(self, shutdown: &Shutdown) {
+        let Server { state, listener } = self;
+        let clock = state.context.connections.clock();
+        let routes = router(state.clone());
+        let serving = serve_until(listener, routes, Limits::default(), shutdown.drain.clone());
+        let patience = async {
+            shutdown.drain.cancelled().await;
+            clock.sleep(GOODBYE).await;
+        };
+        tokio::select! {
+            () = serving => {}
+            () = state.survey.run(&state.context) => {}
+            () = state.keep_users() => {}
+            () = patience => {}
+        }
+    }
+}
+
+fn router(state: Arc<AppState>) -> Router {
+    Router::new()
+        .merge(api::routes())
+        .merge(screen::routes())
+        .merge(asset::routes())
+        .merge(events::routes())
+        .fallback(nothing_there)
+        .method_not_allowed_fallback(not_so)
+        .layer(middleware::from_fn_with_state(state.clone(), guard::guard))
+        // The guard has seen to it already.
+        .layer(DefaultBodyLimit::disable())
+        .with_state(state)
+}
+
+async fn nothing_there(uri: Uri) -> Response {
+    told(&uri, Problem::new(StatusCode::NOT_FOUND, "there is nothing at this address"))
+}
+
+async fn not_so(uri: Uri) -> Response {
+    told(&uri, Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this address is asked otherwise"))
+}
+
+/// To programs in JSON, to people as a page.
+fn told(uri: &Uri, problem: Problem) -> Response {
+    match uri.path().starts_with("/api/") {
+        true => problem.into_response(),
+        false => HtmlError(problem).into_response(),
+    }
+}
+
+impl AppState {
+    /// Sees to it that a change of the file of users needs no restart.
+    async fn keep_users(&self) {
+        loop {
+            self.context.connections.clock().sleep(USERS_EVERY).await;
+            self.access.refresh();
+        }
+    }
+
+    /// A tenant that the visitor may know of.
+    async fn enter(&self, visitor: &Visitor, slug: &str) -> Result<TenantContext, Problem> {
+        self.tell_apart(visitor, slug)?;
+        Ok(self.context.enter(slug).await?)
+    }
+
+    /// The same, and who asks for a change there, and why.
+    async fn enter_to_change(
+        &self,
+        visitor: &Visitor,
+        slug: &str,
+        reason: Option<&str>,
+    ) -> Result<(TenantContext, Actor), Problem> {
+        let at = self.enter(visitor, slug).await?;
+        Ok((at, self.actor(visitor, reason)?))
+    }
+
+    /// A tenant of others is as if it weren't there.
+    fn tell_apart(&self, visitor: &Visitor, slug: &str) -> Result<(), Problem> {
+        match visitor.may_see(slug) {
+            true => Ok(()),
+            false => Err(Problem::new(StatusCode::NOT_FOUND, unknown_tenant(slug))),
+        }
+    }
+
+    /// Who asks for a change, and why.
+    fn actor(&self, visitor: &Visitor, reason: Option<&str>) -> Result<Actor, Problem> {
+        Ok(Actor::new(visitor.actor(), reason)?)
+    }
+
+    /// The control database's time.
+    async fn now(&self) -> Result<Time, Problem> {
+        Ok(self.context.control.now().await.map_err(Failure::control)?)
+    }
+
+    /// The consumers that live at `now`.
+    async fn workers(&self, now: Time) -> Result<Vec<Worker>, Problem> {
+        let workers = self.context.control.list_workers(now - SEEN_WITHIN).await;
+        Ok(workers.map_err(Failure::control)?)
+    }
+}
+
+/// A queue, and how full it is.
+#[derive(Debug, Serialize)]
+pub(crate) struct QueueDepth {
+    queue: String,
+    /// Messages that no consumer has been given; none while the broker cannot tell.
+    ready: Option<u32>,
+    /// Consumers that take from it, by the broker's word.
+    consumers: Option<u32>,
+    /// Slots of the live consumers that take from it, by their own word.
+    slots: i32,
+}
+
+impl AppState {
+    /// The queues of the settings, and those that live consumers take from.
+    async fn queues(&self, workers: &[Worker]) -> Vec<QueueDepth> {
+        let mut names: BTreeSet<&String> = self.context.config.queues.iter().collect();
+        names.extend(workers.iter().flat_map(|worker| &worker.queues));
+        let mut queues = Vec::new();
+        for name in names.into_iter().take(QUEUES_MAX) {
+            let depth = match self.context.publisher() {
+                Some(publisher) => timeout(DEPTH_LIMIT, publisher.depth(name)).await.ok().flatten(),
+                None => None,
+            };
+            let takers = workers.iter().filter(|worker| worker.queues.contains(name));
+            queues.push(QueueDepth {
+                queue: name.clone(),
+                ready: depth.map(|depth| depth.ready),
+                consumers: depth.map(|depth| depth.consumers),
+                slots: takers.map(|worker| worker.slots).sum(),
+            });
+        }
+        queues
+    }
+}

@@ -1,0 +1,255 @@
+//! What all pages have in common: the frame, and how times, durations and statuses are shown.
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use chrono::TimeDelta;
+use shared::clock::Time;
+
+use crate::access::Visitor;
+use crate::form;
+use crate::html::{Fill, Html, html, in_url};
+use crate::problem::Problem;
+use operations::failure::Failure;
+
+/// A page before it has its frame.
+pub(crate) struct Page<'a> {
+    pub(crate) visitor: &'a Visitor,
+    pub(crate) title: &'a str,
+    /// The way here: titles and addresses.
+    pub(crate) trail: Vec<(String, String)>,
+    /// What `/events` is asked for, for pages that change by themselves.
+    pub(crate) live: Option<String>,
+    pub(crate) body: Html,
+}
+
+/// What is above all pages.
+const PLACES: &[(&str, &str)] = &[("/", "Now"), ("/tenants", "Tenants")];
+/// And, for those who may see all tenants:
+const PLACES_OF_ALL: &[(&str, &str)] = &[("/consumers", "Consumers"), ("/audit", "Audit")];
+
+impl IntoResponse for Page<'_> {
+    fn into_response(self) -> Response {
+        let Page { visitor, title, trail, live, body } = self;
+        let here = trail.first().map_or(title, |(title, _)| title.as_str());
+        let all = if visitor.sees_all() { PLACES_OF_ALL } else { &[] };
+        let places = PLACES.iter().chain(all).map(|(address, name)| match *name == here {
+            true => html!("<a href=\"{}\" aria-current=\"page\">{}</a>", address, name),
+            false => html!("<a href=\"{}\">{}</a>", address, name),
+        });
+        let links = trail
+            .iter()
+            .map(|(name, address)| html!("<li><a href=\"{}\">{}</a></li>", address, name));
+        let trail = match trail.is_empty() {
+            true => Html::default(),
+            false => html!(
+                "<nav aria-label=\"Where this is\"><ol class=\"trail\">{}</ol></nav>",
+                links.collect::<Html>()
+            ),
+        };
+        let who = visitor.name.as_ref().map(|name| {
+            let button =
+                form("/logout", visitor, html!("<button class=\"quiet\">Sign out</button>"));
+            html!("<span class=\"who\">{} ({})</span>{}", name, visitor.role.as_str(), button)
+        });
+        let live = live.map(|address| html!("<p class=\"live\" id=\"live\" data-events=\"{}\" hidden><button type=\"button\" class=\"quiet\">Stop updating</button></p>", address));
+        let inside = html!(
+            "<a class=\"skip\" href=\"#main\">Skip to the content</a>\
+             <header><a class=\"brand\" href=\"/\">Polychron</a><nav aria-label=\"Main\">{}</nav>{}</header>\
+             {}{}<main id=\"main\"><h1>{}</h1>{}</main>",
+            places.collect::<Html>(),
+            who,
+            trail,
+            live,
+            title,
+            body
+        );
+        document(title, &inside).into_response()
+    }
+}
+
+/// A whole document.
+pub(crate) fn document(title: &str, inside: &Html) -> axum::response::Html<String> {
+    let whole = html!(
+        "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
+         <meta name=\"color-scheme\" content=\"light dark\"><title>{} – Polychron</title>\
+         <link rel=\"stylesheet\" href=\"/style.css\"><script src=\"/live.js\" defer></script>\
+         </head><body>{}</body></html>",
+        title,
+        inside
+    );
+    axum::response::Html(whole.0)
+}
+
+/// A problem, as a page.
+#[derive(Debug)]
+pub(crate) struct HtmlError(pub(crate) Problem);
+
+impl HtmlError {
+    /// What cannot be.
+    pub(crate) fn unexpected() -> HtmlError {
+        HtmlError(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "it went wrong; see the log"))
+    }
+}
+
+impl From<Problem> for HtmlError {
+    fn from(problem: Problem) -> HtmlError {
+        HtmlError(problem)
+    }
+}
+
+impl From<Failure> for HtmlError {
+    fn from(failure: Failure) -> HtmlError {
+        HtmlError(failure.into())
+    }
+}
+
+impl IntoResponse for HtmlError {
+    fn into_response(self) -> Response {
+        let HtmlError(problem) = self;
+        let sign_in = (problem.status == StatusCode::UNAUTHORIZED)
+            .then(|| html!("<p><a href=\"/login\">Sign in</a></p>"));
+        let inside = html!(
+            "<header><a class=\"brand\" href=\"/\">Polychron</a></header>\
+             <main id=\"main\"><h1>{}</h1><pre class=\"error\">{}</pre>{}</main>",
+            problem.title(),
+            problem.detail,
+            sign_in
+        );
+        (problem.status, document(problem.title(), &inside)).into_response()
+    }
+}
+
+/// A form that changes something: it brings back the visitor's key.
+pub(crate) fn form(action: &str, visitor: &Visitor, inside: Html) -> Html {
+    let key = visitor.form_key.as_deref().unwrap_or_default();
+    html!(
+        "<form method=\"post\" action=\"{}\"><input type=\"hidden\" name=\"{}\" value=\"{}\">{}</form>",
+        action,
+        form::KEY,
+        key,
+        inside
+    )
+}
+
+/// The same, for what had better not happen by a slip: it opens before it can be sent, and takes a
+/// reason.
+pub(crate) fn careful_form(action: &str, visitor: &Visitor, name: &str, meaning: &str) -> Html {
+    let inside = html!(
+        "<p>{}</p><label>Reason, for the audit <input name=\"reason\" maxlength=\"500\" autocomplete=\"off\"></label>\
+         <button>{}</button>",
+        meaning,
+        name
+    );
+    html!(
+        "<details class=\"action\"><summary>{}…</summary>{}</details>",
+        name,
+        form(action, visitor, inside)
+    )
+}
+
+/// The address of a tenant's page, or of one below it.
+pub(crate) fn of_tenant(slug: &str, below: &str) -> String {
+    format!("/tenants/{}{below}", in_url(slug))
+}
+
+/// The address of a job's page, or of one below it. Names may be anything, so they are no part of
+/// the path: a browser would take `..` for the way up.
+pub(crate) fn of_job(slug: &str, name: &str, below: &str) -> String {
+    of_tenant(slug, &format!("/job{below}?name={}", in_url(name)))
+}
+
+/// A time: how far away it is, and exactly for whoever points at it.
+pub(crate) fn when(time: Time, now: Time) -> Html {
+    let exact = time.format("%Y-%m-%d %H:%M:%S UTC").to_string();
+    let machine = time.to_rfc3339();
+    let shown = match time - now {
+        near if near.abs() < TimeDelta::seconds(1) => "now".to_owned(),
+        ahead if ahead > TimeDelta::zero() => format!("in {}", short(ahead)),
+        behind => format!("{} ago", short(-behind)),
+    };
+    html!("<time datetime=\"{}\" title=\"{}\">{}</time>", machine, exact, shown)
+}
+
+/// A time that may be missing.
+pub(crate) fn maybe_when(time: Option<Time>, now: Time) -> Html {
+    time.map_or_else(|| html!("–"), |time| when(time, now))
+}
+
+/// A time, exactly.
+pub(crate) fn exact(time: Time) -> Html {
+    let (shown, machine) = (time.format("%Y-%m-%d %H:%M:%S%.3f").to_string(), time.to_rfc3339());
+    html!("<time datetime=\"{}\">{} UTC</time>", machine, shown)
+}
+
+/// A duration, to two figures or so.
+pub(crate) fn short(duration: TimeDelta) -> String {
+    let seconds = duration.as_seconds_f64();
+    let whole = duration.num_seconds();
+    match whole {
+        _ if seconds < 0.0995 => format!("{} ms", (seconds * 1000.0).round()),
+        0..=9 => format!("{seconds:.1} s"),
+        10..=119 => format!("{whole} s"),
+        120..=7199 => format!("{} min", whole / 60),
+        7200..=172_799 => format!("{} h", whole / 3600),
+        _ => format!("{} d", whole / 86_400),
+    }
+}
+
+/// A status word, with its colour.
+pub(crate) fn badge(word: &str) -> Html {
+    html!("<span class=\"badge {}\">{}</span>", word, word)
+}
+
+/// A column's title, and what it shows of an item.
+pub(crate) type Column<'a, T> = (&'a str, &'a dyn Fn(&T) -> Html);
+
+/// A list as a table that stays readable on a phone: each cell knows its column's title. The roles
+/// say that it is still a table where the style lays it out otherwise.
+pub(crate) fn table<T>(caption: &str, items: &[T], columns: &[Column<'_, T>]) -> Html {
+    let titles = columns
+        .iter()
+        .map(|(title, _)| html!("<th scope=\"col\" role=\"columnheader\">{}</th>", title));
+    let row = |item: &T| {
+        let cells = columns.iter().map(|(title, cell)| {
+            html!("<td role=\"cell\" data-title=\"{}\"><div>{}</div></td>", title, cell(item))
+        });
+        html!("<tr role=\"row\">{}</tr>", cells.collect::<Html>())
+    };
+    html!(
+        "<table role=\"table\"><caption>{}</caption><thead role=\"rowgroup\"><tr role=\"row\">{}</tr></thead>\
+         <tbody role=\"rowgroup\">{}</tbody></table>",
+        caption,
+        titles.collect::<Html>(),
+        items.iter().map(row).collect::<Html>()
+    )
+}
+
+/// Facts about one thing; those that are empty are left out.
+pub(crate) fn facts(facts: &[(&str, Html)]) -> Html {
+    let facts = facts.iter().filter(|(_, fact)| !fact.0.is_empty());
+    let fact = |(name, fact): &(&str, Html)| html!("<div><dt>{}</dt><dd>{}</dd></div>", name, fact);
+    html!("<dl class=\"facts\">{}</dl>", facts.map(fact).collect::<Html>())
+}
+
+/// Text as a fact.
+pub(crate) fn text(text: impl Fill) -> Html {
+    html!("{}", text)
+}
+
+/// Text whose commands, in backticks, are set apart.
+pub(crate) fn prose(text: &str) -> Html {
+    let piece = |(at, piece): (usize, &str)| match at % 2 {
+        0 => html!("{}", piece),
+        _ => html!("<code>{}</code>", piece),
+    };
+    text.split('`').enumerate().map(piece).collect()
+}
+
+/// The way to the next page.
+pub(crate) fn older(address: Option<String>, name: &str) -> Html {
+    let link = address.map(|address| {
+        html!("<p><a class=\"next\" href=\"{}\" rel=\"next\">{}</a></p>", address, name)
+    });
+    link.unwrap_or_default()
+}

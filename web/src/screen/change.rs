@@ -1,0 +1,150 @@
+//! What the buttons do. Each answers with the page that shows what came of it.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse, Redirect};
+use shared::schedule::Spread;
+use shared::store::{JobEdit, TenantEdit};
+use shared::tenant::TenantStatus;
+
+use super::execution::id;
+use super::job::Named;
+use super::{Answer, schedule};
+use crate::AppState;
+use crate::form::Filled;
+use crate::page::{of_job, of_tenant};
+use crate::problem::made;
+use operations::failure::Failure;
+
+pub(super) async fn run_job(
+    State(state): State<Arc<AppState>>,
+    Path(slug): Path<String>,
+    Query(Named { name }): Query<Named>,
+    form: Filled,
+) -> Answer {
+    let (at, actor) = state.enter_to_change(&form.visitor, &slug, form.get("reason")).await?;
+    let new = made(operations::execution::run(&state.context, &actor, &at, &name, None).await?)?;
+    let address = of_tenant(&slug, &format!("/executions/{}", new.id));
+    Ok(Redirect::to(&address).into_response())
+}
+
+pub(super) async fn pause_job(
+    state: State<Arc<AppState>>,
+    slug: Path<String>,
+    named: Query<Named>,
+    form: Filled,
+) -> Answer {
+    switch_job(state, slug, named, form, false).await
+}
+
+pub(super) async fn resume_job(
+    state: State<Arc<AppState>>,
+    slug: Path<String>,
+    named: Query<Named>,
+    form: Filled,
+) -> Answer {
+    switch_job(state, slug, named, form, true).await
+}
+
+async fn switch_job(
+    State(state): State<Arc<AppState>>,
+    Path(slug): Path<String>,
+    Query(Named { name }): Query<Named>,
+    form: Filled,
+    on: bool,
+) -> Answer {
+    let (at, actor) = state.enter_to_change(&form.visitor, &slug, form.get("reason")).await?;
+    if let Some(change) = operations::job::switch(&state.context, &actor, &at, &name, on).await? {
+        made(change)?;
+    }
+    Ok(Redirect::to(&of_job(&slug, &name, "")).into_response())
+}
+
+pub(super) async fn delete_job(
+    State(state): State<Arc<AppState>>,
+    Path(slug): Path<String>,
+    Query(Named { name }): Query<Named>,
+    form: Filled,
+) -> Answer {
+    let (at, actor) = state.enter_to_change(&form.visitor, &slug, form.get("reason")).await?;
+    let job = operations::job::find(&at, &name).await?;
+    if form.get("confirmed_name") != Some(name.trim()) {
+        let text = format!("nothing was deleted: to delete the job, write its name, {name}");
+        return Err(Failure::Usage(text).into());
+    }
+    made(operations::job::delete(&state.context, &actor, &at, &job).await?)?;
+    Ok(Redirect::to(&of_tenant(&slug, "/jobs")).into_response())
+}
+
+pub(super) async fn edit_schedule(
+    State(state): State<Arc<AppState>>,
+    Path(slug): Path<String>,
+    Query(Named { name }): Query<Named>,
+    form: Filled,
+) -> Answer {
+    let (at, actor) = state.enter_to_change(&form.visitor, &slug, form.get("reason")).await?;
+    let job = operations::job::find(&at, &name).await?;
+    let spread = Spread::new(at.tenant.id, job.id);
+    let text = form.get("schedule").unwrap_or_default();
+    let (written, _) = schedule::understood(text, form.get("timezone"), spread)?;
+    let version = form.get("version").and_then(|text| text.parse().ok());
+    let version = version.ok_or_else(|| Failure::Usage("the form lacks the version".to_owned()))?;
+    let edit = JobEdit { schedule: Some(written), ..JobEdit::default() };
+    let context = &state.context;
+    made(operations::job::edit(context, &actor, &at, &name, Some(version), &edit).await?)?;
+    Ok(Redirect::to(&of_job(&slug, &name, "")).into_response())
+}
+
+pub(super) async fn suspend_tenant(
+    state: State<Arc<AppState>>,
+    slug: Path<String>,
+    form: Filled,
+) -> Answer {
+    switch_tenant(state, slug, form, TenantStatus::Suspended).await
+}
+
+pub(super) async fn resume_tenant(
+    state: State<Arc<AppState>>,
+    slug: Path<String>,
+    form: Filled,
+) -> Answer {
+    switch_tenant(state, slug, form, TenantStatus::Active).await
+}
+
+async fn switch_tenant(
+    State(state): State<Arc<AppState>>,
+    Path(slug): Path<String>,
+    form: Filled,
+    status: TenantStatus,
+) -> Answer {
+    state.tell_apart(&form.visitor, &slug)?;
+    let actor = state.actor(&form.visitor, form.get("reason"))?;
+    let tenant = state.context.tenant(&slug).await?;
+    if tenant.status != status {
+        let edit = TenantEdit { status: Some(status), ..TenantEdit::default() };
+        made(operations::tenant::edit(&state.context, &actor, &tenant, &edit).await?)?;
+    }
+    Ok(Redirect::to(&of_tenant(&slug, "")).into_response())
+}
+
+pub(super) async fn cancel_execution(
+    State(state): State<Arc<AppState>>,
+    Path((slug, text)): Path<(String, String)>,
+    form: Filled,
+) -> Answer {
+    let (at, actor) = state.enter_to_change(&form.visitor, &slug, form.get("reason")).await?;
+    let id = id(&text)?;
+    made(operations::execution::cancel(&state.context, &actor, &at, id).await?)?;
+    Ok(Redirect::to(&of_tenant(&slug, &format!("/executions/{id}"))).into_response())
+}
+
+pub(super) async fn retry_execution(
+    State(state): State<Arc<AppState>>,
+    Path((slug, text)): Path<(String, String)>,
+    form: Filled,
+) -> Answer {
+    let (at, actor) = state.enter_to_change(&form.visitor, &slug, form.get("reason")).await?;
+    let new = made(operations::execution::retry(&state.context, &actor, &at, id(&text)?).await?)?;
+    Ok(Redirect::to(&of_tenant(&slug, &format!("/executions/{}", new.id))).into_response())
+}

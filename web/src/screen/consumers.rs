@@ -1,0 +1,110 @@
+//! *Consumers and queues*: who executes, what waits for them, and who dispatches.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::State;
+use axum::response::IntoResponse;
+use shared::store::{Producer, Worker};
+
+use super::Answer;
+use crate::access::Visitor;
+use crate::html::{Html, html};
+use crate::page::{Page, table, text, when};
+use crate::{AppState, QueueDepth};
+use operations::fleet;
+use operations::format::maybe;
+
+pub(super) async fn show(
+    State(state): State<Arc<AppState>>,
+    Extension(visitor): Extension<Visitor>,
+) -> Answer {
+    visitor.must_see_all()?;
+    let now = state.now().await?;
+    let workers = state.workers(now).await?;
+    let queues = state.queues(&workers).await;
+    let processes = match workers.is_empty() {
+        true => html!(
+            "<p class=\"verdict bad\">None has been heard of lately. Start <code>polychron-consumer</code>.</p>"
+        ),
+        false => processes(&workers, now),
+    };
+    let management = state.context.config.management.as_ref().map(|address| {
+        html!("<p><a href=\"{}\" rel=\"noreferrer\">RabbitMQ's management UI</a></p>", address)
+    });
+    let producers = dispatching(&fleet::producers(&state.context.control).await?, now);
+    let body = html!(
+        "<h2>Processes</h2>{}<h2>Queues</h2>{}{}<h2>Producers</h2>{}",
+        processes,
+        waiting(&queues),
+        management,
+        producers
+    );
+    let live = Some("/events".to_owned());
+    Ok(Page { visitor: &visitor, title: "Consumers", trail: Vec::new(), live, body }
+        .into_response())
+}
+
+fn processes(workers: &[Worker], now: shared::clock::Time) -> Html {
+    table(
+        "Those heard of within the last 45 seconds",
+        workers,
+        &[
+            ("Process", &|worker| html!("<code>{}</code>", worker.name)),
+            ("Running", &|worker| {
+                let shown = format!("{} of {}", worker.running, worker.slots);
+                html!(
+                    "<meter min=\"0\" max=\"{}\" value=\"{}\">{}</meter> {}",
+                    worker.slots,
+                    worker.running,
+                    shown,
+                    shown
+                )
+            }),
+            ("Heartbeat", &|worker| when(worker.seen_at, now)),
+            ("Started", &|worker| when(worker.started_at, now)),
+            ("Queues", &|worker| text(worker.queues.join(", "))),
+            ("Job types", &|worker| text(worker.job_types.join(", "))),
+            ("Version", &|worker| text(&worker.version)),
+            ("Host", &|worker| text(format!("{}, pid {}", worker.host, worker.pid))),
+        ],
+    )
+}
+
+fn dispatching(producers: &[Producer], now: shared::clock::Time) -> Html {
+    if producers.is_empty() {
+        return html!(
+            "<p>None is registered. An engine within one process (<code>polychron up</code>) needs none; else start <code>polychron-producer</code>.</p>"
+        );
+    }
+    table(
+        "They divide the tenants among themselves",
+        producers,
+        &[
+            ("Process", &|producer| html!("<code>{}</code>", producer.name)),
+            ("Tenants watched", &|producer| text(producer.watched)),
+            ("Sees changes within", &|producer| text(format!("{} s", producer.poll_seconds))),
+            ("Heartbeat", &|producer| when(producer.seen_at, now)),
+            ("Started", &|producer| when(producer.started_at, now)),
+            ("Version", &|producer| text(&producer.version)),
+            ("Host", &|producer| text(format!("{}, pid {}", producer.host, producer.pid))),
+        ],
+    )
+}
+
+fn waiting(queues: &[QueueDepth]) -> Html {
+    let unknown = |value: Option<u32>| match value {
+        Some(_) => text(maybe(value)),
+        None => html!("<span title=\"The broker cannot be asked\">?</span>"),
+    };
+    table(
+        "By the broker's word, at this moment",
+        queues,
+        &[
+            ("Queue", &|queue| text(&queue.queue)),
+            ("Messages that wait", &|queue| unknown(queue.ready)),
+            ("Consumers", &|queue| unknown(queue.consumers)),
+            ("Slots of live consumers", &|queue| text(queue.slots)),
+        ],
+    )
+}

@@ -1,0 +1,219 @@
+//! Who is told what happens to a job, or to all of a tenant's; edited in two steps, as schedules are.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse, Redirect};
+use serde::Deserialize;
+use serde_json::Value;
+use shared::job::Job;
+use shared::notification::{Event, NOTIFIER};
+use shared::store::JobEdit;
+
+use super::Answer;
+use super::job::Named;
+use crate::AppState;
+use crate::access::Visitor;
+use crate::form::Filled;
+use crate::html::{Html, html};
+use crate::page::{Page, form, of_job, of_tenant};
+use crate::problem::made;
+use operations::context::TenantContext;
+use operations::failure::Failure;
+use operations::input;
+use operations::job::find;
+
+#[derive(Deserialize)]
+pub(super) struct Asked {
+    /// What is to be tried; what is, before anything is.
+    target: Option<String>,
+}
+
+/// Whose target is edited.
+enum Whose {
+    Job(Box<Job>),
+    /// The tenant's, with the job that holds it, if that is there already.
+    Tenant(Option<Box<Job>>),
+}
+
+pub(super) async fn of_job_shown(
+    State(state): State<Arc<AppState>>,
+    Extension(visitor): Extension<Visitor>,
+    Path(slug): Path<String>,
+    Query(Named { name }): Query<Named>,
+    Query(asked): Query<Asked>,
+) -> Answer {
+    let at = state.enter(&visitor, &slug).await?;
+    let job = Box::new(find(&at, &name).await?);
+    Ok(page(&at, &visitor, &Whose::Job(job), asked.target.as_deref()))
+}
+
+pub(super) async fn of_tenant_shown(
+    State(state): State<Arc<AppState>>,
+    Extension(visitor): Extension<Visitor>,
+    Path(slug): Path<String>,
+    Query(asked): Query<Asked>,
+) -> Answer {
+    let at = state.enter(&visitor, &slug).await?;
+    let notifier = notifier(&at).await?.map(Box::new);
+    Ok(page(&at, &visitor, &Whose::Tenant(notifier), asked.target.as_deref()))
+}
+
+/// The job that holds the tenant's target; it is made when it is first needed.
+pub(super) async fn notifier(at: &TenantContext) -> Result<Option<Job>, Failure> {
+    at.store.find_job(NOTIFIER).await.map_err(|error| at.failed(error))
+}
+
+fn page(
+    at: &TenantContext,
+    visitor: &Visitor,
+    whose: &Whose,
+    tried: Option<&str>,
+) -> axum::response::Response {
+    let text = tried.map_or_else(|| whose.written(), str::to_owned);
+    let (title, place) = match whose {
+        Whose::Job(job) => (format!("Who is told of {}", job.name), job.name.clone()),
+        Whose::Tenant(_) => (format!("Who is told at {}", at.tenant.name), String::new()),
+    };
+    let name = matches!(whose, Whose::Job(_))
+        .then(|| html!("<input type=\"hidden\" name=\"name\" value=\"{}\">", place));
+    let default = matches!(whose, Whose::Job(_))
+        .then(|| html!(", <code>default</code> for whom the tenant names"));
+    let body = html!(
+        "<form method=\"get\" action=\"{}\" class=\"form\">{}\
+         <label>Target <textarea name=\"target\" rows=\"6\" spellcheck=\"false\" required>{}</textarea></label>\
+         <button>Preview</button></form>\
+         <p class=\"note\">A URL; or JSON such as <code>{}</code>, also with <code>headers</code> and \
+         <code>signing_secret</code>; <code>off</code> for nobody{}. A secret's name stands in place of \
+         the secret.</p>{}",
+        whose.address(at),
+        name,
+        text,
+        r#"{"url": {"$secret": "OPS_HOOK"}, "on": ["failed", "recovered"]}"#,
+        default,
+        tried.map(|text| meaning(at, visitor, whose, text))
+    );
+    let mut trail = vec![
+        ("Tenants".to_owned(), "/tenants".to_owned()),
+        (at.tenant.name.clone(), of_tenant(&at.tenant.slug, "")),
+    ];
+    if let Whose::Job(job) = whose {
+        trail.push(("Jobs".to_owned(), of_tenant(&at.tenant.slug, "/jobs")));
+        trail.push((job.name.clone(), of_job(&at.tenant.slug, &job.name, "")));
+    }
+    Page { visitor, title: &title, trail, live: None, body }.into_response()
+}
+
+impl Whose {
+    fn address(&self, at: &TenantContext) -> String {
+        match self {
+            Whose::Job(job) => of_job(&at.tenant.slug, &job.name, "/notify"),
+            Whose::Tenant(_) => of_tenant(&at.tenant.slug, "/notify"),
+        }
+    }
+
+    /// What is there, as people would write it.
+    fn written(&self) -> String {
+        let target = match self {
+            Whose::Job(job) => job.notify.as_ref(),
+            Whose::Tenant(notifier) => notifier.as_ref().map(|job| &job.payload),
+        };
+        match (target, self) {
+            (None, Whose::Job(_)) => "default".to_owned(),
+            (None, Whose::Tenant(_)) => "off".to_owned(),
+            (Some(target), _) if target.get("url").is_none() => "off".to_owned(),
+            (Some(target), _) => format!("{target:#}"),
+        }
+    }
+
+    /// What a text means here; the outer none is the tenant's target.
+    fn understood(&self, text: &str) -> Result<Option<Value>, Failure> {
+        match (text.trim(), self) {
+            ("default", Whose::Job(_)) => Ok(None),
+            (text, _) => input::target(text).map(Some).map_err(Failure::Usage),
+        }
+    }
+
+    /// What the save must find unchanged; nothing before the tenant's target is first written.
+    fn version(&self) -> Option<i32> {
+        match self {
+            Whose::Job(job) => Some(job.version),
+            Whose::Tenant(notifier) => notifier.as_ref().map(|job| job.version),
+        }
+    }
+}
+
+/// What a text would mean; if it can be read, with the means to save it.
+fn meaning(at: &TenantContext, visitor: &Visitor, whose: &Whose, text: &str) -> Html {
+    let target = match whose.understood(text) {
+        Ok(target) => target,
+        Err(failure) => {
+            return html!("<pre class=\"error\" role=\"alert\">{}</pre>", failure.to_string());
+        }
+    };
+    let save = visitor.may_change().then(|| {
+        let version = whose.version().map(|version| version.to_string()).unwrap_or_default();
+        let inside = html!(
+            "<input type=\"hidden\" name=\"target\" value=\"{}\"><input type=\"hidden\" name=\"version\" value=\"{}\">\
+             <label>Reason, for the audit <input name=\"reason\" maxlength=\"500\" autocomplete=\"off\"></label>\
+             <button>Save this target</button>",
+            text,
+            version
+        );
+        html!("<div class=\"form\">{}</div>", form(&whose.address(at), visitor, inside))
+    });
+    html!("<h2>What it would mean</h2><p class=\"words\">{}</p>{}", words(target.as_ref()), save)
+}
+
+/// A target in words; none is the tenant's.
+pub(super) fn words(target: Option<&Value>) -> String {
+    let Some(target) = target else { return "Whoever the tenant names.".to_owned() };
+    let of = |value: &Value| match value["$secret"].as_str() {
+        Some(name) => format!("the address in the secret {name}"),
+        None => value.as_str().unwrap_or_default().to_owned(),
+    };
+    let Some(url) = target.get("url") else { return "Nobody.".to_owned() };
+    let all: Vec<&str> = Event::ALL.iter().map(|event| event.as_str()).collect();
+    let on = target
+        .get("on")
+        .and_then(Value::as_array)
+        .map(|on| on.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "));
+    let signed = if target.get("signing_secret").is_some() { ", signed" } else { "" };
+    let headers = target.get("headers").and_then(Value::as_object).map_or(0, serde_json::Map::len);
+    let headers = match headers {
+        0 => String::new(),
+        1 => ", with a header of its own".to_owned(),
+        n => format!(", with {n} headers of its own"),
+    };
+    format!("{} hears of {}{signed}{headers}.", of(url), on.unwrap_or_else(|| all.join(", ")))
+}
+
+pub(super) async fn edit_of_job(
+    State(state): State<Arc<AppState>>,
+    Path(slug): Path<String>,
+    Query(Named { name }): Query<Named>,
+    form: Filled,
+) -> Answer {
+    let (at, actor) = state.enter_to_change(&form.visitor, &slug, form.get("reason")).await?;
+    let whose = Whose::Job(Box::new(find(&at, &name).await?));
+    let notify = Some(whose.understood(form.get("target").unwrap_or_default())?);
+    let version = form.get("version").and_then(|text| text.parse().ok());
+    let version = version.ok_or_else(|| Failure::Usage("the form lacks the version".to_owned()))?;
+    let edit = JobEdit { notify, ..JobEdit::default() };
+    made(operations::job::edit(&state.context, &actor, &at, &name, Some(version), &edit).await?)?;
+    Ok(Redirect::to(&of_job(&slug, &name, "")).into_response())
+}
+
+pub(super) async fn edit_of_tenant(
+    State(state): State<Arc<AppState>>,
+    Path(slug): Path<String>,
+    form: Filled,
+) -> Answer {
+    let (at, actor) = state.enter_to_change(&form.visitor, &slug, form.get("reason")).await?;
+    let target = Whose::Tenant(None).understood(form.get("target").unwrap_or_default())?;
+    let version = form.get("version").and_then(|text| text.parse().ok());
+    let target = target.unwrap_or_default();
+    made(operations::tenant::notify(&state.context, &actor, &at, version, target).await?)?;
+    Ok(Redirect::to(&of_tenant(&slug, "")).into_response())
+}

@@ -1,0 +1,109 @@
+//! *Tenant*: one of them, as its database is now.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::{Path, State};
+use axum::response::IntoResponse;
+use serde_json::json;
+use shared::tenant::{Tenant, TenantStatus};
+
+use super::executions::list;
+use super::{Answer, notify};
+use crate::AppState;
+use crate::access::Visitor;
+use crate::html::{Html, html};
+use crate::page::{Page, badge, careful_form, facts, maybe_when, of_tenant, text};
+use operations::context::TenantContext;
+use operations::failure::Failure;
+use operations::format::maybe;
+use operations::tenant::{Inspected, inspect};
+
+/// How many executions the page shows.
+const EXECUTIONS: i64 = 10;
+
+pub(super) async fn show(
+    State(state): State<Arc<AppState>>,
+    Extension(visitor): Extension<Visitor>,
+    Path(slug): Path<String>,
+) -> Answer {
+    state.tell_apart(&visitor, &slug)?;
+    let tenant = state.context.tenant(&slug).await?;
+    let inspected = inspect(&state.context, &tenant).await;
+    // A database that doesn't answer is no reason not to show the rest.
+    let latest = match inspected.problem {
+        Some(_) => Html::default(),
+        None => {
+            let at = state.context.enter(&slug).await?;
+            let page = at.store.page_executions(&Default::default(), EXECUTIONS).await;
+            let page = page.map_err(|error| at.failed(error))?;
+            let told = told(&at, &visitor).await?;
+            html!("<h2>Latest executions</h2>{}{}", list(&slug, &page.executions, at.now), told)
+        }
+    };
+    let now = state.now().await?;
+    let links = html!(
+        "<p class=\"ways\"><a href=\"{}\">Jobs</a> <a href=\"{}\">Executions</a> <a href=\"{}\">Changes</a></p>",
+        of_tenant(&slug, "/jobs"),
+        of_tenant(&slug, "/executions"),
+        format!("/audit?tenant={slug}")
+    );
+    let body =
+        html!("{}{}{}{}", links, of_database(&inspected, now), actions(&tenant, &visitor), latest);
+    let trail = vec![("Tenants".to_owned(), "/tenants".to_owned())];
+    let live = Some(format!("/events?tenant={slug}"));
+    let page = Page { visitor: &visitor, title: &tenant.name, trail, live, body };
+    Ok(page.into_response())
+}
+
+/// Who is told of the jobs that name nobody themselves.
+async fn told(at: &TenantContext, visitor: &Visitor) -> Result<Html, Failure> {
+    let target = notify::notifier(at).await?.map_or_else(|| json!({}), |job| job.payload);
+    let address = of_tenant(&at.tenant.slug, "/notify");
+    let edit = visitor
+        .may_change()
+        .then(|| html!("<p><a class=\"button\" href=\"{}\">Edit who is told</a></p>", address));
+    let facts = facts(&[("Told", text(notify::words(Some(&target))))]);
+    Ok(html!("<h2>Who is told of jobs that name nobody</h2>{}{}", facts, edit))
+}
+
+fn actions(tenant: &Tenant, visitor: &Visitor) -> Html {
+    if !visitor.may_change() {
+        return Html::default();
+    }
+    let address = |below: &str| of_tenant(&tenant.slug, below);
+    let action = match tenant.status {
+        TenantStatus::Active => {
+            let meaning =
+                "Nothing new of this tenant starts until it is resumed. What runs may end.";
+            careful_form(&address("/suspend"), visitor, "Suspend", meaning)
+        }
+        TenantStatus::Suspended => {
+            let meaning =
+                "Its jobs run again; what was missed is judged by each job's misfire policy.";
+            careful_form(&address("/resume"), visitor, "Resume", meaning)
+        }
+    };
+    html!("<div class=\"actions\">{}</div>", action)
+}
+
+fn of_database(inspected: &Inspected, now: shared::clock::Time) -> Html {
+    let tenant = &inspected.tenant;
+    let problem =
+        inspected.problem.as_ref().map(|problem| html!("<pre class=\"error\">{}</pre>", problem));
+    let facts = facts(&[
+        ("Slug", text(&tenant.slug)),
+        ("Status", badge(tenant.status.as_str())),
+        ("Database", html!("<code>{}</code>", tenant.database_url)),
+        (
+            "At once, at most",
+            text(tenant.max_running.map_or("no limit".to_owned(), |most| most.to_string())),
+        ),
+        ("Running", text(maybe(inspected.running))),
+        ("Waiting for a consumer", text(maybe(inspected.dispatched))),
+        ("Waiting for their turn", text(maybe(inspected.waiting))),
+        ("Next due", maybe_when(inspected.next_due_at, now)),
+        ("Id", html!("<code>{}</code>", tenant.id.to_string())),
+    ]);
+    html!("{}{}", problem, facts)
+}

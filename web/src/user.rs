@@ -1,0 +1,119 @@
+//! The users of dashboard and API, as the file that `POLYCHRON_USERS` names has them.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+use serde_json::json;
+use shared::random::Random;
+
+use crate::secret::{self, hex};
+use operations::failure::Failure;
+
+/// A shorter password is refused.
+const PASSWORD_CHARS_MIN: usize = 12;
+
+/// What a user may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Look.
+    Viewer,
+    /// Look, and change.
+    Operator,
+}
+
+impl Role {
+    /// As the file has it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Role::Viewer => "viewer",
+            Role::Operator => "operator",
+        }
+    }
+}
+
+/// An entry of the file of users.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct User {
+    /// By which they sign in, and which the audit records.
+    pub name: String,
+    /// What they may do.
+    pub role: Role,
+    /// The only tenants they may see; all, if none is named.
+    pub tenants: Option<BTreeSet<String>>,
+    /// For the dashboard.
+    pub password: Option<String>,
+    /// For the API: the hash of a token.
+    pub token: Option<String>,
+}
+
+/// The file of users.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Users {
+    #[serde(default)]
+    pub(crate) user: Vec<User>,
+}
+
+impl User {
+    /// A user of the dashboard, with the hash of a password.
+    ///
+    /// # Errors
+    /// When the password is too short.
+    pub fn with_password(
+        name: String,
+        role: Role,
+        tenants: Option<BTreeSet<String>>,
+        password: &str,
+    ) -> Result<User, Failure> {
+        let password = password.trim_end_matches(['\r', '\n']);
+        if password.chars().count() < PASSWORD_CHARS_MIN {
+            let text = format!("the password has less than {PASSWORD_CHARS_MIN} characters");
+            return Err(Failure::Usage(text));
+        }
+        let hash = secret::of_password(password, Random::system().bytes::<16>());
+        Ok(User { name, role, tenants, password: Some(hash), token: None })
+    }
+
+    /// A user of the API, with the hash of a new token; and that token.
+    pub fn with_token(
+        name: String,
+        role: Role,
+        tenants: Option<BTreeSet<String>>,
+    ) -> (User, String) {
+        let token = format!("polychron_{}", hex(&Random::system().bytes::<32>()));
+        let hash = secret::of_token(&token);
+        (User { name, role, tenants, password: None, token: Some(hash) }, token)
+    }
+
+    /// The entry of the file, as text. A string is written in TOML as it is in JSON.
+    pub fn entry(&self) -> String {
+        let User { name, role, tenants, password, token } = self;
+        let role = role.as_str();
+        let mut lines = vec![format!("name = {}", json!(name)), format!("role = {}", json!(role))];
+        lines.extend(tenants.as_ref().map(|tenants| format!("tenants = {}", json!(tenants))));
+        lines.extend(password.as_ref().map(|hash| format!("password = {}", json!(hash))));
+        lines.extend(token.as_ref().map(|hash| format!("token = {}", json!(hash))));
+        format!("[[user]]\n{}\n\n", lines.join("\n"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_is_read_back_whatever_the_name() {
+        let user = User {
+            name: "o'hara \"\\\u{e9}".to_owned(),
+            role: Role::Viewer,
+            tenants: Some(["acme".to_owned()].into()),
+            password: Some("hash".to_owned()),
+            token: None,
+        };
+        let Users { user: read } = toml::from_str(&user.entry()).unwrap();
+        assert_eq!((&read[0].name, read[0].role), (&user.name, user.role));
+        assert_eq!((&read[0].tenants, &read[0].password), (&user.tenants, &user.password));
+    }
+}
