@@ -24,7 +24,7 @@ use crate::AppState;
 use crate::access::Visitor;
 use crate::problem::Problem;
 
-/// How often a tenant that somebody looks at is asked.
+/// How often a tenant that somebody looks at is query.
 const ASK_EVERY: Duration = Duration::from_secs(2);
 /// How many pages may listen at once.
 const LISTENERS_MAX: usize = 200;
@@ -49,14 +49,14 @@ pub(crate) fn routes() -> Router<Arc<AppState>> {
 }
 
 #[derive(Deserialize)]
-struct Asked {
+struct EventsQuery {
     tenant: Option<String>,
 }
 
 async fn events(
     State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
-    Query(Asked { tenant }): Query<Asked>,
+    Query(EventsQuery { tenant }): Query<EventsQuery>,
 ) -> Result<impl IntoResponse, Problem> {
     let full = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too many pages listen already");
     let place = state.events.places.clone().try_acquire_owned().map_err(|_| full())?;

@@ -1,4 +1,4 @@
-//! What a page's form sends.
+//! Forms: how pages hold them, and what they send.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,11 +9,40 @@ use axum::http::StatusCode;
 
 use crate::AppState;
 use crate::access::Visitor;
-use crate::page::HtmlError;
+use crate::html::{Html, html};
+use crate::html_error::HtmlError;
 use crate::problem::Problem;
 
 /// The field that shows that a form came from a page of ours.
 pub(crate) const KEY: &str = "form_key";
+
+/// A form that changes something: it brings back the visitor's key.
+pub(crate) fn form(action: &str, visitor: &Visitor, inside: Html) -> Html {
+    let key = visitor.form_key.as_deref().unwrap_or_default();
+    html!(
+        "<form method=\"post\" action=\"{}\"><input type=\"hidden\" name=\"{}\" value=\"{}\">{}</form>",
+        action,
+        KEY,
+        key,
+        inside
+    )
+}
+
+/// The same, for what had better not happen by a slip: it opens before it can be sent, and takes a
+/// reason.
+pub(crate) fn careful_form(action: &str, visitor: &Visitor, name: &str, meaning: &str) -> Html {
+    let inside = html!(
+        "<p>{}</p><label>Reason, for the audit <input name=\"reason\" maxlength=\"500\" autocomplete=\"off\"></label>\
+         <button>{}</button>",
+        meaning,
+        name
+    );
+    html!(
+        "<details class=\"action\"><summary>{}…</summary>{}</details>",
+        name,
+        form(action, visitor, inside)
+    )
+}
 
 /// The fields of a form that came from a page of ours, by the visitor whose page it was.
 pub(crate) struct Filled {

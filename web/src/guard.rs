@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use crate::AppState;
 use crate::html::in_url;
-use crate::page::HtmlError;
+use crate::html_error::HtmlError;
 use crate::problem::Problem;
 
 /// Nothing from elsewhere, nothing inline, in nobody's frame.

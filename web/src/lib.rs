@@ -8,10 +8,12 @@
 mod access;
 mod api;
 mod asset;
+mod document;
 mod events;
 mod form;
 mod guard;
 mod html;
+mod html_error;
 mod overview;
 mod page;
 mod problem;
@@ -39,11 +41,11 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use access::{Access, Visitor};
+use html_error::HtmlError;
 use operations::change::Actor;
 use operations::context::{Context, TenantContext, unknown_tenant};
 use operations::failure::Failure;
 use operations::finding::SEEN_WITHIN;
-use page::HtmlError;
 use problem::Problem;
 use survey::Survey;
 

@@ -1,15 +1,13 @@
 //! What all pages have in common: the frame, and how times, durations and statuses are shown.
 
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use chrono::TimeDelta;
 use shared::clock::Time;
 
 use crate::access::Visitor;
-use crate::form;
+use crate::document::document;
+use crate::form::form;
 use crate::html::{Fill, Html, html, in_url};
-use crate::problem::Problem;
-use operations::failure::Failure;
 
 /// A page before it has its frame.
 pub(crate) struct Page<'a> {
@@ -65,87 +63,6 @@ impl IntoResponse for Page<'_> {
         );
         document(title, &inside).into_response()
     }
-}
-
-/// A whole document.
-pub(crate) fn document(title: &str, inside: &Html) -> axum::response::Html<String> {
-    let whole = html!(
-        "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
-         <meta name=\"color-scheme\" content=\"light dark\"><title>{} – Polychron</title>\
-         <link rel=\"stylesheet\" href=\"/style.css\"><script src=\"/live.js\" defer></script>\
-         </head><body>{}</body></html>",
-        title,
-        inside
-    );
-    axum::response::Html(whole.0)
-}
-
-/// A problem, as a page.
-#[derive(Debug)]
-pub(crate) struct HtmlError(pub(crate) Problem);
-
-impl HtmlError {
-    /// What cannot be.
-    pub(crate) fn unexpected() -> HtmlError {
-        HtmlError(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "it went wrong; see the log"))
-    }
-}
-
-impl From<Problem> for HtmlError {
-    fn from(problem: Problem) -> HtmlError {
-        HtmlError(problem)
-    }
-}
-
-impl From<Failure> for HtmlError {
-    fn from(failure: Failure) -> HtmlError {
-        HtmlError(failure.into())
-    }
-}
-
-impl IntoResponse for HtmlError {
-    fn into_response(self) -> Response {
-        let HtmlError(problem) = self;
-        let sign_in = (problem.status == StatusCode::UNAUTHORIZED)
-            .then(|| html!("<p><a href=\"/login\">Sign in</a></p>"));
-        let inside = html!(
-            "<header><a class=\"brand\" href=\"/\">Polychron</a></header>\
-             <main id=\"main\"><h1>{}</h1><pre class=\"error\">{}</pre>{}</main>",
-            problem.title(),
-            problem.detail,
-            sign_in
-        );
-        (problem.status, document(problem.title(), &inside)).into_response()
-    }
-}
-
-/// A form that changes something: it brings back the visitor's key.
-pub(crate) fn form(action: &str, visitor: &Visitor, inside: Html) -> Html {
-    let key = visitor.form_key.as_deref().unwrap_or_default();
-    html!(
-        "<form method=\"post\" action=\"{}\"><input type=\"hidden\" name=\"{}\" value=\"{}\">{}</form>",
-        action,
-        form::KEY,
-        key,
-        inside
-    )
-}
-
-/// The same, for what had better not happen by a slip: it opens before it can be sent, and takes a
-/// reason.
-pub(crate) fn careful_form(action: &str, visitor: &Visitor, name: &str, meaning: &str) -> Html {
-    let inside = html!(
-        "<p>{}</p><label>Reason, for the audit <input name=\"reason\" maxlength=\"500\" autocomplete=\"off\"></label>\
-         <button>{}</button>",
-        meaning,
-        name
-    );
-    html!(
-        "<details class=\"action\"><summary>{}…</summary>{}</details>",
-        name,
-        form(action, visitor, inside)
-    )
 }
 
 /// The address of a tenant's page, or of one below it.

@@ -21,12 +21,19 @@ use std::sync::Arc;
 use axum::Router;
 use axum::response::Response;
 use axum::routing::{get, post};
+use serde::Deserialize;
 
 use crate::AppState;
-use crate::page::HtmlError;
+use crate::html_error::HtmlError;
 
 /// How many lines a page of a list has.
 const LINES: i64 = 50;
+
+/// Which job of a tenant a page is about.
+#[derive(Deserialize)]
+struct JobQuery {
+    name: String,
+}
 
 type Answer = Result<Response, HtmlError>;
 

@@ -10,16 +10,16 @@ use shared::execution::{Execution, Status};
 use shared::id::ExecutionId;
 use shared::store::ExecutionFilter;
 
-use super::extract::{Asked, Given, Named, Page, Reason, limit};
+use super::extract::{Body, Page, Path, Query, Reason, limit};
 use crate::AppState;
 use crate::access::Visitor;
 use crate::problem::{Problem, made};
 use operations::execution;
 
-type Here = Named<(String, ExecutionId)>;
+type ExecutionPath = Path<(String, ExecutionId)>;
 
 #[derive(Deserialize)]
-pub(super) struct Listing {
+pub(super) struct ExecutionsQuery {
     job: Option<String>,
     status: Option<Status>,
     before: Option<ExecutionId>,
@@ -29,12 +29,12 @@ pub(super) struct Listing {
 pub(super) async fn list(
     State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
-    Named(slug): Named<String>,
-    Asked(asked): Asked<Listing>,
+    Path(slug): Path<String>,
+    Query(query): Query<ExecutionsQuery>,
 ) -> Result<Json<Page<Execution>>, Problem> {
-    let limit = limit(asked.limit)?;
+    let limit = limit(query.limit)?;
     let at = state.enter(&visitor, &slug).await?;
-    let Listing { job, status, before, .. } = asked;
+    let ExecutionsQuery { job, status, before, .. } = query;
     let page = execution::page(&at, &ExecutionFilter { before, job, status }, limit).await?;
     let next = page.next.map(|next| next.to_string());
     Ok(Json(Page { items: page.executions, next }))
@@ -43,7 +43,7 @@ pub(super) async fn list(
 pub(super) async fn show(
     State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
-    Named((slug, id)): Here,
+    Path((slug, id)): ExecutionPath,
 ) -> Result<Json<Execution>, Problem> {
     let at = state.enter(&visitor, &slug).await?;
     Ok(Json(execution::find(&at, id).await?))
@@ -52,8 +52,8 @@ pub(super) async fn show(
 pub(super) async fn cancel(
     State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
-    Named((slug, id)): Here,
-    Given(Reason { reason }): Given<Reason>,
+    Path((slug, id)): ExecutionPath,
+    Body(Reason { reason }): Body<Reason>,
 ) -> Result<Json<Execution>, Problem> {
     let (at, actor) = state.enter_to_change(&visitor, &slug, reason.as_deref()).await?;
     Ok(Json(made(execution::cancel(&state.context, &actor, &at, id).await?)?))
@@ -62,8 +62,8 @@ pub(super) async fn cancel(
 pub(super) async fn retry(
     State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
-    Named((slug, id)): Here,
-    Given(Reason { reason }): Given<Reason>,
+    Path((slug, id)): ExecutionPath,
+    Body(Reason { reason }): Body<Reason>,
 ) -> Result<(StatusCode, Json<Execution>), Problem> {
     let (at, actor) = state.enter_to_change(&visitor, &slug, reason.as_deref()).await?;
     let new = made(execution::retry(&state.context, &actor, &at, id).await?)?;

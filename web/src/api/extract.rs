@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::extract::{self, FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
@@ -20,43 +20,43 @@ const NUL: &[u8] = br"\u0000";
 const LIMIT_DEFAULT: i64 = 50;
 
 /// What stands in the query.
-pub(super) struct Asked<T>(pub(super) T);
+pub(super) struct Query<T>(pub(super) T);
 
-impl<T: DeserializeOwned> FromRequestParts<Arc<AppState>> for Asked<T> {
+impl<T: DeserializeOwned> FromRequestParts<Arc<AppState>> for Query<T> {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, _: &Arc<AppState>) -> Result<Asked<T>, Problem> {
-        match Query::<T>::try_from_uri(&parts.uri) {
-            Ok(Query(asked)) => Ok(Asked(asked)),
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<AppState>) -> Result<Query<T>, Problem> {
+        match extract::Query::<T>::try_from_uri(&parts.uri) {
+            Ok(extract::Query(query)) => Ok(Query(query)),
             Err(error) => Err(Problem::new(StatusCode::BAD_REQUEST, error.body_text())),
         }
     }
 }
 
 /// What stands in the path.
-pub(super) struct Named<T>(pub(super) T);
+pub(super) struct Path<T>(pub(super) T);
 
-impl<T: DeserializeOwned + Send> FromRequestParts<Arc<AppState>> for Named<T> {
+impl<T: DeserializeOwned + Send> FromRequestParts<Arc<AppState>> for Path<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(
         parts: &mut Parts,
         state: &Arc<AppState>,
-    ) -> Result<Named<T>, Problem> {
-        match Path::<T>::from_request_parts(parts, state).await {
-            Ok(Path(named)) => Ok(Named(named)),
+    ) -> Result<Path<T>, Problem> {
+        match extract::Path::<T>::from_request_parts(parts, state).await {
+            Ok(extract::Path(path)) => Ok(Path(path)),
             Err(error) => Err(Problem::new(StatusCode::BAD_REQUEST, error.body_text())),
         }
     }
 }
 
 /// What stands in the body, as JSON. Nothing at all is the same as `{}`.
-pub(super) struct Given<T>(pub(super) T);
+pub(super) struct Body<T>(pub(super) T);
 
-impl<T: DeserializeOwned> FromRequest<Arc<AppState>> for Given<T> {
+impl<T: DeserializeOwned> FromRequest<Arc<AppState>> for Body<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &Arc<AppState>) -> Result<Given<T>, Problem> {
+    async fn from_request(request: Request, state: &Arc<AppState>) -> Result<Body<T>, Problem> {
         let is_json = is_json(request.headers());
         let body = Bytes::from_request(request, state).await;
         let body = body.map_err(|error| Problem::new(error.status(), error.body_text()))?;
@@ -72,7 +72,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<AppState>> for Given<T> {
         }
         // The reader's own words tell the place and the field, never a payload.
         let read = serde_json::from_slice(text);
-        read.map(Given).map_err(|error| {
+        read.map(Body).map_err(|error| {
             Problem::new(
                 StatusCode::BAD_REQUEST,
                 format!("the body is not what is wanted: {error}"),

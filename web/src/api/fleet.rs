@@ -11,7 +11,7 @@ use shared::schedule::Spread;
 use shared::store::{Audit, AuditFilter, Producer, Worker};
 use uuid::Uuid;
 
-use super::extract::{Asked, Page, limit, times};
+use super::extract::{Page, Query, limit, times};
 use crate::access::Visitor;
 use crate::overview::{Overview, overview};
 use crate::problem::Problem;
@@ -55,7 +55,7 @@ pub(super) async fn queues(
 }
 
 #[derive(Deserialize)]
-pub(super) struct AuditAsked {
+pub(super) struct AuditQuery {
     tenant: Option<String>,
     target: Option<String>,
     before: Option<i64>,
@@ -65,14 +65,14 @@ pub(super) struct AuditAsked {
 pub(super) async fn audit(
     State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
-    Asked(asked): Asked<AuditAsked>,
+    Query(query): Query<AuditQuery>,
 ) -> Result<Json<Page<Audit>>, Problem> {
-    match &asked.tenant {
+    match &query.tenant {
         Some(slug) => state.tell_apart(&visitor, slug)?,
         None => visitor.must_see_all()?,
     }
-    let limit = limit(asked.limit)?;
-    let AuditAsked { tenant, target, before, .. } = asked;
+    let limit = limit(query.limit)?;
+    let AuditQuery { tenant, target, before, .. } = query;
     let filter = AuditFilter { before, tenant, target };
     let items = state.context.control.list_audit(&filter, limit).await;
     let items = items.map_err(Failure::control)?;
@@ -82,7 +82,7 @@ pub(super) async fn audit(
 }
 
 #[derive(Deserialize)]
-pub(super) struct PreviewAsked {
+pub(super) struct PreviewQuery {
     expression: String,
     timezone: Option<String>,
     from: Option<Time>,
@@ -98,13 +98,13 @@ pub(super) struct Preview {
 
 pub(super) async fn preview(
     State(state): State<Arc<AppState>>,
-    Asked(asked): Asked<PreviewAsked>,
+    Query(query): Query<PreviewQuery>,
 ) -> Result<Json<Preview>, Problem> {
-    let n = times(asked.n)?;
-    let text = written(&asked.expression, asked.timezone.as_deref())?;
+    let n = times(query.n)?;
+    let text = written(&query.expression, query.timezone.as_deref())?;
     // Which job it will be isn't known yet.
     let schedule = read(&text, Spread::new(TenantId(Uuid::nil()), JobId(0)))?;
-    let from = match asked.from {
+    let from = match query.from {
         Some(from) => from,
         None => state.now().await?,
     };

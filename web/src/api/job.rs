@@ -15,9 +15,9 @@ use shared::job::{Job, MisfirePolicy, OrphanPolicy, OverlapPolicy};
 use shared::schedule::Spread;
 use shared::store::{JobEdit, NewJob};
 
-use super::extract::{Asked, Given, Named, Page, Reason, given, limit, present, times};
+use super::extract::{Body, Page, Path, Query, Reason, given, limit, present, times};
 use super::fleet::Preview;
-use super::tenant::Listing;
+use super::tenant::PageQuery;
 use crate::AppState;
 use crate::access::Visitor;
 use crate::problem::{Problem, made};
@@ -26,13 +26,13 @@ use operations::job::{find, next_time, schedule_of};
 use operations::occurrence_report::report;
 use operations::schedule::{checked, due};
 
-type Here = Named<(String, String)>;
+type JobPath = Path<(String, String)>;
 
 pub(super) async fn list(
     State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
-    Named(slug): Named<String>,
-    Asked(Listing { after, limit: asked }): Asked<Listing>,
+    Path(slug): Path<String>,
+    Query(PageQuery { after, limit: asked }): Query<PageQuery>,
 ) -> Result<Json<Page<Job>>, Problem> {
     let limit = limit(asked)?;
     let at = state.enter(&visitor, &slug).await?;
@@ -45,7 +45,7 @@ pub(super) async fn list(
 pub(super) async fn show(
     State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
-    Named((slug, name)): Here,
+    Path((slug, name)): JobPath,
 ) -> Result<Response, Problem> {
     let at = state.enter(&visitor, &slug).await?;
     Ok(tagged(&find(&at, &name).await?))
@@ -120,8 +120,8 @@ impl Definition {
 pub(super) async fn add(
     State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
-    Named(slug): Named<String>,
-    Given(definition): Given<Definition>,
+    Path(slug): Path<String>,
+    Body(definition): Body<Definition>,
 ) -> Result<Response, Problem> {
     let (at, actor) = state.enter_to_change(&visitor, &slug, definition.reason.as_deref()).await?;
     let name = definition.name.clone();
@@ -140,9 +140,9 @@ pub(super) async fn add(
 pub(super) async fn edit(
     State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
-    Named((slug, name)): Here,
+    Path((slug, name)): JobPath,
     headers: HeaderMap,
-    Given(definition): Given<Definition>,
+    Body(definition): Body<Definition>,
 ) -> Result<Response, Problem> {
     let if_version = if_version(&headers)?;
     let (at, actor) = state.enter_to_change(&visitor, &slug, definition.reason.as_deref()).await?;
@@ -184,8 +184,8 @@ fn if_version(headers: &HeaderMap) -> Result<Option<i32>, Problem> {
 pub(super) async fn delete(
     State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
-    Named((slug, name)): Here,
-    Given(Reason { reason }): Given<Reason>,
+    Path((slug, name)): JobPath,
+    Body(Reason { reason }): Body<Reason>,
 ) -> Result<Json<Value>, Problem> {
     let (at, actor) = state.enter_to_change(&visitor, &slug, reason.as_deref()).await?;
     let job = find(&at, &name).await?;
@@ -196,26 +196,26 @@ pub(super) async fn delete(
 pub(super) async fn pause(
     state: State<Arc<AppState>>,
     visitor: Extension<Visitor>,
-    here: Here,
-    reason: Given<Reason>,
+    path: JobPath,
+    reason: Body<Reason>,
 ) -> Result<Response, Problem> {
-    switch(state, visitor, here, reason, false).await
+    switch(state, visitor, path, reason, false).await
 }
 
 pub(super) async fn resume(
     state: State<Arc<AppState>>,
     visitor: Extension<Visitor>,
-    here: Here,
-    reason: Given<Reason>,
+    path: JobPath,
+    reason: Body<Reason>,
 ) -> Result<Response, Problem> {
-    switch(state, visitor, here, reason, true).await
+    switch(state, visitor, path, reason, true).await
 }
 
 async fn switch(
     State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
-    Named((slug, name)): Here,
-    Given(Reason { reason }): Given<Reason>,
+    Path((slug, name)): JobPath,
+    Body(Reason { reason }): Body<Reason>,
     on: bool,
 ) -> Result<Response, Problem> {
     let (at, actor) = state.enter_to_change(&visitor, &slug, reason.as_deref()).await?;
@@ -238,8 +238,8 @@ pub(super) struct Run {
 pub(super) async fn run(
     State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
-    Named((slug, name)): Here,
-    Given(Run { payload, reason }): Given<Run>,
+    Path((slug, name)): JobPath,
+    Body(Run { payload, reason }): Body<Run>,
 ) -> Result<(StatusCode, Json<Execution>), Problem> {
     let (at, actor) = state.enter_to_change(&visitor, &slug, reason.as_deref()).await?;
     let execution = made(
@@ -249,15 +249,15 @@ pub(super) async fn run(
 }
 
 #[derive(Deserialize)]
-pub(super) struct NextAsked {
+pub(super) struct NextQuery {
     n: Option<i64>,
 }
 
 pub(super) async fn next(
     State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
-    Named((slug, name)): Here,
-    Asked(NextAsked { n }): Asked<NextAsked>,
+    Path((slug, name)): JobPath,
+    Query(NextQuery { n }): Query<NextQuery>,
 ) -> Result<Json<Preview>, Problem> {
     let n = times(n)?;
     let at = state.enter(&visitor, &slug).await?;
@@ -268,7 +268,7 @@ pub(super) async fn next(
 }
 
 #[derive(Deserialize)]
-pub(super) struct ExplainAsked {
+pub(super) struct ExplainQuery {
     /// One of its planned times.
     at: Option<Time>,
 }
@@ -276,8 +276,8 @@ pub(super) struct ExplainAsked {
 pub(super) async fn explain(
     State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
-    Named((slug, name)): Here,
-    Asked(ExplainAsked { at: planned }): Asked<ExplainAsked>,
+    Path((slug, name)): JobPath,
+    Query(ExplainQuery { at: planned }): Query<ExplainQuery>,
 ) -> Result<Json<Vec<Finding>>, Problem> {
     let at = state.enter(&visitor, &slug).await?;
     let context = &state.context;

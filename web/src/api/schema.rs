@@ -29,9 +29,9 @@ pub(super) fn schemas() -> Value {
     Value::Object(schemas)
 }
 
-type Named = (&'static str, Value);
+type NamedSchema = (&'static str, Value);
 
-fn of_tenants() -> Vec<Named> {
+fn of_tenants() -> Vec<NamedSchema> {
     let tenant = [
         ("id", uuid()),
         ("slug", text()),
@@ -49,7 +49,7 @@ fn of_tenants() -> Vec<Named> {
         ("waiting", maybe(integer())),
         ("next_due_at", maybe(time())),
     ];
-    let inspected: Vec<Named> = tenant.iter().chain(&inspected).cloned().collect();
+    let inspected: Vec<NamedSchema> = tenant.iter().chain(&inspected).cloned().collect();
     let edit = [
         ("name", text()),
         ("status", words(TenantStatus::ALL.iter().map(|word| word.as_str()))),
@@ -68,7 +68,7 @@ fn of_tenants() -> Vec<Named> {
     ]
 }
 
-fn of_jobs() -> Vec<Named> {
+fn of_jobs() -> Vec<NamedSchema> {
     let definition = [
         ("job_type", characters(1, 100)),
         ("schedule", json!({"type": "object"})),
@@ -97,9 +97,9 @@ fn of_jobs() -> Vec<Named> {
         ("created_at", time()),
         ("updated_at", time()),
     ];
-    let job: Vec<Named> = definition.iter().chain(&engines).cloned().collect();
-    let edit: Vec<Named> = definition.iter().cloned().chain([("reason", reason())]).collect();
-    let new: Vec<Named> = edit.iter().cloned().chain([("name", name())]).collect();
+    let job: Vec<NamedSchema> = definition.iter().chain(&engines).cloned().collect();
+    let edit: Vec<NamedSchema> = definition.iter().cloned().chain([("reason", reason())]).collect();
+    let new: Vec<NamedSchema> = edit.iter().cloned().chain([("name", name())]).collect();
     // Something must be there to change.
     let mut edited = given(&edit, &[]);
     edited["anyOf"] = definition.iter().map(|(name, _)| json!({"required": [name]})).collect();
@@ -114,7 +114,7 @@ fn of_jobs() -> Vec<Named> {
     ]
 }
 
-fn of_executions() -> Vec<Named> {
+fn of_executions() -> Vec<NamedSchema> {
     let execution = [
         ("id", uuid()),
         ("job_id", integer()),
@@ -146,7 +146,7 @@ fn of_executions() -> Vec<Named> {
     vec![("Execution", whole(&execution)), ("ExecutionPage", page("Execution"))]
 }
 
-fn of_processes() -> Vec<Named> {
+fn of_processes() -> Vec<NamedSchema> {
     let consumer = [
         ("name", text()),
         ("host", text()),
@@ -173,9 +173,9 @@ fn of_processes() -> Vec<Named> {
     vec![("Consumers", list(whole(&consumer))), ("Producers", list(whole(&producer)))]
 }
 
-fn of_the_rest() -> Vec<Named> {
+fn of_the_rest() -> Vec<NamedSchema> {
     let ended = [("success", integer()), ("failed", integer()), ("other", integer())];
-    let hour: Vec<Named> = [("begins", time())].iter().chain(&ended).cloned().collect();
+    let hour: Vec<NamedSchema> = [("begins", time())].iter().chain(&ended).cloned().collect();
     let finding = [
         ("subject", text()),
         ("level", words(["ok", "warning", "problem"].into_iter())),
@@ -232,13 +232,13 @@ fn of_the_rest() -> Vec<Named> {
 }
 
 /// An answer: every field is there.
-fn whole(fields: &[Named]) -> Value {
+fn whole(fields: &[NamedSchema]) -> Value {
     let names: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
     given(fields, &names)
 }
 
 /// A body: what isn't required may be left out, and nothing else may be there.
-fn given(fields: &[Named], required: &[&str]) -> Value {
+fn given(fields: &[NamedSchema], required: &[&str]) -> Value {
     let properties: Map<String, Value> =
         fields.iter().map(|(name, schema)| ((*name).to_owned(), schema.clone())).collect();
     json!({

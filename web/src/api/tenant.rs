@@ -10,7 +10,7 @@ use serde::Deserialize;
 use shared::store::TenantEdit;
 use shared::tenant::{Tenant, TenantStatus};
 
-use super::extract::{Asked, Given, Named, Page, given, limit, present};
+use super::extract::{Body, Page, Path, Query, given, limit, present};
 use crate::AppState;
 use crate::access::Visitor;
 use crate::problem::{Problem, made};
@@ -18,7 +18,7 @@ use operations::failure::Failure;
 use operations::tenant::{Inspected, Shown, inspect};
 
 #[derive(Deserialize)]
-pub(super) struct Listing {
+pub(super) struct PageQuery {
     #[serde(default)]
     pub(super) after: String,
     pub(super) limit: Option<i64>,
@@ -27,7 +27,7 @@ pub(super) struct Listing {
 pub(super) async fn list(
     State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
-    Asked(Listing { after, limit: asked }): Asked<Listing>,
+    Query(PageQuery { after, limit: asked }): Query<PageQuery>,
 ) -> Result<Json<Page<Shown>>, Problem> {
     let limit = limit(asked)?;
     let tenants: Vec<Tenant> = match &visitor.tenants {
@@ -51,7 +51,7 @@ pub(super) async fn list(
 pub(super) async fn show(
     State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
-    Named(slug): Named<String>,
+    Path(slug): Path<String>,
 ) -> Result<Json<Inspected>, Problem> {
     state.tell_apart(&visitor, &slug)?;
     let tenant = state.context.tenant(&slug).await?;
@@ -74,8 +74,8 @@ pub(super) struct Edit {
 pub(super) async fn edit(
     State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
-    Named(slug): Named<String>,
-    Given(edit): Given<Edit>,
+    Path(slug): Path<String>,
+    Body(edit): Body<Edit>,
 ) -> Result<Json<Inspected>, Problem> {
     state.tell_apart(&visitor, &slug)?;
     let Edit { name, status, max_running, reason } = edit;

@@ -19,7 +19,7 @@ use operations::failure::Failure;
 use operations::format::maybe;
 
 #[derive(Deserialize)]
-pub(super) struct Asked {
+pub(super) struct AuditQuery {
     /// Only what was changed at this tenant.
     #[serde(default)]
     tenant: String,
@@ -30,19 +30,19 @@ pub(super) struct Asked {
 pub(super) async fn show(
     State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
-    Query(asked): Query<Asked>,
+    Query(query): Query<AuditQuery>,
 ) -> Answer {
-    let tenant = Some(asked.tenant.trim().to_owned()).filter(|slug| !slug.is_empty());
+    let tenant = Some(query.tenant.trim().to_owned()).filter(|slug| !slug.is_empty());
     match &tenant {
         Some(slug) => state.tell_apart(&visitor, slug)?,
         None => visitor.must_see_all()?,
     }
-    let filter = AuditFilter { before: asked.before, tenant, target: None };
+    let filter = AuditFilter { before: query.before, tenant, target: None };
     let changes = state.context.control.list_audit(&filter, LINES).await;
     let changes = changes.map_err(Failure::control)?;
     let next = changes.last().filter(|_| changes.len() as i64 == LINES);
     let next =
-        next.map(|last| format!("/audit?tenant={}&before={}", in_url(&asked.tenant), last.id));
+        next.map(|last| format!("/audit?tenant={}&before={}", in_url(&query.tenant), last.id));
     let found = match changes.is_empty() {
         true => html!("<p>Nothing was changed yet.</p>"),
         false => list(&changes, state.now().await?),
@@ -50,7 +50,7 @@ pub(super) async fn show(
     let body = html!(
         "<form method=\"get\" class=\"filter\"><label>Tenant <input name=\"tenant\" value=\"{}\"></label>\
          <button>Filter</button></form>{}{}",
-        asked.tenant,
+        query.tenant,
         found,
         older(next, "Older changes")
     );

@@ -9,8 +9,7 @@ use shared::store::{JobEdit, TenantEdit};
 use shared::tenant::TenantStatus;
 
 use super::execution::id;
-use super::job::Named;
-use super::{Answer, schedule};
+use super::{Answer, JobQuery, schedule};
 use crate::AppState;
 use crate::form::Filled;
 use crate::page::{of_job, of_tenant};
@@ -20,7 +19,7 @@ use operations::failure::Failure;
 pub(super) async fn run_job(
     State(state): State<Arc<AppState>>,
     Path(slug): Path<String>,
-    Query(Named { name }): Query<Named>,
+    Query(JobQuery { name }): Query<JobQuery>,
     form: Filled,
 ) -> Answer {
     let (at, actor) = state.enter_to_change(&form.visitor, &slug, form.get("reason")).await?;
@@ -32,25 +31,25 @@ pub(super) async fn run_job(
 pub(super) async fn pause_job(
     state: State<Arc<AppState>>,
     slug: Path<String>,
-    named: Query<Named>,
+    query: Query<JobQuery>,
     form: Filled,
 ) -> Answer {
-    switch_job(state, slug, named, form, false).await
+    switch_job(state, slug, query, form, false).await
 }
 
 pub(super) async fn resume_job(
     state: State<Arc<AppState>>,
     slug: Path<String>,
-    named: Query<Named>,
+    query: Query<JobQuery>,
     form: Filled,
 ) -> Answer {
-    switch_job(state, slug, named, form, true).await
+    switch_job(state, slug, query, form, true).await
 }
 
 async fn switch_job(
     State(state): State<Arc<AppState>>,
     Path(slug): Path<String>,
-    Query(Named { name }): Query<Named>,
+    Query(JobQuery { name }): Query<JobQuery>,
     form: Filled,
     on: bool,
 ) -> Answer {
@@ -64,7 +63,7 @@ async fn switch_job(
 pub(super) async fn delete_job(
     State(state): State<Arc<AppState>>,
     Path(slug): Path<String>,
-    Query(Named { name }): Query<Named>,
+    Query(JobQuery { name }): Query<JobQuery>,
     form: Filled,
 ) -> Answer {
     let (at, actor) = state.enter_to_change(&form.visitor, &slug, form.get("reason")).await?;
@@ -80,7 +79,7 @@ pub(super) async fn delete_job(
 pub(super) async fn edit_schedule(
     State(state): State<Arc<AppState>>,
     Path(slug): Path<String>,
-    Query(Named { name }): Query<Named>,
+    Query(JobQuery { name }): Query<JobQuery>,
     form: Filled,
 ) -> Answer {
     let (at, actor) = state.enter_to_change(&form.visitor, &slug, form.get("reason")).await?;

@@ -14,10 +14,9 @@ use super::Answer;
 use super::executions::took;
 use crate::AppState;
 use crate::access::Visitor;
+use crate::form::careful_form;
 use crate::html::{Html, html};
-use crate::page::{
-    Page, badge, careful_form, exact, facts, of_job, of_tenant, short, table, text, when,
-};
+use crate::page::{Page, badge, exact, facts, of_job, of_tenant, short, table, text, when};
 use operations::execution::find;
 use operations::execution::{job_name, progress};
 use operations::failure::Failure;

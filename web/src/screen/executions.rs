@@ -19,7 +19,7 @@ use operations::execution::job_name;
 use operations::failure::Failure;
 
 #[derive(Deserialize)]
-pub(super) struct Asked {
+pub(super) struct ExecutionsQuery {
     /// Only those of this job.
     #[serde(default)]
     job: String,
@@ -31,7 +31,7 @@ pub(super) struct Asked {
     before: String,
 }
 
-impl Asked {
+impl ExecutionsQuery {
     fn filter(&self) -> Result<ExecutionFilter, Failure> {
         let given = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
         let status = given(&self.status).map(|text| text.parse()).transpose();
@@ -46,13 +46,13 @@ pub(super) async fn show(
     State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
     Path(slug): Path<String>,
-    Query(asked): Query<Asked>,
+    Query(query): Query<ExecutionsQuery>,
 ) -> Answer {
-    let filter = asked.filter()?;
+    let filter = query.filter()?;
     let at = state.enter(&visitor, &slug).await?;
     let page = operations::execution::page(&at, &filter, LINES).await?;
     let next = page.next.map(|next| {
-        let query = format!("job={}&status={}", in_url(&asked.job), in_url(&asked.status));
+        let query = format!("job={}&status={}", in_url(&query.job), in_url(&query.status));
         of_tenant(&slug, &format!("/executions?{query}&before={next}"))
     });
     let found = match (page.executions.is_empty(), &next) {
@@ -62,7 +62,7 @@ pub(super) async fn show(
         }
         (false, _) => list(&slug, &page.executions, at.now),
     };
-    let body = html!("{}{}{}", filters(&asked), found, older(next, "Older executions"));
+    let body = html!("{}{}{}", filters(&query), found, older(next, "Older executions"));
     let trail = vec![
         ("Tenants".to_owned(), "/tenants".to_owned()),
         (at.tenant.name.clone(), of_tenant(&slug, "")),
@@ -71,8 +71,8 @@ pub(super) async fn show(
     Ok(Page { visitor: &visitor, title: "Executions", trail, live, body }.into_response())
 }
 
-fn filters(asked: &Asked) -> Html {
-    let option = |word: &str| match word == asked.status {
+fn filters(query: &ExecutionsQuery) -> Html {
+    let option = |word: &str| match word == query.status {
         true => html!("<option selected>{}</option>", word),
         false => html!("<option>{}</option>", word),
     };
@@ -80,7 +80,7 @@ fn filters(asked: &Asked) -> Html {
         "<form method=\"get\" class=\"filter\"><label>Job <input name=\"job\" value=\"{}\"></label>\
          <label>Status <select name=\"status\"><option value=\"\">any</option>{}</select></label>\
          <button>Filter</button></form>",
-        asked.job,
+        query.job,
         Status::ALL.iter().map(|status| option(status.as_str())).collect::<Html>()
     )
 }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::extract::{Path, Query, State};
 use axum::response::IntoResponse;
-use serde::Deserialize;
 use serde_json::Value;
 use shared::clock::Time;
 use shared::job::Job;
@@ -15,13 +14,12 @@ use shared::notification::NOTIFIER;
 use shared::store::AuditFilter;
 
 use super::executions::list;
-use super::{Answer, audit, notify};
+use super::{Answer, JobQuery, audit, notify};
 use crate::AppState;
 use crate::access::Visitor;
+use crate::form::{careful_form, form};
 use crate::html::{Html, html};
-use crate::page::{
-    Page, badge, careful_form, facts, form, maybe_when, of_job, of_tenant, table, text, when,
-};
+use crate::page::{Page, badge, facts, maybe_when, of_job, of_tenant, table, text, when};
 use operations::context::TenantContext;
 use operations::failure::Failure;
 use operations::format::maybe;
@@ -37,16 +35,11 @@ const CHANGES: i64 = 10;
 /// How many runs ahead are shown.
 const AHEAD: u16 = 10;
 
-#[derive(Deserialize)]
-pub(super) struct Named {
-    pub(super) name: String,
-}
-
 pub(super) async fn show(
     State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
     Path(slug): Path<String>,
-    Query(Named { name }): Query<Named>,
+    Query(JobQuery { name }): Query<JobQuery>,
 ) -> Answer {
     let at = state.enter(&visitor, &slug).await?;
     let job = find(&at, &name).await?;

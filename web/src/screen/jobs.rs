@@ -16,7 +16,7 @@ use operations::job as jobs;
 use operations::job::{page, schedule_of};
 
 #[derive(Deserialize)]
-pub(super) struct Asked {
+pub(super) struct JobsQuery {
     /// Only those whose name comes later, for the next page.
     #[serde(default)]
     after: String,
@@ -26,10 +26,10 @@ pub(super) async fn show(
     State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
     Path(slug): Path<String>,
-    Query(asked): Query<Asked>,
+    Query(query): Query<JobsQuery>,
 ) -> Answer {
     let at = state.enter(&visitor, &slug).await?;
-    let jobs = page(&at, &asked.after, LINES).await?;
+    let jobs = page(&at, &query.after, LINES).await?;
     let list = table(
         "Jobs, by name",
         &jobs,

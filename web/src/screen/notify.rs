@@ -11,13 +11,12 @@ use shared::job::Job;
 use shared::notification::{Event, NOTIFIER};
 use shared::store::JobEdit;
 
-use super::Answer;
-use super::job::Named;
+use super::{Answer, JobQuery};
 use crate::AppState;
 use crate::access::Visitor;
-use crate::form::Filled;
+use crate::form::{Filled, form};
 use crate::html::{Html, html};
-use crate::page::{Page, form, of_job, of_tenant};
+use crate::page::{Page, of_job, of_tenant};
 use crate::problem::made;
 use operations::context::TenantContext;
 use operations::failure::Failure;
@@ -25,7 +24,7 @@ use operations::input;
 use operations::job::find;
 
 #[derive(Deserialize)]
-pub(super) struct Asked {
+pub(super) struct NotifyQuery {
     /// What is to be tried; what is, before anything is.
     target: Option<String>,
 }
@@ -41,23 +40,23 @@ pub(super) async fn of_job_shown(
     State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
     Path(slug): Path<String>,
-    Query(Named { name }): Query<Named>,
-    Query(asked): Query<Asked>,
+    Query(JobQuery { name }): Query<JobQuery>,
+    Query(query): Query<NotifyQuery>,
 ) -> Answer {
     let at = state.enter(&visitor, &slug).await?;
     let job = Box::new(find(&at, &name).await?);
-    Ok(page(&at, &visitor, &Whose::Job(job), asked.target.as_deref()))
+    Ok(page(&at, &visitor, &Whose::Job(job), query.target.as_deref()))
 }
 
 pub(super) async fn of_tenant_shown(
     State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
     Path(slug): Path<String>,
-    Query(asked): Query<Asked>,
+    Query(query): Query<NotifyQuery>,
 ) -> Answer {
     let at = state.enter(&visitor, &slug).await?;
     let notifier = notifier(&at).await?.map(Box::new);
-    Ok(page(&at, &visitor, &Whose::Tenant(notifier), asked.target.as_deref()))
+    Ok(page(&at, &visitor, &Whose::Tenant(notifier), query.target.as_deref()))
 }
 
 /// The job that holds the tenant's target; it is made when it is first needed.
@@ -192,7 +191,7 @@ pub(super) fn words(target: Option<&Value>) -> String {
 pub(super) async fn edit_of_job(
     State(state): State<Arc<AppState>>,
     Path(slug): Path<String>,
-    Query(Named { name }): Query<Named>,
+    Query(JobQuery { name }): Query<JobQuery>,
     form: Filled,
 ) -> Answer {
     let (at, actor) = state.enter_to_change(&form.visitor, &slug, form.get("reason")).await?;

@@ -14,8 +14,9 @@ use super::Answer;
 use super::job::due_times;
 use crate::AppState;
 use crate::access::Visitor;
+use crate::form::form;
 use crate::html::{Html, html};
-use crate::page::{Page, form, of_job, of_tenant};
+use crate::page::{Page, of_job, of_tenant};
 use operations::context::TenantContext;
 use operations::failure::Failure;
 use operations::job::find;
@@ -25,7 +26,7 @@ use operations::schedule::{due, read, written};
 const AHEAD: u16 = 10;
 
 #[derive(Deserialize)]
-pub(super) struct Asked {
+pub(super) struct ScheduleQuery {
     name: String,
     /// What is to be tried; the job's own schedule, before anything is.
     schedule: Option<String>,
@@ -37,12 +38,12 @@ pub(super) async fn show(
     State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
     Path(slug): Path<String>,
-    Query(asked): Query<Asked>,
+    Query(query): Query<ScheduleQuery>,
 ) -> Answer {
     let at = state.enter(&visitor, &slug).await?;
-    let job = find(&at, &asked.name).await?;
-    let tried = asked.schedule.as_deref().map(|text| meaning(&at, &job, &visitor, text, &asked));
-    let text = asked.schedule.clone().unwrap_or_else(|| format!("{:#}", job.schedule));
+    let job = find(&at, &query.name).await?;
+    let tried = query.schedule.as_deref().map(|text| meaning(&at, &job, &visitor, text, &query));
+    let text = query.schedule.clone().unwrap_or_else(|| format!("{:#}", job.schedule));
     let action = of_job(&slug, &job.name, "/schedule");
     let body = html!(
         "<form method=\"get\" action=\"{}\" class=\"form\"><input type=\"hidden\" name=\"name\" value=\"{}\">\
@@ -54,7 +55,7 @@ pub(super) async fn show(
         action,
         job.name,
         text,
-        asked.timezone,
+        query.timezone,
         r#"{"every": "15m"}"#,
         tried
     );
@@ -69,8 +70,14 @@ pub(super) async fn show(
 }
 
 /// What a text would mean as this job's schedule; if it can be read, with the means to save it.
-fn meaning(at: &TenantContext, job: &Job, visitor: &Visitor, text: &str, asked: &Asked) -> Html {
-    let timezone = Some(asked.timezone.trim()).filter(|zone| !zone.is_empty());
+fn meaning(
+    at: &TenantContext,
+    job: &Job,
+    visitor: &Visitor,
+    text: &str,
+    query: &ScheduleQuery,
+) -> Html {
+    let timezone = Some(query.timezone.trim()).filter(|zone| !zone.is_empty());
     let spread = Spread::new(at.tenant.id, job.id);
     let schedule = match understood(text, timezone, spread) {
         Ok((_, schedule)) => schedule,
@@ -85,7 +92,7 @@ fn meaning(at: &TenantContext, job: &Job, visitor: &Visitor, text: &str, asked: 
              <input type=\"hidden\" name=\"version\" value=\"{}\">\
              <label>Reason, for the audit <input name=\"reason\" maxlength=\"500\" autocomplete=\"off\"></label>\
              <button>Save this schedule</button>",
-            text, asked.timezone, job.version
+            text, query.timezone, job.version
         );
         html!("<div class=\"form\">{}</div>", form(&of_job(&at.tenant.slug, &job.name, "/schedule"), visitor, inside))
     });

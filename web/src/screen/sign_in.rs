@@ -11,12 +11,13 @@ use serde::Deserialize;
 use super::Answer;
 use crate::AppState;
 use crate::access::{COOKIE, Refusal};
+use crate::document::document;
 use crate::form::Filled;
 use crate::html::{Html, html};
-use crate::page::{HtmlError, document};
+use crate::html_error::HtmlError;
 
 #[derive(Deserialize)]
-pub(super) struct Asked {
+pub(super) struct SignInQuery {
     /// Where to go then.
     #[serde(default)]
     to: String,
@@ -24,7 +25,7 @@ pub(super) struct Asked {
 
 pub(super) async fn show(
     State(state): State<Arc<AppState>>,
-    Query(Asked { to }): Query<Asked>,
+    Query(SignInQuery { to }): Query<SignInQuery>,
 ) -> Response {
     if state.access.is_open() {
         return Redirect::to("/").into_response();

@@ -16,7 +16,7 @@ use crate::page::{Page, badge, of_tenant, older, short, table, text};
 use crate::survey::Seen;
 
 #[derive(Deserialize)]
-pub(super) struct Asked {
+pub(super) struct TenantsQuery {
     /// Only those whose slug or name holds this.
     #[serde(default)]
     search: String,
@@ -28,14 +28,14 @@ pub(super) struct Asked {
 pub(super) async fn show(
     State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
-    Query(asked): Query<Asked>,
+    Query(query): Query<TenantsQuery>,
 ) -> Answer {
-    let wanted = asked.search.trim().to_lowercase();
+    let wanted = query.search.trim().to_lowercase();
     let holds = |seen: &Seen| {
         let tenant = &seen.tenant;
         tenant.slug.contains(&wanted) || tenant.name.to_lowercase().contains(&wanted)
     };
-    let range = (Bound::Excluded(asked.after.clone()), Bound::Unbounded);
+    let range = (Bound::Excluded(query.after.clone()), Bound::Unbounded);
     let found: Vec<Seen> = state.survey.read(|seen| {
         let found = seen.range(range).map(|(_, seen)| seen);
         let found = found.filter(|seen| visitor.may_see(&seen.tenant.slug) && holds(seen));
@@ -66,10 +66,10 @@ pub(super) async fn show(
     let search = html!(
         "<form method=\"get\" class=\"filter\"><label>Search <input type=\"search\" name=\"search\" value=\"{}\"></label>\
          <button>Search</button></form>",
-        asked.search
+        query.search
     );
     let next = found.last().filter(|_| found.len() as i64 == LINES).map(|seen| {
-        format!("/tenants?search={}&after={}", in_url(&asked.search), in_url(&seen.tenant.slug))
+        format!("/tenants?search={}&after={}", in_url(&query.search), in_url(&seen.tenant.slug))
     });
     let shown = match found.is_empty() {
         true => html!("<p>No tenant matches. A new one is seen within a few seconds.</p>"),

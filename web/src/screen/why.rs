@@ -34,7 +34,7 @@ const BACK: u16 = 20;
 const TICK: TimeDelta = TimeDelta::microseconds(1);
 
 #[derive(Deserialize)]
-pub(super) struct Asked {
+pub(super) struct WhyQuery {
     name: String,
     /// A planned time; blank for none.
     #[serde(default)]
@@ -45,11 +45,11 @@ pub(super) async fn show(
     State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
     Path(slug): Path<String>,
-    Query(asked): Query<Asked>,
+    Query(query): Query<WhyQuery>,
 ) -> Answer {
     let at = state.enter(&visitor, &slug).await?;
-    let job = find(&at, &asked.name).await?;
-    let told = match asked.at.trim() {
+    let job = find(&at, &query.name).await?;
+    let told = match query.at.trim() {
         "" => Html::default(),
         wanted => match input::time(wanted) {
             Ok(time) => {
@@ -63,7 +63,7 @@ pub(super) async fn show(
     let now = explain(&state.context, &at, &job.name).await?;
     let body = html!(
         "{}{}{}<h2>What decides whether it runs now</h2>{}",
-        question(&slug, &job, &asked.at),
+        question(&slug, &job, &query.at),
         told,
         latest(&at, &job).await?,
         list(&now)
