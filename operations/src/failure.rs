@@ -73,6 +73,7 @@ impl Failure {
             | StoreError::Owned(_)
             | StoreError::Pooled
             | StoreError::Conflict(_)
+            | StoreError::TooLarge(_)
             | StoreError::Failed(_) => Failure::Failed(text),
         }
     }

@@ -13,6 +13,7 @@
 //! others died.
 
 mod audit;
+mod caught;
 mod change_token;
 mod changes;
 mod connections;
@@ -31,6 +32,7 @@ mod notify;
 mod pages;
 mod producers;
 mod prune;
+mod read_limits;
 mod rows;
 mod schema;
 mod server_clock;
@@ -62,6 +64,7 @@ pub use notify::{Notification, Unstarted};
 pub use pages::{Page, PlannedLoad, Recent};
 pub use producers::Producer;
 pub use prune::Keep;
+pub use read_limits::READ_LIMITS_ARE_KEPT;
 pub use schema::Schema;
 pub use session::Planning;
 pub use sweep::{SentBefore, Unheard};

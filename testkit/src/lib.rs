@@ -2,6 +2,7 @@
 //! `scripts/services` starts, and ways to wait without sleeping blindly.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop right there")]
 
+mod lying_server;
 mod old_schema;
 mod tenant_database;
 
@@ -16,6 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use uuid::Uuid;
 
+pub use lying_server::{Lie, LyingServer};
 pub use old_schema::migrate_to;
 pub use tenant_database::{TenantDatabase, both_stores};
 

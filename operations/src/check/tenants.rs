@@ -112,6 +112,7 @@ fn remedy(tenant: &Tenant, error: &StoreError) -> String {
         | StoreError::Slow(_)
         | StoreError::Busy(_)
         | StoreError::Denied(_)
+        | StoreError::TooLarge(_)
         | StoreError::Failed(_) => format!(
             "start the database, restore its role's rights, or correct its URL by \
              `polychron tenant edit {slug} --database-url-file FILE`"

@@ -30,6 +30,9 @@ const WAKE_EXCHANGE: &str = "polychron.wake";
 /// Keeps what no consumer could parse, for people to look at.
 const DEAD_QUEUE: &str = "polychron.dead";
 
+/// The most bytes of a name in AMQP, and of a header's value of ours.
+const NAME_BYTES_MAX: usize = 255;
+
 /// The longest wait for one answer of the broker.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// The longest wait for a connection's first bytes.
@@ -192,12 +195,24 @@ fn has_quorum_queues(version: Option<&str>) -> bool {
 
 /// The queue that jobs of this `queue` are published to.
 fn queue_name(queue: &str) -> ShortString {
-    format!("polychron.jobs.{queue}").into()
+    short(format!("polychron.jobs.{queue}"))
+}
+
+/// A name, cut to what AMQP allows: lapin panics at a longer one, and a tenant's rows may hold any.
+fn short(mut name: String) -> ShortString {
+    name.truncate(name.floor_char_boundary(NAME_BYTES_MAX));
+    name.into()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_queue_name_that_is_too_long_is_cut() {
+        assert_eq!(queue_name(&"ä".repeat(200)).as_str().len(), 255);
+        assert_eq!(queue_name("default").as_str(), "polychron.jobs.default");
+    }
 
     #[test]
     fn quorum_queues_came_with_3_8() {

@@ -17,9 +17,12 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
+use tracing::warn;
 
+use super::caught::caught;
 use super::changes::Changes;
 use super::error::{Result, StoreError};
+use super::read_limits::{READ_LIMITS_ARE_KEPT, ReadLimits};
 use super::session::{Open, Planning, SearchPath};
 use super::shelf::{Idle, Offer, Place, Server};
 use crate::clock::{BootTime, Clock};
@@ -50,6 +53,12 @@ impl Connections {
     /// At most `per_server` connections at once to each database server, and as many open SQLite
     /// files.
     pub fn new(clock: Clock, per_server: usize) -> Connections {
+        if !READ_LIMITS_ARE_KEPT {
+            warn!(
+                "built with the published sqlx-postgres: a tenant's database server can exhaust \
+                 this process's memory; see vendor/README.md"
+            );
+        }
         let sqlite = Arc::new(Server::new("SQLite", clock.clone(), per_server));
         Connections(Arc::new(Servers {
             clock,
@@ -114,6 +123,7 @@ impl Connections {
             Some(socket) => socket.display().to_string(),
             None => format!("{}:{}", options.get_host(), options.get_port()),
         };
+        let options = ReadLimits::of(self.0.planning).apply(options);
         let new = || Arc::new(Server::new(&place, self.0.clock.clone(), self.0.per_server));
         let server = lock(&self.0.postgres).entry(place.clone()).or_insert_with(new).clone();
         self.database(server, options, Some(path), at_once)
@@ -219,14 +229,17 @@ impl<C: Open> Database<C> {
                 Offer::Idle(Idle { database, since, mut connection }, place) => {
                     let age = self.server.clock.boot_time() - since;
                     if age < TRUSTED_FOR
-                        || matches!(timeout(ACQUIRE_LIMIT, connection.ping()).await, Ok(Ok(())))
+                        || matches!(
+                            timeout(ACQUIRE_LIMIT, caught(connection.ping())).await,
+                            Ok(Ok(()))
+                        )
                     {
                         let borrowed = (database != self.number).then_some(since);
                         return Ok(Held { connection, place, database, borrowed, turn });
                     }
                 }
                 Offer::Place(place) => {
-                    let opening = timeout(ACQUIRE_LIMIT, self.open()).await;
+                    let opening = timeout(ACQUIRE_LIMIT, caught(self.open())).await;
                     let connection = opening.map_err(slow)??;
                     let (database, borrowed) = (self.number, None);
                     return Ok(Held { connection, place, database, borrowed, turn });

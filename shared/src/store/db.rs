@@ -1,18 +1,18 @@
 //! One database of either kind, and how a statement is run on it.
 
-use std::panic::AssertUnwindSafe;
 use std::str::FromStr;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection};
 use tokio::time::timeout;
 
+use super::caught::caught;
 use super::connections::{Connections, Database};
 use super::error::{Result, StoreError};
-use super::session::SearchPath;
+use super::read_limits::ReadLimits;
+use super::session::{Planning, SearchPath};
 use crate::database_url::DatabaseUrl;
 
 /// The longest that one move may take, seen from here. The server gives a statement up after 5 s;
@@ -70,22 +70,14 @@ impl Options {
             // A pooler in between refuses this start-up parameter; nothing here reads floats as text.
             .extra_float_digits(None)
             .disable_statement_logging();
-        Ok(Options::Postgres(Box::new(options)))
+        Ok(Options::Postgres(Box::new(ReadLimits::of(Planning::Free).apply(options))))
     }
 }
 
-/// Waits for a database's answer, but not for ever, and survives reading it: sqlx panics at a time
-/// that chrono cannot hold, such as `infinity`, and what a tenant writes into its own database must
-/// not end the loop that serves the others.
+/// Waits for a database's answer, but not for ever, and survives reading it.
 pub(super) async fn limited<T>(statement: impl Future<Output = sqlx::Result<T>>) -> Result<T> {
-    match timeout(STATEMENT_LIMIT, AssertUnwindSafe(statement).catch_unwind()).await {
-        Ok(Ok(answer)) => answer.map_err(StoreError::from),
-        Ok(Err(_)) => {
-            let error = sqlx::Error::Decode("a row holds a value that cannot be read".into());
-            Err(StoreError::Failed(error))
-        }
-        Err(_) => Err(StoreError::Slow(STATEMENT_LIMIT.as_secs())),
-    }
+    let slow = |_| StoreError::Slow(STATEMENT_LIMIT.as_secs());
+    timeout(STATEMENT_LIMIT, caught(statement)).await.map_err(slow)?
 }
 
 /// How often a move that collided with another (deadlock, serialisation) is tried in all.

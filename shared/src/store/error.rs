@@ -11,6 +11,9 @@ pub enum StoreError {
     /// It took too long; whether the statement was carried out is not known.
     #[error("the database did not answer within {0} s")]
     Slow(u64),
+    /// It sent more than is taken from a database; the connection is closed.
+    #[error("the database sends too much")]
+    TooLarge(#[source] sqlx::Error),
     /// All connections that this process may open to the server are in use.
     #[error("no connection to the database server became free within {0} s")]
     Busy(u64),
@@ -81,6 +84,7 @@ impl StoreError {
             | StoreError::Unclaimed
             | StoreError::Owned(_) => true,
             StoreError::Unreachable(_)
+            | StoreError::TooLarge(_)
             | StoreError::Slow(_)
             | StoreError::Busy(_)
             | StoreError::Pooled => false,
@@ -96,6 +100,9 @@ impl From<sqlx::Error> for StoreError {
             Some(code) if sqlite => of_sqlite(&code, error),
             Some(code) => of_postgres(&code, error),
             None => match &error {
+                sqlx::Error::Io(io) if io.kind() == std::io::ErrorKind::FileTooLarge => {
+                    StoreError::TooLarge(error)
+                }
                 sqlx::Error::Io(_)
                 | sqlx::Error::Tls(_)
                 | sqlx::Error::Protocol(_)

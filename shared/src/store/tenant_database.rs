@@ -18,6 +18,7 @@ use tracing::warn;
 
 use super::db::Options;
 use super::error::{StoreError, chain};
+use super::read_limits::ReadLimits;
 use super::sql;
 use crate::clock::{BootTime, Clock};
 use crate::database_url::DatabaseUrl;
@@ -100,7 +101,19 @@ impl TenantDatabase {
     /// # Errors
     /// When it isn't PostgreSQL.
     pub fn postgres(&self) -> Result<PgPool, WrongDatabase> {
-        match self.pool()? {
+        self.postgres_within(ReadLimits::HANDLER)
+    }
+
+    /// The same, for statements whose rows nobody keeps: the server may send less.
+    ///
+    /// # Errors
+    /// When it isn't PostgreSQL.
+    pub fn postgres_for_script(&self) -> Result<PgPool, WrongDatabase> {
+        self.postgres_within(ReadLimits::SCRIPT)
+    }
+
+    fn postgres_within(&self, limits: ReadLimits) -> Result<PgPool, WrongDatabase> {
+        match self.pool(limits)? {
             Pool::Postgres(pool) => Ok(pool.clone()),
             Pool::Sqlite(_) => Err(WrongDatabase::Kind("SQLite, not PostgreSQL")),
         }
@@ -111,19 +124,20 @@ impl TenantDatabase {
     /// # Errors
     /// When it isn't SQLite.
     pub fn sqlite(&self) -> Result<SqlitePool, WrongDatabase> {
-        match self.pool()? {
+        match self.pool(ReadLimits::HANDLER)? {
             Pool::Sqlite(pool) => Ok(pool.clone()),
             Pool::Postgres(_) => Err(WrongDatabase::Kind("PostgreSQL, not SQLite")),
         }
     }
 
-    fn pool(&self) -> Result<&Pool, WrongDatabase> {
+    fn pool(&self, limits: ReadLimits) -> Result<&Pool, WrongDatabase> {
         if let Some(pool) = self.pool.get() {
             return Ok(pool);
         }
         let pool = match Options::of(&self.url)? {
             Options::Postgres(options) => {
-                Pool::Postgres(self.open_postgres(options.application_name(&self.session)))
+                let options = limits.apply(options.application_name(&self.session));
+                Pool::Postgres(self.open_postgres(options))
             }
             Options::Sqlite(options) => Pool::Sqlite(self.open_sqlite(*options)),
         };
@@ -193,6 +207,7 @@ impl TenantDatabase {
 
     async fn end_sessions(&self) -> Result<(), sqlx::Error> {
         let options = PgConnectOptions::from_str(self.url.expose())?.disable_statement_logging();
+        let options = ReadLimits::SCRIPT.apply(options);
         let mut connection: PgConnection = options.connect().await?;
         sqlx::query(sql::END_SESSIONS.postgres)
             .bind(&self.session)

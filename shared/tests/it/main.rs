@@ -6,6 +6,7 @@ extern crate polychron_shared as shared;
 mod change_token;
 mod changes;
 mod connections;
+mod lying_server;
 mod migrations;
 mod names;
 mod pooler;

@@ -24,6 +24,7 @@ on_rabbit! {
     what_cannot_be_routed_is_told_apart_among_many_in_flight,
     batches_that_overlap_keep_their_answers_apart,
     an_operator_sees_whose_job_a_message_is_and_no_secret,
+    names_too_long_for_the_protocol_cost_their_own_message_at_most,
     connections_that_were_closed_come_back,
     a_deleted_queue_is_declared_again,
     a_receiver_that_begins_with_few_slots_asks_for_more_when_they_are_free,
@@ -104,6 +105,21 @@ async fn an_operator_sees_whose_job_a_message_is_and_no_secret(broker: Broker) {
     let queue: Value = serde_json::from_str(&management("GET", &path, "").await).unwrap();
     assert_eq!((&queue["durable"], &queue["type"]), (&Value::Bool(true), &Value::from("quorum")));
     assert_eq!(queue["arguments"], serde_json::json!({"x-queue-type": "quorum"}));
+}
+
+async fn names_too_long_for_the_protocol_cost_their_own_message_at_most(broker: Broker) {
+    let publisher = broker.publisher(&["default"]).await;
+    let long = "1".repeat(200_000);
+    let mut messages = broker.messages("default", 3);
+    messages[0].label.job_type = long.clone();
+    messages[0].label.job = long.clone();
+    messages[1].queue = long.clone();
+    let expected = [Confirm::Confirmed, Confirm::Unroutable, Confirm::Confirmed];
+    assert_eq!(publisher.publish(messages).await, expected);
+    assert_eq!(publisher.depth(&long).await, None);
+    assert_eq!(publisher.publish(broker.messages("default", 1)).await, [Confirm::Confirmed]);
+    let shown = broker.look_into("polychron.jobs.default").await.remove(0);
+    assert_eq!(shown["properties"]["headers"]["job_type"], long[..255]);
 }
 
 /// Closes every connection of the virtual host, as an operator may in the management UI.

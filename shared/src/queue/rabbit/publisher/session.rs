@@ -9,15 +9,15 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use futures_util::future::try_join_all;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
-use lapin::types::{AMQPValue, FieldTable};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, Event, PublisherConfirm};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::super::{
-    AmqpUrl, DEAD_QUEUE, Fault, JOBS_EXCHANGE, Session, WAKE_EXCHANGE, answer, close, connect,
-    declare_dead, declare_jobs, declare_wake, open_channel, queue_name,
+    AmqpUrl, DEAD_QUEUE, Fault, JOBS_EXCHANGE, NAME_BYTES_MAX, Session, WAKE_EXCHANGE, answer,
+    close, connect, declare_dead, declare_jobs, declare_wake, open_channel, queue_name, short,
 };
 use super::{CONFIRM_LIMIT, Command};
 use crate::id::TenantId;
@@ -115,14 +115,13 @@ impl OpenSession {
             Command::Wake(tenant) => self.wake(tenant).await,
             Command::Bury(body, reason, reply) => {
                 declare_dead(&self.plain, self.version.as_deref()).await?;
-                let reason = AMQPValue::LongString(reason.into());
                 let mut headers = FieldTable::default();
-                headers.insert("reason".into(), reason);
+                headers.insert("reason".into(), header(reason));
                 let properties =
                     BasicProperties::default().with_delivery_mode(2).with_headers(headers);
                 let (exchange, key) = ("", DEAD_QUEUE);
                 self.publish_each(
-                    vec![(String::new(), exchange, key.to_owned(), body, properties)],
+                    vec![(String::new(), exchange, key.into(), body, properties)],
                     reply,
                 )
                 .await
@@ -138,7 +137,7 @@ impl OpenSession {
         let each = messages.into_iter().map(|outgoing| {
             let id = outgoing.message.execution.to_string();
             let properties = properties(&outgoing, &id);
-            (id, JOBS_EXCHANGE, outgoing.queue, outgoing.message.encode(), properties)
+            (id, JOBS_EXCHANGE, short(outgoing.queue), outgoing.message.encode(), properties)
         });
         self.publish_each(each.collect(), reply).await
     }
@@ -147,7 +146,7 @@ impl OpenSession {
     /// to wait for the broker's word on them.
     async fn publish_each(
         &mut self,
-        messages: Vec<(String, &str, String, Vec<u8>, BasicProperties)>,
+        messages: Vec<(String, &str, ShortString, Vec<u8>, BasicProperties)>,
         reply: oneshot::Sender<Vec<Confirm>>,
     ) -> Result<(), Fault> {
         let room = u32::try_from(messages.len().min(IN_FLIGHT_MAX)).unwrap_or(u32::MAX);
@@ -171,7 +170,7 @@ impl OpenSession {
                     ids.push(id);
                     async move {
                         let options = BasicPublishOptions { mandatory: true, ..Default::default() };
-                        let (exchange, key) = (exchange.into(), key.into());
+                        let exchange = exchange.into();
                         channel.basic_publish(exchange, key, options, &body, properties).await
                     }
                 },
@@ -274,7 +273,7 @@ fn properties(outgoing: &Outgoing, id: &str) -> BasicProperties {
         ("scheduled_for", label.scheduled_for.to_rfc3339()),
         ("traceparent", outgoing.message.traceparent()),
     ] {
-        headers.insert(name.into(), AMQPValue::LongString(value.into()));
+        headers.insert(name.into(), header(value));
     }
     headers.insert("attempt".into(), AMQPValue::LongInt(label.attempt));
     BasicProperties::default()
@@ -283,4 +282,25 @@ fn properties(outgoing: &Outgoing, id: &str) -> BasicProperties {
         .with_message_id(id.into())
         .with_app_id("polychron".into())
         .with_headers(headers)
+}
+
+/// A header's value, cut: headers have to fit in one frame, or the broker closes the connection that
+/// all tenants' messages take.
+fn header(mut value: String) -> AMQPValue {
+    value.truncate(value.floor_char_boundary(NAME_BYTES_MAX));
+    AMQPValue::LongString(value.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_is_cut_between_characters() {
+        for (value, kept) in [("a".repeat(300), 255), ("ä".repeat(200), 254), ("x".into(), 1)] {
+            let AMQPValue::LongString(value) = header(value) else { unreachable!() };
+            assert_eq!(value.as_bytes().len(), kept);
+            assert!(std::str::from_utf8(value.as_bytes()).is_ok());
+        }
+    }
 }
