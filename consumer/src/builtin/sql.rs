@@ -52,7 +52,7 @@ pub(super) async fn sql(script: Script, context: Context) -> Result<Done, Handle
             let mut connection = context.sqlite()?.acquire().await?;
             on_sqlite(&script, &context, &mut connection).await
         } else {
-            let mut connection = context.postgres()?.acquire().await?;
+            let mut connection = context.database.postgres_for_script()?.acquire().await?;
             on_postgres(&script, &context, &mut connection).await
         }
     };
@@ -128,7 +128,13 @@ impl Script {
 /// The database's own sentence, and whether the same statement may succeed another time.
 fn of(at: usize, error: sqlx::Error) -> HandlerError {
     let Some(database) = error.as_database_error() else {
-        return HandlerError::from(error);
+        return match &error {
+            // The server sent more than is taken from one statement, and would again.
+            sqlx::Error::Io(io) if io.kind() == std::io::ErrorKind::FileTooLarge => {
+                HandlerError::new(format!("payload.statements[{at}]: {io}")).final_()
+            }
+            _ => HandlerError::from(error),
+        };
     };
     let code = database.code().unwrap_or_default().into_owned();
     let message = format!("payload.statements[{at}]: {} ({code})", database.message());

@@ -57,6 +57,25 @@ async fn statements_run_in_the_tenants_database_all_or_none() {
 }
 
 #[tokio::test]
+async fn a_value_too_large_ends_the_attempt_and_not_the_consumer() {
+    let url = postgres_database().await;
+    for (statement, excess) in [
+        ("SELECT repeat('x', 500000000)", "DataRow of"),
+        ("DO $$ BEGIN RAISE '%', repeat('x', 50000000); END $$", "ErrorResponse of"),
+        ("DO $$ BEGIN RAISE NOTICE '%', repeat('x', 50000000); END $$", "NoticeResponse of"),
+        ("SELECT repeat('x', 500000) FROM generate_series(1, 600)", "bytes of rows"),
+    ] {
+        let ran = sql(&url, json!({"statements": [statement]})).await;
+        let failure = ran.failure();
+        assert!(failure.message.contains(excess) && !failure.retry, "{failure:?}");
+    }
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let kilobytes: u64 = peak.trim_end_matches("kB").trim().parse().unwrap();
+    assert!(kilobytes < 300 << 10, "{kilobytes} KiB");
+}
+
+#[tokio::test]
 async fn cancel_and_timeouts_end_the_statement_on_the_server() {
     let url = postgres_database().await;
     let sleep = json!({"statements": ["SET statement_timeout = 0; SELECT pg_sleep(600)"]});

@@ -37,7 +37,7 @@ impl PgReadLimits {
     ) -> Result<(), Error> {
         let max = if is_row(format) { self.row } else { self.other };
         if len > max {
-            return Err(too_large(format!("a {format:?} of {len} bytes, the limit is {max}")));
+            return Err(too_large(format!("{format:?} of {len} bytes, the limit is {max}")));
         }
         let (sent, max) = match is_row(format) {
             true => (received.rows, self.rows),

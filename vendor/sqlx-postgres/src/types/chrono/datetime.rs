@@ -53,9 +53,7 @@ impl<'r> Decode<'r, Postgres> for NaiveDateTime {
             PgValueFormat::Binary => {
                 // TIMESTAMP is encoded as the microseconds since the epoch
                 let us = Decode::<Postgres>::decode(value)?;
-                postgres_epoch_datetime()
-                    .checked_add_signed(Duration::microseconds(us))
-                    .ok_or("timestamp out of range")?
+                postgres_epoch_datetime() + Duration::microseconds(us)
             }
 
             PgValueFormat::Text => {
