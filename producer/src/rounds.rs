@@ -12,7 +12,7 @@ use std::time::Duration;
 use shared::clock::Clock;
 use shared::id::TenantId;
 use shared::liveness::{PING_EVERY, Watchdog};
-use shared::queue::{ROLL_CALL, Wakes};
+use shared::queue::{Wake, Wakes};
 use shared::store::{StoreError, chain};
 use shared::tenants::{OpenTenant, Tenants};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
@@ -117,10 +117,10 @@ impl Rounds {
                     Ok((tenant, looked)) => self.looked(tenant, looked),
                     Err(error) => self.crashed(&error),
                 },
-                tenant = wakes.next() => match tenant {
-                    Some(ROLL_CALL) => called.notify_one(),
-                    Some(tenant) => self.wake(tenant),
-                    None => self.look_at_all(),
+                wake = wakes.next() => match wake {
+                    Wake::MembershipChanged => called.notify_one(),
+                    Wake::Tenant(tenant) => self.wake(tenant),
+                    Wake::All => self.look_at_all(),
                 },
                 () = refreshed.notified() => {}
                 Ok(()) = self.shares.changed() => self.listed = Arc::default(),

@@ -14,7 +14,7 @@ use shared::id::TenantId;
 use shared::liveness::Watchdog;
 use shared::metrics::Metrics;
 use shared::process;
-use shared::queue::{BrokerState, Publisher, ROLL_CALL};
+use shared::queue::{BrokerState, Publisher};
 use shared::random::Random;
 use shared::store::{self, Result};
 use shared::tenants::Tenants;
@@ -141,7 +141,7 @@ impl Sharing {
         };
         control.register_producer(&row).await?;
         if !std::mem::replace(&mut self.joined, true) {
-            self.publisher.wake(ROLL_CALL).await;
+            self.publisher.announce_membership_change().await;
         }
         let rows = self.tenants.control().list_producers(seen_at - LASTS).await?;
         Ok(Share::among(&self.name, &self.roll.call(rows, now)))
@@ -164,6 +164,6 @@ impl Sharing {
             // If it fails, the others notice in time, and somebody forgets the row later.
             let _ = control.unregister_producer(&self.name, now - FORGET_AFTER).await;
         }
-        self.publisher.wake(ROLL_CALL).await;
+        self.publisher.announce_membership_change().await;
     }
 }

@@ -1,34 +1,32 @@
-//! What carries messages from producers to consumers: RabbitMQ, or a queue in the process.
+//! The queue that carries messages from producers to consumers: RabbitMQ, or a queue in the process.
 //!
-//! In the life of a job: `message.rs` says what crosses, `consumer/worker.rs` takes it from here.
+//! In the life of a job, `message.rs` defines the messages, and `consumer/worker.rs` comes after this file.
 //!
-//! A process has one [`Publisher`] and one [`Receiver`] or [`Wakes`], on connections of their own:
-//! when the broker blocks a connection that publishes, acknowledgements on it would wait, too.
-//! Each comes with a driver, a future that keeps its connection alive and that the caller spawns.
-//! A publish that got no answer may have arrived, and one that was confirmed may be lost with its
-//! queue: the sweeper in the producer looks after both.
+//! A process has one [`Publisher`] and one [`Receiver`] or [`Wakes`], each on a connection of its own:
+//! when the broker blocks a connection that publishes, acknowledgements on it would be blocked as well.
+//! Each comes with a driver, a future that keeps the connection alive and that the caller spawns.
+//!
+//! A message without an answer may have arrived, and a confirmed one may be lost with its queue. The
+//! producer's sweeper handles both.
 
 mod memory;
 mod rabbit;
+mod wake;
 
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use tokio::sync::{Semaphore, watch};
-use uuid::Uuid;
 
 pub use memory::MemoryBroker;
 pub use rabbit::{AmqpUrl, BrokerReport, InvalidAmqpUrl, Posted, inspect, post};
+pub use wake::Wake;
 
 use crate::id::TenantId;
 use crate::liveness::Watchdog;
 use crate::message::Outgoing;
 
-/// Stands in a wake for no tenant: which producers there are has changed. A producer that knows
-/// nothing of that takes it for a tenant it doesn't know, and does nothing.
-pub const ROLL_CALL: TenantId = TenantId(Uuid::nil());
-
-/// Where messages go.
+/// Where messages are published and received.
 #[derive(Clone)]
 pub enum Queue {
     /// RabbitMQ at this address.
@@ -37,13 +35,13 @@ pub enum Queue {
     Memory(MemoryBroker),
 }
 
-/// Keeps a connection alive until the handle it came with is dropped.
+/// Keeps a connection alive until the handle that it came with is dropped.
 pub type Driver = BoxFuture<'static, ()>;
 
-/// What became of one message.
+/// The broker's answer to a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Confirm {
-    /// The broker has it, in a queue.
+    /// The broker has put it into a queue.
     Confirmed,
     /// The broker has no queue for it.
     Unroutable,
@@ -53,10 +51,10 @@ pub enum Confirm {
     Unknown,
 }
 
-/// How full a queue is.
+/// The depth of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Depth {
-    /// Messages that no consumer has been given.
+    /// Messages that have not been delivered to a consumer.
     pub ready: u32,
     /// How many consumers take from it.
     pub consumers: u32,
@@ -69,13 +67,13 @@ pub enum BrokerState {
     Closed,
     /// Connected.
     Open,
-    /// Connected, but the broker takes nothing: it is short of memory or disk.
+    /// Connected, but the broker takes no messages because it is short of memory or disk.
     Blocked,
 }
 
 impl Queue {
-    /// A publisher, for a connection that the broker's management UI shows as `name`; it declares
-    /// `queues`, so that they exist before the first consumer does.
+    /// A publisher, whose connection the broker's management UI shows as `name`. It declares `queues`, so
+    /// that they exist before the first consumer does.
     pub fn publisher(&self, name: &str, queues: &[String]) -> (Publisher, Driver) {
         match self {
             Queue::Rabbit(url) => {
@@ -88,9 +86,9 @@ impl Queue {
         }
     }
 
-    /// A receiver that takes from `queues`. It asks for no more deliveries than `slots` has
-    /// permits, so that what waits at this process is what it can run. Whoever calls
-    /// [`Receiver::next`] holds a permit for what comes.
+    /// A receiver that takes from `queues`. It asks for no more deliveries than `slots` has permits, so
+    /// that no more wait at this process than it can run. The caller of [`Receiver::next`] holds a
+    /// permit for the delivery that comes.
     pub fn receiver(
         &self,
         name: &str,
@@ -109,15 +107,15 @@ impl Queue {
         }
     }
 
-    /// A listener to the tenants whose tables have changed.
+    /// A receiver of wakes.
     pub fn wakes(&self, name: &str) -> (Wakes, Driver) {
         match self {
             Queue::Rabbit(url) => {
                 let (wakes, driver) = rabbit::wakes(url.clone(), name);
-                (Wakes(HearFrom::Rabbit(wakes)), driver)
+                (Wakes(WakesFrom::Rabbit(wakes)), driver)
             }
             Queue::Memory(broker) => {
-                (Wakes(HearFrom::Memory(broker.wakes())), Box::pin(std::future::ready(())))
+                (Wakes(WakesFrom::Memory(broker.wakes())), Box::pin(std::future::ready(())))
             }
         }
     }
@@ -134,8 +132,8 @@ enum PublishTo {
 }
 
 impl Publisher {
-    /// Publishes messages and waits for the broker's word on each, in their order. Takes ten
-    /// seconds at the longest.
+    /// Publishes messages, and returns the broker's answer to each, in their order. Takes ten seconds at
+    /// most.
     pub async fn publish(&self, messages: Vec<Outgoing>) -> Vec<Confirm> {
         match &self.0 {
             PublishTo::Rabbit(publisher) => publisher.publish(messages).await,
@@ -143,7 +141,7 @@ impl Publisher {
         }
     }
 
-    /// How full a queue is. None: it doesn't exist, or the broker cannot be asked.
+    /// The depth of a queue. None: it doesn't exist, or the broker cannot be reached.
     pub async fn depth(&self, queue: &str) -> Option<Depth> {
         match &self.0 {
             PublishTo::Rabbit(publisher) => publisher.depth(queue).await,
@@ -151,15 +149,25 @@ impl Publisher {
         }
     }
 
-    /// Tells every producer that a tenant's tables have changed. Nobody relies on it.
+    /// Tells every producer that a tenant's tables have changed. It may get lost: producers poll at their
+    /// interval in any case.
     pub async fn wake(&self, tenant: TenantId) {
+        self.send(Wake::Tenant(tenant)).await;
+    }
+
+    /// Tells every producer that a producer has joined or left. It may get lost as well.
+    pub async fn announce_membership_change(&self) {
+        self.send(Wake::MembershipChanged).await;
+    }
+
+    async fn send(&self, wake: Wake) {
         match &self.0 {
-            PublishTo::Rabbit(publisher) => publisher.wake(tenant).await,
-            PublishTo::Memory(broker) => broker.wake(tenant),
+            PublishTo::Rabbit(publisher) => publisher.wake(wake).await,
+            PublishTo::Memory(broker) => broker.wake(wake),
         }
     }
 
-    /// Puts aside what is no message of ours, for people to look at. False: it could not.
+    /// Buries a body that is no message of ours: puts it aside for inspection. False: that failed.
     pub async fn bury(&self, body: Vec<u8>, reason: &str) -> bool {
         match &self.0 {
             PublishTo::Rabbit(publisher) => publisher.bury(body, reason).await,
@@ -167,7 +175,7 @@ impl Publisher {
         }
     }
 
-    /// The driver's sign of life. None: no driver is needed.
+    /// The driver's watchdog; none if there is no driver.
     pub fn watchdog(&self) -> Option<&Watchdog> {
         match &self.0 {
             PublishTo::Rabbit(publisher) => Some(publisher.watchdog()),
@@ -201,7 +209,7 @@ impl Receiver {
         }
     }
 
-    /// The driver's sign of life. None: no driver is needed.
+    /// The driver's watchdog; none if there is no driver.
     pub fn watchdog(&self) -> Option<&Watchdog> {
         match &self.0 {
             ReceiveFrom::Rabbit(receiver) => Some(receiver.watchdog()),
@@ -209,7 +217,7 @@ impl Receiver {
         }
     }
 
-    /// Whether deliveries can come. The inner value is none while there is no connection.
+    /// The state of the connection that receives deliveries.
     pub fn state(&self) -> watch::Receiver<BrokerState> {
         match &self.0 {
             ReceiveFrom::Rabbit(receiver) => receiver.state(),
@@ -218,10 +226,10 @@ impl Receiver {
     }
 }
 
-/// One receipt of a message, which may be received again.
+/// A delivered message. The same message may be delivered again.
 #[must_use = "a delivery that is not acknowledged comes again"]
 pub struct Delivery {
-    /// What anybody may have written.
+    /// The body: input, since anyone with access to the broker can publish.
     pub body: Vec<u8>,
     /// Whether it was delivered before.
     pub redelivered: bool,
@@ -234,8 +242,8 @@ enum Receipt {
 }
 
 impl Delivery {
-    /// Tells the broker that the message has served, without waiting until it has heard so. If it
-    /// doesn't, the message comes again, and is refused by the claim.
+    /// Acknowledges the message, without waiting for the broker. If the acknowledgement is lost, the
+    /// message is delivered again and refused by the claim.
     pub fn ack(self) {
         match self.receipt {
             Receipt::Rabbit(receipt) => receipt.ack(),
@@ -244,28 +252,28 @@ impl Delivery {
     }
 }
 
-/// Hears which tenants' tables have changed.
-pub struct Wakes(HearFrom);
+/// Receives wakes.
+pub struct Wakes(WakesFrom);
 
-enum HearFrom {
+enum WakesFrom {
     Rabbit(rabbit::Wakes),
     Memory(memory::MemoryWakes),
 }
 
 impl Wakes {
-    /// The driver's sign of life. None: no driver is needed.
+    /// The driver's watchdog; none if there is no driver.
     pub fn watchdog(&self) -> Option<&Watchdog> {
         match &self.0 {
-            HearFrom::Rabbit(wakes) => Some(wakes.watchdog()),
-            HearFrom::Memory(_) => None,
+            WakesFrom::Rabbit(wakes) => Some(wakes.watchdog()),
+            WakesFrom::Memory(_) => None,
         }
     }
 
-    /// The next tenant. None: some may have been missed, so look at all.
-    pub async fn next(&mut self) -> Option<TenantId> {
+    /// The next wake, however long that takes. Cancel safe.
+    pub async fn next(&mut self) -> Wake {
         match &mut self.0 {
-            HearFrom::Rabbit(wakes) => wakes.next().await,
-            HearFrom::Memory(wakes) => wakes.next().await,
+            WakesFrom::Rabbit(wakes) => wakes.next().await,
+            WakesFrom::Memory(wakes) => wakes.next().await,
         }
     }
 }

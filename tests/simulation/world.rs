@@ -218,7 +218,7 @@ impl World {
 
     /// Judges what has been sent, and what runs.
     fn judge(&mut self) -> Verdict {
-        self.judge.sent(&self.broker.on_their_way(), &self.forged)?;
+        self.judge.sent(&self.broker.in_flight(), &self.forged)?;
         self.judge.ran(&self.tenants, &self.log, &self.unpunctual, &self.faults)
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shared::queue::Queue;
+use shared::queue::{Queue, Wake};
 use testkit::virtual_host;
 use tokio::time::timeout;
 
@@ -17,7 +17,7 @@ async fn every_change_wakes_the_producers() {
     let (mut wakes, driver) = Queue::Rabbit(url.parse().unwrap()).wakes("test");
     tokio::spawn(driver);
     // The first word says that listening has begun.
-    assert_eq!(wakes.next().await, None);
+    assert_eq!(wakes.next().await, Wake::All);
     let run = |arguments: &[&str]| {
         let arguments = [&["-o", "json"], arguments].concat();
         tokio::task::block_in_place(|| console.run(&arguments)).succeeded().json()
@@ -40,7 +40,8 @@ async fn every_change_wakes_the_producers() {
     for change in 0..10 {
         let woken = timeout(Duration::from_secs(30), wakes.next()).await;
         let woken = woken.unwrap_or_else(|_| panic!("only {change} of 10 changes were heard of"));
-        assert_eq!(woken.map(|tenant| tenant.to_string()).as_deref(), shown["id"].as_str());
+        let Wake::Tenant(tenant) = woken else { panic!("{woken:?}") };
+        assert_eq!(Some(tenant.to_string().as_str()), shown["id"].as_str());
     }
 }
 

@@ -1,18 +1,17 @@
-//! The queue in the process, for the embedded mode and for tests: the same promises as the
-//! broker's, and like it, it forgets everything when its process ends.
+//! A queue in the process, for the embedded mode and for tests. It makes the same promises as the broker,
+//! and forgets everything when the process ends.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, broadcast, watch};
 
-use super::{BrokerState, Confirm, Delivery, Depth};
-use crate::id::TenantId;
+use super::{BrokerState, Confirm, Delivery, Depth, Wake};
 use crate::message::{Message, Outgoing};
 
-/// How many wakes a slow listener may be behind before it is told to look at all.
+/// How many wakes may wait for a slow listener. If more come, it receives [`Wake::All`] instead.
 const WAKES_MAX: usize = 1024;
-/// How many unreadable bodies are kept for people to look at.
+/// How many unreadable bodies are kept for inspection.
 const DEAD_MAX: usize = 1024;
 
 /// A broker in this process. Clones are the same broker.
@@ -21,9 +20,9 @@ pub struct MemoryBroker(Arc<Broker>);
 
 struct Broker {
     queues: Mutex<Queues>,
-    /// Told whenever a message comes into a queue.
+    /// Notified when a message comes into a queue.
     arrived: Notify,
-    wakes: broadcast::Sender<TenantId>,
+    wakes: broadcast::Sender<Wake>,
     state: watch::Sender<BrokerState>,
 }
 
@@ -33,7 +32,7 @@ struct Queues {
     consumers: HashMap<String, u32>,
     dead: VecDeque<Vec<u8>>,
     full: bool,
-    /// Messages that have been published and have arrived nowhere yet; see [`MemoryBroker::hold`].
+    /// Messages that have been published and have not arrived yet; see [`MemoryBroker::hold`].
     #[cfg(feature = "faults")]
     held: Option<Vec<(String, Vec<u8>)>>,
 }
@@ -44,7 +43,7 @@ struct Body {
 }
 
 impl MemoryBroker {
-    /// An empty one.
+    /// An empty broker.
     pub fn new() -> MemoryBroker {
         MemoryBroker(Arc::new(Broker {
             queues: Mutex::default(),
@@ -54,19 +53,19 @@ impl MemoryBroker {
         }))
     }
 
-    /// As an operator's alarm, restart or cut cable would: while it isn't open, what is published
+    /// Simulates an alarm, a restart or a broken connection: unless the broker is open, what is published
     /// is lost and nothing is delivered.
     pub fn set_state(&self, state: BrokerState) {
         self.0.state.send_replace(state);
         self.0.arrived.notify_waiters();
     }
 
-    /// As an operator's purge would: forgets the messages that nobody was given.
+    /// Simulates an operator's purge: removes the messages that have not been delivered.
     pub fn purge(&self) {
         self.0.queues().ready.clear();
     }
 
-    /// As a limit on the queues' length would: while it is full, what is published is refused.
+    /// Simulates a limit on the queues' length: while the broker is full, it refuses what is published.
     pub fn set_full(&self, full: bool) {
         self.0.queues().full = full;
     }
@@ -85,27 +84,27 @@ impl MemoryBroker {
         confirms
     }
 
-    /// From now on, what is published stays on its way until [`MemoryBroker::arrive`].
+    /// From now on, what is published is in flight until [`MemoryBroker::arrive`].
     #[cfg(feature = "faults")]
     pub fn hold(&self) {
         self.0.queues().held.get_or_insert_default();
     }
 
-    /// How many messages are on their way.
+    /// How many messages are in flight.
     #[cfg(feature = "faults")]
     pub fn held(&self) -> usize {
         self.0.queues().held.as_ref().map_or(0, Vec::len)
     }
 
-    /// The messages that are on their way, without what cannot be read.
+    /// The messages in flight, without those that cannot be parsed.
     #[cfg(feature = "faults")]
-    pub fn on_their_way(&self) -> Vec<Message> {
+    pub fn in_flight(&self) -> Vec<Message> {
         let queues = self.0.queues();
         let held = queues.held.iter().flatten();
         held.filter_map(|(_, bytes)| Message::decode(bytes).ok()).collect()
     }
 
-    /// Lets one that is on its way arrive this many times: none loses it, two double it.
+    /// Lets a message in flight arrive this many times: 0 loses it, 2 duplicate it.
     #[cfg(feature = "faults")]
     pub fn arrive(&self, which: usize, times: usize) {
         let message = self.0.queues().held.as_mut().map(|held| held.remove(which));
@@ -114,7 +113,7 @@ impl MemoryBroker {
         }
     }
 
-    /// Puts any body into a queue, as anybody with access to a broker can.
+    /// Puts any body into a queue, as anyone with access to a broker can.
     pub fn inject(&self, queue: &str, bytes: Vec<u8>) {
         #[cfg(feature = "faults")]
         if let Some(held) = &mut self.0.queues().held {
@@ -129,8 +128,7 @@ impl MemoryBroker {
         self.0.arrived.notify_waiters();
     }
 
-    /// Takes messages out of all queues as a consumer would, and acknowledges them. For tests that
-    /// play the consumer by hand.
+    /// Takes messages out of all queues and acknowledges them. For tests that act as the consumer.
     pub fn take(&self, at_most: usize) -> Vec<Message> {
         let mut queues = self.0.queues();
         let ready =
@@ -145,9 +143,8 @@ impl MemoryBroker {
         Depth { ready: u32::try_from(ready).unwrap_or(u32::MAX), consumers }
     }
 
-    pub(super) fn wake(&self, tenant: TenantId) {
-        // Nobody listens: nobody needs to know.
-        let _ = self.0.wakes.send(tenant);
+    pub(super) fn wake(&self, wake: Wake) {
+        let _ = self.0.wakes.send(wake); // an error means that nothing listens
     }
 
     pub(super) fn bury(&self, body: Vec<u8>) -> bool {
@@ -159,7 +156,7 @@ impl MemoryBroker {
         true
     }
 
-    /// What was put aside as unreadable.
+    /// The messages that were buried.
     pub fn dead(&self) -> Vec<Vec<u8>> {
         self.0.queues().dead.iter().cloned().collect()
     }
@@ -251,7 +248,7 @@ impl Drop for MemoryReceiver {
     }
 }
 
-/// Acknowledges one delivery; dropped unused, the message is delivered again.
+/// Acknowledges one delivery. If it is dropped without that, the message is delivered again.
 pub(super) struct Receipt {
     broker: MemoryBroker,
     queue: String,
@@ -275,15 +272,15 @@ impl Drop for Receipt {
     }
 }
 
-/// Hears the wakes of a [`MemoryBroker`].
-pub(super) struct MemoryWakes(broadcast::Receiver<TenantId>);
+/// Receives the wakes of a [`MemoryBroker`].
+pub(super) struct MemoryWakes(broadcast::Receiver<Wake>);
 
 impl MemoryWakes {
-    pub(super) async fn next(&mut self) -> Option<TenantId> {
+    pub(super) async fn next(&mut self) -> Wake {
         match self.0.recv().await {
-            Ok(tenant) => Some(tenant),
-            Err(broadcast::error::RecvError::Lagged(_)) => None,
-            // The broker is gone, and with it whoever could wake.
+            Ok(wake) => wake,
+            Err(broadcast::error::RecvError::Lagged(_)) => Wake::All,
+            // The broker was dropped, so no wake can come.
             Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
         }
     }

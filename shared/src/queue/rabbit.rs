@@ -1,15 +1,18 @@
-//! RabbitMQ: the topology that operators see in its management UI, and how a connection is made.
+//! RabbitMQ: the topology that operators see in its management UI, and how to connect.
 //!
-//! Reconnecting is ours: lapin's own recovery has hung, gives no sign to a consumer whose channel
-//! died, and ends for good after some tries. A session is built, serves until anything about it
-//! fails, is dropped whole, and is built anew after a growing, jittered wait, for ever. Every
-//! await on the broker has a limit, because one that is blocked or half cut off never answers.
+//! Reconnecting is implemented here (`rabbit/keep_connected.rs`), because lapin's own recovery has hung,
+//! does not notify a consumer whose channel died, and gives up after some attempts. A session serves until
+//! anything about it fails, is dropped as a whole, and is opened again after a growing wait with jitter,
+//! without end. Every await on the broker has a limit, because a broker that is blocked or half
+//! disconnected never answers.
 
 mod acks;
 mod address;
+mod keep_connected;
 mod post;
 mod publisher;
 mod receiver;
+mod wakes;
 
 use std::time::Duration;
 
@@ -21,13 +24,14 @@ use tokio::time::timeout;
 pub use address::{AmqpUrl, InvalidAmqpUrl};
 pub use post::{Posted, post};
 pub(super) use publisher::{Publisher, publisher};
-pub(super) use receiver::{Receipt, Receiver, Wakes, receiver, wakes};
+pub(super) use receiver::{Receipt, Receiver, receiver};
+pub(super) use wakes::{Wakes, wakes};
 
-/// Direct: carries messages to the queues by their name.
+/// A direct exchange, which routes messages to the queue that their routing key names.
 const JOBS_EXCHANGE: &str = "polychron.jobs";
-/// Fanout: carries tenants' ids to every producer.
+/// A fanout exchange, which delivers wakes to every producer.
 const WAKE_EXCHANGE: &str = "polychron.wake";
-/// Keeps what no consumer could parse, for people to look at.
+/// Keeps messages that no consumer could parse, for inspection.
 const DEAD_QUEUE: &str = "polychron.dead";
 
 /// The most bytes of a name in AMQP, and of a header's value of ours.
@@ -35,14 +39,14 @@ const NAME_BYTES_MAX: usize = 255;
 
 /// The longest wait for one answer of the broker.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
-/// The longest wait for a connection's first bytes.
+/// The longest wait for the first bytes of a connection.
 const PROBE_LIMIT: Duration = Duration::from_secs(3);
-/// How long to say goodbye; a blocked connection never hears it.
+/// How long to wait for a connection to close; a blocked one never does.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
-/// The shortest and longest wait between two tries to connect.
+/// The shortest and the longest wait before another attempt to connect.
 const RECONNECT_WAITS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
-/// Why a session could not be had or ended. The text holds no URL.
+/// Why a session could not be opened, or ended. Its text contains no URL.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Fault {
     #[error("no connection within {limit} s", limit = PROBE_LIMIT.as_secs())]
@@ -59,20 +63,20 @@ pub(super) enum Fault {
     Ended(&'static str),
 }
 
-/// What one look at a broker found, for `polychron check`.
+/// What `polychron check` finds out about a broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BrokerReport {
-    /// RabbitMQ's version; none over TLS, where it isn't read.
+    /// RabbitMQ's version; none over TLS, where it is not read.
     pub version: Option<String>,
 }
 
-/// Connects, declares what a producer and a consumer need, and says goodbye.
+/// Connects, declares what producers and consumers need, and closes the connection.
 ///
 /// # Errors
-/// What failed, in a sentence.
+/// A sentence that says what failed.
 pub async fn inspect(url: &AmqpUrl, queues: &[String]) -> Result<BrokerReport, String> {
-    let look = async {
-        let Session { connection, version } = connect(url, "polychron check").await?;
+    let inspection = async {
+        let Connected { connection, version } = connect(url, "polychron check").await?;
         let channel = open_channel(&connection).await?;
         declare_jobs(&channel, queues, version.as_deref()).await?;
         declare_dead(&channel, version.as_deref()).await?;
@@ -80,33 +84,33 @@ pub async fn inspect(url: &AmqpUrl, queues: &[String]) -> Result<BrokerReport, S
         close(&connection).await;
         Ok::<_, Fault>(version)
     };
-    match look.await {
+    match inspection.await {
         Ok(version) => Ok(BrokerReport { version }),
         Err(fault) => Err(fault.to_string()),
     }
 }
 
-struct Session {
+struct Connected {
     connection: Connection,
     version: Option<String>,
 }
 
-/// Connects, under a name that the management UI shows.
-async fn connect(url: &AmqpUrl, name: &str) -> Result<Session, Fault> {
-    // lapin leaves a thread behind for each try to connect that is given up, so a peer that
-    // doesn't speak is found out before lapin is asked.
+/// Connects under a name that the management UI shows.
+async fn connect(url: &AmqpUrl, name: &str) -> Result<Connected, Fault> {
+    // lapin leaks a thread for each attempt to connect that is given up, so an unresponsive peer is
+    // detected before lapin is called.
     let version = match timeout(PROBE_LIMIT, address::probe(url)).await {
         Ok(version) => version?,
         Err(_) => return Err(Fault::Unreachable),
     };
     let properties = ConnectionProperties::default().with_connection_name(name.into());
     let connection = answer("connect", Connection::connect_uri(url.to_lapin(), properties)).await?;
-    Ok(Session { connection, version })
+    Ok(Connected { connection, version })
 }
 
-/// Says goodbye, if the broker listens.
+/// Closes a connection, if the broker answers.
 async fn close(connection: &Connection) {
-    // A connection that cannot be closed is dropped, which the broker notices as well.
+    // A connection that cannot be closed is dropped, which the broker detects.
     let _ = timeout(CLOSE_LIMIT, connection.close(200, "goodbye".into())).await;
 }
 
@@ -114,7 +118,7 @@ async fn open_channel(connection: &Connection) -> Result<Channel, Fault> {
     answer("open a channel", connection.create_channel()).await
 }
 
-/// Waits for the broker's answer, but not for ever.
+/// Awaits the broker's answer, for a limited time.
 async fn answer<T>(
     what: &'static str,
     question: impl Future<Output = lapin::Result<T>>,
@@ -170,9 +174,9 @@ async fn declare_wake(channel: &Channel) -> Result<(), Fault> {
     answer("declare exchange polychron.wake", declared).await
 }
 
-/// A durable queue, a quorum queue wherever the broker has them (RabbitMQ 3.8 and later). Nothing
-/// else is an argument: what is meant to be tuned, or means different things to different
-/// versions, is for the operator's policies.
+/// Declares a durable queue, as a quorum queue if the broker has them (RabbitMQ 3.8 and later). There are
+/// no other arguments: what operators may want to tune, or differs between versions, is left to their
+/// policies.
 async fn declare_queue(
     channel: &Channel,
     name: &ShortString,
@@ -193,7 +197,7 @@ fn has_quorum_queues(version: Option<&str>) -> bool {
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (3, 8)
 }
 
-/// The queue that jobs of this `queue` are published to.
+/// RabbitMQ's name of the queue that jobs call `queue`.
 fn queue_name(queue: &str) -> ShortString {
     short(format!("polychron.jobs.{queue}"))
 }

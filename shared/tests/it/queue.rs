@@ -23,7 +23,9 @@ use serde_json::Value;
 use shared::clock::Time;
 use shared::id::{ExecutionId, TenantId};
 use shared::message::{Label, Message, Outgoing};
-use shared::queue::{BrokerState, Confirm, Delivery, MemoryBroker, Publisher, Queue, Receiver};
+use shared::queue::{
+    BrokerState, Confirm, Delivery, MemoryBroker, Publisher, Queue, Receiver, Wake,
+};
 use shared::random::Random;
 use testkit::{eventually, management, virtual_host};
 use tokio::sync::Semaphore;
@@ -362,7 +364,11 @@ async fn a_wake_reaches_every_producer(broker: Broker) {
         let (mut wakes, driver) = broker.queue.wakes("test wakes");
         tokio::spawn(driver);
         if !broker.vhost.is_empty() {
-            assert_eq!(wakes.next().await, None, "some may have been missed before it listened");
+            assert_eq!(
+                wakes.next().await,
+                Wake::All,
+                "some may have been missed before it listened"
+            );
         }
         listeners.push(wakes);
     }
@@ -372,8 +378,12 @@ async fn a_wake_reaches_every_producer(broker: Broker) {
     }
     for wakes in &mut listeners {
         for tenant in &tenants {
-            assert_eq!(wakes.next().await, Some(*tenant));
+            assert_eq!(wakes.next().await, Wake::Tenant(*tenant));
         }
+    }
+    publisher.announce_membership_change().await;
+    for wakes in &mut listeners {
+        assert_eq!(wakes.next().await, Wake::MembershipChanged);
     }
 }
 

@@ -1,7 +1,7 @@
-//! Acknowledges deliveries, as many by one frame as may be: each frame costs the broker a command
-//! in its queue's log. A frame for many speaks for all deliveries before it, so that it goes no
-//! further than the oldest that is still being served; those behind have frames of their own, lest
-//! an execution that takes long hold them up.
+//! Acknowledges deliveries, as many as possible with one frame: each frame costs the broker a command in
+//! its queue's log. A frame with `multiple` acknowledges all deliveries before it as well, so it goes no
+//! further than the oldest delivery that is still in use. Later deliveries get frames of their own, so
+//! that a long execution does not delay them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,8 +22,8 @@ impl Acks {
         Acks { channel, tags: Mutex::default() }
     }
 
-    /// Acknowledges a delivery, together with those that come before the tasks which are ready now
-    /// have had their turn: one write of results lets many on at once.
+    /// Acknowledges a delivery, together with those that are added before the tasks that are ready now
+    /// have run: one write of results completes many executions at once.
     pub(super) fn add(self: &Arc<Self>, tag: u64) {
         let is_first = self.tags().add(tag);
         if is_first {
@@ -32,8 +32,8 @@ impl Acks {
         }
     }
 
-    /// Hands the frames to the connection and doesn't wait until they were written: if one gets
-    /// lost, its messages come again and are refused by the claim.
+    /// Hands the frames to the connection without waiting until they are written: if one is lost, its
+    /// messages come again and are refused by the claim.
     fn send(&self) {
         let frames = self.tags().take();
         for Frame { tag, multiple } in frames {
@@ -49,43 +49,43 @@ impl Acks {
     }
 }
 
-/// One acknowledgement.
+/// An acknowledgement frame.
 #[derive(Debug, PartialEq, Eq)]
 struct Frame {
     tag: u64,
-    /// It speaks for all before it, too.
+    /// Whether it acknowledges all earlier deliveries as well.
     multiple: bool,
 }
 
-/// Which deliveries have served. The broker numbers them from 1 on, without holes.
+/// Which deliveries are done with. The broker numbers them from 1 without gaps.
 #[derive(Default)]
 struct Tags {
-    /// All up to this one have been acknowledged.
+    /// All deliveries up to this one have been acknowledged.
     through: u64,
-    /// Those behind it that have been, as runs: the first of each, and its last. While one execution
-    /// takes for ever the others go on, and single tags would be kept without end; runs are never
-    /// more than what is still being served.
+    /// Later deliveries that have been acknowledged, as ranges from first to last. Single tags would
+    /// accumulate behind an execution that runs for long; there are never more ranges than deliveries
+    /// in use.
     beyond: BTreeMap<u64, u64>,
-    /// Those that are to be.
-    served: BTreeSet<u64>,
+    /// Deliveries to be acknowledged.
+    done: BTreeSet<u64>,
 }
 
 impl Tags {
-    /// True: nothing else is to be acknowledged yet.
+    /// Adds a delivery. Returns whether it is the first to be acknowledged.
     fn add(&mut self, tag: u64) -> bool {
-        let is_first = self.served.is_empty();
-        self.served.insert(tag);
+        let is_first = self.done.is_empty();
+        self.done.insert(tag);
         is_first
     }
 
-    /// The frames that acknowledge what has served.
+    /// The frames that acknowledge what was added.
     fn take(&mut self) -> Vec<Frame> {
         let mut frames = Vec::new();
         let mut last = None;
         loop {
             let next = self.through + 1;
-            if self.served.remove(&next) {
-                last = Some(next); // the broker wants no tag twice
+            if self.done.remove(&next) {
+                last = Some(next); // the broker refuses a tag that comes twice
                 self.through = next;
             } else if let Some(end) = self.beyond.remove(&next) {
                 self.through = end;
@@ -94,15 +94,15 @@ impl Tags {
             }
         }
         frames.extend(last.map(|tag| Frame { tag, multiple: true }));
-        for tag in std::mem::take(&mut self.served) {
-            self.note_beyond(tag);
+        for tag in std::mem::take(&mut self.done) {
+            self.extend_ranges(tag);
             frames.push(Frame { tag, multiple: false });
         }
         frames
     }
 
-    /// Joins a tag to the runs beside it.
-    fn note_beyond(&mut self, tag: u64) {
+    /// Adds a tag to the ranges, and merges it with its neighbours.
+    fn extend_ranges(&mut self, tag: u64) {
         let before = self.beyond.range(..tag).next_back();
         let first = before.filter(|(_, last)| **last + 1 == tag).map_or(tag, |(first, _)| *first);
         let last = self.beyond.remove(&(tag + 1)).unwrap_or(tag);
@@ -114,19 +114,19 @@ impl Tags {
 mod tests {
     use super::*;
 
-    fn frames(tags: &mut Tags, served: &[u64]) -> Vec<(u64, bool)> {
-        for (n, tag) in served.iter().enumerate() {
+    fn frames(tags: &mut Tags, done: &[u64]) -> Vec<(u64, bool)> {
+        for (n, tag) in done.iter().enumerate() {
             assert_eq!(tags.add(*tag), n == 0);
         }
         tags.take().into_iter().map(|frame| (frame.tag, frame.multiple)).collect()
     }
 
     #[test]
-    fn one_frame_speaks_for_all_up_to_the_oldest_that_is_still_served() {
+    fn one_frame_acknowledges_all_up_to_the_oldest_in_use() {
         let mut tags = Tags::default();
         assert_eq!(frames(&mut tags, &[3, 1, 2]), [(3, true)]);
         assert_eq!(frames(&mut tags, &[5, 4, 8, 7]), [(5, true), (7, false), (8, false)]);
-        assert_eq!(frames(&mut tags, &[10]), [(10, false)], "6 is still being served");
+        assert_eq!(frames(&mut tags, &[10]), [(10, false)], "6 is still in use");
         assert_eq!(frames(&mut tags, &[6]), [(6, true)], "never a tag twice");
         assert_eq!(frames(&mut tags, &[9]), [(9, true)]);
         assert_eq!(frames(&mut tags, &[11, 12]), [(12, true)]);
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_served_for_ever_costs_no_memory() {
+    fn a_delivery_that_is_in_use_for_ever_costs_no_memory() {
         let mut tags = Tags::default();
         for tag in (2..10_000).step_by(2) {
             assert_eq!(frames(&mut tags, &[tag + 1, tag]), [(tag, false), (tag + 1, false)]);
@@ -146,23 +146,23 @@ mod tests {
     }
 
     #[test]
-    fn each_delivery_is_acknowledged_once_it_has_served_and_not_before() {
+    fn each_delivery_is_acknowledged_once_it_is_done_and_not_before() {
         let random = crate::random::Random::seeded(7);
-        let (mut tags, mut served) = (Tags::default(), BTreeSet::new());
+        let (mut tags, mut done) = (Tags::default(), BTreeSet::new());
         let mut waiting: Vec<u64> = (1..=50).collect();
         for next in 51..2000 {
             let which = (random.unit() * waiting.len() as f64) as usize;
             let tag = std::mem::replace(&mut waiting[which], next);
             tags.add(tag);
-            served.insert(tag);
+            done.insert(tag);
             if random.unit() < 0.3 {
                 for Frame { tag, multiple } in tags.take() {
-                    let spoken_for = if multiple { ..=tag } else { ..=0 };
-                    assert!(waiting.iter().all(|waiting| !spoken_for.contains(waiting)));
-                    assert!(served.remove(&tag), "{tag} had not served, or twice");
-                    served.retain(|served| !spoken_for.contains(served));
+                    let acknowledged = if multiple { ..=tag } else { ..=0 };
+                    assert!(waiting.iter().all(|waiting| !acknowledged.contains(waiting)));
+                    assert!(done.remove(&tag), "{tag} was not done, or came twice");
+                    done.retain(|done| !acknowledged.contains(done));
                 }
-                assert!(served.is_empty());
+                assert!(done.is_empty());
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Where RabbitMQ is, and whether somebody answers there.
+//! The broker's URL, and a probe that tells whether a broker answers there.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,14 +10,14 @@ use tokio::net::TcpStream;
 use super::Fault;
 use crate::database_url::without_secrets;
 
-/// Between two heartbeats, in seconds: a dead path is noticed after two.
+/// The time between two heartbeats, in seconds. A dead connection is detected after two.
 const HEARTBEAT_SECONDS: u16 = 10;
 
 /// An `amqp://` or `amqps://` URL. `Debug` and `Display` leave out user, password and parameters.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AmqpUrl(String);
 
-/// What is wrong with a broker's URL; never repeats it.
+/// Says what is wrong with a broker's URL, without repeating it.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("must look like amqp://user:password@host:5672/vhost, or amqps:// for TLS")]
 pub struct InvalidAmqpUrl;
@@ -35,7 +35,7 @@ impl FromStr for AmqpUrl {
 
 impl AmqpUrl {
     pub(super) fn to_lapin(&self) -> AMQPUri {
-        // It was parsed when it was made.
+        // It was parsed when it was constructed.
         let mut uri = AMQPUri::from_str(&self.0).unwrap_or_default();
         uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
         uri
@@ -54,8 +54,8 @@ impl fmt::Debug for AmqpUrl {
     }
 }
 
-/// Knocks: the broker introduces itself with its version when it is greeted (AMQP 0-9-1, 2.2.4).
-/// Over TLS only the port is tried. The caller limits how long it may take.
+/// Sends the protocol header, to which a broker answers with its version (AMQP 0-9-1, 2.2.4). Over TLS,
+/// only connects to the port. The caller limits how long it may take.
 pub(super) async fn probe(url: &AmqpUrl) -> Result<Option<String>, Fault> {
     let uri = url.to_lapin();
     let host = uri.authority.host.trim_matches(['[', ']']);
@@ -66,22 +66,22 @@ pub(super) async fn probe(url: &AmqpUrl) -> Result<Option<String>, Fault> {
     stream.write_all(b"AMQP\x00\x00\x09\x01").await?;
     let mut header = [0; 7];
     stream.read_exact(&mut header).await?;
-    // A method frame on channel 0; anything else is not the answer of an AMQP 0-9-1 server.
+    // An AMQP 0-9-1 server answers with a method frame on channel 0.
     if header[..3] != [1, 0, 0] {
         return Err(Fault::NotAmqp);
     }
     let length = u32::from_be_bytes([header[3], header[4], header[5], header[6]]).min(65_536);
-    let mut introduction = vec![0; length as usize];
-    stream.read_exact(&mut introduction).await?;
-    Ok(version(&introduction))
+    let mut answer = vec![0; length as usize];
+    stream.read_exact(&mut answer).await?;
+    Ok(version(&answer))
 }
 
-/// Finds the server's version in its introduction: a table entry `version` of type long string.
-fn version(introduction: &[u8]) -> Option<String> {
+/// Finds the server's version in its answer: a table entry `version` of type long string.
+fn version(answer: &[u8]) -> Option<String> {
     const KEY: &[u8] = b"\x07versionS";
-    let at = introduction.windows(KEY.len()).position(|window| window == KEY)? + KEY.len();
-    let length = u32::from_be_bytes(introduction.get(at..at + 4)?.try_into().ok()?) as usize;
-    let text = introduction.get(at + 4..at + 4 + length)?;
+    let at = answer.windows(KEY.len()).position(|window| window == KEY)? + KEY.len();
+    let length = u32::from_be_bytes(answer.get(at..at + 4)?.try_into().ok()?) as usize;
+    let text = answer.get(at + 4..at + 4 + length)?;
     String::from_utf8(text.to_vec()).ok().filter(|text| text.len() < 40)
 }
 

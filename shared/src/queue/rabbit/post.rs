@@ -1,4 +1,4 @@
-//! One message to an exchange that isn't ours, on a connection of its own.
+//! Publishes one message to an exchange that belongs to another system, on a connection of its own.
 
 use std::collections::BTreeMap;
 
@@ -6,34 +6,35 @@ use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation};
 
-use super::{AmqpUrl, Fault, Session, answer, close, connect, open_channel};
+use super::{AmqpUrl, Connected, Fault, answer, close, connect, open_channel};
 
-/// A message for somebody else's queue.
+/// A message for another system.
 #[derive(Clone, Debug)]
 pub struct Posted {
-    /// Where it goes.
+    /// The exchange.
     pub exchange: String,
-    /// By what the exchange chooses queues.
+    /// The routing key, by which the exchange chooses queues.
     pub routing_key: String,
-    /// What it says.
+    /// The body.
     pub body: Vec<u8>,
-    /// What kind of body that is.
+    /// The body's content type.
     pub content_type: &'static str,
-    /// The same when the message is sent again.
+    /// The message's id, which stays the same when it is sent again.
     pub message_id: String,
-    /// Shown beside it.
+    /// Its headers.
     pub headers: BTreeMap<String, String>,
 }
 
-/// Publishes a message and waits for the broker's confirm. Dropping this closes the connection.
+/// Publishes a message and awaits the broker's confirm. Dropping the future closes the connection.
 ///
 /// # Errors
-/// Why no queue is known to have the message, in a sentence.
+/// A sentence that says why the message may not be in any queue.
 pub async fn post(url: &AmqpUrl, message: Posted) -> Result<(), String> {
-    let Session { connection, .. } =
+    let Connected { connection, .. } =
         connect(url, "polychron amqp job").await.map_err(|fault| fault.to_string())?;
     let posted = async {
-        // The channel must outlive the message: dropped early, it closes while the connection does.
+        // The channel must outlive the message: if it is dropped earlier, its close races with that of
+        // the connection.
         let channel = open_channel(&connection).await?;
         let posted = post_on(&channel, message).await;
         close(&connection).await;

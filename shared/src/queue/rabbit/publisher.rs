@@ -1,6 +1,7 @@
 //! Publishes to RabbitMQ, with confirms.
 //!
-//! Whoever publishes asks a driver, which keeps one connection alive (`publisher/session.rs`).
+//! A [`Publisher`] sends commands to a driver, which keeps one connection alive
+//! (`publisher/session.rs`).
 
 mod session;
 
@@ -8,19 +9,17 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
-use tracing::{info, warn};
 
 use self::session::OpenSession;
-use super::{ANSWER_LIMIT, AmqpUrl, RECONNECT_WAITS};
-use crate::id::TenantId;
+use super::keep_connected::{Link, Session, keep_connected};
+use super::{ANSWER_LIMIT, AmqpUrl, Fault};
 use crate::liveness::Watchdog;
 use crate::message::Outgoing;
-use crate::queue::{BrokerState, Confirm, Depth, Driver};
-use crate::reconnect::Reconnect;
+use crate::queue::{BrokerState, Confirm, Depth, Driver, Wake};
 
-/// How long the driver may be behind its callers' wishes.
+/// How many commands may wait for the driver.
 const COMMANDS_MAX: usize = 64;
-/// The longest wait for the broker's word on a batch.
+/// The longest wait for the confirms of a batch.
 const CONFIRM_LIMIT: Duration = Duration::from_secs(10);
 const _: () = assert!(ANSWER_LIMIT.as_secs() <= CONFIRM_LIMIT.as_secs());
 
@@ -35,7 +34,7 @@ pub(in crate::queue) struct Publisher {
 enum Command {
     Publish(Vec<Outgoing>, oneshot::Sender<Vec<Confirm>>),
     Depth(String, oneshot::Sender<Option<Depth>>),
-    Wake(TenantId),
+    Wake(Wake),
     Bury(Vec<u8>, String, oneshot::Sender<Vec<Confirm>>),
 }
 
@@ -47,15 +46,16 @@ pub(in crate::queue) fn publisher(
     let (commands, received) = mpsc::channel(COMMANDS_MAX);
     let (state, observed) = watch::channel(BrokerState::Closed);
     let watchdog = Watchdog::default();
-    let driver = PublisherDriver {
-        url,
+    let session = PublishingSession {
+        url: url.clone(),
         name: name.to_owned(),
         queues: queues.to_vec(),
         commands: received,
         state,
         watchdog: watchdog.clone(),
     };
-    (Publisher { commands, state: observed, watchdog }, Box::pin(driver.run()))
+    let driver = keep_connected(url, watchdog.clone(), session);
+    (Publisher { commands, state: observed, watchdog }, Box::pin(driver))
 }
 
 impl Publisher {
@@ -63,7 +63,7 @@ impl Publisher {
         let count = messages.len();
         let mut confirms =
             self.ask(|reply| Command::Publish(messages, reply)).await.unwrap_or_default();
-        // The broker may have blocked the connection in the middle of them.
+        // The broker may have blocked the connection after some of them.
         confirms.resize(count, Confirm::Unknown);
         confirms
     }
@@ -72,10 +72,10 @@ impl Publisher {
         self.ask(|reply| Command::Depth(queue.to_owned(), reply)).await.flatten()
     }
 
-    pub(in crate::queue) async fn wake(&self, tenant: TenantId) {
+    pub(in crate::queue) async fn wake(&self, wake: Wake) {
         if *self.state.borrow() == BrokerState::Open {
-            // A wake that finds no room is not missed: the producer looks by itself in time.
-            let _ = self.commands.try_send(Command::Wake(tenant));
+            // A wake that is lost here only costs time: the producer polls at its interval.
+            let _ = self.commands.try_send(Command::Wake(wake));
         }
     }
 
@@ -92,7 +92,8 @@ impl Publisher {
         self.state.clone()
     }
 
-    /// None: there is no connection, or it was lost before the answer came.
+    /// Sends a command, and returns its answer. None: there is no connection, or it was lost before the
+    /// answer came.
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
         if *self.state.borrow() != BrokerState::Open {
             return None;
@@ -106,7 +107,7 @@ impl Publisher {
     }
 }
 
-struct PublisherDriver {
+struct PublishingSession {
     url: AmqpUrl,
     name: String,
     queues: Vec<String>,
@@ -115,42 +116,21 @@ struct PublisherDriver {
     watchdog: Watchdog,
 }
 
-impl PublisherDriver {
-    /// Keeps a session alive until the last [`Publisher`] is dropped.
-    async fn run(mut self) {
-        let mut reconnect = Reconnect::new(RECONNECT_WAITS.0, RECONNECT_WAITS.1);
-        let mut complained = false;
-        loop {
-            self.watchdog.ping();
-            let fault = match OpenSession::open(&self.url, &self.name, &self.queues).await {
-                Ok(session) => {
-                    info!(broker = %self.url, "connected to the broker for publishing");
-                    complained = false;
-                    reconnect.reset();
-                    self.state.send_replace(BrokerState::Open);
-                    let ended =
-                        session.serve(&mut self.commands, &self.state, &self.watchdog).await;
-                    self.state.send_replace(BrokerState::Closed);
-                    match ended {
-                        Ok(()) => return,
-                        Err(fault) => fault,
-                    }
-                }
-                Err(fault) => fault,
-            };
-            if !complained {
-                warn!(broker = %self.url, "no connection to the broker for publishing, trying on: {fault}");
-                complained = true;
-            }
-            // Whoever asked meanwhile is told, by dropping the reply, that there is no answer.
-            let wait = tokio::time::sleep(reconnect.next_wait());
-            tokio::pin!(wait);
-            loop {
-                tokio::select! {
-                    () = &mut wait => break,
-                    command = self.commands.recv() => if command.is_none() { return },
-                }
-            }
-        }
+impl Session for PublishingSession {
+    const PURPOSE: &str = "publishing";
+
+    async fn serve(&mut self, link: &mut Link) -> Result<(), Fault> {
+        let session = OpenSession::open(&self.url, &self.name, &self.queues).await?;
+        link.connected();
+        self.state.send_replace(BrokerState::Open);
+        let ended = session.serve(&mut self.commands, &self.state, &self.watchdog).await;
+        self.state.send_replace(BrokerState::Closed);
+        ended
+    }
+
+    /// Drops the commands that come meanwhile. Each caller learns from its dropped reply that there is
+    /// no answer.
+    async fn unneeded(&mut self) {
+        while self.commands.recv().await.is_some() {}
     }
 }

@@ -1,32 +1,28 @@
-//! Receives from RabbitMQ: deliveries for a consumer, wakes for a producer.
+//! Receives deliveries from RabbitMQ for a consumer.
 
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use futures_util::stream::{SelectAll, select_all};
-use futures_util::{FutureExt, StreamExt};
-use lapin::options::{BasicConsumeOptions, BasicQosOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::options::{BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{FieldTable, ShortString};
-use lapin::{Channel, Connection, Consumer};
+use lapin::{Channel, Consumer};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::timeout;
-use tracing::{debug, info, warn};
+use tracing::debug;
 
 use super::acks::Acks;
+use super::keep_connected::{Link, Session, keep_connected};
 use super::{
-    AmqpUrl, Fault, RECONNECT_WAITS, Session, WAKE_EXCHANGE, answer, close, connect, declare_jobs,
-    declare_wake, open_channel, queue_name,
+    AmqpUrl, Connected, Fault, answer, close, connect, declare_jobs, open_channel, queue_name,
 };
-use crate::id::TenantId;
 use crate::liveness::{PING_EVERY, Watchdog};
 use crate::queue::{BrokerState, Delivery, Driver};
-use crate::reconnect::Reconnect;
 
 /// How often a receiver that was granted fewer deliveries than it has slots asks for more.
 const WIDEN_EVERY: Duration = Duration::from_secs(1);
-/// How many wakes may wait; more make the producer look at every tenant.
-const WAKES_MAX: usize = 256;
 
 /// Receives through a driver that keeps one connection alive.
 pub(in crate::queue) struct Receiver {
@@ -39,7 +35,7 @@ impl Receiver {
     pub(in crate::queue) async fn next(&mut self) -> Delivery {
         match self.deliveries.recv().await {
             Some(delivery) => delivery,
-            // The driver ended: nothing can come, and whoever waits is about to be told to stop.
+            // The driver has ended: no delivery can come, and the caller is about to be stopped.
             None => std::future::pending().await,
         }
     }
@@ -59,13 +55,13 @@ pub(in crate::queue) fn receiver(
     queues: &[String],
     slots: Arc<Semaphore>,
 ) -> (Receiver, Driver) {
-    // The broker's prefetch is the bound; the channel only passes on.
+    // The broker's prefetch is the limit, so this channel needs no capacity of its own.
     let (sender, deliveries) = mpsc::channel(1);
     let (state, observed) = watch::channel(BrokerState::Closed);
     let all_slots = slots.available_permits();
     let watchdog = Watchdog::default();
-    let driver = ReceiverDriver {
-        url,
+    let session = ReceivingSession {
+        url: url.clone(),
         name: name.to_owned(),
         queues: queues.to_vec(),
         slots,
@@ -74,10 +70,11 @@ pub(in crate::queue) fn receiver(
         state,
         watchdog: watchdog.clone(),
     };
-    (Receiver { deliveries, state: observed, watchdog }, Box::pin(driver.run()))
+    let driver = keep_connected(url, watchdog.clone(), session);
+    (Receiver { deliveries, state: observed, watchdog }, Box::pin(driver))
 }
 
-struct ReceiverDriver {
+struct ReceivingSession {
     url: AmqpUrl,
     name: String,
     queues: Vec<String>,
@@ -88,54 +85,46 @@ struct ReceiverDriver {
     watchdog: Watchdog,
 }
 
-/// Why a session ended in peace.
+/// Why a subscription ended, other than by a fault.
 enum End {
-    /// Nobody receives any more.
-    Unwanted,
-    /// More slots are free than deliveries were asked for: subscribe anew.
+    /// The receiver was dropped.
+    Unneeded,
+    /// More slots are free than deliveries were asked for, so it subscribes again.
     Widen,
 }
 
-impl ReceiverDriver {
-    /// Keeps a session alive until the [`Receiver`] is dropped.
-    async fn run(self) {
-        let mut reconnect = Reconnect::new(RECONNECT_WAITS.0, RECONNECT_WAITS.1);
-        let mut complained = false;
-        loop {
-            self.watchdog.ping();
-            let fault = match self.session(&mut reconnect, &mut complained).await {
-                Ok(()) => return,
-                Err(fault) => fault,
-            };
+impl Session for ReceivingSession {
+    const PURPOSE: &str = "receiving";
+
+    async fn serve(&mut self, link: &mut Link) -> Result<(), Fault> {
+        let ended = self.connect_and_receive(link).await;
+        if ended.is_err() {
             self.state.send_replace(BrokerState::Closed);
-            if !complained {
-                warn!(broker = %self.url, "no connection to the broker for receiving, trying on: {fault}");
-                complained = true;
-            }
-            tokio::select! {
-                () = tokio::time::sleep(reconnect.next_wait()) => {}
-                () = self.deliveries.closed() => return,
-            }
         }
+        ended
     }
 
-    async fn session(&self, reconnect: &mut Reconnect, complained: &mut bool) -> Result<(), Fault> {
-        let Session { connection, version } = connect(&self.url, &self.name).await?;
+    async fn unneeded(&mut self) {
+        self.deliveries.closed().await;
+    }
+}
+
+impl ReceivingSession {
+    async fn connect_and_receive(&self, link: &mut Link) -> Result<(), Fault> {
+        let Connected { connection, version } = connect(&self.url, &self.name).await?;
         let channel = open_channel(&connection).await?;
         declare_jobs(&channel, &self.queues, version.as_deref()).await?;
-        info!(broker = %self.url, "connected to the broker for receiving");
-        *complained = false;
-        reconnect.reset();
+        link.connected();
         loop {
-            // Handlers of a lost session may still hold slots. What they were given comes again,
-            // is refused by the claim and acknowledged; ask for no more than can run besides. One
-            // slot is always held for the delivery that comes next.
+            // Handlers of a lost session may still hold slots. Their deliveries come again, are refused by
+            // the claim and acknowledged, so ask for no more than can run besides. One slot is always
+            // held for the next delivery.
             let granted = (self.slots.available_permits() + 1).min(self.all_slots.max(1));
             let channel = open_channel(&connection).await?;
             let streams = self.subscribe(&channel, granted).await?;
             self.state.send_replace(BrokerState::Open);
             match self.forward(&channel, streams, granted).await? {
-                End::Unwanted => {
+                End::Unneeded => {
                     close(&connection).await;
                     return Ok(());
                 }
@@ -178,7 +167,7 @@ impl ReceiverDriver {
             self.watchdog.ping();
             tokio::select! {
                 biased;
-                () = self.deliveries.closed() => return Ok(End::Unwanted),
+                () = self.deliveries.closed() => return Ok(End::Unneeded),
                 delivery = streams.next() => match delivery {
                     Some(Ok(delivery)) => {
                         let receipt = Receipt {
@@ -192,14 +181,14 @@ impl ReceiverDriver {
                             receipt: crate::queue::Receipt::Rabbit(receipt),
                         };
                         if !self.hand_over(delivery).await {
-                            return Ok(End::Unwanted);
+                            return Ok(End::Unneeded);
                         }
                     }
                     Some(Err(error)) => return Err(Fault::Broker("receiving", error)),
                     None => return Err(Fault::Ended("the broker cancelled the consumer")),
                 },
                 _ = widen.tick() => {
-                    // A stream that ends by itself was cancelled by the broker: its queue is gone.
+                    // If a stream ends, the broker has cancelled the consumer: its queue was deleted.
                     if streams.len() < taking {
                         return Err(Fault::Ended("the broker cancelled a consumer: its queue was deleted"));
                     }
@@ -213,7 +202,8 @@ impl ReceiverDriver {
         }
     }
 
-    /// Waits until there is a slot, however long that takes. False: nobody receives any more.
+    /// Waits until the receiver takes the delivery, however long that takes. False: the receiver was
+    /// dropped.
     async fn hand_over(&self, delivery: Delivery) -> bool {
         let mut handed = pin!(self.deliveries.send(delivery));
         loop {
@@ -225,14 +215,14 @@ impl ReceiverDriver {
     }
 }
 
-/// What the management UI shows beside the queue.
+/// The consumer's name in the management UI.
 fn consumer_tag(name: &str, queue: &str) -> ShortString {
     let mut tag = format!("{name} {queue}");
     tag.truncate(tag.floor_char_boundary(250));
     tag.into()
 }
 
-/// Acknowledges one delivery on the channel it came by.
+/// Acknowledges one delivery on the channel that delivered it.
 pub(in crate::queue) struct Receipt {
     acks: Arc<Acks>,
     tag: u64,
@@ -243,119 +233,5 @@ pub(in crate::queue) struct Receipt {
 impl Receipt {
     pub(in crate::queue) fn ack(self) {
         self.acks.add(self.tag);
-    }
-}
-
-/// Hears wakes through a driver that keeps one connection alive.
-pub(in crate::queue) struct Wakes {
-    heard: mpsc::Receiver<Option<TenantId>>,
-    watchdog: Watchdog,
-}
-
-impl Wakes {
-    pub(in crate::queue) async fn next(&mut self) -> Option<TenantId> {
-        match self.heard.recv().await {
-            Some(tenant) => tenant,
-            None => std::future::pending().await,
-        }
-    }
-
-    pub(in crate::queue) fn watchdog(&self) -> &Watchdog {
-        &self.watchdog
-    }
-}
-
-pub(in crate::queue) fn wakes(url: AmqpUrl, name: &str) -> (Wakes, Driver) {
-    let (sender, heard) = mpsc::channel(WAKES_MAX);
-    let (name, watchdog) = (name.to_owned(), Watchdog::default());
-    let driver = hear(url, name, sender, watchdog.clone());
-    (Wakes { heard, watchdog }, Box::pin(driver))
-}
-
-async fn hear(
-    url: AmqpUrl,
-    name: String,
-    wakes: mpsc::Sender<Option<TenantId>>,
-    watchdog: Watchdog,
-) {
-    let mut reconnect = Reconnect::new(RECONNECT_WAITS.0, RECONNECT_WAITS.1);
-    let mut complained = false;
-    loop {
-        watchdog.ping();
-        let fault = match listen(&url, &name).await {
-            Ok((connection, mut consumer)) => {
-                reconnect.reset();
-                complained = false;
-                // Wakes may have been missed before this moment.
-                if wakes.send(None).await.is_err() {
-                    return;
-                }
-                let ended = pass_on(&mut consumer, &wakes, &watchdog).await;
-                close(&connection).await;
-                match ended {
-                    Some(fault) => fault,
-                    None => return,
-                }
-            }
-            Err(fault) => fault,
-        };
-        if !complained {
-            warn!(broker = %url, "no connection to the broker for wakes, trying on: {fault}");
-            complained = true;
-        }
-        tokio::select! {
-            () = tokio::time::sleep(reconnect.next_wait()) => {}
-            () = wakes.closed() => return,
-        }
-    }
-}
-
-/// Consumes from a queue of this process's own, which goes with the connection.
-async fn listen(url: &AmqpUrl, name: &str) -> Result<(Connection, Consumer), Fault> {
-    let Session { connection, .. } = connect(url, name).await?;
-    let channel = open_channel(&connection).await?;
-    declare_wake(&channel).await?;
-    let own = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
-    let declared = channel.queue_declare("".into(), own, FieldTable::default());
-    let queue = answer("declare a queue for wakes", declared).await?.name().clone();
-    let bound = channel.queue_bind(
-        queue.clone(),
-        WAKE_EXCHANGE.into(),
-        "".into(),
-        QueueBindOptions::default(),
-        FieldTable::default(),
-    );
-    answer("bind the queue for wakes", bound).await?;
-    let options = BasicConsumeOptions { no_ack: true, exclusive: true, ..Default::default() };
-    let consume = channel.basic_consume(queue, name.into(), options, FieldTable::default());
-    Ok((connection, answer("consume wakes", consume).await?))
-}
-
-/// Passes wakes on until the connection fails; none when nobody listens any more.
-async fn pass_on(
-    consumer: &mut Consumer,
-    wakes: &mpsc::Sender<Option<TenantId>>,
-    watchdog: &Watchdog,
-) -> Option<Fault> {
-    loop {
-        watchdog.ping();
-        let wake = tokio::select! {
-            wake = consumer.next().fuse() => wake,
-            () = wakes.closed() => return None,
-            () = tokio::time::sleep(PING_EVERY) => continue,
-        };
-        match wake {
-            Some(Ok(delivery)) => {
-                let text = String::from_utf8(delivery.data).unwrap_or_default();
-                // What is no tenant's id is somebody's mistake, and harmless.
-                if let Ok(tenant) = text.parse()
-                    && wakes.try_send(Some(tenant)).is_err()
-                {
-                    return Some(Fault::Ended("wakes came faster than they were heard"));
-                }
-            }
-            Some(Err(error)) => return Some(Fault::Broker("hearing wakes", error)),
-            None => return Some(Fault::Ended("the broker cancelled the consumer")),
-        }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use shared::message::Outgoing;
-use shared::queue::{AmqpUrl, BrokerState, Confirm, Queue, inspect};
+use shared::queue::{AmqpUrl, BrokerState, Confirm, Queue, Wake, inspect};
 use testkit::{eventually, management};
 use tokio::sync::Semaphore;
 
@@ -144,7 +144,7 @@ async fn connections_that_were_closed_come_back(broker: Broker) {
     let mut receiver = broker.receiver(&["default"], &slots).await;
     let (mut wakes, driver) = broker.queue.wakes("test wakes");
     tokio::spawn(driver);
-    assert_eq!(wakes.next().await, None);
+    assert_eq!(wakes.next().await, Wake::All);
     let held = broker.message("default");
     publisher.publish(vec![held.clone()]).await;
     let delivery = receiver.next().await;
@@ -156,7 +156,7 @@ async fn connections_that_were_closed_come_back(broker: Broker) {
         state.changed().await.unwrap();
         state.wait_for(|state| *state == BrokerState::Open).await.unwrap();
     }
-    assert_eq!(wakes.next().await, None, "wakes may have been missed meanwhile");
+    assert_eq!(wakes.next().await, Wake::All, "wakes may have been missed meanwhile");
     // The old receipt is worth nothing any more, and does no harm.
     delivery.ack();
     let again = receiver.next().await;
@@ -169,7 +169,7 @@ async fn connections_that_were_closed_come_back(broker: Broker) {
     assert_eq!(delivery.body, fresh.message.encode());
     delivery.ack();
     publisher.wake(fresh.message.tenant).await;
-    assert_eq!(wakes.next().await, Some(fresh.message.tenant));
+    assert_eq!(wakes.next().await, Wake::Tenant(fresh.message.tenant));
 }
 
 async fn a_deleted_queue_is_declared_again(broker: Broker) {

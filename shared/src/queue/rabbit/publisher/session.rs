@@ -1,7 +1,7 @@
 //! One connection for publishing, with confirms.
 //!
-//! One task owns the confirm channel: two publishers on one channel swap their confirms in lapin.
-//! The answers to each batch are awaited in a task of their own, so that batches overlap.
+//! One task owns the confirm channel, because lapin swaps the confirms of two publishers on one channel.
+//! Each batch's confirms are awaited in a task of their own, so that batches overlap.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -16,32 +16,30 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::super::{
-    AmqpUrl, DEAD_QUEUE, Fault, JOBS_EXCHANGE, NAME_BYTES_MAX, Session, WAKE_EXCHANGE, answer,
+    AmqpUrl, Connected, DEAD_QUEUE, Fault, JOBS_EXCHANGE, NAME_BYTES_MAX, WAKE_EXCHANGE, answer,
     close, connect, declare_dead, declare_jobs, declare_wake, open_channel, queue_name, short,
 };
 use super::{CONFIRM_LIMIT, Command};
-use crate::id::TenantId;
 use crate::liveness::{PING_EVERY, Watchdog};
 use crate::message::Outgoing;
-use crate::queue::{BrokerState, Confirm, Depth};
+use crate::queue::{BrokerState, Confirm, Depth, Wake};
 
-/// The most messages that may be without an answer. lapin itself would buffer without bound.
+/// The most messages that may wait for their confirm. lapin itself would buffer without limit.
 const IN_FLIGHT_MAX: usize = 2048;
-/// How many of them are handed to the connection at once.
+/// How many of them are handed to the connection at a time.
 const WRITTEN_TOGETHER: usize = 100;
 
 /// A connection with its channels, ready to publish.
 pub(super) struct OpenSession {
     connection: Connection,
-    /// Only for what must be confirmed, and only this task publishes on it.
+    /// For messages that must be confirmed. Only this task publishes on it.
     confirmed: Channel,
-    /// For questions and for wakes, which nobody confirms. A question about a queue that doesn't
-    /// exist closes it.
+    /// For wakes and for reading depths. To read the depth of a queue that doesn't exist closes it.
     plain: Channel,
     version: Option<String>,
     in_flight: Arc<Semaphore>,
-    /// Told when a batch got no answer although the broker isn't blocked.
-    mute: Arc<Notify>,
+    /// Notified when a batch got no confirms although the broker isn't blocked.
+    unresponsive: Arc<Notify>,
 }
 
 impl OpenSession {
@@ -50,7 +48,7 @@ impl OpenSession {
         name: &str,
         queues: &[String],
     ) -> Result<OpenSession, Fault> {
-        let Session { connection, version } = connect(url, name).await?;
+        let Connected { connection, version } = connect(url, name).await?;
         let plain = open_channel(&connection).await?;
         declare_jobs(&plain, queues, version.as_deref()).await?;
         declare_wake(&plain).await?;
@@ -58,10 +56,11 @@ impl OpenSession {
         let select = confirmed.confirm_select(ConfirmSelectOptions::default());
         answer("select confirms", select).await?;
         let in_flight = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
-        Ok(OpenSession { connection, confirmed, plain, version, in_flight, mute: Arc::default() })
+        let unresponsive = Arc::default();
+        Ok(OpenSession { connection, confirmed, plain, version, in_flight, unresponsive })
     }
 
-    /// Does what is asked until the connection fails; `Ok` when nobody can ask any more.
+    /// Carries out commands until the connection fails; `Ok` when no publisher is left.
     pub(super) async fn serve(
         mut self,
         commands: &mut mpsc::Receiver<Command>,
@@ -70,7 +69,7 @@ impl OpenSession {
     ) -> Result<(), Fault> {
         let mut idle = tokio::time::interval(PING_EVERY);
         let mut events = Box::pin(self.connection.events_listener());
-        let mute = self.mute.clone();
+        let unresponsive = self.unresponsive.clone();
         loop {
             watchdog.ping();
             tokio::select! {
@@ -84,16 +83,16 @@ impl OpenSession {
                         info!("the broker takes messages again");
                         state.send_replace(BrokerState::Open);
                     }
-                    // Only the channel of a question about a queue that doesn't exist.
+                    // Only the plain channel was closed, by reading the depth of a missing queue.
                     Some(Event::Error(error))
                         if error.is_amqp_soft_error() && self.confirmed.status().connected() => {}
                     Some(Event::Error(error)) => return Err(Fault::Broker("publishing", error)),
                     Some(_) => {}
                     None => return Err(Fault::Ended("the connection ended")),
                 },
-                () = mute.notified() => return Err(Fault::Silent("confirm")),
+                () = unresponsive.notified() => return Err(Fault::Silent("confirm")),
                 command = commands.recv() => match command {
-                    Some(command) => self.obey(command).await?,
+                    Some(command) => self.carry_out(command).await?,
                     None => {
                         close(&self.connection).await;
                         return Ok(());
@@ -104,15 +103,15 @@ impl OpenSession {
         }
     }
 
-    async fn obey(&mut self, command: Command) -> Result<(), Fault> {
+    async fn carry_out(&mut self, command: Command) -> Result<(), Fault> {
         match command {
             Command::Publish(messages, reply) => self.publish(messages, reply).await,
             Command::Depth(queue, reply) => {
                 let depth = self.depth(&queue).await?;
-                let _ = reply.send(depth); // whoever asked may have gone
+                let _ = reply.send(depth); // the caller may have given up
                 Ok(())
             }
-            Command::Wake(tenant) => self.wake(tenant).await,
+            Command::Wake(wake) => self.wake(wake).await,
             Command::Bury(body, reason, reply) => {
                 declare_dead(&self.plain, self.version.as_deref()).await?;
                 let mut headers = FieldTable::default();
@@ -142,17 +141,18 @@ impl OpenSession {
         self.publish_each(each.collect(), reply).await
     }
 
-    /// Publishes messages (id, exchange, routing key, body, properties), and leaves it to a task
-    /// to wait for the broker's word on them.
+    /// Publishes messages (id, exchange, routing key, body, properties), and spawns a task that awaits
+    /// their confirms.
     async fn publish_each(
         &mut self,
         messages: Vec<(String, &str, ShortString, Vec<u8>, BasicProperties)>,
         reply: oneshot::Sender<Vec<Confirm>>,
     ) -> Result<(), Fault> {
-        let room = u32::try_from(messages.len().min(IN_FLIGHT_MAX)).unwrap_or(u32::MAX);
-        let permit = self.in_flight.clone().acquire_many_owned(room);
+        let permits = u32::try_from(messages.len().min(IN_FLIGHT_MAX)).unwrap_or(u32::MAX);
+        let permit = self.in_flight.clone().acquire_many_owned(permits);
         let Ok(Ok(permit)) = timeout(CONFIRM_LIMIT, permit).await else {
-            // The broker answers nobody: blocked, or mute, which its own batches will find out.
+            // The broker confirms nothing: it is blocked, or unresponsive, which the batches in flight
+            // will find out.
             return Ok(());
         };
         let mut confirms = Vec::with_capacity(messages.len());
@@ -160,10 +160,10 @@ impl OpenSession {
         let mut messages = messages.into_iter();
         while messages.len() > 0 {
             if self.connection.status().blocked() {
-                break; // the rest is unknown; lapin would only buffer it
+                break; // lapin would only buffer the rest, whose confirms are unknown
             }
-            // lapin answers once a message is written. Waiting for each would cost two changes of
-            // thread a message, and a write.
+            // lapin answers once a message is written. To await each message by itself would cost two
+            // context switches and a write.
             let channel = &self.confirmed;
             let together = messages.by_ref().take(WRITTEN_TOGETHER).map(
                 |(id, exchange, key, body, properties)| {
@@ -178,11 +178,12 @@ impl OpenSession {
             confirms.extend(answer("publish", try_join_all(together)).await?);
         }
         let batch = Batch { ids, confirms, reply, permit };
-        tokio::spawn(batch.settle(self.connection.status().clone(), self.mute.clone()));
+        let unresponsive = self.unresponsive.clone();
+        tokio::spawn(batch.await_confirms(self.connection.status().clone(), unresponsive));
         Ok(())
     }
 
-    /// None: the queue doesn't exist.
+    /// Reads the depth of a queue; none: the queue doesn't exist.
     async fn depth(&mut self, queue: &str) -> Result<Option<Depth>, Fault> {
         let passive = QueueDeclareOptions { passive: true, ..Default::default() };
         let asked = self.plain.queue_declare(queue_name(queue), passive, FieldTable::default());
@@ -198,8 +199,8 @@ impl OpenSession {
         }
     }
 
-    async fn wake(&mut self, tenant: TenantId) -> Result<(), Fault> {
-        let body = tenant.to_string();
+    async fn wake(&mut self, wake: Wake) -> Result<(), Fault> {
+        let Some(body) = wake.encode() else { return Ok(()) };
         let published = self.plain.basic_publish(
             WAKE_EXCHANGE.into(),
             "".into(),
@@ -211,7 +212,7 @@ impl OpenSession {
     }
 }
 
-/// Messages that wait for the broker's word.
+/// Messages that wait for their confirms.
 struct Batch {
     ids: Vec<String>,
     confirms: Vec<PublisherConfirm>,
@@ -220,9 +221,9 @@ struct Batch {
 }
 
 impl Batch {
-    async fn settle(self, status: lapin::ConnectionStatus, mute: Arc<Notify>) {
+    async fn await_confirms(self, status: lapin::ConnectionStatus, unresponsive: Arc<Notify>) {
         let Batch { ids, confirms, reply, permit } = self;
-        // One after the other, as they come: to wait for all at once is to be woken by each.
+        // One after the other: a join of all would be woken by each.
         let answers = async {
             let mut answers = Vec::with_capacity(confirms.len());
             for confirm in confirms {
@@ -232,37 +233,37 @@ impl Batch {
         };
         let Ok(answers) = timeout(CONFIRM_LIMIT, answers).await else {
             if !status.blocked() {
-                mute.notify_one();
+                unresponsive.notify_one();
             }
-            return; // dropping the reply says that nothing is known
+            return; // the dropped reply says that nothing is known
         };
         drop(permit);
-        // lapin hands a returned message to whichever confirm it handles next, so that the
-        // message itself says which one could not be routed.
+        // lapin attaches a returned message to whichever confirm it handles next, so only the message's
+        // own id says which message could not be routed.
         let mut returned = HashSet::new();
-        let mut words = Vec::with_capacity(ids.len());
+        let mut outcomes = Vec::with_capacity(ids.len());
         for answer in answers {
-            let (word, message) = match answer {
+            let (outcome, message) = match answer {
                 Ok(Confirmation::Ack(message)) => (Confirm::Confirmed, message),
                 Ok(Confirmation::Nack(message)) => (Confirm::Refused, message),
                 Ok(Confirmation::NotRequested) | Err(_) => (Confirm::Unknown, None),
             };
-            words.push(word);
+            outcomes.push(outcome);
             if let Some(message) = message {
                 let id = message.delivery.properties.message_id();
                 returned.extend(id.as_ref().map(|id| id.to_string()));
             }
         }
-        for (word, id) in words.iter_mut().zip(&ids) {
+        for (outcome, id) in outcomes.iter_mut().zip(&ids) {
             if returned.contains(id) {
-                *word = Confirm::Unroutable;
+                *outcome = Confirm::Unroutable;
             }
         }
-        let _ = reply.send(words); // whoever asked may have gone
+        let _ = reply.send(outcomes); // the caller may have given up
     }
 }
 
-/// What a person sees beside the message in the management UI.
+/// What the management UI shows beside the message.
 fn properties(outgoing: &Outgoing, id: &str) -> BasicProperties {
     let label = &outgoing.label;
     let mut headers = FieldTable::default();
