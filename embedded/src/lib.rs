@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use consumer::{Consumer, Registry};
-use producer::Producer;
+use producer::{Peers, Producer};
 use shared::clock::Clock;
 use shared::config::Config;
 use shared::database_url::DatabaseUrl;
@@ -164,7 +164,7 @@ impl Engine {
             queue: queue.clone(),
             config: config.clone(),
             // The folder is locked, and nobody else could hear of its messages.
-            alone: true,
+            peers: Peers::None,
             random: random.clone(),
             telemetry: telemetry.clone(),
         };

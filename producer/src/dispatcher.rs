@@ -1,7 +1,7 @@
-//! From due to dispatched: the occurrences' rows, the jobs' next times and the waiting rows whose
-//! turn has come, in one guarded move; then the messages.
+//! Dispatches what is due at one tenant: one guarded statement inserts the occurrences' rows, advances
+//! the jobs to their next times and releases waiting rows; then the messages are published.
 //!
-//! In the life of a job: `schedule.rs` before this, `message.rs` after it.
+//! In the life of a job, `schedule.rs` comes before this file and `message.rs` after it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -20,54 +20,55 @@ use shared::store::{
 use shared::tenants::OpenTenant;
 use tracing::{debug, warn};
 
-use crate::backlog::{Backlog, Room};
+use crate::capacity::{Demand, QueueCapacity, Reservation};
 use crate::messenger::Messenger;
 use crate::planner::{HOLD, Plan, plan};
 
-/// The most jobs in one dispatch; the rest comes after the other tenants have had their turn.
+/// The most jobs in one dispatch. The rest is dispatched after other tenants have been polled.
 const BATCH_MAX: u32 = 500;
-/// The fewest jobs that are read, however little room there is: some may need none.
+/// The fewest jobs that are read, however little capacity there is: some may need none.
 const BATCH_MIN: u32 = 20;
+/// From this many jobs or waiting rows on, a dispatch is a burst.
+const BURST_MIN: usize = 10;
 
-/// From so many on, what is dispatched at once is much.
-const MUCH: usize = 10;
-
-/// How a dispatch left things; the more pressing, the greater.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Left {
-    /// Nothing more is due now, as far as it has seen.
+/// What a dispatch has found and done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DispatchOutcome {
+    /// Nothing was due that could be dispatched.
+    #[default]
     Nothing,
-    /// What is due has to wait until a queue has room.
-    Blocked,
-    /// All that was due is dispatched, and that was much: more will have come due in a moment.
-    Soon,
-    /// There may be more: look again, in turn.
+    /// What is due waits until a queue has capacity.
+    QueuesFull,
+    /// Everything that was due is dispatched, and it was much: more will be due in a moment.
+    Burst,
+    /// Something was dispatched, or another producer dispatched first: there may be more.
     More,
-    /// A whole batch is dispatched and there is more of the same: go on in turn, without a look.
-    Full,
+    /// A full batch was dispatched, and more of the same is due.
+    FullBatch,
 }
 
-/// What a dispatch works with.
+/// Dispatches jobs of one tenant.
 pub struct Dispatcher<'a> {
-    /// Whose jobs.
+    /// The tenant.
     pub tenant: &'a Arc<OpenTenant>,
-    /// How much the queues take.
-    pub backlog: &'a Backlog,
-    /// Sends the messages.
+    /// Limits how much is published.
+    pub capacity: &'a QueueCapacity,
+    /// How many tenants of this producer wait for capacity.
+    pub waiting_tenants: usize,
+    /// Publishes the messages.
     pub messenger: &'a Messenger,
-    /// For ids.
+    /// Makes ids.
     pub random: &'a Random,
-    /// The tenant's database's time.
+    /// The time of the tenant's database.
     pub now: Time,
-    /// Where it counts what it does.
+    /// Counts what is dispatched.
     pub metrics: &'a Metrics,
 }
 
 impl Dispatcher<'_> {
-    /// Works out the first times of new and edited jobs.
-    pub async fn arm(&self) -> Result<Left> {
+    /// Arms new and edited jobs: works out their first times.
+    pub async fn arm(&self) -> Result<()> {
         let unarmed = self.tenant.store.read_unarmed(BATCH_MAX.into()).await?;
-        let left = if unarmed.len() as u32 == BATCH_MAX { Left::More } else { Left::Nothing };
         let mut arms = Vec::with_capacity(unarmed.len());
         for job in &unarmed {
             match self.first_time(job) {
@@ -78,7 +79,7 @@ impl Dispatcher<'_> {
             }
         }
         match self.tenant.store.arm(&arms, self.now).await {
-            // One time that the table refuses must not hold up the others.
+            // If the table refuses one job's time, the other jobs must still be armed.
             Err(StoreError::Refused(_)) => {
                 for arm in arms {
                     if let Err(refused @ StoreError::Refused(_)) =
@@ -87,14 +88,14 @@ impl Dispatcher<'_> {
                         self.quarantine(arm.job, arm.version, &chain(&refused)).await?;
                     }
                 }
-                Ok(left)
+                Ok(())
             }
-            armed => armed.map(|()| left),
+            armed => armed,
         }
     }
 
     fn first_time(&self, job: &UnarmedJob) -> std::result::Result<Time, String> {
-        let schedule = self.read(job.id, &job.schedule).map_err(|error| error.to_string())?;
+        let schedule = self.parse(job.id, &job.schedule).map_err(|error| error.to_string())?;
         schedule.first_after(self.now).ok_or_else(|| {
             format!(
                 "schedule: it has no occurrence after {}; extend its `end`",
@@ -103,47 +104,54 @@ impl Dispatcher<'_> {
         })
     }
 
-    /// Dispatches what is due and what has waited, as far as there is room.
-    pub async fn tick(&self, look: &PollSummary) -> Result<Left> {
-        match self.dispatch(look, BATCH_MAX).await {
-            // The database refused some job's data. That job must not fail its neighbours: the
-            // oldest goes alone, until it is the one to be taken out.
+    /// Dispatches what is due and what has waited, as far as there is capacity.
+    pub async fn dispatch(&self, summary: &PollSummary) -> Result<DispatchOutcome> {
+        match self.dispatch_batch(summary, BATCH_MAX).await {
+            // The database refused some job's data. The job must not fail its neighbours, so the jobs
+            // are dispatched one by one, oldest first, until the refused one is quarantined.
             Err(StoreError::Refused(_)) => {
-                let look = self.tenant.store.poll().await?;
-                Ok(self.dispatch(&look, 1).await?.min(Left::More))
+                let summary = self.tenant.store.poll().await?;
+                match self.dispatch_batch(&summary, 1).await? {
+                    DispatchOutcome::FullBatch => Ok(DispatchOutcome::More),
+                    outcome => Ok(outcome),
+                }
             }
-            left => left,
+            outcome => outcome,
         }
     }
 
-    async fn dispatch(&self, look: &PollSummary, at_most: u32) -> Result<Left> {
+    async fn dispatch_batch(&self, summary: &PollSummary, at_most: u32) -> Result<DispatchOutcome> {
         let (store, now) = (&self.tenant.store, self.now);
-        let mut free = self.free_at_tenant(look);
-        let mut room = self.backlog.take(free.min(at_most)).await;
-        let limit = room.total().min(free).max(BATCH_MIN).min(at_most);
-        let with_room = room.queues();
-        let short = free > 0 && !room.is_everywhere();
+        let mut quota = self.tenant_quota(summary);
+        let demand = Demand { wanted: quota.min(at_most), waiting_tenants: self.waiting_tenants };
+        let mut reservation = self.capacity.reserve(demand).await;
+        let limit = reservation.total().min(quota).max(BATCH_MIN).min(at_most);
+        let open_queues = reservation.queues();
+        let queues_short = quota > 0 && !reservation.covers_every_queue();
 
         let mut waiting = Vec::new();
-        if is_waiting(look, now) && !with_room.is_empty() {
-            waiting = store.read_waiting(now, &with_room, limit.into()).await?;
+        if has_waiting(summary, now) && !open_queues.is_empty() {
+            waiting = store.read_waiting(now, &open_queues, limit.into()).await?;
         }
         let mut jobs = Vec::new();
-        if is_due(look, now) {
-            jobs = store.read_due(now, now - delta(HOLD), &with_room, limit.into()).await?;
+        if has_due(summary, now) {
+            jobs = store.read_due(now, now - delta(HOLD), &open_queues, limit.into()).await?;
         }
         let full_batch = waiting.len().max(jobs.len()) as u32 == limit;
-        waiting.retain(|row| spend(&mut room, &mut free, &row.queue, 1));
+        waiting.retain(|row| spend(&mut reservation, &mut quota, &row.queue, 1));
         let released = waiting.iter().map(|row| row.id).collect();
         let mut dispatch = Dispatch { released, ..Dispatch::default() };
-        self.plan(&jobs, &mut dispatch, &mut room, &mut free).await?;
-        drop(room);
+        self.plan(&jobs, &mut dispatch, &mut reservation, &mut quota).await?;
+        drop(reservation);
         if dispatch.advances.is_empty() && dispatch.released.is_empty() {
-            let blocked = short && (is_due(look, now) || is_waiting(look, now));
-            return Ok(if blocked { Left::Blocked } else { Left::Nothing });
+            let blocked = queues_short && (has_due(summary, now) || has_waiting(summary, now));
+            return Ok(match blocked {
+                true => DispatchOutcome::QueuesFull,
+                false => DispatchOutcome::Nothing,
+            });
         }
-        let much = jobs.len().max(waiting.len()) >= MUCH;
-        let done = match self.carry_out(&dispatch, look.dispatch_no, jobs, waiting).await {
+        let is_burst = jobs.len().max(waiting.len()) >= BURST_MIN;
+        let done = match self.carry_out(&dispatch, summary.dispatch_no, jobs, waiting).await {
             Err(refused @ StoreError::Refused(_)) if at_most == 1 => {
                 for advance in &dispatch.advances {
                     self.quarantine(advance.job, advance.version, &chain(&refused)).await?;
@@ -153,47 +161,47 @@ impl Dispatcher<'_> {
             done => done?,
         };
         Ok(match full_batch {
-            true if done => Left::Full,
-            true => Left::More,
-            false if short => Left::Blocked,
-            false if much => Left::Soon,
-            false => Left::More,
+            true if done => DispatchOutcome::FullBatch,
+            true => DispatchOutcome::More,
+            false if queues_short => DispatchOutcome::QueuesFull,
+            false if is_burst => DispatchOutcome::Burst,
+            false => DispatchOutcome::More,
         })
     }
 
-    /// How many more rows of this tenant may be dispatched or running.
-    fn free_at_tenant(&self, look: &PollSummary) -> u32 {
+    /// How many more rows `max_running` allows to be dispatched or running.
+    fn tenant_quota(&self, summary: &PollSummary) -> u32 {
         match self.tenant.tenant.max_running {
             None => u32::MAX,
             Some(most) => {
-                let busy = look.dispatched + look.running;
+                let busy = summary.dispatched + summary.running;
                 u32::try_from(i64::from(most) - busy).unwrap_or_default()
             }
         }
     }
 
-    /// Plans each job. A schedule that cannot be read takes its job out.
+    /// Plans each job. A job whose schedule cannot be parsed is quarantined.
     async fn plan(
         &self,
         jobs: &[DueJob],
         dispatch: &mut Dispatch,
-        room: &mut Room<'_>,
-        free: &mut u32,
+        reservation: &mut Reservation<'_>,
+        quota: &mut u32,
     ) -> Result<()> {
         for job in jobs {
-            let schedule = match self.read(job.id, &job.schedule) {
+            let schedule = match self.parse(job.id, &job.schedule) {
                 Ok(schedule) => schedule,
                 Err(error) => {
                     self.quarantine(job.id, job.version, &error.to_string()).await?;
                     continue;
                 }
             };
-            let may = room.of(&job.queue).min(*free);
-            let mut left = may;
+            let allowed = reservation.remaining(&job.queue).min(*quota);
+            let mut unused = allowed;
             if let Plan::Go(advance, executions) =
-                plan(job, &schedule, self.now, &mut left, self.random)
+                plan(job, &schedule, self.now, &mut unused, self.random)
             {
-                spend(room, free, &job.queue, may - left);
+                spend(reservation, quota, &job.queue, allowed - unused);
                 dispatch.advances.push(advance);
                 dispatch.executions.extend(executions);
             }
@@ -201,7 +209,7 @@ impl Dispatcher<'_> {
         Ok(())
     }
 
-    /// Makes the move and sends the messages. False: another producer had the turn.
+    /// Writes the dispatch and publishes the messages. False: another producer dispatched first.
     async fn carry_out(
         &self,
         dispatch: &Dispatch,
@@ -223,7 +231,10 @@ impl Dispatcher<'_> {
                 Ok(true)
             }
             Dispatched::Stale => {
-                debug!(tenant = self.tenant.slug(), "another producer dispatched; looking again");
+                debug!(
+                    tenant = self.tenant.slug(),
+                    "another producer dispatched first; polling again"
+                );
                 Ok(false)
             }
         }
@@ -239,7 +250,7 @@ impl Dispatcher<'_> {
         }
     }
 
-    fn read(&self, job: JobId, schedule: &str) -> std::result::Result<Schedule, ScheduleError> {
+    fn parse(&self, job: JobId, schedule: &str) -> std::result::Result<Schedule, ScheduleError> {
         Schedule::read(schedule, Spread::new(self.tenant.tenant.id, job))
     }
 
@@ -251,25 +262,25 @@ impl Dispatcher<'_> {
     }
 }
 
-fn is_due(look: &PollSummary, now: Time) -> bool {
-    look.next_due_at.is_some_and(|due_at| due_at <= now)
+fn has_due(summary: &PollSummary, now: Time) -> bool {
+    summary.next_due_at.is_some_and(|due_at| due_at <= now)
 }
 
-/// Whether rows wait for their turn, or their time has come.
-fn is_waiting(look: &PollSummary, now: Time) -> bool {
-    look.waiting > 0 || look.next_available_at.is_some_and(|available_at| available_at <= now)
+/// Whether rows wait for their turn, or are available by now.
+fn has_waiting(summary: &PollSummary, now: Time) -> bool {
+    summary.waiting > 0 || summary.next_available_at.is_some_and(|available_at| available_at <= now)
 }
 
-/// Uses up room at the queue and at the tenant, if both have it.
-fn spend(room: &mut Room<'_>, free: &mut u32, queue: &str, count: u32) -> bool {
-    let spent = *free >= count && room.spend(queue, count);
+/// Uses capacity and quota for `count` rows, if there is enough of both.
+fn spend(reservation: &mut Reservation<'_>, quota: &mut u32, queue: &str, count: u32) -> bool {
+    let spent = *quota >= count && reservation.spend(queue, count);
     if spent {
-        *free -= count;
+        *quota -= count;
     }
     spent
 }
 
-/// The rows that were dispatched, with what their messages show.
+/// The dispatched rows, with what their messages show.
 fn ready(
     dispatched: &[ExecutionId],
     executions: &[NewExecution],
@@ -278,7 +289,7 @@ fn ready(
 ) -> Vec<Ready> {
     let dispatched: HashSet<ExecutionId> = dispatched.iter().copied().collect();
     let jobs: HashMap<JobId, DueJob> = jobs.into_iter().map(|job| (job.id, job)).collect();
-    let born = executions.iter().filter_map(|row| {
+    let inserted = executions.iter().filter_map(|row| {
         let job = jobs.get(&row.job)?;
         Some(Ready {
             id: row.id,
@@ -289,5 +300,5 @@ fn ready(
             queue: job.queue.clone(),
         })
     });
-    born.chain(waiting).filter(|row| dispatched.contains(&row.id)).collect()
+    inserted.chain(waiting).filter(|row| dispatched.contains(&row.id)).collect()
 }

@@ -1,7 +1,7 @@
-//! Notices jobs that are late: an occurrence should have started a while ago, and waits. Each spell
-//! is told once when it begins and once when it ends.
+//! Detects late jobs: a job is late while one of its occurrences should have started and still waits. A
+//! notification is sent when a job becomes late, and another when it has caught up.
 //!
-//! What waits is looked at, not what starts: a job on time costs nothing here.
+//! Only waiting occurrences are read, so a job that is on time costs nothing.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,60 +16,66 @@ use shared::store::{Notification, PollSummary, Result};
 use shared::tenants::OpenTenant;
 use tracing::{info, warn};
 
-/// How long after a look for late jobs the next one follows.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
-/// Nobody is told of less than this, however short a job's grace is.
+/// The shortest time between two checks of one tenant.
+const CHECK_EVERY: Duration = Duration::from_secs(10);
+/// A shorter delay is not lateness, however short the job's grace is.
 const LATE_AFTER: TimeDelta = TimeDelta::seconds(60);
-/// The most waiting occurrences that one look reads.
+/// The most waiting occurrences that one check reads.
 const ROWS_MAX: i64 = 1000;
 
-/// Which tenants have late jobs, and when each was looked at.
+/// Detects late jobs.
 pub struct Lateness {
     random: Random,
-    seen: Mutex<HashMap<TenantId, Seen>>,
+    checks: Mutex<HashMap<TenantId, Check>>,
 }
 
+/// The last check of a tenant.
 #[derive(Clone, Copy)]
-struct Seen {
+struct Check {
     at: Time,
-    some_late: bool,
+    found_late: bool,
 }
 
 impl Lateness {
-    /// Knows of nobody yet.
+    /// `random` makes the ids of notifications.
     pub fn new(random: Random) -> Lateness {
-        Lateness { random, seen: Mutex::default() }
+        Lateness { random, checks: Mutex::default() }
     }
 
-    /// Looks for late jobs of one tenant, if it is time and there may be some. True: somebody is
-    /// told something, and the notification waits to be dispatched.
-    pub async fn tick(&self, tenant: &OpenTenant, look: &PollSummary, now: Time) -> Result<bool> {
+    /// Checks one tenant for late jobs, if a check is due and there may be some. Returns whether a
+    /// notification was written, which then waits to be dispatched.
+    pub async fn check(
+        &self,
+        tenant: &OpenTenant,
+        summary: &PollSummary,
+        now: Time,
+    ) -> Result<bool> {
         let id = tenant.tenant.id;
-        let before = self.seen().get(&id).copied();
-        let some_wait = look.dispatched > 0 || look.waiting > 0;
+        let before = self.checks().get(&id).copied();
+        let some_wait = summary.dispatched > 0 || summary.waiting > 0;
         match before {
-            Some(Seen { at, .. }) if now < at + delta(LOOK_EVERY) => return Ok(false),
-            Some(Seen { some_late: false, .. }) if !some_wait => return Ok(false),
+            Some(Check { at, .. }) if now < at + delta(CHECK_EVERY) => return Ok(false),
+            Some(Check { found_late: false, .. }) if !some_wait => return Ok(false),
             _ => {}
         }
         let late = late(tenant, now).await?;
         let known: BTreeSet<JobId> = tenant.store.list_late().await?.into_iter().collect();
-        let mut told = false;
+        let mut notified = false;
         for (job, execution) in &late {
             if !known.contains(job) {
-                told |= self.tell(tenant, *job, Some(*execution), Event::Late, now).await?;
+                notified |= self.notify(tenant, *job, Some(*execution), Event::Late, now).await?;
                 warn!(tenant = tenant.slug(), %job, %execution, "late: it should have started a while ago");
             }
         }
         for job in known.iter().filter(|job| !late.contains_key(*job)) {
-            told |= self.tell(tenant, *job, None, Event::CaughtUp, now).await?;
-            info!(tenant = tenant.slug(), %job, "late no more");
+            notified |= self.notify(tenant, *job, None, Event::CaughtUp, now).await?;
+            info!(tenant = tenant.slug(), %job, "no longer late");
         }
-        self.seen().insert(id, Seen { at: now, some_late: !late.is_empty() });
-        Ok(told)
+        self.checks().insert(id, Check { at: now, found_late: !late.is_empty() });
+        Ok(notified)
     }
 
-    async fn tell(
+    async fn notify(
         &self,
         tenant: &OpenTenant,
         job: JobId,
@@ -81,17 +87,17 @@ impl Lateness {
         tenant.store.notify(job, execution, notification, now).await
     }
 
-    /// Forgets tenants that are no more.
+    /// Forgets tenants that no longer exist.
     pub fn retain(&self, is_known: impl Fn(TenantId) -> bool) {
-        self.seen().retain(|id, _| is_known(*id));
+        self.checks().retain(|id, _| is_known(*id));
     }
 
-    fn seen(&self) -> MutexGuard<'_, HashMap<TenantId, Seen>> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    fn checks(&self) -> MutexGuard<'_, HashMap<TenantId, Check>> {
+        self.checks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Late jobs, each with the oldest occurrence that waits. A job's own grace says what late means.
+/// The late jobs, each with its oldest waiting occurrence. Each job's grace decides when it is late.
 async fn late(tenant: &OpenTenant, now: Time) -> Result<BTreeMap<JobId, ExecutionId>> {
     let mut late = BTreeMap::new();
     for row in tenant.store.read_unstarted(now - LATE_AFTER, ROWS_MAX).await? {

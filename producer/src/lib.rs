@@ -1,23 +1,27 @@
-//! Finds the tenants' due jobs, dispatches them, and collects what was lost on the way.
+//! Finds due jobs of all tenants, dispatches them, and recovers what is lost on the way.
 //!
-//! Any number of producers may run: they divide the tenants among themselves (`share.rs`), and each
-//! move is guarded in the tenant's database, so that two at one tenant do no harm. Start with `rounds.rs`, the loop, and `look.rs`, which is one step of
-//! it; `dispatcher.rs` is where a job's life goes on from `schedule.rs`.
+//! Any number of producers may run. They partition the tenants among themselves (`partition.rs`), and
+//! each statement is guarded in the tenant's database, so that two producers at one tenant do no harm.
+//!
+//! Start with `poll_loop.rs`. A poll (`tenant_poll.rs`) gathers facts and dispatches (`dispatcher.rs`,
+//! `planner.rs`), and `next_poll.rs` decides from the facts when the tenant is polled next.
 
-mod agenda;
-pub mod backlog;
+pub mod capacity;
 pub mod dispatcher;
 pub mod lateness;
-pub mod look;
+mod membership;
 pub mod messenger;
-pub mod pace;
+pub mod next_poll;
+mod partition;
 pub mod planner;
+pub mod poll_interval;
+mod poll_loop;
+pub mod poll_result;
 pub mod pruner;
 pub mod rescuer;
-mod rounds;
-mod share;
-mod sharing;
 pub mod sweeper;
+pub mod tenant_poll;
+mod timer_queue;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,44 +38,52 @@ use shared::tenants::Tenants;
 use tokio::sync::{Notify, watch};
 use tracing::{info, warn};
 
-use backlog::Backlog;
+use capacity::QueueCapacity;
 use lateness::Lateness;
-use look::Looker;
+use membership::Membership;
 use messenger::Messenger;
-use pace::Pace;
+use partition::Partition;
+use poll_interval::PollIntervals;
+use poll_loop::PollLoop;
 use pruner::Pruner;
-use rounds::Rounds;
-use share::Share;
-use sharing::Sharing;
+use tenant_poll::TenantPoller;
 
-/// How often the lists of tenants and of workers are read again.
+/// How often the lists of tenants and of workers are read.
 const REFRESH_EVERY: Duration = Duration::from_secs(10);
-/// A worker not heard of for this long counts no more.
-const WORKER_LASTS: Duration = Duration::from_secs(30);
-/// How long messages on their way may take at the end.
-const SETTLE_LIMIT: Duration = Duration::from_secs(10);
+/// A worker whose row is older than this is dead.
+const WORKER_DEAD_AFTER: Duration = Duration::from_secs(30);
+/// How long a producer that stops waits for messages that are being published.
+const FLUSH_LIMIT: Duration = Duration::from_secs(10);
 
-/// What a producer needs.
+/// A producer.
 pub struct Producer {
-    /// Whose jobs it dispatches.
+    /// The tenants whose jobs it dispatches.
     pub tenants: Arc<Tenants>,
-    /// Where messages go.
+    /// The queue to which it publishes.
     pub queue: Queue,
     /// Its settings.
     pub config: Config,
-    /// Whether it is the only one, by the nature of its queue; else it divides the tenants with the
-    /// others that it finds in the control database.
-    pub alone: bool,
-    /// Where its random numbers come from.
+    /// The other producers of the same tenants.
+    pub peers: Peers,
+    /// Its random numbers.
     pub random: Random,
-    /// What it tells about itself.
+    /// Its telemetry.
     pub telemetry: Telemetry,
 }
 
+/// The other producers of the same tenants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peers {
+    /// There are none, as with a queue in the process.
+    None,
+    /// They register in the control database, and the tenants are partitioned among all.
+    Registered,
+}
+
 impl Producer {
-    /// Dispatches jobs until asked to stop.
+    /// Dispatches jobs until `shutdown`.
     pub async fn run(self, shutdown: Shutdown) {
-        let Producer { tenants, queue, config, alone, random, telemetry } = self;
+        let Producer { tenants, queue, config, peers, random, telemetry } = self;
         tokio::select! {
             biased;
             () = tenants.wait_for_first() => {}
@@ -79,10 +91,11 @@ impl Producer {
         }
         let name = format!("polychron producer {}", std::process::id());
         let (publisher, publishing) = queue.publisher(&name, &config.queues);
-        let (wakes, hearing) = queue.wakes(&name);
+        let (wakes, receiving_wakes) = queue.wakes(&name);
         telemetry.watch_driver("publishing", publisher.watchdog());
-        telemetry.watch_driver("hearing wakes", wakes.watchdog());
-        let (publishing, hearing) = (tokio::spawn(publishing), tokio::spawn(hearing));
+        telemetry.watch_driver("receiving wakes", wakes.watchdog());
+        let (publishing, receiving_wakes) =
+            (tokio::spawn(publishing), tokio::spawn(receiving_wakes));
         if config.http.is_some() {
             tokio::spawn(telemetry.clone().probe(Probes {
                 tenants: tenants.clone(),
@@ -93,71 +106,78 @@ impl Producer {
             }));
         }
         let metrics = telemetry.metrics.clone();
-        let sharing = Sharing::new(tenants.clone(), publisher.clone(), metrics.clone(), &random);
+        let membership =
+            Membership::new(tenants.clone(), publisher.clone(), metrics.clone(), &random);
         let clock = tenants.clock().clone();
-        let looker = Arc::new(Looker {
-            backlog: Backlog::new(publisher.clone(), clock.clone(), &config.queues),
-            messenger: Messenger::new(publisher, metrics.clone(), telemetry.tracer.clone(), clock),
+        let poller = Arc::new(TenantPoller {
+            capacity: QueueCapacity::new(publisher.clone(), clock.clone(), &config.queues),
+            messenger: Messenger::new(
+                publisher,
+                metrics.clone(),
+                telemetry.tracer.clone(),
+                clock.clone(),
+            ),
             lateness: Lateness::new(random.clone()),
             pruner: Pruner::new(&config, random.clone(), metrics.clone()),
             random,
-            pace: Pace::new(config.poll_interval, tenants.clock().clone()),
+            intervals: PollIntervals::new(config.poll_interval),
             metrics,
+            clock,
         });
         info!(tenants = tenants.all().len(), "dispatching jobs");
 
-        let (refreshed, called) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (refreshed, membership_changed) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let refreshing = tokio::spawn(keep_fresh(
             tenants.clone(),
-            looker.clone(),
+            poller.clone(),
             refreshed.clone(),
             telemetry.watch("refresh"),
         ));
-        let shares = match alone {
-            true => watch::channel(Share::whole()).1,
-            false => share(sharing, &called, &shutdown, &telemetry).await,
+        let partitions = match peers {
+            Peers::None => watch::channel(Partition::whole()).1,
+            Peers::Registered => join(membership, &membership_changed, &shutdown, &telemetry).await,
         };
-        Rounds::new(tenants, looker.clone(), shares, telemetry.watch("rounds"))
-            .run(wakes, refreshed, called, shutdown.drain)
+        PollLoop::new(tenants, poller.clone(), partitions, telemetry.watch("polling"))
+            .run(wakes, refreshed, membership_changed, shutdown.drain)
             .await;
 
         refreshing.abort();
-        looker.messenger.settled(SETTLE_LIMIT).await;
-        telemetry.tracer.flush(SETTLE_LIMIT).await;
-        drop(looker);
-        // Both say goodbye to the broker, if it listens.
+        poller.messenger.flush(FLUSH_LIMIT).await;
+        telemetry.tracer.flush(FLUSH_LIMIT).await;
+        drop(poller);
+        // Both drivers close their connection, if the broker answers.
         let _ = tokio::time::timeout(Duration::from_secs(3), async {
-            let _ = tokio::join!(publishing, hearing);
+            let _ = tokio::join!(publishing, receiving_wakes);
         })
         .await;
     }
 }
 
-/// Joins the other producers, and stays with them until asked to stop; answers with the share as it
-/// changes.
-async fn share(
-    mut sharing: Sharing,
-    called: &Arc<Notify>,
+/// Joins the other producers until `shutdown`, and returns the partition as it changes.
+async fn join(
+    mut membership: Membership,
+    changed: &Arc<Notify>,
     shutdown: &Shutdown,
     telemetry: &Telemetry,
-) -> watch::Receiver<Share> {
-    let shares = sharing.shares();
-    sharing.join().await;
-    tokio::spawn(sharing.run(called.clone(), shutdown.drain.clone(), telemetry.watch("sharing")));
-    shares
+) -> watch::Receiver<Partition> {
+    let partitions = membership.partitions();
+    membership.join().await;
+    let (changed, stop) = (changed.clone(), shutdown.drain.clone());
+    tokio::spawn(membership.run(changed, stop, telemetry.watch("membership")));
+    partitions
 }
 
-/// Reads the lists of tenants and workers again and again.
+/// Keeps the lists of tenants and workers up to date.
 async fn keep_fresh(
     tenants: Arc<Tenants>,
-    looker: Arc<Looker>,
+    poller: Arc<TenantPoller>,
     refreshed: Arc<Notify>,
     watchdog: Watchdog,
 ) {
     let mut away = false;
     loop {
         watchdog.ping();
-        match refresh(&tenants, &looker).await {
+        match refresh(&tenants, &poller).await {
             Ok(()) if away => {
                 away = false;
                 info!("the control database answers again");
@@ -178,13 +198,13 @@ async fn keep_fresh(
     }
 }
 
-async fn refresh(tenants: &Tenants, looker: &Looker) -> shared::store::Result<()> {
+async fn refresh(tenants: &Tenants, poller: &TenantPoller) -> shared::store::Result<()> {
     let control = tenants.control();
     let now = control.now().await?;
-    looker.backlog.hear_of(&control.list_workers(now - WORKER_LASTS).await?);
+    poller.capacity.set_workers(&control.list_workers(now - WORKER_DEAD_AFTER).await?);
     tenants.refresh().await?;
     let known = tenants.all();
-    looker.lateness.retain(|tenant| known.contains_key(&tenant));
-    looker.pruner.retain(|tenant| known.contains_key(&tenant));
-    looker.pruner.tick_control(control, now).await
+    poller.lateness.retain(|tenant| known.contains_key(&tenant));
+    poller.pruner.retain(|tenant| known.contains_key(&tenant));
+    poller.pruner.step_control(control, now).await
 }

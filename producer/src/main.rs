@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use polychron_producer::Producer;
+use polychron_producer::{Peers, Producer};
 use shared::clock::Clock;
 use shared::config;
 use shared::http;
@@ -41,8 +41,14 @@ fn main() -> anyhow::Result<()> {
         let queue = Queue::Rabbit(config.amqp_url.clone().context("AMQP_URL is not set")?);
         let control = Arc::new(Control::new(database_url, &connections)?);
         let tenants = Arc::new(Tenants::new(control, connections));
-        let producer =
-            Producer { tenants, queue, config, alone: false, random: Random::system(), telemetry };
+        let producer = Producer {
+            tenants,
+            queue,
+            config,
+            peers: Peers::Registered,
+            random: Random::system(),
+            telemetry,
+        };
         producer.run(Shutdown::on_signals()?).await;
         anyhow::Ok(())
     })?;

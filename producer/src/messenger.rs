@@ -1,7 +1,7 @@
-//! Publishes messages for dispatched rows, and records the broker's confirms.
+//! Publishes the messages of dispatched rows, and records the broker's confirms.
 //!
-//! In the life of a job: `dispatcher.rs` hands rows over, `queue.rs` carries the messages on. The
-//! record is for the sweeper only; a claim never waits for it, and may come before it.
+//! In the life of a job, `dispatcher.rs` comes before this file and `queue.rs` after it. Only the sweeper
+//! reads the recorded confirms. A claim does not wait for them, and may come first.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,19 +19,19 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-/// The most batches that may be on their way to the broker.
+/// The most batches that may be in flight to the broker.
 const BATCHES_MAX: usize = 16;
-/// How long a confirm waits to be recorded: most rows have been claimed by then and need no record.
-/// The sweeper takes a row without one for lost after five seconds.
+/// Confirms are recorded after this long: most rows have been claimed by then and need no record. The
+/// sweeper takes the message of a row without a recorded confirm for lost after five seconds.
 const RECORD_AFTER: Duration = Duration::from_secs(2);
 
-/// What became of the rows of a batch.
-struct Sent {
+/// The rows of a batch, by whether the broker confirmed their message.
+struct Published {
     confirmed: Vec<ExecutionId>,
-    missing: Vec<ExecutionId>,
+    unconfirmed: Vec<ExecutionId>,
 }
 
-/// Publishes beside the looks, so that a tenant's next batch is dispatched meanwhile.
+/// Publishes in tasks of its own, so that a tenant's next batch can be dispatched meanwhile.
 pub struct Messenger {
     publisher: Publisher,
     batches: Arc<Semaphore>,
@@ -39,62 +39,58 @@ pub struct Messenger {
     metrics: Metrics,
     tracer: Tracer,
     clock: Clock,
-    /// Whether somebody waits for all confirms to be recorded.
-    settling: watch::Sender<bool>,
+    /// Whether a flush waits for all confirms to be recorded.
+    flushing: watch::Sender<bool>,
 }
 
 impl Messenger {
-    /// Publishes by `publisher`.
+    /// Publishes through `publisher`.
     pub fn new(publisher: Publisher, metrics: Metrics, tracer: Tracer, clock: Clock) -> Messenger {
         let batches = Arc::new(Semaphore::new(BATCHES_MAX));
-        let (tracker, settling) = (TaskTracker::new(), watch::Sender::new(false));
-        Messenger { publisher, batches, tracker, metrics, tracer, clock, settling }
+        let (tracker, flushing) = (TaskTracker::new(), watch::Sender::new(false));
+        Messenger { publisher, batches, tracker, metrics, tracer, clock, flushing }
     }
 
-    /// Publishes messages for these rows. Returns once they are handed over; waits while too many
-    /// batches are on their way. A row whose message comes to nothing is left to the sweeper, who
-    /// says when it took the rows (`swept_at`) if it was the one.
+    /// Publishes messages for these rows in the background; waits while too many batches are in flight.
+    /// A row whose message is not confirmed is left to the sweeper. `swept_at` is the time of the sweep
+    /// that the rows come from, if they come from one.
     pub async fn send(&self, tenant: &Arc<OpenTenant>, rows: Vec<Ready>, swept_at: Option<Time>) {
-        // The semaphore is never closed, so that its error cannot come.
+        // The semaphore is never closed, so this does not fail.
         let Ok(permit) = self.batches.clone().acquire_owned().await else { return };
         let (publisher, tenant) = (self.publisher.clone(), tenant.clone());
         let (metrics, tracer) = (self.metrics.clone(), self.tracer.clone());
         let clock = self.clock.clone();
-        let mut settling = self.settling.subscribe();
+        let mut flushing = self.flushing.subscribe();
         self.tracker.spawn(async move {
             let began = clock.wall_time();
             let traced = if tracer.is_on() { rows.clone() } else { Vec::new() };
-            let sent = publish(&publisher, &tenant, rows, &metrics).await;
+            let published = publish(&publisher, &tenant, rows, &metrics).await;
             tracer.record(|| spans(tenant.slug(), &traced, began, clock.wall_time()));
             drop(permit);
             if let Some(swept_at) = swept_at {
-                take_back(&tenant, &sent.missing, swept_at).await;
+                take_back(&tenant, &published.unconfirmed, swept_at).await;
             }
             tokio::select! {
                 biased;
-                _ = settling.wait_for(|settling| *settling) => {}
+                _ = flushing.wait_for(|flushing| *flushing) => {}
                 () = clock.sleep(RECORD_AFTER) => {}
             }
-            record(&tenant, &sent.confirmed).await;
+            record(&tenant, &published.confirmed).await;
         });
     }
 
-    /// Tells the other producers that a tenant's tables have changed.
-    pub fn publisher(&self) -> &Publisher {
-        &self.publisher
-    }
-
-    /// Returns when all that was handed over has been published and recorded, or `limit` is over.
-    pub async fn settled(&self, limit: Duration) {
+    /// Returns when all messages have been published and recorded, or after `limit`.
+    pub async fn flush(&self, limit: Duration) {
         self.tracker.close();
-        self.settling.send_replace(true);
-        let _ = tokio::time::timeout(limit, self.tracker.wait()).await; // the sweeper has the rest
-        self.settling.send_replace(false);
+        self.flushing.send_replace(true);
+        // What is not flushed in time is left to the sweeper.
+        let _ = tokio::time::timeout(limit, self.tracker.wait()).await;
+        self.flushing.send_replace(false);
         self.tracker.reopen();
     }
 }
 
-/// From an execution's time until its message was handed over, and the last part of that.
+/// Two spans for each row: from its planned time until its message was published, and the publishing.
 fn spans(tenant: &str, rows: &[Ready], began: Time, end: Time) -> Vec<Span> {
     let mut spans = Vec::new();
     for row in rows {
@@ -123,42 +119,42 @@ fn spans(tenant: &str, rows: &[Ready], began: Time, end: Time) -> Vec<Span> {
     spans
 }
 
-/// Publishes; tells which rows' messages the broker has confirmed.
+/// Publishes, and returns which rows' messages the broker has confirmed.
 async fn publish(
     publisher: &Publisher,
     tenant: &OpenTenant,
     rows: Vec<Ready>,
     metrics: &Metrics,
-) -> Sent {
+) -> Published {
     let ids: Vec<ExecutionId> = rows.iter().map(|row| row.id).collect();
     let messages = rows.into_iter().map(|row| outgoing(tenant, row)).collect();
     let confirms = publisher.publish(messages).await;
     failpoint::reach("after_confirm");
-    let (mut confirmed, mut missing) = (Vec::with_capacity(ids.len()), Vec::new());
+    let (mut confirmed, mut unconfirmed) = (Vec::with_capacity(ids.len()), Vec::new());
     for (id, confirm) in ids.iter().zip(&confirms) {
         metrics.published(*confirm);
         match confirm {
             Confirm::Confirmed => confirmed.push(*id),
             Confirm::Unroutable | Confirm::Refused | Confirm::Unknown => {
-                debug!(tenant = tenant.slug(), execution = %id, "the message came to nothing: {confirm:?}");
-                missing.push(*id);
+                debug!(tenant = tenant.slug(), execution = %id, "the message was not confirmed: {confirm:?}");
+                unconfirmed.push(*id);
             }
         }
     }
-    if !missing.is_empty() {
-        let missing = missing.len();
+    if !unconfirmed.is_empty() {
+        let missing = unconfirmed.len();
         warn!(tenant = tenant.slug(), missing, "messages were not confirmed; they are sent again");
     }
-    Sent { confirmed, missing }
+    Published { confirmed, unconfirmed }
 }
 
-/// The sweeper needn't wait for long, as these have not gone out.
-async fn take_back(tenant: &OpenTenant, missing: &[ExecutionId], swept_at: Time) {
-    if missing.is_empty() {
+/// Undoes the sweep of rows whose message was not published, so that the next sweep need not wait.
+async fn take_back(tenant: &OpenTenant, unconfirmed: &[ExecutionId], swept_at: Time) {
+    if unconfirmed.is_empty() {
         return;
     }
-    if let Err(error) = tenant.store.take_back_sweep(missing, swept_at).await {
-        // They are sent again all the same, later.
+    if let Err(error) = tenant.store.take_back_sweep(unconfirmed, swept_at).await {
+        // They are published again all the same, later.
         debug!(tenant = tenant.slug(), "a sweep could not be taken back: {}", chain(&error));
     }
 }
@@ -172,7 +168,7 @@ async fn record(tenant: &OpenTenant, confirmed: &[ExecutionId]) {
         tenant.store.mark_published(confirmed, now).await
     };
     if let Err(error) = recorded.await {
-        // Unrecorded, they are published once more; the claim refuses what comes twice.
+        // Without a record they are published once more. The duplicates' claims are refused.
         debug!(tenant = tenant.slug(), "confirms could not be recorded: {}", chain(&error));
     }
 }

@@ -1,9 +1,9 @@
-//! Takes old history out of the tenants' tables, so that they don't grow for ever: executions by
-//! age and by number, and in the control database the record of changes and dead workers.
+//! Removes old history, so that tables don't grow without limit: executions by age and by number, and in
+//! the control database old audit entries and dead workers.
 //!
-//! It has time. A look that has nothing more urgent to do removes one small batch, an hour passes
-//! between two rounds through a tenant's jobs, and of two producers that do the same neither is in
-//! the other's way.
+//! Pruning is not urgent. A poll that has nothing more urgent to do removes one small batch, and an hour
+//! passes between two rounds through a tenant's jobs. Two producers that prune the same tenant do not
+//! get in each other's way.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,24 +18,24 @@ use shared::store::{Control, Keep, Result};
 use shared::tenants::OpenTenant;
 use tracing::info;
 
-/// How long after a round through a tenant's jobs the next one begins.
+/// How long after a round through a tenant's jobs the next one starts.
 const ROUND_EVERY: Duration = Duration::from_secs(3600);
 /// How long after a step of a round the next one follows.
 const STEP_EVERY: Duration = Duration::from_secs(1);
 /// The most occurrences that one step removes.
 const BATCH_MAX: i64 = 500;
-/// The most jobs that one step looks at, to find some that may go.
+/// The most jobs that one step examines to find executions that may be removed.
 const JOBS_MAX: usize = 20;
-/// This many of a job's newest executions always stay.
+/// This many of a job's newest executions are always kept.
 const NEWEST: i64 = 10;
-/// What ended more recently than this stays, however old its occurrence is.
-const SETTLED_AFTER: Duration = Duration::from_secs(3600);
-/// A worker not heard of for this long is forgotten.
-const WORKER_LASTS: Duration = Duration::from_secs(3600);
-/// The most entries of the record of changes that one step looks at.
+/// An execution that ended more recently than this is kept, however old its occurrence is.
+const KEPT_AFTER_END: Duration = Duration::from_secs(3600);
+/// The row of a worker that has been dead for this long is removed.
+const DEAD_WORKER_KEPT_FOR: Duration = Duration::from_secs(3600);
+/// The most audit entries that one step examines.
 const AUDIT_BATCH_MAX: i64 = 500;
 
-/// Removes what need not be kept.
+/// Removes old history, by the settings of the producer.
 pub struct Pruner {
     executions: Option<Duration>,
     per_job: Option<i64>,
@@ -43,23 +43,23 @@ pub struct Pruner {
     random: Random,
     metrics: Metrics,
     rounds: Mutex<HashMap<TenantId, Round>>,
-    /// When the control database's turn comes.
+    /// When the control database is pruned next.
     control_at: Mutex<Option<Time>>,
 }
 
-/// Where a tenant's round stands.
+/// A tenant's round.
 #[derive(Clone, Copy, Debug)]
 struct Round {
-    /// The jobs up to this one are done.
+    /// The last job that is done.
     after: JobId,
-    /// How many executions it has removed.
+    /// How many executions the round has removed.
     removed: u64,
-    /// When it goes on, or begins.
+    /// When it continues, or starts.
     at: Time,
 }
 
 impl Pruner {
-    /// Keeps what the settings say.
+    /// A pruner with the producer's settings.
     pub fn new(config: &Config, random: Random, metrics: Metrics) -> Pruner {
         Pruner {
             executions: config.keep,
@@ -72,20 +72,20 @@ impl Pruner {
         }
     }
 
-    /// One step at one tenant, if it is time for one; answers with how long until the next step of
-    /// the same round. None: no round is under way.
-    pub async fn tick(&self, tenant: &OpenTenant, now: Time) -> Result<Option<Duration>> {
+    /// Makes one step at one tenant, if one is due. Returns how long until the next step of the same
+    /// round; none: no round is in progress.
+    pub async fn step(&self, tenant: &OpenTenant, now: Time) -> Result<Option<Duration>> {
         if self.executions.is_none() && self.per_job.is_none() {
             return Ok(None);
         }
         let id = tenant.tenant.id;
-        // Spread at first, so that thousands of tenants don't begin together.
+        // The first rounds are spread, so that thousands of tenants don't start at the same time.
         let first = || now + delta(ROUND_EVERY.mul_f64(self.random.unit()));
         let mut round = *self.rounds().entry(id).or_insert_with(|| Round::at(first()));
         if round.at > now {
             return Ok(None);
         }
-        let more = self.step(tenant, &mut round, now).await?;
+        let more = self.remove_batch(tenant, &mut round, now).await?;
         if !more {
             if round.removed > 0 {
                 info!(tenant = tenant.slug(), count = round.removed, "removed old executions");
@@ -96,18 +96,23 @@ impl Pruner {
         Ok(more.then_some(STEP_EVERY))
     }
 
-    /// When a tenant's round goes on, or the next one begins. None: nothing is known of it yet.
+    /// When a tenant's round continues, or the next one starts. None: there has been no step yet.
     pub fn next_at(&self, tenant: TenantId) -> Option<Time> {
         self.rounds().get(&tenant).map(|round| round.at)
     }
 
     /// Removes one batch, of the next job that has something to remove. False: the round is over.
-    async fn step(&self, tenant: &OpenTenant, round: &mut Round, now: Time) -> Result<bool> {
+    async fn remove_batch(
+        &self,
+        tenant: &OpenTenant,
+        round: &mut Round,
+        now: Time,
+    ) -> Result<bool> {
         let keep = Keep {
             newest: NEWEST,
             per_job: self.per_job,
             since: self.executions.map(|kept| now - delta(kept)),
-            settled_before: now - delta(SETTLED_AFTER),
+            settled_before: now - delta(KEPT_AFTER_END),
         };
         round.at = now + delta(STEP_EVERY);
         for _ in 0..JOBS_MAX {
@@ -125,12 +130,12 @@ impl Pruner {
         Ok(true)
     }
 
-    /// One step at the control database, if it is time for one.
-    pub async fn tick_control(&self, control: &Control, now: Time) -> Result<()> {
+    /// Makes one step at the control database, if one is due.
+    pub async fn step_control(&self, control: &Control, now: Time) -> Result<()> {
         if self.control_at().is_some_and(|at| at > now) {
             return Ok(());
         }
-        let workers = control.prune_workers(now - delta(WORKER_LASTS)).await?;
+        let workers = control.prune_workers(now - delta(DEAD_WORKER_KEPT_FOR)).await?;
         self.metrics.pruned("worker", workers);
         let mut wait = ROUND_EVERY;
         if let Some(kept) = self.audit {
@@ -144,7 +149,7 @@ impl Pruner {
         Ok(())
     }
 
-    /// Forgets where the rounds of tenants stand that are no more.
+    /// Forgets the rounds of tenants that no longer exist.
     pub fn retain(&self, is_known: impl Fn(TenantId) -> bool) {
         self.rounds().retain(|id, _| is_known(*id));
     }

@@ -1,9 +1,8 @@
-//! Takes back the executions of lost workers: those whose lease ended are failed in the worker's
-//! stead, and the next attempt's rows are born in the same move.
+//! Rescues the executions of lost workers: an execution whose lease has expired is failed on the worker's
+//! behalf, and the next attempt's row is inserted in the same statement.
 //!
-//! After the eight files that follow a job through its life, this is what happens if any of them
-//! died. An execution whose worker is late but alive is safe: its own result is accepted until the
-//! rescuer comes, and refused from then on.
+//! A worker that is late but alive may still write its own result until the rescuer has run. After that,
+//! its result is refused.
 
 use std::time::Duration;
 
@@ -15,48 +14,51 @@ use shared::store::{Expired, Finish, Result};
 use shared::tenants::OpenTenant;
 use tracing::warn;
 
-/// How long after its end a lease is honoured, for a result that is on its way.
+/// How long an expired lease is still honoured, for a result that is in flight.
 pub const GRACE: Duration = Duration::from_secs(5);
-/// The most rows in one move.
+/// The most rows in one statement.
 const BATCH_MAX: i64 = 100;
 
-/// Takes back what is lost at one tenant; answers with how many executions that were.
-pub async fn tick(
+/// Rescues the lost executions of one tenant, and returns how many there were. `now` is the time of its
+/// database.
+pub async fn rescue(
     tenant: &OpenTenant,
     now: Time,
     random: &Random,
     metrics: &Metrics,
 ) -> Result<usize> {
-    let ended_before = now - delta(GRACE);
-    let expired = tenant.store.read_expired(ended_before, BATCH_MAX).await?;
+    let expired_before = now - delta(GRACE);
+    let expired = tenant.store.read_expired(expired_before, BATCH_MAX).await?;
     if expired.is_empty() {
         return Ok(0);
     }
     let outcomes: Vec<Outcome> = expired.iter().map(outcome).collect();
-    let ends: Vec<Finish> = expired
+    let finishes: Vec<Finish> = expired
         .iter()
         .zip(&outcomes)
         .map(|(row, outcome)| {
             Finish::of(outcome, &row.attempts(), (row.id, &row.worker), now, random)
         })
         .collect();
-    let ended = tenant.store.finish(&ends, Some(ended_before), now).await?;
-    for (row, end) in expired.iter().zip(&ends) {
-        let Some(ended) = ended.iter().find(|ended| ended.id == row.id) else { continue };
+    let finished = tenant.store.finish(&finishes, Some(expired_before), now).await?;
+    for (row, finish) in expired.iter().zip(&finishes) {
+        let Some(finished) = finished.iter().find(|finished| finished.id == row.id) else {
+            continue;
+        };
         metrics.rows_rescued.inc();
-        metrics.finished(None, end.ending.status, end.ending.error_kind);
-        let message = end.ending.error_message.as_deref().unwrap_or_default();
+        metrics.finished(None, finish.ending.status, finish.ending.error_kind);
+        let message = finish.ending.error_message.as_deref().unwrap_or_default();
         warn!(
             tenant = tenant.slug(), job = row.name, execution = %row.id, attempt = row.attempt,
-            another_attempt = ended.followed, "rescued: {message}"
+            another_attempt = finished.followed, "rescued: {message}"
         );
     }
-    Ok(ended.len())
+    Ok(finished.len())
 }
 
-/// A lease is not renewed past the deadline, so that a handler which hangs in a living worker ends
-/// here as well: its lease lasted until then. One that ended before was lost, however late that is
-/// noticed; what follows from it must not depend on when somebody came by.
+/// A lease is not renewed past the attempt's deadline, so a handler that hangs in a live worker is rescued
+/// as well: if the lease lasted until the deadline, the attempt has timed out. If it expired earlier, the
+/// worker was lost, however late that is noticed: the outcome must not depend on when the rescuer runs.
 fn outcome(row: &Expired) -> Outcome {
     if row.lease_until >= row.deadline_at {
         let limit = (row.deadline_at - row.started_at).to_std().unwrap_or_default();

@@ -1,5 +1,5 @@
-//! Sends another message for dispatched rows that nobody has claimed: the first may be lost, with
-//! its queue or on its way. A doubled message is harmless, since the claim takes a row once.
+//! Publishes another message for dispatched rows that no worker has claimed: the first may have been
+//! lost, with its queue or on the way. A duplicate is harmless, since a row is claimed only once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,64 +11,101 @@ use shared::store::{PollSummary, Ready, Result, SentBefore};
 use shared::tenants::OpenTenant;
 use tracing::info;
 
-use crate::backlog::Backlog;
-use crate::dispatcher::Left;
+use crate::capacity::{Demand, QueueCapacity};
 use crate::messenger::Messenger;
 
-/// A dispatch without a confirm is published again after this long. So is what was swept and then
-/// refused, at the next look.
+/// A message without a confirm is repeated after this long. One whose repetition the broker refused
+/// is repeated at the next poll.
 const UNCONFIRMED_AFTER: Duration = Duration::from_secs(5);
-/// A message that was confirmed is followed by another after this many seconds, by how many there
-/// were; a backlog must not multiply itself.
-const UNHEARD_AFTER: [i64; 5] = [60, 120, 240, 480, 900];
+/// After how many seconds a confirmed message is repeated, by how many repetitions there have been.
+/// The wait grows so that a backlog does not multiply itself.
+const UNCLAIMED_AFTER: [i64; 5] = [60, 120, 240, 480, 900];
 /// The most rows in one sweep.
 const BATCH_MAX: u32 = 200;
 
-/// When something may have to be swept, by what a look has found.
-pub fn next_at(look: &PollSummary) -> Option<Time> {
-    let unconfirmed = look.unconfirmed_since.map(|since| since + delta(UNCONFIRMED_AFTER));
-    let unheard = look.published_since.map(|since| since + TimeDelta::seconds(UNHEARD_AFTER[0]));
-    unconfirmed.into_iter().chain(unheard).min()
+/// Which rows a sweep takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SweepScope {
+    /// Rows whose message is overdue.
+    Overdue,
+    /// Every dispatched row. For a tenant that was suspended until now: consumers have discarded the
+    /// messages that they received meanwhile.
+    All,
 }
 
-/// Sweeps one tenant, as far as the queues have room.
-/// `all` takes every dispatched row for unheard: its tenant was suspended until now, and what
-/// consumers were told meanwhile they have put aside.
-pub async fn tick(
-    tenant: &Arc<OpenTenant>,
-    backlog: &Backlog,
-    messenger: &Messenger,
-    metrics: &Metrics,
-    now: Time,
-    all: bool,
-) -> Result<Left> {
-    let before = match all {
-        true => SentBefore { dispatched: now, published: [now; 5] },
-        false => SentBefore {
-            dispatched: now - delta(UNCONFIRMED_AFTER),
-            published: UNHEARD_AFTER.map(|seconds| now - TimeDelta::seconds(seconds)),
-        },
-    };
-    let mut room = backlog.take(BATCH_MAX).await;
-    if room.total() == 0 {
-        return Ok(Left::Blocked);
+/// What a sweep has found and done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SweepOutcome {
+    /// Nothing is left to sweep.
+    #[default]
+    Nothing,
+    /// Some rows wait until a queue has capacity.
+    QueuesFull,
+    /// There may be more rows.
+    More,
+}
+
+/// The services that a sweep uses.
+#[derive(Clone, Copy)]
+pub struct Sweeper<'a> {
+    /// Limits how much is published.
+    pub capacity: &'a QueueCapacity,
+    /// How many tenants of this producer wait for capacity.
+    pub waiting_tenants: usize,
+    /// Publishes the messages.
+    pub messenger: &'a Messenger,
+    /// Counts what is swept.
+    pub metrics: &'a Metrics,
+}
+
+/// When rows may have to be swept, by the summary of a poll.
+pub fn next_at(summary: &PollSummary) -> Option<Time> {
+    let unconfirmed = summary.unconfirmed_since.map(|since| since + delta(UNCONFIRMED_AFTER));
+    let unclaimed =
+        summary.published_since.map(|since| since + TimeDelta::seconds(UNCLAIMED_AFTER[0]));
+    unconfirmed.into_iter().chain(unclaimed).min()
+}
+
+impl Sweeper<'_> {
+    /// Sweeps one tenant, as far as the queues have capacity. `now` is the time of its database.
+    pub async fn sweep(
+        &self,
+        tenant: &Arc<OpenTenant>,
+        scope: SweepScope,
+        now: Time,
+    ) -> Result<SweepOutcome> {
+        let before = match scope {
+            SweepScope::All => SentBefore { dispatched: now, published: [now; 5] },
+            SweepScope::Overdue => SentBefore {
+                dispatched: now - delta(UNCONFIRMED_AFTER),
+                published: UNCLAIMED_AFTER.map(|seconds| now - TimeDelta::seconds(seconds)),
+            },
+        };
+        let demand = Demand { wanted: BATCH_MAX, waiting_tenants: self.waiting_tenants };
+        let mut reservation = self.capacity.reserve(demand).await;
+        if reservation.total() == 0 {
+            return Ok(SweepOutcome::QueuesFull);
+        }
+        let mut rows = tenant.store.read_unheard(&before, BATCH_MAX.into()).await?;
+        let found = rows.len();
+        rows.retain(|row| reservation.spend(&row.ready.queue, 1));
+        let outcome = match found {
+            _ if rows.len() < found => SweepOutcome::QueuesFull,
+            _ if found as u32 == BATCH_MAX => SweepOutcome::More,
+            _ => SweepOutcome::Nothing,
+        };
+        if !rows.is_empty() {
+            let swept = tenant.store.sweep(&rows, now).await?;
+            let ready = rows.into_iter().map(|row| row.ready).filter(|row| swept.contains(&row.id));
+            let ready: Vec<Ready> = ready.collect();
+            let count = ready.len();
+            self.metrics.rows_swept.inc_by(count as u64);
+            info!(
+                tenant = tenant.slug(),
+                count, "sent again for executions that nobody has claimed"
+            );
+            self.messenger.send(tenant, ready, Some(now)).await;
+        }
+        Ok(outcome)
     }
-    let mut rows = tenant.store.read_unheard(&before, BATCH_MAX.into()).await?;
-    let found = rows.len();
-    rows.retain(|row| room.spend(&row.ready.queue, 1));
-    let left = match found {
-        _ if rows.len() < found => Left::Blocked,
-        _ if found as u32 == BATCH_MAX => Left::More,
-        _ => Left::Nothing,
-    };
-    if !rows.is_empty() {
-        let swept = tenant.store.sweep(&rows, now).await?;
-        let ready = rows.into_iter().map(|row| row.ready).filter(|row| swept.contains(&row.id));
-        let ready: Vec<Ready> = ready.collect();
-        let count = ready.len();
-        metrics.rows_swept.inc_by(count as u64);
-        info!(tenant = tenant.slug(), count, "sent again for executions that nobody has claimed");
-        messenger.send(tenant, ready, Some(now)).await;
-    }
-    Ok(left)
 }

@@ -97,7 +97,7 @@ async fn after_a_run_the_figures_are_the_rows() {
     let swept = of_producer.figure("polychron_sweeps_total");
     assert_eq!(confirmed, dispatched + swept);
     assert!(of_producer.figure("polychron_dispatch_duration_seconds_count") > 0.0);
-    assert!(of_producer.figure("polychron_looks_total") > 0.0);
+    assert!(of_producer.figure("polychron_polls_total") > 0.0);
     assert_eq!(of_producer.figure("polychron_poll_interval_seconds"), 30.0);
     for text in [shown.body, of_producer.body] {
         assert!(!text.contains("secret") && !text.contains("noop-1"), "{text}");

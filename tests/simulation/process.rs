@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use consumer::Consumer;
-use producer::Producer;
+use producer::{Peers, Producer};
 use shared::clock::Clock;
 use shared::config::{Config, Sources};
 use shared::database_url::DatabaseUrl;
@@ -81,7 +81,14 @@ impl Process {
         let (tenants, config, asked) = (Arc::new(tenants), config(), shutdown.clone());
         let main = match kind {
             Kind::Producer => {
-                let producer = Producer { tenants, queue, config, alone: false, random, telemetry };
+                let producer = Producer {
+                    tenants,
+                    queue,
+                    config,
+                    peers: Peers::Registered,
+                    random,
+                    telemetry,
+                };
                 runtime.spawn(producer.run(asked))
             }
             Kind::Consumer => {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use polychron_producer::look::Still;
+use polychron_producer::next_poll::SkipIf;
 use serde_json::json;
 use shared::clock::Time;
 use shared::execution::{ErrorKind, Status, Trigger};
@@ -10,7 +10,7 @@ use shared::job::{MisfirePolicy, OverlapPolicy};
 use shared::outcome::Outcome;
 use shared::queue::BrokerState;
 
-use crate::table::{SOON, Table, every};
+use crate::table::{Polled, SOON, Suspension, Table, every, poll};
 
 #[tokio::test]
 async fn a_job_is_armed_dispatched_published_and_moves_on() {
@@ -39,7 +39,7 @@ async fn a_job_is_armed_dispatched_published_and_moves_on() {
 }
 
 #[tokio::test]
-async fn the_next_look_comes_when_something_is_due_and_at_the_poll_interval_otherwise() {
+async fn the_next_poll_comes_when_something_is_due_and_at_the_poll_interval_otherwise() {
     let table = Table::new().await;
     let wait = table.poll().await;
     assert!(wait > Duration::from_secs(26) && wait <= Duration::from_secs(30), "{wait:?}");
@@ -56,7 +56,7 @@ async fn the_next_look_comes_when_something_is_due_and_at_the_poll_interval_othe
 }
 
 #[tokio::test]
-async fn where_much_was_due_more_is_awaited_for_a_moment_and_a_single_job_never_waits() {
+async fn after_a_burst_jobs_are_gathered_for_a_moment_and_a_single_job_never_waits() {
     let table = Table::new().await;
     for (jobs, wait) in [(1, Duration::ZERO), (9, Duration::ZERO), (10, SOON)] {
         for n in 0..jobs {
@@ -64,47 +64,44 @@ async fn where_much_was_due_more_is_awaited_for_a_moment_and_a_single_job_never_
             table.add(&format!("{jobs} {n}"), json!({"at": at.to_rfc3339()}), |_| {}).await;
         }
         table.manual.advance(Duration::from_secs(10));
-        let looked = table.looker.tick(&table.tenant, None, false).await.unwrap();
-        assert_eq!((looked.wait, looked.still.is_none()), (wait, true), "{jobs} jobs");
+        let polled = table.poll_once(None).await;
+        assert_eq!(polled.wait, wait, "{jobs} jobs");
+        assert!(matches!(polled.next.skip_if, SkipIf::Never), "{jobs} jobs");
         table.poll().await;
         assert_eq!(table.broker.take(99).len(), jobs, "nothing is left behind");
     }
 }
 
 #[tokio::test]
-async fn a_tenant_that_waits_for_room_is_looked_at_when_there_is_some() {
+async fn a_tenant_that_waits_for_capacity_is_polled_when_there_is_some() {
     let table = Table::new().await;
     for n in 0..40 {
         table.add(&format!("job {n}"), json!({"at": "2026-11-24T12:00:10Z"}), |_| {}).await;
     }
-    let tick = async |still| {
-        let looked = table.looker.tick(&table.tenant, still, false).await.unwrap();
-        table.looker.messenger.settled(Duration::from_secs(60)).await;
-        looked
-    };
     table.manual.advance(Duration::from_secs(10));
-    let mut looked = tick(None).await;
-    while !matches!(looked.still, Some(Still::Blocked(_))) {
-        looked = tick(looked.still).await;
+    let waits = |polled: &Polled| matches!(polled.next.skip_if, SkipIf::QueuesFull { .. });
+    let mut polled = table.poll_once(None).await;
+    while !waits(&polled) {
+        polled = table.poll_once(Some(polled.next)).await;
     }
-    let looks = table.looker.metrics.looks.get();
+    let polls = table.polls();
     for _ in 0..3 {
-        assert!(!looked.wait.is_zero());
-        table.manual.advance(looked.wait);
-        looked = tick(looked.still).await;
-        assert!(matches!(looked.still, Some(Still::Blocked(_))));
-        assert_eq!(table.looker.metrics.looks.get(), looks, "there is no room yet");
+        assert!(!polled.wait.is_zero());
+        table.manual.advance(polled.wait);
+        polled = table.poll_once(Some(polled.next)).await;
+        assert!(waits(&polled));
+        assert_eq!(table.polls(), polls, "the queue is still full");
     }
     assert!(!table.broker.take(99).is_empty());
     table.manual.advance(Duration::from_millis(10));
-    tick(looked.still).await;
-    assert_eq!(table.looker.metrics.looks.get(), looks + 1);
+    table.poll_once(Some(polled.next)).await;
+    assert_eq!(table.polls(), polls + 1);
     assert!(!table.broker.take(99).is_empty(), "and more is dispatched");
 }
 
 #[tokio::test]
-async fn where_a_batch_leaves_more_one_look_is_gone_by_until_nothing_is_left() {
-    // However the batches come out; if the last one is full, it is not known that nothing follows.
+async fn while_full_batches_are_dispatched_one_summary_is_reused_until_nothing_is_left() {
+    // Whatever the sizes of the batches are. If the last batch is full, more might follow.
     for jobs in 30..36 {
         let table = Table::new().await;
         for n in 0..jobs {
@@ -112,20 +109,19 @@ async fn where_a_batch_leaves_more_one_look_is_gone_by_until_nothing_is_left() {
         }
         table.add("next", json!({"at": "2026-11-24T12:00:10.400Z"}), |_| {}).await;
         table.manual.advance(Duration::from_secs(10));
-        let looks = table.looker.metrics.looks.get();
-        let (mut still, mut sent, mut ticks) = (None, 0, 0);
+        let polls = table.polls();
+        let (mut last, mut sent, mut passes) = (None, 0, 0);
         let wait = loop {
-            let looked = table.looker.tick(&table.tenant, still, false).await.unwrap();
-            table.looker.messenger.settled(Duration::from_secs(60)).await;
+            let polled = table.poll_once(last).await;
             sent += table.broker.take(99).len();
-            (still, ticks) = (looked.still, ticks + 1);
-            if looked.wait > Duration::from_millis(100) {
-                break looked.wait;
+            (last, passes) = (Some(polled.next), passes + 1);
+            if polled.wait > Duration::from_millis(100) {
+                break polled.wait;
             }
-            table.manual.advance(looked.wait.max(Duration::from_millis(5)));
+            table.manual.advance(polled.wait.max(Duration::from_millis(5)));
         };
-        let looks = table.looker.metrics.looks.get() - looks;
-        assert!((sent, looks) == (jobs, 2) && ticks > 4, "{jobs}: {sent}, {looks} of {ticks}");
+        let polls = table.polls() - polls;
+        assert!((sent, polls) == (jobs, 2) && passes > 4, "{jobs}: {sent}, {polls} of {passes}");
         let next_at: Time = "2026-11-24T12:00:10.400Z".parse().unwrap();
         assert!(table.now() + wait <= next_at, "{jobs}: then {wait:?}");
     }
@@ -271,18 +267,16 @@ async fn a_manual_run_at_the_time_of_an_occurrence_does_not_take_its_place() {
 #[tokio::test]
 async fn two_producers_at_one_tenant_dispatch_each_occurrence_once() {
     let table = Table::new().await;
-    let (other, _driver) = table.another_looker();
+    let (other, _driver) = table.another_poller();
     for n in 0..60 {
         table.add(&format!("job-{n}"), every("10s"), |_| {}).await;
     }
     for _ in 0..545 {
         table.manual.advance(Duration::from_millis(200));
-        let (one, two) = tokio::join!(
-            table.looker.tick(&table.tenant, None, false),
-            other.tick(&table.tenant, None, false)
+        let _ = tokio::join!(
+            poll(&table.poller, &table.tenant, None, Suspension::No),
+            poll(&other, &table.tenant, None, Suspension::No)
         );
-        one.unwrap();
-        two.unwrap();
         for claim in table.claim(usize::MAX).await {
             table.finish(&claim, Outcome::Success(json!(null))).await;
         }

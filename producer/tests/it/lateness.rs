@@ -8,7 +8,7 @@ use shared::notification::NOTIFIER;
 use shared::outcome::Outcome;
 use shared::tenant::TenantStatus;
 
-use crate::table::{Table, every};
+use crate::table::{Suspension, Table, every, poll};
 
 /// What was told, oldest first.
 async fn told(table: &Table) -> Vec<String> {
@@ -84,12 +84,12 @@ async fn another_producer_tells_nothing_again() {
     add(&table, "job", 60).await;
     table.after(600).await;
     table.after(70).await;
-    let (other, _driver) = table.another_looker();
-    other.tick(&table.tenant, None, false).await.unwrap();
+    let (other, _driver) = table.another_poller();
+    poll(&other, &table.tenant, None, Suspension::No).await;
     assert_eq!(told(&table).await, ["late"]);
     run(&table).await;
     table.manual.advance(std::time::Duration::from_secs(10));
-    other.tick(&table.tenant, None, false).await.unwrap();
+    poll(&other, &table.tenant, None, Suspension::No).await;
     table.poll().await;
     assert_eq!(told(&table).await, ["late", "caught_up"]);
 }
@@ -103,6 +103,6 @@ async fn a_suspension_is_no_lateness() {
     table.after(3000).await;
     assert!(told(&table).await.is_empty());
     table.change_tenant(|tenant| tenant.status = TenantStatus::Active);
-    table.looker.tick(&table.tenant, None, true).await.unwrap();
+    poll(&table.poller, &table.tenant, None, Suspension::UntilNow).await;
     assert!(told(&table).await.is_empty(), "it is given time to start");
 }

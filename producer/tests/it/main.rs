@@ -1,5 +1,4 @@
-//! The producer's ticks, driven by hand: real SQLite files, the queue in the process, and a clock
-//! that stands still until a test moves it.
+//! Polls, one by one: real SQLite files, a queue in the process, and a clock that only the test moves.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop right there")]
 
 mod dispatching;

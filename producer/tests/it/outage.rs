@@ -16,7 +16,7 @@ use shared::job::{Job, MisfirePolicy, OverlapPolicy};
 use shared::outcome::Outcome;
 use shared::store::{ClaimTerms, Finish, Worker};
 
-use crate::table::{SOON, Table, WORKER};
+use crate::table::{SOON, Suspension, Table, WORKER, poll};
 
 const JOBS: usize = 1000;
 /// A day, and so much more that nothing which came only once is still held in its table.
@@ -89,7 +89,7 @@ fn clock(time: Time, zone: &str) -> (u32, u32, u32) {
 /// What a row must be: its occurrence, whether it runs or why not, and for how many it stands.
 type Row = (Time, Option<ErrorKind>, i32);
 
-/// What the policies say of `occurrences`, those since the job was armed, if nobody looks before
+/// What the policies say of `occurrences`, those since the job was armed, if there is no poll before
 /// `now`.
 fn expected(occurrences: &[Time], job: &Job, now: Time) -> Vec<Row> {
     let grace = TimeDelta::seconds(job.misfire_grace_seconds.into());
@@ -159,7 +159,7 @@ async fn jobs(table: &Table) -> Vec<Job> {
 /// Consumers with slots enough for some thousands, so that some jobs find room and others don't.
 fn make_room(table: &Table) {
     let seen = table.now();
-    table.looker.backlog.hear_of(&[Worker {
+    table.poller.capacity.set_workers(&[Worker {
         name: WORKER.into(),
         host: "here".into(),
         pid: 1,
@@ -283,18 +283,18 @@ async fn after_a_day_without_producers_the_rows_are_what_each_policy_says() {
 #[tokio::test]
 async fn two_producers_that_catch_up_at_once_make_the_same_rows() {
     let table = Table::new().await;
-    let (other, _driver) = table.another_looker();
+    let (other, _driver) = table.another_poller();
     make_room(&table);
     a_thousand_jobs(&table).await;
     let since = table.now();
     table.manual.advance(OUTAGE);
     loop {
         let (one, two) = tokio::join!(
-            table.looker.tick(&table.tenant, None, false),
-            other.tick(&table.tenant, None, false)
+            poll(&table.poller, &table.tenant, None, Suspension::No),
+            poll(&other, &table.tenant, None, Suspension::No)
         );
         let goes_on = |wait: Duration| wait.is_zero() || wait == SOON;
-        if !goes_on(one.unwrap().wait) && !goes_on(two.unwrap().wait) {
+        if !goes_on(one.wait) && !goes_on(two.wait) {
             break;
         }
     }

@@ -32,8 +32,8 @@ async fn old_executions_go_within_the_hour_and_the_check_of_occurrences_finds_no
     let mut table = Table::new().await;
     let kept = Duration::from_secs(2 * 3600);
     let rules = shared::config::Config { keep: Some(kept), ..config() };
-    let metrics = table.looker.metrics.clone();
-    table.looker.pruner = Pruner::new(&rules, table.random.clone(), metrics.clone());
+    let metrics = table.poller.metrics.clone();
+    table.poller.pruner = Pruner::new(&rules, table.random.clone(), metrics.clone());
     table.add("job", every("1m"), |_| {}).await;
     run(&table, 4 * 60).await;
     let rows = table.executions().await;
@@ -70,17 +70,17 @@ async fn violations(table: &Table) -> usize {
 async fn a_round_goes_through_all_jobs_in_steps_and_then_rests() {
     let table = Table::new().await;
     let rules = shared::config::Config { keep: Some(Duration::from_secs(3600)), ..config() };
-    let pruner = Pruner::new(&rules, table.random.clone(), table.looker.metrics.clone());
+    let pruner = Pruner::new(&rules, table.random.clone(), table.poller.metrics.clone());
     for n in 0..8 {
         table.add(&format!("job {n}"), every("1m"), |_| {}).await;
     }
     run(&table, 15).await;
     assert_eq!(table.executions().await.len(), 8 * 15);
     table.manual.advance(Duration::from_secs(3 * 3600));
-    pruner.tick(&table.tenant, table.now()).await.unwrap(); // says when the first round begins
+    pruner.step(&table.tenant, table.now()).await.unwrap(); // sets the time of the first round
     table.manual.advance(Duration::from_secs(3600));
     let mut steps = 0;
-    while let Some(wait) = pruner.tick(&table.tenant, table.now()).await.unwrap() {
+    while let Some(wait) = pruner.step(&table.tenant, table.now()).await.unwrap() {
         table.manual.advance(wait);
         steps += 1;
         assert!(steps < 100, "a round has no end");
@@ -89,24 +89,24 @@ async fn a_round_goes_through_all_jobs_in_steps_and_then_rests() {
     assert_eq!(table.executions().await.len(), 8 * 11);
     assert!(steps >= 8, "a batch of one job is a step");
     table.manual.advance(Duration::from_secs(600));
-    assert_eq!(pruner.tick(&table.tenant, table.now()).await.unwrap(), None, "it rests");
+    assert_eq!(pruner.step(&table.tenant, table.now()).await.unwrap(), None, "it rests");
 }
 
 #[tokio::test]
 async fn where_jobs_keep_coming_due_history_goes_all_the_same() {
     let mut table = Table::new().await;
     let rules = shared::config::Config { keep: Some(Duration::from_secs(1800)), ..config() };
-    let metrics = table.looker.metrics.clone();
-    table.looker.pruner = Pruner::new(&rules, table.random.clone(), metrics);
+    let metrics = table.poller.metrics.clone();
+    table.poller.pruner = Pruner::new(&rules, table.random.clone(), metrics);
     for n in 0..10 {
         table.add(&format!("job {n}"), every("1m"), |_| {}).await;
     }
     let began = table.now();
-    for _ in 0..120 {
+    // An hour passes before the first round and before each other, and an execution is kept for an hour.
+    for _ in 0..200 {
         table.manual.advance(Duration::from_secs(60));
-        let looked = table.looker.tick(&table.tenant, None, false).await.unwrap();
-        assert_eq!(looked.wait, SOON, "more is awaited");
-        table.looker.messenger.settled(Duration::from_secs(60)).await;
+        let polled = table.poll_once(None).await;
+        assert_eq!(polled.wait, SOON, "more jobs are gathered");
         for claim in table.claim(99).await {
             table.finish(&claim, Outcome::Success(1.into())).await;
         }
@@ -119,8 +119,8 @@ async fn where_jobs_keep_coming_due_history_goes_all_the_same() {
 async fn two_producers_that_prune_are_not_in_each_others_way() {
     let mut table = Table::new().await;
     let rules = shared::config::Config { keep: Some(Duration::from_secs(3600)), ..config() };
-    let metrics = table.looker.metrics.clone();
-    table.looker.pruner = Pruner::new(&rules, table.random.clone(), metrics.clone());
+    let metrics = table.poller.metrics.clone();
+    table.poller.pruner = Pruner::new(&rules, table.random.clone(), metrics.clone());
     table.add("job", every("1m"), |_| {}).await;
     run(&table, 30).await;
     table.manual.advance(Duration::from_secs(4 * 3600));
@@ -128,8 +128,8 @@ async fn two_producers_that_prune_are_not_in_each_others_way() {
     for _ in 0..2 {
         let now = table.now();
         let both = tokio::join!(
-            table.looker.pruner.tick(&table.tenant, now),
-            other.tick(&table.tenant, now)
+            table.poller.pruner.step(&table.tenant, now),
+            other.step(&table.tenant, now)
         );
         both.0.unwrap();
         both.1.unwrap();

@@ -8,7 +8,7 @@ use shared::job::OrphanPolicy;
 use shared::outcome::{Failure, Outcome};
 use shared::tenant::TenantStatus;
 
-use crate::table::{Table, every};
+use crate::table::{Suspension, Table, every, poll};
 
 #[tokio::test]
 async fn a_lost_worker_costs_an_attempt_until_none_is_left() {
@@ -116,8 +116,7 @@ async fn a_publish_that_nobody_answered_is_repeated_after_five_seconds() {
     table.add("job", json!({"at": "2026-11-24T12:00:10Z"}), |_| {}).await;
     table.manual.advance(Duration::from_secs(10));
     // Dispatched, but the producer dies before it has published.
-    table.looker.tick(&table.tenant, None, false).await.unwrap();
-    table.looker.messenger.settled(Duration::from_secs(60)).await;
+    table.poll_once(None).await;
     testkit::execute(
         &table.tenant.tenant.database_url,
         "UPDATE polychron_job_execution SET published_at = NULL, publish_count = 0",
@@ -140,7 +139,7 @@ async fn a_publish_that_is_refused_again_does_not_wait_as_if_it_had_been_heard()
     table.after(300).await;
     table.broker.set_full(false);
     table.after(10).await;
-    assert_eq!(table.broker.take(9).len(), 1, "it comes at the next look");
+    assert_eq!(table.broker.take(9).len(), 1, "it comes at the next poll");
     assert_eq!(table.executions().await[0].publish_count, 2, "what was refused doesn't count");
 }
 
@@ -167,7 +166,7 @@ async fn a_resumed_tenant_is_told_again_of_what_was_dispatched() {
     table.after(10).await;
     assert_eq!(table.broker.take(9).len(), 1, "consumers put it aside: the tenant is suspended");
     table.manual.advance(Duration::from_secs(5));
-    table.looker.tick(&table.tenant, None, true).await.unwrap();
-    table.looker.messenger.settled(Duration::from_secs(60)).await;
+    poll(&table.poller, &table.tenant, None, Suspension::UntilNow).await;
+    table.flush().await;
     assert_eq!(table.broker.take(9).len(), 1);
 }

@@ -1,4 +1,4 @@
-//! A tenant at which nothing is due and nothing has changed costs nothing.
+//! A tenant at rest, at which nothing is due and nothing has changed, costs nothing.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use polychron_producer::look::{Looked, Looker, Rest, Still};
+use polychron_producer::next_poll::{NextPoll, SkipIf};
+use polychron_producer::poll_result::Unchanged;
+use polychron_producer::tenant_poll::TenantPoller;
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::database_url::DatabaseUrl;
@@ -19,33 +21,36 @@ use shared::tenant::{Tenant, TenantStatus};
 use shared::tenants::OpenTenant;
 use testkit::{Folder, eventually, execute, postgres_database};
 
-use crate::table;
+use crate::table::{self, Polled, SOON, Suspension};
 
-/// One tenant by the machine's clock, which is the file system's and the server's, too.
+const INSERT: &str =
+    r#"INSERT INTO polychron_job(name, job_type, schedule) VALUES ('a', 'noop', '{"every":"1h"}')"#;
+
+/// One tenant, by the system's clock: the file system and the server use it, too.
 struct Resting {
     folder: Folder,
     connections: Connections,
     tenant: Arc<OpenTenant>,
-    looker: Looker,
+    poller: TenantPoller,
 }
 
 impl Resting {
-    /// Of a tenant with a file.
+    /// A tenant with an SQLite file.
     async fn new() -> Resting {
         let folder = Folder::new();
         let url = folder.sqlite_database("tenant.db");
         Resting::at(folder, url).await
     }
 
-    /// Of a tenant on a server that has too many of them.
-    async fn crowded() -> Resting {
+    /// A tenant on an overloaded server.
+    async fn on_overloaded_server() -> Resting {
         let url = postgres_database().await;
         let one = Resting::at(Folder::new(), url.clone()).await;
         let others = (0..300).map(|_| one.tenant.tenant.clone()).map(|tenant| {
             let store = Arc::new(Store::new(tenant.id, &url, &one.connections).unwrap());
             OpenTenant { tenant, store, health: one.tenant.health.clone() }
         });
-        one.looker.pace.count(others.collect::<Vec<_>>().iter());
+        one.poller.intervals.count(others.collect::<Vec<_>>().iter());
         one
     }
 
@@ -70,24 +75,25 @@ impl Resting {
         };
         let health = Arc::new(Health::new(clock.clone()));
         let tenant = Arc::new(OpenTenant { tenant, store: Arc::new(store), health });
-        let (looker, _) = table::looker(&MemoryBroker::new(), &clock, &random);
-        Resting { folder, connections, tenant, looker }
+        let (poller, _) = table::poller(&MemoryBroker::new(), &clock, &random);
+        Resting { folder, connections, tenant, poller }
     }
 
     async fn add(&self, name: &str, schedule: Value) {
         self.tenant.store.insert_job(&NewJob::new(name, "noop", schedule)).await.unwrap();
     }
 
-    async fn poll(&self) -> Looked {
+    /// Polls until there is nothing more to do now.
+    async fn poll(&self) -> Polled {
         loop {
-            let looked = self.looker.tick(&self.tenant, None, false).await.unwrap();
-            if !looked.wait.is_zero() && looked.wait != table::SOON {
-                return looked;
+            let polled = table::poll(&self.poller, &self.tenant, None, Suspension::No).await;
+            if !polled.wait.is_zero() && polled.wait != SOON {
+                return polled;
             }
         }
     }
 
-    /// Waits until nobody has the files open, and makes them look as if that were long ago.
+    /// Waits until no connection has the files open, and sets their times back.
     async fn age(&self) {
         self.tenant.store.close_idle();
         let (log, database) = (self.folder.path("tenant.db-wal"), self.folder.path("tenant.db"));
@@ -97,125 +103,122 @@ impl Resting {
         file.set_modified(before - Duration::from_secs(60)).unwrap();
     }
 
-    async fn look_again(&self, rest: Option<Rest>) -> Looked {
-        self.looker.tick(&self.tenant, rest.map(Still::Rest), false).await.unwrap()
+    async fn poll_again(&self, last: NextPoll) -> Polled {
+        table::poll(&self.poller, &self.tenant, Some(last), Suspension::No).await
     }
 
-    fn looks(&self) -> (u64, u64) {
-        (self.looker.metrics.looks.get(), self.looker.metrics.looks_spared.get())
-    }
-}
-
-fn at_rest(still: Option<Still>) -> Option<Rest> {
-    match still? {
-        Still::Rest(rest) => Some(rest),
-        Still::Blocked(_) | Still::Going(_) => None,
+    /// How many polls there were, and how many were skipped.
+    fn polls(&self) -> (u64, u64) {
+        (self.poller.metrics.polls.get(), self.poller.metrics.polls_skipped.get())
     }
 }
 
-fn change_token(looked: &Looked) -> bool {
-    matches!(&looked.still, Some(Still::Rest(rest)) if rest.change_token.is_some())
+/// What the next poll is skipped by.
+fn unchanged(next: &mut NextPoll) -> Option<&mut Unchanged> {
+    match &mut next.skip_if {
+        SkipIf::Unchanged(unchanged) => Some(unchanged),
+        SkipIf::Never | SkipIf::QueuesFull { .. } => None,
+    }
 }
 
 #[tokio::test]
 async fn an_sqlite_tenant_is_not_opened_until_its_files_change() {
     let one = Resting::new().await;
-    let looked = one.poll().await;
-    let rest = at_rest(looked.still).expect("nothing is on its way");
-    assert!(rest.change_token.is_none(), "the files were modified just now");
-    assert_eq!(one.connections.count().sqlite, (0, 0), "nothing is kept open for it");
+    let mut polled = one.poll().await;
+    assert!(unchanged(&mut polled.next).is_none(), "the files were modified just now");
+    assert_eq!(one.connections.count().sqlite, (0, 0), "no connection is kept");
     one.age().await;
-    let mut looked = one.poll().await;
-    let (looks, _) = one.looks();
-    for spared in 1..=3 {
-        assert!(change_token(&looked));
-        looked = one.look_again(at_rest(looked.still)).await;
-        assert_eq!(one.looks(), (looks, spared));
-        assert!((25..=30).contains(&looked.wait.as_secs()), "{:?}", looked.wait);
+    let mut polled = one.poll().await;
+    let (polls, _) = one.polls();
+    for skipped in 1..=3 {
+        assert!(unchanged(&mut polled.next).is_some());
+        polled = one.poll_again(polled.next).await;
+        assert_eq!(one.polls(), (polls, skipped));
+        assert!((25..=30).contains(&polled.wait.as_secs()), "{:?}", polled.wait);
         assert_eq!(one.connections.count().sqlite, (0, 0));
     }
-    let insert = r#"INSERT INTO polychron_job(name, job_type, schedule) VALUES ('a', 'noop', '{"every":"1h"}')"#;
-    execute(&one.tenant.tenant.database_url, insert).await;
-    let looked = one.look_again(at_rest(looked.still)).await;
-    assert_eq!(one.looks(), (looks + 1, 3));
-    assert!(looked.wait.is_zero() && looked.still.is_none(), "it has been armed");
+    execute(&one.tenant.tenant.database_url, INSERT).await;
+    let polled = one.poll_again(polled.next).await;
+    assert_eq!(one.polls(), (polls + 1, 3));
+    assert!(polled.wait.is_zero(), "it has been armed");
+    assert!(matches!(polled.next.skip_if, SkipIf::Never));
 }
 
 #[tokio::test]
-async fn a_tenant_of_a_crowded_server_is_left_alone_until_the_server_tells_of_a_change() {
-    let one = Resting::crowded().await;
+async fn a_tenant_of_an_overloaded_server_is_not_polled_until_the_statistics_show_a_change() {
+    let one = Resting::on_overloaded_server().await;
     let connected = || one.connections.count().postgres;
-    let looked = one.poll().await;
-    assert!(change_token(&looked));
-    assert!((13..=15).contains(&looked.wait.as_secs()), "well within the poll interval");
-    let known = Cell::new(at_rest(looked.still));
-    let look_again = async || {
-        let looked = one.look_again(known.take()).await;
-        known.set(at_rest(looked.still));
+    let mut polled = one.poll().await;
+    assert!(unchanged(&mut polled.next).is_some());
+    assert!((13..=15).contains(&polled.wait.as_secs()), "well within the poll interval");
+    let known = Cell::new(Some(polled.next));
+    let poll_again = async || {
+        let polled = one.poll_again(known.take().unwrap()).await;
+        known.set(Some(polled.next));
     };
-    // What setting it up has written may be reported late.
-    eventually("a look is spared", || async {
-        look_again().await;
-        (one.looks().1 > 0).then_some(())
+    // The statistics may report late what the set-up has written.
+    eventually("a poll is skipped", || async {
+        poll_again().await;
+        (one.polls().1 > 0).then_some(())
     })
     .await;
     assert!(connected().0 <= 1, "for the server's statistics: {:?}", connected());
-    // Now and then it is looked at all the same.
-    let mut doubted = known.take().unwrap();
-    assert!(doubted.believed_until.is_some_and(|until| until > Clock::System.boot_time()));
-    doubted.believed_until = Some(Clock::System.boot_time());
-    known.set(Some(doubted));
-    let before = one.looks();
-    look_again().await;
-    assert_eq!(one.looks(), (before.0 + 1, before.1));
-    let insert = r#"INSERT INTO polychron_job(name, job_type, schedule) VALUES ('a', 'noop', '{"every":"1h"}')"#;
-    execute(&one.tenant.tenant.database_url, insert).await;
+    // Statistics are not trusted for ever.
+    let mut next = known.take().unwrap();
+    let doubted = unchanged(&mut next).unwrap();
+    assert!(doubted.trusted_until.is_some_and(|until| until > Clock::System.boot_time()));
+    doubted.trusted_until = Some(Clock::System.boot_time());
+    known.set(Some(next));
+    let before = one.polls();
+    poll_again().await;
+    assert_eq!(one.polls(), (before.0 + 1, before.1));
+    execute(&one.tenant.tenant.database_url, INSERT).await;
     eventually("it has been armed", || async {
-        look_again().await;
+        poll_again().await;
         one.tenant.store.poll().await.unwrap().next_due_at
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_server_that_tells_nothing_is_polled_as_often_as_it_bears() {
-    let one = Resting::crowded().await;
-    assert_eq!(one.looker.metrics.poll_interval.get(), 0.0, "nothing is known yet");
+async fn an_overloaded_server_without_statistics_is_polled_as_often_as_it_bears() {
+    let one = Resting::on_overloaded_server().await;
+    assert_eq!(one.poller.metrics.poll_interval.get(), 0.0, "nothing is known yet");
     let url = &one.tenant.tenant.database_url;
     let (_, name) = url.expose().rsplit_once('/').unwrap();
     execute(url, &format!("ALTER DATABASE {name} SET track_counts = off")).await;
     one.tenant.store.close_idle();
-    let looked = one.poll().await;
-    assert!(at_rest(looked.still).is_some_and(|rest| rest.change_token.is_none()));
-    assert!((45..=50).contains(&looked.wait.as_secs()), "{:?}", looked.wait);
-    assert_eq!(one.looker.metrics.poll_interval.get(), 50.0);
+    let polled = one.poll().await;
+    assert!(matches!(polled.next.skip_if, SkipIf::Never));
+    assert!((45..=50).contains(&polled.wait.as_secs()), "{:?}", polled.wait);
+    assert_eq!(one.poller.metrics.poll_interval.get(), 50.0);
 }
 
 #[tokio::test]
-async fn what_is_due_is_done_though_the_files_are_unchanged() {
+async fn what_is_due_is_dispatched_although_the_files_are_unchanged() {
     let one = Resting::new().await;
     let soon = Clock::System.wall_time() + TimeDelta::seconds(10);
     one.add("soon", json!({"at": soon})).await;
     one.poll().await;
     one.age().await;
-    let looked = one.poll().await;
-    let rest = at_rest(looked.still).expect("nothing is on its way");
+    let mut polled = one.poll().await;
+    let rest = unchanged(&mut polled.next).expect("nothing is in progress");
     assert_eq!(rest.until, Some(soon));
-    assert!(looked.wait <= Duration::from_secs(10));
-    assert_eq!(one.connections.count().sqlite, (1, 1), "kept, for it is needed soon");
-    let before = one.looks();
-    // So near its time, the connection is opened, whatever the files say.
-    let mut rest = rest;
+    assert!(polled.wait <= Duration::from_secs(10));
+    assert_eq!(one.connections.count().sqlite, (1, 1), "kept, because it is needed soon");
+    let before = one.polls();
+    // This close to its time, the connection is opened, whatever the files say.
+    let rest = unchanged(&mut polled.next).unwrap();
     rest.until = Some(Clock::System.wall_time() + TimeDelta::seconds(3));
-    one.look_again(Some(rest)).await;
-    assert_eq!(one.looks(), (before.0 + 1, before.1));
+    one.poll_again(polled.next).await;
+    assert_eq!(one.polls(), (before.0 + 1, before.1));
 }
 
 #[tokio::test]
-async fn a_tenant_where_something_is_on_its_way_is_not_at_rest() {
+async fn a_tenant_where_something_is_in_progress_is_not_at_rest() {
     let one = Resting::new().await;
     one.add("now", json!({"at": Clock::System.wall_time()})).await;
-    let looked = one.poll().await;
-    assert!(looked.still.is_none(), "it has been dispatched");
-    assert!(looked.wait <= Duration::from_secs(10));
+    let polled = one.poll().await;
+    assert!(matches!(polled.next.skip_if, SkipIf::Never), "it has been dispatched");
+    assert!(polled.wait <= Duration::from_secs(10));
 }

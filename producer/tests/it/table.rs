@@ -1,15 +1,17 @@
-//! What every tick test stands on: one tenant, one producer's looker, one clock.
+//! The fixture of the tests that poll by hand: one tenant, one poller, one clock.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use polychron_producer::backlog::Backlog;
+use polychron_producer::capacity::QueueCapacity;
 use polychron_producer::lateness::Lateness;
-use polychron_producer::look::Looker;
 use polychron_producer::messenger::Messenger;
-use polychron_producer::pace::Pace;
+use polychron_producer::next_poll::{self, Jitter, NextPoll, Terms};
+use polychron_producer::poll_interval::PollIntervals;
+use polychron_producer::poll_result::PollResult;
 use polychron_producer::pruner::Pruner;
+use polychron_producer::tenant_poll::{PollRequest, TenantPoller};
 use serde_json::{Value, json};
 use shared::clock::{Clock, ManualClock, Time};
 use shared::config::{Config, Sources};
@@ -28,10 +30,10 @@ use shared::tenants::OpenTenant;
 use shared::trace::Tracer;
 use testkit::Folder;
 
-/// The slots of the worker that tests play.
+/// The worker that tests act as.
 pub(crate) const WORKER: &str = "worker";
 
-/// The rest of a producer where much was due.
+/// The time between two polls after a burst.
 pub(crate) const SOON: Duration = Duration::from_millis(25);
 
 /// One tenant and one producer.
@@ -40,7 +42,7 @@ pub(crate) struct Table {
     pub(crate) clock: Clock,
     pub(crate) broker: MemoryBroker,
     pub(crate) tenant: Arc<OpenTenant>,
-    pub(crate) looker: Looker,
+    pub(crate) poller: TenantPoller,
     pub(crate) random: Random,
     _folder: Folder,
     _driver: Driver,
@@ -77,8 +79,8 @@ impl Table {
         let health = Arc::new(Health::new(clock.clone()));
         let tenant = Arc::new(OpenTenant { tenant, store: Arc::new(store), health });
         let broker = MemoryBroker::new();
-        let (looker, driver) = looker(&broker, &clock, &random);
-        Table { manual, clock, broker, tenant, looker, random, _folder: folder, _driver: driver }
+        let (poller, driver) = poller(&broker, &clock, &random);
+        Table { manual, clock, broker, tenant, poller, random, _folder: folder, _driver: driver }
     }
 
     /// The same tenant with other settings, as the control database would list it.
@@ -90,11 +92,11 @@ impl Table {
     }
 
     /// Another producer at the same tenant and broker.
-    pub(crate) fn another_looker(&self) -> (Looker, Driver) {
-        looker(&self.broker, &self.clock, &self.random)
+    pub(crate) fn another_poller(&self) -> (TenantPoller, Driver) {
+        poller(&self.broker, &self.clock, &self.random)
     }
 
-    /// Adds a job and, by a tick, its first time.
+    /// Adds a job and, by a poll, arms it.
     pub(crate) async fn add(&self, name: &str, schedule: Value, change: impl FnOnce(&mut NewJob)) {
         let mut job = NewJob::new(name, "noop", schedule);
         change(&mut job);
@@ -102,11 +104,27 @@ impl Table {
         self.poll().await;
     }
 
-    /// Looks until there is nothing more to do now; answers with when to look again.
+    /// Polls once, and waits until what was dispatched is published.
+    pub(crate) async fn poll_once(&self, last: Option<NextPoll>) -> Polled {
+        let polled = poll(&self.poller, &self.tenant, last, Suspension::No).await;
+        self.flush().await;
+        polled
+    }
+
+    /// Waits until what was dispatched is published.
+    pub(crate) async fn flush(&self) {
+        self.poller.messenger.flush(Duration::from_secs(60)).await;
+    }
+
+    /// How many polls there have been that were not skipped.
+    pub(crate) fn polls(&self) -> u64 {
+        self.poller.metrics.polls.get()
+    }
+
+    /// Polls until there is nothing more to do now, and returns how long until the next poll.
     pub(crate) async fn poll(&self) -> Duration {
         for _ in 0..100 {
-            let wait = self.looker.tick(&self.tenant, None, false).await.unwrap().wait;
-            self.looker.messenger.settled(Duration::from_secs(60)).await;
+            let wait = self.poll_once(None).await.wait;
             if !wait.is_zero() && wait != SOON {
                 return wait;
             }
@@ -114,7 +132,7 @@ impl Table {
         panic!("the producer is busy for ever");
     }
 
-    /// Moves the clock, then looks.
+    /// Moves the clock, then polls.
     pub(crate) async fn after(&self, seconds: u64) -> Duration {
         self.manual.advance(Duration::from_secs(seconds));
         self.poll().await
@@ -168,29 +186,80 @@ impl Table {
     }
 }
 
-/// A producer's looker.
-pub(crate) fn looker(broker: &MemoryBroker, clock: &Clock, random: &Random) -> (Looker, Driver) {
+/// Whether a tenant was suspended until this poll.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Suspension {
+    No,
+    UntilNow,
+}
+
+/// A poll, and what the loop would do next.
+pub(crate) struct Polled {
+    /// How long until the next poll.
+    pub(crate) wait: Duration,
+    pub(crate) next: NextPoll,
+}
+
+/// Polls a tenant and plans its next poll, as the loop does.
+pub(crate) async fn poll(
+    poller: &TenantPoller,
+    tenant: &Arc<OpenTenant>,
+    last: Option<NextPoll>,
+    suspension: Suspension,
+) -> Polled {
+    let (skip_if, reuse) = last.map(|last| (last.skip_if, last.reuse)).unwrap_or_default();
+    let request = PollRequest {
+        tenant: tenant.clone(),
+        skip_if: next_poll::in_force(skip_if, poller.clock.boot_time(), 1),
+        reuse,
+        resumed: suspension == Suspension::UntilNow,
+        waiting_tenants: 0,
+    };
+    let result = poller.poll(request).await;
+    assert!(
+        !matches!(result, PollResult::Refused | PollResult::Failed(_) | PollResult::Panicked),
+        "{result:?}"
+    );
+    let terms = Terms {
+        now: poller.clock.boot_time(),
+        intervals: poller.intervals.of(tenant),
+        waiting_tenants: usize::from(result.waits_for_capacity()),
+        woken: false,
+        in_herd: false,
+        jitter: Jitter::draw(&poller.random),
+    };
+    let next = next_poll::next(result, &terms);
+    Polled { wait: next.at - terms.now, next }
+}
+
+/// A producer's poller.
+pub(crate) fn poller(
+    broker: &MemoryBroker,
+    clock: &Clock,
+    random: &Random,
+) -> (TenantPoller, Driver) {
     let (publisher, driver) = Queue::Memory(broker.clone()).publisher("test", &[]);
     let queues = ["default".to_owned()];
     let metrics = Metrics::new(clock.clone());
-    let looker = Looker {
-        backlog: Backlog::new(publisher.clone(), clock.clone(), &queues),
+    let poller = TenantPoller {
+        capacity: QueueCapacity::new(publisher.clone(), clock.clone(), &queues),
         messenger: Messenger::new(publisher, metrics.clone(), Tracer::default(), clock.clone()),
         lateness: Lateness::new(random.clone()),
         pruner: Pruner::new(&config(), random.clone(), metrics.clone()),
         metrics,
         random: random.clone(),
-        pace: Pace::new(Duration::from_secs(30), clock.clone()),
+        intervals: PollIntervals::new(Duration::from_secs(30)),
+        clock: clock.clone(),
     };
-    (looker, driver)
+    (poller, driver)
 }
 
-/// The settings that nobody has touched.
+/// The default settings.
 pub(crate) fn config() -> Config {
     Config::read(&Sources::default(), &[]).unwrap()
 }
 
-/// A schedule that is due every so often.
+/// A schedule that is due at this period.
 pub(crate) fn every(period: &str) -> Value {
     json!({"every": period})
 }

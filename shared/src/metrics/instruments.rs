@@ -73,14 +73,14 @@ instruments! {
         "publishes", "Messages for executions, by the broker's word on them.";
     messages_buried: Counter = Counter::default(),
         "messages_buried", "Messages that nobody can read, put into polychron.dead.";
-    looks: Counter = Counter::default(),
-        "looks", "Looks at tenants.";
-    looks_spared: Counter = Counter::default(),
-        "looks_spared", "Looks that were not taken: the tenant had not changed, by a glance from outside.";
+    polls: Counter = Counter::default(),
+        "polls", "Polls of tenants' databases.";
+    polls_skipped: Counter = Counter::default(),
+        "polls_skipped", "Polls that were skipped: nothing was due, and the tenant's change token was unchanged.";
     tenants_watched: Gauge = Gauge::default(),
         "tenants_watched", "Tenants whose jobs this process dispatches; the others are watched by other producers.";
-    agenda_lag: Seconds = Gauge::default(),
-        "agenda_lag_seconds", "By how much the next tenant's look is overdue.";
+    poll_lag: Seconds = Gauge::default(),
+        "poll_lag_seconds", "How long the next poll is overdue.";
     poll_interval: Seconds = Gauge::default(),
         "poll_interval_seconds", "The longest that a change made in a tenant's tables goes unseen, as it is now.";
     queue_ready: Family<Labels<1>, Gauge> = Family::default(),

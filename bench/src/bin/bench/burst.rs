@@ -87,7 +87,7 @@ async fn burst(servers: &Servers, system: &System, urls: &[DatabaseUrl]) -> anyh
     eprintln!("every tenant is watched, {} s before the jobs are due", left.num_seconds());
     let all = f64::from(JOBS_EACH) * urls.len() as f64;
     let usage = || [servers.postgres(), servers.rabbitmq(), processes.usage()];
-    let looked = figure(processes.0[0].1, "polychron_looks_total").await;
+    let looked = figure(processes.0[0].1, "polychron_polls_total").await;
     let (before, began) = (usage(), clock.boot_time());
     let mut most = [0_u64; 2];
     while processes.finished().await < all {
@@ -97,7 +97,7 @@ async fn burst(servers: &Servers, system: &System, urls: &[DatabaseUrl]) -> anyh
         most = [most[0].max(now[0]), most[1].max(now[1])];
     }
     let after = usage();
-    let looks = figure(processes.0[0].1, "polychron_looks_total").await - looked;
+    let looks = figure(processes.0[0].1, "polychron_polls_total").await - looked;
     drop(processes);
     let (mut ended, mut lateness, mut succeeded) = (0.0_f64, 0.0_f64, 0);
     for url in urls {
@@ -159,7 +159,7 @@ impl Processes {
     /// Waits until the producer has looked at every tenant.
     async fn until_watched(&self, tenants: usize) -> anyhow::Result<()> {
         let (clock, began) = (Clock::System, Clock::System.boot_time());
-        while figure(self.0[0].1, "polychron_looks_total").await < tenants as f64 {
+        while figure(self.0[0].1, "polychron_polls_total").await < tenants as f64 {
             ensure!(
                 clock.boot_time() - began < LEAD,
                 "the producer has not looked at every tenant"

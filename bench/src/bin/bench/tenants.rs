@@ -177,8 +177,8 @@ impl Producer {
             answer.figure(&of("used")) + answer.figure(&of("idle"))
         });
         Ok(Figures {
-            looks: answer.figure("polychron_looks_total"),
-            spared: answer.figure("polychron_looks_spared_total"),
+            looks: answer.figure("polychron_polls_total"),
+            spared: answer.figure("polychron_polls_skipped_total"),
             watched: answer.figure("polychron_tenants_watched"),
             interval: answer.figure("polychron_poll_interval_seconds"),
             connections: connections.iter().sum(),

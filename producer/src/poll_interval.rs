@@ -1,0 +1,222 @@
+//! How often a tenant is polled at which nothing is due.
+//!
+//! Polling a PostgreSQL tenant takes a fresh connection, which costs its server a hundred times as much
+//! as the poll itself. All tenants of one server together therefore get a few such polls a second. A
+//! server with more tenants than that allows at the poll interval is *overloaded*: its statistics say
+//! at each poll interval whose database has changed, and each tenant itself is polled rarely. If the
+//! server has no statistics, each tenant is polled less often, and a change made directly in its tables
+//! is seen later. Executions that are due are still dispatched in time, and a change that is announced
+//! by a wake is seen at once.
+
+use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use shared::tenants::OpenTenant;
+use tracing::warn;
+
+/// The most polls a second of tenants of one PostgreSQL server at which nothing is due.
+const POLLS_PER_SECOND: f64 = 6.0;
+/// For how many of an overloaded server's poll intervals its statistics are trusted at most.
+const TRUSTED_INTERVALS: u32 = 4;
+
+/// The poll intervals of all tenants.
+pub struct PollIntervals {
+    configured: Duration,
+    /// The overloaded servers, by address.
+    overloaded: RwLock<HashMap<String, OverloadedServer>>,
+}
+
+/// A server with more tenants than can be polled within the poll interval.
+#[derive(Clone, Copy)]
+struct OverloadedServer {
+    tenants: u32,
+    /// How long it takes to poll each tenant once.
+    interval: Duration,
+    /// Whether the server had no statistics when they were read last.
+    lacks_statistics: bool,
+}
+
+/// The intervals of one tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Intervals {
+    /// The longest time between two polls.
+    pub poll: Duration,
+    /// The longest time between two change probes.
+    pub probe: Duration,
+    /// For how long change probes may replace polls. None: without limit.
+    pub trust: Option<Duration>,
+}
+
+impl PollIntervals {
+    /// Gives every tenant the configured interval until [`PollIntervals::count`] has been called.
+    pub fn new(configured: Duration) -> PollIntervals {
+        PollIntervals { configured, overloaded: RwLock::default() }
+    }
+
+    /// Counts the tenants of each server, whichever producer watches them.
+    pub fn count<'a>(&self, tenants: impl Iterator<Item = &'a OpenTenant>) {
+        let mut counts: HashMap<&str, u32> = HashMap::new();
+        for server in tenants.filter_map(|tenant| tenant.store.server()) {
+            *counts.entry(server).or_default() += 1;
+        }
+        let mut overloaded = self.write();
+        let before = std::mem::take(&mut *overloaded);
+        for (server, tenants) in counts {
+            let interval = Duration::from_secs_f64(f64::from(tenants) / POLLS_PER_SECOND);
+            if interval > self.configured {
+                let lacks_statistics =
+                    before.get(server).is_some_and(|before| before.lacks_statistics);
+                let server_now = OverloadedServer { tenants, interval, lacks_statistics };
+                overloaded.insert(server.to_owned(), server_now);
+            }
+        }
+    }
+
+    /// The intervals of a tenant.
+    pub fn of(&self, tenant: &OpenTenant) -> Intervals {
+        match self.overloaded_server(tenant) {
+            Some(server) => Intervals {
+                poll: server.interval,
+                // Statistics lag a little; twice as many probes keep the poll interval all the same.
+                probe: self.configured / 2,
+                trust: Some(server.interval * TRUSTED_INTERVALS),
+            },
+            None => Intervals { poll: self.configured, probe: self.configured, trust: None },
+        }
+    }
+
+    /// The longest time for which a change made directly in a tenant's tables may go unseen.
+    pub fn longest(&self) -> Duration {
+        let overloaded = self.read();
+        let without = overloaded.values().filter(|server| server.lacks_statistics);
+        without.map(|server| server.interval).max().unwrap_or(self.configured)
+    }
+
+    /// Whether a tenant's server has so many tenants that connections to them do not last.
+    pub fn is_overloaded(&self, tenant: &OpenTenant) -> bool {
+        self.overloaded_server(tenant).is_some()
+    }
+
+    /// Whether a change probe can replace polls of this tenant: always for an SQLite file, and on an
+    /// overloaded server.
+    pub fn uses_probes(&self, tenant: &OpenTenant) -> bool {
+        tenant.store.server().is_none() || self.is_overloaded(tenant)
+    }
+
+    /// Records whether the statistics of a tenant's server have answered a change probe. Returns
+    /// whether that is a change.
+    pub fn record_probe(&self, tenant: &OpenTenant, has_statistics: bool) -> bool {
+        let Some((address, server)) = tenant.store.server().zip(self.overloaded_server(tenant))
+        else {
+            return false;
+        };
+        if server.lacks_statistics != has_statistics {
+            return false;
+        }
+        let OverloadedServer { tenants, interval, .. } = server;
+        if !has_statistics {
+            let (configured, now) = (self.configured.as_secs(), interval.as_secs());
+            warn!(
+                server = address,
+                tenants,
+                "too many tenants on one server to poll each every {configured} s, and its statistics \
+                 do not say whose database has changed: a change made directly in a tenant's tables is \
+                 seen within {now} s; executions that are due are dispatched in time, and a change made \
+                 by command, API or dashboard is seen at once"
+            );
+        }
+        if let Some(server) = self.write().get_mut(address) {
+            server.lacks_statistics = !has_statistics;
+        }
+        true
+    }
+
+    fn overloaded_server(&self, tenant: &OpenTenant) -> Option<OverloadedServer> {
+        self.read().get(tenant.store.server()?).copied()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, HashMap<String, OverloadedServer>> {
+        self.overloaded.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, HashMap<String, OverloadedServer>> {
+        self.overloaded.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use shared::clock::Clock;
+    use shared::health::Health;
+    use shared::id::TenantId;
+    use shared::store::{Connections, Store};
+    use shared::tenant::{Tenant, TenantStatus};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn tenant(connections: &Connections, n: u128, url: &str) -> OpenTenant {
+        let (id, url) = (TenantId(Uuid::from_u128(n)), url.parse().unwrap());
+        let store = Arc::new(Store::new(id, &url, connections).unwrap());
+        let time = "2026-11-24T12:00:00Z".parse().unwrap();
+        let tenant = Tenant {
+            id,
+            slug: format!("t{n}"),
+            name: String::new(),
+            status: TenantStatus::Active,
+            database_url: url,
+            schema: None,
+            max_running: None,
+            created_at: time,
+            updated_at: time,
+        };
+        OpenTenant { tenant, store, health: Arc::new(Health::new(Clock::System)) }
+    }
+
+    fn many(connections: &Connections, count: u128, prefix: &str) -> Vec<OpenTenant> {
+        (0..count).map(|n| tenant(connections, n, &format!("{prefix}{n}"))).collect()
+    }
+
+    const POLL: Duration = Duration::from_secs(30);
+
+    #[test]
+    fn only_tenants_of_an_overloaded_server_are_polled_less_often() {
+        let connections = Connections::new(Clock::System, 1);
+        let crowd = many(&connections, 1200, "postgres://a:1/t");
+        let few = many(&connections, 180, "postgres://b:1/t");
+        let files = many(&connections, 2000, "sqlite:///x/t");
+        let intervals = PollIntervals::new(POLL);
+        assert_eq!(intervals.of(&crowd[0]).poll, POLL, "the tenants have not been counted");
+        intervals.count(crowd.iter().chain(&few).chain(&files));
+        let seconds = Duration::from_secs;
+        let rare = Intervals { poll: seconds(200), probe: POLL / 2, trust: Some(seconds(800)) };
+        assert_eq!(intervals.of(&crowd[0]), rare);
+        let usual = Intervals { poll: POLL, probe: POLL, trust: None };
+        assert_eq!([intervals.of(&few[0]), intervals.of(&files[0])], [usual; 2]);
+        assert!(intervals.uses_probes(&crowd[0]) && intervals.uses_probes(&files[0]));
+        assert!(!intervals.uses_probes(&few[0]));
+        intervals.count(few.iter());
+        assert!(!intervals.uses_probes(&crowd[0]));
+    }
+
+    #[test]
+    fn the_longest_interval_is_that_of_an_overloaded_server_without_statistics() {
+        let connections = Connections::new(Clock::System, 1);
+        let crowd = many(&connections, 1200, "postgres://a:1/t");
+        let intervals = PollIntervals::new(POLL);
+        assert!(!intervals.record_probe(&crowd[0], false), "it is not known to be overloaded");
+        intervals.count(crowd.iter());
+        assert_eq!(intervals.longest(), POLL, "it has not been probed");
+        assert!(intervals.record_probe(&crowd[0], false));
+        assert!(!intervals.record_probe(&crowd[1], false));
+        assert_eq!(intervals.longest(), Duration::from_secs(200));
+        intervals.count(crowd.iter());
+        assert_eq!(intervals.longest(), Duration::from_secs(200), "as before");
+        assert!(intervals.record_probe(&crowd[1], true));
+        assert!(!intervals.record_probe(&crowd[0], true));
+        assert_eq!(intervals.longest(), POLL);
+    }
+}

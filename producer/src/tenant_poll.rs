@@ -1,0 +1,228 @@
+//! Polls one tenant: rescues, arms, dispatches, sweeps, checks for lateness and prunes. It gathers facts
+//! and decides no times; `next_poll.rs` does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use shared::clock::{Clock, delta};
+use shared::metrics::Metrics;
+use shared::random::Random;
+use shared::store::{ChangeToken, Result, StoreError, chain};
+use shared::tenants::OpenTenant;
+use tracing::warn;
+
+use crate::capacity::{Demand, Pauses, QueueCapacity};
+use crate::dispatcher::{DispatchOutcome, Dispatcher};
+use crate::lateness::Lateness;
+use crate::messenger::Messenger;
+use crate::next_poll::SkipIf;
+use crate::poll_interval::PollIntervals;
+use crate::poll_result::{Moment, PollFacts, PollResult, ReadSummary};
+use crate::pruner::Pruner;
+use crate::rescuer;
+use crate::sweeper::{self, SweepOutcome, SweepScope, Sweeper};
+
+/// A connection that is not needed for this long is closed at once.
+const CLOSED_IF_UNNEEDED_FOR: Duration = Duration::from_secs(30);
+
+/// Polls tenants.
+pub struct TenantPoller {
+    /// The clock of everything here.
+    pub clock: Clock,
+    /// Limits how much is published.
+    pub capacity: QueueCapacity,
+    /// Publishes the messages.
+    pub messenger: Messenger,
+    /// Detects late jobs.
+    pub lateness: Lateness,
+    /// Removes old history.
+    pub pruner: Pruner,
+    /// Makes ids, and spreads what must not come together.
+    pub random: Random,
+    /// How often tenants at rest are polled.
+    pub intervals: PollIntervals,
+    /// Counts what is done.
+    pub metrics: Metrics,
+}
+
+/// One poll of one tenant.
+pub struct PollRequest {
+    /// The tenant.
+    pub tenant: Arc<OpenTenant>,
+    /// Why no poll may be needed.
+    pub skip_if: SkipIf,
+    /// The summary of the last poll, if it may be reused.
+    pub reuse: Option<ReadSummary>,
+    /// Whether the tenant was suspended at its last poll, and is active now.
+    pub resumed: bool,
+    /// How many tenants wait for capacity.
+    pub waiting_tenants: usize,
+}
+
+impl TenantPoller {
+    /// Polls a tenant unless that is unnecessary, and records the health of its database.
+    pub async fn poll(&self, request: PollRequest) -> PollResult {
+        let tenant = request.tenant.clone();
+        let started = self.clock.boot_time();
+        match self.try_poll(request).await {
+            Ok(result) => {
+                let took = self.clock.boot_time() - started;
+                tenant.health.succeeded(tenant.slug(), took);
+                result
+            }
+            Err(error) => {
+                tenant.health.failed(tenant.slug(), &error);
+                match error {
+                    StoreError::Refused(_) | StoreError::Conflict(_) => {
+                        warn!(tenant = tenant.slug(), "the poll failed: {}", chain(&error));
+                        PollResult::Refused
+                    }
+                    _ => PollResult::Failed(tenant.health.leave_alone()),
+                }
+            }
+        }
+    }
+
+    async fn try_poll(&self, mut request: PollRequest) -> Result<PollResult> {
+        let skip_if = std::mem::take(&mut request.skip_if);
+        if let Some(skipped) = self.skip(&request, skip_if).await {
+            return Ok(skipped);
+        }
+        let tenant = &request.tenant;
+        let reuse = request.reuse.filter(|read| read.is_fresh(self.clock.boot_time()));
+        if reuse.is_none() {
+            self.metrics.polls.inc();
+        }
+        let now = self.moment(tenant).await?;
+        // Taken before the poll, so that the next probe sees whatever changes meanwhile.
+        let change_token = self.probe(tenant).await;
+        if self.intervals.record_probe(tenant, change_token.is_some()) {
+            self.metrics.poll_interval.set(self.intervals.longest().as_secs_f64());
+        }
+        let mut facts = self.pass(&request, reuse, now).await?;
+        if facts.has_more() && self.intervals.is_overloaded(tenant) {
+            // The next poll would take another connection, so it is made on this one.
+            request.resumed = false;
+            let now = self.moment(&request.tenant).await?;
+            facts = self.pass(&request, None, now).await?;
+        }
+        facts.change_token = change_token;
+        if facts.is_at_rest()
+            && facts
+                .next_event_in(self.clock.boot_time())
+                .is_none_or(|due_in| due_in > CLOSED_IF_UNNEEDED_FOR)
+        {
+            request.tenant.store.close_idle();
+        }
+        Ok(PollResult::Polled(Box::new(facts)))
+    }
+
+    /// Skips the poll if it is unnecessary. The tenant's database is not opened for that.
+    async fn skip(&self, request: &PollRequest, skip_if: SkipIf) -> Option<PollResult> {
+        let tenant = &request.tenant;
+        match skip_if {
+            SkipIf::Never => None,
+            SkipIf::Unchanged(unchanged) => {
+                let due_in = unchanged.until.map(|until| tenant.store.until(until));
+                if !unchanged.may_skip(self.clock.boot_time(), due_in)
+                    || self.probe(tenant).await.as_ref() != Some(&unchanged.token)
+                {
+                    return None;
+                }
+                self.metrics.polls_skipped.inc();
+                Some(PollResult::Unchanged(unchanged, due_in))
+            }
+            SkipIf::QueuesFull { since } => {
+                let demand = Demand { wanted: u32::MAX, waiting_tenants: request.waiting_tenants };
+                if self.capacity.would_grant(demand).await {
+                    return None;
+                }
+                Some(PollResult::QueuesFull(since, self.capacity.pauses()))
+            }
+        }
+    }
+
+    /// Reads the tenant's change token, where change probes are used.
+    async fn probe(&self, tenant: &OpenTenant) -> Option<ChangeToken> {
+        match self.intervals.uses_probes(tenant) {
+            true => tenant.store.change_token().await,
+            false => None,
+        }
+    }
+
+    async fn moment(&self, tenant: &OpenTenant) -> Result<Moment> {
+        let db = tenant.store.now().await?;
+        Ok(Moment { db, boot: self.clock.boot_time() })
+    }
+
+    /// Does at a tenant what there is to do, by the summary `reuse` or by a new one.
+    async fn pass(
+        &self,
+        request: &PollRequest,
+        reuse: Option<ReadSummary>,
+        now: Moment,
+    ) -> Result<PollFacts> {
+        let tenant = &request.tenant;
+        let read = match reuse {
+            Some(read) => read,
+            None => {
+                let summary = tenant.store.poll().await?;
+                ReadSummary { summary, read_at: self.clock.boot_time() }
+            }
+        };
+        let mut facts = PollFacts {
+            polled_at: now,
+            read,
+            is_reused: reuse.is_some(),
+            is_active: tenant.is_active(),
+            is_limited: tenant.tenant.max_running.is_some(),
+            rescued: 0,
+            armed: false,
+            notified: false,
+            dispatch: DispatchOutcome::Nothing,
+            sweep: SweepOutcome::Nothing,
+            prune_at: None,
+            change_token: None,
+            pauses: Pauses::default(),
+        };
+        let lease_until = facts.read.summary.next_lease_until;
+        if lease_until.is_some_and(|until| until < now.db - delta(rescuer::GRACE)) {
+            facts.rescued = rescuer::rescue(tenant, now.db, &self.random, &self.metrics).await?;
+        }
+        if facts.is_active {
+            self.serve_active(request, &mut facts).await?;
+        }
+        facts.pauses = self.capacity.pauses();
+        Ok(facts)
+    }
+
+    /// Does what is done for active tenants only.
+    async fn serve_active(&self, request: &PollRequest, facts: &mut PollFacts) -> Result<()> {
+        let TenantPoller { capacity, messenger, random, metrics, .. } = self;
+        let PollRequest { tenant, resumed, waiting_tenants, .. } = request;
+        let (waiting_tenants, now) = (*waiting_tenants, facts.polled_at.db);
+        let summary = facts.read.summary;
+        let dispatcher =
+            Dispatcher { tenant, capacity, waiting_tenants, messenger, random, now, metrics };
+        if summary.unarmed {
+            dispatcher.arm().await?;
+            facts.armed = true;
+        }
+        facts.dispatch = dispatcher.dispatch(&summary).await?;
+        let sweeper = Sweeper { capacity, waiting_tenants, messenger, metrics };
+        if *resumed && summary.dispatched > 0 {
+            facts.sweep = sweeper.sweep(tenant, SweepScope::All, now).await?;
+        } else if sweeper::next_at(&summary).is_some_and(|at| at <= now) {
+            facts.sweep = sweeper.sweep(tenant, SweepScope::Overdue, now).await?;
+        }
+        // Executions that a suspension held up are given time to start.
+        if !resumed {
+            facts.notified = self.lateness.check(tenant, &summary, now).await?;
+        }
+        if !facts.is_urgent() {
+            self.pruner.step(tenant, now).await?;
+            facts.prune_at = self.pruner.next_at(tenant.tenant.id);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,98 @@
+//! The time at which each tenant is polled next. Pure.
+//!
+//! A tenant has at most one timer. [`TimerQueue::pop_due`] removes it, and the poll loop sets the next
+//! one when the poll has ended.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+
+use shared::clock::BootTime;
+use shared::id::TenantId;
+
+/// A min-heap of timers with lazy deletion. Timers of the same instant fire in the order in which
+/// they were set, so that tenants take turns.
+#[derive(Default)]
+pub(crate) struct TimerQueue {
+    heap: BinaryHeap<Reverse<(BootTime, u64, TenantId)>>,
+    /// Each tenant's timer. A heap entry that differs from it is stale.
+    current: HashMap<TenantId, (BootTime, u64)>,
+    /// Numbers the timers in the order in which they were set.
+    sequence: u64,
+}
+
+impl TimerQueue {
+    /// Sets a tenant's timer to `at`, and replaces the one that it has.
+    pub(crate) fn set(&mut self, tenant: TenantId, at: BootTime) {
+        self.sequence += 1;
+        self.current.insert(tenant, (at, self.sequence));
+        self.heap.push(Reverse((at, self.sequence, tenant)));
+    }
+
+    /// Sets a tenant's timer to `at`, unless it has one that fires earlier.
+    pub(crate) fn set_no_later_than(&mut self, tenant: TenantId, at: BootTime) {
+        if self.current.get(&tenant).is_none_or(|(current, _)| at < *current) {
+            self.set(tenant, at);
+        }
+    }
+
+    /// When the next timer fires.
+    pub(crate) fn next_at(&mut self) -> Option<BootTime> {
+        while let Some(Reverse((at, sequence, tenant))) = self.heap.peek() {
+            if self.current.get(tenant) == Some(&(*at, *sequence)) {
+                return Some(*at);
+            }
+            self.heap.pop();
+        }
+        None
+    }
+
+    /// Removes the next timer that has fired by `now`.
+    pub(crate) fn pop_due(&mut self, now: BootTime) -> Option<TenantId> {
+        self.next_at().filter(|at| *at <= now)?;
+        let Reverse((_, _, tenant)) = self.heap.pop()?;
+        self.current.remove(&tenant);
+        Some(tenant)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn tenant(n: u128) -> TenantId {
+        TenantId(uuid::Uuid::from_u128(n))
+    }
+
+    fn seconds(n: u64) -> BootTime {
+        BootTime::ZERO + Duration::from_secs(n)
+    }
+
+    #[test]
+    fn timers_fire_in_the_order_of_their_times_and_then_in_the_order_they_were_set() {
+        let mut timers = TimerQueue::default();
+        for (n, at) in [(1, 5), (2, 3), (3, 5), (4, 9)] {
+            timers.set(tenant(n), seconds(at));
+        }
+        assert_eq!(timers.next_at(), Some(seconds(3)));
+        assert_eq!(timers.pop_due(seconds(2)), None);
+        let due: Vec<_> = std::iter::from_fn(|| timers.pop_due(seconds(5))).collect();
+        assert_eq!(due, [tenant(2), tenant(1), tenant(3)]);
+        assert_eq!(timers.next_at(), Some(seconds(9)));
+    }
+
+    #[test]
+    fn a_tenant_has_one_timer() {
+        let mut timers = TimerQueue::default();
+        timers.set(tenant(1), seconds(9));
+        timers.set_no_later_than(tenant(1), seconds(12));
+        assert_eq!(timers.next_at(), Some(seconds(9)));
+        timers.set_no_later_than(tenant(1), seconds(4));
+        assert_eq!(timers.pop_due(seconds(20)), Some(tenant(1)));
+        assert_eq!(timers.pop_due(seconds(20)), None, "the stale timer is discarded");
+        timers.set(tenant(1), seconds(3));
+        timers.set(tenant(1), seconds(7));
+        assert_eq!(timers.next_at(), Some(seconds(7)), "a later time replaces an earlier one");
+    }
+}
