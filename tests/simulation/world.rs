@@ -253,7 +253,7 @@ impl World {
         let place = if database == 0 { "control".to_owned() } else { format!("t{}", database - 1) };
         let failed = if goes_on { "" } else { " FAILS" };
         self.note(format!("{label} {name} {place} {way:?}{failed}"));
-        if database > 0 && way == Way::In && goes_on && !name.starts_with("read") && name != "look"
+        if database > 0 && way == Way::In && goes_on && !name.starts_with("read") && name != "poll"
         {
             self.look_at(database as usize - 1, Actor::Process(kind, &label, name))?;
         }
