@@ -54,10 +54,7 @@ impl Connections {
     /// files.
     pub fn new(clock: Clock, per_server: usize) -> Connections {
         if !READ_LIMITS_ARE_KEPT {
-            warn!(
-                "built with the published sqlx-postgres: a tenant's database server can exhaust \
-                 this process's memory; see vendor/README.md"
-            );
+            warn!("built with the published sqlx-postgres, without limits: see vendor/README.md");
         }
         let sqlite = Arc::new(Server::new("SQLite", clock.clone(), per_server));
         Connections(Arc::new(Servers {
