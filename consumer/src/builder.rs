@@ -1,5 +1,5 @@
-//! From a list of handlers to a running process: what a program of a user's own needs, and what the
-//! daemon is.
+//! Turns a list of handlers into a running process: the daemon's, or a program's with handlers of its
+//! own.
 
 use std::net::TcpListener;
 use std::process::ExitCode;
@@ -21,9 +21,31 @@ use shared::tenants::Tenants;
 use shared::trace::Tracer;
 use tracing::error;
 
-use crate::{Consumer, Context, Handler, HandlerError, Registry, known_types};
+use crate::consumer::{Consumer, known_types};
+use crate::context::Context;
+use crate::error::HandlerError;
+use crate::handler::{Handler, Registry};
 
-/// A consumer in the making.
+impl Consumer {
+    /// Builds a consumer with handlers of your own.
+    ///
+    /// ```no_run
+    /// use polychron_consumer::{Consumer, Context, HandlerError};
+    ///
+    /// async fn send_invoice(number: u32, _: Context) -> Result<String, HandlerError> {
+    ///     Ok(format!("sent invoice {number}"))
+    /// }
+    ///
+    /// fn main() -> std::process::ExitCode {
+    ///     Consumer::builder().handler("send_invoice", send_invoice).run()
+    /// }
+    /// ```
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+}
+
+/// Builds a consumer process; made by [`Consumer::builder`].
 #[derive(Default)]
 pub struct Builder {
     about: Option<&'static str>,
@@ -31,7 +53,16 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Adds a handler for a job type. One for a built-in type takes that one's place.
+    /// Adds a handler for a job type. It replaces a built-in one for the same type.
+    ///
+    /// ```
+    /// # use polychron_consumer::{Consumer, Context, HandlerError};
+    /// async fn add(numbers: (i32, i32), _: Context) -> Result<i32, HandlerError> {
+    ///     Ok(numbers.0 + numbers.1)
+    /// }
+    ///
+    /// let consumer = Consumer::builder().handler("add", add);
+    /// ```
     pub fn handler<P>(mut self, job_type: &str, handler: impl Handler<P>) -> Builder
     where
         P: DeserializeOwned + Send + 'static,
@@ -40,7 +71,16 @@ impl Builder {
         self
     }
 
-    /// Adds a handler that blocks its thread; see [`Registry::insert_blocking`].
+    /// Adds a handler that blocks; see [`Registry::insert_blocking`].
+    ///
+    /// ```
+    /// # use polychron_consumer::{Consumer, Context, HandlerError};
+    /// fn copy((from, to): (String, String), _: Context) -> Result<u64, HandlerError> {
+    ///     Ok(std::fs::copy(from, to)?)
+    /// }
+    ///
+    /// let consumer = Consumer::builder().blocking_handler("copy", copy);
+    /// ```
     pub fn blocking_handler<P, R, F>(mut self, job_type: &str, handler: F) -> Builder
     where
         P: DeserializeOwned + Send + 'static,
@@ -51,21 +91,40 @@ impl Builder {
         self
     }
 
-    /// Adds all of a registry's handlers, which tests may use as well.
+    /// Adds all handlers of a registry, which a program can share with its tests.
+    ///
+    /// ```
+    /// # use polychron_consumer::{Consumer, Context, HandlerError, Registry};
+    /// # async fn noop(_: (), _: Context) -> Result<(), HandlerError> { Ok(()) }
+    /// let mut registry = Registry::default();
+    /// registry.insert("send_invoice", noop);
+    /// let consumer = Consumer::builder().handlers(registry);
+    /// ```
     pub fn handlers(mut self, registry: Registry) -> Builder {
         self.registry.extend(registry);
         self
     }
 
-    /// Says in a sentence what the program is, for its `--help`.
+    /// Sets the sentence that describes the program in its `--help`.
+    ///
+    /// ```
+    /// # use polychron_consumer::Consumer;
+    /// let consumer = Consumer::builder().about("Sends the shop's invoices.");
+    /// ```
     pub fn about(mut self, about: &'static str) -> Builder {
         self.about = Some(about);
         self
     }
 
-    /// Reads the settings (flags, environment, file: `--help` lists them), executes jobs until
-    /// SIGTERM or SIGINT, and says how that went: 0 if nothing was left running, 1 otherwise.
-    /// Settings that are wrong end the process with 2.
+    /// Reads the settings (flags, environment, file; `--help` lists them) and executes jobs until
+    /// SIGTERM or SIGINT. The exit code is 0 if every result was written, 1 if not or if it could not
+    /// start. Invalid settings end the process with 2.
+    ///
+    /// ```no_run
+    /// fn main() -> std::process::ExitCode {
+    ///     polychron_consumer::Consumer::builder().run()
+    /// }
+    /// ```
     pub fn run(self) -> ExitCode {
         let about = self.about.unwrap_or("Executes Polychron's jobs with handlers of its own.");
         let config = config::read("polychron-consumer", about, &["DATABASE_URL", "AMQP_URL"]);
@@ -73,7 +132,7 @@ impl Builder {
         logging::start(&config.log, config.log_format, true);
         match execute(self.registry, config, listener) {
             Ok(true) => ExitCode::SUCCESS,
-            // What was left running has been logged.
+            // The executions that were left running are in the log.
             Ok(false) => ExitCode::FAILURE,
             Err(error) => {
                 error!("{error:#}");
@@ -88,8 +147,8 @@ fn execute(
     config: Config,
     listener: Option<TcpListener>,
 ) -> anyhow::Result<bool> {
-    // One thread is enough for what is ours: handlers have a runtime of their own, and a second
-    // thread would mostly cost the time to wake it.
+    // One thread is enough, since handlers have a runtime of their own. Waking a second one would
+    // cost more than it gains.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -118,7 +177,7 @@ fn execute(
         };
         consumer.run(Shutdown::on_signals()?).await
     });
-    // What still blocks its thread must not hold the process up: its row was given back.
+    // Threads that are still blocked must not delay the exit: their rows were given back.
     runtime.shutdown_background();
     clean
 }

@@ -1,29 +1,52 @@
-//! What jobs do: handlers, which users write, and the registry that a job's type is looked up in.
+//! Handlers, which users write, and the registry that finds the handler of a job type.
 
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use shared::outcome::{Failure, Outcome};
+use shared::outcome::Outcome;
 
 use crate::context::Context;
-use crate::executor::catching;
+use crate::error::HandlerError;
+use crate::panics::catching;
 
-/// Code for one job type. An async function of a payload and a [`Context`] is a handler; so is any
-/// type that implements this.
+/// Code for one job type. Every async function of a payload and a [`Context`] is a handler, and so
+/// is every type that implements this trait. The payload `P` is read from the job's JSON.
 ///
-/// A handler may run twice for one occurrence, when its worker was lost after the work was done
-/// but before that was recorded: what it does outside should be done under
-/// [`Context::idempotency_key`].
+/// A handler may run twice for one occurrence if its worker was lost after the work was done, but
+/// before that was recorded. Use [`Context::idempotency_key`] for effects outside the database.
+///
+/// ```
+/// use polychron_consumer::{Context, Handler, HandlerError, Registry};
+///
+/// #[derive(serde::Deserialize)]
+/// struct Greeting {
+///     name: String,
+/// }
+///
+/// struct Greeter {
+///     greeting: String,
+/// }
+///
+/// impl Handler<Greeting> for Greeter {
+///     type Output = String;
+///
+///     async fn run(&self, payload: Greeting, _: Context) -> Result<String, HandlerError> {
+///         Ok(format!("{}, {}!", self.greeting, payload.name))
+///     }
+/// }
+///
+/// let mut registry = Registry::default();
+/// registry.insert("greet", Greeter { greeting: "Hello".to_owned() });
+/// ```
 pub trait Handler<P>: Send + Sync + 'static {
-    /// What it returns; kept as the execution's result.
+    /// Kept as the execution's result, in JSON.
     type Output: Serialize;
 
-    /// Does the work.
+    /// Runs one attempt.
     fn run(
         &self,
         payload: P,
@@ -48,66 +71,40 @@ where
     }
 }
 
-/// Why a handler failed. Any error becomes one by `?`; another attempt is made, unless
-/// [`HandlerError::final_`] says that it would come to the same.
-#[derive(Debug)]
-pub struct HandlerError {
-    message: String,
-    detail: Option<String>,
-    retry: bool,
-    retry_after: Option<Duration>,
-}
-
-impl HandlerError {
-    /// From anything that is an error or a text.
-    pub fn new(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> HandlerError {
-        HandlerError::of(error.into().as_ref())
-    }
-
-    /// Says that another attempt would come to the same.
-    pub fn final_(self) -> HandlerError {
-        HandlerError { retry: false, ..self }
-    }
-
-    /// Says when to try again, whatever the job's backoff is; an hour at the latest.
-    pub fn retry_after(self, delay: Duration) -> HandlerError {
-        HandlerError { retry_after: Some(delay), ..self }
-    }
-
-    /// Adds what belongs to the error but is too long for its sentence.
-    pub fn with_detail(self, detail: impl Into<String>) -> HandlerError {
-        HandlerError { detail: Some(detail.into()), ..self }
-    }
-
-    fn of(error: &(dyn std::error::Error + 'static)) -> HandlerError {
-        let causes: Vec<String> = std::iter::successors(error.source(), |cause| cause.source())
-            .map(|cause| cause.to_string())
-            .collect();
-        let detail =
-            (!causes.is_empty()).then(|| format!("caused by: {}", causes.join("\ncaused by: ")));
-        HandlerError { message: error.to_string(), detail, retry: true, retry_after: None }
-    }
-}
-
-impl<E: std::error::Error + Send + Sync + 'static> From<E> for HandlerError {
-    fn from(error: E) -> HandlerError {
-        HandlerError::of(&error)
-    }
-}
-
-impl From<HandlerError> for Outcome {
-    fn from(error: HandlerError) -> Outcome {
-        let HandlerError { message, detail, retry, retry_after } = error;
-        Outcome::Failure(Failure { message, detail, retry, retry_after })
-    }
-}
-
-/// The handlers that a consumer knows, by job type.
+/// Handlers by job type.
+///
+/// ```
+/// use polychron_consumer::{Consumer, Context, HandlerError, Registry};
+///
+/// async fn send_invoice(number: u32, _: Context) -> Result<String, HandlerError> {
+///     Ok(format!("sent invoice {number}"))
+/// }
+///
+/// /// Shared by the program and its tests.
+/// fn handlers() -> Registry {
+///     let mut registry = Registry::default();
+///     registry.insert("send_invoice", send_invoice);
+///     registry
+/// }
+///
+/// let consumer = Consumer::builder().handlers(handlers());
+/// assert_eq!(handlers().job_types(), ["send_invoice"]);
+/// ```
 #[derive(Clone, Default)]
 pub struct Registry(BTreeMap<String, Arc<dyn ErasedHandler>>);
 
 impl Registry {
-    /// Adds a handler, or replaces that of the same type.
+    /// Adds a handler, or replaces the one for this job type.
+    ///
+    /// ```
+    /// # use polychron_consumer::{Context, HandlerError, Registry};
+    /// async fn add(numbers: (i32, i32), _: Context) -> Result<i32, HandlerError> {
+    ///     Ok(numbers.0 + numbers.1)
+    /// }
+    ///
+    /// let mut registry = Registry::default();
+    /// registry.insert("add", add);
+    /// ```
     pub fn insert<P>(&mut self, job_type: &str, handler: impl Handler<P>)
     where
         P: DeserializeOwned + Send + 'static,
@@ -116,9 +113,18 @@ impl Registry {
         self.0.insert(job_type.to_owned(), Arc::new(handler));
     }
 
-    /// Adds a handler that blocks its thread: it gets one of its own. It cannot be aborted, so
-    /// it should look at [`Context::cancelled`] from time to time; until it returns, it keeps its
-    /// slot.
+    /// Adds a handler that blocks: each attempt gets a thread of its own. It cannot be aborted and
+    /// keeps its slot until it returns, so it should check [`Context::cancelled`] from time to time.
+    ///
+    /// ```
+    /// # use polychron_consumer::{Context, HandlerError, Registry};
+    /// fn copy((from, to): (String, String), _: Context) -> Result<u64, HandlerError> {
+    ///     Ok(std::fs::copy(from, to)?)
+    /// }
+    ///
+    /// let mut registry = Registry::default();
+    /// registry.insert_blocking("copy", copy);
+    /// ```
     pub fn insert_blocking<P, R, F>(&mut self, job_type: &str, handler: F)
     where
         P: DeserializeOwned + Send + 'static,
@@ -129,12 +135,22 @@ impl Registry {
         self.0.insert(job_type.to_owned(), Arc::new(handler));
     }
 
-    /// Takes over another's handlers; of two for one type, the other's.
+    /// Adds all handlers of `other`, which replace those for the same job types.
+    ///
+    /// ```
+    /// # use polychron_consumer::{Context, HandlerError, Registry};
+    /// # async fn noop(_: (), _: Context) -> Result<(), HandlerError> { Ok(()) }
+    /// let (mut billing, mut reports) = (Registry::default(), Registry::default());
+    /// billing.insert("send_invoice", noop);
+    /// reports.insert("build_report", noop);
+    /// billing.extend(reports);
+    /// assert_eq!(billing.job_types(), ["build_report", "send_invoice"]);
+    /// ```
     pub fn extend(&mut self, other: Registry) {
         self.0.extend(other.0);
     }
 
-    /// The job types it knows.
+    /// The job types that have a handler, in alphabetical order.
     pub fn job_types(&self) -> Vec<String> {
         self.0.keys().cloned().collect()
     }
@@ -144,7 +160,7 @@ impl Registry {
     }
 }
 
-/// A handler whose payload and result are JSON: what the executor runs.
+/// A handler whose payload and result are JSON, as the executor runs it.
 pub(crate) trait ErasedHandler: Send + Sync {
     fn run(self: Arc<Self>, payload: String, context: Context) -> BoxFuture<'static, Outcome>;
 }
@@ -166,7 +182,7 @@ where
                 Err(outcome) => return outcome,
             };
             match self.handler.run(payload, context).await {
-                Ok(output) => written(&output),
+                Ok(output) => success(&output),
                 Err(error) => error.into(),
             }
         })
@@ -193,21 +209,21 @@ where
                     Err(outcome) => return outcome,
                 };
                 match (self.handler)(payload, context) {
-                    Ok(output) => written(&output),
+                    Ok(output) => success(&output),
                     Err(error) => error.into(),
                 }
             };
             match spawner.spawn_blocking(|| catching(work)).await {
                 Ok(outcome) => outcome.unwrap_or_else(|panic| panic),
-                // Only a runtime that goes down gives a blocking closure up.
+                // The runtime is shutting down.
                 Err(error) => HandlerError::from(error).into(),
             }
         })
     }
 }
 
-/// A payload that cannot be read fails the attempt and names the place. Another attempt is made,
-/// with the same payload: by then a newer version of the program may run, which reads it.
+/// Reads a payload. The error names the field, and the attempt is retried: a newer version of the
+/// program may be able to read it.
 fn read_payload<P: DeserializeOwned>(payload: &str) -> Result<P, Outcome> {
     let mut reader = serde_json::Deserializer::from_str(payload);
     serde_path_to_error::deserialize(&mut reader).map_err(|error| {
@@ -217,19 +233,19 @@ fn read_payload<P: DeserializeOwned>(payload: &str) -> Result<P, Outcome> {
             path if path.starts_with('[') => format!("payload{path}"),
             path => format!("payload.{path}"),
         };
-        // serde's texts may quote the value, but the payload is in the same row.
+        // Serde may quote the value, which is no leak: the payload is in the same row.
         let message = format!("{place} cannot be read: {}", without_position(error.inner()));
         HandlerError::new(message).into()
     })
 }
 
-/// The payload is one line, so that the line and column say nothing that the path doesn't.
+/// Serde's message without line and column, which mean nothing in a payload on one line.
 fn without_position(error: &serde_json::Error) -> String {
     let text = error.to_string();
     text.split(" at line ").next().unwrap_or_default().to_owned()
 }
 
-fn written(output: &impl Serialize) -> Outcome {
+fn success(output: &impl Serialize) -> Outcome {
     match serde_json::to_value(output) {
         Ok(result) => Outcome::Success(result),
         Err(error) => {
@@ -255,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_that_cannot_be_read_names_the_place() {
+    fn the_error_for_an_unreadable_payload_names_the_field() {
         let read = |payload: &str| match read_payload::<Invoice>(payload) {
             Ok(invoice) => invoice.lines.iter().map(|line| line.amount).sum::<u32>().to_string(),
             Err(Outcome::Failure(failure)) => failure.message,
@@ -269,16 +285,5 @@ mod tests {
         assert_eq!(read("{}"), "payload cannot be read: missing field `lines`");
         let deep = "[".repeat(100_000);
         assert!(read(&deep).contains("cannot be read"));
-    }
-
-    #[test]
-    fn an_error_keeps_its_causes() {
-        #[derive(Debug, thiserror::Error)]
-        #[error("the invoice was not sent")]
-        struct NotSent(#[source] std::io::Error);
-        let error: HandlerError = NotSent(std::io::Error::other("the line is dead")).into();
-        assert_eq!(error.message, "the invoice was not sent");
-        assert_eq!(error.detail.as_deref(), Some("caused by: the line is dead"));
-        assert!(error.retry && !HandlerError::new("no").final_().retry);
     }
 }

@@ -1,8 +1,8 @@
-//! Keeps the leases of what runs here, and stops what has lost its own.
+//! Renews the leases of running executions, and stops executions that have lost theirs.
 //!
-//! One statement per tenant renews all its leases; each tenant has its own task, so that a dark
-//! one delays no other. A lease counts from the moment its last accepted renewal was sent, by
-//! boot time, so that this process stops before anybody else may start.
+//! One statement renews all leases of a tenant, in a task of its own, so an unreachable database
+//! delays no other tenant. A lease counts from when its last successful renewal was sent, in boot
+//! time: this process stops its handler before another worker may start the next attempt.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,13 +12,14 @@ use shared::clock::{BootTime, Clock};
 use shared::id::{ExecutionId, TenantId};
 use shared::liveness::Watchdog;
 use shared::metrics::Metrics;
-use shared::store::chain;
+use shared::store::{Heartbeat, chain};
 use shared::tenants::{OpenTenant, Tenants};
-use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-/// How often leases and renewals are looked at.
-const TICK: Duration = Duration::from_secs(1);
+use crate::stop::StopSignals;
+
+/// How often leases are checked for their end and their renewal.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
 
 /// The leases that this process holds.
 pub(crate) struct Leases {
@@ -35,24 +36,29 @@ struct HeldByTenant {
     rows: BTreeMap<ExecutionId, Lease>,
     /// When the next renewal is due.
     renew_at: BootTime,
-    /// Whether a renewal is on its way.
+    /// Whether a renewal is under way.
     renewing: bool,
 }
 
 struct Lease {
     /// When it ends.
     until: BootTime,
-    /// Told when it ended, or the row is somebody else's.
-    lost: CancellationToken,
-    /// Told when somebody asked for the execution's end.
-    cancel: CancellationToken,
+    signals: StopSignals,
 }
 
-/// A lease held; dropped, it is renewed no more.
+/// A lease that is renewed until this is dropped.
 pub(crate) struct Hold {
     leases: Arc<Leases>,
     tenant: TenantId,
     execution: ExecutionId,
+    signals: StopSignals,
+}
+
+impl Hold {
+    /// Signals that the lease was lost, or that the execution is to be cancelled.
+    pub(crate) fn signals(&self) -> StopSignals {
+        self.signals.clone()
+    }
 }
 
 impl Leases {
@@ -66,36 +72,35 @@ impl Leases {
         Leases { tenants, clock, worker, lease, metrics, held: Mutex::default() }
     }
 
-    /// Holds a row that was claimed by a statement sent at `claimed_at`. `lost` and
-    /// `cancel` are told when the lease ends, or its execution is to.
+    /// Renews the lease of a row that was claimed by a statement sent at `claimed_at`.
     pub(crate) fn hold(
         self: &Arc<Self>,
         tenant: TenantId,
         execution: ExecutionId,
         claimed_at: BootTime,
-        lost: CancellationToken,
-        cancel: CancellationToken,
     ) -> Hold {
+        let signals = StopSignals::default();
         let mut held = self.held();
         let of_tenant = held.entry(tenant).or_default();
         if of_tenant.rows.is_empty() {
             of_tenant.renew_at = claimed_at + self.interval();
         }
-        of_tenant.rows.insert(execution, Lease { until: claimed_at + self.lease, lost, cancel });
-        Hold { leases: self.clone(), tenant, execution }
+        let lease = Lease { until: claimed_at + self.lease, signals: signals.clone() };
+        of_tenant.rows.insert(execution, lease);
+        Hold { leases: self.clone(), tenant, execution, signals }
     }
 
-    /// Ticks for ever.
+    /// Checks the leases until it is dropped.
     pub(crate) async fn run(self: Arc<Self>, watchdog: Watchdog) {
         loop {
             watchdog.ping();
-            self.tick();
-            self.clock.sleep(TICK).await;
+            self.check();
+            self.clock.sleep(CHECK_EVERY).await;
         }
     }
 
-    /// Stops what has lost its lease, and sends the renewals that are due.
-    fn tick(self: &Arc<Self>) {
+    /// Stops executions whose lease ended, and starts the renewals that are due.
+    fn check(self: &Arc<Self>) {
         let now = self.clock.boot_time();
         let mut due = Vec::new();
         for (tenant, held) in self.held().iter_mut() {
@@ -116,7 +121,7 @@ impl Leases {
         rows.sort();
         let renewed = match self.tenants.get(tenant) {
             Some(open) => self.try_renew(&open, &rows).await,
-            None => false, // removed; its leases end
+            None => false, // the tenant was removed: its leases end
         };
         let now = self.clock.boot_time();
         let mut held = self.held();
@@ -132,18 +137,15 @@ impl Leases {
             Ok(now) => {
                 let sent_at = self.clock.boot_time();
                 let answer = open.store.heartbeat(rows, &self.worker, self.lease, now).await;
-                answer.map(|beats| (sent_at, beats))
+                answer.map(|renewed| (sent_at, renewed))
             }
             Err(error) => Err(error),
         };
         match answer {
-            Ok((sent_at, beats)) => {
+            Ok((sent_at, renewed)) => {
                 let latency = self.clock.boot_time() - before;
                 open.health.succeeded(open.slug(), latency);
-                let cancelled =
-                    beats.iter().filter(|beat| beat.cancel_requested).map(|beat| beat.id);
-                let renewed: Vec<ExecutionId> = beats.iter().map(|beat| beat.id).collect();
-                self.apply(open, rows, &renewed, cancelled.collect(), sent_at + self.lease);
+                self.apply(open, rows, &renewed, sent_at + self.lease);
                 true
             }
             Err(error) => {
@@ -154,43 +156,43 @@ impl Leases {
         }
     }
 
+    /// `renewed` are those of the `requested` rows that are still this worker's.
     fn apply(
         &self,
         open: &OpenTenant,
-        asked: &[ExecutionId],
-        renewed: &[ExecutionId],
-        cancelled: Vec<ExecutionId>,
+        requested: &[ExecutionId],
+        renewed: &[Heartbeat],
         until: BootTime,
     ) {
         let mut held = self.held();
         let Some(held) = held.get_mut(&open.tenant.id) else { return };
-        for id in asked {
+        for id in requested {
             let Some(lease) = held.rows.get_mut(id) else { continue };
-            if !renewed.contains(id) {
+            let Some(renewed) = renewed.iter().find(|renewed| renewed.id == *id) else {
                 warn!(tenant = open.slug(), execution = %id, "the lease was lost");
                 self.lose(lease);
                 continue;
-            }
+            };
             lease.until = until;
-            if cancelled.contains(id) {
-                lease.cancel.cancel();
+            if renewed.cancel_requested {
+                lease.signals.cancel.cancel();
             }
         }
     }
 
     fn lose(&self, lease: &Lease) {
-        if !lease.lost.is_cancelled() {
+        if !lease.signals.lost.is_cancelled() {
             self.metrics.leases_lost.inc();
-            lease.lost.cancel();
+            lease.signals.lost.cancel();
         }
     }
 
-    /// How long a claim or a renewal holds.
+    /// How long a lease lasts after a claim or a renewal.
     pub(crate) fn lease(&self) -> Duration {
         self.lease
     }
 
-    /// How often a lease is renewed: three tries fit into it.
+    /// How often a lease is renewed: at least three tries fit into it.
     pub(crate) fn interval(&self) -> Duration {
         self.lease / 4
     }
@@ -221,29 +223,28 @@ mod tests {
 
     use super::*;
 
-    /// The watchdog: whether or not anybody can be asked, a handler is told when its lease ends, and
-    /// not before.
+    /// Although the database is unreachable, a handler is stopped when its lease ends, not before.
     #[tokio::test]
-    async fn what_cannot_be_renewed_is_stopped_when_its_lease_ends() {
+    async fn an_execution_whose_lease_cannot_be_renewed_is_stopped_when_the_lease_ends() {
         let manual = ManualClock::new("2026-11-24T12:00:00Z".parse().unwrap());
         let (clock, random) = (Clock::Manual(manual.clone()), Random::seeded(1));
         let connections = Connections::new(clock.clone(), 1);
         let nowhere = Folder::new().sqlite_database("nowhere.db");
         let control = Control::new(&nowhere, &connections).unwrap();
-        // No tenant is known, so that no renewal is accepted.
+        // Without any known tenant no renewal succeeds.
         let tenants = Arc::new(Tenants::new(Arc::new(control), connections));
         let lease = Duration::from_secs(60);
         let leases = Arc::new(Leases::new(tenants, "w", lease, Metrics::new(clock.clone())));
         let now = clock.wall_time();
         let (tenant, row) = (TenantId::new(now, &random), ExecutionId::new(now, &random));
-        let (lost, cancel) = (CancellationToken::new(), CancellationToken::new());
-        let _hold = leases.hold(tenant, row, clock.boot_time(), lost.clone(), cancel.clone());
+        let hold = leases.hold(tenant, row, clock.boot_time());
+        let StopSignals { lost, cancel } = hold.signals();
         manual.advance(lease - Duration::from_millis(1));
-        leases.tick();
+        leases.check();
         assert!(!lost.is_cancelled(), "it is still held");
         manual.advance(Duration::from_millis(1));
-        leases.tick();
-        assert!(lost.is_cancelled(), "nobody else may start while it runs");
+        leases.check();
+        assert!(lost.is_cancelled(), "it stops before another worker may start");
         assert!(!cancel.is_cancelled());
     }
 }

@@ -1,8 +1,7 @@
-//! Carries what running handlers put out to their rows, while they are at it.
+//! Writes the output and progress of running handlers to their rows.
 //!
-//! Not a write for each line: what is new since the last time goes in one statement for each
-//! tenant, every other second at most. What cannot be written is written the next time, or with
-//! the result; nobody waits for it.
+//! One statement per tenant writes everything that is new, every two seconds at most. What cannot
+//! be written is written the next time, or with the result; nothing waits for it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,21 +14,21 @@ use shared::store::chain;
 use shared::tenants::Tenants;
 use tracing::debug;
 
-/// How often outputs are looked at.
-const TICK: Duration = Duration::from_secs(2);
+/// How often new output is written.
+const REPORT_EVERY: Duration = Duration::from_secs(2);
 
-/// The outputs of what runs here.
+/// The outputs of running handlers.
 pub(crate) struct Reporter {
     tenants: Arc<Tenants>,
     clock: Clock,
     worker: String,
-    watched: Mutex<HashMap<TenantId, OfTenant>>,
+    watched: Mutex<HashMap<TenantId, WatchedByTenant>>,
 }
 
 #[derive(Default)]
-struct OfTenant {
+struct WatchedByTenant {
     rows: HashMap<ExecutionId, Watched>,
-    /// Whether a statement is on its way.
+    /// Whether a statement is under way.
     writing: bool,
 }
 
@@ -39,7 +38,7 @@ struct Watched {
     reported: u64,
 }
 
-/// An output that is watched; dropped, it is reported no more.
+/// An output that is reported until this is dropped.
 pub(crate) struct Watch {
     reporter: Arc<Reporter>,
     tenant: TenantId,
@@ -52,7 +51,7 @@ impl Reporter {
         Reporter { tenants, clock, worker: worker.to_owned(), watched: Mutex::default() }
     }
 
-    /// Reports an output until the answer is dropped.
+    /// Reports an output until the returned guard is dropped.
     pub(crate) fn watch(
         self: &Arc<Self>,
         tenant: TenantId,
@@ -64,40 +63,40 @@ impl Reporter {
         Watch { reporter: self.clone(), tenant, execution }
     }
 
-    /// Ticks for ever.
+    /// Reports until it is dropped.
     pub(crate) async fn run(self: Arc<Self>) {
         loop {
-            self.clock.sleep(TICK).await;
-            self.tick();
+            self.clock.sleep(REPORT_EVERY).await;
+            self.report_all();
         }
     }
 
-    /// Sends what is new, each tenant's by a task of its own: a dark one delays no other.
-    fn tick(self: &Arc<Self>) {
+    /// Writes new output, with a task per tenant: an unreachable database delays no other tenant.
+    fn report_all(self: &Arc<Self>) {
         for (tenant, of_tenant) in self.watched().iter_mut() {
             if of_tenant.writing {
                 continue;
             }
-            let mut news = Vec::new();
+            let mut reports = Vec::new();
             for (id, watched) in &mut of_tenant.rows {
                 let changes = watched.output.changes();
                 if changes > watched.reported {
                     watched.reported = changes;
-                    news.push((*id, watched.output.report(false)));
+                    reports.push((*id, watched.output.report(false)));
                 }
             }
-            if !news.is_empty() {
+            if !reports.is_empty() {
                 of_tenant.writing = true;
-                tokio::spawn(self.clone().write(*tenant, news));
+                tokio::spawn(self.clone().write(*tenant, reports));
             }
         }
     }
 
-    async fn write(self: Arc<Self>, tenant: TenantId, mut news: Vec<(ExecutionId, Report)>) {
-        news.sort_by_key(|(id, _)| *id);
+    async fn write(self: Arc<Self>, tenant: TenantId, mut reports: Vec<(ExecutionId, Report)>) {
+        reports.sort_by_key(|(id, _)| *id);
         let written = match self.tenants.get(tenant) {
             Some(open) if open.health.leave_alone().is_zero() => {
-                let written = open.store.report(&news, &self.worker).await;
+                let written = open.store.report(&reports, &self.worker).await;
                 written.map_err(|error| {
                     debug!(tenant = open.slug(), "output could not be written: {}", chain(&error));
                 })
@@ -108,7 +107,7 @@ impl Reporter {
         let Some(of_tenant) = watched.get_mut(&tenant) else { return };
         of_tenant.writing = false;
         if written.is_err() {
-            for (id, _) in news {
+            for (id, _) in reports {
                 if let Some(watched) = of_tenant.rows.get_mut(&id) {
                     watched.reported = 0;
                 }
@@ -116,7 +115,7 @@ impl Reporter {
         }
     }
 
-    fn watched(&self) -> MutexGuard<'_, HashMap<TenantId, OfTenant>> {
+    fn watched(&self) -> MutexGuard<'_, HashMap<TenantId, WatchedByTenant>> {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! For tests of handlers: run one against a context that no row stands behind.
+//! Runs single handlers in tests, with a context that needs no row, queue or consumer.
 //!
 //! ```
 //! use polychron_consumer::testing::FakeContext;
@@ -18,7 +18,7 @@
 //! # }
 //! ```
 //!
-//! For a test of a whole job, from its schedule to its row, see the crate `polychron-embedded`.
+//! The crate `polychron-embedded` tests whole jobs, from their schedules to their rows.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -38,10 +38,31 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::executor::{Executor, Stops};
-use crate::{Context, Handler, Registry};
+use crate::context::Context;
+use crate::executor::Executor;
+use crate::handler::{Handler, Registry};
+use crate::stop::{StopSignals, Stops};
 
-/// The circumstances that a handler is to find.
+/// The context that a handler runs with.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use polychron_consumer::testing::FakeContext;
+/// use polychron_consumer::{Context, HandlerError};
+/// use serde_json::json;
+///
+/// async fn describe(_: (), context: Context) -> Result<String, HandlerError> {
+///     Ok(format!("attempt {} for {}", context.attempt, context.tenant_slug))
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let context = FakeContext::new().tenant("acme").attempt(2).timeout(Duration::from_secs(5));
+/// let ran = context.run(describe, json!(null)).await;
+/// assert_eq!(ran.result(), &json!("attempt 2 for acme"));
+/// # }
+/// ```
 pub struct FakeContext {
     context: Context,
     timeout: Duration,
@@ -50,14 +71,36 @@ pub struct FakeContext {
     url: Option<DatabaseUrl>,
 }
 
-/// What a handler did.
+/// What came of running a handler.
+///
+/// ```
+/// use polychron_consumer::testing::FakeContext;
+/// use polychron_consumer::{Context, HandlerError};
+/// use serde_json::json;
+///
+/// async fn check(amount: i64, context: Context) -> Result<(), HandlerError> {
+///     context.log("checking");
+///     match amount {
+///         0.. => Ok(()),
+///         _ => Err(HandlerError::new("the amount is negative").final_()),
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let ran = FakeContext::new().run(check, json!(-1)).await;
+/// assert_eq!(ran.failure().message, "the amount is negative");
+/// assert!(!ran.failure().retry);
+/// assert_eq!(ran.output, "checking\n");
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Ran {
-    /// What it came to: a result, a failure, a timeout, a panic.
+    /// A result, a failure, a timeout, a panic and so on.
     pub outcome: Outcome,
-    /// What it logged.
+    /// The lines that it logged.
     pub output: String,
-    /// How far it said it had come.
+    /// The progress that it reported last: `done`, `total` and `message`.
     pub progress: Option<Value>,
 }
 
@@ -68,9 +111,9 @@ impl Default for FakeContext {
 }
 
 impl FakeContext {
-    /// The first attempt at an occurrence that is due now, with a minute's time, of a tenant that
-    /// has no database. Tenant and job are always the same, so that two contexts for one
-    /// occurrence have one idempotency key.
+    /// The first attempt at an occurrence that is due now, with a timeout of a minute, of a tenant
+    /// without a database. Tenant and job are always the same: two contexts for one occurrence have
+    /// the same idempotency key.
     pub fn new() -> FakeContext {
         let (random, clock, timeout) = (Random::system(), Clock::System, Duration::from_secs(60));
         let now = clock.wall_time();
@@ -90,56 +133,76 @@ impl FakeContext {
             database: Arc::new(database(&url, execution, timeout, cancelled)),
             output: Output::default(),
             redactor: Redactor::default(),
-            busy: TaskTracker::new(),
+            blocking: TaskTracker::new(),
         };
         FakeContext { context, timeout, cancel: CancellationToken::new(), random, url: None }
     }
 
-    /// The tenant's slug.
+    /// Sets the tenant's slug.
     pub fn tenant(mut self, slug: &str) -> FakeContext {
         self.context.tenant_slug = slug.to_owned();
         self
     }
 
-    /// Which attempt it is.
+    /// Sets the number of the attempt; 1 is the first.
     pub fn attempt(mut self, attempt: i32) -> FakeContext {
         self.context.attempt = attempt;
         self
     }
 
-    /// The occurrence.
+    /// Sets the occurrence.
     pub fn scheduled_for(mut self, time: Time) -> FakeContext {
         self.context.scheduled_for = time;
         self
     }
 
-    /// How long the handler may run.
+    /// Sets how long the handler may run.
     pub fn timeout(mut self, timeout: Duration) -> FakeContext {
         self.context.deadline_at = self.context.scheduled_for + delta(timeout);
         self.timeout = timeout;
         self
     }
 
-    /// The tenant's database: a `postgres://` or `sqlite://` URL.
+    /// Sets the tenant's database: a `postgres://` or `sqlite://` URL.
+    ///
+    /// ```
+    /// use polychron_consumer::testing::FakeContext;
+    ///
+    /// let context = FakeContext::new().database("sqlite:///tmp/acme.db".parse().unwrap());
+    /// ```
     pub fn database(mut self, url: DatabaseUrl) -> FakeContext {
         self.url = Some(url);
         self
     }
 
-    /// Values that must not be seen in whatever comes back.
+    /// Sets the values that are redacted in the outcome and the output.
     pub fn secrets(mut self, secrets: &[String]) -> FakeContext {
         self.context.redactor = Redactor::new(secrets);
         self.context.output = Output::new(self.context.redactor.clone());
         self
     }
 
-    /// What cancels the execution, for a test of what the handler does then.
+    /// Cancels the execution when the test cancels `token`, to test how the handler reacts.
     pub fn cancel_by(mut self, token: CancellationToken) -> FakeContext {
         self.cancel = token;
         self
     }
 
-    /// The context alone, to call the handler by hand.
+    /// The context alone, for a test that calls the handler itself.
+    ///
+    /// ```
+    /// use polychron_consumer::testing::FakeContext;
+    /// use polychron_consumer::{Context, HandlerError};
+    ///
+    /// async fn double(n: u32, _: Context) -> Result<u32, HandlerError> {
+    ///     Ok(2 * n)
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// assert_eq!(double(21, FakeContext::new().context()).await.unwrap(), 42);
+    /// # }
+    /// ```
     pub fn context(mut self) -> Context {
         self.context.cancelled = self.cancel.clone();
         self.ready()
@@ -154,8 +217,8 @@ impl FakeContext {
         context
     }
 
-    /// Runs a handler as a consumer would: its payload is read, its panic caught, its time
-    /// limited, and when it ends or is stopped, what it left is ended.
+    /// Runs a handler as a consumer would: reads its payload, catches its panic, enforces its timeout,
+    /// and closes its database connections in the end.
     pub async fn run<P>(self, handler: impl Handler<P>, payload: Value) -> Ran
     where
         P: DeserializeOwned + Send + 'static,
@@ -165,7 +228,21 @@ impl FakeContext {
         self.run_type(&registry, "test", payload).await
     }
 
-    /// Runs a registry's handler of this type.
+    /// Runs the registry's handler for a job type.
+    ///
+    /// ```
+    /// # use polychron_consumer::{Context, HandlerError, Registry};
+    /// # use polychron_consumer::testing::FakeContext;
+    /// # use serde_json::json;
+    /// # async fn noop(_: (), _: Context) -> Result<(), HandlerError> { Ok(()) }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let mut registry = Registry::default();
+    /// registry.insert("noop", noop);
+    /// let ran = FakeContext::new().run_type(&registry, "noop", json!(null)).await;
+    /// assert_eq!(ran.result(), &json!(null));
+    /// # }
+    /// ```
     pub async fn run_type(self, registry: &Registry, job_type: &str, payload: Value) -> Ran {
         let (timeout, worker) = (self.timeout, format!("test-{:02x}", self.random.bytes::<1>()[0]));
         let cancel = self.cancel.clone();
@@ -178,8 +255,7 @@ impl FakeContext {
         let stops = Stops {
             time_left: timeout,
             limit: timeout,
-            cancel,
-            lease_lost: CancellationToken::new(),
+            signals: StopSignals { cancel, ..StopSignals::default() },
             release: CancellationToken::new(),
             worker,
         };
@@ -202,7 +278,7 @@ impl Ran {
     /// The handler's result.
     ///
     /// # Panics
-    /// When it has none.
+    /// If the handler did not succeed.
     #[expect(clippy::panic, reason = "a test that expects a result should stop right there")]
     pub fn result(&self) -> &Value {
         match &self.outcome {
@@ -214,12 +290,12 @@ impl Ran {
     /// The handler's error.
     ///
     /// # Panics
-    /// When it has none.
+    /// If the handler did not return an error.
     #[expect(clippy::panic, reason = "a test that expects an error should stop right there")]
     pub fn failure(&self) -> &Failure {
         match &self.outcome {
             Outcome::Failure(failure) => failure,
-            other => panic!("the handler did not fail by an error of its own: {other:?}"),
+            other => panic!("the handler did not return an error: {other:?}"),
         }
     }
 }

@@ -1,11 +1,12 @@
-//! Carries claims and results to the tenants' databases.
+//! Writes claims and results to the tenants' databases, in batches.
 //!
-//! What waits together for one tenant goes in one statement; what waits alone goes at once. What
-//! cannot be written, because the database is away, stays here and is tried again: a result until
-//! the guard refuses it, a claim as long as its lease would last, since the claim may have been
-//! made without the reply being heard. So a dark tenant keeps a few rows in memory and nobody
-//! waiting.
+//! Each tenant with something to write has a task of its own. Rows that wait for one tenant are
+//! written by one statement; a single row is written at once. While a database is unreachable its
+//! rows stay in memory and are tried again: a result until it is written or the row turns out to
+//! be another worker's; a claim for as long as its lease would last, since an earlier try may have
+//! succeeded although its reply was lost. Other tenants do not wait.
 
+mod arrivals;
 mod claims;
 mod finishes;
 #[cfg(test)]
@@ -27,70 +28,71 @@ use shared::store::{Claim, ClaimTerms, Finished};
 use shared::tenants::{OpenTenant, Tenants};
 use tokio::sync::{Notify, oneshot};
 
-/// The most rows in one statement.
-const BATCH_MAX: usize = 100;
-/// How long a statement waits for the rows that most probably come now: the broker needs about as
-/// long to follow up acknowledgements with deliveries.
-const GATHER_LIMIT: Duration = Duration::from_millis(5);
-/// How often other tasks are let on until a delivery that was received has become a claim.
-const STEPS_TO_CLAIM: usize = 4;
+pub(crate) use arrivals::{Arrival, Arrivals};
 
-/// All tenants' writers.
+/// How many rows one statement writes at most.
+const BATCH_MAX: usize = 100;
+/// How long a statement waits for the rows that follow from the one before. The broker takes about
+/// as long to follow up acknowledgements with deliveries.
+const GATHER_LIMIT: Duration = Duration::from_millis(5);
+
+/// The writers of all tenants.
 pub(crate) struct Writers {
     tenants: Arc<Tenants>,
     terms: ClaimTerms,
     random: Random,
     clock: Clock,
-    /// A tenant stands here as long as a task writes for it.
+    arrivals: Arrivals,
+    /// An entry for each tenant whose writer task is running.
     batches: Mutex<HashMap<TenantId, Batch>>,
-    unwritten_ends: AtomicUsize,
-    /// Told when a tenant has nothing left to write.
-    emptied: Notify,
+    unwritten_results: AtomicUsize,
+    /// Notified when a writer task ends.
+    tenant_flushed: Notify,
     metrics: Metrics,
 }
 
 #[derive(Default)]
 struct Batch {
     claims: Vec<ClaimRequest>,
-    ends: Vec<EndRequest>,
-    /// Told of each row that is added.
+    finishes: Vec<FinishRequest>,
+    /// Notified of each row that is added.
     added: Arc<Notify>,
 }
 
 impl Batch {
     fn rows(&self) -> usize {
-        self.claims.len() + self.ends.len()
+        self.claims.len() + self.finishes.len()
     }
 }
 
 struct ClaimRequest {
     id: ExecutionId,
-    asked_at: BootTime,
+    requested_at: BootTime,
     reply: oneshot::Sender<Claimed>,
 }
 
-/// What became of a claim.
+/// The reply to a claim.
 pub(crate) enum Claimed {
-    /// The row is ours since the claim was sent.
+    /// The row is ours, and when the claim was sent.
     Yours(Box<Claim>, BootTime),
-    /// It is somebody else's, over, or not for us.
+    /// The row is another worker's, final, or not in our queues.
     Refused,
-    /// The database couldn't be asked. The sweeper will send another message.
+    /// The database is unreachable. The sweeper will publish another message.
     Failed,
 }
 
-struct EndRequest {
+struct FinishRequest {
     id: ExecutionId,
     attempts: Attempts,
     job_type: String,
     outcome: Outcome,
     report: Report,
-    /// An earlier try may have been carried out, though its answer was not heard.
-    unheard: bool,
+    /// An earlier try failed without a reply, so it may have been committed.
+    maybe_written: bool,
     reply: oneshot::Sender<FinishReply>,
 }
 
-/// What became of a result.
+/// The reply to a result.
 pub(crate) enum FinishReply {
     /// It was written.
     Recorded(Finished),
@@ -111,26 +113,32 @@ impl Writers {
             terms,
             random,
             clock,
+            arrivals: Arrivals::default(),
             batches: Mutex::default(),
-            unwritten_ends: AtomicUsize::new(0),
-            emptied: Notify::new(),
+            unwritten_results: AtomicUsize::new(0),
+            tenant_flushed: Notify::new(),
             metrics,
         }
     }
 
-    /// Asks for a row. A claim whose answer nobody waits for any more is given back.
+    /// The deliveries whose claims are about to be submitted.
+    pub(crate) fn arrivals(&self) -> &Arrivals {
+        &self.arrivals
+    }
+
+    /// Claims a row. If the reply is not awaited any more, a successful claim is given back.
     pub(crate) fn claim(
         self: &Arc<Self>,
         tenant: &Arc<OpenTenant>,
         id: ExecutionId,
     ) -> oneshot::Receiver<Claimed> {
         let (reply, answer) = oneshot::channel();
-        let request = ClaimRequest { id, asked_at: self.clock.boot_time(), reply };
+        let request = ClaimRequest { id, requested_at: self.clock.boot_time(), reply };
         self.submit(tenant, |batch| batch.claims.push(request));
         answer
     }
 
-    /// Hands over a result. It is written whether or not anybody waits for the answer.
+    /// Writes a result, whether or not the reply is awaited.
     pub(crate) fn finish(
         self: &Arc<Self>,
         tenant: &Arc<OpenTenant>,
@@ -150,27 +158,33 @@ impl Writers {
         report: Report,
     ) -> oneshot::Receiver<FinishReply> {
         let (reply, answer) = oneshot::channel();
-        self.unwritten_ends.fetch_add(1, Ordering::Relaxed);
-        let (id, job_type) = (claim.id, claim.job_type.clone());
-        let unheard = false;
-        let request = EndRequest { id, attempts, job_type, outcome, report, unheard, reply };
-        self.submit(tenant, |batch| batch.ends.push(request));
+        self.unwritten_results.fetch_add(1, Ordering::Relaxed);
+        let request = FinishRequest {
+            id: claim.id,
+            attempts,
+            job_type: claim.job_type.clone(),
+            outcome,
+            report,
+            maybe_written: false,
+            reply,
+        };
+        self.submit(tenant, |batch| batch.finishes.push(request));
         answer
     }
 
     /// How many results are not written yet.
-    pub(crate) fn unwritten_ends(&self) -> usize {
-        self.unwritten_ends.load(Ordering::Relaxed)
+    pub(crate) fn unwritten_results(&self) -> usize {
+        self.unwritten_results.load(Ordering::Relaxed)
     }
 
-    /// Returns when nothing is left to write.
-    pub(crate) async fn emptied(&self) {
+    /// Returns once everything is written.
+    pub(crate) async fn flushed(&self) {
         loop {
-            let emptied = self.emptied.notified();
+            let tenant_flushed = self.tenant_flushed.notified();
             if self.batches().is_empty() {
                 return;
             }
-            emptied.await;
+            tenant_flushed.await;
         }
     }
 
@@ -191,13 +205,13 @@ impl Writers {
         }
     }
 
-    /// Writes for one tenant until nothing is left.
+    /// Writes for one tenant until it has nothing left.
     async fn write_all(self: Arc<Self>, mut tenant: Arc<OpenTenant>) {
         let id = tenant.tenant.id;
-        self.take_along(id).await;
+        self.arrivals.all_submitted().await;
         let mut failed = false;
         while let Some(batch) = self.take(id, failed) {
-            // Its URL may have been corrected; if it was removed, the last known one must do.
+            // Its URL may have been corrected. If the tenant was removed, use the last known one.
             tenant = self.tenants.get(id).unwrap_or(tenant);
             let rows = batch.rows();
             let left = self.write(&tenant, batch).await;
@@ -211,55 +225,43 @@ impl Writers {
         }
     }
 
-    /// Lets what was received at the same moment catch up; that takes no time to speak of.
-    async fn take_along(&self, id: TenantId) {
-        let rows = || self.batches().get(&id).map_or(0, Batch::rows);
-        let mut before = 0;
-        while rows() > before {
-            before = rows();
-            for _ in 0..STEPS_TO_CLAIM {
-                tokio::task::yield_now().await;
-            }
-        }
-    }
-
-    /// Waits for what follows from `answered` rows: claims from results that were acknowledged,
-    /// results from claims of jobs that are quick. Together they are one statement and one commit;
-    /// apart they would be several, and stay apart. Who comes to an idle writer waits for nothing.
+    /// Waits for the rows that follow from `answered` ones: new claims once results are acknowledged,
+    /// results once quick jobs are claimed. Written together they cost one commit; written apart they
+    /// would stay apart from then on. Rows for an idle writer do not wait.
     async fn gather(&self, id: TenantId, answered: usize) {
         let Some((waiting, added)) =
             self.batches().get(&id).map(|batch| (batch.rows(), batch.added.clone()))
         else {
             return;
         };
-        let all_there = async {
+        let all_added = async {
             while self.batches().get(&id).is_some_and(|batch| batch.rows() < waiting + answered) {
                 added.notified().await;
             }
         };
         tokio::select! {
             biased;
-            () = all_there => {}
+            () = all_added => {}
             () = self.clock.sleep(GATHER_LIMIT) => {}
         }
     }
 
-    /// Results if there are any, else claims; what waits of the other kind goes next, with what
-    /// follows from these. `both`: after a failure all are tried, so that none grows old unseen. None,
-    /// and the tenant is taken off the map, if nothing waits.
-    fn take(&self, id: TenantId, both: bool) -> Option<Batch> {
+    /// Takes the next rows to write: results if there are any, else claims. The other kind goes next,
+    /// together with the rows that follow from these. After a failure both kinds are taken, since
+    /// either may be the one that works. If nothing is left, removes the tenant and returns `None`.
+    fn take(&self, id: TenantId, after_failure: bool) -> Option<Batch> {
         let mut batches = self.batches();
         let batch = batches.get_mut(&id)?;
         if batch.rows() == 0 {
             batches.remove(&id);
-            self.emptied.notify_waiters();
+            self.tenant_flushed.notify_waiters();
             return None;
         }
         let mut taken = Batch::default();
-        if both || batch.ends.is_empty() {
+        if after_failure || batch.finishes.is_empty() {
             taken.claims = batch.claims.drain(..batch.claims.len().min(BATCH_MAX)).collect();
         }
-        taken.ends = batch.ends.drain(..batch.ends.len().min(BATCH_MAX)).collect();
+        taken.finishes = batch.finishes.drain(..batch.finishes.len().min(BATCH_MAX)).collect();
         Some(taken)
     }
 
@@ -267,10 +269,10 @@ impl Writers {
         let mut batches = self.batches();
         let batch = batches.entry(id).or_default();
         batch.claims.splice(0..0, left.claims);
-        batch.ends.splice(0..0, left.ends);
+        batch.finishes.splice(0..0, left.finishes);
     }
 
-    /// Writes what it can and answers with the rest.
+    /// Writes a batch and returns the rows that are to be tried again.
     async fn write(self: &Arc<Self>, tenant: &Arc<OpenTenant>, mut batch: Batch) -> Batch {
         let before = self.clock.boot_time();
         let now = match tenant.store.now().await {
@@ -281,13 +283,13 @@ impl Writers {
                 return batch;
             }
         };
-        // Ends first: a row that is being given back must not be claimed once more, which the guard
-        // would allow this very worker.
+        // Results first: a row that this worker is giving back must not be claimed again, and the
+        // statement would let the same worker claim it.
         let mut failed = None;
-        if !batch.ends.is_empty() {
-            (batch.ends, failed) = self.write_ends(tenant, batch.ends, now).await;
+        if !batch.finishes.is_empty() {
+            (batch.finishes, failed) = self.write_finishes(tenant, batch.finishes, now).await;
         }
-        batch.claims = self.without_ending(tenant, batch.claims, &batch.ends);
+        batch.claims = self.refuse_unfinished(tenant, batch.claims, &batch.finishes);
         if !batch.claims.is_empty() {
             let error;
             (batch.claims, error) = self.write_claims(tenant, batch.claims, now).await;

@@ -1,4 +1,4 @@
-//! Claims, as one statement: which are asked for, tried again, refused or given back.
+//! Claims rows by one statement, and decides which claims to try again, refuse or give back.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -12,29 +12,30 @@ use shared::retry::Attempts;
 use shared::store::{Claim, StoreError};
 use shared::tenants::OpenTenant;
 
-use super::{ClaimRequest, Claimed, EndRequest, Writers};
+use super::{ClaimRequest, Claimed, FinishRequest, Writers};
 
 impl Writers {
-    /// Refuses the claims of rows whose end this worker has yet to write: those in `ends`, and those
-    /// that wait behind them.
-    pub(super) fn without_ending(
+    /// Refuses claims of rows whose result this worker has not written yet: those in `finishes`, and
+    /// those that are queued behind them. Returns the other claims.
+    pub(super) fn refuse_unfinished(
         &self,
         tenant: &OpenTenant,
         claims: Vec<ClaimRequest>,
-        ends: &[EndRequest],
+        finishes: &[FinishRequest],
     ) -> Vec<ClaimRequest> {
         let batches = self.batches();
-        let behind = batches.get(&tenant.tenant.id).map_or(&[][..], |batch| &batch.ends);
-        let ending: HashSet<ExecutionId> = ends.iter().chain(behind).map(|end| end.id).collect();
-        let (refused, left): (Vec<_>, Vec<_>) =
-            claims.into_iter().partition(|claim| ending.contains(&claim.id));
+        let queued = batches.get(&tenant.tenant.id).map_or(&[][..], |batch| &batch.finishes);
+        let unfinished: HashSet<ExecutionId> =
+            finishes.iter().chain(queued).map(|finish| finish.id).collect();
+        let (refused, others): (Vec<_>, Vec<_>) =
+            claims.into_iter().partition(|claim| unfinished.contains(&claim.id));
         for request in refused {
-            let _ = request.reply.send(Claimed::Refused); // who doesn't wait need not know
+            let _ = request.reply.send(Claimed::Refused); // the receiver may be gone
         }
-        left
+        others
     }
 
-    /// Claims rows together. What is left is to be tried again; the error says why.
+    /// Claims rows by one statement. Returns the requests to try again, and why they failed.
     pub(super) async fn write_claims(
         self: &Arc<Self>,
         tenant: &Arc<OpenTenant>,
@@ -54,33 +55,33 @@ impl Writers {
         for request in requests {
             let Some(claim) = claims.remove(&request.id) else {
                 self.metrics.claims_refused.inc();
-                let _ = request.reply.send(Claimed::Refused); // who doesn't wait need not know
+                let _ = request.reply.send(Claimed::Refused); // the receiver may be gone
                 continue;
             };
-            let unheard = request.reply.send(Claimed::Yours(Box::new(claim), sent_at));
-            if let Err(Claimed::Yours(claim, _)) = unheard {
+            let undelivered = request.reply.send(Claimed::Yours(Box::new(claim), sent_at));
+            if let Err(Claimed::Yours(claim, _)) = undelivered {
                 self.give_back(tenant, &claim);
             }
         }
         (Vec::new(), None)
     }
 
-    /// Ends a claim that nothing came of, without charging the attempt. Its handler never started,
-    /// so that another attempt runs nothing twice, whatever the orphan policy.
+    /// Gives back a claim whose handler was not started. The attempt is not charged, and the next one
+    /// follows whatever the orphan policy is, since nothing has run.
     pub(crate) fn give_back(self: &Arc<Self>, tenant: &Arc<OpenTenant>, claim: &Claim) {
         let outcome = Outcome::Shutdown { worker: self.terms.worker.clone() };
         let attempts = Attempts { orphan_policy: OrphanPolicy::Retry, ..claim.attempts() };
         drop(self.finish_as(tenant, claim, attempts, outcome, Report::default()));
     }
 
-    /// Claims to try again. The others are answered: their error is one that trying again won't
-    /// change soon, or so much time has passed that a claim made unheard has lost its lease.
+    /// The claims to try again. The others are answered with a failure: the error is not transient, or
+    /// a claim that succeeded without a reply would have lost its lease by now.
     pub(super) fn still_worth_trying(
         &self,
         requests: Vec<ClaimRequest>,
         error: &StoreError,
     ) -> Vec<ClaimRequest> {
-        let passing = !matches!(
+        let is_transient = !matches!(
             error,
             StoreError::Denied(_)
                 | StoreError::Schema { .. }
@@ -91,9 +92,9 @@ impl Writers {
         let now = self.clock.boot_time();
         let (again, given_up): (Vec<_>, Vec<_>) = requests
             .into_iter()
-            .partition(|request| passing && now - request.asked_at < self.terms.lease);
+            .partition(|request| is_transient && now - request.requested_at < self.terms.lease);
         for request in given_up {
-            let _ = request.reply.send(Claimed::Failed); // who doesn't wait need not know
+            let _ = request.reply.send(Claimed::Failed); // the receiver may be gone
         }
         again
     }

@@ -1,4 +1,4 @@
-//! Results, as one statement; and what becomes of those that the database won't have.
+//! Writes results by one statement, and replaces those that the database refuses.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -11,32 +11,34 @@ use shared::store::{Finish, Finished, StoreError, chain};
 use shared::tenants::OpenTenant;
 use tracing::error;
 
-use super::{EndRequest, FinishReply, Writers};
+use super::{FinishReply, FinishRequest, Writers};
 
 impl Writers {
-    /// Writes results together. What is left is to be tried again; the error says why.
-    pub(super) async fn write_ends(
+    /// Writes results by one statement. Returns the requests to try again, and why they failed.
+    pub(super) async fn write_finishes(
         &self,
         tenant: &OpenTenant,
-        mut requests: Vec<EndRequest>,
+        mut requests: Vec<FinishRequest>,
         now: Time,
-    ) -> (Vec<EndRequest>, Option<StoreError>) {
+    ) -> (Vec<FinishRequest>, Option<StoreError>) {
         requests.sort_by_key(|request| request.id);
-        let ends: Vec<Finish> = requests.iter().map(|request| self.end(request, now)).collect();
-        match tenant.store.finish(&ends, None, now).await {
-            Ok(mut ended) => {
-                let unheard = requests.iter().zip(&ends).filter(|(request, _)| request.unheard);
-                for (_, end) in unheard {
-                    ended.extend(Writers::written_before(tenant, end, &ended).await);
+        let finishes: Vec<Finish> =
+            requests.iter().map(|request| self.finish_of(request, now)).collect();
+        match tenant.store.finish(&finishes, None, now).await {
+            Ok(mut finished) => {
+                let unsure =
+                    requests.iter().zip(&finishes).filter(|(request, _)| request.maybe_written);
+                for (_, finish) in unsure {
+                    finished.extend(Writers::written_before(tenant, finish, &finished).await);
                 }
-                self.answer(requests, &ends, &ended);
+                self.reply(requests, &finishes, &finished);
                 (Vec::new(), None)
             }
             Err(StoreError::Refused(_)) if requests.len() > 1 => {
-                // One row must not fail its neighbours.
+                // Write them one by one: a refused row must not fail the others.
                 let (mut left, mut rest) = (Vec::new(), requests.into_iter());
                 while let Some(request) = rest.next() {
-                    let alone = Box::pin(self.write_ends(tenant, vec![request], now));
+                    let alone = Box::pin(self.write_finishes(tenant, vec![request], now));
                     let (again, error) = alone.await;
                     left.extend(again);
                     if error.is_some() {
@@ -47,77 +49,78 @@ impl Writers {
                 (left, None)
             }
             Err(refused @ StoreError::Refused(_)) => {
-                let of_one = requests.into_iter();
-                let left = of_one.filter_map(|request| self.unstorable(tenant, request, &refused));
+                let requests = requests.into_iter();
+                let left = requests.filter_map(|request| self.replace(tenant, request, &refused));
                 (left.collect(), None)
             }
             Err(error) => {
-                requests.iter_mut().for_each(|request| request.unheard = true);
+                requests.iter_mut().for_each(|request| request.maybe_written = true);
                 (requests, Some(error))
             }
         }
     }
 
-    /// Reads back an end that was refused now: it may stand by an earlier try, whose answer was
-    /// lost. What else that brought is not known any more, so that the producer is to look.
+    /// Reads back a row that was not updated: an earlier try may have committed its result although
+    /// the reply was lost. Whether an attempt followed is unknown then, so both flags are set, which
+    /// wakes the producer.
     async fn written_before(
         tenant: &OpenTenant,
-        end: &Finish,
-        ended: &[Finished],
+        finish: &Finish,
+        finished: &[Finished],
     ) -> Option<Finished> {
-        if ended.iter().any(|ended| ended.id == end.id) {
+        if finished.iter().any(|finished| finished.id == finish.id) {
             return None;
         }
-        let row = tenant.store.find_execution(end.id).await.ok()??;
-        let ours = row.worker.as_ref() == Some(&end.worker)
-            && (row.status, row.error_kind) == (end.ending.status, end.ending.error_kind);
-        ours.then_some(Finished { id: end.id, followed: true, freed: true })
+        let row = tenant.store.find_execution(finish.id).await.ok()??;
+        let ours = row.worker.as_ref() == Some(&finish.worker)
+            && (row.status, row.error_kind) == (finish.ending.status, finish.ending.error_kind);
+        ours.then_some(Finished { id: finish.id, followed: true, freed: true })
     }
 
-    fn end(&self, request: &EndRequest, now: Time) -> Finish {
+    fn finish_of(&self, request: &FinishRequest, now: Time) -> Finish {
         let holder = (request.id, self.terms.worker.as_str());
-        let end = Finish::of(&request.outcome, &request.attempts, holder, now, &self.random);
-        Finish { report: request.report.clone(), ..end }
+        let finish = Finish::of(&request.outcome, &request.attempts, holder, now, &self.random);
+        Finish { report: request.report.clone(), ..finish }
     }
 
-    /// `ends` are what the requests came to, in their order.
-    fn answer(&self, requests: Vec<EndRequest>, ends: &[Finish], ended: &[Finished]) {
-        self.unwritten_ends.fetch_sub(requests.len(), Ordering::Relaxed);
-        let ended: HashMap<ExecutionId, Finished> =
-            ended.iter().map(|end| (end.id, *end)).collect();
-        for (request, Finish { ending, .. }) in requests.into_iter().zip(ends) {
-            let finished = match ended.get(&request.id) {
-                Some(ended) => {
+    /// Replies to requests; `finishes` are in the same order.
+    fn reply(&self, requests: Vec<FinishRequest>, finishes: &[Finish], finished: &[Finished]) {
+        self.unwritten_results.fetch_sub(requests.len(), Ordering::Relaxed);
+        let finished: HashMap<ExecutionId, Finished> =
+            finished.iter().map(|finished| (finished.id, *finished)).collect();
+        for (request, Finish { ending, .. }) in requests.into_iter().zip(finishes) {
+            let reply = match finished.get(&request.id) {
+                Some(finished) => {
                     let job_type = Some(request.job_type.as_str());
                     self.metrics.finished(job_type, ending.status, ending.error_kind);
-                    FinishReply::Recorded(*ended)
+                    FinishReply::Recorded(*finished)
                 }
                 None => {
                     self.metrics.writes_fenced.inc();
                     FinishReply::NotOurs
                 }
             };
-            let _ = request.reply.send(finished); // written all the same if nobody waits
+            let _ = request.reply.send(reply); // the receiver may be gone
         }
     }
 
-    /// A result that the database refuses for its data becomes a failure that says so; no row is
-    /// left running for what its handler returned.
-    fn unstorable(
+    /// Replaces a result whose data the database refuses by a failure that says so. Otherwise the row
+    /// would stay `running` because of what its handler returned.
+    fn replace(
         &self,
         tenant: &OpenTenant,
-        request: EndRequest,
+        request: FinishRequest,
         refused: &StoreError,
-    ) -> Option<EndRequest> {
+    ) -> Option<FinishRequest> {
         let message = format!("the outcome could not be stored: {}", chain(refused));
         error!(tenant = tenant.slug(), execution = %request.id, "{message}");
         let (detail, retry, retry_after) = (None, false, None);
         let instead = Outcome::Failure(Failure { message, detail, retry, retry_after });
         if request.outcome == instead {
-            // Not even that: the rescuer ends the row.
-            self.unwritten_ends.fetch_sub(1, Ordering::Relaxed);
+            // The failure was refused, too. The rescuer will end the row.
+            self.unwritten_results.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        Some(EndRequest { outcome: instead, report: Report::default(), ..request })
+        Some(FinishRequest { outcome: instead, report: Report::default(), ..request })
     }
 }

@@ -7,8 +7,8 @@ use shared::store::{Connections, Control, NewJob, Schema, Store, migrate};
 use shared::tenant::{Tenant, TenantStatus};
 use testkit::Folder;
 
-/// Writers, a tenant, and a row that may be claimed.
-async fn bench(folder: &Folder, clock: Clock) -> (Arc<Writers>, Arc<OpenTenant>, ExecutionId) {
+/// Writers, a tenant, and a dispatched row.
+async fn fixture(folder: &Folder, clock: Clock) -> (Arc<Writers>, Arc<OpenTenant>, ExecutionId) {
     let random = Random::seeded(1);
     let connections = Connections::new(clock.clone(), 4);
     let (control_url, database_url) =
@@ -60,81 +60,117 @@ async fn claim(writers: &Arc<Writers>, tenant: &Arc<OpenTenant>, row: ExecutionI
 }
 
 #[tokio::test]
-async fn a_claim_given_back_unstarted_has_a_successor_whatever_the_orphan_policy() {
+async fn a_claim_that_is_given_back_has_a_successor_whatever_the_orphan_policy() {
     let folder = Folder::new();
-    let (writers, tenant, row) = bench(&folder, Clock::System).await;
+    let (writers, tenant, row) = fixture(&folder, Clock::System).await;
     let claimed = claim(&writers, &tenant, row).await;
     writers.give_back(&tenant, &claimed);
-    writers.emptied().await;
+    writers.flushed().await;
     let next = tenant.store.find_last_attempt(row).await.unwrap().unwrap();
     assert_eq!((next.attempt, next.trigger, next.status), (2, Trigger::Rescue, Status::Scheduled));
 }
 
 #[tokio::test]
-async fn an_end_that_was_written_unheard_is_no_loss_of_the_row() {
+async fn a_result_that_was_committed_without_a_reply_counts_as_recorded() {
     let folder = Folder::new();
-    let (writers, tenant, row) = bench(&folder, Clock::System).await;
+    let (writers, tenant, row) = fixture(&folder, Clock::System).await;
     let claimed = claim(&writers, &tenant, row).await;
     let now = tenant.store.now().await.unwrap();
-    let request = |unheard| {
+    let request = |maybe_written| {
         let (reply, answer) = oneshot::channel();
         let (attempts, job_type) = (claimed.attempts(), claimed.job_type.clone());
         let (outcome, report) = (Outcome::Success(json!(null)), Report::default());
-        (EndRequest { id: row, attempts, job_type, outcome, report, unheard, reply }, answer)
+        let id = row;
+        let request =
+            FinishRequest { id, attempts, job_type, outcome, report, maybe_written, reply };
+        (request, answer)
     };
-    for (unheard, ended) in [(false, true), (true, true), (false, false)] {
-        let (request, answer) = request(unheard);
-        writers.unwritten_ends.fetch_add(1, Ordering::Relaxed);
-        assert!(writers.write_ends(&tenant, vec![request], now).await.0.is_empty());
-        assert_eq!(matches!(answer.await.unwrap(), FinishReply::Recorded(_)), ended, "{unheard}");
+    for (maybe_written, recorded) in [(false, true), (true, true), (false, false)] {
+        let (request, answer) = request(maybe_written);
+        writers.unwritten_results.fetch_add(1, Ordering::Relaxed);
+        assert!(writers.write_finishes(&tenant, vec![request], now).await.0.is_empty());
+        let is_recorded = matches!(answer.await.unwrap(), FinishReply::Recorded(_));
+        assert_eq!(is_recorded, recorded, "{maybe_written}");
     }
     let other = "UPDATE polychron_job_execution SET worker = 'another'";
     testkit::execute(&tenant.tenant.database_url, other).await;
     let (request, answer) = request(true);
-    writers.unwritten_ends.fetch_add(1, Ordering::Relaxed);
-    assert!(writers.write_ends(&tenant, vec![request], now).await.0.is_empty());
+    writers.unwritten_results.fetch_add(1, Ordering::Relaxed);
+    assert!(writers.write_finishes(&tenant, vec![request], now).await.0.is_empty());
     assert!(matches!(answer.await.unwrap(), FinishReply::NotOurs));
 }
 
 #[tokio::test]
-async fn a_row_that_is_being_given_back_is_not_claimed_once_more() {
+async fn a_row_that_is_being_given_back_is_not_claimed_again() {
     let folder = Folder::new();
-    let (writers, tenant, row) = bench(&folder, Clock::System).await;
+    let (writers, tenant, row) = fixture(&folder, Clock::System).await;
     let claimed = claim(&writers, &tenant, row).await;
     writers.give_back(&tenant, &claimed);
     let again = writers.claim(&tenant, row).await.unwrap();
-    assert!(matches!(again, Claimed::Refused), "its end was on the way");
+    assert!(matches!(again, Claimed::Refused), "its result is not written yet");
+}
+
+/// Dispatches another row.
+async fn dispatch_another(tenant: &OpenTenant) -> ExecutionId {
+    let later = "2026-11-24T12:00:01Z".parse().unwrap();
+    let row = ExecutionId::new(later, &Random::seeded(2));
+    assert!(tenant.store.run_job("job", row, None, later).await.unwrap());
+    let url = &tenant.tenant.database_url;
+    testkit::execute(url, "UPDATE polychron_job_execution SET status = 'dispatched'").await;
+    row
+}
+
+/// Lets other tasks run until they wait for something.
+async fn let_others_run() {
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]
-async fn what_follows_from_one_batch_is_written_as_one() {
+async fn claims_of_announced_deliveries_are_written_by_one_statement() {
+    let folder = Folder::new();
+    let (writers, tenant, row) = fixture(&folder, Clock::System).await;
+    let other = dispatch_another(&tenant).await;
+    let arrivals = [writers.arrivals().announce(), writers.arrivals().announce()];
+    let mut replies = Vec::new();
+    for (arrival, row) in arrivals.into_iter().zip([row, other]) {
+        replies.push(writers.claim(&tenant, row));
+        drop(arrival);
+        let_others_run().await;
+    }
+    let mut sent_at = Vec::new();
+    for reply in replies {
+        let Ok(Claimed::Yours(_, at)) = reply.await else { panic!("the row was not claimed") };
+        sent_at.push(at);
+    }
+    assert_eq!(sent_at[0], sent_at[1]);
+}
+
+#[tokio::test]
+async fn rows_that_follow_from_one_batch_are_written_together() {
     let folder = Folder::new();
     let manual = ManualClock::new("2026-11-24T12:00:00Z".parse().unwrap());
-    let (writers, tenant, row) = bench(&folder, Clock::Manual(manual.clone())).await;
-    let (store, later) = (&tenant.store, "2026-11-24T12:00:01Z".parse().unwrap());
-    let other = ExecutionId::new(later, &Random::seeded(2));
-    assert!(store.run_job("job", other, None, later).await.unwrap());
-    let url = &tenant.tenant.database_url;
-    testkit::execute(url, "UPDATE polychron_job_execution SET status = 'dispatched'").await;
+    let (writers, tenant, row) = fixture(&folder, Clock::Manual(manual.clone())).await;
+    let other = dispatch_another(&tenant).await;
+    let store = &tenant.store;
 
     let (first, second) =
         tokio::join!(claim(&writers, &tenant, row), claim(&writers, &tenant, other));
     let success = || Outcome::Success(json!(null));
     let one = writers.finish(&tenant, &first, success(), Report::default());
-    for _ in 0..50 {
-        tokio::task::yield_now().await;
-    }
+    let_others_run().await;
     manual.advance(GATHER_LIMIT / 2);
     let two = writers.finish(&tenant, &second, success(), Report::default());
     assert!(matches!(one.await.unwrap(), FinishReply::Recorded(_)));
     assert!(matches!(two.await.unwrap(), FinishReply::Recorded(_)));
-    let ended = async |row| store.find_last_attempt(row).await.unwrap().unwrap().finished_at;
-    assert_eq!(ended(row).await, ended(other).await);
+    let finished_at = async |row| store.find_last_attempt(row).await.unwrap().unwrap().finished_at;
+    assert_eq!(finished_at(row).await, finished_at(other).await);
 
-    // What doesn't follow is not waited for.
-    testkit::eventually("the writer rests", || async {
+    // The writer does not wait longer than the limit.
+    testkit::eventually("the writer is idle", || async {
         manual.advance(GATHER_LIMIT);
-        tokio::time::timeout(Duration::from_millis(5), writers.emptied()).await.ok()
+        tokio::time::timeout(Duration::from_millis(5), writers.flushed()).await.ok()
     })
     .await;
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop right there")]
 
 mod amqp;
+mod batches;
 mod command;
 mod database;
 mod http;

@@ -55,8 +55,8 @@ pub(in crate::queue) fn receiver(
     queues: &[String],
     slots: Arc<Semaphore>,
 ) -> (Receiver, Driver) {
-    // The broker's prefetch is the limit, so this channel needs no capacity of its own.
-    let (sender, deliveries) = mpsc::channel(1);
+    // As many as the broker may send at once: deliveries that arrive together are taken together.
+    let (sender, deliveries) = mpsc::channel(slots.available_permits().max(1));
     let (state, observed) = watch::channel(BrokerState::Closed);
     let all_slots = slots.available_permits();
     let watchdog = Watchdog::default();

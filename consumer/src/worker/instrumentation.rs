@@ -1,4 +1,4 @@
-//! What is told of each attempt: a line in the log, its spans, and how late it started.
+//! Log line, spans and lateness of each attempt.
 
 use std::time::Duration;
 
@@ -10,6 +10,14 @@ use shared::trace::{Place, Span};
 use tracing::{info, warn};
 
 use super::Worker;
+
+/// The moments of one attempt.
+#[derive(Clone, Copy)]
+pub(super) struct Timing {
+    pub(super) claimed_at: BootTime,
+    pub(super) started_at: BootTime,
+    pub(super) ended_at: BootTime,
+}
 
 impl Worker {
     /// One line for each attempt: INFO for a success, WARN for anything else.
@@ -29,23 +37,24 @@ impl Worker {
             Some(kind) => {
                 let message = ending.error_message.unwrap_or_default();
                 let detail = ending.error_detail.unwrap_or_default();
-                // A backtrace stands in the row; a chain of causes fits the line.
+                // A backtrace is too long for a log line; it is in the row.
                 let causes = detail.starts_with("caused by").then(|| detail.replace('\n', ", "));
                 warn!(tenant, job, %execution, attempt, took_ms, %kind, causes, "{}: {message}", ending.status);
             }
         }
     }
 
-    /// From the claim to the start, the handler's work, and from its end until that was written.
+    /// Three spans: from the claim to the handler's start, the handler, and until its result is written.
     pub(super) fn spans(
         &self,
         tenant: &OpenTenant,
         claim: &Claim,
-        [claimed, started, ended]: [BootTime; 3],
+        timing: Timing,
         error: Option<&'static str>,
-        written: bool,
+        is_written: bool,
     ) -> Vec<Span> {
         let (wall, boot) = (self.clock.wall_time(), self.clock.boot_time());
+        let Timing { claimed_at, started_at, ended_at } = timing;
         let at = |time: BootTime| wall - delta(boot - time);
         let attributes = vec![
             ("polychron.tenant", tenant.slug().to_owned()),
@@ -63,16 +72,16 @@ impl Worker {
             attributes: attributes.clone(),
             error,
         };
-        let lost = (!written).then_some("not_written");
+        let lost = (!is_written).then_some("not_written");
         vec![
-            span("claim", Place::Inner, at(claimed), at(started), None),
-            span("handle", Place::Received, at(started), at(ended), error),
-            span("finish", Place::Inner, at(ended), wall, lost),
+            span("claim", Place::Inner, at(claimed_at), at(started_at), None),
+            span("handle", Place::Received, at(started_at), at(ended_at), error),
+            span("finish", Place::Inner, at(ended_at), wall, lost),
         ]
     }
 
-    /// How late a first attempt's handler starts, by the tenant's database's clock; `waited` has
-    /// passed since the claim.
+    /// Records how late a first attempt's handler starts, by the clock of the tenant's database.
+    /// `waited` is the time since the claim.
     pub(super) fn note_lateness(&self, claim: &Claim, waited: Duration) {
         if claim.attempt == 1 {
             let late = (claim.started_at - claim.scheduled_for).to_std().unwrap_or_default();
