@@ -4,16 +4,16 @@
 //! {"argv": ["/usr/local/bin/export-ledger", "--year", "2026"], "input": "text for its stdin"}
 //! ```
 //!
-//! No shell and no `PATH` search: `argv` is what the program gets, and its first element is
-//! compared with the operator's list as it is written. The environment is empty but for what tells
-//! the program which execution it is; a payload cannot add to it, since variables such as
-//! `LD_PRELOAD` make a program run what nobody has listed. Secrets go by `input`, never by `argv`,
-//! which everybody on the machine can read.
+//! There is no shell and no `PATH` search: the program gets `argv` as it is, and its first element
+//! must be in the operator's list literally. The environment holds only what identifies the
+//! execution. A payload cannot add to it, because variables such as `LD_PRELOAD` would make a listed
+//! program run code that is not listed. Secrets are passed by `input`: every user of the machine can
+//! read `argv`.
 //!
-//! The program has a process group of its own, which is killed when it ends, whichever way
-//! (`family.rs`, which also says what can escape).
+//! When the program ends, for whatever reason, all its descendants are killed (`process_tree.rs`,
+//! which also says what can escape).
 
-mod family;
+mod process_tree;
 
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
@@ -29,14 +29,14 @@ use tokio::process::{Child, ChildStdin};
 use tokio::time::timeout;
 
 use crate::{Context, Handler, HandlerError};
-use family::Family;
+use process_tree::ProcessTree;
 
-/// How long a program has to end after SIGTERM; then comes SIGKILL. Shorter than the time after
-/// which a handler is aborted.
+/// How long a program may take to end after SIGTERM; then it gets SIGKILL. Shorter than the time
+/// after which a handler is aborted.
 const TERM_LIMIT: Duration = Duration::from_millis(1500);
-/// How long what was put out may take to arrive once the program and its family are gone.
+/// How long the last output may take to arrive once the process tree is gone.
 const FLUSH_LIMIT: Duration = Duration::from_secs(1);
-/// The `PATH` that programs get.
+/// The programs' `PATH`.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// Runs programs.
@@ -50,22 +50,22 @@ pub(super) struct Command {
 #[serde(deny_unknown_fields)]
 pub(super) struct Invocation {
     argv: Vec<String>,
-    /// What the program reads.
+    /// Written to the program's standard input.
     #[serde(default)]
     input: String,
 }
 
-/// What a program that succeeded leaves besides its output.
+/// The result of a program that succeeded.
 #[derive(Serialize)]
 pub(super) struct Exited {
     exit_status: i32,
 }
 
 impl Command {
-    /// Runs these programs and no others. What a consumer on this machine that was killed has left
-    /// running is ended first.
+    /// Runs these programs and no others. First kills the programs that a consumer on this machine
+    /// left running when it was killed itself.
     pub(super) fn new(allowed: Vec<PathBuf>, clock: Clock) -> Command {
-        family::end_orphans();
+        process_tree::end_orphans();
         Command { allowed, clock }
     }
 
@@ -77,24 +77,22 @@ impl Command {
         let Some(program) =
             self.allowed.iter().find(|allowed| allowed.as_os_str() == program.as_str())
         else {
-            return Err(refuse(
-                "names a program that the operator has not listed (POLYCHRON_COMMANDS)",
-            ));
+            return Err(refuse("names a program that is not listed in POLYCHRON_COMMANDS"));
         };
         if invocation.argv.iter().any(|argument| context.redactor.occurs_in(argument)) {
             return Err(refuse(
-                "holds a secret, which everybody on the machine could read there; pass it by `input`",
+                "contains a secret, which every user of the machine could read; pass it by `input`",
             ));
         }
         if invocation.argv.iter().any(|argument| argument.contains('\0')) {
-            return Err(refuse("holds a NUL"));
+            return Err(refuse("contains a NUL byte"));
         }
         let mut command = tokio::process::Command::new(program);
         command
             .args(arguments)
             .env_clear()
             .env("PATH", PATH)
-            .envs(family::marks(context))
+            .envs(process_tree::markers(context))
             .env("POLYCHRON_TENANT", &context.tenant_slug)
             .env("POLYCHRON_JOB", context.job_name.replace('\0', " "))
             .env("POLYCHRON_ATTEMPT", context.attempt.to_string())
@@ -111,22 +109,22 @@ impl Command {
         })
     }
 
-    /// Waits for the program; when it is to stop, sees to it that it does.
+    /// Waits for the program to end, and ends it if the execution is cancelled.
     async fn wait(
         &self,
         child: &mut Child,
-        family: &Family,
+        tree: &ProcessTree,
         context: &Context,
     ) -> std::io::Result<ExitStatus> {
         tokio::select! {
             status = child.wait() => return status,
             () = context.cancelled.cancelled() => {}
         }
-        family.signal(Signal::TERM);
+        tree.signal(Signal::TERM);
         tokio::select! {
             status = child.wait() => status,
             () = self.clock.sleep(TERM_LIMIT) => {
-                family.signal(Signal::KILL);
+                tree.signal(Signal::KILL);
                 child.wait().await
             }
         }
@@ -138,36 +136,36 @@ impl Handler<Invocation> for Command {
 
     async fn run(&self, invocation: Invocation, context: Context) -> Result<Exited, HandlerError> {
         let mut child = self.start(&invocation, &context)?;
-        // Dropped, whatever ends this, it kills everybody.
-        let family = Family::of(&child, &context);
+        // Kills all of them when dropped, whatever ends this function.
+        let tree = ProcessTree::of(&child, &context);
         let feeding = feed(child.stdin.take(), invocation.input.into_bytes());
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let keeping = join(keep(stdout, &context.output), keep(stderr, &context.output));
-        let talking = join(feeding, keeping);
-        tokio::pin!(talking);
-        let mut silent = false;
+        let reading = join(read(stdout, &context.output), read(stderr, &context.output));
+        let pipes = join(feeding, reading);
+        tokio::pin!(pipes);
+        let mut pipes_closed = false;
         let status = {
-            let waiting = self.wait(&mut child, &family, &context);
+            let waiting = self.wait(&mut child, &tree, &context);
             tokio::pin!(waiting);
             loop {
                 tokio::select! {
                     status = &mut waiting => break status?,
                     // A program may close its output and go on.
-                    _ = &mut talking, if !silent => silent = true,
+                    _ = &mut pipes, if !pipes_closed => pipes_closed = true,
                 }
             }
         };
-        drop(family);
-        if !silent {
-            // The pipes end with the last of those who hold them; one that escaped doesn't count.
-            let _ = timeout(FLUSH_LIMIT, talking).await;
+        drop(tree);
+        if !pipes_closed {
+            // A process that escaped may hold the pipes open.
+            let _ = timeout(FLUSH_LIMIT, pipes).await;
         }
-        ended(status)
+        result(status)
     }
 }
 
-/// What the exit status says.
-fn ended(status: ExitStatus) -> Result<Exited, HandlerError> {
+/// The exit status as a result.
+fn result(status: ExitStatus) -> Result<Exited, HandlerError> {
     use std::os::unix::process::ExitStatusExt as _;
     match (status.code(), status.signal()) {
         (Some(0), _) => Ok(Exited { exit_status: 0 }),
@@ -179,29 +177,29 @@ fn ended(status: ExitStatus) -> Result<Exited, HandlerError> {
     }
 }
 
-/// Writes a program's input; one that doesn't read it is not to blame.
+/// Writes a program's input. A program that does not read it has not failed.
 async fn feed(stdin: Option<ChildStdin>, input: Vec<u8>) {
     if let Some(mut stdin) = stdin {
         let _ = stdin.write_all(&input).await;
     }
 }
 
-/// Keeps what a program puts out.
-async fn keep<R: AsyncRead + Unpin>(pipe: Option<R>, output: &Output) {
+/// Copies a program's output to the execution's.
+async fn read<R: AsyncRead + Unpin>(pipe: Option<R>, output: &Output) {
     let Some(mut pipe) = pipe else { return };
     let mut buffer = [0; 8192];
-    // Bytes of a character whose end has not come yet.
-    let mut begun = Vec::new();
+    // May end within a character.
+    let mut pending = Vec::new();
     while let Ok(count @ 1..) = pipe.read(&mut buffer).await {
-        begun.extend_from_slice(&buffer[..count]);
-        let whole = whole_characters(&begun);
-        output.write(&String::from_utf8_lossy(&begun[..whole]));
-        begun.drain(..whole);
+        pending.extend_from_slice(&buffer[..count]);
+        let whole = whole_characters(&pending);
+        output.write(&String::from_utf8_lossy(&pending[..whole]));
+        pending.drain(..whole);
     }
-    output.write(&String::from_utf8_lossy(&begun));
+    output.write(&String::from_utf8_lossy(&pending));
 }
 
-/// How many bytes do not end within a character. What isn't UTF-8 at all counts as whole.
+/// How many bytes form whole characters. Bytes that are not UTF-8 at all count as whole.
 fn whole_characters(bytes: &[u8]) -> usize {
     match std::str::from_utf8(bytes) {
         Err(error) if error.error_len().is_none() => error.valid_up_to(),

@@ -84,8 +84,8 @@ async fn only_what_is_listed_runs() {
         (json!([format!("{listed} x")]), "not listed"),
         (json!(["program"]), "not listed"),
         (json!([]), "is empty"),
-        (json!([listed, "a\0b"]), "holds a NUL"),
-        (json!([listed, "hunter2-hunter2"]), "holds a secret"),
+        (json!([listed, "a\0b"]), "contains a NUL byte"),
+        (json!([listed, "hunter2-hunter2"]), "contains a secret"),
         (json!("x"), "cannot be read"),
     ] {
         let context = FakeContext::new().secrets(&["hunter2-hunter2".to_owned()]);

@@ -1,11 +1,10 @@
-//! A program and whatever it has started, so that none of them survives its execution.
+//! A program and all its descendants, none of which may survive its execution.
 //!
-//! Two ways to know them: the process group, which children inherit, and a mark in the
-//! environment, which they inherit as well when they leave the group (`setsid`, a double fork).
-//! The limit: a process that leaves the group *and* overwrites its environment, or runs as another
-//! user, is not found. Where that matters, give the consumer a cgroup or a container of its own.
-//! The consumer itself killed, its programs run on until the next consumer that knows `command`
-//! starts on the machine and ends them.
+//! They are found in two ways: by the process group, which children inherit, and by a marker in the
+//! environment, which they inherit even if they leave the group (`setsid`, a double fork). A process
+//! that leaves the group *and* overwrites its environment, or runs as another user, escapes. Where
+//! that matters, run the consumer in a cgroup or a container of its own. If the consumer itself is
+//! killed, its programs run on until the next consumer with `command` starts on the machine.
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, kill_process_group, waitpid};
 use tokio::process::Child;
@@ -13,34 +12,34 @@ use tracing::warn;
 
 use crate::Context;
 
-/// Names the execution, in the environment of all its processes.
+/// The variable that names the execution.
 const EXECUTION: &str = "POLYCHRON_EXECUTION";
-/// Names the consumer that runs it, by pid and start.
+/// The variable that names the consumer, by process id and start time.
 const CONSUMER: &str = "POLYCHRON_CONSUMER";
-/// How often the marked are looked for again: one may be starting another just now.
-const ROUNDS_MAX: usize = 10;
+/// How many times to search again, because a process may fork while others are killed.
+const SCANS_MAX: usize = 10;
 
-/// What every program of an execution is marked by.
-pub(super) fn marks(context: &Context) -> [(&'static str, String); 2] {
+/// The environment variables that mark every process of an execution.
+pub(super) fn markers(context: &Context) -> [(&'static str, String); 2] {
     [(EXECUTION, context.execution.to_string()), (CONSUMER, this_consumer())]
 }
 
-/// A program with all its descendants. Dropping it kills them.
-pub(super) struct Family {
+/// A program and all its descendants. Dropping this kills them.
+pub(super) struct ProcessTree {
     group: Option<Pid>,
     /// The execution's id.
-    mark: String,
+    marker: String,
 }
 
-impl Family {
-    /// That of a program that has just been started with [`marks`].
-    pub(super) fn of(child: &Child, context: &Context) -> Family {
+impl ProcessTree {
+    /// The tree of a program that was just started with [`markers`].
+    pub(super) fn of(child: &Child, context: &Context) -> ProcessTree {
         let id = child.id().and_then(|id| i32::try_from(id).ok());
-        let mark = context.execution.to_string();
-        Family { group: id.and_then(Pid::from_raw), mark }
+        let marker = context.execution.to_string();
+        ProcessTree { group: id.and_then(Pid::from_raw), marker }
     }
 
-    /// Sends a signal to all of them. Those that are gone already don't mind.
+    /// Sends a signal to all of them. Processes that are gone already are ignored.
     pub(super) fn signal(&self, signal: Signal) {
         if let Some(group) = self.group {
             let _ = kill_process_group(group, signal);
@@ -50,27 +49,27 @@ impl Family {
         }
     }
 
-    /// Those of the group, and those that carry the mark.
+    /// The processes of the group, and those with the marker.
     fn members(&self) -> Vec<Pid> {
         let group = self.group.map(|group| group.as_raw_nonzero().to_string());
-        living(|process| {
+        running(|process| {
             let in_group = group.is_some() && process.field(GROUP) == group;
-            in_group || process.has(&self.mark)
+            in_group || process.has_marker(&self.marker)
         })
     }
 }
 
-impl Drop for Family {
+impl Drop for ProcessTree {
     fn drop(&mut self) {
-        for _ in 0..ROUNDS_MAX {
+        for _ in 0..SCANS_MAX {
             let left = self.members();
             if left.is_empty() {
                 return;
             }
             for pid in left {
                 let _ = kill_process(pid, Signal::KILL);
-                // In a container whose first process we are, orphans are ours to bury; the
-                // program itself is its starter's.
+                // As process 1 of a container we inherit orphans and must reap them. The program
+                // itself is reaped by tokio.
                 if Some(pid) != self.group {
                     let _ = waitpid(Some(pid), WaitOptions::NOHANG);
                 }
@@ -80,25 +79,25 @@ impl Drop for Family {
     }
 }
 
-/// Ends what consumers that are gone have left running.
+/// Kills the programs that were left running by consumers that are gone.
 pub(super) fn end_orphans() {
     let is_orphan = |process: &Process| {
         let consumer = process.variable(CONSUMER);
         consumer.is_some_and(|consumer| !is_alive(&consumer))
     };
-    for pid in living(is_orphan) {
-        warn!(pid = pid.as_raw_nonzero(), "a program whose consumer is gone is ended");
+    for pid in running(is_orphan) {
+        warn!(pid = pid.as_raw_nonzero(), "killed a program whose consumer is gone");
         let _ = kill_process(pid, Signal::KILL);
     }
 }
 
-/// `<pid>:<start>`; a pid alone may have been given to somebody else since.
+/// `<pid>:<start>`, since the system reuses process ids.
 fn this_consumer() -> String {
     let this = Process { pid: std::process::id() as i32 };
     format!("{}:{}", this.pid, this.field(START).unwrap_or_default())
 }
 
-/// Whether a consumer still runs; when in doubt, it does.
+/// Whether a consumer still runs. When in doubt, yes.
 fn is_alive(consumer: &str) -> bool {
     let Some((pid, start)) = consumer.split_once(':') else { return true };
     let Ok(pid) = pid.parse() else { return true };
@@ -110,7 +109,7 @@ const STATE: usize = 0;
 const GROUP: usize = 2;
 const START: usize = 19;
 
-/// A process, by what `/proc` says of it.
+/// A process, as `/proc` describes it.
 struct Process {
     pid: i32,
 }
@@ -118,7 +117,7 @@ struct Process {
 impl Process {
     fn field(&self, at: usize) -> Option<String> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).ok()?;
-        // The name, in parentheses, may hold anything.
+        // The name, in parentheses, may contain spaces and parentheses itself.
         let after_name = stat.rsplit_once(')')?.1;
         after_name.split_whitespace().nth(at).map(str::to_owned)
     }
@@ -132,19 +131,19 @@ impl Process {
         })
     }
 
-    fn has(&self, execution: &str) -> bool {
+    fn has_marker(&self, execution: &str) -> bool {
         self.variable(EXECUTION).is_some_and(|found| found == execution)
     }
 }
 
-/// The processes that live, other than this one, and are as asked.
-fn living(is_meant: impl Fn(&Process) -> bool) -> Vec<Pid> {
+/// The running processes, other than this one and zombies, that meet a condition.
+fn running(condition: impl Fn(&Process) -> bool) -> Vec<Pid> {
     let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
     let this = std::process::id() as i32;
     let pids = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     pids.filter(|pid| *pid != this)
         .map(|pid| Process { pid })
-        .filter(|process| is_meant(process) && process.field(STATE).as_deref() != Some("Z"))
+        .filter(|process| condition(process) && process.field(STATE).as_deref() != Some("Z"))
         .filter_map(|process| Pid::from_raw(process.pid))
         .collect()
 }
