@@ -126,7 +126,7 @@ pub fn payload(job: Option<&Value>, tenants: &Value, news: &NotificationPayload)
             return None;
         }
     }
-    target.insert("news".to_owned(), json!(news));
+    target.insert("notification".to_owned(), json!(news));
     Some(Value::Object(target))
 }
 
@@ -172,7 +172,7 @@ mod tests {
         let told = |event| payload(Some(&target), &json!({}), &news(event));
         assert!(told(Event::Late).is_none() && told(Event::CaughtUp).is_none());
         let payload = told(Event::Failed).unwrap();
-        assert_eq!(payload["news"]["event"], "failed");
+        assert_eq!(payload["notification"]["event"], "failed");
         assert!(payload.get("on").is_none());
     }
 

@@ -6,8 +6,8 @@
 //!  "signing_secret": {"$secret": "HOOK"}, "redirects": 0}
 //! ```
 //!
-//! Every call has a connection of its own, to an address that was checked (`guard.rs`), which is
-//! closed with it. Nothing of the environment's proxies is heeded.
+//! Every call opens a connection of its own, to an address that was checked (`guard.rs`), and closes
+//! it in the end. Proxies that the environment names are ignored.
 
 mod exchange;
 mod guard;
@@ -35,11 +35,11 @@ pub(super) struct Http {
     clock: Clock,
 }
 
-/// What is kept of an answer.
+/// The result: what is kept of the answer.
 #[derive(Serialize)]
 pub(super) struct Answered {
     status: u16,
-    /// Its first KiB.
+    /// Its first KiB, as text.
     body: String,
     /// Whether there was more.
     body_cut: bool,
@@ -51,7 +51,7 @@ impl Http {
         Http { guard: Guard::new(allowed), exchange: Exchange::default(), clock }
     }
 
-    /// Follows as many redirects as the job allows, each checked like the first URL.
+    /// Follows as many redirects as the job allows. Each URL is checked like the first one.
     async fn call(&self, request: &Request, context: &Context) -> Result<Answered, HandlerError> {
         let mut call = Call::new(request, context, self.clock.wall_time())?;
         let mut redirects = request.redirects();
@@ -68,24 +68,30 @@ impl Http {
                     call.redirect(url?, answer.status)?;
                 }
                 Some(_) => {
-                    return Err(refused(&call.url, &answer, ", a redirect too many").final_());
+                    return Err(refused(
+                        &call.url,
+                        &answer,
+                        ", one redirect more than the job allows",
+                    )
+                    .final_());
                 }
-                None => return Err(self.judge(&call.url, &answer)),
+                None => return Err(self.error(&call.url, &answer)),
             }
         }
     }
 
-    /// Whether it makes sense to call again, and when.
-    fn judge(&self, url: &Url, answer: &Answer) -> HandlerError {
+    /// The error for an answer: whether to try again, and when.
+    fn error(&self, url: &Url, answer: &Answer) -> HandlerError {
         let error = refused(url, answer, "");
         let status = answer.status.as_u16();
-        // The others of 4xx find fault with the request, which would be the same again: all but a
-        // timeout, a conflict, a lock, "too early" and "too many".
+        // Most of 4xx mean that the request is wrong, and it would be the same next time. Exceptions:
+        // timeout, conflict, locked, too early, too many requests.
         if (400..500).contains(&status) && ![408, 409, 423, 425, 429].contains(&status) {
             return error.final_();
         }
-        let later = answer.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-        match later.and_then(|value| retry_after(value, self.clock.wall_time())) {
+        let retry_after_header =
+            answer.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        match retry_after_header.and_then(|value| retry_after(value, self.clock.wall_time())) {
             Some(delay) => error.retry_after(delay),
             None => error,
         }
@@ -102,7 +108,7 @@ impl Handler<Request> for Http {
                 Ok(answered) => answered,
                 Err(_) => {
                     let seconds = limit.as_secs();
-                    Err(HandlerError::new(format!("no whole answer within {seconds} s")))
+                    Err(HandlerError::new(format!("no complete answer within {seconds} s")))
                 }
             },
             () = context.cancelled.cancelled() => Err(HandlerError::new("stopped")),
@@ -110,16 +116,19 @@ impl Handler<Request> for Http {
     }
 }
 
-/// Where a redirect leads.
+/// The URL that a redirect leads to; `None` if the answer is no redirect.
 fn target(from: &Url, answer: &Answer) -> Option<Result<Url, HandlerError>> {
     if !matches!(answer.status.as_u16(), 301 | 302 | 303 | 307 | 308) {
         return None;
     }
     let location = answer.headers.get(LOCATION)?.to_str().unwrap_or_default();
-    Some(from.join(location).map_err(|_| refused(from, answer, " with no valid location").final_()))
+    Some(
+        from.join(location)
+            .map_err(|_| refused(from, answer, " without a valid location").final_()),
+    )
 }
 
-/// The path and the query are left out: they may hold what only the two sides should know.
+/// Names the host only: the path and the query may contain secrets.
 fn refused(url: &Url, answer: &Answer, more: &str) -> HandlerError {
     let host = url.host_str().unwrap_or_default();
     let error = HandlerError::new(format!("{host} answered {}{more}", answer.status.as_u16()));

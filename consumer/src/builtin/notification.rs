@@ -1,8 +1,8 @@
-//! The job type `notification`: tells somebody by HTTP what happened to a job.
+//! The job type `notification`: sends a webhook about what happened to a job.
 //!
-//! The engine writes the executions of this type (`shared/notification.rs` says when); they are
-//! called like those of the type `http`, by the same rules. Run by hand, without news, it tells of
-//! a test, so that a target can be tried.
+//! The engine creates executions of this type (`shared/src/notification.rs` says when). They are sent
+//! like `http` jobs, under the same rules. A manual run has no event and sends the event `test`, to
+//! try the target.
 
 use std::collections::BTreeMap;
 
@@ -15,10 +15,10 @@ use shared::notification::Event;
 use super::http::{Answered, Http, Request};
 use crate::{Context, Handler, HandlerError};
 
-/// Calls those who are to be told.
+/// Sends notifications.
 pub(super) struct Notification(Http);
 
-/// Who is told, and what.
+/// The target and the event.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Payload {
@@ -26,9 +26,15 @@ pub(super) struct Payload {
     #[serde(default)]
     headers: BTreeMap<String, String>,
     signing_secret: Option<String>,
-    #[expect(dead_code, reason = "what is not asked for is not written; a test always is")]
+    #[expect(
+        dead_code,
+        reason = "events that are not listed have no execution; a test is always sent"
+    )]
     on: Option<Vec<Event>>,
-    news: Option<Value>,
+    /// What happened: a [`NotificationPayload`](shared::notification::NotificationPayload). Rows that
+    /// were written before the key had this name call it `news`.
+    #[serde(alias = "news")]
+    notification: Option<Value>,
 }
 
 impl Notification {
@@ -42,14 +48,14 @@ impl Handler<Payload> for Notification {
     type Output = Answered;
 
     async fn run(&self, payload: Payload, context: Context) -> Result<Answered, HandlerError> {
-        let Payload { url, headers, signing_secret, news, .. } = payload;
+        let Payload { url, headers, signing_secret, notification, .. } = payload;
         let Some(url) = url else {
-            let why = "payload.url is missing: `polychron tenant notify` says who is told";
+            let why = "payload.url is missing; set it by `polychron tenant notify`";
             return Err(HandlerError::new(why).final_());
         };
-        let mut news = news.unwrap_or_else(|| json!({"event": "test"}));
-        news["tenant"] = context.tenant_slug.clone().into();
-        let request = Request::post(url, headers, news, signing_secret);
+        let mut body = notification.unwrap_or_else(|| json!({"event": "test"}));
+        body["tenant"] = context.tenant_slug.clone().into();
+        let request = Request::post(url, headers, body, signing_secret);
         self.0.run(request, context).await
     }
 }

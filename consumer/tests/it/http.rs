@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::known;
 use crate::peer::{Answer, Peer, text};
 
-/// Where the tests' peers are.
+/// Allows calls to the tests' servers.
 const HERE: (&str, &str) = ("POLYCHRON_HTTP_ALLOW", "127.0.0.1");
 
 async fn call(payload: Value) -> Ran {
@@ -18,7 +18,7 @@ async fn call(payload: Value) -> Ran {
 }
 
 #[tokio::test]
-async fn a_call_says_who_calls_and_keeps_the_beginning_of_the_answer() {
+async fn a_call_identifies_the_execution_and_keeps_the_beginning_of_the_answer() {
     let peer = Peer::start("127.0.0.1", &[text("201 Created", "", &"ä".repeat(1000))]).await;
     let payload = json!({
         "url": peer.url("/hook?a=1"), "headers": {"X-Colour": "blue"}, "body": {"order": 7},
@@ -49,11 +49,11 @@ async fn a_call_says_who_calls_and_keeps_the_beginning_of_the_answer() {
     assert_eq!(header("webhook-id"), header("idempotency-key"));
     assert!(header("idempotency-key").ends_with("/1/1795521600000000"));
     assert!(header("webhook-signature").starts_with("v1,"));
-    peer.left_alone().await;
+    peer.closed().await;
 }
 
 #[tokio::test]
-async fn a_status_decides_whether_and_when_it_is_called_again() {
+async fn the_status_decides_whether_and_when_to_retry() {
     for (status, headers, retry, after) in [
         ("500 Oops", "", true, None),
         ("503 Busy", "retry-after: 120\r\n", true, Some(120)),
@@ -78,25 +78,25 @@ async fn a_status_decides_whether_and_when_it_is_called_again() {
 }
 
 #[tokio::test]
-async fn who_is_silent_slow_or_endless_is_left() {
+async fn a_silent_slow_or_endless_server_is_given_up() {
     let (silent, dripping) = (Answer::Silence, Answer::Dripping("HTTP/1.1 200 OK\r\n".into()));
     for answer in [silent, dripping] {
         let peer = Peer::start("127.0.0.1", &[answer]).await;
         let ran = call(json!({"url": peer.url("/"), "timeout_seconds": 1})).await;
-        assert_eq!(ran.failure().message, "no whole answer within 1 s");
+        assert_eq!(ran.failure().message, "no complete answer within 1 s");
         assert!(ran.failure().retry);
-        peer.left_alone().await;
+        peer.closed().await;
     }
     let endless = "HTTP/1.1 200 OK\r\ntransfer-encoding: identity\r\nconnection: close\r\n\r\n";
     let peer = Peer::start("127.0.0.1", &[Answer::Endless(endless.into())]).await;
     let ran = call(json!({"url": peer.url("/")})).await;
     assert_eq!(ran.result()["body_cut"], true);
-    peer.left_alone().await;
+    peer.closed().await;
     let headers = Answer::Endless("HTTP/1.1 200 OK\r\na: ".into());
     let peer = Peer::start("127.0.0.1", &[headers]).await;
     let ran = call(json!({"url": peer.url("/")})).await;
     assert!(ran.failure().message.contains("too large"), "{:?}", ran.failure());
-    peer.left_alone().await;
+    peer.closed().await;
     for nonsense in ["SSH-2.0-OpenSSH\r\n\r\n", "HTTP/1.1 9999 X\r\n\r\n", ""] {
         let peer = Peer::start("127.0.0.1", &[Answer::Text(nonsense.into())]).await;
         assert!(call(json!({"url": peer.url("/")})).await.failure().retry, "{nonsense}");
@@ -119,17 +119,17 @@ async fn cancel_and_timeout_close_the_connection() {
     .await;
     cancel.cancel();
     assert_eq!(calling.await.unwrap().outcome, Outcome::Cancelled);
-    peer.left_alone().await;
+    peer.closed().await;
 
     let limit = Duration::from_millis(300);
     let payload = json!({"url": peer.url("/")});
     let ran = FakeContext::new().timeout(limit).run_type(&known(&[HERE]), "http", payload).await;
     assert_eq!(ran.outcome, Outcome::Timeout { limit });
-    peer.left_alone().await;
+    peer.closed().await;
 }
 
 #[tokio::test]
-async fn what_is_not_public_is_not_even_connected_to() {
+async fn a_private_address_is_not_connected_to() {
     let peer = Peer::start("127.0.0.1", &[text("200 OK", "", "secret")]).await;
     let port = peer.address.port();
     for host in ["127.0.0.1", "localhost", "2130706433", "0177.0.0.1", "[::ffff:127.0.0.1]"] {
@@ -139,7 +139,7 @@ async fn what_is_not_public_is_not_even_connected_to() {
         assert!(!ran.failure().retry);
     }
     assert!(peer.requests().is_empty());
-    // The check can fail: allowed, the same URL is called.
+    // Control: with its network allowed, the same URL is called.
     let ran = call(json!({"url": format!("http://2130706433:{port}/")})).await;
     assert_eq!(ran.result()["body"], "secret");
 }
@@ -159,7 +159,10 @@ async fn a_redirect_is_followed_only_if_allowed_and_checked_again() {
     let answers = [text("307 Moved", "location: /there\r\n", ""), text("200 OK", "", "done")];
     let peer = Peer::start("127.0.0.1", &answers).await;
     let refused = call(json!({"url": peer.url("/"), "body": "x"})).await;
-    assert_eq!(refused.failure().message, "127.0.0.1 answered 307, a redirect too many");
+    assert_eq!(
+        refused.failure().message,
+        "127.0.0.1 answered 307, one redirect more than the job allows"
+    );
     let peer = Peer::start("127.0.0.1", &answers).await;
     let ran = call(json!({"url": peer.url("/"), "body": "x", "redirects": 1})).await;
     assert_eq!(ran.result()["body"], "done");

@@ -1,4 +1,4 @@
-//! The built-in job types against real peers, and what handlers leave behind.
+//! The built-in job types against real servers, what handlers leave behind, and batching.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop right there")]
 
 mod amqp;
@@ -6,6 +6,7 @@ mod batches;
 mod command;
 mod database;
 mod http;
+mod notification;
 mod peer;
 mod sql;
 
@@ -13,7 +14,7 @@ use polychron_consumer::{Registry, known_types};
 use shared::clock::Clock;
 use shared::config::{Config, Sources};
 
-/// What a consumer with these settings knows.
+/// The handlers of a consumer with these settings.
 fn known(settings: &[(&str, &str)]) -> Registry {
     let pair = |(name, value): &(&str, &str)| (name.to_string(), value.to_string());
     let environment = settings.iter().map(pair).collect();

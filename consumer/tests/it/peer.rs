@@ -1,4 +1,4 @@
-//! An HTTP server that answers as it is told.
+//! An HTTP server with scripted answers.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,16 +9,16 @@ use testkit::eventually;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// What it does with a request.
+/// The answer to a request.
 #[derive(Clone)]
 pub(crate) enum Answer {
-    /// Says this and hangs up.
+    /// Sends this and closes the connection.
     Text(String),
-    /// Says this, and then `x` without end.
+    /// Sends this, then `x` forever.
     Endless(String),
-    /// Says this one byte a time, slowly.
+    /// Sends this one byte at a time, slowly, again and again.
     Dripping(String),
-    /// Nothing.
+    /// Sends nothing.
     Silence,
 }
 
@@ -31,7 +31,7 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// Gives one answer after the other; the last again and again.
+    /// Gives one answer after the other, and repeats the last.
     pub(crate) async fn start(host: &str, answers: &[Answer]) -> Peer {
         let listener = TcpListener::bind((host, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -51,13 +51,13 @@ impl Peer {
         format!("http://{}{path}", self.address)
     }
 
-    /// The requests so far, as they came.
+    /// The requests so far, in order.
     pub(crate) fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
 
-    /// Waits until every connection was closed by the other side.
-    pub(crate) async fn left_alone(&self) {
+    /// Waits until the client has closed every connection.
+    pub(crate) async fn closed(&self) {
         eventually("the connections are closed", || async {
             (self.open.load(Ordering::SeqCst) == 0).then_some(())
         })
@@ -68,7 +68,7 @@ impl Peer {
         self.open.fetch_add(1, Ordering::SeqCst);
         let request = read_request(&mut stream).await;
         self.requests.lock().unwrap().push(request);
-        // Whoever hangs up early is what the tests are about.
+        // Errors are expected: tests let the client close the connection early.
         let _ = match answer {
             Answer::Text(text) => stream.write_all(text.as_bytes()).await,
             Answer::Endless(text) => endless(&mut stream, &text).await,
@@ -114,7 +114,7 @@ async fn read_request(stream: &mut TcpStream) -> String {
     }
 }
 
-/// An answer with this status line, these further header lines, and a body.
+/// An answer with this status line, additional header lines, and body.
 pub(crate) fn text(status: &str, headers: &str, body: &str) -> Answer {
     let length = body.len();
     Answer::Text(format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\n{headers}\r\n{body}"))

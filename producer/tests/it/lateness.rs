@@ -16,7 +16,7 @@ async fn told(table: &Table) -> Vec<String> {
     let Some(notifier) = notifier else { return Vec::new() };
     let rows = table.executions().await;
     let rows = rows.iter().filter(|row| row.job_id == notifier.id);
-    let event = |payload: &Value| payload["news"]["event"].as_str().unwrap().to_owned();
+    let event = |payload: &Value| payload["notification"]["event"].as_str().unwrap().to_owned();
     rows.map(|row| event(row.payload.as_ref().unwrap())).collect()
 }
 

@@ -1,4 +1,4 @@
-//! One request, one answer, one connection.
+//! Sends one request on a connection of its own and receives the answer.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -23,32 +23,32 @@ use url::{Position, Url};
 use super::request::Call;
 use crate::HandlerError;
 
-/// The longest wait for one address to accept a connection.
+/// How long to wait for an address to accept the connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-/// The most that an answer's status line and headers may take, in bytes.
+/// The maximum size of an answer's status line and headers.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
-/// What is kept of an answer's body, in bytes. The rest is not even received.
+/// How much of an answer's body is kept. The rest is not received.
 const BODY_BYTES_MAX: usize = 1024;
 
 /// Speaks HTTP/1.1, over TLS for https.
 #[derive(Default)]
 pub(super) struct Exchange {
-    /// The machine's roots, read by the first call that needs them.
+    /// With the machine's root certificates, which the first call over TLS loads.
     tls: OnceLock<TlsConnector>,
 }
 
-/// What came back.
+/// An answer.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
-    /// Its beginning, as text.
+    /// The first [`BODY_BYTES_MAX`] bytes, as text.
     pub(super) body: String,
     /// Whether there was more.
     pub(super) body_cut: bool,
 }
 
 impl Exchange {
-    /// Sends a request to the first of these addresses that accepts a connection.
+    /// Sends a request to the first address that accepts a connection.
     pub(super) async fn exchange(
         &self,
         call: &Call,
@@ -59,7 +59,7 @@ impl Exchange {
         if call.url.scheme() == "https" {
             let name = server_name(&call.url)?;
             let stream = self.tls()?.connect(name, stream).await.map_err(|error| {
-                HandlerError::new(format!("no secure connection to {host}: {error}"))
+                HandlerError::new(format!("no TLS connection to {host}: {error}"))
             })?;
             speak(stream, call).await
         } else {
@@ -72,7 +72,7 @@ impl Exchange {
             return Ok(tls);
         }
         let mut roots = RootCertStore::empty();
-        // Those that cannot be read are none; without any, every connection is refused.
+        // Unreadable certificates are skipped. Without any, every connection fails.
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         let connector = connector(roots)?;
         Ok(self.tls.get_or_init(|| connector))
@@ -93,18 +93,18 @@ fn server_name(url: &Url) -> Result<ServerName<'static>, HandlerError> {
 }
 
 async fn connect(host: &str, addresses: &[SocketAddr]) -> Result<TcpStream, HandlerError> {
-    let mut last = "it has no address".to_owned();
+    let mut error = "it has no address".to_owned();
     for address in addresses {
         match timeout(CONNECT_LIMIT, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(error)) => last = error.to_string(),
-            Err(_) => last = format!("no answer within {} s", CONNECT_LIMIT.as_secs()),
+            Ok(Err(failed)) => error = failed.to_string(),
+            Err(_) => error = format!("no answer within {} s", CONNECT_LIMIT.as_secs()),
         }
     }
-    Err(HandlerError::new(format!("{host} cannot be reached: {last}")))
+    Err(HandlerError::new(format!("{host} cannot be reached: {error}")))
 }
 
-/// Dropping this, at a timeout or a cancel, closes the connection.
+/// Sends the request and receives the answer. Dropping the future closes the connection.
 async fn speak<S>(stream: S, call: &Call) -> Result<Answer, HandlerError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,

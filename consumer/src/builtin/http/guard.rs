@@ -1,10 +1,9 @@
-//! Keeps `http` jobs, which anybody who may write a tenant's `job` table can define, from reaching
-//! what only this machine can reach.
+//! Prevents server-side request forgery: everyone who can write a tenant's jobs can define `http`
+//! jobs, and this machine may reach addresses that they must not reach.
 //!
-//! A name is resolved once; every address it has is checked; the connection goes to a checked
-//! address, never to the name again. So DNS that answers differently the second time changes
-//! nothing. Addresses written in odd ways (decimal, octal, hexadecimal, IPv4 within IPv6) are
-//! checked as what they mean.
+//! A name is resolved once, all its addresses are checked, and the connection is made to a checked
+//! address, so DNS rebinding has no effect. Unusual notations of an address (decimal, octal,
+//! hexadecimal, IPv4 within IPv6) are checked as the address that they mean.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -14,18 +13,18 @@ use url::{Host, Url};
 
 use crate::HandlerError;
 
-/// Decides where a call may go.
+/// Decides which addresses a call may connect to.
 pub(super) struct Guard {
-    /// What the operator allows although it isn't public.
+    /// Networks that are not public but that the operator allows.
     allowed: Vec<Network>,
     resolver: Resolver,
 }
 
 /// How names become addresses.
 enum Resolver {
-    /// As this machine does it.
+    /// By the system's resolver.
     System,
-    /// One answer after the other, for a test of DNS that changes its mind.
+    /// One answer after the other, to test DNS rebinding.
     #[cfg(test)]
     Scripted(std::sync::Mutex<Vec<Vec<IpAddr>>>),
 }
@@ -35,7 +34,7 @@ impl Guard {
         Guard { allowed, resolver: Resolver::System }
     }
 
-    /// The addresses to connect to: all of the URL's host, all allowed.
+    /// All addresses of the URL's host, if all of them are allowed.
     pub(super) async fn addresses(&self, url: &Url) -> Result<Vec<SocketAddr>, HandlerError> {
         let refuse = |why: &str| Err(HandlerError::new(format!("payload.url {why}")).final_());
         let (Some(host), Some(port)) = (url.host(), url.port_or_known_default()) else {
@@ -59,8 +58,8 @@ impl Guard {
         }
         if !addresses.iter().all(|address| self.allows(*address)) {
             return refuse(&format!(
-                "leads to an address of {host} that is not public, and that the operator has not \
-                 allowed (POLYCHRON_HTTP_ALLOW)"
+                "leads to an address of {host} that is not public and not listed in \
+                 POLYCHRON_HTTP_ALLOW"
             ));
         }
         Ok(addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect())
@@ -90,16 +89,16 @@ impl Resolver {
     }
 }
 
-/// Whether an address belongs to the internet at large: none of those that IANA lists as special.
+/// Whether an address is in none of IANA's special-purpose ranges.
 fn is_public_v4(address: Ipv4Addr) -> bool {
     const SPECIAL: [([u8; 4], u32); 16] = [
         ([0, 0, 0, 0], 8),       // this network
         ([10, 0, 0, 0], 8),      // private
-        ([100, 64, 0, 0], 10),   // a carrier's own
-        ([127, 0, 0, 0], 8),     // this machine
-        ([169, 254, 0, 0], 16),  // this link, and clouds' metadata
+        ([100, 64, 0, 0], 10),   // carrier-grade NAT
+        ([127, 0, 0, 0], 8),     // loopback
+        ([169, 254, 0, 0], 16),  // link-local, cloud metadata
         ([172, 16, 0, 0], 12),   // private
-        ([192, 0, 0, 0], 24),    // protocols' own
+        ([192, 0, 0, 0], 24),    // protocol assignments
         ([192, 0, 2, 0], 24),    // documentation
         ([192, 31, 196, 0], 24), // AS112
         ([192, 52, 193, 0], 24), // AMT
@@ -117,13 +116,13 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
     address.octets()[0] < 224 && !SPECIAL.into_iter().any(is_in)
 }
 
-/// Only 2000::/3 is in public use, and in it not what stands for something else.
+/// Only 2000::/3 is in public use, apart from special ranges within it.
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let parts = address.segments();
     match parts {
-        [0x2001, 0..=0x01ff, ..] | [0x2001, 0x0db8, ..] => false, // protocols' own, documentation
+        [0x2001, 0..=0x01ff, ..] | [0x2001, 0x0db8, ..] => false, // protocol assignments, documentation
         [0x3fff, 0..=0x0fff, ..] => false,                        // documentation
-        // 6to4 goes on to the IPv4 address that it holds.
+        // 6to4 leads to the IPv4 address that it contains.
         [0x2002, high, low, ..] => {
             is_public_v4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)))
         }
@@ -142,7 +141,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_public_is_refused_however_it_is_written() {
+    async fn private_addresses_are_refused_in_every_notation() {
         let guard = Guard::new(Vec::new());
         for host in [
             "127.0.0.1",
@@ -213,7 +212,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_private_address_among_public_ones_is_enough_and_a_name_is_asked_once() {
+    async fn a_single_private_address_is_refused_and_names_are_resolved_once() {
         let (public, private) = (IpAddr::from([1, 1, 1, 1]), IpAddr::from([127, 0, 0, 1]));
         let scripted = |answers: &[Vec<IpAddr>]| Guard {
             allowed: Vec::new(),
@@ -221,7 +220,7 @@ mod tests {
         };
         let mixed = scripted(&[vec![public, private]]);
         assert!(check(&mixed, "http://example.com/").await.unwrap_err().contains("not public"));
-        // The second answer would lead to this machine; nobody asks for it.
+        // The second answer would lead to this machine, but the name is not resolved again.
         let rebinding = scripted(&[vec![public], vec![private]]);
         let addresses = check(&rebinding, "http://example.com/").await.unwrap();
         assert_eq!(addresses, [SocketAddr::new(public, 80)]);

@@ -1,4 +1,4 @@
-//! From a payload to the request that is sent, signed as Standard Webhooks says.
+//! Turns a payload into a request, signed according to Standard Webhooks.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,11 +14,11 @@ use url::{Origin, Url};
 
 use crate::{Context, HandlerError};
 
-/// The most redirects that a job may allow.
+/// How many redirects a job may allow at most.
 const REDIRECTS_MAX: u8 = 5;
-/// The longest a call may take, in seconds, whatever the job's timeout is.
+/// The longest `timeout_seconds`.
 const TIMEOUT_MAX: u64 = 3600;
-/// Headers that frame the request or that only we may write.
+/// Headers that a payload cannot set: they frame the request, or Polychron sets them.
 const OURS: [&str; 9] = [
     "host",
     "content-length",
@@ -31,34 +31,34 @@ const OURS: [&str; 9] = [
     "idempotency-key",
 ];
 
-/// A payload of the type `http`.
+/// The payload of an `http` job.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in super::super) struct Request {
     url: String,
-    /// GET without a body, POST with one, unless it is said.
+    /// Default: GET without a body, POST with one.
     method: Option<String>,
     #[serde(default)]
     headers: BTreeMap<String, String>,
-    /// A text is sent as it is, anything else as JSON.
+    /// A string is sent as it is, anything else as JSON.
     body: Option<Value>,
-    /// Any 2xx unless it is said.
+    /// Default: any 2xx.
     #[serde(default)]
     expected_status: Vec<u16>,
-    #[serde(default = "half_a_minute")]
+    #[serde(default = "default_timeout")]
     timeout_seconds: u64,
-    /// Signs the request: `whsec_` and base64, or any text.
+    /// The key that signs the request: `whsec_` and base64, or any text.
     signing_secret: Option<String>,
     #[serde(default)]
     redirects: u8,
 }
 
-fn half_a_minute() -> u64 {
+fn default_timeout() -> u64 {
     30
 }
 
 impl Request {
-    /// A call that tells something, as JSON.
+    /// A POST with a JSON body and default settings.
     pub(in super::super) fn post(
         url: String,
         headers: BTreeMap<String, String>,
@@ -71,23 +71,23 @@ impl Request {
             headers,
             body: Some(body),
             expected_status: Vec::new(),
-            timeout_seconds: half_a_minute(),
+            timeout_seconds: default_timeout(),
             signing_secret,
             redirects: 0,
         }
     }
 
-    /// The longest the call may take, redirects included.
+    /// How long the call may take, including redirects.
     pub(super) fn timeout(&self) -> Duration {
         Duration::from_secs(self.timeout_seconds.clamp(1, TIMEOUT_MAX))
     }
 
-    /// How many redirects are followed.
+    /// How many redirects to follow.
     pub(super) fn redirects(&self) -> u8 {
         self.redirects.min(REDIRECTS_MAX)
     }
 
-    /// Whether a status is a success.
+    /// Whether this status is a success.
     pub(super) fn expects(&self, status: StatusCode) -> bool {
         match self.expected_status.as_slice() {
             [] => status.is_success(),
@@ -111,9 +111,9 @@ impl Call {
         now: Time,
     ) -> Result<Call, HandlerError> {
         let url = Url::parse(&request.url)
-            .map_err(|error| wrong("url", &format!("is no URL: {error}")))?;
+            .map_err(|error| wrong("url", &format!("is not a URL: {error}")))?;
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(wrong("url", "must not hold a user or a password; send a header"));
+            return Err(wrong("url", "must not contain a user or a password; use a header"));
         }
         let (body, content_type) = match &request.body {
             None => (Vec::new(), None),
@@ -127,7 +127,7 @@ impl Call {
                 Method::from_bytes(method.as_bytes())?
             }
             Some(_) => {
-                let known = "is none of GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+                let known = "must be GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS";
                 return Err(wrong("method", known));
             }
         };
@@ -140,7 +140,7 @@ impl Call {
             let (name, value) = header(name, value)?;
             headers.insert(name, value);
         }
-        tell(&mut headers, context, now)?;
+        identify(&mut headers, context, now)?;
         if let Some(secret) = &request.signing_secret {
             let (id, timestamp) = (context.idempotency_key(), now.timestamp());
             let signature = sign(secret, &id, timestamp, &body)?;
@@ -151,8 +151,7 @@ impl Call {
         Ok(call)
     }
 
-    /// Goes to where a redirect leads. Another origin learns nothing of what was meant for the
-    /// first one.
+    /// Follows a redirect. Headers and body are not sent to another origin.
     pub(super) fn redirect(&mut self, to: Url, status: StatusCode) -> Result<(), HandlerError> {
         if self.url.scheme() == "https" && to.scheme() != "https" {
             return Err(HandlerError::new("a redirect leads from https to http").final_());
@@ -195,8 +194,8 @@ fn is_another(from: &Origin, to: &Origin) -> bool {
     from != to
 }
 
-/// Tells the receiver which execution calls. The id is the same for every attempt.
-fn tell(headers: &mut HeaderMap, context: &Context, now: Time) -> Result<(), HandlerError> {
+/// Adds the headers that identify the execution. The id is the same for every attempt.
+fn identify(headers: &mut HeaderMap, context: &Context, now: Time) -> Result<(), HandlerError> {
     let key = context.idempotency_key();
     for (name, value) in [
         ("webhook-id", key.clone()),
@@ -214,13 +213,14 @@ fn tell(headers: &mut HeaderMap, context: &Context, now: Time) -> Result<(), Han
 
 fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), HandlerError> {
     let field = format!("headers.{name}");
-    let parsed: HeaderName = name.parse().map_err(|_| wrong(&field, "is no header's name"))?;
+    let parsed: HeaderName =
+        name.parse().map_err(|_| wrong(&field, "is not a valid header name"))?;
     let lower = parsed.as_str();
     if OURS.contains(&lower) || lower.starts_with("webhook-") || lower.starts_with("polychron-") {
-        return Err(wrong(&field, "is a header that only Polychron writes"));
+        return Err(wrong(&field, "is a header that only Polychron sets"));
     }
     let mut value =
-        HeaderValue::from_str(value).map_err(|_| wrong(&field, "is no header's value"))?;
+        HeaderValue::from_str(value).map_err(|_| wrong(&field, "is not a valid header value"))?;
     value.set_sensitive(true);
     Ok((parsed, value))
 }
@@ -229,12 +229,12 @@ fn wrong(field: &str, why: &str) -> HandlerError {
     HandlerError::new(format!("payload.{field} {why}")).final_()
 }
 
-/// Signs as Standard Webhooks 1.0.0 says, symmetrically.
+/// The symmetric signature of Standard Webhooks 1.0.0.
 fn sign(secret: &str, id: &str, timestamp: i64, body: &[u8]) -> Result<String, HandlerError> {
     let key = match secret.strip_prefix("whsec_") {
-        Some(encoded) => STANDARD
-            .decode(encoded)
-            .map_err(|_| wrong("signing_secret", "begins with whsec_, but no base64 follows"))?,
+        Some(encoded) => STANDARD.decode(encoded).map_err(|_| {
+            wrong("signing_secret", "starts with whsec_, but the rest is not base64")
+        })?,
         None => secret.as_bytes().to_vec(),
     };
     let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &key);
@@ -267,18 +267,18 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_cannot_write_what_is_ours_or_break_the_framing() {
+    fn a_payload_cannot_set_our_headers_or_break_the_framing() {
         let url = "https://example.com/";
         for (payload, problem) in [
-            (json!({"url": url, "headers": {"Host": "x"}}), "only Polychron writes"),
-            (json!({"url": url, "headers": {"Webhook-Id": "x"}}), "only Polychron writes"),
+            (json!({"url": url, "headers": {"Host": "x"}}), "only Polychron sets"),
+            (json!({"url": url, "headers": {"Webhook-Id": "x"}}), "only Polychron sets"),
             (json!({"url": url, "headers": {"Transfer-Encoding": "chunked"}}), "only Polychron"),
-            (json!({"url": url, "headers": {"a\r\nb": "x"}}), "no header's name"),
-            (json!({"url": url, "headers": {"a": "x\r\nhost: y"}}), "no header's value"),
+            (json!({"url": url, "headers": {"a\r\nb": "x"}}), "not a valid header name"),
+            (json!({"url": url, "headers": {"a": "x\r\nhost: y"}}), "not a valid header value"),
             (json!({"url": url, "method": "CONNECT"}), "payload.method"),
             (json!({"url": url, "method": "GET / HTTP/1.1\r\n"}), "payload.method"),
-            (json!({"url": "https://ann:s3cret@example.com/"}), "must not hold a user"),
-            (json!({"url": "nonsense"}), "payload.url is no URL"),
+            (json!({"url": "https://ann:s3cret@example.com/"}), "must not contain a user"),
+            (json!({"url": "nonsense"}), "payload.url is not a URL"),
             (json!({"url": url, "metod": "GET"}), "unknown field `metod`"),
         ] {
             let error = call(payload.clone()).err().unwrap();
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_redirect_takes_nothing_secret_elsewhere() {
+    fn a_redirect_sends_no_secret_to_another_origin() {
         let payload = json!({"url": "https://a.example/x", "headers": {"authorization": "t"},
                              "signing_secret": "a text", "method": "GET"});
         let mut here = call(payload.clone()).unwrap();

@@ -43,7 +43,7 @@ async fn told(store: &Store) -> Vec<Execution> {
 }
 
 fn news(row: &Execution) -> Value {
-    row.payload.as_ref().unwrap()["news"].clone()
+    row.payload.as_ref().unwrap()["notification"].clone()
 }
 
 async fn events(store: &Store) -> Vec<String> {
