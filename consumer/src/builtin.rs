@@ -1,7 +1,7 @@
-//! The job types that need no program of one's own.
+//! The job types that need no program of your own.
 //!
-//! `http`, `sql` and `notification` are always there. What reaches further, `command` and `amqp`, is known only
-//! once the operator has said which programs and exchanges jobs may name.
+//! `http`, `sql` and `notification` are always available. `command` and `amqp` reach further: they
+//! are available once the operator has listed the programs and exchanges that jobs may use.
 
 mod amqp;
 mod command;

@@ -1,4 +1,4 @@
-//! Job types for demonstrations, tests and benchmarks; known only when diagnostics are on.
+//! Job types for demonstrations, tests and benchmarks, available if diagnostics are switched on.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -10,8 +10,8 @@ use shared::clock::Clock;
 
 use crate::{Context, HandlerError, Registry};
 
-/// How often `record` writes that it is still at work.
-const TICK: Duration = Duration::from_millis(100);
+/// How often `record` writes a `tick`.
+const TICK_EVERY: Duration = Duration::from_millis(100);
 
 /// Adds the diagnostic job types.
 pub fn register(registry: &mut Registry, clock: &Clock) {
@@ -49,7 +49,7 @@ async fn sleep(payload: Seconds, clock: Clock) -> Result<Value, HandlerError> {
 #[derive(Deserialize)]
 struct Fail {
     message: String,
-    /// Attempts before this one fail; none: all do.
+    /// The first attempt that succeeds; `None`: none does.
     until_attempt: Option<i32>,
 }
 
@@ -70,7 +70,7 @@ async fn panic(payload: Message, _: Context) -> Result<(), HandlerError> {
     panic!("{}", payload.message)
 }
 
-/// Holds its thread and heeds nothing.
+/// Blocks its thread and ignores every request to stop.
 async fn block(payload: Seconds, _: Context) -> Result<(), HandlerError> {
     std::thread::sleep(payload.duration()?);
     Ok(())
@@ -83,8 +83,8 @@ struct Record {
     seconds: f64,
 }
 
-/// Appends what it does to a file, one line and one write each, for a checker that must know what
-/// really ran, whatever the database says.
+/// Appends one line per event to a file, each by a single write, for tests that must know what really
+/// ran, independently of the database.
 async fn record(payload: Record, context: Context, clock: Clock) -> Result<(), HandlerError> {
     let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&payload.file)?;
     let mut write = |event: &str| {
@@ -107,7 +107,7 @@ async fn record(payload: Record, context: Context, clock: Clock) -> Result<(), H
         if left.is_zero() {
             break;
         }
-        clock.sleep(left.min(TICK)).await;
+        clock.sleep(left.min(TICK_EVERY)).await;
         write("tick")?;
     }
     write("end")?;

@@ -1,14 +1,14 @@
-//! The job type `amqp`: publishes a message to an exchange of the user's, so that workers in any
-//! language can be driven by our schedules.
+//! The job type `amqp`: publishes a message to one of the user's exchanges, for workers in any
+//! language.
 //!
 //! ```json
 //! {"exchange": "billing", "routing_key": "invoice.send", "body": {"invoice": 7},
 //!  "headers": {"priority": "low"}}
 //! ```
 //!
-//! Only exchanges that the operator has named may be published to; `{tenant}` in such a name
-//! stands for the slug of the tenant whose job it is. The message is persistent and `mandatory`:
-//! the job succeeds when the broker has confirmed that a queue has it.
+//! Only exchanges that the operator has listed can be used; `{tenant}` in a listed name stands for
+//! the slug of the job's tenant. The message is persistent and `mandatory`: the job succeeds once the
+//! broker has confirmed that it is in a queue.
 
 use std::collections::BTreeMap;
 
@@ -24,21 +24,21 @@ pub(super) struct Amqp {
     exchanges: Vec<String>,
 }
 
-/// A payload of the type `amqp`.
+/// The payload.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Letter {
     exchange: String,
     #[serde(default)]
     routing_key: String,
-    /// A text is sent as it is, anything else as JSON.
+    /// A string is sent as plain text, anything else as JSON.
     #[serde(default)]
     body: Value,
     #[serde(default)]
     headers: BTreeMap<String, String>,
 }
 
-/// What the broker has confirmed.
+/// The result: what the broker has confirmed.
 #[derive(Serialize)]
 pub(super) struct Confirmed {
     confirmed: bool,
@@ -48,7 +48,7 @@ pub(super) struct Confirmed {
 }
 
 impl Amqp {
-    /// Publishes through this broker, to these exchanges.
+    /// Publishes to these exchanges of this broker.
     pub(super) fn new(broker: AmqpUrl, exchanges: Vec<String>) -> Amqp {
         Amqp { broker, exchanges }
     }
@@ -64,20 +64,20 @@ impl Handler<Letter> for Amqp {
     async fn run(&self, letter: Letter, context: Context) -> Result<Confirmed, HandlerError> {
         let Letter { exchange, routing_key, body, headers } = letter;
         if !self.allows(&exchange, &context.tenant_slug) {
-            let why = "payload.exchange is none that the operator has named (POLYCHRON_EXCHANGES)";
+            let why = "payload.exchange is not listed in POLYCHRON_EXCHANGES";
             return Err(HandlerError::new(why).final_());
         }
-        // AMQP's short strings end there.
+        // The limit of AMQP's short strings.
         if routing_key.len() > 255 || headers.keys().any(|name| name.len() > 255) {
-            let why = "payload.routing_key, or a header's name, is longer than 255 bytes";
+            let why = "payload.routing_key or the name of a header is longer than 255 bytes";
             return Err(HandlerError::new(why).final_());
         }
         let (body, content_type) = match body {
             Value::String(text) => (text.into_bytes(), "text/plain"),
             json => (json.to_string().into_bytes(), "application/json"),
         };
-        let mut all: BTreeMap<String, String> = headers;
-        all.extend([
+        let mut headers = headers;
+        headers.extend([
             ("polychron-tenant".to_owned(), context.tenant_slug.clone()),
             ("polychron-job".to_owned(), context.job_name.clone()),
             ("polychron-execution".to_owned(), context.execution.to_string()),
@@ -91,7 +91,7 @@ impl Handler<Letter> for Amqp {
             body,
             content_type,
             message_id: message_id.clone(),
-            headers: all,
+            headers,
         };
         tokio::select! {
             sent = post(&self.broker, posted) => sent.map_err(HandlerError::new)?,

@@ -5,9 +5,9 @@
 //!  "timeout_seconds": 60, "transaction": true}
 //! ```
 //!
-//! They run under the role that the tenant's `database_url` names, in one transaction unless it
-//! is said. The result is how many rows each has changed. A cancel or the deadline ends them on
-//! the server, too: their session is this execution's own, and goes with it.
+//! They run with the role of the tenant's `database_url`, in one transaction unless `transaction` is
+//! false. The result is how many rows each statement has changed. A cancel or the deadline aborts
+//! them on the server, too, because their session belongs to this execution and ends with it.
 
 use std::time::Duration;
 
@@ -17,17 +17,17 @@ use tokio::time::timeout;
 
 use crate::{Context, HandlerError};
 
-/// The longest that a statement may take, in seconds, whatever the job's timeout is.
+/// The longest `timeout_seconds`.
 const TIMEOUT_MAX: u64 = 30 * 86_400;
 
-/// A payload of the type `sql`.
+/// The payload.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Script {
     statements: Vec<String>,
-    /// The longest that each may take; what is left until the deadline, unless it is said.
+    /// How long each statement may take. Default: until the deadline.
     timeout_seconds: Option<u64>,
-    /// Whether all are carried out or none.
+    /// Whether all statements run in one transaction.
     #[serde(default = "yes")]
     transaction: bool,
 }
@@ -36,12 +36,12 @@ fn yes() -> bool {
     true
 }
 
-/// What the statements did.
+/// The result.
 #[derive(Serialize)]
 pub(super) struct Done {
-    /// All rows changed.
+    /// How many rows all statements changed together.
     rows_affected: u64,
-    /// Those of each statement.
+    /// How many rows each statement changed.
     statements: Vec<u64>,
 }
 
@@ -61,7 +61,7 @@ pub(super) async fn sql(script: Script, context: Context) -> Result<Done, Handle
             let statements = done?;
             Ok(Done { rows_affected: statements.iter().sum(), statements })
         }
-        // Its session is ended once this has returned.
+        // The session is closed after this has returned.
         () = context.cancelled.cancelled() => Err(HandlerError::new("stopped")),
     }
 }
@@ -125,7 +125,7 @@ impl Script {
     }
 }
 
-/// The database's own sentence, and whether the same statement may succeed another time.
+/// The database's error message, and whether the statement may succeed when retried.
 fn of(at: usize, error: sqlx::Error) -> HandlerError {
     let Some(database) = error.as_database_error() else {
         return match &error {
@@ -138,13 +138,13 @@ fn of(at: usize, error: sqlx::Error) -> HandlerError {
     };
     let code = database.code().unwrap_or_default().into_owned();
     let message = format!("payload.statements[{at}]: {} ({code})", database.message());
-    // By SQLSTATE's class: bad data, a broken constraint, a statement that is wrong or forbidden,
-    // no such database. SQLite's codes are numbers of its own: 1 is a wrong statement, 19 a broken
-    // constraint, with what exactly in the higher bytes.
-    let in_vain = match code.parse::<u32>() {
+    // SQLSTATE classes: invalid data, constraint violation, invalid or forbidden statement, unknown
+    // database, unsupported feature. SQLite has result codes instead, extended in the higher bytes:
+    // 1 is an invalid statement, 19 a constraint violation, 20 a type mismatch.
+    let is_permanent = match code.parse::<u32>() {
         Ok(number) if code.len() != 5 => matches!(number & 0xff, 1 | 19 | 20),
         _ => ["22", "23", "42", "3D", "0A"].iter().any(|class| code.starts_with(class)),
     };
     let error = HandlerError::new(message);
-    if in_vain { error.final_() } else { error }
+    if is_permanent { error.final_() } else { error }
 }

@@ -37,7 +37,7 @@ async fn connections(name: &str) -> usize {
 }
 
 #[tokio::test]
-async fn a_message_is_in_the_users_queue_when_the_job_succeeds() {
+async fn a_job_succeeds_once_its_message_is_in_the_queue() {
     let (url, name) = broker().await;
     let payload = json!({"exchange": "work", "routing_key": "do", "body": {"invoice": 7},
                          "headers": {"priority": "low"}});
@@ -61,16 +61,16 @@ async fn a_message_is_in_the_users_queue_when_the_job_succeeds() {
 }
 
 #[tokio::test]
-async fn what_reaches_no_queue_is_a_failure() {
+async fn a_message_that_reaches_no_queue_is_a_failure() {
     let (url, _) = broker().await;
     for (exchange, key, problem, retry) in [
         ("work", "undone", "no queue for it", true),
         ("acme.work", "do", "no queue for it", true),
         ("gone", "do", "NOT_FOUND", true),
-        ("globex.work", "do", "none that the operator has named", false),
-        ("{tenant}.work", "do", "none that the operator has named", false),
-        ("polychron.jobs", "default", "none that the operator has named", false),
-        ("", "polychron.jobs.default", "none that the operator has named", false),
+        ("globex.work", "do", "not listed in POLYCHRON_EXCHANGES", false),
+        ("{tenant}.work", "do", "not listed in POLYCHRON_EXCHANGES", false),
+        ("polychron.jobs", "default", "not listed in POLYCHRON_EXCHANGES", false),
+        ("", "polychron.jobs.default", "not listed in POLYCHRON_EXCHANGES", false),
         ("work", &"x".repeat(300), "longer than 255", false),
     ] {
         let ran = publish(&url, json!({"exchange": exchange, "routing_key": key})).await;
@@ -81,21 +81,21 @@ async fn what_reaches_no_queue_is_a_failure() {
 }
 
 #[tokio::test]
-async fn a_broker_that_is_away_or_mute_costs_an_attempt_and_no_more() {
+async fn an_unreachable_or_unresponsive_broker_fails_one_attempt() {
     let ran = publish("amqp://guest:s3cret-s3cret@127.0.0.1:1", json!({"exchange": "work"})).await;
     assert!(ran.failure().retry && !format!("{ran:?}").contains("s3cret"), "{ran:?}");
 
-    let mute = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("amqp://127.0.0.1:{}", mute.local_addr().unwrap().port());
+    let unresponsive = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("amqp://127.0.0.1:{}", unresponsive.local_addr().unwrap().port());
     let cancel = CancellationToken::new();
     let settings = [("AMQP_URL", url.as_str()), ("POLYCHRON_EXCHANGES", "work")];
     let registry = known(&settings);
     let context = FakeContext::new().cancel_by(cancel.clone());
     let publishing = context.run_type(&registry, "amqp", json!({"exchange": "work"}));
     let stopping = async {
-        let (mut stream, _) = mute.accept().await.unwrap();
+        let (mut stream, _) = unresponsive.accept().await.unwrap();
         cancel.cancel();
-        // Ends when the other side hangs up.
+        // Returns when the client closes the connection.
         tokio::io::copy(&mut stream, &mut tokio::io::sink()).await.unwrap();
     };
     let (ran, ()) = tokio::join!(publishing, stopping);

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::known;
 
-/// A program that the operator has listed.
+/// A listed program.
 struct Program {
     folder: Folder,
     path: String,
@@ -48,7 +48,7 @@ impl Program {
     }
 }
 
-/// A number of seconds that no other process sleeps.
+/// A number of seconds by which the test finds its own `sleep` processes.
 fn nap() -> String {
     let bytes = shared::random::Random::system().bytes::<4>();
     format!("86400.{}", u32::from_be_bytes(bytes))
@@ -74,7 +74,7 @@ async fn a_program_gets_its_arguments_and_input_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn only_what_is_listed_runs() {
+async fn only_listed_programs_run() {
     let program = Program::new("touch $(dirname $0)/file");
     let listed = program.path.clone();
     let registry = known(&[("POLYCHRON_COMMANDS", &listed)]);
@@ -97,14 +97,14 @@ async fn only_what_is_listed_runs() {
     assert!(ran.failure().message.contains("unknown field"), "{:?}", ran.failure());
     assert!(!program.file().exists());
     program.run(FakeContext::new(), &[], "").await.result();
-    assert!(program.file().exists(), "the check can fail");
+    assert!(program.file().exists(), "a listed program runs");
 
     let off = FakeContext::new().run_type(&known(&[]), "command", json!({})).await;
     assert!(matches!(off.outcome, Outcome::UnknownType { .. }));
 }
 
 #[tokio::test]
-async fn the_exit_status_is_the_error() {
+async fn a_failing_exit_status_is_the_error() {
     let ran = Program::new("echo why; exit 3").run(FakeContext::new(), &[], "").await;
     assert_eq!(ran.failure().message, "the program ended with status 3");
     assert!(ran.failure().retry && ran.output == "why\n");
@@ -130,25 +130,25 @@ async fn much_output_is_cut_and_secrets_are_not_in_it() {
 }
 
 #[tokio::test]
-async fn sigterm_comes_first_and_sigkill_for_those_who_do_not_listen() {
-    let polite = Program::new(
+async fn a_program_that_ignores_sigterm_gets_sigkill() {
+    let handles_sigterm = Program::new(
         "trap 'echo saved > $(dirname $0)/file; exit 0' TERM; echo up; sleep 60 & wait",
     );
-    let deaf = Program::new("trap '' TERM; echo up; while :; do sleep 1; done");
-    for program in [&polite, &deaf] {
+    let ignores_sigterm = Program::new("trap '' TERM; echo up; while :; do sleep 1; done");
+    for program in [&handles_sigterm, &ignores_sigterm] {
         let limit = Duration::from_secs(1);
         let ran = program.run(FakeContext::new().timeout(limit), &[], "").await;
         assert_eq!(ran.outcome, Outcome::Timeout { limit });
-        // A shell may also say that its child was terminated.
+        // A shell may also report that its child was terminated.
         assert!(ran.output.starts_with("up\n"), "{}", ran.output);
         assert_eq!(program.alive(&program.path), [""; 0]);
     }
-    assert_eq!(std::fs::read_to_string(polite.file()).unwrap(), "saved\n");
+    assert_eq!(std::fs::read_to_string(handles_sigterm.file()).unwrap(), "saved\n");
 }
 
-/// Children in the group, one in a session of its own, one twice forked, and one that holds the
+/// Starts children in the process group, in a session of its own, forked twice, and holding the
 /// output open.
-const BROOD: &str = r#"
+const DESCENDANTS: &str = r#"
 sleep $1 &
 setsid sleep $1 &
 (setsid sh -c "sleep $1 & exit" &)
@@ -158,10 +158,10 @@ echo up
 "#;
 
 #[tokio::test]
-async fn no_descendant_survives_whichever_way_it_ends() {
+async fn no_descendant_survives_the_program() {
     for (end, last) in [("success", "exit 0"), ("failure", "exit 1"), ("cancel", "wait; sleep 60")]
     {
-        let program = Program::new(&format!("{BROOD}{last}"));
+        let program = Program::new(&format!("{DESCENDANTS}{last}"));
         let (nap, cancel) = (nap(), CancellationToken::new());
         let arguments = [nap.as_str()];
         let context = FakeContext::new().cancel_by(cancel.clone());
@@ -178,15 +178,15 @@ async fn no_descendant_survives_whichever_way_it_ends() {
             "failure" => assert!(ran.failure().message.ends_with("status 1")),
             _ => assert_eq!(ran.outcome, Outcome::Cancelled),
         }
-        eventually("nobody is left", || async { program.alive(&nap).is_empty().then_some(()) })
+        eventually("no process is left", || async { program.alive(&nap).is_empty().then_some(()) })
             .await;
     }
 }
 
 #[tokio::test]
-async fn what_a_killed_consumer_left_is_ended_by_the_next() {
+async fn programs_of_a_killed_consumer_are_killed_by_the_next() {
     let nap = nap();
-    // As a consumer marks it that had this pid, which nobody has.
+    // Marked by a consumer whose process id does not exist.
     let mut orphan = std::process::Command::new("/bin/sleep")
         .arg(&nap)
         .env("POLYCHRON_CONSUMER", "4194303:1")
@@ -195,7 +195,7 @@ async fn what_a_killed_consumer_left_is_ended_by_the_next() {
     let mut other = std::process::Command::new("/bin/sleep").arg(&nap).spawn().unwrap();
     known(&[("POLYCHRON_COMMANDS", "/bin/true")]);
     assert!(!orphan.wait().unwrap().success());
-    assert!(other.try_wait().unwrap().is_none(), "whom nobody marked is left alone");
+    assert!(other.try_wait().unwrap().is_none(), "an unmarked process is not killed");
     other.kill().unwrap();
     other.wait().unwrap();
 }

@@ -1,4 +1,4 @@
-//! What handlers do with the tenant's database, and what is left of it.
+//! Handlers that use the tenant's database, and what they leave on its server.
 
 use polychron_consumer::testing::FakeContext;
 use polychron_consumer::{Context, HandlerError, sqlx};
@@ -9,7 +9,7 @@ use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
 use testkit::{eventually, execute, postgres_database};
 use tokio_util::sync::CancellationToken;
 
-/// How many sessions handlers have on the server, in this database.
+/// How many sessions of handlers this database has.
 pub(crate) async fn sessions(url: &DatabaseUrl) -> i64 {
     let mut connection = PgConnection::connect(url.expose()).await.unwrap();
     let query = "SELECT count(*) FROM pg_stat_activity
@@ -35,7 +35,7 @@ async fn insert(n: i32, context: Context) -> Result<u64, HandlerError> {
     Ok(done.rows_affected())
 }
 
-/// Leaves a transaction open, a statement running, and heeds nothing.
+/// Leaves a transaction open and a statement running, and ignores requests to stop.
 async fn hog(_: Value, context: Context) -> Result<(), HandlerError> {
     let pool = context.postgres()?;
     let mut transaction = pool.begin().await?;
@@ -44,7 +44,7 @@ async fn hog(_: Value, context: Context) -> Result<(), HandlerError> {
     Ok(())
 }
 
-/// Returns, and leaves a session in somebody else's hands.
+/// Returns while a task that it spawned still uses a session.
 async fn leak(_: Value, context: Context) -> Result<(), HandlerError> {
     let mut connection = context.postgres()?.acquire().await?;
     tokio::spawn(async move { connection.execute("SELECT pg_sleep(600)").await.map(|_| ()) });
@@ -52,7 +52,7 @@ async fn leak(_: Value, context: Context) -> Result<(), HandlerError> {
 }
 
 #[tokio::test]
-async fn a_handler_has_its_tenants_database_for_as_long_as_it_runs() {
+async fn a_handler_has_its_tenants_database_while_it_runs() {
     let url = postgres_database().await;
     execute(&url, "CREATE TABLE t (n integer PRIMARY KEY)").await;
     let ran = FakeContext::new().database(url.clone()).run(insert, json!(7)).await;
@@ -63,7 +63,7 @@ async fn a_handler_has_its_tenants_database_for_as_long_as_it_runs() {
 }
 
 #[tokio::test]
-async fn what_a_handler_leaves_on_the_server_is_ended_with_it() {
+async fn sessions_that_a_handler_leaves_are_closed() {
     let url = postgres_database().await;
     execute(&url, "CREATE TABLE t (n integer PRIMARY KEY)").await;
     let cancel = CancellationToken::new();

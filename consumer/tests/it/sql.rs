@@ -16,7 +16,7 @@ async fn sql(url: &DatabaseUrl, payload: Value) -> Ran {
     FakeContext::new().database(url.clone()).run_type(&known(&[]), "sql", payload).await
 }
 
-/// One of each kind, with the table `t` of three rows.
+/// A PostgreSQL and an SQLite database, each with a table `t` of three rows.
 async fn databases(folder: &Folder) -> [DatabaseUrl; 2] {
     let sqlite = folder.sqlite_database("tenant.db");
     std::fs::write(folder.path("tenant.db"), "").unwrap();
@@ -93,7 +93,7 @@ async fn cancel_and_timeouts_end_the_statement_on_the_server() {
     let limit = Duration::from_millis(500);
     let context = FakeContext::new().database(url.clone()).timeout(limit);
     let ran = context.run_type(&known(&[]), "sql", sleep).await;
-    // The server gives up at the same moment as we do; either may be first.
+    // The server and the consumer stop at the same moment; either may be first.
     assert!(matches!(ran.outcome, Outcome::Timeout { .. }), "{:?}", ran.outcome);
     assert_eq!(sessions(&url).await, 0);
 
@@ -124,7 +124,7 @@ async fn sqlite_is_interrupted_and_its_lock_released() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_not_there_is_worth_another_try() {
+async fn an_unreachable_database_is_retried() {
     let url: DatabaseUrl = "postgres://nobody:s3cret-s3cret@127.0.0.1:1/x".parse().unwrap();
     let ran = sql(&url, json!({"statements": ["SELECT 1"]})).await;
     assert!(ran.failure().retry, "{:?}", ran.failure());
