@@ -1,6 +1,30 @@
-//! The embedded engine: the same producer and consumer, over SQLite files in one folder and a queue
-//! in the process. For `demo`, for `up`, for programs that want a small Polychron inside, and for
-//! tests of whole jobs ([`testing`]).
+//! Producer and consumer in one process, with SQLite files in one folder and a queue in memory. Used
+//! by `demo`, by `up`, by programs that embed Polychron, and by tests of whole jobs ([`testing`]).
+//!
+//! ```no_run
+//! use std::path::Path;
+//!
+//! use consumer::{Context, HandlerError, Registry};
+//! use polychron_embedded::{DataFolder, Engine};
+//! use shared::config;
+//! use shared::shutdown::Shutdown;
+//!
+//! async fn send_invoice(number: u32, _: Context) -> Result<String, HandlerError> {
+//!     Ok(format!("sent invoice {number}"))
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> anyhow::Result<()> {
+//!     let config = config::read("shop", "Sends invoices on a schedule.", &[]);
+//!     let folder = DataFolder::open(Path::new("shop-data"))?;
+//!     let engine = Engine::new(&folder, config).await?;
+//!     engine.add_tenant(&folder, "acme", "Acme Corporation").await?;
+//!     let mut handlers = Registry::default();
+//!     handlers.insert("send_invoice", send_invoice);
+//!     engine.run(handlers, Shutdown::on_signals()?).await?;
+//!     Ok(())
+//! }
+//! ```
 
 pub mod testing;
 
@@ -25,25 +49,25 @@ use shared::telemetry::Telemetry;
 use shared::tenant::{Tenant, TenantStatus};
 use shared::tenants::Tenants;
 
-/// The longest that another process's change may go unseen.
+/// How long a change by another process may go unnoticed.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A folder that holds a control database, and tenants' databases beside it. Two engines on one
-/// folder would each have a queue of their own, so it is locked as long as this lives.
+/// A folder with a control database and the tenants' databases. It is locked while this exists,
+/// because two engines on one folder would each have a queue of their own.
 pub struct DataFolder {
     path: PathBuf,
     _lock: File,
 }
 
 impl DataFolder {
-    /// Opens a folder, or makes it, for this user's eyes only.
+    /// Opens a folder; creates it, accessible to this user only, if it is missing.
     ///
     /// # Errors
-    /// When another process has it, or it cannot be made.
+    /// If another process uses it, or it cannot be created.
     pub fn open(path: &Path) -> Result<DataFolder> {
         let tenants = path.join("tenants");
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&tenants);
-        made.with_context(|| format!("the data folder {} cannot be made", path.display()))?;
+        made.with_context(|| format!("the data folder {} cannot be created", path.display()))?;
         let path = path.canonicalize()?;
         let lock =
             File::create(path.join("lock")).context("the data folder cannot be written to")?;
@@ -59,7 +83,7 @@ impl DataFolder {
         }
     }
 
-    /// Where it is.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -69,15 +93,15 @@ impl DataFolder {
         DatabaseUrl::of_sqlite_file(&self.path.join("control.db"))
     }
 
-    /// A database in it for a tenant.
+    /// A tenant's database in it.
     pub fn tenant_url(&self, slug: &str) -> DatabaseUrl {
         DatabaseUrl::of_sqlite_file(&self.path.join("tenants").join(format!("{slug}.db")))
     }
 
-    /// Removes every database in it.
+    /// Deletes every database in it.
     ///
     /// # Errors
-    /// When one cannot be removed.
+    /// If one cannot be deleted.
     pub fn clear(&self) -> Result<()> {
         for folder in [self.path.clone(), self.path.join("tenants")] {
             for entry in std::fs::read_dir(&folder)? {
@@ -92,22 +116,22 @@ impl DataFolder {
     }
 }
 
-/// The engine before it runs.
+/// A producer and a consumer over one [`DataFolder`], not yet running.
 pub struct Engine {
     /// The tenants of the folder's control database.
     pub tenants: Arc<Tenants>,
-    /// What carries the messages.
+    /// The queue in memory.
     pub queue: Queue,
     config: Config,
 }
 
 impl Engine {
-    /// Brings the control database up to date, and prepares to run.
+    /// Migrates the control database and prepares to run.
     ///
     /// # Errors
-    /// When the control database cannot be used.
+    /// If the control database cannot be used.
     pub async fn new(folder: &DataFolder, mut config: Config) -> Result<Engine> {
-        // Other processes' changes come without a wake; to look at a file costs next to nothing.
+        // Changes by other processes come without a wake, and polling a file costs next to nothing.
         config.poll_interval = config.poll_interval.min(POLL_INTERVAL);
         let url = folder.control_url();
         migrate(&url, Schema::Control).await.context("the control database cannot be migrated")?;
@@ -118,10 +142,10 @@ impl Engine {
         Ok(Engine { tenants, queue: Queue::Memory(MemoryBroker::new()), config })
     }
 
-    /// Adds a tenant, with a database of its own in the folder.
+    /// Adds a tenant with a database of its own in the folder.
     ///
     /// # Errors
-    /// When its database cannot be made, or the slug is taken or malformed.
+    /// If its database cannot be created, or the slug is taken or malformed.
     pub async fn add_tenant(
         &self,
         folder: &DataFolder,
@@ -149,11 +173,11 @@ impl Engine {
         Ok(store)
     }
 
-    /// Dispatches and executes until asked to stop, with these handlers beside those that the
-    /// settings bring. True: nothing is left running.
+    /// Dispatches and executes jobs until asked to stop, with these handlers and the built-in ones.
+    /// Returns whether every result was written.
     ///
     /// # Errors
-    /// When the consumer cannot start.
+    /// If the consumer cannot start.
     pub async fn run(&self, handlers: Registry, shutdown: Shutdown) -> Result<bool> {
         let Engine { tenants, queue, config } = self;
         let mut registry = consumer::known_types(config, tenants.clock());
@@ -163,7 +187,7 @@ impl Engine {
             tenants: tenants.clone(),
             queue: queue.clone(),
             config: config.clone(),
-            // The folder is locked, and nobody else could hear of its messages.
+            // The folder is locked, and no other process receives messages of this queue.
             peers: Peers::None,
             random: random.clone(),
             telemetry: telemetry.clone(),
@@ -176,7 +200,7 @@ impl Engine {
             random,
             telemetry,
         };
-        let ((), clean) = tokio::join!(producer.run(shutdown.clone()), consumer.run(shutdown));
-        clean
+        let ((), is_clean) = tokio::join!(producer.run(shutdown.clone()), consumer.run(shutdown));
+        is_clean
     }
 }

@@ -1,4 +1,4 @@
-//! For tests of whole jobs: a Polychron of the test's own, from the schedule to the row.
+//! Tests whole jobs, from the schedule to the row, with an engine of the test's own.
 //!
 //! ```
 //! use polychron_embedded::testing::TestEngine;
@@ -37,11 +37,31 @@ use tempfile::TempDir;
 use crate::{DataFolder, Engine};
 
 /// How often a row is read while a test waits for it.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// How long a test waits for a job to be over.
-const PATIENCE: Duration = Duration::from_secs(60);
+const READ_EVERY: Duration = Duration::from_millis(20);
+/// How long a test waits for a job to end.
+const END_LIMIT: Duration = Duration::from_secs(60);
 
-/// An engine that runs until it is dropped. Its files go with it.
+/// An engine that runs until it is dropped, which also deletes its files.
+///
+/// ```
+/// use consumer::{Context, HandlerError, Registry};
+/// use polychron_embedded::testing::TestEngine;
+/// use serde_json::json;
+///
+/// async fn add(numbers: Vec<i64>, _: Context) -> Result<i64, HandlerError> {
+///     Ok(numbers.iter().sum())
+/// }
+///
+/// # #[tokio::main]
+/// # async fn main() -> anyhow::Result<()> {
+/// let mut handlers = Registry::default();
+/// handlers.insert("add", add);
+/// let engine = TestEngine::start(handlers).await?;
+/// let acme = engine.add_tenant("acme").await?;
+/// assert_eq!(acme.run("add", json!([1, 2])).await?.result, Some(json!(3)));
+/// # Ok(())
+/// # }
+/// ```
 pub struct TestEngine {
     engine: Arc<Engine>,
     folder: DataFolder,
@@ -52,7 +72,7 @@ pub struct TestEngine {
 
 /// A tenant of a [`TestEngine`].
 pub struct TestTenant {
-    /// Who it is.
+    /// Its id.
     pub id: TenantId,
     /// Its database.
     pub store: Arc<Store>,
@@ -60,18 +80,18 @@ pub struct TestTenant {
 }
 
 impl TestEngine {
-    /// Starts one that knows these handlers, with the settings' defaults.
+    /// Starts an engine with these handlers and default settings.
     ///
     /// # Errors
-    /// When its files cannot be made.
+    /// If its files cannot be created.
     pub async fn start(handlers: Registry) -> Result<TestEngine> {
         TestEngine::start_with(handlers, Config::read(&Sources::default(), &[])?).await
     }
 
-    /// Starts one with settings of the test's own.
+    /// Starts an engine with these handlers and settings.
     ///
     /// # Errors
-    /// When its files cannot be made.
+    /// If its files cannot be created.
     pub async fn start_with(handlers: Registry, config: Config) -> Result<TestEngine> {
         let files = TempDir::with_prefix("polychron-embedded-")?;
         let folder = DataFolder::open(files.path())?;
@@ -79,7 +99,7 @@ impl TestEngine {
         let shutdown = Shutdown::default();
         let (publisher, _) = engine.queue.publisher("test", &[]);
         let (running, until) = (engine.clone(), shutdown.clone());
-        // A test that fails to start says so by waiting in vain.
+        // If it fails to start, the test fails when it waits for a job.
         tokio::spawn(async move { running.run(handlers, until).await });
         Ok(TestEngine { engine, folder, publisher, shutdown, _files: files })
     }
@@ -87,7 +107,7 @@ impl TestEngine {
     /// Adds a tenant with an SQLite database of its own.
     ///
     /// # Errors
-    /// When it cannot be added.
+    /// If it cannot be added.
     pub async fn add_tenant(&self, slug: &str) -> Result<TestTenant> {
         let store = self.engine.add_tenant(&self.folder, slug, slug).await?;
         self.engine.tenants.refresh().await?;
@@ -105,40 +125,41 @@ impl Drop for TestEngine {
 }
 
 impl TestTenant {
-    /// Runs a job of this type once, now, with the defaults of a job, its retries included.
+    /// Runs a job of this type once, with a job's default settings. Waits for its retries, too, and
+    /// returns the last attempt.
     ///
     /// # Errors
-    /// When it isn't over within a minute.
+    /// If it does not end within a minute.
     pub async fn run(&self, job_type: &str, payload: Value) -> Result<Execution> {
         let name = format!("{job_type} {}", Clock::System.boot_time().since_boot().as_nanos());
         let schedule = json!({"at": Clock::System.wall_time()});
         self.run_job(&NewJob { payload, ..NewJob::new(&name, job_type, schedule) }).await
     }
 
-    /// Adds a job and waits until its first occurrence is over; answers with the last attempt.
+    /// Adds a job, waits until its first occurrence has ended, and returns the last attempt.
     ///
     /// # Errors
-    /// When it isn't over within a minute.
+    /// If it does not end within a minute.
     pub async fn run_job(&self, job: &NewJob) -> Result<Execution> {
         self.store.insert_job(job).await?;
         self.publisher.wake(self.id).await;
-        let over = tokio::time::timeout(PATIENCE, self.over(&job.name)).await;
-        match over {
+        let ended = tokio::time::timeout(END_LIMIT, self.last_attempt(&job.name)).await;
+        match ended {
             Ok(execution) => execution,
-            Err(_) => bail!("job {} was not over within {} s", job.name, PATIENCE.as_secs()),
+            Err(_) => bail!("job {} did not end within {} s", job.name, END_LIMIT.as_secs()),
         }
     }
 
-    /// A job's executions, the newest first.
+    /// A job's executions, newest first.
     ///
     /// # Errors
-    /// When the database cannot be read.
+    /// If the database cannot be read.
     pub async fn executions(&self, job: &str) -> Result<Vec<Execution>> {
         let filter = ExecutionFilter { job: Some(job.to_owned()), ..ExecutionFilter::default() };
         Ok(self.store.list_executions(&filter, 1000).await?)
     }
 
-    async fn over(&self, job: &str) -> Result<Execution> {
+    async fn last_attempt(&self, job: &str) -> Result<Execution> {
         loop {
             if let Some(first) = self.executions(job).await?.pop() {
                 let last = self.store.find_last_attempt(first.id).await?;
@@ -147,7 +168,7 @@ impl TestTenant {
                     return Ok(last);
                 }
             }
-            Clock::System.sleep(LOOK_EVERY).await;
+            Clock::System.sleep(READ_EVERY).await;
         }
     }
 }

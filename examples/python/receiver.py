@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Does what an `http` job asks for, and trusts only what is signed.
+"""Receives the calls of an `http` job and accepts only signed ones.
 
     HOOK_SECRET=correct-horse-battery python3 receiver.py 8090
 
@@ -16,7 +16,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 SECRET = os.environ["HOOK_SECRET"].encode()
-OLDEST = 300  # seconds; an older call may be somebody's recording
+MAX_AGE = 300  # seconds; an older call may be a replay
 done = set()  # a real receiver keeps this in its database
 
 
@@ -26,8 +26,8 @@ def is_genuine(headers, body):
     signed = f"{call}.{timestamp}.".encode() + body
     expected = base64.b64encode(hmac.new(SECRET, signed, hashlib.sha256).digest()).decode()
     signatures = headers.get("webhook-signature", "").split(" ")
-    fresh = abs(time.time() - int(timestamp)) < OLDEST
-    return fresh and any(hmac.compare_digest(f"v1,{expected}", one) for one in signatures)
+    is_fresh = abs(time.time() - int(timestamp)) < MAX_AGE
+    return is_fresh and any(hmac.compare_digest(f"v1,{expected}", one) for one in signatures)
 
 
 class Receiver(BaseHTTPRequestHandler):

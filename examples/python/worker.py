@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Works through what `amqp` jobs publish.
+"""Processes the messages of `amqp` jobs.
 
     pip install pika
     AMQP_URL=amqp://guest:guest@127.0.0.1:5672 python3 worker.py
 
-See README.md for the job that feeds it.
+See README.md for the job that publishes them.
 """
 
 import json
@@ -21,7 +21,7 @@ done = set()  # a real worker keeps this in its database
 
 
 def greet(channel, delivery, properties, body):
-    # A job that is tried again publishes the same message id again.
+    # A retried job publishes a message with the same id.
     if properties.message_id not in done:
         done.add(properties.message_id)
         name = json.loads(body)["name"]

@@ -1,4 +1,4 @@
-//! Whole jobs on the embedded engine: what a handler says and returns is in its row.
+//! Whole jobs on the embedded engine: output, results and errors of handlers in their rows.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop right there")]
 
 use std::time::Duration;
@@ -21,11 +21,11 @@ fn job(name: &str, job_type: &str, payload: Value) -> NewJob {
     NewJob { payload, ..NewJob::new(name, job_type, json!({"at": "2026-11-24T12:00:00Z"})) }
 }
 
-/// The row of a job's only execution, once it is as asked.
-async fn row(tenant: &TestTenant, job: &str, is_meant: impl Fn(&Execution) -> bool) -> Execution {
-    eventually("the row is as asked", || async {
+/// The row of a job's only execution, once it meets a condition.
+async fn row(tenant: &TestTenant, job: &str, condition: impl Fn(&Execution) -> bool) -> Execution {
+    eventually("the row meets the condition", || async {
         let rows = tenant.executions(job).await.unwrap();
-        rows.into_iter().find(|row| is_meant(row))
+        rows.into_iter().find(|row| condition(row))
     })
     .await
 }
@@ -103,7 +103,7 @@ async fn a_secret_reaches_the_handler_and_no_row() {
 }
 
 #[tokio::test]
-async fn a_receiver_says_when_it_wants_to_be_called_again() {
+async fn a_retry_follows_the_receivers_retry_after() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -131,7 +131,7 @@ async fn a_receiver_says_when_it_wants_to_be_called_again() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_done_is_said_in_the_row() {
+async fn errors_are_in_the_row() {
     let mut handlers = Registry::default();
     handlers.insert_blocking("add", |numbers: Vec<i64>, context: Context| {
         context.log("adding");
@@ -161,7 +161,7 @@ async fn what_cannot_be_done_is_said_in_the_row() {
 }
 
 #[tokio::test]
-async fn a_failure_is_told_to_whom_the_tenant_names() {
+async fn a_failure_is_notified_to_the_tenants_target() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/hook", listener.local_addr().unwrap());
     let environment = [("POLYCHRON_HTTP_ALLOW".to_owned(), "127.0.0.1".to_owned())];
@@ -190,6 +190,6 @@ async fn a_failure_is_told_to_whom_the_tenant_names() {
     let body: Value = serde_json::from_str(body).unwrap();
     assert_eq!((&body["event"], &body["tenant"]), (&json!("failed"), &json!("acme")));
     assert_eq!(body["error_kind"], "unknown_type");
-    let told = row(&acme, NOTIFIER, |row| row.status.is_final()).await;
-    assert_eq!(told.result.unwrap()["status"], 200);
+    let notified = row(&acme, NOTIFIER, |row| row.status.is_final()).await;
+    assert_eq!(notified.result.unwrap()["status"], 200);
 }

@@ -1,5 +1,4 @@
-//! The product's own tables, which stand beside Polychron's in each tenant's database, and its
-//! jobs, which are rows like any other.
+//! The product's own tables, beside Polychron's in each tenant's database, and its jobs.
 
 use polychron_consumer::sqlx::{self, Connection, Executor, SqliteConnection};
 
@@ -16,20 +15,20 @@ const JOBS: &str = r#"
         ('tidy up',     'sql', '{"every": "6s"}', '{"statements": ["DELETE FROM order_ WHERE number < 10"]}')
     ON CONFLICT (name) DO NOTHING"#;
 
-/// Makes a tenant's tables; harmless when they are there.
+/// Creates a tenant's tables if they are missing.
 ///
 /// # Errors
-/// What the database says.
+/// The database's error.
 pub async fn make_tables(url: &str) -> sqlx::Result<()> {
     let mut connection = SqliteConnection::connect(url).await?;
     connection.execute(TABLES).await?;
     connection.close().await
 }
 
-/// Adds a tenant's jobs, by plain SQL; the engine sees them by itself.
+/// Adds a tenant's jobs by plain SQL. The engine notices them by itself.
 ///
 /// # Errors
-/// What the database says.
+/// The database's error.
 pub async fn add_jobs(url: &str) -> sqlx::Result<()> {
     let mut connection = SqliteConnection::connect(url).await?;
     connection.execute(JOBS).await?;

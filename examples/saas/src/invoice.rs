@@ -1,4 +1,4 @@
-//! Invoices: sent once each, whatever happens.
+//! Invoices, each of which must be sent once.
 
 use polychron_consumer::{Context, HandlerError, sqlx};
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ pub(crate) struct Invoice {
     cents: i64,
 }
 
-/// Its result.
+/// The result of `send_invoice`.
 #[derive(Serialize)]
 pub(crate) struct Sent {
     customer: String,
@@ -18,11 +18,11 @@ pub(crate) struct Sent {
     again: bool,
 }
 
-/// Sends an invoice. A handler may run twice for one occurrence, when its worker dies after the
-/// work but before that is recorded; the idempotency key makes the second time harmless.
+/// Sends an invoice. A handler may run twice for one occurrence if its worker dies after the work was
+/// done but before that was recorded. The idempotency key makes the second run harmless.
 pub(crate) async fn send(invoice: Invoice, context: Context) -> Result<Sent, HandlerError> {
     if invoice.cents <= 0 {
-        // No other attempt would find another amount.
+        // A retry would find the same amount.
         let error = format!("{} owes nothing: {} cents", invoice.customer, invoice.cents);
         return Err(HandlerError::new(error).final_());
     }
@@ -45,7 +45,7 @@ pub(crate) struct Import {
     orders: u64,
 }
 
-/// Imports orders one by one, says how far it is, and stops when it is asked to.
+/// Imports orders one by one, reports its progress, and stops when it is cancelled.
 pub(crate) async fn import(import: Import, context: Context) -> Result<u64, HandlerError> {
     for done in 0..import.orders {
         if context.cancelled.is_cancelled() {

@@ -1,6 +1,6 @@
-//! A small product that sends invoices for its customers, the tenants. What it does on a schedule
-//! stands in three handlers; `main.rs` runs them all in one process, `bin/saas-consumer.rs` is the
-//! process of which there would be several in production.
+//! A small product that sends invoices for its customers, the tenants. Its scheduled work is done by
+//! three handlers. `main.rs` runs everything in one process; in production there would be several
+//! processes of `bin/saas-consumer.rs`.
 
 pub mod database;
 mod invoice;
@@ -8,7 +8,7 @@ mod report;
 
 use polychron_consumer::Registry;
 
-/// What this product can do, by job type. Tests use it as well.
+/// The product's handlers by job type, also used by its tests.
 pub fn handlers() -> Registry {
     let mut registry = Registry::default();
     registry.insert("send_invoice", invoice::send);

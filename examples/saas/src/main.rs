@@ -1,5 +1,5 @@
-//! The whole product in one process, with three tenants: `cargo run -p saas`. Ctrl-C ends it.
-//! Its files are in `saas-data`; the CLI reads them, too.
+//! The whole product in one process, with three tenants: `cargo run -p saas`. Stop it with Ctrl-C. Its
+//! files are in `saas-data`, where the CLI can read them, too.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -33,13 +33,13 @@ async fn main() -> Result<()> {
     }
     let shutdown = Shutdown::on_signals()?;
     let running = engine.run(saas::handlers(), shutdown.clone());
-    let (clean, shown) = tokio::join!(running, show(&stores, &shutdown));
+    let (is_clean, shown) = tokio::join!(running, show(&stores, &shutdown));
     shown?;
-    anyhow::ensure!(clean?, "something was left running");
+    anyhow::ensure!(is_clean?, "something was left running");
     Ok(())
 }
 
-/// Prints what is over, until it is time to stop.
+/// Prints executions that have ended, until asked to stop.
 async fn show(stores: &[(&str, Arc<Store>)], shutdown: &Shutdown) -> Result<()> {
     let mut seen: BTreeSet<ExecutionId> = BTreeSet::new();
     while !shutdown.drain.is_cancelled() {
@@ -50,7 +50,7 @@ async fn show(stores: &[(&str, Arc<Store>)], shutdown: &Shutdown) -> Result<()> 
                     let job = row.job_name.as_deref().unwrap_or_default();
                     let said = row.error_message.as_deref().or(row.output.as_deref());
                     let said = said.unwrap_or_default().trim_end();
-                    #[expect(clippy::print_stdout, reason = "that is what it is for")]
+                    #[expect(clippy::print_stdout, reason = "the example shows its results")]
                     {
                         println!("{slug:<8} {job:<12} {:<8} {said}", row.status);
                     }

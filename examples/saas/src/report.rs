@@ -1,4 +1,4 @@
-//! Reports: work that blocks its thread, so that it gets one of its own.
+//! Reports: work that blocks, and therefore gets a thread of its own.
 
 use polychron_consumer::{Context, HandlerError};
 use serde::{Deserialize, Serialize};
@@ -9,18 +9,18 @@ pub(crate) struct Year {
     year: u32,
 }
 
-/// Its result.
+/// The result of `yearly_report`.
 #[derive(Serialize)]
 pub(crate) struct Report {
     year: u32,
     checksum: u64,
 }
 
-/// Computes for a while.
+/// Computes a report.
 pub(crate) fn write(Year { year }: Year, context: Context) -> Result<Report, HandlerError> {
     let mut checksum = u64::from(year);
     for month in 1..=12 {
-        // A thread cannot be aborted: one that looks up now and then ends in time.
+        // A thread cannot be aborted, so it checks from time to time.
         if context.cancelled.is_cancelled() {
             return Err(HandlerError::new("stopped"));
         }

@@ -1,4 +1,4 @@
-//! How handlers are tested: one alone against a fake context, and a whole job on an engine.
+//! How to test handlers: a single one with a fake context, and a whole job with an engine.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop right there")]
 
 use polychron_consumer::testing::FakeContext;
@@ -17,7 +17,7 @@ async fn database(name: &str) -> DatabaseUrl {
 }
 
 #[tokio::test]
-async fn an_invoice_is_sent_once_however_often_it_is_tried() {
+async fn an_invoice_is_sent_once_even_if_it_is_retried() {
     let url = database("invoice").await;
     let payload = json!({"customer": "Ann", "cents": 1999});
     let noon = "2026-11-24T12:00:00Z".parse().unwrap();
@@ -30,7 +30,7 @@ async fn an_invoice_is_sent_once_however_often_it_is_tried() {
 }
 
 #[tokio::test]
-async fn an_invoice_over_nothing_is_not_tried_again() {
+async fn an_invoice_without_an_amount_is_not_retried() {
     let payload = json!({"customer": "Bob", "cents": 0});
     let ran = FakeContext::new().run_type(&saas::handlers(), "send_invoice", payload).await;
     assert_eq!(ran.failure().message, "Bob owes nothing: 0 cents");
@@ -41,7 +41,7 @@ async fn an_invoice_over_nothing_is_not_tried_again() {
 }
 
 #[tokio::test]
-async fn an_import_says_how_far_it_is() {
+async fn an_import_reports_its_progress() {
     let url = database("import").await;
     let payload = json!({"orders": 30});
     let context = FakeContext::new().database(url);
@@ -51,7 +51,7 @@ async fn an_import_says_how_far_it_is() {
 }
 
 #[tokio::test]
-async fn a_report_is_a_job_like_any_other() {
+async fn a_report_runs_as_a_whole_job() {
     let engine = TestEngine::start(saas::handlers()).await.unwrap();
     let acme = engine.add_tenant("acme").await.unwrap();
     let execution = acme.run("yearly_report", json!({"year": 2026})).await.unwrap();

@@ -1,5 +1,5 @@
-//! The same handlers as a process of their own, for production: any number of them share the work
-//! that producers publish to RabbitMQ. `--help` lists the settings.
+//! The same handlers in a process of their own, for production. Any number of them share the work that
+//! producers publish to RabbitMQ. `--help` lists the settings.
 
 use std::process::ExitCode;
 
