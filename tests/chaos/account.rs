@@ -1,4 +1,4 @@
-//! What must hold after every fault, whatever it was.
+//! What must hold after every fault.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -9,8 +9,8 @@ use shared::execution::{ErrorKind, Execution, Status, Trigger};
 use shared::id::{ExecutionId, JobId};
 use testkit::eventually_within;
 
-/// The longest that any recovery may take. The sweeper sends another message for one that was lost
-/// after a minute, and if that is lost, too, after two more.
+/// How long any recovery may take. The sweeper replaces a lost message after a minute, and if that is
+/// lost, too, after two more.
 const RECOVERY_LIMIT: Duration = Duration::from_secs(240);
 
 /// One-off `record` jobs at every tenant.
@@ -18,7 +18,7 @@ pub(crate) async fn add_jobs(system: &System, count: usize, seconds: f64) {
     add_jobs_named(system, "job", count, seconds).await;
 }
 
-/// The same, with names that begin otherwise.
+/// The same with another prefix of their names.
 pub(crate) async fn add_jobs_named(system: &System, name: &str, count: usize, seconds: f64) {
     for tenant in &system.tenants {
         for n in 0..count {
@@ -28,9 +28,8 @@ pub(crate) async fn add_jobs_named(system: &System, name: &str, count: usize, se
     }
 }
 
-/// Waits until each of `count` jobs of each tenant has come to its one success, then sees that all
-/// of it is accounted for. To be called when the fault has ended: how long it takes from here is
-/// told as the recovery.
+/// Waits until each of `count` jobs of each tenant has its one success, then checks that everything is
+/// accounted for. Call it when the fault has ended: the time from here is reported as the recovery.
 pub(crate) async fn all_succeed(system: &System, count: usize) {
     let recovery = Recovery::begins();
     for tenant in &system.tenants {
@@ -40,16 +39,16 @@ pub(crate) async fn all_succeed(system: &System, count: usize) {
     is_accounted_for(system).await;
 }
 
-/// How long a fault is felt: from its end until all that it held up is over.
+/// How long a recovery takes: from the end of the fault until everything that it delayed has ended.
 pub(crate) struct Recovery(BootTime);
 
 impl Recovery {
-    /// The fault has ended, or what it broke is gone for good.
+    /// Starts when the fault has ended, or what it broke is gone for good.
     pub(crate) fn begins() -> Recovery {
         Recovery(Clock::System.boot_time())
     }
 
-    /// All is well again. Says how long that took, in a line that `make chaos` collects.
+    /// Ends, and reports how long it took in a line that `make chaos` collects.
     #[expect(clippy::print_stdout, reason = "`scripts/chaos` makes a table of these lines")]
     pub(crate) fn ends(self) {
         let took = (Clock::System.boot_time() - self.0).as_secs_f64();
@@ -67,13 +66,13 @@ pub(crate) async fn succeed(tenant: &TestTenant, count: usize) {
     .await;
 }
 
-/// The invariants that hold whatever happened: attempts without holes, one success for an
-/// occurrence, no handler started twice for a row, every further start explained.
+/// The invariants that always hold: attempts without gaps, one success per occurrence, no handler
+/// started twice for a row, every further start explained.
 pub(crate) async fn is_accounted_for(system: &System) {
     are_accounted_for(&system.tenants, &system.records()).await;
 }
 
-/// The same of tenants whose handlers wrote these records.
+/// The same for tenants whose handlers wrote these records.
 pub(crate) async fn are_accounted_for(tenants: &[TestTenant], records: &[Record]) {
     let mut starts: BTreeMap<ExecutionId, usize> = BTreeMap::new();
     for record in records.iter().filter(|record| record.event == "start") {
@@ -113,7 +112,7 @@ fn check_occurrence(rows: &[Execution], starts: &BTreeMap<ExecutionId, usize>) {
     for row in rows {
         let started = starts.get(&row.id).copied().unwrap_or_default();
         assert!(started <= 1, "started {started} times: {row:#?}");
-        // Only `record` jobs tell; their successes must have started.
+        // Successes of `record` jobs must have recorded their start; other jobs record nothing.
         let is_record = row.job_name.as_ref().is_some_and(|name| name.starts_with("job-"));
         if is_record && row.status == Status::Success {
             assert_eq!(started, 1, "a success that never started: {row:#?}");

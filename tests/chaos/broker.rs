@@ -1,4 +1,4 @@
-//! The broker restarts, loses everything, blocks, goes dark, and is set up wrongly.
+//! The broker restarts, loses its data, blocks, is unreachable, and is misconfigured.
 
 use polychron_tests::{Proxy, System, address_in};
 use testkit::{eventually, management, rabbitmqctl};
@@ -20,7 +20,7 @@ async fn some_succeed(system: &System) {
     .await;
 }
 
-/// The fault did come while there was something to do.
+/// Checks that the fault occurred while there was something to do.
 async fn is_at_work(system: &System) {
     let rows = system.tenants[0].executions().await;
     let successes = rows.iter().filter(|row| row.result.is_some()).count();
@@ -45,15 +45,15 @@ async fn broker_loses_everything() {
     add_jobs(&system, JOBS, 3.0).await;
     let _running = (system.producer(&[]), system.consumer(&[LEASE]));
     some_succeed(&system).await;
-    // As if its data were gone: the operator makes the virtual host again, and nothing else.
+    // As if its data were lost: the operator only creates the virtual host again.
     management("DELETE", &format!("/api/vhosts/{}", vhost(&system)), "").await;
     testkit::make_virtual_host(vhost(&system)).await;
     is_at_work(&system).await;
     all_succeed(&system, JOBS).await;
 }
 
-/// `rabbitmqctl reset` takes users, virtual hosts, queues and messages alike; the operator makes
-/// the virtual host again, and nothing else.
+/// `rabbitmqctl reset` deletes users, virtual hosts, queues and messages. The operator only creates the
+/// virtual host again.
 #[tokio::test]
 async fn broker_is_reset() {
     let system = System::new(1).await;
@@ -69,7 +69,7 @@ async fn broker_is_reset() {
 }
 
 #[tokio::test]
-async fn connections_are_closed_again_and_again() {
+async fn connections_are_closed_repeatedly() {
     let system = System::new(1).await;
     add_jobs(&system, JOBS, 3.0).await;
     let _running = (system.producer(&[]), system.consumer(&[LEASE]));
@@ -83,7 +83,7 @@ async fn connections_are_closed_again_and_again() {
 }
 
 #[tokio::test]
-async fn memory_alarm_holds_publishing_up_and_nothing_is_lost() {
+async fn memory_alarm_delays_publishing_and_loses_nothing() {
     let system = System::new(1).await;
     let (producer, _consumer) = (system.producer(&[]), system.consumer(&[LEASE]));
     producer.logged("connected to the broker for publishing").await;
@@ -97,7 +97,7 @@ async fn memory_alarm_holds_publishing_up_and_nothing_is_lost() {
 }
 
 #[tokio::test]
-async fn disk_alarm_holds_publishing_up_and_a_stop_is_not_held_up() {
+async fn disk_alarm_delays_publishing_but_not_a_stop() {
     let system = System::new(1).await;
     let (mut producer, _consumer) = (system.producer(&[]), system.consumer(&[LEASE]));
     producer.logged("connected to the broker for publishing").await;
@@ -130,7 +130,7 @@ async fn acknowledgement_timeout_neither_stops_nor_repeats_a_job() {
 
 #[tokio::test]
 async fn queue_is_full() {
-    // Few, since two at a time get through.
+    // Few jobs, since only two get through at a time.
     const JOBS: usize = 20;
     let system = System::new(1).await;
     let policy = format!("/api/policies/{}/small", vhost(&system));
@@ -149,7 +149,7 @@ async fn queue_is_full() {
 }
 
 #[tokio::test]
-async fn queue_that_was_declared_otherwise_is_named() {
+async fn queue_with_other_arguments_is_named() {
     let system = System::new(1).await;
     let path = format!("/api/queues/{}/polychron.jobs.default", vhost(&system));
     management("PUT", &path, r#"{"durable": true, "arguments": {"x-queue-type": "classic"}}"#)
@@ -175,7 +175,7 @@ async fn permission_is_revoked_and_given_back() {
     all_succeed(&system, JOBS).await;
 }
 
-/// The path to the broker is spoilt for a while in the given way.
+/// Breaks the path to the broker for a while in the given way.
 async fn path_is_spoilt(spoil: impl Fn(&Proxy), seconds: u64) {
     let system = System::new(1).await;
     let proxy = Proxy::start(address_in(&system.amqp_url)).await;
@@ -191,7 +191,7 @@ async fn path_is_spoilt(spoil: impl Fn(&Proxy), seconds: u64) {
 }
 
 #[tokio::test]
-async fn path_to_the_broker_goes_dark() {
+async fn path_to_the_broker_drops_everything() {
     path_is_spoilt(Proxy::blackhole, 25).await;
 }
 

@@ -1,4 +1,4 @@
-//! The clocks of machines differ.
+//! The machines' clocks differ.
 
 use chrono::TimeDelta;
 use polychron_tests::System;
@@ -6,7 +6,7 @@ use polychron_tests::System;
 use crate::LEASE;
 use crate::account::{add_jobs, all_succeed};
 
-/// Debian's libfaketime, which `scripts/chaos` installs. It shifts wall time alone.
+/// Debian's libfaketime, which `scripts/chaos` installs. It shifts only wall time.
 const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
 
 fn shifted(offset: &'static str) -> [(&'static str, &'static str); 3] {
@@ -31,7 +31,7 @@ async fn clocks_are_hours_apart() {
         system.consumer(&[LEASE]),
     );
     all_succeed(&system, JOBS + 1).await;
-    // By their own words, the processes did live in different hours.
+    // Control: the processes' logs do have different times.
     let times: Vec<_> = system.records().iter().map(|record| record.time).collect();
     let apart = *times.iter().max().unwrap() - *times.iter().min().unwrap();
     assert!(apart > TimeDelta::hours(1), "{apart}");

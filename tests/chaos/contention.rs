@@ -15,7 +15,7 @@ use crate::account::{add_jobs, all_succeed};
 
 const JOBS: usize = 400;
 
-/// Locks rows in whatever order, as people's scripts do, until told to stop.
+/// Locks rows in random order, as people's scripts do, until told to stop.
 async fn disturb(tenant_url: String, seed: u64, stop: CancellationToken) {
     let random = Random::seeded(seed);
     let any = || 1 + (random.unit() * JOBS as f64) as usize;
@@ -36,7 +36,7 @@ async fn disturb(tenant_url: String, seed: u64, stop: CancellationToken) {
             any(),
             any()
         );
-        // Some of them are the victims themselves.
+        // Some of these transactions are the deadlocks' victims.
         if session.execute(AssertSqlSafe(statements)).await.is_err() {
             let _ = session.execute("ROLLBACK").await;
         }

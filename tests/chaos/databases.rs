@@ -17,7 +17,7 @@ use crate::account::{add_jobs, all_succeed, is_accounted_for};
 const JOBS: usize = 40;
 
 #[tokio::test]
-async fn sessions_are_ended_again_and_again() {
+async fn sessions_are_terminated_repeatedly() {
     let system = System::new(2).await;
     add_jobs(&system, JOBS, 0.05).await;
     let _running = (system.producer(&[]), system.consumer(&[LEASE]), system.consumer(&[LEASE]));
@@ -99,11 +99,11 @@ async fn p99_lateness(tenant: &TestTenant, since: shared::clock::Time, count: us
     late[(late.len() - 1) * 99 / 100]
 }
 
-/// One tenant dark, one at five seconds an answer, one whose statements fail: the others must not
-/// notice.
+/// One tenant is unreachable, one answers after five seconds, and one fails every statement. The others
+/// must not notice.
 #[tokio::test]
 #[expect(clippy::print_stdout, reason = "the figures are worth seeing")]
-async fn ailing_tenants_do_not_make_the_others_late() {
+async fn failing_tenants_do_not_make_the_others_late() {
     let system = System::new(6).await;
     let [dark, slow, failing, healthy @ ..] = &system.tenants[..] else { unreachable!() };
     let (to_dark, to_slow) = (system.proxy_tenant(dark).await, system.proxy_tenant(slow).await);
@@ -146,7 +146,7 @@ async fn ailing_tenants_do_not_make_the_others_late() {
 }
 
 #[tokio::test]
-async fn control_database_is_away() {
+async fn control_database_is_unavailable() {
     let system = System::new(2).await;
     let proxy = Proxy::start(address_in(system.control_url())).await;
     let url = proxy.url(system.control_url());

@@ -1,5 +1,5 @@
-//! The embedded engine (`polychron up`), which has nobody to take over from it, is killed while it
-//! writes, is started twice, and has no room left.
+//! The embedded engine (`polychron up`), from which no other process takes over: it is killed while it
+//! writes, is started twice, and runs out of disk space.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -39,7 +39,7 @@ impl Embedded {
     async fn add_jobs(&self, count: usize, seconds: f64) {
         for n in 0..count {
             let mut job = record_job(&format!("job-{n}"), &self.record_file(), seconds);
-            // It is there to be killed.
+            // The test will kill it.
             job.max_attempts = 20;
             self.tenant.store.insert_job(&job).await.unwrap();
         }
@@ -79,7 +79,7 @@ async fn embedded_is_killed_while_it_writes() {
     let random = Random::seeded(1);
     for _ in 0..20 {
         let up = embedded.up();
-        // At any moment, from its start until it is in full swing.
+        // At any moment, from its start until it is under full load.
         Clock::System.sleep(Duration::from_millis((random.unit() * 1500.0) as u64)).await;
         up.kill();
     }
@@ -101,7 +101,7 @@ async fn embedded_is_started_twice() {
 }
 
 #[tokio::test]
-async fn embedded_has_no_room_left() {
+async fn embedded_runs_out_of_disk_space() {
     const JOBS: usize = 300;
     let disk = SmallDisk::mount(8);
     let embedded = Embedded::new(&disk.path().join("data")).await;

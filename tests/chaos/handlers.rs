@@ -1,4 +1,4 @@
-//! Handlers that spoil the process they run in.
+//! Handlers that harm the process they run in.
 
 use polychron_tests::{Process, System};
 use rustix::process::Signal;
@@ -13,15 +13,15 @@ fn consumer(system: &System) -> Process {
     system.program("polychron-misbehaving", &[], &[LEASE])
 }
 
-/// One figure of a process from `/proc/PID/status`.
+/// One value of a process from `/proc/PID/status`.
 fn status_of(process: &Process, figure: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", process.pid())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(figure)).unwrap();
     line.trim_start_matches(':').split_whitespace().next().unwrap().parse().unwrap()
 }
 
-/// What a handler leaks is the process's until that ends: nothing else suffers meanwhile, and a
-/// stop is not held up.
+/// What a handler leaks stays until the process ends. Nothing else is affected meanwhile, and a stop is
+/// not delayed.
 #[tokio::test]
 #[expect(clippy::print_stdout, reason = "what was leaked is worth seeing")]
 async fn handlers_leak_threads_futures_and_memory() {
@@ -64,7 +64,7 @@ async fn a_handler_takes_its_process_down_each_time() {
     tenant.store.insert_job(&poison).await.unwrap();
     for n in 0..JOBS {
         let mut job = system.record_job(&format!("job-{n}"), 0.5);
-        // Who stands beside a poisoned one loses an attempt with it.
+        // Jobs that run beside the one that crashes lose an attempt, too.
         job.max_attempts = 10;
         tenant.store.insert_job(&job).await.unwrap();
     }

@@ -1,4 +1,4 @@
-//! Processes end, or stand still, at every point of a job's life.
+//! Processes are killed, or suspended, at every point of a job's life.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::account::{add_jobs, all_succeed, is_accounted_for};
 
 const JOBS: usize = 30;
 
-/// One process of a kind reaches its failpoint and dies there; another of its kind takes over.
+/// A process dies at its failpoint, and another of its kind takes over.
 async fn dies_at(point: &str, count: u32) {
     let system = System::new(2).await;
     add_jobs(&system, JOBS, 0.05).await;
@@ -87,7 +87,7 @@ async fn a_job_that_kills_its_worker_each_time_ends_after_its_attempts() {
 }
 
 #[tokio::test]
-async fn a_consumer_that_stood_still_past_its_lease_writes_nothing() {
+async fn a_consumer_that_was_suspended_past_its_lease_writes_nothing() {
     let system = System::new(1).await;
     add_jobs(&system, 1, 12.0).await;
     let _producer = system.producer(&[]);
@@ -105,7 +105,7 @@ async fn a_consumer_that_stood_still_past_its_lease_writes_nothing() {
     sleeper.signal(Signal::CONT);
     sleeper.logged("no longer this worker's").await;
     all_succeed(&system, 1).await;
-    // Woken, the handler is stopped: it has a moment to end.
+    // When the process goes on, the handler is stopped and may still end by itself.
     let rows = tenant.executions().await;
     let lost = rows.iter().find(|row| row.status == Status::Failed).unwrap();
     let lease_until = lost.lease_until.unwrap();
@@ -115,7 +115,7 @@ async fn a_consumer_that_stood_still_past_its_lease_writes_nothing() {
 }
 
 #[tokio::test]
-async fn a_consumer_that_stood_still_within_its_lease_goes_on() {
+async fn a_consumer_that_was_suspended_within_its_lease_goes_on() {
     let system = System::new(1).await;
     add_jobs(&system, 1, 4.0).await;
     let _producer = system.producer(&[]);
@@ -130,7 +130,7 @@ async fn a_consumer_that_stood_still_within_its_lease_goes_on() {
 }
 
 #[tokio::test]
-async fn handlers_that_block_panic_or_heed_nothing_cost_their_own_row_only() {
+async fn handlers_that_block_panic_or_ignore_a_stop_affect_only_their_own_row() {
     let system = System::new(1).await;
     let tenant = &system.tenants[0];
     for (name, job_type, payload) in [

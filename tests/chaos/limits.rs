@@ -1,4 +1,4 @@
-//! What a machine or a server runs out of: disk, file descriptors, time for a statement.
+//! A machine or a server runs out of disk space, file descriptors, or time for a statement.
 
 use std::fs::{File, Permissions};
 use std::io::Write as _;
@@ -13,17 +13,17 @@ use testkit::{Folder, eventually, execute, postgres_server, rabbitmqctl};
 use crate::LEASE;
 use crate::account::{add_jobs, all_succeed};
 
-/// A small file system in memory. To mount it takes root, as CI has.
+/// A small file system in memory. Mounting it requires root, as in CI.
 pub(crate) struct SmallDisk {
     folder: Folder,
 }
 
 impl SmallDisk {
-    /// Mounts one of so many megabytes.
+    /// Mounts one of this many megabytes.
     pub(crate) fn mount(megabytes: u32) -> SmallDisk {
         let disk = SmallDisk { folder: Folder::new() };
         std::fs::create_dir(disk.path()).unwrap();
-        // PostgreSQL's user has to get at it.
+        // PostgreSQL's user must be able to access it.
         let folder = disk.path().parent().unwrap().to_owned();
         std::fs::set_permissions(folder, Permissions::from_mode(0o711)).unwrap();
         let size = format!("size={megabytes}m,mode=0777");
@@ -35,7 +35,7 @@ impl SmallDisk {
         self.folder.path("disk")
     }
 
-    /// Writes until there is no room left.
+    /// Fills it.
     pub(crate) fn fill(&self) {
         let mut ballast = File::create(self.path().join("ballast")).unwrap();
         for size in [1 << 16, 1 << 12, 1] {
@@ -43,7 +43,7 @@ impl SmallDisk {
         }
     }
 
-    /// Makes room again.
+    /// Frees the space again.
     pub(crate) fn relieve(&self) {
         std::fs::remove_file(self.path().join("ballast")).unwrap();
     }
@@ -58,7 +58,7 @@ fn run(program: &str, arguments: &[&str]) {
     assert!(output.status.success(), "{program} {arguments:?}: {output:?}");
 }
 
-/// Moves a tenant's database to another tablespace; nobody may be connected to it meanwhile.
+/// Moves a tenant's database to another tablespace, which requires that nothing is connected to it.
 async fn move_database(system: &System, tenant: usize, tablespace: &str) {
     let name = system.tenants[tenant].url.expose().rsplit_once('/').unwrap().1.to_owned();
     execute(&postgres_server(), &format!("ALTER DATABASE {name} WITH ALLOW_CONNECTIONS false"))
@@ -125,7 +125,7 @@ async fn file_descriptors_run_out() {
     for process in [&producer, &consumer] {
         limit_descriptors(process.pid(), 8);
     }
-    // What is open stays open; what is closed under them cannot be opened again.
+    // Open connections stay open, but a closed one cannot be opened again.
     let vhost = system.amqp_url.rsplit_once('/').unwrap().1;
     rabbitmqctl(&["close_all_connections", "-p", vhost, "chaos"]).await;
     add_jobs(&system, JOBS, 0.0).await;
@@ -153,7 +153,7 @@ async fn every_statement_takes_too_long() {
     .await;
     let (producer, _consumer) = (system.producer(&[]), system.consumer(&[LEASE]));
     producer.logged("statement timeout").await;
-    // The healthy one's jobs run meanwhile; of the other's nothing can be written.
+    // The healthy tenant's jobs run meanwhile; nothing can be written for the other.
     eventually("the other tenant's jobs have run", || async {
         let rows = system.tenants[1].executions().await;
         (rows.iter().filter(|row| row.status.is_final()).count() == JOBS).then_some(())

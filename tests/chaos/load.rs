@@ -1,4 +1,4 @@
-//! A day's outage, hostile rows, clocks apart.
+//! A day's outage, and hostile rows.
 
 use std::collections::BTreeSet;
 
@@ -36,7 +36,7 @@ async fn ten_thousand_jobs_are_due_after_a_days_outage() {
 }
 
 #[tokio::test]
-async fn hostile_rows_cost_their_own_job_only() {
+async fn hostile_rows_affect_only_their_own_job() {
     let system = System::new(2).await;
     execute(
         &system.tenants[0].url,

@@ -1,6 +1,6 @@
-//! Chaos: real processes are killed, stopped and cut off at the worst moments, brokers and databases
-//! are broken under them. Each test is one row of `docs/reliability.md`. Run by `make chaos`, one at
-//! a time, since some break the broker or the database server for everybody.
+//! Chaos: real processes are killed, suspended and cut off at the worst moments, and their brokers and
+//! databases fail. Each test is one row of `docs/reliability.md`. `make chaos` runs them one at a time,
+//! since some of them break the shared broker or database server.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop right there")]
 
 mod account;
@@ -20,5 +20,5 @@ mod servers;
 mod shutdown;
 mod versions;
 
-/// A short lease, so that a lost worker is noticed while the test waits.
+/// A short lease, to notice a lost worker soon.
 const LEASE: (&str, &str) = ("POLYCHRON_LEASE", "5s");

@@ -1,4 +1,4 @@
-//! Messages come twice, late, out of order, forged, and as garbage.
+//! Messages are duplicated, late, out of order, forged, or garbage.
 
 use polychron_tests::System;
 use serde_json::json;
@@ -42,7 +42,7 @@ async fn every_message_comes_ten_times_and_out_of_order() {
 }
 
 #[tokio::test]
-async fn garbage_is_put_aside_and_forgeries_do_nothing() {
+async fn garbage_is_buried_and_forgeries_have_no_effect() {
     let system = System::new(2).await;
     let (_producer, consumer) = (system.producer(&[]), system.consumer(&[LEASE]));
     consumer.logged("connected to the broker for receiving").await;
@@ -56,7 +56,7 @@ async fn garbage_is_put_aside_and_forgeries_do_nothing() {
     publish(&system, &format!(r#"{{"v":1,"tenant":"{tenant}","execution":"{nobody}"}}"#)).await;
     add_jobs(&system, 3, 0.0).await;
     all_succeed(&system, 3).await;
-    // A row of one tenant, named as another's, is nobody's.
+    // Names a row of one tenant as another's.
     let row = &system.tenants[1].executions().await[0];
     publish(&system, &format!(r#"{{"v":1,"tenant":"{tenant}","execution":"{}"}}"#, row.id)).await;
     let vhost = system.amqp_url.rsplit_once('/').unwrap().1;

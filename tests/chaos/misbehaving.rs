@@ -1,5 +1,4 @@
-//! A consumer program as a user may write one, with handlers that no user should: for the chaos
-//! tests.
+//! A user's consumer program with misbehaving handlers, for the chaos tests.
 
 use std::process::ExitCode;
 
@@ -12,7 +11,7 @@ struct Leak {
     megabytes: usize,
 }
 
-/// Leaves a thread, a future and some memory behind, and succeeds.
+/// Leaks a thread, a future and some memory, and succeeds.
 async fn leak(payload: Leak, _: Context) -> Result<(), HandlerError> {
     std::thread::Builder::new().spawn(|| {
         loop {
@@ -20,12 +19,12 @@ async fn leak(payload: Leak, _: Context) -> Result<(), HandlerError> {
         }
     })?;
     tokio::spawn(std::future::pending::<()>());
-    // Written, so that the pages are really taken.
+    // Writing to it allocates the pages.
     Box::leak(vec![1_u8; payload.megabytes << 20].into_boxed_slice());
     Ok(())
 }
 
-/// Takes the process down, as a fault in a C library would.
+/// Aborts the process, as a fault in a C library would.
 async fn abort(_: Value, _: Context) -> Result<(), HandlerError> {
     std::process::abort()
 }

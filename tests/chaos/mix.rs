@@ -1,8 +1,8 @@
-//! Everything at once: for some minutes a seed decides who is killed, stopped, cut off and edited,
-//! under a steady load; then faults end, and all of it must be accounted for.
+//! All faults combined: for some minutes a seed decides which processes are killed, suspended, cut off
+//! and edited, under a steady load. Then the faults end, and everything must be accounted for.
 //!
-//! The seed decides what happens in which order; when exactly, real processes decide. A failure is
-//! found again by its log rather than by its seed.
+//! The seed determines the order of events, but not their exact times, which depend on real processes.
+//! A failure is therefore reproduced by its log rather than by its seed.
 
 mod faults;
 mod load;
@@ -19,22 +19,22 @@ use crate::account::{Recovery, is_accounted_for};
 
 /// Tenants on PostgreSQL, and in SQLite files.
 const TENANTS: (usize, usize) = (17, 3);
-/// How many of the tenants are reached by way of a proxy each.
+/// How many of the tenants are behind a proxy.
 const PROXIED: usize = 4;
 /// How many producers, and how many consumers.
 const SEATS: usize = 3;
-/// How long it may take from the end of the faults until nothing is open: the sweeper is in no
-/// hurry with what was lost several times.
+/// How long it may take from the end of the faults until nothing is open. The sweeper waits longer for
+/// messages that were lost several times.
 const QUIET_LIMIT: Duration = Duration::from_secs(20 * 60);
 
-/// A place for a process.
+/// A process slot that faults empty and refill.
 struct Seat {
     is_producer: bool,
     process: Option<Process>,
     paused: bool,
 }
 
-/// What will end a fault.
+/// How a fault ends.
 enum Cure {
     Start(usize),
     Continue(usize),
@@ -49,7 +49,7 @@ struct Mix {
     seats: Vec<Seat>,
     broker: Proxy,
     proxies: Vec<Proxy>,
-    /// What ends when.
+    /// When each fault ends.
     cures: Vec<(BootTime, Cure)>,
     begun: BootTime,
     faults: usize,
@@ -94,7 +94,7 @@ impl Mix {
         ((self.random.unit() * n as f64) as usize).min(n - 1)
     }
 
-    /// Starts a process in a seat, armed to die at a failpoint or not.
+    /// Starts a process in a seat; it may be armed to die at a failpoint.
     fn start(&mut self, seat: usize, failpoint: Option<&str>) {
         let amqp = self.broker.url(&self.system.amqp_url);
         let mut settings = vec![
@@ -140,7 +140,7 @@ impl Mix {
         self.cures.push((now() + after, cure));
     }
 
-    /// A path that is spoilt somehow.
+    /// A random fault of a network path.
     fn spoil(&self, proxy: &Proxy) -> String {
         let delay = Path::Delay(Duration::from_millis(300 + self.below(2000) as u64));
         let (to_server, to_client) = match self.below(6) {
@@ -161,7 +161,7 @@ impl Mix {
         format!("{to_server:?} {to_client:?}")
     }
 
-    /// Faults end, and nobody adds anything more.
+    /// Ends the faults, and adds nothing more.
     async fn heal(&mut self) {
         self.cure(true).await;
         for seat in 0..self.seats.len() {
@@ -175,7 +175,7 @@ impl Mix {
         self.end_load().await;
     }
 
-    /// Waits until nothing is open; says what is when it takes too long.
+    /// Waits until nothing is open. If that takes too long, fails with what is.
     async fn quiet(&self) {
         let end = now() + QUIET_LIMIT;
         let mut busy: Vec<&polychron_tests::TestTenant> = self.system.tenants.iter().collect();
@@ -193,7 +193,7 @@ impl Mix {
     }
 }
 
-/// Runs it for so long.
+/// Runs the mix for this long.
 async fn run(seed: u64, length: Duration) {
     let mut mix = Mix::new(seed).await;
     let end = now() + length;

@@ -1,4 +1,4 @@
-//! What operators do, and what goes wrong while they do it.
+//! Operators' actions while something goes wrong.
 
 use std::sync::Arc;
 
@@ -54,7 +54,7 @@ async fn a_tenants_password_is_changed_in_flight() {
 #[tokio::test]
 async fn a_migration_fails_at_one_tenant() {
     let mut system = System::new(3).await;
-    // Its database is a new one, in which somebody else has a table by the name of ours.
+    // Its database is new and contains another application's table with a name of ours.
     let url = postgres_database().await;
     execute(
         &url,

@@ -1,4 +1,4 @@
-//! The database server itself goes down under everybody.
+//! The database server itself goes down.
 
 use polychron_tests::System;
 use testkit::restart_postgres;

@@ -1,4 +1,4 @@
-//! Processes are asked to stop, politely and less so, and executions are cancelled.
+//! Processes are asked to stop, once or twice, and executions are cancelled.
 
 use polychron_tests::System;
 use rustix::process::Signal;
@@ -51,7 +51,7 @@ async fn a_second_signal_gives_everything_back_at_once() {
 }
 
 #[tokio::test]
-async fn a_handler_that_blocks_does_not_hold_the_stop_up() {
+async fn a_handler_that_blocks_does_not_delay_the_stop() {
     let system = System::new(1).await;
     let mut job = system.record_job("block", 0.0);
     job.job_type = "block".to_owned();

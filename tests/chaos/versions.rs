@@ -1,5 +1,5 @@
-//! Two versions side by side, as during every upgrade, and back again: `scripts/two-versions`
-//! builds the other one and runs this.
+//! Two versions side by side, as during an upgrade or a rollback. `scripts/two-versions` builds the
+//! other one and runs this.
 
 use polychron_tests::{Process, System};
 use rustix::process::Signal;
@@ -30,7 +30,7 @@ async fn two_versions_work_side_by_side() {
     let new = [system.producer(&[]), system.consumer(&[LEASE])];
     add_jobs_named(&system, "both", JOBS, 0.05).await;
     all_succeed(&system, 2 * JOBS).await;
-    // Messages of the one go to the other, both ways.
+    // Each version receives messages of the other.
     let [old_producer, old_consumer] = old;
     let [new_producer, new_consumer] = new;
     stop(old_producer).await;

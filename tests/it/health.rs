@@ -1,4 +1,4 @@
-//! Health tells the truth: about the loops, the broker, the control database and the tenants.
+//! Health reports the state of the loops, the broker, the control database and the tenants.
 
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use shared::clock::Clock;
 use shared::store::NewJob;
 use testkit::eventually;
 
-/// The longest that a loss may go unnoticed.
+/// How long a loss may go unnoticed.
 const NOTICED_WITHIN: Duration = Duration::from_secs(15);
 
 /// Waits until `/health/ready` answers with this code and status.
@@ -27,7 +27,7 @@ async fn assert_live(address: SocketAddr) {
     assert_eq!(answer.status, 200, "{answer:?}");
 }
 
-/// A producer and a consumer, and where they tell about themselves.
+/// A producer and a consumer, and the addresses of their health.
 fn both(system: &System, settings: &[(&str, &str)]) -> ([SocketAddr; 2], [Process; 2]) {
     let addresses = [free_address(), free_address()];
     let [producer, consumer] = addresses.map(|address| address.to_string());
@@ -37,8 +37,8 @@ fn both(system: &System, settings: &[(&str, &str)]) -> ([SocketAddr; 2], [Proces
     (addresses, processes)
 }
 
-/// Breaks the path in each way, and sees that both notice it in time, say what it is, go on
-/// living, and recover.
+/// Breaks the path in each way. Both processes must notice it in time, name it, stay alive, and
+/// recover.
 #[expect(clippy::print_stdout, reason = "how soon it is noticed is worth seeing")]
 async fn goes_red_and_green(proxy: &Proxy, addresses: [SocketAddr; 2], part: &str) {
     for address in addresses {
@@ -71,7 +71,7 @@ async fn goes_red_and_green(proxy: &Proxy, addresses: [SocketAddr; 2], part: &st
 }
 
 #[tokio::test]
-async fn losing_the_broker_is_red_until_it_is_back() {
+async fn a_lost_broker_makes_health_red_until_it_is_back() {
     let system = System::new(1).await;
     let proxy = Proxy::start(address_in(&system.amqp_url)).await;
     let url = proxy.url(&system.amqp_url);
@@ -80,7 +80,7 @@ async fn losing_the_broker_is_red_until_it_is_back() {
 }
 
 #[tokio::test]
-async fn losing_the_control_database_is_red_until_it_is_back() {
+async fn a_lost_control_database_makes_health_red_until_it_is_back() {
     let system = System::new(1).await;
     let proxy = Proxy::start(address_in(system.control_url())).await;
     let url = proxy.url(system.control_url());
@@ -89,7 +89,7 @@ async fn losing_the_control_database_is_red_until_it_is_back() {
 }
 
 #[tokio::test]
-async fn before_the_control_database_is_there_it_lives_and_is_not_ready() {
+async fn without_a_control_database_a_process_is_alive_but_not_ready() {
     let system = System::new(0).await;
     let proxy = Proxy::start(address_in(system.control_url())).await;
     proxy.refuse();
@@ -106,7 +106,7 @@ async fn before_the_control_database_is_there_it_lives_and_is_not_ready() {
 }
 
 #[tokio::test]
-async fn a_dark_tenant_is_amber_and_named() {
+async fn an_unreachable_tenant_makes_health_amber_and_is_named() {
     let system = System::new(2).await;
     let tenant = &system.tenants[0];
     let proxy = system.proxy_tenant(tenant).await;
@@ -133,7 +133,7 @@ async fn a_dark_tenant_is_amber_and_named() {
 }
 
 #[tokio::test]
-async fn it_answers_while_every_handler_blocks_its_thread() {
+async fn health_answers_while_every_handler_blocks_its_thread() {
     let system = System::new(1).await;
     let tenant = &system.tenants[0];
     for n in 0..4 {
@@ -162,7 +162,7 @@ async fn it_answers_while_every_handler_blocks_its_thread() {
 }
 
 #[tokio::test]
-async fn asked_to_stop_it_lives_and_is_not_ready() {
+async fn a_process_that_is_stopping_is_alive_but_not_ready() {
     let system = System::new(1).await;
     system.tenants[0].store.insert_job(&system.record_job("long", 4.0)).await.unwrap();
     let ([_, consumer], [_producer, process]) = both(&system, &[]);
@@ -174,7 +174,7 @@ async fn asked_to_stop_it_lives_and_is_not_ready() {
 }
 
 #[tokio::test]
-async fn an_address_that_is_taken_is_a_problem_of_the_configuration() {
+async fn an_address_in_use_is_a_configuration_error() {
     let system = System::new(0).await;
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -188,7 +188,7 @@ async fn an_address_that_is_taken_is_a_problem_of_the_configuration() {
 }
 
 #[tokio::test]
-async fn idle_or_full_for_longer_than_a_minute_it_lives() {
+async fn a_process_that_is_idle_or_full_for_a_minute_is_alive() {
     let system = System::new(1).await;
     let tenant = &system.tenants[0];
     tenant.store.insert_job(&system.record_job("long", 70.0)).await.unwrap();
@@ -200,7 +200,7 @@ async fn idle_or_full_for_longer_than_a_minute_it_lives() {
     let (addresses, _running) = both(&system, &settings);
     eventually("the long one starts", || async { (!system.records().is_empty()).then_some(()) })
         .await;
-    // Delivered by the other queues, they wait for the slot.
+    // Delivered from the other queues, they wait for the slot.
     for queue in ["second", "third"] {
         let next = NewJob { queue: queue.into(), ..system.record_job(queue, 0.0) };
         tenant.store.insert_job(&next).await.unwrap();

@@ -1,11 +1,11 @@
-//! Processes, messages and queues are lost: that costs delay, never a run.
+//! Lost processes, messages and queues delay runs, but none is lost.
 
 use polychron_tests::{System, TestTenant};
 use rustix::process::Signal;
 use shared::execution::{ErrorKind, Execution, Status, Trigger};
 use testkit::{eventually, management};
 
-/// A short lease, so that a lost worker is noticed while the test waits.
+/// A short lease, to notice a lost worker soon.
 const LEASE: (&str, &str) = ("POLYCHRON_LEASE", "5s");
 
 /// Waits until each of these jobs has succeeded and nothing is open.
@@ -72,7 +72,7 @@ async fn a_purged_and_a_deleted_queue_lose_nothing() {
         for n in 0..JOBS {
             tenant.store.insert_job(&system.record_job(&format!("job-{n}"), 0.0)).await.unwrap();
         }
-        // Dispatched, with nobody there to execute it.
+        // Dispatched, without a consumer to execute it.
         let producer = system.producer(&[]);
         eventually("messages are in the queue", || async {
             let rows = tenant.executions().await;
@@ -83,7 +83,7 @@ async fn a_purged_and_a_deleted_queue_lose_nothing() {
         let (_, vhost) = system.amqp_url.rsplit_once('/').unwrap();
         let path = format!("/api/queues/{vhost}/polychron.jobs.default/{loss}");
         management("DELETE", path.trim_end_matches('/'), "").await;
-        // The sweeper's patience is longer than a test's.
+        // The sweeper would wait longer than the test.
         tenant.forget_publishes().await;
         let _running = (system.producer(&[]), system.consumer(&[]));
         let rows = all_succeed(tenant, JOBS).await;

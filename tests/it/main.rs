@@ -1,12 +1,12 @@
-//! The whole system at work, and under attack: what must hold whatever happens.
+//! The whole system in real processes, without and with faults.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop right there")]
 
-mod crowded;
 mod health;
 mod losses;
 mod metrics;
 mod notifications;
-mod sharing;
+mod overloaded_server;
+mod partitions;
 #[cfg(feature = "otel")]
 mod traces;
 mod work;

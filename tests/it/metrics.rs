@@ -1,4 +1,4 @@
-//! The figures agree with the rows.
+//! The metrics agree with the rows.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -26,7 +26,7 @@ async fn metrics(address: SocketAddr) -> Answer {
     get(address, "/metrics").await.expect("it answers at once")
 }
 
-/// How many rows ended in each way, by the label that the figure has.
+/// How many rows ended in each way, by the metric's label.
 fn by_ending(rows: &[Execution]) -> BTreeMap<String, f64> {
     let mut counts = BTreeMap::new();
     for row in rows.iter().filter(|row| row.started_at.is_some()) {
@@ -40,7 +40,7 @@ fn by_ending(rows: &[Execution]) -> BTreeMap<String, f64> {
 }
 
 #[tokio::test]
-async fn after_a_run_the_figures_are_the_rows() {
+async fn after_a_run_the_metrics_agree_with_the_rows() {
     let system = System::new(2).await;
     for tenant in &system.tenants {
         for n in 0..20 {
@@ -106,7 +106,7 @@ async fn after_a_run_the_figures_are_the_rows() {
 }
 
 #[tokio::test]
-async fn what_does_not_run_is_counted_by_its_reason() {
+async fn skipped_occurrences_are_counted_by_reason() {
     let system = System::new(1).await;
     let tenant = &system.tenants[0];
     let slow = NewJob {
@@ -135,10 +135,10 @@ fn sum(shown: &Answer, name: &str) -> f64 {
 
 const FINISHED: &str = "polychron_executions_finished_total";
 
-/// What docs/metrics.md says of a process that was killed: its own figures are gone, and the others'
-/// agree with the rows that they wrote, to the last one.
+/// As docs/metrics.md says, the metrics of a killed process are gone, and those of the others agree
+/// exactly with the rows that they wrote.
 #[tokio::test]
-async fn after_a_kill_the_survivors_figures_are_the_rows_that_they_wrote() {
+async fn after_a_kill_the_survivors_metrics_agree_with_the_rows_that_they_wrote() {
     const JOBS: usize = 40;
     const LEASE: (&str, &str) = ("POLYCHRON_LEASE", "5s");
     let system = System::new(2).await;
@@ -179,7 +179,8 @@ async fn after_a_kill_the_survivors_figures_are_the_rows_that_they_wrote() {
             .await,
         );
     }
-    // The rescuer ended what the dead one held; what that had ended itself, it alone has counted.
+    // The rescuer ended the rows that the killed one held. Rows that it had ended itself were counted
+    // by it alone.
     let lost = rows.iter().filter(|row| row.error_kind == Some(ErrorKind::Lost)).count();
     let gone = rows.iter().filter(|row| by_dead(row) && row.status == Status::Success).count();
     assert!(lost > 0 && gone > 0, "{lost} {gone}");
@@ -194,6 +195,6 @@ async fn after_a_kill_the_survivors_figures_are_the_rows_that_they_wrote() {
     assert_eq!(sum(&producer, FINISHED), lost as f64);
     let dispatched = rows.iter().filter(|row| row.dispatched_at.is_some()).count();
     assert_eq!(producer.figure("polychron_executions_dispatched_total"), dispatched as f64);
-    // What it had shown last is short of the rows by what ended since, and never beyond them.
+    // Its last scrape may miss rows that ended since, but never counts too many.
     assert!(sum(&last, FINISHED) <= gone as f64, "{} of {gone}", sum(&last, FINISHED));
 }

@@ -1,4 +1,4 @@
-//! What happens to jobs is told to a real web server, whoever dies on the way.
+//! Notifications reach a real web server, even if a process dies on the way.
 
 use polychron_tests::{Heard, Hook, System, TestTenant, due_now};
 use serde_json::{Value, json};
@@ -8,12 +8,12 @@ use shared::notification::NOTIFIER;
 use shared::store::{ExecutionFilter, NewJob};
 use testkit::eventually;
 
-/// The hook is on this machine.
+/// The hook is on this machine, so calls to it must be allowed.
 const ALLOW: (&str, &str) = ("POLYCHRON_HTTP_ALLOW", "127.0.0.1");
-/// A short lease, so that a lost worker is noticed while the test waits.
+/// A short lease, to notice a lost worker soon.
 const LEASE: (&str, &str) = ("POLYCHRON_LEASE", "5s");
 
-/// A job that fails, and is not tried again.
+/// A job that fails and is not retried.
 fn failing(name: &str, url: &str) -> NewJob {
     NewJob {
         payload: json!({"message": "no such account"}),
@@ -23,7 +23,7 @@ fn failing(name: &str, url: &str) -> NewJob {
     }
 }
 
-/// The notifications' rows, oldest first.
+/// The executions of notifications, oldest first.
 async fn told(tenant: &TestTenant) -> Vec<Execution> {
     let job = Some(NOTIFIER.to_owned());
     let filter = ExecutionFilter { job, ..ExecutionFilter::default() };
@@ -41,7 +41,7 @@ async fn heard(hook: &Hook, count: usize) -> Vec<Heard> {
 }
 
 #[tokio::test]
-async fn a_failure_and_the_recovery_are_told_once_each() {
+async fn a_failure_and_its_recovery_are_notified_once_each() {
     let (system, hook) = (System::new(1).await, Hook::start(0).await);
     let tenant = &system.tenants[0];
     let _running = (system.producer(&[]), system.consumer(&[ALLOW]));
@@ -86,7 +86,7 @@ async fn a_failure_and_the_recovery_are_told_once_each() {
 }
 
 #[tokio::test]
-async fn whoever_dies_between_the_failure_and_the_call_the_call_is_made() {
+async fn the_call_is_made_even_if_a_process_dies_after_the_failure() {
     let (system, hook) = (System::new(1).await, Hook::start(0).await);
     let tenant = &system.tenants[0];
     tenant.store.insert_job(&failing("import", &hook.url)).await.unwrap();
@@ -96,7 +96,7 @@ async fn whoever_dies_between_the_failure_and_the_call_the_call_is_made() {
         rows.iter().any(|row| row.published_at.is_some()).then_some(())
     })
     .await;
-    // Without a producer, the notification is written and goes no further.
+    // Without a producer the notification is recorded, but not sent.
     producer.kill();
     let consumer = system.consumer(&[ALLOW]);
     let waiting =
@@ -116,7 +116,7 @@ async fn whoever_dies_between_the_failure_and_the_call_the_call_is_made() {
 }
 
 #[tokio::test]
-async fn a_caller_killed_in_the_middle_of_the_call_calls_again_under_the_same_key() {
+async fn a_call_that_was_cut_off_by_a_kill_is_repeated_with_the_same_key() {
     let (system, hook) = (System::new(1).await, Hook::start(1).await);
     let tenant = &system.tenants[0];
     tenant.store.insert_job(&failing("import", &hook.url)).await.unwrap();

@@ -1,4 +1,4 @@
-//! One execution is one trace, over producer and consumer, in the bytes that a collector gets.
+//! One execution is one trace across producer and consumer, as a collector receives it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,7 @@ use testkit::eventually;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-/// A collector that keeps what it gets: service and span.
+/// A collector that keeps each span with its service.
 async fn collector() -> (String, Arc<Mutex<Vec<(String, Value)>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

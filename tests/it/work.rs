@@ -1,4 +1,4 @@
-//! Nothing is broken: everything runs once, in time, and in the right database.
+//! Without faults everything runs once, in time, and in the right database.
 
 use std::collections::{BTreeMap, BTreeSet};
 

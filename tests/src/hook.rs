@@ -1,4 +1,4 @@
-//! A web server that hears notifications.
+//! A web server that receives notifications.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -7,18 +7,18 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// What somebody was told.
+/// A notification as it was received.
 #[derive(Clone, Debug)]
 pub struct Heard {
-    /// Headers by their names in lower case.
+    /// Headers by lower-case name.
     pub headers: BTreeMap<String, String>,
-    /// The news.
+    /// The body.
     pub body: Value,
 }
 
-/// A server on loopback. It answers 204, but the first `silent` calls never.
+/// A server on loopback. It never answers the first `silent` calls, and answers the others with 204.
 pub struct Hook {
-    /// Where it listens.
+    /// Its URL.
     pub url: String,
     heard: Arc<Mutex<Vec<Heard>>>,
 }
@@ -39,7 +39,7 @@ impl Hook {
         hook
     }
 
-    /// What it has heard so far.
+    /// The notifications so far.
     pub fn heard(&self) -> Vec<Heard> {
         self.heard.lock().unwrap().clone()
     }
@@ -65,7 +65,7 @@ async fn serve(mut stream: TcpStream, heard: Arc<Mutex<Vec<Heard>>>, silent: boo
         true => std::future::pending().await,
         false => {
             let answer = b"HTTP/1.1 204 No Content\r\ncontent-length: 0\r\n\r\n";
-            let _ = stream.write_all(answer).await; // who has hung up needs no answer
+            let _ = stream.write_all(answer).await; // the client may be gone
         }
     }
 }

@@ -1,4 +1,4 @@
-//! As much of an HTTP client as the tests need.
+//! A minimal HTTP client.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -8,10 +8,10 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// The longest that health may take to answer.
+/// How long health may take to answer.
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// What was answered.
+/// An answer.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// The status code.
@@ -26,15 +26,14 @@ impl Answer {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// The value of one figure, given as it stands in the text, labels included; zero if it isn't
-    /// there.
+    /// The value of a metric, named as in the text, with its labels; zero if it is missing.
     pub fn figure(&self, name: &str) -> f64 {
         let line = self.body.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.map_or(0.0, |value| value.parse().unwrap())
     }
 }
 
-/// Asks; none when nobody answers in time.
+/// Sends a GET request. `None` without an answer in time.
 pub async fn get(address: SocketAddr, path: &str) -> Option<Answer> {
     let ask = async {
         let mut stream = TcpStream::connect(address).await.ok()?;
@@ -49,12 +48,12 @@ pub async fn get(address: SocketAddr, path: &str) -> Option<Answer> {
     tokio::time::timeout(LIMIT, ask).await.ok().flatten()
 }
 
-/// An address on loopback that nobody listens on, and none twice. Its port is below those that
-/// outgoing connections get, because whoever is given it opens it a while later.
+/// An unused address on loopback, different each time. Its port is below the range of outgoing
+/// connections, which might otherwise take it before the caller listens on it.
 pub fn free_address() -> SocketAddr {
     static GIVEN: AtomicU32 = AtomicU32::new(0);
     loop {
-        // Each test is a process of its own, and several run at once.
+        // Each test is a process of its own, and several run in parallel.
         let n = std::process::id() * 16 + GIVEN.fetch_add(1, Ordering::Relaxed);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 10_000 + (n % 10_000) as u16));
         if TcpListener::bind(address).is_ok() {

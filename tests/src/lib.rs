@@ -1,5 +1,5 @@
-//! A whole Polychron of real processes, for tests: a control database, tenants' databases and a
-//! virtual host of its own, and any number of producers and consumers.
+//! A whole Polychron for tests: its own control database, tenants' databases and virtual host, and any
+//! number of producers and consumers as real processes.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop right there")]
 
 mod hook;
@@ -31,13 +31,13 @@ pub use process::Process;
 pub use proxy::{Path, Proxy, address_in};
 pub use record::{Record, most_at_once, read as read_records};
 
-/// A system that has no process yet.
+/// A system without processes at first.
 pub struct System {
-    /// Where its files are.
+    /// Its files.
     pub folder: Folder,
     /// The control database.
     pub control: Control,
-    /// The tenants, in the order of their making.
+    /// The tenants, in the order of their creation.
     pub tenants: Vec<TestTenant>,
     /// The broker's URL.
     pub amqp_url: String,
@@ -50,7 +50,7 @@ pub struct TestTenant {
     pub slug: String,
     /// Its database.
     pub url: DatabaseUrl,
-    /// The same, open.
+    /// A store on its database.
     pub store: Arc<Store>,
 }
 
@@ -85,7 +85,7 @@ impl System {
         Process::start("polychron-producer", &self.environment(settings))
     }
 
-    /// Starts a consumer, which knows the diagnostic job types.
+    /// Starts a consumer with the diagnostic job types.
     pub fn consumer(&self, settings: &[(&str, &str)]) -> Process {
         Process::start("polychron-consumer", &self.environment(settings))
     }
@@ -100,14 +100,14 @@ impl System {
         self.control_url.expose()
     }
 
-    /// From now on, processes reach this tenant's database by way of a proxy.
+    /// From now on, processes reach this tenant's database through a proxy.
     pub async fn proxy_tenant(&self, tenant: &TestTenant) -> Proxy {
         let proxy = Proxy::start(address_in(tenant.url.expose())).await;
         self.move_tenant(tenant, &proxy.url(tenant.url.expose())).await;
         proxy
     }
 
-    /// From now on, processes find this tenant's database at `url`.
+    /// From now on, this tenant's database is at `url`.
     pub async fn move_tenant(&self, tenant: &TestTenant, url: &str) {
         let database_url = Some(url.parse().unwrap());
         let edit = TenantEdit { database_url, ..TenantEdit::default() };
@@ -177,7 +177,7 @@ impl TestTenant {
         all
     }
 
-    /// The same, while the database may be away.
+    /// The same if the database may be unavailable.
     pub async fn try_executions(&self) -> Option<Vec<Execution>> {
         let mut all =
             self.store.list_executions(&ExecutionFilter::default(), i64::MAX).await.ok()?;
@@ -185,7 +185,7 @@ impl TestTenant {
         Some(all)
     }
 
-    /// Makes what was published look as if that were long ago, so that the sweeper comes now.
+    /// Backdates what was published, which makes it due for the sweeper.
     pub async fn forget_publishes(&self) {
         let statement =
             "UPDATE polychron_job_execution SET published_at = published_at - interval '1 hour'
@@ -200,12 +200,12 @@ pub fn record_job(name: &str, file: &std::path::Path, seconds: f64) -> NewJob {
     NewJob { payload, ..NewJob::new(name, "record", due_now()) }
 }
 
-/// A schedule that is due at once, and once only.
+/// A schedule with one occurrence, which is due now.
 pub fn due_now() -> Value {
     json!({"at": Clock::System.wall_time()})
 }
 
-/// Makes a tenant's database ready, and lists the tenant.
+/// Prepares a tenant's database and adds the tenant.
 pub async fn add_tenant(
     control: &Control,
     connections: &Connections,

@@ -1,4 +1,4 @@
-//! A real process of ours.
+//! A process of one of the workspace's programs.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -7,7 +7,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use testkit::{Folder, eventually};
 
-/// A process, killed when it is dropped. Its log goes to a file, and is shown if the test fails.
+/// A process that is killed when this is dropped. Its log goes to a file, which is shown if the test
+/// fails.
 pub struct Process {
     child: Child,
     name: String,
@@ -16,8 +17,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts one of the workspace's programs, or one by its absolute path, with nothing but this
-    /// environment.
+    /// Starts one of the workspace's programs, or one by its absolute path, with only this environment.
     pub fn start(program: &str, environment: &[(String, String)]) -> Process {
         Process::start_with(program, &[], environment)
     }
@@ -59,24 +59,24 @@ impl Process {
         kill_process(pid, signal).unwrap();
     }
 
-    /// Kills it as a power cut would, and waits until it is gone.
+    /// Kills it by SIGKILL and waits until it is gone.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// Waits until it has ended by itself.
+    /// Waits until it has exited.
     pub async fn ended(&mut self) -> ExitStatus {
         let child = std::cell::RefCell::new(&mut self.child);
         eventually("the process ends", || async { child.borrow_mut().try_wait().unwrap() }).await
     }
 
-    /// Whether it has ended by itself.
+    /// Whether it has exited.
     pub fn is_over(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
     }
 
-    /// Waits until its log has this text.
+    /// Waits until its log contains this text.
     pub async fn logged(&self, text: &str) {
         let log = &self.log;
         eventually(&format!("`{text}` in the log of {}", self.name), || async move {
@@ -88,7 +88,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let _ = self.child.kill(); // it may have ended
+        let _ = self.child.kill(); // it may have exited
         let _ = self.child.wait();
         if std::thread::panicking() {
             #[expect(clippy::print_stderr, reason = "the test has failed, and this may say why")]
@@ -99,8 +99,8 @@ impl Drop for Process {
     }
 }
 
-/// Where the workspace's programs are: beside the running benchmark, or beside the folder of the
-/// running test.
+/// The folder of the workspace's programs: the running benchmark's own, or the parent of the running
+/// test's.
 fn find(program: &str) -> PathBuf {
     let this = std::env::current_exe().unwrap();
     let folders = this.ancestors().skip(1).take(2);

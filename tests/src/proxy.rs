@@ -1,5 +1,5 @@
-//! A network path that a test can spoil: a TCP proxy on loopback whose directions can each pass,
-//! delay, or swallow what is sent, and whose connections can be reset.
+//! A TCP proxy that injects network faults: each direction can pass, delay or drop bytes, and
+//! connections can be reset.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,30 +11,30 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// What becomes of the bytes of one direction.
+/// What happens to the bytes of one direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Path {
-    /// They arrive.
+    /// They pass.
     Pass,
-    /// They arrive that much later.
+    /// They pass after this delay.
     Delay(Duration),
-    /// They never arrive, and nobody is told: as behind a firewall that drops. What was sent
-    /// meanwhile arrives when the path passes again, as TCP would send it again.
+    /// They are dropped silently, as by a firewall, and arrive once the path passes again, as after
+    /// TCP's retransmission.
     Blackhole,
 }
 
-/// How the path is now.
+/// The present state of the path.
 #[derive(Clone, Copy, Debug)]
 struct Faults {
     to_server: Path,
     to_client: Path,
-    /// Raised to reset every connection.
+    /// Increased to reset every connection.
     resets: u64,
-    /// Whether connections are reset as soon as they are made.
+    /// Whether new connections are reset at once.
     refuse: bool,
 }
 
-/// A proxy before one server. Dropped, it resets its connections.
+/// A proxy for one server. Dropping it resets its connections.
 pub struct Proxy {
     address: SocketAddr,
     faults: watch::Sender<Faults>,
@@ -53,18 +53,18 @@ impl Proxy {
         Proxy { address, faults, accepting }
     }
 
-    /// Where it listens.
+    /// Its address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The same URL, by way of this proxy. The URL must name host and port of the server.
+    /// A URL of the server, changed to lead through this proxy. It must name the server's host and port.
     pub fn url(&self, url: &str) -> String {
         let (before, after) = split_address(url);
         format!("{before}{}{after}", self.address)
     }
 
-    /// From now on, bytes for the server go by `to_server`, bytes for the client by `to_client`.
+    /// Sets what happens to bytes for the server and for the client.
     pub fn set(&self, to_server: Path, to_client: Path) {
         self.faults.send_modify(|faults| {
             (faults.to_server, faults.to_client) = (to_server, to_client);
@@ -72,23 +72,22 @@ impl Proxy {
         });
     }
 
-    /// Everything arrives again.
+    /// Passes everything in both directions again.
     pub fn heal(&self) {
         self.set(Path::Pass, Path::Pass);
     }
 
-    /// Nothing arrives, in either direction, and nobody is told.
+    /// Drops everything in both directions.
     pub fn blackhole(&self) {
         self.set(Path::Blackhole, Path::Blackhole);
     }
 
-    /// Resets every connection there is; new ones are served.
+    /// Resets every open connection; new ones are served.
     pub fn reset(&self) {
         self.faults.send_modify(|faults| faults.resets += 1);
     }
 
-    /// Resets every connection there is, and new ones until [`Proxy::heal`]: as if the server
-    /// were down.
+    /// Resets every open connection, and new ones until [`Proxy::heal`], as if the server were down.
     pub fn refuse(&self) {
         self.faults.send_modify(|faults| {
             faults.resets += 1;
@@ -132,7 +131,7 @@ async fn connect(mut client: TcpStream, server: String, mut faults: watch::Recei
     let Ok(mut server) = TcpStream::connect(server).await else { return drop_with_reset(client) };
     client.set_nodelay(true).unwrap();
     server.set_nodelay(true).unwrap();
-    // So that whatever ends it is a reset, and not a polite end.
+    // Closing it sends a reset instead of a regular end.
     for stream in [&client, &server] {
         stream.set_zero_linger().unwrap();
     }
@@ -163,7 +162,7 @@ async fn pass(
         if let Path::Delay(delay) = now {
             tokio::time::sleep(delay).await;
         }
-        // Also an end doesn't cross a dark path.
+        // A path that drops everything also drops the end of the connection.
         if faults.wait_for(|faults| path(faults) != Path::Blackhole).await.is_err() || count == 0 {
             return Ok(());
         }
@@ -172,7 +171,7 @@ async fn pass(
 }
 
 fn drop_with_reset(stream: TcpStream) {
-    // If it cannot be set, the client sees a polite end, which serves as well.
+    // If this fails, the client sees a regular end, which serves as well.
     let _ = stream.set_zero_linger();
 }
 
@@ -188,7 +187,7 @@ mod tests {
         assert_eq!(split_address("amqp://h:1"), ("amqp://", ""));
     }
 
-    /// A server that says everything back.
+    /// An echo server.
     async fn echo() -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -204,7 +203,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_dark_path_says_nothing_and_a_reset_is_heard() {
+    async fn a_dropping_path_is_silent_and_a_reset_is_noticed() {
         let proxy = Proxy::start(&echo().await.to_string()).await;
         let mut client = TcpStream::connect(proxy.address()).await.unwrap();
         let mut byte = [0];

@@ -1,4 +1,4 @@
-//! What goes wrong in the mix.
+//! The faults of the mix.
 
 use rustix::process::Signal;
 use shared::clock::Clock;
@@ -14,7 +14,7 @@ const PRODUCER_POINTS: [&str; 3] = ["before_dispatch", "after_dispatch", "after_
 const CONSUMER_POINTS: [&str; 4] = ["before_claim", "after_claim", "after_effect", "after_result"];
 
 impl Mix {
-    /// One fault, or one thing that people do.
+    /// One fault, or one action of an operator.
     pub(super) async fn fault(&mut self) {
         self.faults += 1;
         match self.below(24) {
@@ -117,7 +117,7 @@ impl Mix {
 
     async fn queue_is_lost(&self, part: &str) {
         let path = format!("/api/queues/{}/polychron.jobs.default{part}", self.vhost());
-        // After a restart, management may need a moment; then this fault is left out.
+        // Right after a restart the management API may be unavailable; then skip this fault.
         let lost = management_answers("DELETE", &path, "").await;
         self.note(&format!("the queue{part} is deleted: {lost}"));
     }
@@ -137,7 +137,7 @@ impl Mix {
         let status = if suspended { TenantStatus::Suspended } else { TenantStatus::Active };
         let edit = TenantEdit { status: Some(status), ..TenantEdit::default() };
         let (control, slug) = (&self.system.control, format!("t{which}"));
-        // PostgreSQL may have been killed just now.
+        // PostgreSQL may just have been killed.
         eventually("the control database answers", || async {
             let listed = control.find_tenant(&slug).await.ok()??;
             control.edit_tenant(listed.id, &edit, Clock::System.wall_time()).await.ok()

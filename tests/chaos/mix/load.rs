@@ -1,4 +1,4 @@
-//! What runs in the mix, what people do to it, and whether all of it is accounted for.
+//! The load of the mix, people's changes to it, and the check that everything is accounted for.
 
 use polychron_tests::TestTenant;
 use serde_json::{Value, json};
@@ -81,14 +81,14 @@ impl Mix {
         self.note(&format!("{} {} is to be cancelled: {}", tenant.slug, row.id, done.is_ok()));
     }
 
-    /// The rows that are not final; none when the database cannot be asked.
+    /// The rows that are not final; `None` if the database is unavailable.
     pub(super) async fn open_rows(&self, tenant: &TestTenant) -> Option<Vec<Execution>> {
         let filter = ExecutionFilter::default();
         let rows = tenant.store.list_executions(&filter, i64::MAX).await.ok()?;
         Some(rows.into_iter().filter(|row| !row.status.is_final()).collect())
     }
 
-    /// No occurrence is added any more.
+    /// Stops all schedules.
     pub(super) async fn end_load(&self) {
         for tenant in &self.system.tenants {
             let off = "UPDATE polychron_job SET is_enabled = false";
@@ -98,7 +98,7 @@ impl Mix {
         }
     }
 
-    /// Verifies the promise at every tenant, and says how much it was.
+    /// Checks the promise for every tenant, and reports how much ran.
     #[expect(clippy::print_stdout, reason = "how much was put to the test is worth seeing")]
     pub(super) async fn check_occurrences(&self) {
         self.system.check_occurrences().await;

@@ -1,5 +1,5 @@
-//! A PostgreSQL server with too many tenants to look at each at every poll: its statistics tell whose
-//! database has changed, and whoever sends a wake is not made to wait for them.
+//! A PostgreSQL server with too many tenants to poll each of them every time. Its statistics tell which
+//! databases have changed, and a wake takes effect without waiting for them.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use shared::random::Random;
 use shared::tenant::{Tenant, TenantStatus};
 use testkit::{eventually, eventually_within, execute};
 
-/// So many that one look at each takes ten times the poll interval, and that a glance is believed for
-/// twenty seconds and more.
+/// So many that polling all of them takes ten times the poll interval, and that statistics without a
+/// change are believed for twenty seconds or more.
 const TENANTS: usize = 60;
-/// Much sooner than that.
+/// Much less than that.
 const AT_ONCE: Duration = Duration::from_secs(10);
 
-/// Lists tenants on the server of the first whose databases aren't there.
-async fn crowd(system: &System) {
+/// Adds tenants whose databases are missing, on the first one's server.
+async fn add_absent_tenants(system: &System) {
     let (now, random) = (Clock::System.wall_time(), Random::system());
     for n in 1..TENANTS {
         let url = format!("{}_{n}", system.tenants[0].url.expose());
@@ -38,17 +38,17 @@ async fn crowd(system: &System) {
 }
 
 #[tokio::test]
-async fn a_wake_is_followed_though_the_statistics_tell_nothing() {
+async fn a_wake_takes_effect_although_the_statistics_show_no_change() {
     let system = System::new(1).await;
-    crowd(&system).await;
+    add_absent_tenants(&system).await;
     let address = free_address();
     let settings = [("POLYCHRON_HTTP", &*address.to_string()), ("POLYCHRON_POLL_INTERVAL", "1s")];
     let _producer = system.producer(&settings);
-    // What setting it up has written is reported when the session ends, and seen by the first glances.
+    // The set-up's writes are reported when its session ends, before the statistics are first read.
     system.tenants[0].store.close_idle();
-    eventually("looks are spared", || async {
-        let spared = get(address, "/metrics").await?.figure("polychron_polls_skipped_total");
-        (spared >= 10.0).then_some(())
+    eventually("polls are skipped", || async {
+        let skipped = get(address, "/metrics").await?.figure("polychron_polls_skipped_total");
+        (skipped >= 10.0).then_some(())
     })
     .await;
     let tenant = &system.tenants[0];
