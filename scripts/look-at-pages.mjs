@@ -1,4 +1,4 @@
-// What scripts/look-at-pages does in the browser: ADDRESS ADDRESS-WITH-USERS FOLDER.
+// The browser part of scripts/look-at-pages: ADDRESS ADDRESS-WITH-USERS FOLDER.
 import { mkdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import puppeteer from "puppeteer-core";
@@ -7,7 +7,7 @@ const [address, strict, folder] = process.argv.slice(2);
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 mkdirSync(folder, { recursive: true });
 
-// The demo needs a while until something failed and something runs.
+// Waits until the demo has a failed and a running execution.
 async function execution(tenant, status) {
   for (let tries = 0; tries < 300; tries++) {
     const answer = await fetch(`${address}/api/v1/tenants/${tenant}/executions?status=${status}`);

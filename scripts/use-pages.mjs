@@ -1,4 +1,4 @@
-// What scripts/use-pages does in the browser: ADDRESS TENANT FOLDER.
+// The browser part of scripts/use-pages: ADDRESS TENANT FOLDER.
 import { mkdirSync } from "node:fs";
 import puppeteer from "puppeteer-core";
 
