@@ -34,6 +34,12 @@ impl Partition {
         Partition { own: hash(own_name.as_bytes()), peers: peers.collect() }
     }
 
+    /// A partition so small, among a thousand, that a few tenants are not in it.
+    #[cfg(test)]
+    pub(crate) fn tiny() -> Partition {
+        Partition { own: 0, peers: (1..1000).map(|peer| (peer, BTreeSet::new())).collect() }
+    }
+
     /// How many live producers are known, this one included.
     pub(crate) fn producers(&self) -> usize {
         1 + self.peers.len()

@@ -312,3 +312,6 @@ impl PollLoop {
         self.plan_next(*id, PollResult::Panicked);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,186 @@
+//! The loop, step by step: the test decides which polls are in flight, and how they end.
+
+use shared::clock::{BootTime, ManualClock};
+use shared::config::{Config, Sources};
+use shared::metrics::Metrics;
+use shared::queue::{MemoryBroker, Queue};
+use shared::random::Random;
+use shared::store::{Connections, Control, Schema, Store, migrate};
+use shared::tenant::{Tenant, TenantStatus};
+use shared::trace::Tracer;
+use testkit::Folder;
+
+use super::*;
+use crate::capacity::QueueCapacity;
+use crate::lateness::Lateness;
+use crate::messenger::Messenger;
+use crate::poll_interval::PollIntervals;
+use crate::pruner::Pruner;
+
+/// A loop over three tenants.
+struct Fixture {
+    poll_loop: PollLoop,
+    partition: watch::Sender<Partition>,
+    ids: Vec<TenantId>,
+    _folder: Folder,
+}
+
+async fn fixture() -> Fixture {
+    let clock = Clock::Manual(ManualClock::new("2026-11-24T12:00:00Z".parse().unwrap()));
+    let (folder, random) = (Folder::new(), Random::seeded(7));
+    let connections = Connections::new(clock.clone(), 4);
+    let control_url = folder.sqlite_database("control.db");
+    migrate(&control_url, Schema::Control).await.unwrap();
+    let control = Control::new(&control_url, &connections).unwrap();
+    let mut ids = Vec::new();
+    for n in 0..3 {
+        let now = clock.wall_time();
+        let url = folder.sqlite_database(&format!("{n}.db"));
+        migrate(&url, Schema::Tenant).await.unwrap();
+        let id = TenantId::new(now, &random);
+        Store::new(id, &url, &connections).unwrap().claim_database(false).await.unwrap();
+        let tenant = Tenant {
+            id,
+            slug: format!("t{n}"),
+            name: String::new(),
+            status: TenantStatus::Active,
+            database_url: url,
+            schema: None,
+            max_running: None,
+            created_at: now,
+            updated_at: now,
+        };
+        control.insert_tenant(&tenant).await.unwrap();
+        ids.push(id);
+    }
+    let tenants = Arc::new(Tenants::new(Arc::new(control), connections));
+    tenants.refresh().await.unwrap();
+    let (publisher, _driver) = Queue::Memory(MemoryBroker::new()).publisher("test", &[]);
+    let metrics = Metrics::new(clock.clone());
+    let config = Config::read(&Sources::default(), &[]).unwrap();
+    let poller = Arc::new(TenantPoller {
+        capacity: QueueCapacity::new(publisher.clone(), clock.clone(), &[]),
+        messenger: Messenger::new(publisher, metrics.clone(), Tracer::default(), clock.clone()),
+        lateness: Lateness::new(random.clone()),
+        pruner: Pruner::new(&config, random.clone(), metrics.clone()),
+        random,
+        intervals: PollIntervals::new(Duration::from_secs(30)),
+        metrics,
+        clock,
+    });
+    let (partition, partitions) = watch::channel(Partition::whole());
+    let poll_loop = PollLoop::new(tenants, poller, partitions, Watchdog::default());
+    Fixture { poll_loop, partition, ids, _folder: folder }
+}
+
+impl Fixture {
+    /// Puts a poll in flight that the test ends.
+    fn put_in_flight(
+        &mut self,
+        id: TenantId,
+        poll: impl Future<Output = PollResult> + Send + 'static,
+    ) {
+        let task = self.poll_loop.polls.spawn(async move { (id, poll.await) });
+        let in_flight = Some(InFlight { task: task.id(), woken: false });
+        self.poll_loop.watched.get_mut(&id).unwrap().in_flight = in_flight;
+    }
+
+    /// Handles the end of a poll, as the loop does.
+    async fn end_a_poll(&mut self) {
+        match self.poll_loop.polls.join_next_with_id().await.unwrap() {
+            Ok((_, (id, result))) => self.poll_loop.plan_next(id, result),
+            Err(error) => self.poll_loop.plan_after_panic(&error),
+        }
+    }
+
+    /// Handles the ends of polls until that of this tenant.
+    async fn end_a_poll_of(&mut self, id: TenantId) {
+        while self.in_flight(id).is_some() {
+            self.end_a_poll().await;
+        }
+    }
+
+    fn in_flight(&self, id: TenantId) -> Option<&InFlight> {
+        self.poll_loop.watched[&id].in_flight.as_ref()
+    }
+
+    /// Changes the partition, and has the loop follow.
+    fn change_partition(&mut self, partition: Partition) {
+        self.partition.send_replace(partition);
+        self.poll_loop.listed = Arc::default();
+        self.poll_loop.update_watched();
+    }
+}
+
+#[tokio::test]
+async fn a_poll_that_panics_is_attributed_to_its_tenant_and_no_second_poll_starts_beside_others() {
+    let mut it = fixture().await;
+    let [panics, goes_on, _] = it.ids[..] else { unreachable!() };
+    it.poll_loop.update_watched();
+    it.put_in_flight(panics, async { panic!("a defect") });
+    it.put_in_flight(goes_on, std::future::pending());
+    let task = it.in_flight(goes_on).unwrap().task;
+    it.end_a_poll().await;
+    assert!(it.in_flight(panics).is_none());
+    it.poll_loop.wake(goes_on);
+    it.poll_loop.start_due_polls();
+    let in_flight = it.in_flight(goes_on).expect("its poll goes on");
+    assert_eq!((in_flight.task, in_flight.woken), (task, true));
+    it.poll_loop.wake(panics);
+    it.poll_loop.start_due_polls();
+    assert!(it.in_flight(panics).is_some(), "it is polled again");
+}
+
+#[tokio::test]
+async fn a_poll_in_flight_outlasts_changes_of_the_partition_without_a_second_one() {
+    let mut it = fixture().await;
+    let id = it.ids[0];
+    it.poll_loop.update_watched();
+    let (end, ended) = tokio::sync::oneshot::channel();
+    it.put_in_flight(id, async move { ended.await.unwrap() });
+    let task = it.in_flight(id).unwrap().task;
+    it.change_partition(Partition::tiny());
+    assert_eq!(it.poll_loop.watched.len(), 1, "only the tenant in flight is remembered");
+    it.poll_loop.wake(id);
+    it.poll_loop.start_due_polls();
+    it.change_partition(Partition::whole());
+    it.poll_loop.start_due_polls();
+    assert_eq!(it.in_flight(id).unwrap().task, task, "no second poll");
+    end.send(PollResult::Refused).unwrap();
+    it.end_a_poll_of(id).await;
+    it.poll_loop.start_due_polls();
+    let in_flight = it.in_flight(id).expect("it came back meanwhile, so it is polled at once");
+    assert_ne!(in_flight.task, task);
+}
+
+#[tokio::test]
+async fn nothing_is_remembered_of_a_tenant_that_has_departed() {
+    let mut it = fixture().await;
+    let [waits, in_flight, _] = it.ids[..] else { unreachable!() };
+    it.poll_loop.update_watched();
+    let pauses = crate::capacity::Pauses::default();
+    it.put_in_flight(waits, async move { PollResult::QueuesFull(BootTime::ZERO, pauses) });
+    it.end_a_poll().await;
+    assert_eq!(it.poll_loop.waiting_tenants, 1);
+    it.put_in_flight(in_flight, async { PollResult::Refused });
+    it.change_partition(Partition::tiny());
+    assert_eq!((it.poll_loop.watched.len(), it.poll_loop.waiting_tenants), (1, 0));
+    it.end_a_poll().await;
+    it.poll_loop.wake(in_flight);
+    it.poll_loop.start_due_polls();
+    assert!(it.poll_loop.watched.is_empty() && it.poll_loop.polls.is_empty());
+}
+
+#[tokio::test]
+async fn a_wake_makes_the_next_poll_unskippable() {
+    let mut it = fixture().await;
+    let id = it.ids[0];
+    it.poll_loop.update_watched();
+    let pauses = crate::capacity::Pauses::default();
+    it.put_in_flight(id, async move { PollResult::QueuesFull(BootTime::ZERO, pauses) });
+    it.end_a_poll().await;
+    let skips = |it: &Fixture| !matches!(it.poll_loop.watched[&id].skip_if, SkipIf::Never);
+    assert!(skips(&it));
+    it.poll_loop.wake(id);
+    assert!(!skips(&it));
+}
