@@ -1,4 +1,4 @@
-//! The producer daemon: finds due jobs in the tenants' databases and dispatches them.
+//! The producer: finds due jobs in the tenants' databases and dispatches them.
 
 use std::sync::Arc;
 
@@ -23,7 +23,8 @@ fn main() -> anyhow::Result<()> {
     let config = config::read("polychron-producer", ABOUT, &["DATABASE_URL", "AMQP_URL"]);
     let listener = http::bind_or_exit("polychron-producer", config.http);
     logging::start(&config.log, config.log_format, true);
-    // It waits for others nearly all the time; a second thread would mostly cost the time to wake it.
+    // The producer waits for I/O nearly all the time. A second thread would cost more wake-ups than it
+    // would save.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

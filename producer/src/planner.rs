@@ -1,11 +1,11 @@
-//! What one due job's occurrences come to: the rows to insert and the job's next time. Pure.
+//! Plans one due job: which rows to insert for its occurrences, and its next time. Pure.
 //!
-//! Misfire is judged here, once, when an occurrence is first seen; overlap right after it. Every
-//! occurrence is accounted for by exactly one row: one that runs, one that waits, or a skipped one
-//! that says why; a row stands for `stands_for` occurrences, those up to and including its own.
+//! The misfire policy is applied here, once, when an occurrence is first seen, and then the overlap
+//! policy. Exactly one row accounts for each occurrence: one that runs, one that waits, or a skipped one
+//! that says why. A row stands for `stands_for` occurrences: its own and those before it.
 //!
-//! While nothing may be dispatched (the queue is full, or the tenant at its `max_running`), a due
-//! job stays in its own table for a while, where it can still be edited and costs no row.
+//! While nothing may be dispatched (the queue is full, or the tenant is at its `max_running`), a due job
+//! is held for a while: it stays in the jobs table, where it can still be edited and costs no row.
 
 use std::time::Duration;
 
@@ -18,44 +18,43 @@ use shared::random::Random;
 use shared::schedule::Schedule;
 use shared::store::{Advance, DueJob, NewExecution};
 
-/// The most missed occurrences of one job that `run_all` runs; the bound is put on record.
+/// The most missed occurrences of one job that `run_all` runs. A skipped row records the others.
 pub const RUN_ALL_MAX: usize = 100;
-/// The most occurrences of one job that one dispatch takes; the rest stays due.
+/// The most occurrences of one job in one dispatch. The rest stays due.
 const AT_ONCE_MAX: usize = 100;
-/// How long a job may stay due unseen on record, while nothing can be dispatched.
+/// How long a due job may be held while nothing can be dispatched.
 pub const HOLD: Duration = Duration::from_secs(30);
 /// Jobs with less grace than this are never held. `read_due.sql` has the same number.
 pub const HOLD_GRACE_SECONDS: i32 = 60;
-/// The smallest step of time that is stored.
-const TICK: TimeDelta = TimeDelta::microseconds(1);
+/// The resolution of stored times.
+const TIME_RESOLUTION: TimeDelta = TimeDelta::microseconds(1);
 
-/// What a due job comes to.
+/// The plan of a due job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Plan {
-    /// Nothing may be dispatched now, and the job is young enough to stay due in its own table,
-    /// where it can still be edited.
+    /// Hold it: nothing may be dispatched now, and it has not been due for long.
     Hold,
-    /// It moves on.
+    /// Advance it to its next time, and insert these rows.
     Go(Advance, Vec<NewExecution>),
 }
 
-/// Plans one job. `free` is how many rows may be dispatched now; what is dispatched is taken off.
+/// Plans one job. `free` is how many rows may be dispatched now; the planned ones are subtracted.
 pub fn plan(job: &DueJob, schedule: &Schedule, now: Time, free: &mut u32, random: &Random) -> Plan {
-    // A job with little grace is put on record at once, lest our own backlog make it a misfire.
-    let patient = job.misfire_grace_seconds >= HOLD_GRACE_SECONDS;
-    if *free == 0 && patient && now - job.next_run_at < delta(HOLD) {
+    // A job with a short grace is recorded at once, lest our own backlog turn it into a misfire.
+    let may_be_held = job.misfire_grace_seconds >= HOLD_GRACE_SECONDS;
+    if *free == 0 && may_be_held && now - job.next_run_at < delta(HOLD) {
         return Plan::Hold;
     }
     let open = job.open > 0;
-    // If all that is open waits, the first of it waits for room, or starts in this very move: none
-    // but ourselves holds it up, and the policy is not to depend on our backlog.
+    // If every open row waits, the first one waits only for our own dispatch, so it does not count: the
+    // overlap policy must not depend on our backlog.
     let in_turn = job.waiting - i64::from(job.waiting == job.open);
     let mut rows = Rows { job, now, free, random, open, waiting: in_turn > 0, rows: Vec::new() };
-    // The first instant that is not too late.
+    // Occurrences before this instant are missed.
     let fresh_from = now - TimeDelta::seconds(job.misfire_grace_seconds.into());
     let mut last = None;
     if job.next_run_at < fresh_from {
-        last = Some(missed(&mut rows, schedule, fresh_from - TICK));
+        last = Some(missed(&mut rows, schedule, fresh_from - TIME_RESOLUTION));
     }
     let next_run_at = fresh(&mut rows, schedule, last);
     let advance =
@@ -63,8 +62,7 @@ pub fn plan(job: &DueJob, schedule: &Schedule, now: Time, free: &mut u32, random
     Plan::Go(advance, rows.rows)
 }
 
-/// Accounts for the occurrences from the due one to `until`, which nobody saw in time; answers
-/// with the last of them.
+/// Accounts for the missed occurrences, from the due one to `until`, and returns the last of them.
 fn missed(rows: &mut Rows<'_>, schedule: &Schedule, until: Time) -> Time {
     let first = rows.job.next_run_at;
     let latest = schedule.latest(first, until).unwrap_or(first);
@@ -72,7 +70,7 @@ fn missed(rows: &mut Rows<'_>, schedule: &Schedule, until: Time) -> Time {
     match rows.job.misfire_policy {
         MisfirePolicy::RunOnce => rows.occurrence(latest, count),
         MisfirePolicy::Skip => {
-            let late = shown(rows.now - latest);
+            let late = format_delay(rows.now - latest);
             let reason = format!(
                 "first seen {late} late, after its grace of {} s",
                 rows.job.misfire_grace_seconds
@@ -102,7 +100,7 @@ fn missed(rows: &mut Rows<'_>, schedule: &Schedule, until: Time) -> Time {
     latest
 }
 
-/// The occurrence before `time`; the due one counts even if the schedule wouldn't name it.
+/// The occurrence before `time`. The due one counts even if the schedule does not name it.
 fn previous(schedule: &Schedule, time: Time, first: Time) -> Option<Time> {
     if time <= first {
         return None;
@@ -110,8 +108,8 @@ fn previous(schedule: &Schedule, time: Time, first: Time) -> Option<Time> {
     Some(schedule.prev_before(time).filter(|before| *before > first).unwrap_or(first))
 }
 
-/// Accounts for the occurrences after `last`, or from the due one, up to now; answers with the
-/// next one to wait for, which is not after now only if there are too many for one dispatch.
+/// Accounts for the occurrences after `last`, or from the due one on, up to now. Returns the job's next
+/// time, which is in the past only if there are too many occurrences for one dispatch.
 fn fresh(rows: &mut Rows<'_>, schedule: &Schedule, last: Option<Time>) -> Option<Time> {
     let now = rows.now;
     let mut next = match last {
@@ -121,7 +119,7 @@ fn fresh(rows: &mut Rows<'_>, schedule: &Schedule, last: Option<Time>) -> Option
     for _ in 0..AT_ONCE_MAX {
         let Some(occurrence) = next.filter(|next| *next <= now) else { return next };
         if rows.would_skip() {
-            // As will all that follow: one row stands for them.
+            // All that follow are skipped as well, so one row stands for them.
             let latest = schedule.latest(occurrence, now).unwrap_or(occurrence);
             let count = 1 + schedule.count(occurrence, now);
             rows.skip(latest, count, ErrorKind::Overlap, OVERLAPPED.to_owned());
@@ -135,7 +133,7 @@ fn fresh(rows: &mut Rows<'_>, schedule: &Schedule, last: Option<Time>) -> Option
 
 const OVERLAPPED: &str = "the run before it was not over";
 
-/// Collects rows, and knows what that leaves open.
+/// Collects rows, and tracks what is open with them.
 struct Rows<'a> {
     job: &'a DueJob,
     now: Time,
@@ -143,13 +141,13 @@ struct Rows<'a> {
     random: &'a Random,
     /// Whether an attempt of this job is open.
     open: bool,
-    /// Whether an occurrence of this job waits until another is over.
+    /// Whether an occurrence of this job waits for an open one to end.
     waiting: bool,
     rows: Vec<NewExecution>,
 }
 
 impl Rows<'_> {
-    /// Whether the overlap policy leaves no place for another occurrence.
+    /// Whether the overlap policy skips another occurrence.
     fn would_skip(&self) -> bool {
         match self.job.overlap_policy {
             OverlapPolicy::Allow => false,
@@ -158,7 +156,7 @@ impl Rows<'_> {
         }
     }
 
-    /// An occurrence that runs, now or in its turn, or is skipped, as the overlap policy says.
+    /// Adds an occurrence that runs, waits or is skipped, by the overlap policy.
     fn occurrence(&mut self, at: Time, stands_for: u64) {
         if self.would_skip() {
             self.skip(at, stands_for, ErrorKind::Overlap, OVERLAPPED.to_owned());
@@ -167,8 +165,8 @@ impl Rows<'_> {
         }
     }
 
-    /// A missed occurrence that runs whatever the overlap policy; unless that allows more, one at
-    /// a time.
+    /// Adds a missed occurrence that is never skipped. Unless the overlap policy is `allow`, missed
+    /// occurrences run one at a time.
     fn catch_up(&mut self, at: Time) {
         self.run(at, 1);
     }
@@ -210,8 +208,8 @@ impl Rows<'_> {
     }
 }
 
-/// A lateness for people: whole seconds, two units at most.
-fn shown(late: TimeDelta) -> String {
+/// Formats a delay for people: whole seconds, two units at most.
+fn format_delay(late: TimeDelta) -> String {
     let seconds = late.num_seconds().max(0).unsigned_abs();
     let text = humantime::format_duration(Duration::from_secs(seconds)).to_string();
     text.split(' ').take(2).collect::<Vec<_>>().join(" ")

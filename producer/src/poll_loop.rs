@@ -2,7 +2,7 @@
 //! it, and at least every poll interval; never twice at the same time.
 //!
 //! Concurrency is limited. A slow poll gives its permit back early, and tenants whose database is ailing
-//! have permits of their own, so that nobody waits behind a database that is away or slow.
+//! have permits of their own, so that others do not wait behind a database that is away or slow.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

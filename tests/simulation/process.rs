@@ -1,5 +1,5 @@
-//! A producer or consumer as a simulated process: the real code on a runtime of its own, which
-//! runs only when it is told to, and is dropped, with everything in flight, when it is killed.
+//! A producer or consumer as a simulated process: the real code on a runtime of its own, which runs only
+//! when the simulation lets it, and is dropped with everything in flight when it is killed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 
 use crate::handlers::Handlers;
 
-/// What a process is.
+/// The kind of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Producer,
@@ -45,12 +45,12 @@ pub(crate) struct Start<'a> {
     pub(crate) handlers: Handlers,
 }
 
-/// One that lives.
+/// A live process.
 pub(crate) struct Process {
     pub(crate) kind: Kind,
     pub(crate) label: String,
     pub(crate) gate: Gate,
-    /// It is stopped as by SIGSTOP.
+    /// Whether it is paused, as by SIGSTOP.
     pub(crate) paused: bool,
     pub(crate) shutdown: Shutdown,
     main: JoinHandle<()>,
@@ -67,7 +67,7 @@ impl Process {
         let runtime = Builder::new_current_thread()
             .enable_time()
             .on_thread_park(move || {
-                // While a statement is under way, its answer is waited for.
+                // While a statement runs, the process waits for its answer, and is not idle.
                 if at_gate.under_way() == 0 {
                     parked.notify_one();
                 }
@@ -102,20 +102,20 @@ impl Process {
         Process { kind, label, gate, paused: false, shutdown, main, idle, runtime }
     }
 
-    /// Lets it do all that it can do now.
+    /// Runs it until it can do nothing more without waiting.
     pub(crate) fn run(&self) {
         if !self.paused {
             self.runtime.block_on(self.idle.notified());
         }
     }
 
-    /// Whether it has come to its end by itself.
+    /// Whether it has ended by itself.
     pub(crate) fn is_over(&self) -> bool {
         self.main.is_finished()
     }
 }
 
-/// Shorter than the defaults, so that more happens.
+/// The settings: shorter times than the defaults, so that more happens.
 pub(crate) fn config() -> Config {
     let settings = [
         ("POLYCHRON_PREFETCH", SLOTS.to_string()),

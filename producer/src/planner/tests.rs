@@ -6,7 +6,7 @@ fn at(text: &str) -> Time {
     format!("2026-11-24T{text}Z").parse().unwrap()
 }
 
-/// A job that was due at `due`; each test changes what it is about.
+/// A job that was due at `due`, which each test changes.
 fn job(due: &str) -> DueJob {
     DueJob {
         id: JobId(1),
@@ -24,7 +24,7 @@ fn job(due: &str) -> DueJob {
     }
 }
 
-/// Plans, and shows each row as `time status stands_for kind`, the next time last.
+/// Plans a job, and formats each row as `time status stands_for kind`, followed by the next time.
 #[track_caller]
 fn check(job: &DueJob, now: &str, mut free: u32, expected: &[&str]) {
     let random = Random::seeded(1);
@@ -85,8 +85,8 @@ fn each_misfire_policy_accounts_for_every_missed_occurrence() {
 }
 
 #[test]
-fn what_is_not_too_late_is_no_misfire() {
-    // 13:00:00 is 30 s old and is judged by overlap, as the run of the missed ones is open.
+fn an_occurrence_within_its_grace_is_no_misfire() {
+    // 13:00:00 is 30 s old, and overlaps with the run of the missed ones, which is open.
     check(
         &job("12:40:00"),
         "13:00:30",
@@ -103,7 +103,7 @@ fn what_is_not_too_late_is_no_misfire() {
 }
 
 #[test]
-fn run_all_has_a_bound_that_is_put_on_record() {
+fn run_all_has_a_limit_and_records_what_exceeds_it() {
     let seconds = DueJob {
         schedule: r#"{"every":"10s"}"#.into(),
         misfire_policy: MisfirePolicy::RunAll,
@@ -147,14 +147,14 @@ fn each_overlap_policy_decides_what_becomes_of_the_next() {
         9,
         &["12:00:00 skipped 1 overlap", "12:10:00"],
     );
-    // The run before is over, and the one that waited for it starts now.
+    // The run before has ended, and the one that waited for it starts now.
     let next = DueJob { open: 1, ..busy(OverlapPolicy::Queue, 1) };
     check(&next, "12:00:01", 9, &["12:00:00 scheduled 1", "12:10:00"]);
     check(&busy(OverlapPolicy::Allow, 0), "12:00:01", 9, &["12:00:00 dispatched 1", "12:10:00"]);
 }
 
 #[test]
-fn without_a_place_it_is_held_and_then_put_on_record() {
+fn without_capacity_it_is_held_and_then_recorded() {
     check(&job("12:00:00"), "12:00:29", 0, &["hold"]);
     check(&job("12:00:00"), "12:00:30", 0, &["12:00:00 scheduled 1", "12:10:00"]);
     let hasty = DueJob { misfire_grace_seconds: 5, ..job("12:00:00") };

@@ -1,4 +1,4 @@
-//! From due to dispatched.
+//! Arming, dispatching and publishing.
 
 use std::time::Duration;
 
@@ -195,7 +195,7 @@ async fn the_queue_is_kept_short_and_refilled_as_it_is_taken_from() {
     }
     let wait = table.after(10).await;
     assert_eq!(table.counts().await, [("dispatched", 10)].into());
-    assert!(wait <= Duration::from_secs(1), "it looks again soon: {wait:?}");
+    assert!(wait <= Duration::from_secs(1), "it polls again soon: {wait:?}");
     assert_eq!(table.claim(4).await.len(), 4);
     table.after(2).await;
     assert_eq!(table.counts().await, [("dispatched", 10), ("running", 4)].into());

@@ -1,4 +1,4 @@
-//! A job that is late is told of once, and once more when it is late no longer.
+//! A late job causes one notification, and another one when it has caught up.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +10,8 @@ use shared::tenant::TenantStatus;
 
 use crate::table::{Suspension, Table, every, poll};
 
-/// What was told, oldest first.
-async fn told(table: &Table) -> Vec<String> {
+/// The events of the notifications, oldest first.
+async fn notified(table: &Table) -> Vec<String> {
     let notifier = table.tenant.store.find_job(NOTIFIER).await.unwrap();
     let Some(notifier) = notifier else { return Vec::new() };
     let rows = table.executions().await;
@@ -20,7 +20,7 @@ async fn told(table: &Table) -> Vec<String> {
     rows.map(|row| event(row.payload.as_ref().unwrap())).collect()
 }
 
-/// Runs what waits, whose messages may have come twice.
+/// Runs everything that is dispatched. Some messages may be duplicates.
 async fn run(table: &Table) {
     let claims: BTreeMap<_, _> =
         table.claim(99).await.into_iter().map(|claim| (claim.id, claim)).collect();
@@ -39,21 +39,21 @@ async fn add(table: &Table, name: &str, grace: i32) {
 }
 
 #[tokio::test]
-async fn a_spell_is_told_when_it_begins_and_when_it_ends() {
+async fn a_job_that_is_late_notifies_when_that_begins_and_when_it_ends() {
     let table = Table::new().await;
     add(&table, "job", 60).await;
     table.after(600).await; // dispatched, and nobody claims it
     table.after(55).await;
-    assert!(told(&table).await.is_empty(), "within its grace");
+    assert!(notified(&table).await.is_empty(), "within its grace");
     table.after(10).await;
-    assert_eq!(told(&table).await, ["late"]);
+    assert_eq!(notified(&table).await, ["late"]);
     for _ in 0..12 {
         table.after(10).await;
     }
-    assert_eq!(told(&table).await, ["late"], "it is known already");
+    assert_eq!(notified(&table).await, ["late"], "it is known already");
     run(&table).await;
     table.after(10).await;
-    assert_eq!(told(&table).await, ["late", "caught_up"]);
+    assert_eq!(notified(&table).await, ["late", "caught_up"]);
     let rows = table.executions().await;
     let waiting = rows.iter().filter(|row| row.payload.is_some()).map(|row| row.status);
     assert!(
@@ -61,37 +61,37 @@ async fn a_spell_is_told_when_it_begins_and_when_it_ends() {
         "they are dispatched at once"
     );
     table.after(60).await;
-    assert_eq!(told(&table).await, ["late", "caught_up"]);
+    assert_eq!(notified(&table).await, ["late", "caught_up"]);
 }
 
 #[tokio::test]
-async fn a_jobs_own_grace_says_what_late_is() {
+async fn a_job_is_late_after_its_own_grace() {
     let table = Table::new().await;
     add(&table, "patient", 200).await;
     add(&table, "hasty", 1).await;
     table.after(600).await;
     table.after(50).await;
-    assert!(told(&table).await.is_empty(), "nobody is told of seconds");
+    assert!(notified(&table).await.is_empty(), "a few seconds are not lateness");
     table.after(20).await;
-    assert_eq!(told(&table).await, ["late"]);
+    assert_eq!(notified(&table).await, ["late"]);
     table.after(140).await;
-    assert_eq!(told(&table).await, ["late", "late"]);
+    assert_eq!(notified(&table).await, ["late", "late"]);
 }
 
 #[tokio::test]
-async fn another_producer_tells_nothing_again() {
+async fn another_producer_does_not_notify_again() {
     let table = Table::new().await;
     add(&table, "job", 60).await;
     table.after(600).await;
     table.after(70).await;
     let (other, _driver) = table.another_poller();
     poll(&other, &table.tenant, None, Suspension::No).await;
-    assert_eq!(told(&table).await, ["late"]);
+    assert_eq!(notified(&table).await, ["late"]);
     run(&table).await;
     table.manual.advance(std::time::Duration::from_secs(10));
     poll(&other, &table.tenant, None, Suspension::No).await;
     table.poll().await;
-    assert_eq!(told(&table).await, ["late", "caught_up"]);
+    assert_eq!(notified(&table).await, ["late", "caught_up"]);
 }
 
 #[tokio::test]
@@ -101,8 +101,8 @@ async fn a_suspension_is_no_lateness() {
     table.after(600).await;
     table.change_tenant(|tenant| tenant.status = TenantStatus::Suspended);
     table.after(3000).await;
-    assert!(told(&table).await.is_empty());
+    assert!(notified(&table).await.is_empty());
     table.change_tenant(|tenant| tenant.status = TenantStatus::Active);
     poll(&table.poller, &table.tenant, None, Suspension::UntilNow).await;
-    assert!(told(&table).await.is_empty(), "it is given time to start");
+    assert!(notified(&table).await.is_empty(), "it is given time to start");
 }

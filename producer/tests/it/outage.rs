@@ -156,7 +156,7 @@ async fn jobs(table: &Table) -> Vec<Job> {
     table.tenant.store.list_jobs("", JOBS as i64 + 1).await.unwrap()
 }
 
-/// Consumers with slots enough for some thousands, so that some jobs find room and others don't.
+/// Registers a worker with many slots, so that there is capacity for some jobs and not for others.
 fn make_room(table: &Table) {
     let seen = table.now();
     table.poller.capacity.set_workers(&[Worker {

@@ -118,10 +118,10 @@ async fn a_dispatch_that_was_planned_under_an_old_schedule_comes_to_nothing() {
     table.add("job", every("1h"), |_| {}).await;
     table.manual.advance(Duration::from_secs(3600));
     let (store, now) = (&table.tenant.store, table.now());
-    let look = store.poll().await.unwrap();
+    let summary = store.poll().await.unwrap();
     let queues = ["default".to_owned()];
     let due = store.read_due(now, now, &queues, 9).await.unwrap().remove(0);
-    // Between the reading and the move, somebody edits the job.
+    // The job is edited between the read and the dispatch.
     let edit = JobEdit { schedule: Some(every("20m")), ..JobEdit::default() };
     assert!(store.edit_job("job", None, &edit, now).await.unwrap());
     let advance = Advance {
@@ -141,7 +141,7 @@ async fn a_dispatch_that_was_planned_under_an_old_schedule_comes_to_nothing() {
     };
     let dispatch =
         Dispatch { advances: vec![advance], executions: vec![execution], released: Vec::new() };
-    let done = store.dispatch(&dispatch, look.dispatch_no, now).await.unwrap();
+    let done = store.dispatch(&dispatch, summary.dispatch_no, now).await.unwrap();
     assert_eq!(done, Dispatched::Done(Vec::new()));
     table.poll().await;
     assert!(table.executions().await.is_empty());

@@ -1,4 +1,4 @@
-//! Old history goes when there is time for it, and nothing is missed afterwards.
+//! Old history is pruned when nothing is more urgent, and no check misses it afterwards.
 
 use std::time::Duration;
 
@@ -67,7 +67,7 @@ async fn violations(table: &Table) -> usize {
 }
 
 #[tokio::test]
-async fn a_round_goes_through_all_jobs_in_steps_and_then_rests() {
+async fn a_round_prunes_all_jobs_in_steps_and_then_pauses() {
     let table = Table::new().await;
     let rules = shared::config::Config { keep: Some(Duration::from_secs(3600)), ..config() };
     let pruner = Pruner::new(&rules, table.random.clone(), table.poller.metrics.clone());
@@ -93,7 +93,7 @@ async fn a_round_goes_through_all_jobs_in_steps_and_then_rests() {
 }
 
 #[tokio::test]
-async fn where_jobs_keep_coming_due_history_goes_all_the_same() {
+async fn history_is_pruned_although_jobs_keep_coming_due() {
     let mut table = Table::new().await;
     let rules = shared::config::Config { keep: Some(Duration::from_secs(1800)), ..config() };
     let metrics = table.poller.metrics.clone();
@@ -116,7 +116,7 @@ async fn where_jobs_keep_coming_due_history_goes_all_the_same() {
 }
 
 #[tokio::test]
-async fn two_producers_that_prune_are_not_in_each_others_way() {
+async fn two_producers_can_prune_at_the_same_time() {
     let mut table = Table::new().await;
     let rules = shared::config::Config { keep: Some(Duration::from_secs(3600)), ..config() };
     let metrics = table.poller.metrics.clone();

@@ -1,4 +1,4 @@
-//! What was lost is collected.
+//! Rescues, retries and sweeps.
 
 use std::time::Duration;
 
@@ -130,7 +130,7 @@ async fn a_publish_that_nobody_answered_is_repeated_after_five_seconds() {
 }
 
 #[tokio::test]
-async fn a_publish_that_is_refused_again_does_not_wait_as_if_it_had_been_heard() {
+async fn a_publish_that_is_refused_again_does_not_wait_as_if_it_had_been_confirmed() {
     let table = Table::new().await;
     table.add("job", json!({"at": "2026-11-24T12:00:10Z"}), |_| {}).await;
     table.after(10).await;
@@ -144,7 +144,7 @@ async fn a_publish_that_is_refused_again_does_not_wait_as_if_it_had_been_heard()
 }
 
 #[tokio::test]
-async fn a_suspended_tenant_stands_still_but_its_lost_workers_are_noticed() {
+async fn a_suspended_tenant_dispatches_nothing_but_its_lost_workers_are_rescued() {
     let mut table = Table::new().await;
     table.add("job", every("1m"), |_| {}).await;
     table.add("long", json!({"at": "2026-11-24T12:00:10Z"}), |job| job.max_attempts = 1).await;
@@ -160,11 +160,11 @@ async fn a_suspended_tenant_stands_still_but_its_lost_workers_are_noticed() {
 }
 
 #[tokio::test]
-async fn a_resumed_tenant_is_told_again_of_what_was_dispatched() {
+async fn messages_of_a_resumed_tenant_are_sent_again() {
     let table = Table::new().await;
     table.add("job", json!({"at": "2026-11-24T12:00:10Z"}), |_| {}).await;
     table.after(10).await;
-    assert_eq!(table.broker.take(9).len(), 1, "consumers put it aside: the tenant is suspended");
+    assert_eq!(table.broker.take(9).len(), 1, "consumers discard it: the tenant is suspended");
     table.manual.advance(Duration::from_secs(5));
     poll(&table.poller, &table.tenant, None, Suspension::UntilNow).await;
     table.flush().await;
