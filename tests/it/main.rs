@@ -9,4 +9,5 @@ mod overloaded_server;
 mod partitions;
 #[cfg(feature = "otel")]
 mod traces;
+mod upgrade;
 mod work;

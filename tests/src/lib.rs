@@ -80,6 +80,19 @@ impl System {
         System { folder, control, tenants: made, amqp_url, control_url }
     }
 
+    /// Over a control database that is there, whose tenants have the schema of today.
+    pub async fn over(control_url: DatabaseUrl) -> System {
+        let connections = Connections::new(Clock::System, 20);
+        let control = Control::new(&control_url, &connections).unwrap();
+        let mut tenants = Vec::new();
+        for listed in control.list_tenants().await.unwrap() {
+            let store = Arc::new(Store::of(&listed, &connections).unwrap());
+            tenants.push(TestTenant { slug: listed.slug, url: listed.database_url, store });
+        }
+        let (folder, amqp_url) = (Folder::new(), virtual_host().await);
+        System { folder, control, tenants, amqp_url, control_url }
+    }
+
     /// Starts a producer.
     pub fn producer(&self, settings: &[(&str, &str)]) -> Process {
         Process::start("polychron-producer", &self.environment(settings))
