@@ -27,6 +27,7 @@ pub enum Verb {
     #[command(after_help = "Examples:
   TENANT_DATABASE_URL=postgres://… polychron tenant add acme --name 'Acme Ltd'
   polychron tenant add acme --database-url-file /run/secrets/acme --max-running 10
+  polychron tenant add acme --schema polychron --views < url   # PostgreSQL: in a schema of its own
   echo sqlite:///var/lib/acme.db | polychron tenant add acme
   polychron tenant add acme-restored --adopt < url    # a copy that names another tenant")]
     Add(add::Add),
@@ -36,7 +37,7 @@ pub enum Verb {
     /// Show a tenant, whether its database can be used, and what is open there
     #[command(after_help = "Example:\n  polychron tenant show acme")]
     Show(Named),
-    /// Change a tenant's name, limit or database URL
+    /// Change a tenant's name, limit, database URL or schema
     #[command(after_help = "Examples:
   polychron tenant edit acme --max-running 20
   polychron tenant edit acme --max-running none
@@ -82,6 +83,9 @@ pub struct Edit {
     /// A file that holds the new database URL; `-` is standard input
     #[arg(long, value_name = "FILE")]
     database_url_file: Option<String>,
+    /// The PostgreSQL schema in which its tables are
+    #[arg(long, value_name = "NAME", value_parser = add::schema)]
+    schema: Option<String>,
 }
 
 #[derive(Args)]
@@ -114,6 +118,7 @@ const COLUMNS: &[Column<Shown>] = &[
     column("STATUS", |tenant| tenant.status.to_string()),
     column("MAX RUNNING", |tenant| maybe(tenant.max_running)),
     column("DATABASE", |tenant| tenant.database_url.clone()),
+    column("SCHEMA", |tenant| maybe(tenant.schema.as_ref())),
 ];
 
 const FIELDS: &[Column<Inspected>] = &[
@@ -123,6 +128,7 @@ const FIELDS: &[Column<Inspected>] = &[
     column("status", |shown| shown.tenant.status.to_string()),
     column("max running", |shown| maybe(shown.tenant.max_running)),
     column("database", |shown| shown.tenant.database_url.clone()),
+    column("schema", |shown| maybe(shown.tenant.schema.as_ref())),
     column("problem", |shown| maybe(shown.problem.as_ref())),
     column("dispatched", |shown| maybe(shown.dispatched)),
     column("running", |shown| maybe(shown.running)),
@@ -156,30 +162,30 @@ async fn show(tenant: &Tenant, session: &Session) -> Result<(), Failure> {
 }
 
 async fn edit(arguments: Edit, session: &Session) -> Result<(), Failure> {
-    let Edit { slug, name, max_running, database_url_file } = arguments;
-    if name.is_none() && max_running.is_none() && database_url_file.is_none() {
-        return Err(Failure::Usage(
-            "nothing to change: give --name, --max-running or --database-url-file".to_owned(),
-        ));
+    let Edit { slug, name, max_running, database_url_file, schema } = arguments;
+    if name.is_none() && max_running.is_none() && database_url_file.is_none() && schema.is_none() {
+        let text = "nothing to change: give --name, --max-running, --database-url-file or --schema";
+        return Err(Failure::Usage(text.to_owned()));
     }
     let tenant = session.context.tenant(&slug).await?;
     let database_url = match &database_url_file {
         Some(path) => Some(add::database_url(Some(path))?),
         None => None,
     };
-    if let Some(url) = &database_url {
-        // A wrong URL is found out before it is stored.
-        let moved = Tenant { database_url: url.clone(), ..tenant.clone() };
+    if database_url.is_some() || schema.is_some() {
+        // Find out that it is wrong before it is stored.
+        let moved = Tenant {
+            database_url: database_url.clone().unwrap_or_else(|| tenant.database_url.clone()),
+            schema: schema.clone().or_else(|| tenant.schema.clone()),
+            ..tenant.clone()
+        };
+        add::refuse_schema_of_file(&moved.database_url, schema.as_deref())?;
         let store = session.context.store(&moved)?;
         store.now().await.map_err(|error| Failure::tenant(&moved, error))?;
     }
     let max_running = max_running.map(|Limit(limit)| limit);
-    change(
-        &tenant,
-        &TenantEdit { name, max_running, database_url, ..TenantEdit::default() },
-        session,
-    )
-    .await
+    change(&tenant, &TenantEdit { name, max_running, database_url, schema, status: None }, session)
+        .await
 }
 
 async fn switch(slug: &str, status: TenantStatus, session: &Session) -> Result<(), Failure> {

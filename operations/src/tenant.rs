@@ -27,6 +27,9 @@ pub struct Shown {
     pub status: TenantStatus,
     /// Without user, password and parameters.
     pub database_url: String,
+    /// The PostgreSQL schema that holds its tables; none: SQLite, or where its role's search path
+    /// leads.
+    pub schema: Option<String>,
     /// The most of its executions at once; none: no limit.
     pub max_running: Option<i32>,
     /// When it was added.
@@ -43,6 +46,7 @@ impl From<&Tenant> for Shown {
             name: tenant.name.clone(),
             status: tenant.status,
             database_url: tenant.database_url.to_string(),
+            schema: tenant.schema.clone(),
             max_running: tenant.max_running,
             created_at: tenant.created_at,
             updated_at: tenant.updated_at,
@@ -107,6 +111,7 @@ pub async fn edit(
         status: edit.status.unwrap_or(tenant.status),
         max_running: edit.max_running.unwrap_or(tenant.max_running),
         database_url: edit.database_url.clone().unwrap_or_else(|| tenant.database_url.clone()),
+        schema: edit.schema.clone().or_else(|| tenant.schema.clone()),
         ..tenant.clone()
     };
     let planned = actor.plan(action, tenant, None, Some(facts(tenant)));
@@ -143,5 +148,6 @@ pub fn facts(tenant: &Tenant) -> Value {
         "max_running": tenant.max_running,
         // Without user, password and parameters.
         "database": tenant.database_url.to_string(),
+        "schema": tenant.schema,
     })
 }

@@ -1,6 +1,7 @@
 //! The whole system in real processes, without and with faults.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop right there")]
 
+mod beside;
 mod health;
 mod losses;
 mod metrics;

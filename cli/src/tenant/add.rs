@@ -41,6 +41,38 @@ pub struct Add {
     /// Take over a database that names another tenant, such as a restored copy
     #[arg(long)]
     adopt: bool,
+    /// The PostgreSQL schema for its tables, made if it isn't there; by default the one in which its
+    /// role creates tables
+    #[arg(long, value_name = "NAME", value_parser = schema)]
+    schema: Option<String>,
+    /// Also make the views `job` and `job_execution`, for reading only
+    #[arg(long)]
+    views: bool,
+}
+
+/// What PostgreSQL takes for a schema's name.
+pub(super) fn schema(text: &str) -> Result<String, String> {
+    let fits = (1..=63).contains(&text.len())
+        && !text.starts_with("pg_")
+        && !text.chars().any(char::is_control);
+    match fits {
+        true => Ok(text.to_owned()),
+        false => Err("it must have 1 to 63 bytes and not begin with pg_".to_owned()),
+    }
+}
+
+/// Only PostgreSQL has schemas.
+pub(super) fn refuse_schema_of_file(
+    url: &DatabaseUrl,
+    schema: Option<&str>,
+) -> Result<(), Failure> {
+    match schema {
+        Some(_) if url.is_sqlite() => {
+            let text = "--schema: an SQLite database has no schemas; leave it out";
+            Err(Failure::Usage(text.to_owned()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The same rule as the control database's.
@@ -57,23 +89,32 @@ fn slug(text: &str) -> Result<String, String> {
 
 pub(crate) async fn run(arguments: Add, session: &Session) -> Result<(), Failure> {
     let url = database_url(arguments.database_url_file.as_deref())?;
+    refuse_schema_of_file(&url, arguments.schema.as_deref())?;
     let Session { context, actor, .. } = session;
     let listed = context.control.find_tenant(&arguments.slug).await.map_err(Failure::control)?;
-    let tenant = match &listed {
-        Some(tenant) if tenant.database_url == url => {
+    let is_same = |tenant: &Tenant| {
+        let same_schema = arguments.schema.is_none() || arguments.schema == tenant.schema;
+        tenant.database_url == url && same_schema
+    };
+    let mut tenant = match &listed {
+        Some(tenant) if is_same(tenant) => {
             say(&format!("tenant {} is listed already; it stays as it is there", tenant.slug));
             tenant.clone()
         }
         Some(tenant) => {
             return Err(Failure::Failed(format!(
-                "SLUG: `{}` is taken by a tenant at {}; choose another, or change its URL by \
-                 `polychron tenant edit {0} --database-url-file FILE`",
+                "SLUG: `{}` is taken by a tenant at {}; choose another, or change its URL or \
+                 schema by `polychron tenant edit {0} --database-url-file FILE --schema NAME`",
                 tenant.slug, tenant.database_url
             )));
         }
         None => fresh(&arguments, url, session).await?,
     };
-    prepare(&tenant, arguments.adopt, session).await?;
+    let within = prepare(&tenant, &arguments, session).await?;
+    if listed.is_none() {
+        // The role's default may change; where the tables are does not.
+        tenant.schema = within;
+    }
     let planned = actor.plan("tenant.add", &tenant, None, None).towards(facts(&tenant));
     let enter = async {
         if listed.is_none() {
@@ -104,29 +145,35 @@ async fn fresh(arguments: &Add, url: DatabaseUrl, session: &Session) -> Result<T
         name: arguments.name.clone().unwrap_or_else(|| arguments.slug.clone()),
         status: TenantStatus::Active,
         database_url: url,
-        schema: None,
+        schema: arguments.schema.clone(),
         max_running: arguments.max_running,
         created_at: now,
         updated_at: now,
     })
 }
 
-/// Brings the tenant's database up to date, and refuses one that names another tenant.
-async fn prepare(tenant: &Tenant, adopt: bool, session: &Session) -> Result<(), Failure> {
+/// Brings the tenant's database up to date, unless it names another tenant. Returns the PostgreSQL
+/// schema that holds its tables.
+async fn prepare(
+    tenant: &Tenant,
+    arguments: &Add,
+    session: &Session,
+) -> Result<Option<String>, Failure> {
     let of_tenant = |error| Failure::tenant(tenant, error);
-    if session.actor.is_dry_run() {
-        let found = Migration::of(tenant, false).preview().await;
-        if found.map_err(of_tenant)?.from == 0 {
-            // Nobody stands in a database without our tables.
-            return Ok(());
+    let migration = Migration::of(tenant, arguments.views);
+    let found = migration.preview().await.map_err(of_tenant)?;
+    // Another installation's programs may not survive what a migration does, so ask first. A database
+    // without our tables names no one.
+    if found.from > 0 {
+        let owner = session.context.store(tenant)?.owner().await.map_err(of_tenant)?;
+        if let Some(owner) = owner.filter(|owner| *owner != tenant.id && !arguments.adopt) {
+            return Err(of_tenant(StoreError::Owned(owner)));
         }
-    } else {
-        Migration::of(tenant, false).run().await.map_err(of_tenant)?;
     }
-    match session.context.store(tenant)?.owner().await.map_err(of_tenant)? {
-        Some(owner) if owner != tenant.id && !adopt => Err(of_tenant(StoreError::Owned(owner))),
-        _ => Ok(()),
+    if session.actor.is_dry_run() {
+        return Ok(found.within);
     }
+    Ok(migration.run().await.map_err(of_tenant)?.within)
 }
 
 /// A tenant's database URL: from the file, else from the environment, else from standard input.

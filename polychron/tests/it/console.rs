@@ -117,7 +117,7 @@ impl Console {
         let connections = Connections::new(Clock::System, 4);
         let control = Control::new(&self.control, &connections).unwrap();
         let tenant = control.find_tenant(slug).await.unwrap().unwrap();
-        Store::new(tenant.id, &tenant.database_url, &connections).unwrap()
+        Store::of(&tenant, &connections).unwrap()
     }
 }
 

@@ -1,5 +1,8 @@
 //! `polychron migrate`.
 
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+
 use shared::database_url::DatabaseUrl;
 use shared::store::Schema;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, SqliteConnection};
@@ -69,6 +72,68 @@ async fn a_wrong_password_never_shows() {
     for verb in [&["migrate"][..], &["check"], &["tenant", "list"]] {
         console.run(verb).ended(5).keeps(&["s3cret"]);
     }
+}
+
+/// Before 0004, by which programs of a former version know their tables.
+#[tokio::test]
+async fn a_migration_waits_for_programs_that_it_would_break() {
+    for backend in BOTH {
+        let console = Console::bare(backend).await;
+        testkit::migrate_to(&console.control, Schema::Control, 3).await;
+        let mut control = console.control.clone();
+        if control.is_sqlite() {
+            control = format!("{}?mode=rw", control.expose()).parse().unwrap();
+        }
+        for (name, seen_at) in
+            [("old", "2026-01-01T00:00:00+00:00"), ("live", "2126-01-01T00:00:00+00:00")]
+        {
+            testkit::execute(
+                &control,
+                &format!(
+                    "INSERT INTO producer (name, host, pid, version, watched, poll_seconds, unreachable, started_at, seen_at)
+                     VALUES ('{name}', '{name}.example', 7, '0', 0, 30, '[]', '{seen_at}', '{seen_at}')"
+                ),
+            )
+            .await;
+        }
+        let mut waiting = console
+            .command(&["migrate"])
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut said = String::new();
+        BufReader::new(waiting.stderr.take().unwrap()).read_line(&mut said).unwrap();
+        assert!(
+            said.contains("producer 7 on live.example") && !said.contains("old.example"),
+            "{said}"
+        );
+        assert_eq!(
+            console.run(&["migrate", "--dry-run", "-o", "json"]).succeeded().json()[0]["from"],
+            3
+        );
+        testkit::execute(&control, "DELETE FROM producer WHERE name = 'live'").await;
+        assert!(waiting.wait().unwrap().success());
+        let reports = console.run(&["migrate", "-o", "json"]).succeeded().json();
+        assert_eq!(reports[0]["from"], Schema::Control.version());
+    }
+}
+
+#[tokio::test]
+async fn a_migration_does_not_wait_where_programs_are_known_to_have_stopped() {
+    let console = Console::bare(BOTH[0]).await;
+    testkit::migrate_to(&console.control, Schema::Control, 3).await;
+    let seen_at = "2126-01-01T00:00:00+00:00";
+    testkit::execute(
+        &console.control,
+        &format!(
+            "INSERT INTO worker (name, host, pid, version, queues, job_types, slots, running, started_at, seen_at)
+             VALUES ('a', 'a', 7, '0', '[]', '[]', 5, 0, '{seen_at}', '{seen_at}')"
+        ),
+    )
+    .await;
+    let reports = console.run(&["migrate", "--stopped", "-o", "json"]).succeeded().json();
+    assert_eq!(reports[0]["from"], 3);
 }
 
 /// As somebody would who edits the control database by hand.

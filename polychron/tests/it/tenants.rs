@@ -1,6 +1,8 @@
 //! `polychron tenant …`.
 
+use serde_json::{Value, json};
 use shared::database_url::DatabaseUrl;
+use shared::store::Schema;
 
 use crate::console::{BOTH, Console};
 
@@ -129,4 +131,72 @@ async fn a_tenant_whose_database_is_gone_can_be_removed_on_purpose() {
     console.run(&["tenant", "remove", "acme", "-y"]).ended(5).says(&["--forget"]);
     console.run(&["tenant", "remove", "acme", "-y", "--forget"]).succeeded();
     console.run(&["tenant", "show", "acme"]).ended(3);
+}
+
+#[tokio::test]
+async fn a_tenant_may_have_a_schema_of_its_own_and_views_by_the_former_names() {
+    let console = Console::new(BOTH[1]).await;
+    let url = console.database("acme").await;
+    let shown = |slug| {
+        let shown = console.run(&["tenant", "show", slug, "-o", "json"]).succeeded().json();
+        (shown["schema"].clone(), shown["problem"].clone())
+    };
+    let own = ["--schema", "Our own", "--views"];
+    console.add_tenant("acme", &url, &[&own[..], &["--dry-run"]].concat()).succeeded();
+    console.run(&["tenant", "show", "acme"]).ended(3);
+    for _ in 0..2 {
+        console.add_tenant("acme", &url, &own).succeeded();
+        assert_eq!(shown("acme"), ("Our own".into(), Value::Null));
+    }
+    // Another one in the default schema of the same database, which is kept with it.
+    console.add_tenant("beside", &url, &[]).succeeded();
+    assert_eq!(shown("beside"), ("public".into(), Value::Null));
+    console.run(&["job", "add", "acme", "a", "--type", "noop", "--every", "1h"]).succeeded();
+    let list = console.run(&["job", "list", "beside", "-o", "json"]).succeeded().json();
+    assert_eq!(list, json!([]));
+    let view = "DO $$ BEGIN ASSERT (SELECT count(*) FROM \"Our own\".job) = 1; END $$";
+    testkit::execute(&url, view).await;
+    console
+        .add_tenant("acme", &url, &["--schema", "other"])
+        .ended(1)
+        .says(&["is taken", "--schema"]);
+    let audit = console.run(&["tenant", "edit", "acme", "--schema", "no such"]).ended(1);
+    audit.says(&["polychron migrate"]);
+    console
+        .run(&["tenant", "edit", "beside", "--schema", "Our own"])
+        .ended(1)
+        .says(&["belongs to"]);
+    testkit::execute(&url, "CREATE TABLE job (title text)").await;
+    let refused = console.run(&["migrate", "--views", "-o", "json"]).ended(4).json();
+    let problems: Vec<_> = refused.as_array().unwrap().iter().map(|one| &one["problem"]).collect();
+    assert!(problems[1].is_null() && problems[2].as_str().unwrap().contains("called job already"));
+    for (name, says) in [("", "63 bytes"), ("pg_ours", "pg_")] {
+        console.add_tenant("x", &url, &["--schema", name]).ended(2).says(&[says]);
+    }
+}
+
+#[tokio::test]
+async fn a_file_has_no_schemas_but_views() {
+    let console = Console::new(BOTH[0]).await;
+    let url = console.database("acme").await;
+    console.add_tenant("acme", &url, &["--schema", "ours"]).ended(2).says(&["no schemas"]);
+    console.add_tenant("acme", &url, &["--views"]).succeeded();
+    let update = testkit::try_execute(&url, "UPDATE job SET name = 'b'").await.unwrap_err();
+    assert!(update.to_string().contains("cannot modify job because it is a view"), "{update}");
+}
+
+/// Another installation may still be at work there, and would not survive the migration.
+#[tokio::test]
+async fn a_database_of_another_tenant_is_refused_before_it_is_migrated() {
+    for backend in BOTH {
+        let console = Console::new(backend).await;
+        let url = console.database("acme").await;
+        testkit::migrate_to(&url, Schema::Tenant, 3).await;
+        let other = "INSERT INTO polychron_identity (tenant_id) VALUES
+                     ('00000000-0000-0000-0000-000000000007')";
+        testkit::execute(&url, other).await;
+        console.add_tenant("acme", &url, &[]).ended(1).says(&["belongs to tenant", "--adopt"]);
+        testkit::execute(&url, "SELECT 1 FROM job").await;
+        console.add_tenant("acme", &url, &["--adopt"]).succeeded();
+    }
 }

@@ -1,5 +1,6 @@
 //! How a database is brought up to date.
 
+use std::str::FromStr as _;
 use std::time::Duration;
 
 use sqlx::migrate::{AppliedMigration, Migrate, MigrateError};
@@ -202,8 +203,10 @@ impl<'a> Migration<'a> {
                 applied?
             }
             Options::Sqlite(options) if !options.get_filename().exists() => Vec::new(),
-            Options::Sqlite(options) => {
-                let options = options.read_only(true);
+            Options::Sqlite(_) => {
+                // Without our settings: a file that is only read cannot be given a write-ahead log.
+                let plain = SqliteConnectOptions::from_str(self.url.expose())?;
+                let options = plain.busy_timeout(PREVIEW_LIMIT).read_only(true);
                 let mut connection = SqliteConnection::open(&options, Planning::Free, None).await?;
                 let applied = applied(&mut connection, self.schema).await;
                 connection.close().await?;

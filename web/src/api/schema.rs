@@ -38,6 +38,7 @@ fn of_tenants() -> Vec<NamedSchema> {
         ("name", text()),
         ("status", words(TenantStatus::ALL.iter().map(|word| word.as_str()))),
         ("database_url", text()),
+        ("schema", maybe(text())),
         ("max_running", maybe(integer())),
         ("created_at", time()),
         ("updated_at", time()),

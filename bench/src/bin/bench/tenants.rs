@@ -233,8 +233,9 @@ pub(crate) async fn list_tenants(
 ) -> anyhow::Result<()> {
     let mut control = PgConnection::connect(system.control_url()).await?;
     sqlx::query(
-        "INSERT INTO polychron_tenant(id, slug, name, database_url)
-         SELECT id, 't' || n, 't' || n, url FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS made(id, url, n)",
+        "INSERT INTO polychron_tenant(id, slug, name, database_url, schema)
+         SELECT id, 't' || n, 't' || n, url, CASE WHEN url LIKE 'postgres%' THEN 'public' END
+         FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS made(id, url, n)",
     )
     .bind(ids.iter().map(|id| id.0).collect::<Vec<_>>())
     .bind(urls.iter().map(|url| url.expose().to_owned()).collect::<Vec<_>>())
