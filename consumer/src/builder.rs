@@ -21,13 +21,15 @@ use shared::tenants::Tenants;
 use shared::trace::Tracer;
 use tracing::error;
 
+use crate::builtin::answer;
 use crate::consumer::{Consumer, known_types};
 use crate::context::Context;
 use crate::error::HandlerError;
 use crate::handler::{Handler, Registry};
 
 impl Consumer {
-    /// Builds a consumer with handlers of your own.
+    /// Builds a consumer with handlers of your own. Call it first in `main`: it calls
+    /// [`answer`](crate::answer).
     ///
     /// ```no_run
     /// use polychron_consumer::{Consumer, Context, HandlerError};
@@ -41,6 +43,7 @@ impl Consumer {
     /// }
     /// ```
     pub fn builder() -> Builder {
+        answer();
         Builder::default()
     }
 }
@@ -126,6 +129,7 @@ impl Builder {
     /// }
     /// ```
     pub fn run(self) -> ExitCode {
+        answer();
         let about = self.about.unwrap_or("Executes Polychron's jobs with handlers of its own.");
         let config = config::read("polychron-consumer", about, &["DATABASE_URL", "AMQP_URL"]);
         let listener = http::bind_or_exit("polychron-consumer", config.http);

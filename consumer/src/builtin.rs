@@ -9,15 +9,31 @@ mod http;
 mod notification;
 mod sql;
 
+use launcher::Launcher;
 use shared::clock::Clock;
 use shared::config::Config;
 
 use crate::Registry;
 
+/// Call this first in `main`, before the process has threads; [`Consumer::builder`] does so. The job
+/// types `command` and `sql` (over SQLite) execute the running program again, to confine foreign
+/// programs and statements. In such a process, this function does that work and does not return. In
+/// any other, it makes the process's memory and environment, which contain passwords, unreadable to
+/// other processes of its user.
+///
+/// Without it, the two job types need another program that calls it: the one that
+/// `POLYCHRON_LAUNCHER` names, else `polychron` on the `PATH`.
+///
+/// [`Consumer::builder`]: crate::Consumer::builder
+pub fn answer() {
+    launcher::answer(&[sql::ROLE]);
+}
+
 /// Adds the built-in job types that the settings allow.
 pub(crate) fn register(registry: &mut Registry, config: &Config, clock: &Clock) {
     registry.insert("http", http::Http::new(config.http_allow.clone(), clock.clone()));
-    registry.insert("sql", sql::sql);
+    let launcher = Launcher::itself_or(shared::config::launcher());
+    registry.insert("sql", sql::Sql::new(launcher.clone()));
     let notification = notification::Notification::new(config.http_allow.clone(), clock.clone());
     registry.insert(shared::notification::JOB_TYPE, notification);
     if !config.commands.is_empty() {

@@ -43,6 +43,7 @@ mod worker;
 mod writer;
 
 pub use builder::Builder;
+pub use builtin::answer;
 pub use consumer::{Consumer, known_types};
 pub use context::Context;
 pub use error::HandlerError;

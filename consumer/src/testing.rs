@@ -43,6 +43,13 @@ use crate::executor::Executor;
 use crate::handler::{Handler, Registry};
 use crate::stop::{StopSignals, Stops};
 
+/// Names the program that confines the job types `command` and `sql` (over SQLite) in this test
+/// process: one whose `main` begins with [`answer`](crate::answer), such as `polychron-consumer`.
+/// Otherwise it is what `POLYCHRON_LAUNCHER` names, else `polychron` on the `PATH`.
+pub fn use_launcher(program: &Path) {
+    launcher::use_program(program);
+}
+
 /// The context that a handler runs with.
 ///
 /// ```

@@ -1,6 +1,6 @@
 //! Decides whether this process is a launcher, and protects it if it is an engine.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
@@ -10,7 +10,7 @@ use crate::supervisor;
 /// `argv[0]` of a launcher.
 pub(crate) const LAUNCHER: &str = "polychron-launcher";
 
-/// This program, once [`answer`] was called.
+/// This program, or the one that a test names.
 static ITSELF: OnceLock<PathBuf> = OnceLock::new();
 
 /// A function of ours that a launcher runs in a child, instead of a foreign program.
@@ -36,6 +36,12 @@ pub fn answer(roles: &[Role]) {
     let _ = ITSELF.set(PathBuf::from("/proc/self/exe"));
 }
 
+/// Names the program that launchers run, for processes whose `main` cannot call [`answer`], such as
+/// tests. It has no effect after `answer` or a previous call.
+pub fn use_program(program: &Path) {
+    let _ = ITSELF.set(program.to_path_buf()); // the first one counts
+}
+
 /// Prevents other processes of the same user from reading the memory and the environment of this
 /// one, which contain passwords. It also disables core dumps.
 pub fn make_unreadable() {
@@ -43,7 +49,7 @@ pub fn make_unreadable() {
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }
 
-/// The running program, if it can be a launcher.
+/// The program that launchers run, if it is known.
 pub(crate) fn itself() -> Option<PathBuf> {
     ITSELF.get().cloned()
 }

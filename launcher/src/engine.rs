@@ -25,7 +25,7 @@ use crate::protocol::{
 /// Starts programs through launchers.
 #[derive(Clone, Debug)]
 pub struct Launcher {
-    program: Option<PathBuf>,
+    fallback: Option<PathBuf>,
 }
 
 /// A program and its restrictions.
@@ -91,7 +91,7 @@ impl Launcher {
     /// Uses the running program as the launcher if its `main` calls [`answer`](crate::answer), else
     /// `program`, which must be of the same version.
     pub fn itself_or(program: Option<PathBuf>) -> Launcher {
-        Launcher { program: itself().or(program) }
+        Launcher { fallback: program }
     }
 
     /// Starts a program; returns once it runs. Must be called within a tokio runtime.
@@ -99,7 +99,7 @@ impl Launcher {
     /// # Errors
     /// If it cannot be started.
     pub async fn launch(&self, launch: Launch) -> Result<Launched, LaunchError> {
-        let program = self.program.clone().ok_or(LaunchError::NoLauncher)?;
+        let program = itself().or_else(|| self.fallback.clone()).ok_or(LaunchError::NoLauncher)?;
         let (ours, theirs) = StdStream::pair()?;
         let process = start_launcher(program.clone(), theirs.into()).await;
         let process = process.map_err(|error| LaunchError::NotStarted { program, error })?;

@@ -24,6 +24,6 @@ mod supervisor;
 mod system;
 mod tree;
 
-pub use answer::{Role, answer, make_unreadable};
+pub use answer::{Role, answer, make_unreadable, use_program};
 pub use engine::{Launch, LaunchError, Launched, Launcher, Running};
 pub use protocol::{Confinement, Exit, Files, Landlock, Limit, Start, User};

@@ -27,6 +27,7 @@ use operations::failure::Failure;
 const QUIET: &str = ",polychron_shared::queue=error";
 
 fn main() -> ExitCode {
+    consumer::answer();
     let matches = match arguments::command().try_get_matches() {
         Ok(matches) => matches,
         Err(error) => return misread(&error),

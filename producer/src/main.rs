@@ -20,6 +20,7 @@ const ABOUT: &str =
     "Finds the due jobs of all tenants and dispatches them. Any number may run at once.";
 
 fn main() -> anyhow::Result<()> {
+    launcher::make_unreadable();
     let config = config::read("polychron-producer", ABOUT, &["DATABASE_URL", "AMQP_URL"]);
     let listener = http::bind_or_exit("polychron-producer", config.http);
     logging::start(&config.log, config.log_format, true);

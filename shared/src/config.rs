@@ -93,6 +93,21 @@ keys! {
 /// Where a file with settings may be named, besides `--config`.
 const CONFIG_FILE: &str = "POLYCHRON_CONFIG";
 
+/// The program that launches others for a process that cannot do so itself, such as a test harness.
+const LAUNCHER: &str = "POLYCHRON_LAUNCHER";
+
+/// The program that `POLYCHRON_LAUNCHER` names, else `polychron` on the `PATH`.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+pub fn launcher() -> Option<PathBuf> {
+    let named = std::env::var_os(LAUNCHER).filter(|path| !path.is_empty()).map(PathBuf::from);
+    named.or_else(|| {
+        let path = std::env::var_os("PATH")?;
+        std::env::split_paths(&path)
+            .map(|folder| folder.join("polychron"))
+            .find(|path| path.is_file())
+    })
+}
+
 /// Holds while a mistake in the setting is reported.
 const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8484);
 

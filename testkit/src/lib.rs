@@ -31,6 +31,15 @@ pub fn setting(name: &str) -> String {
     })
 }
 
+/// One of the workspace's programs: beside the running benchmark, or beside the folder of the running
+/// test.
+pub fn program(name: &str) -> PathBuf {
+    let this = std::env::current_exe().unwrap();
+    let folders = this.ancestors().skip(1).take(2);
+    let found = folders.map(|folder| folder.join(name)).find(|path| path.exists());
+    found.unwrap_or_else(|| panic!("there is no {name} by {}; build it first", this.display()))
+}
+
 /// A name that no other test has.
 fn fresh_name() -> String {
     format!("t{}", Uuid::from_bytes(shared::random::Random::system().bytes()).simple())

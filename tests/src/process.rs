@@ -31,7 +31,7 @@ impl Process {
         let folder = Folder::new();
         let log = folder.path("log");
         let out = File::create(&log).unwrap();
-        let child = Command::new(find(program))
+        let child = Command::new(testkit::program(program))
             .args(arguments)
             .env_clear()
             .envs(environment.iter().map(|(name, value)| (name, value)))
@@ -97,13 +97,4 @@ impl Drop for Process {
             }
         }
     }
-}
-
-/// The folder of the workspace's programs: the running benchmark's own, or the parent of the running
-/// test's.
-fn find(program: &str) -> PathBuf {
-    let this = std::env::current_exe().unwrap();
-    let folders = this.ancestors().skip(1).take(2);
-    let found = folders.map(|folder| folder.join(program)).find(|path| path.exists());
-    found.unwrap_or_else(|| panic!("there is no {program} by {}; build it first", this.display()))
 }

@@ -5,17 +5,25 @@
 //!  "timeout_seconds": 60, "transaction": true}
 //! ```
 //!
-//! They run with the role of the tenant's `database_url`, in one transaction unless `transaction` is
-//! false. The result is how many rows each statement has changed. A cancel or the deadline aborts
-//! them on the server, too, because their session belongs to this execution and ends with it.
+//! They run in one transaction unless `transaction` is false. The result is how many rows each
+//! statement has changed. On PostgreSQL they run with the role of the tenant's `database_url`, and a
+//! cancel or the deadline aborts them on the server, because their session belongs to this execution
+//! and ends with it. On SQLite they run in a child process that can open only the tenant's files
+//! (`sandbox.rs`).
+
+mod child;
+mod rules;
+mod sandbox;
 
 use std::time::Duration;
 
+use launcher::Launcher;
 use serde::{Deserialize, Serialize};
-use sqlx::{AssertSqlSafe, Executor as _, PgConnection, SqliteConnection, raw_sql};
-use tokio::time::timeout;
+use sqlx::{AssertSqlSafe, Executor as _, PgConnection, raw_sql};
 
-use crate::{Context, HandlerError};
+use crate::{Context, Handler, HandlerError};
+
+pub(crate) use sandbox::ROLE;
 
 /// The longest `timeout_seconds`.
 const TIMEOUT_MAX: u64 = 30 * 86_400;
@@ -45,24 +53,36 @@ pub(super) struct Done {
     statements: Vec<u64>,
 }
 
-/// Runs the statements.
-pub(super) async fn sql(script: Script, context: Context) -> Result<Done, HandlerError> {
-    let work = async {
-        if context.database.is_sqlite() {
-            let mut connection = context.sqlite()?.acquire().await?;
-            on_sqlite(&script, &context, &mut connection).await
+/// Runs SQL statements.
+pub(super) struct Sql {
+    launcher: Launcher,
+}
+
+impl Sql {
+    /// For SQLite, it needs a launcher.
+    pub(super) fn new(launcher: Launcher) -> Sql {
+        Sql { launcher }
+    }
+}
+
+impl Handler<Script> for Sql {
+    type Output = Done;
+
+    async fn run(&self, script: Script, context: Context) -> Result<Done, HandlerError> {
+        let statements = if context.database.is_sqlite() {
+            sandbox::run(&self.launcher, script, &context).await?
         } else {
-            let mut connection = context.database.postgres_for_script()?.acquire().await?;
-            on_postgres(&script, &context, &mut connection).await
-        }
-    };
-    tokio::select! {
-        done = work => {
-            let statements = done?;
-            Ok(Done { rows_affected: statements.iter().sum(), statements })
-        }
-        // The session is closed after this has returned.
-        () = context.cancelled.cancelled() => Err(HandlerError::new("stopped")),
+            let work = async {
+                let mut connection = context.database.postgres_for_script()?.acquire().await?;
+                on_postgres(&script, &context, &mut connection).await
+            };
+            tokio::select! {
+                done = work => done?,
+                // The session is closed after this has returned.
+                () = context.cancelled.cancelled() => return Err(HandlerError::new("stopped")),
+            }
+        };
+        Ok(Done { rows_affected: statements.iter().sum(), statements })
     }
 }
 
@@ -81,35 +101,6 @@ async fn on_postgres(
     let mut affected = Vec::new();
     for (at, text) in script.statements.iter().enumerate() {
         let done = connection.execute(raw_sql(AssertSqlSafe(text.as_str()))).await;
-        affected.push(done.map_err(|error| of(at, error))?.rows_affected());
-        context.progress(at as u64 + 1, script.statements.len() as u64, "statements");
-    }
-    if script.transaction {
-        connection.execute("COMMIT").await?;
-    }
-    Ok(affected)
-}
-
-async fn on_sqlite(
-    script: &Script,
-    context: &Context,
-    connection: &mut SqliteConnection,
-) -> Result<Vec<u64>, HandlerError> {
-    if script.transaction {
-        connection.execute("BEGIN IMMEDIATE").await?;
-    }
-    let mut affected = Vec::new();
-    for (at, text) in script.statements.iter().enumerate() {
-        let statement = connection.execute(raw_sql(AssertSqlSafe(text.as_str())));
-        let done = match script.limit() {
-            Some(limit) => timeout(limit, statement).await.map_err(|_| {
-                HandlerError::new(format!(
-                    "payload.statements[{at}] ran longer than {} s",
-                    limit.as_secs()
-                ))
-            })?,
-            None => statement.await,
-        };
         affected.push(done.map_err(|error| of(at, error))?.rows_affected());
         context.progress(at as u64 + 1, script.statements.len() as u64, "statements");
     }
@@ -139,12 +130,9 @@ fn of(at: usize, error: sqlx::Error) -> HandlerError {
     let code = database.code().unwrap_or_default().into_owned();
     let message = format!("payload.statements[{at}]: {} ({code})", database.message());
     // SQLSTATE classes: invalid data, constraint violation, invalid or forbidden statement, unknown
-    // database, unsupported feature. SQLite has result codes instead, extended in the higher bytes:
-    // 1 is an invalid statement, 19 a constraint violation, 20 a type mismatch.
-    let is_permanent = match code.parse::<u32>() {
-        Ok(number) if code.len() != 5 => matches!(number & 0xff, 1 | 19 | 20),
-        _ => ["22", "23", "42", "3D", "0A"].iter().any(|class| code.starts_with(class)),
-    };
+    // database, unsupported feature.
+    let permanent = ["22", "23", "42", "3D", "0A"];
+    let is_permanent = permanent.iter().any(|class| code.starts_with(class));
     let error = HandlerError::new(message);
     if is_permanent { error.final_() } else { error }
 }

@@ -9,7 +9,11 @@ mod http;
 mod notification;
 mod peer;
 mod sql;
+mod sqlite;
 
+use std::path::Path;
+
+use polychron_consumer::testing::use_launcher;
 use polychron_consumer::{Registry, known_types};
 use shared::clock::Clock;
 use shared::config::{Config, Sources};
@@ -18,6 +22,7 @@ use shared::config::{Config, Sources};
 fn known(settings: &[(&str, &str)]) -> Registry {
     let pair = |(name, value): &(&str, &str)| (name.to_string(), value.to_string());
     let environment = settings.iter().map(pair).collect();
+    use_launcher(Path::new(env!("CARGO_BIN_EXE_polychron-consumer")));
     let sources = Sources { environment, ..Sources::default() };
     known_types(&Config::read(&sources, &[]).unwrap(), &Clock::System)
 }

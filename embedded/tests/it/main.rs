@@ -154,6 +154,7 @@ async fn errors_are_in_the_row() {
         message,
         "no handler for job type `mail`; this consumer knows add, http, notification, sql"
     );
+    consumer::testing::use_launcher(&testkit::program("polychron-consumer"));
     let sql =
         job("sql", "sql", json!({"statements": ["UPDATE polychron_job SET queue = 'default'"]}));
     let done = acme.run_job(&sql).await.unwrap();

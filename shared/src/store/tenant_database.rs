@@ -5,6 +5,7 @@
 //! it, all of it and nothing else; and a thousand tenants hold no connections while they rest. It
 //! opens with its first use, so that handlers that need no database pay nothing.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -94,6 +95,22 @@ impl TenantDatabase {
     /// Whether it is an SQLite file, and not PostgreSQL.
     pub fn is_sqlite(&self) -> bool {
         self.url.is_sqlite()
+    }
+
+    /// The path of its file.
+    ///
+    /// # Errors
+    /// If it is PostgreSQL, or the URL is malformed.
+    pub fn sqlite_file(&self) -> Result<PathBuf, WrongDatabase> {
+        match Options::of(&self.url)? {
+            Options::Sqlite(options) => Ok(options.get_filename().to_path_buf()),
+            Options::Postgres(_) => Err(WrongDatabase::Kind("PostgreSQL, not SQLite")),
+        }
+    }
+
+    /// The time until the execution's deadline.
+    pub fn time_left(&self) -> Duration {
+        self.deadline - self.clock.boot_time()
     }
 
     /// A pool of it. Its sessions' `statement_timeout` is what is left until the deadline, and some.
