@@ -121,7 +121,7 @@ pub(crate) async fn run(arguments: Forecast, session: &Session) -> Result<(), Fa
 async fn range(arguments: &Forecast, session: &Session) -> Result<Range, Failure> {
     let from = match arguments.from {
         Some(from) => from,
-        None => session.context.control.now().await.map_err(Failure::control)?,
+        None => session.context.control.now().await.map_err(Failure::control)?.time(),
     };
     let to = arguments.to.unwrap_or(from + TimeDelta::days(1));
     if to <= from {

@@ -35,8 +35,8 @@ pub(crate) async fn run(worker: Arc<Worker>, config: Config, clock: Clock, watch
                 job_types: worker.runner.registry.job_types(),
                 slots: config.prefetch as i32,
                 running: running as i32,
-                started_at: now,
-                seen_at: now,
+                started_at: now.time(),
+                seen_at: now.time(),
             };
             control.register_worker(&row).await
         };

@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
-use shared::clock::{Clock, Time};
+use shared::clock::Clock;
 use shared::config::Config;
 use shared::database_url::DatabaseUrl;
 use shared::id::TenantId;
 use shared::queue::{AmqpUrl, BrokerState, Publisher, Queue};
 use shared::random::Random;
-use shared::store::{Connections, Control, Store, chain};
+use shared::store::{Connections, Control, DbTime, Store, chain};
 use shared::tenant::Tenant;
 use tokio::time::timeout;
 use tracing::{debug, warn};
@@ -55,7 +55,7 @@ pub struct TenantContext {
     /// Its database.
     pub store: Arc<Store>,
     /// That database's time when it was entered.
-    pub now: Time,
+    pub now: DbTime,
 }
 
 impl TenantContext {

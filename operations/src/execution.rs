@@ -82,7 +82,7 @@ pub async fn run(
     payload: Option<&Value>,
 ) -> Result<Change<Execution>, Failure> {
     let job = job::find(at, name).await?;
-    let id = ExecutionId::new(at.now, &context.random);
+    let id = ExecutionId::new(at.now.time(), &context.random);
     let planned = actor.plan("job.run", &at.tenant, Some(name.to_owned()), None);
     let planned = planned.towards(json!({"payload": payload.unwrap_or(&job.payload)}));
     let run = async {
@@ -106,7 +106,7 @@ pub async fn retry(
     id: ExecutionId,
 ) -> Result<Change<Execution>, Failure> {
     let before = find(at, id).await?;
-    let new = ExecutionId::new(at.now, &context.random);
+    let new = ExecutionId::new(at.now.time(), &context.random);
     if !before.status.is_final() || before.job_name.is_none() {
         return Err(not_again(&before));
     }

@@ -35,10 +35,10 @@ pub async fn explain(
     let mut findings =
         vec![of_the_tenant(tenant, &look, &changes), of_switch(tenant, &job, &changes)];
     if job.is_enabled && job.quarantined_reason.is_none() {
-        findings.push(of_next_time(&job, *now, poll_interval(context).await?));
+        findings.push(of_next_time(&job, now.time(), poll_interval(context).await?));
     }
     let open = executions.iter().filter(|execution| !execution.status.is_final());
-    findings.extend(open.map(|execution| of_open(&job, execution, *now)));
+    findings.extend(open.map(|execution| of_open(&job, execution, now.time())));
     let last = executions.iter().find(|execution| execution.status.is_final());
     findings.extend(last.map(|execution| of_last(tenant, execution)));
     findings.extend(who_executes(context, at, &job).await?);

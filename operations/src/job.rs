@@ -59,7 +59,7 @@ pub fn timing(schedule: &Value) -> String {
 
 /// When a job is due next: what the producer has worked out comes first, even when it is late.
 pub fn next_time(at: &TenantContext, job: &Job, schedule: &Schedule) -> Option<Time> {
-    job.next_run_at.or_else(|| schedule.first_after(at.now))
+    job.next_run_at.or_else(|| schedule.first_after(at.now.time()))
 }
 
 /// Adds a job, whose schedule must have been read.

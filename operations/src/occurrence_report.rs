@@ -92,13 +92,13 @@ async fn of_occurrence(
         let cause = cause(context, at, row).await?;
         findings.push(of_attempt(slug, job, row, &cause));
         if !row.status.is_final() {
-            findings.push(of_open(job, row, at.now));
+            findings.push(of_open(job, row, at.now.time()));
             let look = at.store.poll().await.map_err(|error| at.failed(error))?;
             findings.push(of_the_tenant(&at.tenant, &look, changes));
             findings.extend(who_executes(context, at, job).await?);
         }
     }
-    let seen = first.dispatched_at.or(first.finished_at).unwrap_or(at.now);
+    let seen = first.dispatched_at.or(first.finished_at).unwrap_or(at.now.time());
     findings.extend(suspended(changes, asked, seen));
     Ok(findings)
 }

@@ -14,8 +14,8 @@ use shared::metrics::Metrics;
 use shared::random::Random;
 use shared::schedule::{Schedule, ScheduleError, Spread};
 use shared::store::{
-    Arm, Dispatch, Dispatched, DueJob, NewExecution, PollSummary, Ready, Result, StoreError,
-    UnarmedJob, chain,
+    Arm, DbTime, Dispatch, Dispatched, DueJob, NewExecution, PollSummary, Ready, Result,
+    StoreError, UnarmedJob, chain,
 };
 use shared::tenants::OpenTenant;
 use tracing::{debug, warn};
@@ -60,7 +60,7 @@ pub struct Dispatcher<'a> {
     /// Makes ids.
     pub random: &'a Random,
     /// The time of the tenant's database.
-    pub now: Time,
+    pub now: DbTime,
     /// Counts what is dispatched.
     pub metrics: &'a Metrics,
 }
@@ -96,10 +96,10 @@ impl Dispatcher<'_> {
 
     fn first_time(&self, job: &UnarmedJob) -> std::result::Result<Time, String> {
         let schedule = self.parse(job.id, &job.schedule).map_err(|error| error.to_string())?;
-        schedule.first_after(self.now).ok_or_else(|| {
+        schedule.first_after(self.now.time()).ok_or_else(|| {
             format!(
                 "schedule: it has no occurrence after {}; extend its `end`",
-                self.now.format("%F %T UTC")
+                self.now.time().format("%F %T UTC")
             )
         })
     }
@@ -199,7 +199,7 @@ impl Dispatcher<'_> {
             let allowed = reservation.remaining(&job.queue).min(*quota);
             let mut unused = allowed;
             if let Plan::Go(advance, executions) =
-                plan(job, &schedule, self.now, &mut unused, self.random)
+                plan(job, &schedule, self.now.time(), &mut unused, self.random)
             {
                 spend(reservation, quota, &job.queue, allowed - unused);
                 dispatch.advances.push(advance);
@@ -262,12 +262,12 @@ impl Dispatcher<'_> {
     }
 }
 
-fn has_due(summary: &PollSummary, now: Time) -> bool {
+fn has_due(summary: &PollSummary, now: DbTime) -> bool {
     summary.next_due_at.is_some_and(|due_at| due_at <= now)
 }
 
 /// Whether rows wait for their turn, or are available by now.
-fn has_waiting(summary: &PollSummary, now: Time) -> bool {
+fn has_waiting(summary: &PollSummary, now: DbTime) -> bool {
     summary.waiting > 0 || summary.next_available_at.is_some_and(|available_at| available_at <= now)
 }
 

@@ -8,11 +8,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use shared::clock::{Time, delta};
+use shared::clock::delta;
 use shared::id::{ExecutionId, JobId, TenantId};
 use shared::notification::Event;
 use shared::random::Random;
-use shared::store::{Notification, PollSummary, Result};
+use shared::store::{DbTime, Notification, PollSummary, Result};
 use shared::tenants::OpenTenant;
 use tracing::{info, warn};
 
@@ -32,7 +32,7 @@ pub struct Lateness {
 /// The last check of a tenant.
 #[derive(Clone, Copy)]
 struct Check {
-    at: Time,
+    at: DbTime,
     found_late: bool,
 }
 
@@ -48,7 +48,7 @@ impl Lateness {
         &self,
         tenant: &OpenTenant,
         summary: &PollSummary,
-        now: Time,
+        now: DbTime,
     ) -> Result<bool> {
         let id = tenant.tenant.id;
         let before = self.checks().get(&id).copied();
@@ -81,9 +81,9 @@ impl Lateness {
         job: JobId,
         execution: Option<ExecutionId>,
         event: Event,
-        now: Time,
+        now: DbTime,
     ) -> Result<bool> {
-        let notification = Notification { event, id: ExecutionId::new(now, &self.random) };
+        let notification = Notification { event, id: ExecutionId::new(now.time(), &self.random) };
         tenant.store.notify(job, execution, notification, now).await
     }
 
@@ -98,7 +98,7 @@ impl Lateness {
 }
 
 /// The late jobs, each with its oldest waiting occurrence. Each job's grace decides when it is late.
-async fn late(tenant: &OpenTenant, now: Time) -> Result<BTreeMap<JobId, ExecutionId>> {
+async fn late(tenant: &OpenTenant, now: DbTime) -> Result<BTreeMap<JobId, ExecutionId>> {
     let mut late = BTreeMap::new();
     for row in tenant.store.read_unstarted(now - LATE_AFTER, ROWS_MAX).await? {
         let grace = TimeDelta::seconds(row.misfire_grace_seconds.into());

@@ -148,8 +148,8 @@ impl Membership {
             watched: self.metrics.tenants_watched.get() as i32,
             poll_seconds: self.metrics.poll_interval.get().ceil() as i32,
             unreachable: self.unreachable(),
-            started_at: seen_at,
-            seen_at,
+            started_at: seen_at.time(),
+            seen_at: seen_at.time(),
         };
         control.register_producer(&row).await?;
         if !std::mem::replace(&mut self.joined, true) {

@@ -12,7 +12,7 @@ use shared::id::ExecutionId;
 use shared::message::{Label, Message, Outgoing};
 use shared::metrics::Metrics;
 use shared::queue::{Confirm, Publisher};
-use shared::store::{Ready, chain};
+use shared::store::{DbTime, Ready, chain};
 use shared::tenants::OpenTenant;
 use shared::trace::{Place, Span, Tracer};
 use tokio::sync::{Semaphore, watch};
@@ -54,7 +54,7 @@ impl Messenger {
     /// Publishes messages for these rows in the background; waits while too many batches are in flight.
     /// A row whose message is not confirmed is left to the sweeper. `swept_at` is the time of the sweep
     /// that the rows come from, if they come from one.
-    pub async fn send(&self, tenant: &Arc<OpenTenant>, rows: Vec<Ready>, swept_at: Option<Time>) {
+    pub async fn send(&self, tenant: &Arc<OpenTenant>, rows: Vec<Ready>, swept_at: Option<DbTime>) {
         // The semaphore is never closed, so this does not fail.
         let Ok(permit) = self.batches.clone().acquire_owned().await else { return };
         let (publisher, tenant) = (self.publisher.clone(), tenant.clone());
@@ -149,7 +149,7 @@ async fn publish(
 }
 
 /// Undoes the sweep of rows whose message was not published, so that the next sweep need not wait.
-async fn take_back(tenant: &OpenTenant, unconfirmed: &[ExecutionId], swept_at: Time) {
+async fn take_back(tenant: &OpenTenant, unconfirmed: &[ExecutionId], swept_at: DbTime) {
     if unconfirmed.is_empty() {
         return;
     }

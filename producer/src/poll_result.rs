@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use shared::clock::{BootTime, Time, delta};
-use shared::store::{ChangeToken, PollSummary};
+use shared::store::{ChangeToken, DbTime, PollSummary};
 
 use crate::capacity::Pauses;
 use crate::dispatcher::DispatchOutcome;
@@ -69,7 +69,7 @@ impl Unchanged {
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
     /// The time of the tenant's database.
-    pub db: Time,
+    pub db: DbTime,
     /// Boot time.
     pub boot: BootTime,
 }

@@ -14,7 +14,7 @@ use shared::config::Config;
 use shared::id::{JobId, TenantId};
 use shared::metrics::Metrics;
 use shared::random::Random;
-use shared::store::{Control, Keep, Result};
+use shared::store::{Control, DbTime, Keep, Result};
 use shared::tenants::OpenTenant;
 use tracing::info;
 
@@ -44,7 +44,7 @@ pub struct Pruner {
     metrics: Metrics,
     rounds: Mutex<HashMap<TenantId, Round>>,
     /// When the control database is pruned next.
-    control_at: Mutex<Option<Time>>,
+    control_at: Mutex<Option<DbTime>>,
 }
 
 /// A tenant's round.
@@ -55,7 +55,7 @@ struct Round {
     /// How many executions the round has removed.
     removed: u64,
     /// When it continues, or starts.
-    at: Time,
+    at: DbTime,
 }
 
 impl Pruner {
@@ -74,7 +74,7 @@ impl Pruner {
 
     /// Makes one step at one tenant, if one is due. Returns how long until the next step of the same
     /// round; none: no round is in progress.
-    pub async fn step(&self, tenant: &OpenTenant, now: Time) -> Result<Option<Duration>> {
+    pub async fn step(&self, tenant: &OpenTenant, now: DbTime) -> Result<Option<Duration>> {
         if self.executions.is_none() && self.per_job.is_none() {
             return Ok(None);
         }
@@ -98,7 +98,7 @@ impl Pruner {
 
     /// When a tenant's round continues, or the next one starts. None: there has been no step yet.
     pub fn next_at(&self, tenant: TenantId) -> Option<Time> {
-        self.rounds().get(&tenant).map(|round| round.at)
+        self.rounds().get(&tenant).map(|round| round.at.time())
     }
 
     /// Removes one batch, of the next job that has something to remove. False: the round is over.
@@ -106,7 +106,7 @@ impl Pruner {
         &self,
         tenant: &OpenTenant,
         round: &mut Round,
-        now: Time,
+        now: DbTime,
     ) -> Result<bool> {
         let keep = Keep {
             newest: NEWEST,
@@ -131,7 +131,7 @@ impl Pruner {
     }
 
     /// Makes one step at the control database, if one is due.
-    pub async fn step_control(&self, control: &Control, now: Time) -> Result<()> {
+    pub async fn step_control(&self, control: &Control, now: DbTime) -> Result<()> {
         if self.control_at().is_some_and(|at| at > now) {
             return Ok(());
         }
@@ -158,13 +158,13 @@ impl Pruner {
         self.rounds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn control_at(&self) -> MutexGuard<'_, Option<Time>> {
+    fn control_at(&self) -> MutexGuard<'_, Option<DbTime>> {
         self.control_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Round {
-    fn at(at: Time) -> Round {
+    fn at(at: DbTime) -> Round {
         Round { after: JobId(i64::MIN), removed: 0, at }
     }
 }

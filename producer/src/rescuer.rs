@@ -6,11 +6,11 @@
 
 use std::time::Duration;
 
-use shared::clock::{Time, delta};
+use shared::clock::delta;
 use shared::metrics::Metrics;
 use shared::outcome::Outcome;
 use shared::random::Random;
-use shared::store::{Expired, Finish, Result};
+use shared::store::{DbTime, Expired, Finish, Result};
 use shared::tenants::OpenTenant;
 use tracing::warn;
 
@@ -23,7 +23,7 @@ const BATCH_MAX: i64 = 100;
 /// database.
 pub async fn rescue(
     tenant: &OpenTenant,
-    now: Time,
+    now: DbTime,
     random: &Random,
     metrics: &Metrics,
 ) -> Result<usize> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use shared::clock::{Time, delta};
 use shared::metrics::Metrics;
-use shared::store::{PollSummary, Ready, Result, SentBefore};
+use shared::store::{DbTime, PollSummary, Ready, Result, SentBefore};
 use shared::tenants::OpenTenant;
 use tracing::info;
 
@@ -72,7 +72,7 @@ impl Sweeper<'_> {
         &self,
         tenant: &Arc<OpenTenant>,
         scope: SweepScope,
-        now: Time,
+        now: DbTime,
     ) -> Result<SweepOutcome> {
         let before = match scope {
             SweepScope::All => SentBefore { dispatched: now, published: [now; 5] },

@@ -19,6 +19,7 @@ mod changes;
 mod connections;
 mod control;
 mod db;
+mod db_time;
 mod dispatch;
 mod edit;
 mod error;
@@ -27,6 +28,7 @@ mod finish;
 #[cfg(feature = "faults")]
 pub mod gate;
 mod history;
+mod identity;
 mod migrate;
 mod notify;
 mod old_programs;
@@ -46,12 +48,11 @@ mod types;
 
 use std::time::Duration;
 
-use tokio::sync::OnceCell;
-
 pub use audit::{Audit, AuditFilter, Change};
 pub use change_token::ChangeToken;
 pub use connections::{ConnectionCounts, Connections};
 pub use control::{Control, TenantEdit, Worker};
+pub use db_time::DbTime;
 pub use dispatch::{
     Advance, Arm, Dispatch, Dispatched, DueJob, NewExecution, PollSummary, Ready, UnarmedJob,
 };
@@ -76,16 +77,14 @@ use crate::clock::Time;
 use crate::database_url::DatabaseUrl;
 use crate::id::TenantId;
 use crate::tenant::Tenant;
-use db::{Db, run_on_either};
+use db::Db;
+use identity::TenantDb;
 use server_clock::ServerClock;
 
 /// One tenant's database. Nothing is opened before the first use.
 pub struct Store {
-    tenant: TenantId,
-    db: Db,
+    db: TenantDb,
     clock: ServerClock,
-    /// Set once the database has proved to be this tenant's, with the schema we know.
-    proved: OnceCell<()>,
 }
 
 impl Store {
@@ -113,23 +112,22 @@ impl Store {
     ) -> Result<Store> {
         let db = Db::new(url, Schema::Tenant.search_path(schema), connections)?;
         let clock = ServerClock::new(connections.clock().clone());
-        Ok(Store { tenant, db, clock, proved: OnceCell::new() })
+        Ok(Store { db: TenantDb::new(tenant, db), clock })
     }
 
     /// The database's time.
-    pub async fn now(&self) -> Result<Time> {
-        self.proved().await?;
-        self.clock.now(&self.db).await
+    pub async fn now(&self) -> Result<DbTime> {
+        self.clock.now(self.db.proved().await?).await
     }
 
     /// How long until the database's clock shows `time`.
     pub fn until(&self, time: Time) -> Duration {
-        self.clock.until(&self.db, time)
+        self.clock.until(self.db.unproved(), time)
     }
 
     /// The PostgreSQL server that the database is on; none: it is an SQLite file.
     pub fn server(&self) -> Option<&str> {
-        match &self.db {
+        match self.db.unproved() {
             Db::Postgres(database) => Some(database.server()),
             Db::Sqlite(_) => None,
         }
@@ -137,50 +135,9 @@ impl Store {
 
     /// Closes what connections to the database are idle, for one that will not be needed for long.
     pub fn close_idle(&self) {
-        match &self.db {
+        match self.db.unproved() {
             Db::Postgres(database) => database.close_idle(),
             Db::Sqlite(database) => database.close_idle(),
         }
-    }
-
-    /// Checks, once, that the database is this tenant's and has the schema we know.
-    async fn proved(&self) -> Result<()> {
-        self.proved
-            .get_or_try_init(|| async {
-                schema::check(&self.db, Schema::Tenant).await?;
-                match self.owner().await? {
-                    Some(owner) if owner == self.tenant => Ok(()),
-                    Some(owner) => Err(StoreError::Owned(owner)),
-                    None => Err(StoreError::Unclaimed),
-                }
-            })
-            .await
-            .copied()
-    }
-
-    /// Whose database this is, by its own word.
-    pub async fn owner(&self) -> Result<Option<TenantId>> {
-        run_on_either!(&self.db, sql::READ_IDENTITY, |text, connection| {
-            sqlx::query_scalar(text).fetch_optional(connection)
-        })
-    }
-
-    /// Enters this tenant in its database. Another tenant's entry is replaced only when `adopt`
-    /// is set. False: another tenant stands there.
-    pub async fn claim_database(&self, adopt: bool) -> Result<bool> {
-        let done = run_on_either!(&self.db, sql::CLAIM_DATABASE, |text, connection| async {
-            let done = sqlx::query(text).bind(self.tenant).bind(adopt).execute(connection).await?;
-            Ok(done.rows_affected())
-        })?;
-        Ok(done > 0)
-    }
-
-    /// Takes this tenant's entry out of its database. False: it wasn't there.
-    pub async fn release_database(&self) -> Result<bool> {
-        let done = run_on_either!(&self.db, sql::RELEASE_DATABASE, |text, connection| async {
-            let done = sqlx::query(text).bind(self.tenant).execute(connection).await?;
-            Ok(done.rows_affected())
-        })?;
-        Ok(done > 0)
     }
 }

@@ -7,7 +7,7 @@ use shared::clock::{Clock, ManualClock, Time};
 use shared::database_url::DatabaseUrl;
 use shared::id::{ExecutionId, JobId, TenantId};
 use shared::random::Random;
-use shared::store::{Connections, Schema, Store, migrate};
+use shared::store::{Connections, DbTime, Schema, Store, migrate};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row, SqliteConnection};
 use tokio::sync::Mutex;
 
@@ -71,13 +71,13 @@ impl TenantDatabase {
         Store::new(self.tenant, &self.url, &connections).unwrap()
     }
 
-    /// What the manual clock shows.
-    pub fn now(&self) -> Time {
-        Clock::Manual(self.clock.clone()).wall_time()
+    /// The database's time: what the manual clock shows.
+    pub fn now(&self) -> DbTime {
+        DbTime::shown_by(&self.clock)
     }
 
     /// Moves the clock forward, and answers with what it shows then.
-    pub fn advance(&self, by: Duration) -> Time {
+    pub fn advance(&self, by: Duration) -> DbTime {
         self.clock.advance(by);
         self.now()
     }
@@ -89,7 +89,7 @@ impl TenantDatabase {
 
     /// An id for an execution.
     pub fn execution_id(&self) -> ExecutionId {
-        ExecutionId::new(self.now(), &self.random)
+        ExecutionId::new(self.now().time(), &self.random)
     }
 
     /// Runs plain SQL; answers with the number of rows, or the database's complaint.
@@ -170,8 +170,8 @@ impl TenantDatabase {
     }
 
     /// A job that is due at `time`.
-    pub async fn insert_due_job(&self, name: &str, time: Time) -> JobId {
-        let time = time.to_rfc3339();
+    pub async fn insert_due_job(&self, name: &str, time: impl Into<Time>) -> JobId {
+        let time = time.into().to_rfc3339();
         self.insert_job_with(name, &format!("next_run_at = '{time}', schedule_since = '{time}'"))
             .await
     }

@@ -169,9 +169,8 @@ async fn tenant_is_suspended_resumed_removed_and_added_again() {
     let listed = system.control.find_tenant(&tenant.slug).await.unwrap().unwrap();
     let set = async |status| {
         let edit = TenantEdit { status: Some(status), ..TenantEdit::default() };
-        assert!(
-            system.control.edit_tenant(listed.id, &edit, Clock::System.wall_time()).await.unwrap()
-        );
+        let now = system.control.now().await.unwrap();
+        assert!(system.control.edit_tenant(listed.id, &edit, now).await.unwrap());
     };
     set(TenantStatus::Suspended).await;
     add_jobs(&system, JOBS, 0.0).await;

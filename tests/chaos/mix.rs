@@ -71,9 +71,8 @@ impl Mix {
         for tenant in system.tenants.iter().step_by(3) {
             let id = tenant.store.owner().await.unwrap().unwrap();
             let edit = TenantEdit { max_running: Some(Some(2)), ..TenantEdit::default() };
-            assert!(
-                system.control.edit_tenant(id, &edit, Clock::System.wall_time()).await.unwrap()
-            );
+            let now = system.control.now().await.unwrap();
+            assert!(system.control.edit_tenant(id, &edit, now).await.unwrap());
         }
         let seats =
             (0..2 * SEATS).map(|n| Seat { is_producer: n < SEATS, process: None, paused: false });

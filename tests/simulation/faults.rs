@@ -8,7 +8,7 @@ use shared::id::ExecutionId;
 use shared::message::Message;
 use shared::queue::BrokerState;
 use shared::random::Random;
-use shared::store::TenantEdit;
+use shared::store::{DbTime, TenantEdit};
 use shared::tenant::TenantStatus;
 use sqlx::{AssertSqlSafe, Executor as _};
 
@@ -222,8 +222,8 @@ impl World {
     }
 
     fn run_by_hand(&mut self, tenant: usize, job: usize) -> Verdict {
-        let now = self.clock.wall_time();
-        let id = ExecutionId::new(now, &self.random);
+        let now = DbTime::shown_by(&self.manual);
+        let id = ExecutionId::new(now.time(), &self.random);
         let name = format!("job-{job}");
         let asked = self.tenants[tenant].store.run_job(&name, id, None, now);
         // Two runs asked for in the same microsecond are refused; so is one at an occurrence.
@@ -243,7 +243,7 @@ impl World {
             return Ok(());
         }
         let id = *self.random.one_of(&open);
-        let asked = self.tenants[tenant].store.cancel(id, self.clock.wall_time());
+        let asked = self.tenants[tenant].store.cancel(id, DbTime::shown_by(&self.manual));
         let status: Option<Status> = self.own.block_on(asked).unwrap();
         self.note(format!("t{tenant} {id} is to be cancelled: {status:?}"));
         self.look_at(tenant, Actor::People)
@@ -258,8 +258,8 @@ impl World {
     fn suspend(&mut self, tenant: usize, suspended: bool) {
         let status = if suspended { TenantStatus::Suspended } else { TenantStatus::Active };
         let edit = TenantEdit { status: Some(status), ..TenantEdit::default() };
-        let edited =
-            self.control.edit_tenant(self.tenants[tenant].id, &edit, self.clock.wall_time());
+        let now = DbTime::shown_by(&self.manual);
+        let edited = self.control.edit_tenant(self.tenants[tenant].id, &edit, now);
         assert!(self.own.block_on(edited).unwrap());
         self.tenants[tenant].suspended = suspended;
         self.note(format!("t{tenant} is {status}"));

@@ -125,9 +125,8 @@ impl System {
         let database_url = Some(url.parse().unwrap());
         let edit = TenantEdit { database_url, ..TenantEdit::default() };
         let listed = self.control.find_tenant(&tenant.slug).await.unwrap().unwrap();
-        assert!(
-            self.control.edit_tenant(listed.id, &edit, Clock::System.wall_time()).await.unwrap()
-        );
+        let now = self.control.now().await.unwrap();
+        assert!(self.control.edit_tenant(listed.id, &edit, now).await.unwrap());
     }
 
     fn environment(&self, settings: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -175,7 +174,14 @@ impl TestTenant {
         let (from, patience) = (now - TimeDelta::days(1), TimeDelta::minutes(1));
         let dispatch_patience = patience;
         let clock = ClockHistory::Monotonic;
-        let scope = Scope { from, to: None, now, patience, dispatch_patience, clock };
+        let scope = Scope {
+            from: from.time(),
+            to: None,
+            now: now.time(),
+            patience,
+            dispatch_patience,
+            clock,
+        };
         let report = occurrences::check(&self.store, listed, &scope).await.unwrap();
         assert!(report.violations.is_empty(), "{}: {:#?}", self.slug, report.violations);
         let wrong = occurrences::log::check(listed.id, records, &self.executions().await);

@@ -36,7 +36,7 @@ use shared::clock::Time;
 use shared::config::Config;
 use shared::http::{Limits, serve_until};
 use shared::shutdown::Shutdown;
-use shared::store::Worker;
+use shared::store::{DbTime, Worker};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
@@ -192,12 +192,12 @@ impl AppState {
     }
 
     /// The control database's time.
-    async fn now(&self) -> Result<Time, Problem> {
+    async fn now(&self) -> Result<DbTime, Problem> {
         Ok(self.context.control.now().await.map_err(Failure::control)?)
     }
 
     /// The consumers that live at `now`.
-    async fn workers(&self, now: Time) -> Result<Vec<Worker>, Problem> {
+    async fn workers(&self, now: DbTime) -> Result<Vec<Worker>, Problem> {
         let workers = self.context.control.list_workers(now - SEEN_WITHIN).await;
         Ok(workers.map_err(Failure::control)?)
     }

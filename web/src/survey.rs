@@ -14,7 +14,9 @@ use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
 use shared::clock::{BootTime, Clock, Time};
 use shared::execution::{Status, Trigger};
-use shared::store::{ChangeToken, JobSummary as Asked, Quarantined, Recent, Result, Store, chain};
+use shared::store::{
+    ChangeToken, DbTime, JobSummary as Asked, Quarantined, Recent, Result, Store, chain,
+};
 use shared::tenant::Tenant;
 use tokio::sync::watch;
 use tracing::warn;
@@ -242,18 +244,18 @@ async fn see(store: &Store, before: Option<Seen>) -> Visited {
 
 impl Facts {
     /// Whether they are still true at `now` of a database that has not changed.
-    fn hold_at(&self, now: Time) -> bool {
+    fn hold_at(&self, now: DbTime) -> bool {
         let is_due = self.next_due_at.is_some_and(|due| due <= now);
         let is_over = self.worst_started_at.is_some_and(|at| at + TimeDelta::hours(1) <= now);
         !is_due && !is_over
     }
 }
 
-async fn ask(store: &Store, before: &Facts, now: Time) -> Result<Facts> {
+async fn ask(store: &Store, before: &Facts, now: DbTime) -> Result<Facts> {
     let look = store.poll().await?;
     let recent = store.list_recent(now - TimeDelta::hours(HOURS), RECENT_MAX).await?;
     let behind = look.next_due_at.map(|due| now - due).filter(|late| *late > TimeDelta::zero());
-    let worst = worst_start(&recent, now);
+    let worst = worst_start(&recent, now.time());
     Ok(Facts {
         due: if behind.is_some() { store.count_due(now, DUE_MAX).await? } else { 0 },
         waiting: look.waiting,
@@ -263,7 +265,7 @@ async fn ask(store: &Store, before: &Facts, now: Time) -> Result<Facts> {
         next_due_at: look.next_due_at,
         worst_start: worst.map(|(late, _)| late),
         worst_started_at: worst.map(|(_, at)| at),
-        hours: hours(&recent, &before.hours, now),
+        hours: hours(&recent, &before.hours, now.time()),
         asked: store.summarize_jobs().await?,
         quarantined: store.list_quarantined(QUARANTINED_MAX).await?,
     })
@@ -312,6 +314,7 @@ fn hours(recent: &[Recent], before: &BTreeMap<i64, Ended>, now: Time) -> BTreeMa
 #[cfg(test)]
 mod tests {
     use super::*;
+    use shared::clock::ManualClock;
     use shared::id::ExecutionId;
 
     fn row(status: Status, finished: Time) -> Recent {
@@ -354,16 +357,19 @@ mod tests {
 
     #[test]
     fn an_unchanged_file_need_not_be_read_until_something_becomes_due_or_old() {
-        let now: Time = "2026-11-24T12:30:00Z".parse().unwrap();
+        let clock = ManualClock::new("2026-11-24T12:30:00Z".parse().unwrap());
+        let (db_time, now) = (DbTime::shown_by(&clock), Clock::Manual(clock).wall_time());
         let facts = |next_due_at, worst_started_at| Facts {
             next_due_at,
             worst_started_at,
             ..Facts::default()
         };
         let (soon, ago) = (now + TimeDelta::seconds(1), now - TimeDelta::minutes(59));
-        assert!(facts(None, None).hold_at(now) && facts(Some(soon), Some(ago)).hold_at(now));
-        assert!(!facts(Some(now), None).hold_at(now), "a job is due");
-        assert!(!facts(None, Some(now - TimeDelta::hours(1))).hold_at(now), "no longer lately");
+        assert!(
+            facts(None, None).hold_at(db_time) && facts(Some(soon), Some(ago)).hold_at(db_time)
+        );
+        assert!(!facts(Some(now), None).hold_at(db_time), "a job is due");
+        assert!(!facts(None, Some(now - TimeDelta::hours(1))).hold_at(db_time), "no longer lately");
     }
 
     #[test]

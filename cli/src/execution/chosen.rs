@@ -136,7 +136,7 @@ impl Deed {
 /// What was chosen at a tenant, oldest first.
 async fn find(deed: Deed, chosen: &Chosen, at: &TenantContext) -> Result<Vec<Execution>, Failure> {
     let Chosen { job, status, since, .. } = chosen;
-    let since = since.map(|since| ExecutionId::least_at(since.from(at.now)));
+    let since = since.map(|since| ExecutionId::least_at(since.from(at.now.time())));
     let status = match deed {
         Deed::Cancel => *status,
         Deed::Retry => Some(status.unwrap_or(Status::Failed)),
@@ -194,10 +194,10 @@ async fn make(
 ) -> Result<Vec<Execution>, Failure> {
     let Session { context, actor, .. } = session;
     let mut made = Vec::with_capacity(rows.len());
-    let mut now: Time = at.now;
+    let mut now = at.now;
     for row in rows {
         let here = TenantContext { now, ..at.clone() };
-        now += APART;
+        now = now + APART;
         let done = match deed {
             Deed::Cancel => operation::cancel(context, actor, &here, row.id).await,
             Deed::Retry => operation::retry(context, actor, &here, row.id).await,

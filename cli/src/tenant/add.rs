@@ -140,15 +140,15 @@ pub(crate) async fn run(arguments: Add, session: &Session) -> Result<(), Failure
 async fn fresh(arguments: &Add, url: DatabaseUrl, session: &Session) -> Result<Tenant, Failure> {
     let now = session.context.control.now().await.map_err(Failure::control)?;
     Ok(Tenant {
-        id: TenantId::new(now, &session.context.random),
+        id: TenantId::new(now.time(), &session.context.random),
         slug: arguments.slug.clone(),
         name: arguments.name.clone().unwrap_or_else(|| arguments.slug.clone()),
         status: TenantStatus::Active,
         database_url: url,
         schema: arguments.schema.clone(),
         max_running: arguments.max_running,
-        created_at: now,
-        updated_at: now,
+        created_at: now.time(),
+        updated_at: now.time(),
     })
 }
 

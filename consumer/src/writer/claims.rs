@@ -3,13 +3,12 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use shared::clock::Time;
 use shared::id::ExecutionId;
 use shared::job::OrphanPolicy;
 use shared::outcome::Outcome;
 use shared::output::Report;
 use shared::retry::Attempts;
-use shared::store::{Claim, StoreError};
+use shared::store::{Claim, DbTime, StoreError};
 use shared::tenants::OpenTenant;
 
 use super::{ClaimRequest, Claimed, FinishRequest, Writers};
@@ -40,7 +39,7 @@ impl Writers {
         self: &Arc<Self>,
         tenant: &Arc<OpenTenant>,
         mut requests: Vec<ClaimRequest>,
-        now: Time,
+        now: DbTime,
     ) -> (Vec<ClaimRequest>, Option<StoreError>) {
         requests.sort_by_key(|request| request.id);
         let ids: Vec<ExecutionId> = requests.iter().map(|request| request.id).collect();

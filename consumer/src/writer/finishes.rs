@@ -3,11 +3,10 @@
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
-use shared::clock::Time;
 use shared::id::ExecutionId;
 use shared::outcome::{Failure, Outcome};
 use shared::output::Report;
-use shared::store::{Finish, Finished, StoreError, chain};
+use shared::store::{DbTime, Finish, Finished, StoreError, chain};
 use shared::tenants::OpenTenant;
 use tracing::error;
 
@@ -19,7 +18,7 @@ impl Writers {
         &self,
         tenant: &OpenTenant,
         mut requests: Vec<FinishRequest>,
-        now: Time,
+        now: DbTime,
     ) -> (Vec<FinishRequest>, Option<StoreError>) {
         requests.sort_by_key(|request| request.id);
         let finishes: Vec<Finish> =
@@ -77,7 +76,7 @@ impl Writers {
         ours.then_some(Finished { id: finish.id, followed: true, freed: true })
     }
 
-    fn finish_of(&self, request: &FinishRequest, now: Time) -> Finish {
+    fn finish_of(&self, request: &FinishRequest, now: DbTime) -> Finish {
         let holder = (request.id, self.terms.worker.as_str());
         let finish = Finish::of(&request.outcome, &request.attempts, holder, now, &self.random);
         Finish { report: request.report.clone(), ..finish }

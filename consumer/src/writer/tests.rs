@@ -22,7 +22,7 @@ async fn fixture(folder: &Folder, clock: Clock) -> (Arc<Writers>, Arc<OpenTenant
     let mut job = NewJob::new("job", "noop", json!({"every": "1h"}));
     job.orphan_policy = OrphanPolicy::Fail;
     store.insert_job(&job).await.unwrap();
-    let row = ExecutionId::new(now, &random);
+    let (row, now) = (ExecutionId::new(now, &random), store.now().await.unwrap());
     assert!(store.run_job("job", row, None, now).await.unwrap());
     testkit::execute(&database_url, "UPDATE polychron_job_execution SET status = 'dispatched'")
         .await;
@@ -35,8 +35,8 @@ async fn fixture(folder: &Folder, clock: Clock) -> (Arc<Writers>, Arc<OpenTenant
         database_url,
         schema: None,
         max_running: None,
-        created_at: now,
-        updated_at: now,
+        created_at: now.time(),
+        updated_at: now.time(),
     };
     control.insert_tenant(&tenant).await.unwrap();
     let tenants = Arc::new(Tenants::new(Arc::new(control), connections));
@@ -112,8 +112,8 @@ async fn a_row_that_is_being_given_back_is_not_claimed_again() {
 
 /// Dispatches another row.
 async fn dispatch_another(tenant: &OpenTenant) -> ExecutionId {
-    let later = "2026-11-24T12:00:01Z".parse().unwrap();
-    let row = ExecutionId::new(later, &Random::seeded(2));
+    let later = tenant.store.now().await.unwrap() + Duration::from_secs(1);
+    let row = ExecutionId::new(later.time(), &Random::seeded(2));
     assert!(tenant.store.run_job("job", row, None, later).await.unwrap());
     let url = &tenant.tenant.database_url;
     testkit::execute(url, "UPDATE polychron_job_execution SET status = 'dispatched'").await;

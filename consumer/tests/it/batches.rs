@@ -103,14 +103,14 @@ async fn dispatched(
     let store = Store::new(tenant, url, connections).unwrap();
     assert!(store.claim_database(false).await.unwrap());
     store.insert_job(&NewJob::new("job", "noop", json!({"every": "1h"}))).await.unwrap();
-    let first: Time = "2026-11-24T12:00:00Z".parse().unwrap();
+    let first = store.now().await.unwrap();
     let mut outgoing = Vec::new();
     for n in 0..DELIVERIES {
         let at = first + TimeDelta::seconds(n);
-        let execution = ExecutionId::new(at, random);
+        let execution = ExecutionId::new(at.time(), random);
         assert!(store.run_job("job", execution, None, at).await.unwrap());
         let message = Message { tenant, execution };
-        outgoing.push(Outgoing { message, queue: "default".to_owned(), label: label(at) });
+        outgoing.push(Outgoing { message, queue: "default".to_owned(), label: label(at.time()) });
     }
     execute(url, "UPDATE polychron_job_execution SET status = 'dispatched'").await;
     outgoing

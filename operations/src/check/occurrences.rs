@@ -65,7 +65,7 @@ async fn check_one(
     range: &Range,
 ) -> Result<Report, StoreError> {
     let store = Store::of(tenant, connections)?;
-    let scope = range.scope(tenant, store.now().await?);
+    let scope = range.scope(tenant, store.now().await?.time());
     ::occurrences::check(&store, tenant, &scope).await
 }
 

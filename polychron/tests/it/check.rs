@@ -110,8 +110,8 @@ async fn produce(console: &Console) {
         watched: 1,
         poll_seconds: 30,
         unreachable: Vec::new(),
-        started_at: now,
-        seen_at: now,
+        started_at: now.time(),
+        seen_at: now.time(),
     };
     control.register_producer(&producer).await.unwrap();
 }
@@ -129,8 +129,8 @@ async fn register(console: &Console, job_types: &[&str]) {
         job_types: job_types.iter().map(|word| word.to_string()).collect(),
         slots: 5,
         running: 0,
-        started_at: now,
-        seen_at: now,
+        started_at: now.time(),
+        seen_at: now.time(),
     };
     control.register_worker(&worker).await.unwrap();
 }

@@ -9,7 +9,7 @@ use shared::outcome::{Failure, Outcome};
 use shared::output::Report;
 use shared::random::Random;
 use shared::store::{
-    Claim, ClaimTerms, Dispatch, Dispatched, ExecutionFilter, Finish, NextRow, Store,
+    ClaimTerms, DbTime, Dispatch, Dispatched, ExecutionFilter, Finish, NextRow, Store,
 };
 use testkit::eventually;
 
@@ -139,12 +139,12 @@ pub(crate) async fn fail_and_succeed(store: &Store, first: ExecutionId) {
 async fn run_to_its_end(store: &Store, first: ExecutionId, outcomes: &[Outcome]) {
     let mut id = first;
     for (at, outcome) in outcomes.iter().enumerate() {
-        let now = start(store, id).await.started_at + Duration::from_millis(1);
+        let now = start(store, id).await + Duration::from_millis(1);
         let is_last = at + 1 == outcomes.len();
         let next = (!is_last).then(|| NextRow {
-            id: ExecutionId::new(now, &Random::system()),
+            id: ExecutionId::new(now.time(), &Random::system()),
             trigger: Trigger::Retry,
-            available_at: now,
+            available_at: now.time(),
         });
         let (worker, ending) = ("w".to_owned(), outcome.ending());
         let end =
@@ -154,8 +154,9 @@ async fn run_to_its_end(store: &Store, first: ExecutionId, outcomes: &[Outcome])
     }
 }
 
-/// Dispatches and claims an execution, as producer and consumer would.
-async fn start(store: &Store, id: ExecutionId) -> Claim {
+/// Dispatches and claims an execution, as producer and consumer would. When it
+/// started.
+async fn start(store: &Store, id: ExecutionId) -> DbTime {
     let look = store.poll().await.unwrap();
     let now = store.now().await.unwrap();
     let dispatch = Dispatch { released: vec![id], ..Dispatch::default() };
@@ -167,6 +168,6 @@ async fn start(store: &Store, id: ExecutionId) -> Claim {
         lease: Duration::from_secs(60),
         default_timeout: Duration::from_secs(60),
     };
-    let claims = store.claim(&[id], &terms, now).await.unwrap();
-    claims.into_iter().next().unwrap()
+    assert_eq!(store.claim(&[id], &terms, now).await.unwrap().len(), 1);
+    now
 }

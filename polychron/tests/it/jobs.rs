@@ -152,7 +152,7 @@ async fn every_edit_counts_once_and_only_the_schedule_is_worked_out_anew() {
         let store = console.store("acme").await;
         let now = store.now().await.unwrap();
         let armed = store.find_job("a").await.unwrap().unwrap();
-        let arm = shared::store::Arm { job: armed.id, version: 1, next_run_at: now };
+        let arm = shared::store::Arm { job: armed.id, version: 1, next_run_at: now.time() };
         store.arm(&[arm], now).await.unwrap();
         for (flags, version, is_armed) in [
             (&["edit", "acme", "a", "--timeout", "1m"][..], 2, true),

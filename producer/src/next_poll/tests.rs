@@ -3,9 +3,9 @@
 use std::time::SystemTime;
 
 use chrono::TimeDelta;
-use shared::clock::{Clock, Time};
+use shared::clock::{Clock, ManualClock, Time};
 use shared::id::TenantId;
-use shared::store::{ChangeToken, Connections, PollSummary, Store};
+use shared::store::{ChangeToken, Connections, DbTime, PollSummary, Store};
 use testkit::Folder;
 use uuid::Uuid;
 
@@ -67,7 +67,7 @@ fn at_rest() -> PollFacts {
     };
     let boot = boot_time(999_000);
     PollFacts {
-        polled_at: Moment { db: noon(), boot },
+        polled_at: Moment { db: DbTime::shown_by(&ManualClock::new(noon())), boot },
         read: ReadSummary { summary, read_at: boot },
         is_reused: false,
         is_active: true,

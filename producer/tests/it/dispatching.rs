@@ -18,7 +18,7 @@ async fn a_job_is_armed_dispatched_published_and_moves_on() {
     table.add("job", every("1h"), |_| {}).await;
     let job = table.tenant.store.find_job("job").await.unwrap().unwrap();
     assert_eq!(job.next_run_at.unwrap().to_rfc3339(), "2026-11-24T13:00:00+00:00");
-    assert_eq!((job.schedule_since, job.version), (Some(table.now()), 1));
+    assert_eq!((job.schedule_since, job.version), (Some(table.now().time()), 1));
     assert!(table.executions().await.is_empty());
 
     table.after(3600).await;
@@ -28,7 +28,7 @@ async fn a_job_is_armed_dispatched_published_and_moves_on() {
     assert_eq!(row.scheduled_for.to_rfc3339(), "2026-11-24T13:00:00+00:00");
     assert_eq!(
         (row.published_at, row.publish_count),
-        (Some(table.now()), 1),
+        (Some(table.now().time()), 1),
         "the confirm is on record"
     );
     let messages = table.broker.take(9);
@@ -61,7 +61,7 @@ async fn after_a_burst_jobs_are_gathered_for_a_moment_and_a_single_job_never_wai
     for (jobs, wait) in [(1, Duration::ZERO), (9, Duration::ZERO), (10, SOON)] {
         for n in 0..jobs {
             let at = table.now() + Duration::from_secs(10);
-            table.add(&format!("{jobs} {n}"), json!({"at": at.to_rfc3339()}), |_| {}).await;
+            table.add(&format!("{jobs} {n}"), json!({"at": at.time().to_rfc3339()}), |_| {}).await;
         }
         table.manual.advance(Duration::from_secs(10));
         let polled = table.poll_once(None).await;
@@ -242,7 +242,7 @@ async fn a_manual_run_heeds_neither_misfire_nor_overlap() {
     table.after(3600).await;
     table.claim(9).await;
     table.manual.advance(Duration::from_secs(1));
-    let id = shared::id::ExecutionId::new(table.now(), &table.random);
+    let id = shared::id::ExecutionId::new(table.now().time(), &table.random);
     let payload = json!({"by": "hand"});
     assert!(table.tenant.store.run_job("job", id, Some(&payload), table.now()).await.unwrap());
     table.poll().await;
@@ -257,7 +257,7 @@ async fn a_manual_run_at_the_time_of_an_occurrence_does_not_take_its_place() {
     let table = Table::new().await;
     table.add("job", every("1h"), |job| job.overlap_policy = OverlapPolicy::Allow).await;
     table.manual.advance(Duration::from_secs(3600));
-    let id = shared::id::ExecutionId::new(table.now(), &table.random);
+    let id = shared::id::ExecutionId::new(table.now().time(), &table.random);
     assert!(table.tenant.store.run_job("job", id, None, table.now()).await.unwrap());
     table.poll().await;
     let triggers: Vec<_> = table.executions().await.iter().map(|row| row.trigger).collect();
@@ -316,7 +316,7 @@ async fn an_edit_takes_effect_at_once_and_what_was_dispatched_is_not_doubled() {
     .await;
     table.poll().await;
     let job = table.tenant.store.find_job("job").await.unwrap().unwrap();
-    assert_eq!((job.version, job.schedule_since), (2, Some(table.now())));
+    assert_eq!((job.version, job.schedule_since), (2, Some(table.now().time())));
     assert_eq!(job.next_run_at.unwrap().to_rfc3339(), "2026-11-24T13:20:00+00:00");
     assert_eq!(table.executions().await.len(), 1);
     testkit::execute(&table.tenant.tenant.database_url, "UPDATE polychron_job SET is_enabled = 0")

@@ -168,8 +168,8 @@ fn make_room(table: &Table) {
         job_types: vec!["noop".into()],
         slots: 2000,
         running: 0,
-        started_at: seen,
-        seen_at: seen,
+        started_at: seen.time(),
+        seen_at: seen.time(),
     }]);
 }
 
@@ -269,7 +269,7 @@ async fn after_a_day_without_producers_the_rows_are_what_each_policy_says() {
     table.manual.advance(OUTAGE);
     table.poll().await;
     let jobs = jobs(&table).await;
-    let runs = check(&jobs, &table.executions().await, since, table.now());
+    let runs = check(&jobs, &table.executions().await, since.time(), table.now().time());
     assert!(runs > 10_000, "{runs}");
     // Nothing new is to come between the runs.
     let pause = "UPDATE polychron_job SET is_enabled = 0";
@@ -299,5 +299,5 @@ async fn two_producers_that_catch_up_at_once_make_the_same_rows() {
         }
     }
     let jobs = jobs(&table).await;
-    check(&jobs, &table.executions().await, since, table.now());
+    check(&jobs, &table.executions().await, since.time(), table.now().time());
 }

@@ -28,7 +28,9 @@ async fn go_on(table: &Table, seconds: i64, takes: i64) -> Vec<(i64, Option<i64>
         }
         table.poll().await;
         let claims = table.claim(9).await;
-        running.extend(claims.into_iter().map(|claim| (now + TimeDelta::seconds(takes), claim)));
+        running.extend(
+            claims.into_iter().map(|claim| (now.time() + TimeDelta::seconds(takes), claim)),
+        );
     }
     let second = |time: Time| (time - begun).num_seconds();
     let rows = table.executions().await;
@@ -128,10 +130,10 @@ async fn a_dispatch_that_was_planned_under_an_old_schedule_comes_to_nothing() {
         job: due.id,
         version: due.version,
         due_at: due.next_run_at,
-        next_run_at: Some(now + TimeDelta::hours(1)),
+        next_run_at: Some((now + TimeDelta::hours(1)).time()),
     };
     let execution = NewExecution {
-        id: ExecutionId::new(now, &table.random),
+        id: ExecutionId::new(now.time(), &table.random),
         job: due.id,
         scheduled_for: due.next_run_at,
         status: Status::Dispatched,

@@ -57,7 +57,7 @@ async fn violations(table: &Table) -> usize {
     let scope = Scope {
         from: "2000-01-01T00:00:00Z".parse().unwrap(),
         to: None,
-        now: table.now(),
+        now: table.now().time(),
         patience: TimeDelta::minutes(5),
         dispatch_patience: TimeDelta::minutes(5),
         clock: ClockHistory::Monotonic,

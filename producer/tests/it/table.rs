@@ -23,7 +23,7 @@ use shared::outcome::Outcome;
 use shared::queue::{Driver, MemoryBroker, Queue};
 use shared::random::Random;
 use shared::store::{
-    Claim, ClaimTerms, Connections, ExecutionFilter, Finish, NewJob, Schema, Store, migrate,
+    Claim, ClaimTerms, Connections, DbTime, ExecutionFilter, Finish, NewJob, Schema, Store, migrate,
 };
 use shared::tenant::{Tenant, TenantStatus};
 use shared::tenants::OpenTenant;
@@ -139,8 +139,8 @@ impl Table {
     }
 
     /// The time.
-    pub(crate) fn now(&self) -> Time {
-        self.clock.wall_time()
+    pub(crate) fn now(&self) -> DbTime {
+        DbTime::shown_by(&self.manual)
     }
 
     /// All executions, oldest first.

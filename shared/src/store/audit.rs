@@ -5,6 +5,7 @@ use serde_json::Value;
 use sqlx::{query, query_as, query_scalar};
 
 use super::db::run_on_either;
+use super::db_time::DbTime;
 use super::error::Result;
 use super::{Control, sql};
 use crate::clock::Time;
@@ -63,7 +64,7 @@ pub struct AuditFilter {
 
 impl Control {
     /// Records a change that is about to be made, for [`Control::complete_audit`].
-    pub async fn insert_audit(&self, change: &Change, now: Time) -> Result<i64> {
+    pub async fn insert_audit(&self, change: &Change, now: DbTime) -> Result<i64> {
         run_on_either!(&self.db, sql::INSERT_AUDIT, |text, connection| {
             query_scalar(text)
                 .bind(now)

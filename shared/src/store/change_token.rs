@@ -55,7 +55,7 @@ impl Store {
     pub async fn change_token(&self) -> Option<ChangeToken> {
         // A manual clock is neither the file system's nor a server's.
         let clock @ Clock::System = self.clock.clock() else { return None };
-        Some(ChangeToken(match &self.db {
+        Some(ChangeToken(match self.db.unproved() {
             Db::Postgres(database) => {
                 let home = self.clock.home()?;
                 Kind::Postgres(database.changes().count(home, database, clock).await?)

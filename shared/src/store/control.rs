@@ -5,6 +5,7 @@ use sqlx::{FromRow, query, query_as};
 
 use super::connections::Connections;
 use super::db::{Db, run_on_either};
+use super::db_time::DbTime;
 use super::error::Result;
 use super::schema::{self, Schema};
 use super::server_clock::ServerClock;
@@ -73,7 +74,7 @@ impl Control {
     }
 
     /// The database's time.
-    pub async fn now(&self) -> Result<Time> {
+    pub async fn now(&self) -> Result<DbTime> {
         self.clock.now(&self.db).await
     }
 
@@ -125,7 +126,7 @@ impl Control {
     }
 
     /// Changes a tenant. False: it isn't listed any more.
-    pub async fn edit_tenant(&self, id: TenantId, edit: &TenantEdit, now: Time) -> Result<bool> {
+    pub async fn edit_tenant(&self, id: TenantId, edit: &TenantEdit, now: DbTime) -> Result<bool> {
         run_on_either!(&self.db, sql::EDIT_TENANT, |text, connection| async {
             let done = query(text)
                 .bind(id)
@@ -172,7 +173,7 @@ impl Control {
     }
 
     /// A consumer process says goodbye; those not seen since `forget_before` are forgotten, too.
-    pub async fn unregister_worker(&self, name: &str, forget_before: Time) -> Result<()> {
+    pub async fn unregister_worker(&self, name: &str, forget_before: DbTime) -> Result<()> {
         run_on_either!(&self.db, sql::UNREGISTER_WORKER, |text, connection| async {
             query(text).bind(name).bind(forget_before).execute(connection).await?;
             Ok(())
@@ -180,7 +181,7 @@ impl Control {
     }
 
     /// The consumer processes heard of since `seen_since`.
-    pub async fn list_workers(&self, seen_since: Time) -> Result<Vec<Worker>> {
+    pub async fn list_workers(&self, seen_since: DbTime) -> Result<Vec<Worker>> {
         run_on_either!(&self.db, sql::LIST_WORKERS, |text, connection| {
             query_as(text).bind(seen_since).fetch_all(connection)
         })

@@ -3,6 +3,7 @@
 use sqlx::{FromRow, query, query_as, query_scalar};
 
 use super::db::{Db, begin_immediate, column, run, run_on_either};
+use super::db_time::DbTime;
 use super::error::{Result, StoreError};
 use super::{Store, sql};
 use crate::clock::Time;
@@ -161,13 +162,13 @@ pub enum Dispatched {
 impl Store {
     /// What there is to do.
     pub async fn poll(&self) -> Result<PollSummary> {
-        self.proved().await?;
-        let look: Option<PollSummary> = run_on_either!(&self.db, sql::POLL, |text, connection| {
-            query_as(text).fetch_optional(connection)
-        })?;
+        let look: Option<PollSummary> =
+            run_on_either!(self.db.proved().await?, sql::POLL, |text, connection| {
+                query_as(text).fetch_optional(connection)
+            })?;
         // The database may have changed hands since it was proved.
         let look = look.ok_or(StoreError::Unclaimed)?;
-        if look.tenant_id == self.tenant {
+        if look.tenant_id == self.db.tenant() {
             Ok(look)
         } else {
             Err(StoreError::Owned(look.tenant_id))
@@ -176,14 +177,14 @@ impl Store {
 
     /// Jobs whose next time must be worked out.
     pub async fn read_unarmed(&self, limit: i64) -> Result<Vec<UnarmedJob>> {
-        run_on_either!(&self.db, sql::READ_UNARMED, |text, connection| {
+        run_on_either!(self.db.proved().await?, sql::READ_UNARMED, |text, connection| {
             query_as(text).bind(limit).fetch_all(connection)
         })
     }
 
     /// Gives jobs their first times, counted from `since`. Those edited meanwhile are left alone.
-    pub async fn arm(&self, arms: &[Arm], since: Time) -> Result<()> {
-        match &self.db {
+    pub async fn arm(&self, arms: &[Arm], since: DbTime) -> Result<()> {
+        match self.db.proved().await? {
             Db::Postgres(database) => run!(database, |connection| async {
                 query(sql::ARM.postgres)
                     .bind(column(arms, |arm| arm.job))
@@ -213,7 +214,7 @@ impl Store {
     /// Takes a job out of the due query until its schedule is edited. False: it was edited
     /// meanwhile.
     pub async fn quarantine(&self, job: JobId, version: i32, reason: &str) -> Result<bool> {
-        run_on_either!(&self.db, sql::QUARANTINE, |text, connection| async {
+        run_on_either!(self.db.proved().await?, sql::QUARANTINE, |text, connection| async {
             let done = query(text).bind(job).bind(version).bind(reason).execute(connection).await?;
             Ok(done.rows_affected() > 0)
         })
@@ -223,13 +224,13 @@ impl Store {
     /// record in time, those that were due at `seen_by` already or have little grace.
     pub async fn read_due(
         &self,
-        now: Time,
-        seen_by: Time,
+        now: DbTime,
+        seen_by: DbTime,
         with_room: &[String],
         limit: i64,
     ) -> Result<Vec<DueJob>> {
         let with_room = listed(with_room);
-        run_on_either!(&self.db, sql::READ_DUE, |text, connection| {
+        run_on_either!(self.db.proved().await?, sql::READ_DUE, |text, connection| {
             query_as(text)
                 .bind(now)
                 .bind(seen_by)
@@ -242,12 +243,12 @@ impl Store {
     /// Scheduled rows of queues with room whose time or turn has come.
     pub async fn read_waiting(
         &self,
-        now: Time,
+        now: DbTime,
         with_room: &[String],
         limit: i64,
     ) -> Result<Vec<Ready>> {
         let with_room = listed(with_room);
-        run_on_either!(&self.db, sql::READ_WAITING, |text, connection| {
+        run_on_either!(self.db.proved().await?, sql::READ_WAITING, |text, connection| {
             query_as(text).bind(now).bind(&with_room).bind(limit).fetch_all(connection)
         })
     }
@@ -257,9 +258,9 @@ impl Store {
         &self,
         dispatch: &Dispatch,
         dispatch_no: i64,
-        now: Time,
+        now: DbTime,
     ) -> Result<Dispatched> {
-        match &self.db {
+        match self.db.proved().await? {
             Db::Postgres(database) => {
                 let Dispatch { advances, executions, released } = dispatch;
                 let mut ids: Vec<Option<ExecutionId>> = run!(database, |connection| {
@@ -301,7 +302,7 @@ async fn dispatch_in(
     transaction: &mut sqlx::SqliteConnection,
     dispatch: &Dispatch,
     dispatch_no: i64,
-    now: Time,
+    now: DbTime,
 ) -> sqlx::Result<Dispatched> {
     let turn = query(sql::TAKE_TURN.sqlite).bind(dispatch_no).execute(&mut *transaction).await?;
     if turn.rows_affected() == 0 {

@@ -5,10 +5,10 @@ use serde_json::Value;
 use sqlx::{FromRow, query, query_as, query_scalar};
 
 use super::db::run_on_either;
+use super::db_time::DbTime;
 use super::error::Result;
 use super::history::beside_the_second;
 use super::{Store, sql};
-use crate::clock::Time;
 use crate::execution::Status;
 use crate::id::{ExecutionId, JobId};
 use crate::job::{MisfirePolicy, OrphanPolicy, OverlapPolicy};
@@ -90,10 +90,9 @@ impl Store {
         name: &str,
         if_version: Option<i32>,
         edit: &JobEdit,
-        now: Time,
+        now: DbTime,
     ) -> Result<bool> {
-        self.proved().await?;
-        run_on_either!(&self.db, sql::EDIT_JOB, |text, connection| async {
+        run_on_either!(self.db.proved().await?, sql::EDIT_JOB, |text, connection| async {
             let done = query(text)
                 .bind(name)
                 .bind(if_version)
@@ -121,8 +120,7 @@ impl Store {
 
     /// Deletes a job, and ends what is open of it. False: it was gone.
     pub async fn delete_job(&self, job: JobId) -> Result<bool> {
-        self.proved().await?;
-        run_on_either!(&self.db, sql::DELETE_JOB, |text, connection| async {
+        run_on_either!(self.db.proved().await?, sql::DELETE_JOB, |text, connection| async {
             let done = query(text).bind(job).execute(connection).await?;
             Ok(done.rows_affected() > 0)
         })
@@ -130,26 +128,23 @@ impl Store {
 
     /// How many executions of a job are not final.
     pub async fn count_open(&self, job: JobId) -> Result<i64> {
-        self.proved().await?;
-        run_on_either!(&self.db, sql::COUNT_OPEN, |text, connection| {
+        run_on_either!(self.db.proved().await?, sql::COUNT_OPEN, |text, connection| {
             query_scalar(text).bind(job).fetch_one(connection)
         })
     }
 
     /// Asks for the end of an execution. Its status then: `cancelled` if it had not started,
     /// `running` if its worker has yet to hear of it. None: it was over, or there is none.
-    pub async fn cancel(&self, id: ExecutionId, now: Time) -> Result<Option<Status>> {
-        self.proved().await?;
-        run_on_either!(&self.db, sql::CANCEL, |text, connection| {
+    pub async fn cancel(&self, id: ExecutionId, now: DbTime) -> Result<Option<Status>> {
+        run_on_either!(self.db.proved().await?, sql::CANCEL, |text, connection| {
             query_scalar(text).bind(id).bind(now).fetch_optional(connection)
         })
     }
 
     /// Asks for a manual run, `new`, with the payload that `old` was given. False: `old` isn't
     /// over, or it or its job is gone.
-    pub async fn run_again(&self, old: ExecutionId, new: ExecutionId, now: Time) -> Result<bool> {
-        self.proved().await?;
-        run_on_either!(&self.db, sql::RUN_AGAIN, |text, connection| async {
+    pub async fn run_again(&self, old: ExecutionId, new: ExecutionId, now: DbTime) -> Result<bool> {
+        run_on_either!(self.db.proved().await?, sql::RUN_AGAIN, |text, connection| async {
             let at = beside_the_second(now);
             let done = query(text).bind(old).bind(new).bind(at).execute(connection).await?;
             Ok(done.rows_affected() > 0)
@@ -158,16 +153,14 @@ impl Store {
 
     /// What the enabled jobs ask of consumers.
     pub async fn summarize_jobs(&self) -> Result<Vec<JobSummary>> {
-        self.proved().await?;
-        run_on_either!(&self.db, sql::SUMMARIZE_JOBS, |text, connection| {
+        run_on_either!(self.db.proved().await?, sql::SUMMARIZE_JOBS, |text, connection| {
             query_as(text).fetch_all(connection)
         })
     }
 
     /// Jobs whose schedule cannot be followed, the first `limit` by name.
     pub async fn list_quarantined(&self, limit: i64) -> Result<Vec<Quarantined>> {
-        self.proved().await?;
-        run_on_either!(&self.db, sql::LIST_QUARANTINED, |text, connection| {
+        run_on_either!(self.db.proved().await?, sql::LIST_QUARANTINED, |text, connection| {
             query_as(text).bind(limit).fetch_all(connection)
         })
     }

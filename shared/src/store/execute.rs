@@ -5,6 +5,7 @@ use std::time::Duration;
 use sqlx::{FromRow, query, query_as};
 
 use super::db::{Db, begin_immediate, column, json, run};
+use super::db_time::DbTime;
 use super::error::Result;
 use super::{Store, sql};
 use crate::clock::{Time, delta};
@@ -88,11 +89,11 @@ impl Store {
         &self,
         ids: &[ExecutionId],
         terms: &ClaimTerms,
-        now: Time,
+        now: DbTime,
     ) -> Result<Vec<Claim>> {
         let lease_until = now + delta(terms.lease);
         let default_timeout = terms.default_timeout.as_secs().min(i32::MAX as u64) as i32;
-        match &self.db {
+        match self.db.proved().await? {
             Db::Postgres(database) => run!(database, |connection| {
                 query_as(sql::CLAIM.postgres)
                     .bind(ids)
@@ -133,10 +134,10 @@ impl Store {
         ids: &[ExecutionId],
         worker: &str,
         lease: Duration,
-        now: Time,
+        now: DbTime,
     ) -> Result<Vec<Heartbeat>> {
         let lease_until = now + delta(lease);
-        match &self.db {
+        match self.db.proved().await? {
             Db::Postgres(database) => run!(database, |connection| {
                 query_as(sql::HEARTBEAT.postgres)
                     .bind(ids)
@@ -159,7 +160,7 @@ impl Store {
     /// Keeps what running handlers have put out so far. Rows that are no longer the worker's are
     /// left alone.
     pub async fn report(&self, reports: &[(ExecutionId, Report)], worker: &str) -> Result<()> {
-        match &self.db {
+        match self.db.proved().await? {
             Db::Postgres(database) => run!(database, |connection| async {
                 query(sql::REPORT.postgres)
                     .bind(column(reports, |(id, _)| *id))

@@ -5,6 +5,7 @@ use sqlx::query::QueryAs;
 use sqlx::{Connection, FromRow, query, query_as};
 
 use super::db::{Db, begin_immediate, column, run, run_on_either};
+use super::db_time::DbTime;
 use super::error::Result;
 use super::notify::{
     Notification, notify_postgres, notify_sqlite, read_alert_state_postgres,
@@ -45,13 +46,13 @@ impl Finish {
         outcome: &Outcome,
         attempts: &Attempts,
         (id, worker): (ExecutionId, &str),
-        now: Time,
+        now: DbTime,
         random: &Random,
     ) -> Finish {
         let next = next_attempt(outcome, attempts, random.unit()).map(|next| NextRow {
-            id: ExecutionId::new(now, random),
+            id: ExecutionId::new(now.time(), random),
             trigger: next.trigger,
-            available_at: cut(now + delta(next.delay)),
+            available_at: cut(now.time() + delta(next.delay)),
         });
         let ending = outcome.ending();
         let event = match ending.status {
@@ -60,7 +61,7 @@ impl Finish {
             _ => None,
         };
         let notification =
-            event.map(|event| Notification { event, id: ExecutionId::new(now, random) });
+            event.map(|event| Notification { event, id: ExecutionId::new(now.time(), random) });
         let (worker, report) = (worker.to_owned(), Report::default());
         Finish { id, worker, ending, report, next, notification }
     }
@@ -135,10 +136,10 @@ impl Store {
     pub async fn finish(
         &self,
         ends: &[Finish],
-        expired_before: Option<Time>,
-        now: Time,
+        expired_before: Option<DbTime>,
+        now: DbTime,
     ) -> Result<Vec<Finished>> {
-        match &self.db {
+        match self.db.proved().await? {
             Db::Postgres(database) => run!(database, |connection| async {
                 if ends.iter().all(|end| end.notification.is_none()) {
                     return finish_postgres(connection, ends, expired_before, now).await;
@@ -165,8 +166,8 @@ impl Store {
     }
 
     /// Running rows whose lease ended before `expired_before`.
-    pub async fn read_expired(&self, expired_before: Time, limit: i64) -> Result<Vec<Expired>> {
-        run_on_either!(&self.db, sql::READ_EXPIRED, |text, connection| {
+    pub async fn read_expired(&self, expired_before: DbTime, limit: i64) -> Result<Vec<Expired>> {
+        run_on_either!(self.db.proved().await?, sql::READ_EXPIRED, |text, connection| {
             query_as(text).bind(expired_before).bind(limit).fetch_all(connection)
         })
     }
@@ -176,8 +177,8 @@ impl Store {
 async fn finish_postgres(
     connection: &mut sqlx::PgConnection,
     ends: &[Finish],
-    expired_before: Option<Time>,
-    now: Time,
+    expired_before: Option<DbTime>,
+    now: DbTime,
 ) -> sqlx::Result<Vec<Finished>> {
     let mut ends: Vec<&Finish> = ends.iter().collect();
     // The order in which rows are updated.
@@ -217,7 +218,7 @@ async fn tell_of_ends(
     transaction: &mut sqlx::PgConnection,
     ends: &[Finish],
     ended: &mut [Finished],
-    now: Time,
+    now: DbTime,
 ) -> sqlx::Result<()> {
     let mut told = Vec::new();
     for (end, notification) in ends.iter().filter_map(|end| Some((end, end.notification?))) {
@@ -237,8 +238,8 @@ async fn tell_of_ends(
 async fn finish_in(
     transaction: &mut sqlx::SqliteConnection,
     end: &Finish,
-    expired_before: Option<Time>,
-    now: Time,
+    expired_before: Option<DbTime>,
+    now: DbTime,
 ) -> sqlx::Result<Option<Finished>> {
     let answer: Option<(bool, bool)> = query_as(sql::FINISH.sqlite)
         .bind(end.id)

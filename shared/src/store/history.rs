@@ -6,6 +6,7 @@ use serde_json::Value;
 use sqlx::{query, query_as, query_scalar};
 
 use super::db::run_on_either;
+use super::db_time::DbTime;
 use super::error::Result;
 use super::{JobEdit, Store, sql};
 use crate::clock::Time;
@@ -102,7 +103,8 @@ pub struct ExecutionFilter {
 /// When a manual run that is asked for at `now` was meant to run: just before, if that is a whole
 /// second. Rows are unique by this time, and an occurrence of the schedule, which is a whole
 /// second, may still need the place.
-pub(super) fn beside_the_second(now: Time) -> Time {
+pub(super) fn beside_the_second(now: DbTime) -> Time {
+    let now = now.time();
     if now.timestamp_subsec_micros() == 0 { now - TimeDelta::microseconds(1) } else { now }
 }
 
@@ -113,8 +115,7 @@ impl Store {
     /// [`Refused`](super::StoreError::Refused) when the name is taken or a constraint is violated;
     /// the text names it.
     pub async fn insert_job(&self, job: &NewJob) -> Result<JobId> {
-        self.proved().await?;
-        run_on_either!(&self.db, sql::INSERT_JOB, |text, connection| {
+        run_on_either!(self.db.proved().await?, sql::INSERT_JOB, |text, connection| {
             query_scalar(text)
                 .bind(&job.name)
                 .bind(&job.job_type)
@@ -136,16 +137,14 @@ impl Store {
 
     /// Jobs by name, a page of those after `after`.
     pub async fn list_jobs(&self, after: &str, limit: i64) -> Result<Vec<Job>> {
-        self.proved().await?;
-        run_on_either!(&self.db, sql::LIST_JOBS, |text, connection| {
+        run_on_either!(self.db.proved().await?, sql::LIST_JOBS, |text, connection| {
             query_as(text).bind(after).bind(limit).fetch_all(connection)
         })
     }
 
     /// One job by its name.
     pub async fn find_job(&self, name: &str) -> Result<Option<Job>> {
-        self.proved().await?;
-        run_on_either!(&self.db, sql::FIND_JOB, |text, connection| {
+        run_on_either!(self.db.proved().await?, sql::FIND_JOB, |text, connection| {
             query_as(text).bind(name).fetch_optional(connection)
         })
     }
@@ -156,10 +155,9 @@ impl Store {
         name: &str,
         id: ExecutionId,
         payload: Option<&Value>,
-        now: Time,
+        now: DbTime,
     ) -> Result<bool> {
-        self.proved().await?;
-        run_on_either!(&self.db, sql::RUN_JOB, |text, connection| async {
+        run_on_either!(self.db.proved().await?, sql::RUN_JOB, |text, connection| async {
             let at = beside_the_second(now);
             let done =
                 query(text).bind(id).bind(name).bind(at).bind(payload).execute(connection).await?;
@@ -173,8 +171,7 @@ impl Store {
         filter: &ExecutionFilter,
         limit: i64,
     ) -> Result<Vec<Execution>> {
-        self.proved().await?;
-        run_on_either!(&self.db, sql::LIST_EXECUTIONS, |text, connection| {
+        run_on_either!(self.db.proved().await?, sql::LIST_EXECUTIONS, |text, connection| {
             query_as(text)
                 .bind(filter.before.unwrap_or(ExecutionId::LAST))
                 .bind(&filter.job)
@@ -193,8 +190,7 @@ impl Store {
         (from, to): (Time, Time),
         limit: i64,
     ) -> Result<Vec<Execution>> {
-        self.proved().await?;
-        run_on_either!(&self.db, sql::READ_HISTORY, |text, connection| {
+        run_on_either!(self.db.proved().await?, sql::READ_HISTORY, |text, connection| {
             query_as(text)
                 .bind(after.0)
                 .bind(after.1)
@@ -208,8 +204,7 @@ impl Store {
 
     /// One execution.
     pub async fn find_execution(&self, id: ExecutionId) -> Result<Option<Execution>> {
-        self.proved().await?;
-        run_on_either!(&self.db, sql::FIND_EXECUTION, |text, connection| {
+        run_on_either!(self.db.proved().await?, sql::FIND_EXECUTION, |text, connection| {
             query_as(text).bind(id).fetch_optional(connection)
         })
     }
@@ -217,8 +212,7 @@ impl Store {
     /// The latest attempt at the occurrence that an execution belongs to. When it is final, the
     /// occurrence is over.
     pub async fn find_last_attempt(&self, id: ExecutionId) -> Result<Option<Execution>> {
-        self.proved().await?;
-        run_on_either!(&self.db, sql::FIND_LAST_ATTEMPT, |text, connection| {
+        run_on_either!(self.db.proved().await?, sql::FIND_LAST_ATTEMPT, |text, connection| {
             query_as(text).bind(id).fetch_optional(connection)
         })
     }

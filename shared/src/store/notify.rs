@@ -4,6 +4,7 @@ use serde_json::Value;
 use sqlx::{Connection, FromRow, query, query_as, query_scalar};
 
 use super::db::{Db, begin_immediate, run, run_on_either};
+use super::db_time::DbTime;
 use super::error::Result;
 use super::history::beside_the_second;
 use super::{Store, sql};
@@ -53,7 +54,7 @@ pub(super) struct AlertState {
 }
 
 impl AlertState {
-    fn news(&self, event: Event, now: Time) -> NotificationPayload {
+    fn news(&self, event: Event, now: DbTime) -> NotificationPayload {
         let before = match event {
             Event::Failed | Event::Late => None,
             Event::Recovered => self.failing_since,
@@ -62,8 +63,8 @@ impl AlertState {
         NotificationPayload {
             event,
             job: self.name.clone(),
-            at: now,
-            since: before.unwrap_or(now),
+            at: now.time(),
+            since: before.unwrap_or(now.time()),
             execution: self.execution,
             scheduled_for: self.scheduled_for,
             attempt: self.attempt,
@@ -79,7 +80,7 @@ impl AlertState {
 }
 
 /// What is changed in the job, and to what.
-fn mark(event: Event, now: Time) -> (sql::Sql, Option<Time>) {
+fn mark(event: Event, now: DbTime) -> (sql::Sql, Option<DbTime>) {
     match event {
         Event::Failed => (sql::MARK_FAILING, Some(now)),
         Event::Recovered => (sql::MARK_FAILING, None),
@@ -106,7 +107,7 @@ macro_rules! telling {
             connection: &mut $connection,
             state: &AlertState,
             notification: Notification,
-            now: Time,
+            now: DbTime,
         ) -> sqlx::Result<bool> {
             let (statement, since) = mark(notification.event, now);
             let marking = query(statement.$kind).bind(state.job_id).bind(since);
@@ -153,15 +154,15 @@ telling!(read_alert_state_sqlite, notify_sqlite, sqlite, sqlx::SqliteConnection)
 
 impl Store {
     /// Planned occurrences before `before` that wait to be started, the oldest `limit`.
-    pub async fn read_unstarted(&self, before: Time, limit: i64) -> Result<Vec<Unstarted>> {
-        run_on_either!(&self.db, sql::READ_UNSTARTED, |text, connection| {
+    pub async fn read_unstarted(&self, before: DbTime, limit: i64) -> Result<Vec<Unstarted>> {
+        run_on_either!(self.db.proved().await?, sql::READ_UNSTARTED, |text, connection| {
             query_as(text).bind(before).bind(limit).fetch_all(connection)
         })
     }
 
     /// Jobs that are said to be late.
     pub async fn list_late(&self) -> Result<Vec<JobId>> {
-        run_on_either!(&self.db, sql::LIST_LATE, |text, connection| {
+        run_on_either!(self.db.proved().await?, sql::LIST_LATE, |text, connection| {
             query_scalar(text).fetch_all(connection)
         })
     }
@@ -173,9 +174,9 @@ impl Store {
         job: JobId,
         execution: Option<ExecutionId>,
         notification: Notification,
-        now: Time,
+        now: DbTime,
     ) -> Result<bool> {
-        match &self.db {
+        match self.db.proved().await? {
             Db::Postgres(database) => run!(database, |connection| async {
                 let mut transaction = connection.begin().await?;
                 let state =
@@ -206,8 +207,7 @@ impl Store {
 
     /// Adds the job whose executions are notifications, if it isn't there.
     pub async fn insert_notifier(&self) -> Result<()> {
-        self.proved().await?;
-        run_on_either!(&self.db, sql::INSERT_NOTIFIER, |text, connection| async {
+        run_on_either!(self.db.proved().await?, sql::INSERT_NOTIFIER, |text, connection| async {
             query(text).bind(NOTIFIER).bind(JOB_TYPE).execute(connection).await?;
             Ok(())
         })

@@ -4,6 +4,7 @@
 use sqlx::{FromRow, query_as, query_scalar};
 
 use super::db::run_on_either;
+use super::db_time::DbTime;
 use super::error::Result;
 use super::{ExecutionFilter, Store, sql};
 use crate::clock::Time;
@@ -77,8 +78,7 @@ impl Store {
         status: Option<Status>,
         limit: i64,
     ) -> Result<Vec<Execution>> {
-        self.proved().await?;
-        run_on_either!(&self.db, sql::LIST_RUNS, |text, connection| {
+        run_on_either!(self.db.proved().await?, sql::LIST_RUNS, |text, connection| {
             query_as(text)
                 .bind(job)
                 .bind(before)
@@ -92,16 +92,14 @@ impl Store {
     /// The executions of one job from an occurrence on, the earliest first. Payloads, results, outputs
     /// and details are left out.
     pub async fn list_from(&self, job: JobId, from: Time, limit: i64) -> Result<Vec<Execution>> {
-        self.proved().await?;
-        run_on_either!(&self.db, sql::LIST_FROM, |text, connection| {
+        run_on_either!(self.db.proved().await?, sql::LIST_FROM, |text, connection| {
             query_as(text).bind(job).bind(from).bind(limit).fetch_all(connection)
         })
     }
 
     /// Executions that are not over, newest first.
     pub async fn list_open(&self, filter: &ExecutionFilter, limit: i64) -> Result<Vec<Execution>> {
-        self.proved().await?;
-        run_on_either!(&self.db, sql::LIST_OPEN, |text, connection| {
+        run_on_either!(self.db.proved().await?, sql::LIST_OPEN, |text, connection| {
             query_as(text)
                 .bind(filter.before.unwrap_or(ExecutionId::LAST))
                 .bind(&filter.job)
@@ -113,32 +111,31 @@ impl Store {
 
     /// Every attempt at the occurrence that an execution belongs to, at most `limit`.
     pub async fn list_attempts(&self, id: ExecutionId, limit: i64) -> Result<Vec<Execution>> {
-        self.proved().await?;
-        run_on_either!(&self.db, sql::LIST_ATTEMPTS, |text, connection| {
+        run_on_either!(self.db.proved().await?, sql::LIST_ATTEMPTS, |text, connection| {
             query_as(text).bind(id).bind(limit).fetch_all(connection)
         })
     }
 
     /// The newest executions that were made at `since` or later.
-    pub async fn list_recent(&self, since: Time, limit: i64) -> Result<Vec<Recent>> {
-        self.proved().await?;
-        run_on_either!(&self.db, sql::LIST_RECENT, |text, connection| {
-            query_as(text).bind(ExecutionId::least_at(since)).bind(limit).fetch_all(connection)
+    pub async fn list_recent(&self, since: DbTime, limit: i64) -> Result<Vec<Recent>> {
+        run_on_either!(self.db.proved().await?, sql::LIST_RECENT, |text, connection| {
+            query_as(text)
+                .bind(ExecutionId::least_at(since.time()))
+                .bind(limit)
+                .fetch_all(connection)
         })
     }
 
     /// How many jobs are due and not dispatched yet, counted no further than `most`.
-    pub async fn count_due(&self, now: Time, most: i64) -> Result<i64> {
-        self.proved().await?;
-        run_on_either!(&self.db, sql::COUNT_DUE, |text, connection| {
+    pub async fn count_due(&self, now: DbTime, most: i64) -> Result<i64> {
+        run_on_either!(self.db.proved().await?, sql::COUNT_DUE, |text, connection| {
             query_scalar(text).bind(now).bind(most).fetch_one(connection)
         })
     }
 
     /// What the enabled jobs will ask of slots, a page of those after `after`, by id.
     pub async fn plan_load(&self, after: JobId, limit: i64) -> Result<Vec<PlannedLoad>> {
-        self.proved().await?;
-        run_on_either!(&self.db, sql::PLAN_LOAD, |text, connection| {
+        run_on_either!(self.db.proved().await?, sql::PLAN_LOAD, |text, connection| {
             query_as(text).bind(after).bind(limit).fetch_all(connection)
         })
     }
@@ -149,8 +146,7 @@ impl Store {
         status: Status,
         limit: i64,
     ) -> Result<Vec<Execution>> {
-        self.proved().await?;
-        run_on_either!(&self.db, sql::LIST_WINDOW, |text, connection| {
+        run_on_either!(self.db.proved().await?, sql::LIST_WINDOW, |text, connection| {
             query_as(text).bind(before).bind(status).bind(WINDOW).bind(limit).fetch_all(connection)
         })
     }
@@ -161,14 +157,14 @@ impl Store {
         job: JobId,
         before: Option<ExecutionId>,
     ) -> Result<Option<ExecutionId>> {
-        run_on_either!(&self.db, sql::FIND_RUNS_END, |text, connection| {
+        run_on_either!(self.db.proved().await?, sql::FIND_RUNS_END, |text, connection| {
             query_scalar(text).bind(job).bind(before).bind(WINDOW - 1).fetch_optional(connection)
         })
     }
 
     /// Where the next stretch begins: after the last row of this one.
     async fn find_window_end(&self, before: ExecutionId) -> Result<Option<ExecutionId>> {
-        run_on_either!(&self.db, sql::FIND_WINDOW_END, |text, connection| {
+        run_on_either!(self.db.proved().await?, sql::FIND_WINDOW_END, |text, connection| {
             query_scalar(text).bind(before).bind(WINDOW - 1).fetch_optional(connection)
         })
     }

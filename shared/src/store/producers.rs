@@ -5,6 +5,7 @@ use sqlx::{FromRow, query, query_as};
 
 use super::control::Control;
 use super::db::run_on_either;
+use super::db_time::DbTime;
 use super::error::Result;
 use super::sql;
 use crate::clock::Time;
@@ -55,7 +56,7 @@ impl Control {
     }
 
     /// A producer process says goodbye; those not seen since `forget_before` are forgotten, too.
-    pub async fn unregister_producer(&self, name: &str, forget_before: Time) -> Result<()> {
+    pub async fn unregister_producer(&self, name: &str, forget_before: DbTime) -> Result<()> {
         run_on_either!(&self.db, sql::UNREGISTER_PRODUCER, |text, connection| async {
             query(text).bind(name).bind(forget_before).execute(connection).await?;
             Ok(())
@@ -63,7 +64,7 @@ impl Control {
     }
 
     /// The producer processes heard of since `seen_since`.
-    pub async fn list_producers(&self, seen_since: Time) -> Result<Vec<Producer>> {
+    pub async fn list_producers(&self, seen_since: DbTime) -> Result<Vec<Producer>> {
         run_on_either!(&self.db, sql::LIST_PRODUCERS, |text, connection| {
             query_as(text).bind(seen_since).fetch_all(connection)
         })

@@ -3,6 +3,7 @@
 use sqlx::{query, query_scalar};
 
 use super::db::{Db, begin_immediate, run, run_on_either};
+use super::db_time::DbTime;
 use super::error::Result;
 use super::{Control, Store, sql};
 use crate::clock::Time;
@@ -16,15 +17,15 @@ pub struct Keep {
     /// Beyond this many of the newest, executions go; none: they don't for their number. At least 1.
     pub per_job: Option<i64>,
     /// Occurrences before this time go; none: they don't for their age.
-    pub since: Option<Time>,
+    pub since: Option<DbTime>,
     /// What ended after this time stays: somebody may yet wait for it.
-    pub settled_before: Time,
+    pub settled_before: DbTime,
 }
 
 impl Store {
     /// The first job after `after` that has any history, or had: the job itself may be gone.
     pub async fn next_history(&self, after: JobId) -> Result<Option<JobId>> {
-        run_on_either!(&self.db, sql::NEXT_HISTORY, |text, connection| {
+        run_on_either!(self.db.proved().await?, sql::NEXT_HISTORY, |text, connection| {
             query_scalar(text).bind(after).fetch_optional(connection)
         })
     }
@@ -34,7 +35,7 @@ impl Store {
     /// stays; so do the last success and the last failure (of what may go, until later ones may).
     /// The job's `pruned_until` says from then on how far that went.
     pub async fn prune(&self, job: JobId, keep: &Keep, limit: i64) -> Result<u64> {
-        match &self.db {
+        match self.db.proved().await? {
             Db::Postgres(database) => {
                 let gone: i64 = run!(database, |connection| {
                     query_scalar(sql::PRUNE.postgres)
@@ -76,7 +77,7 @@ impl Store {
 impl Control {
     /// Takes entries written before `before` out of the record of changes, looking at the oldest
     /// `limit`; the answer is how many.
-    pub async fn prune_audit(&self, before: Time, limit: i64) -> Result<u64> {
+    pub async fn prune_audit(&self, before: DbTime, limit: i64) -> Result<u64> {
         run_on_either!(&self.db, sql::PRUNE_AUDIT, |text, connection| async {
             let done = query(text).bind(before).bind(limit).execute(connection).await?;
             Ok(done.rows_affected())
@@ -84,7 +85,7 @@ impl Control {
     }
 
     /// Forgets the consumer processes not heard of since `before`; the answer is how many.
-    pub async fn prune_workers(&self, before: Time) -> Result<u64> {
+    pub async fn prune_workers(&self, before: DbTime) -> Result<u64> {
         run_on_either!(&self.db, sql::PRUNE_WORKERS, |text, connection| async {
             let done = query(text).bind(before).execute(connection).await?;
             Ok(done.rows_affected())

@@ -10,6 +10,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use super::db::{Db, run};
+use super::db_time::DbTime;
 use super::error::Result;
 use super::sql;
 use crate::clock::{BootTime, Clock, Time, cut, delta};
@@ -64,17 +65,19 @@ impl ServerClock {
     }
 
     /// The server's time now.
-    pub(super) async fn now(&self, db: &Db) -> Result<Time> {
+    pub(super) async fn now(&self, db: &Db) -> Result<DbTime> {
         let database = match (db, &self.clock) {
             (Db::Postgres(database), Clock::System) => database,
             // An SQLite file is on this machine; a manual clock is everybody's.
-            (Db::Sqlite(_), _) | (_, Clock::Manual(_)) => return Ok(self.clock.wall_time()),
+            (Db::Sqlite(_), _) | (_, Clock::Manual(_)) => {
+                return Ok(DbTime::read(self.clock.wall_time()));
+            }
         };
         let boot_time = self.clock.boot_time();
         if let Some(reading) = self.reading()
             && boot_time - reading.taken < READING_LASTS
         {
-            return Ok(self.never_back(cut(reading.at(boot_time))));
+            return Ok(DbTime::read(self.never_back(cut(reading.at(boot_time)))));
         }
         let ((time, started_at, database), before, after) = run!(database, |connection| async {
             let before = self.clock.boot_time();
@@ -86,7 +89,7 @@ impl ServerClock {
         let booted = time - delta((before + (after - before) / 2).since_boot());
         let reading = Reading { booted, taken: after, home: Home { started_at, database } };
         *self.reading.lock().unwrap_or_else(PoisonError::into_inner) = Some(reading);
-        Ok(self.never_back(cut(reading.at(after))))
+        Ok(DbTime::read(self.never_back(cut(reading.at(after)))))
     }
 
     /// Where a PostgreSQL database was when its server was asked last.

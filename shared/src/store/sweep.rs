@@ -3,10 +3,10 @@
 use sqlx::{FromRow, query, query_as, query_scalar};
 
 use super::db::{Db, begin_immediate, column, json, run, run_on_either};
+use super::db_time::DbTime;
 use super::dispatch::Ready;
 use super::error::Result;
 use super::{Store, sql};
-use crate::clock::Time;
 use crate::id::ExecutionId;
 
 /// A dispatched row that needs another message.
@@ -23,15 +23,15 @@ pub struct Unheard {
 #[derive(Clone, Copy, Debug)]
 pub struct SentBefore {
     /// When it was dispatched, if no message was ever confirmed.
-    pub dispatched: Time,
+    pub dispatched: DbTime,
     /// When it was published last, if that was once, twice, three times, four times, oftener.
-    pub published: [Time; 5],
+    pub published: [DbTime; 5],
 }
 
 impl Store {
     /// Records that the broker confirmed messages for these rows.
-    pub async fn mark_published(&self, ids: &[ExecutionId], now: Time) -> Result<()> {
-        match &self.db {
+    pub async fn mark_published(&self, ids: &[ExecutionId], now: DbTime) -> Result<()> {
+        match self.db.proved().await? {
             Db::Postgres(database) => run!(database, |connection| async {
                 let statement = query(sql::MARK_PUBLISHED.postgres).bind(ids).bind(now);
                 statement.execute(connection).await?;
@@ -48,7 +48,7 @@ impl Store {
     /// Dispatched rows that need another message.
     pub async fn read_unheard(&self, before: &SentBefore, limit: i64) -> Result<Vec<Unheard>> {
         let [once, twice, thrice, four_times, oftener] = before.published;
-        run_on_either!(&self.db, sql::READ_UNHEARD, |text, connection| {
+        run_on_either!(self.db.proved().await?, sql::READ_UNHEARD, |text, connection| {
             query_as(text)
                 .bind(before.dispatched)
                 .bind(once)
@@ -63,8 +63,8 @@ impl Store {
 
     /// Takes unheard rows for another publish. Only those in the answer are this caller's to
     /// publish: the others were claimed, or swept by somebody else.
-    pub async fn sweep(&self, rows: &[Unheard], now: Time) -> Result<Vec<ExecutionId>> {
-        match &self.db {
+    pub async fn sweep(&self, rows: &[Unheard], now: DbTime) -> Result<Vec<ExecutionId>> {
+        match self.db.proved().await? {
             Db::Postgres(database) => run!(database, |connection| {
                 query_scalar(sql::SWEEP.postgres)
                     .bind(column(rows, |row| row.ready.id))
@@ -92,8 +92,8 @@ impl Store {
 
     /// Takes back what a sweep at `swept_at` did to rows whose messages came to nothing, so that they
     /// need not wait as long as if somebody had been told of them.
-    pub async fn take_back_sweep(&self, ids: &[ExecutionId], swept_at: Time) -> Result<()> {
-        match &self.db {
+    pub async fn take_back_sweep(&self, ids: &[ExecutionId], swept_at: DbTime) -> Result<()> {
+        match self.db.proved().await? {
             Db::Postgres(database) => run!(database, |connection| async {
                 let statement = query(sql::TAKE_BACK_SWEEP.postgres).bind(ids).bind(swept_at);
                 statement.execute(connection).await?;

@@ -8,6 +8,8 @@ use sqlx::error::BoxDynError;
 use sqlx::{Database, Decode, Encode, Postgres, Sqlite, Type};
 use uuid::Uuid;
 
+use super::DbTime;
+use crate::clock::Time;
 use crate::database_url::DatabaseUrl;
 use crate::execution::{ErrorKind, Status, Trigger};
 use crate::id::{ExecutionId, JobId, TenantId};
@@ -160,5 +162,23 @@ where
 {
     fn decode(value: DB::ValueRef<'r>) -> Result<DatabaseUrl, BoxDynError> {
         <String as Decode<'r, DB>>::decode(value).map(DatabaseUrl::stored)
+    }
+}
+
+impl<DB: Database> Type<DB> for DbTime
+where
+    Time: Type<DB>,
+{
+    fn type_info() -> DB::TypeInfo {
+        <Time as Type<DB>>::type_info()
+    }
+}
+
+impl<'q, DB: Database> Encode<'q, DB> for DbTime
+where
+    Time: Encode<'q, DB>,
+{
+    fn encode_by_ref(&self, buffer: &mut DB::ArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        self.time().encode_by_ref(buffer)
     }
 }

@@ -187,7 +187,7 @@ async fn a_server_that_cannot_be_had_is_told_apart_and_promptly() {
     let connections = Connections::new(Clock::System, 4);
     let open = |url: &str| {
         let url: DatabaseUrl = url.parse().unwrap();
-        Store::new(TenantId::new(database.now(), &Random::seeded(2)), &url, &connections)
+        Store::new(TenantId::new(database.now().time(), &Random::seeded(2)), &url, &connections)
     };
     let server = setting("POLYCHRON_TEST_POSTGRES");
     let (place, _) = server.rsplit_once('@').unwrap().1.split_once('/').unwrap();
@@ -265,18 +265,15 @@ async fn a_control_database_keeps_what_it_is_told() {
             job_types: vec![],
             slots: 5,
             running: 1,
-            started_at: now,
-            seen_at: now,
+            started_at: now.time(),
+            seen_at: now.time(),
         };
         control.register_worker(&worker).await.unwrap();
-        let later = shared::store::Worker {
-            running: 2,
-            seen_at: now + chrono::TimeDelta::seconds(15),
-            ..worker.clone()
-        };
+        let seen_at = now + Duration::from_secs(15);
+        let later = shared::store::Worker { running: 2, seen_at: seen_at.time(), ..worker.clone() };
         control.register_worker(&later).await.unwrap();
         assert_eq!(control.list_workers(now).await.unwrap(), std::slice::from_ref(&later));
-        assert_eq!(control.list_workers(later.seen_at).await.unwrap(), []);
+        assert_eq!(control.list_workers(seen_at).await.unwrap(), []);
         control.unregister_worker("other", now).await.unwrap();
         assert_eq!(control.list_workers(now).await.unwrap().len(), 1);
         control.unregister_worker("w", now).await.unwrap();

@@ -31,24 +31,33 @@ mod waiting;
 
 use std::time::Duration;
 
-use shared::clock::Time;
+use shared::clock::{ManualClock, Time};
 use shared::execution::Status;
 use shared::id::{ExecutionId, JobId};
 use shared::outcome::{Failure, Outcome};
 use shared::store::{
-    Advance, Claim, ClaimTerms, Dispatch, Dispatched, Finish, NewExecution, Store,
+    Advance, Claim, ClaimTerms, DbTime, Dispatch, Dispatched, Finish, NewExecution, Store,
 };
 use testkit::TenantDatabase;
 
 const LEASE: Duration = Duration::from_secs(60);
 const MINUTE: chrono::TimeDelta = chrono::TimeDelta::minutes(1);
 
+/// What the database's clock says at `time`.
+fn at(time: Time) -> DbTime {
+    DbTime::shown_by(&ManualClock::new(time))
+}
+
 /// An occurrence's first row, about to be dispatched.
-fn occurrence(database: &TenantDatabase, job: JobId, scheduled_for: Time) -> NewExecution {
+fn occurrence(
+    database: &TenantDatabase,
+    job: JobId,
+    scheduled_for: impl Into<Time>,
+) -> NewExecution {
     NewExecution {
         id: database.execution_id(),
         job,
-        scheduled_for,
+        scheduled_for: scheduled_for.into(),
         status: Status::Dispatched,
         stands_for: 1,
         error_kind: None,
@@ -57,12 +66,13 @@ fn occurrence(database: &TenantDatabase, job: JobId, scheduled_for: Time) -> New
 }
 
 /// The step of a job that was read at version 1 from `due_at` to a minute later.
-fn step(job: JobId, due_at: Time) -> Advance {
+fn step(job: JobId, due_at: impl Into<Time>) -> Advance {
+    let due_at = due_at.into();
     Advance { job, version: 1, due_at, next_run_at: Some(due_at + MINUTE) }
 }
 
 /// Carries out a dispatch that must not be stale.
-async fn dispatch(store: &Store, dispatch: &Dispatch, now: Time) -> Vec<ExecutionId> {
+async fn dispatch(store: &Store, dispatch: &Dispatch, now: DbTime) -> Vec<ExecutionId> {
     let dispatch_no = store.poll().await.unwrap().dispatch_no;
     match store.dispatch(dispatch, dispatch_no, now).await.unwrap() {
         Dispatched::Done(ids) => ids,

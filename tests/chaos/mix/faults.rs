@@ -140,7 +140,7 @@ impl Mix {
         // PostgreSQL may just have been killed.
         eventually("the control database answers", || async {
             let listed = control.find_tenant(&slug).await.ok()??;
-            control.edit_tenant(listed.id, &edit, Clock::System.wall_time()).await.ok()
+            control.edit_tenant(listed.id, &edit, control.now().await.ok()?).await.ok()
         })
         .await;
         self.note(&format!("t{which} is {status}"));

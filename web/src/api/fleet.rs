@@ -26,7 +26,7 @@ pub(super) async fn now(
 ) -> Result<Json<Overview>, Problem> {
     let now = state.now().await?;
     let workers = state.workers(now).await?;
-    Ok(Json(overview(&state.survey, &workers, now, |slug| visitor.may_see(slug))))
+    Ok(Json(overview(&state.survey, &workers, now.time(), |slug| visitor.may_see(slug))))
 }
 
 pub(super) async fn consumers(
@@ -106,7 +106,7 @@ pub(super) async fn preview(
     let schedule = read(&text, Spread::new(TenantId(Uuid::nil()), JobId(0)))?;
     let from = match query.from {
         Some(from) => from,
-        None => state.now().await?,
+        None => state.now().await?.time(),
     };
     let times = due(&schedule, schedule.first_after(from), n);
     Ok(Json(Preview { words: schedule.describe(), times }))

@@ -45,7 +45,7 @@ pub(super) async fn show(
         next.map(|last| format!("/audit?tenant={}&before={}", in_url(&query.tenant), last.id));
     let found = match changes.is_empty() {
         true => html!("<p>Nothing was changed yet.</p>"),
-        false => list(&changes, state.now().await?),
+        false => list(&changes, state.now().await?.time()),
     };
     let body = html!(
         "<form method=\"get\" class=\"filter\"><label>Tenant <input name=\"tenant\" value=\"{}\"></label>\

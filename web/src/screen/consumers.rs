@@ -27,12 +27,12 @@ pub(super) async fn show(
         true => html!(
             "<p class=\"verdict bad\">None has been heard of lately. Start <code>polychron-consumer</code>.</p>"
         ),
-        false => processes(&workers, now),
+        false => processes(&workers, now.time()),
     };
     let management = state.context.config.management.as_ref().map(|address| {
         html!("<p><a href=\"{}\" rel=\"noreferrer\">RabbitMQ's management UI</a></p>", address)
     });
-    let producers = dispatching(&fleet::producers(&state.context.control).await?, now);
+    let producers = dispatching(&fleet::producers(&state.context.control).await?, now.time());
     let body = html!(
         "<h2>Processes</h2>{}<h2>Queues</h2>{}{}<h2>Producers</h2>{}",
         processes,

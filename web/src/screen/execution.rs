@@ -40,11 +40,11 @@ pub(super) async fn show(
     let attempts = attempts.map_err(|error| at.failed(error))?;
     let body = html!(
         "{}{}{}<h2>Time line</h2>{}{}{}",
-        of_itself(&slug, &execution, at.now),
+        of_itself(&slug, &execution, at.now.time()),
         actions(&slug, &execution, &visitor),
         error(&execution),
-        time_line(&execution, at.now),
-        others(&slug, &execution, &attempts, at.now),
+        time_line(&execution, at.now.time()),
+        others(&slug, &execution, &attempts, at.now.time()),
         left(&execution)
     );
     let trail = vec![

@@ -60,7 +60,7 @@ pub(super) async fn show(
         (true, Some(_)) => {
             html!("<p>None in the stretch of the history that was looked through.</p>")
         }
-        (false, _) => list(&slug, &page.executions, at.now),
+        (false, _) => list(&slug, &page.executions, at.now.time()),
     };
     let body = html!("{}{}{}", filters(&query), found, older(next, "Older executions"));
     let trail = vec![

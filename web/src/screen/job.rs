@@ -50,8 +50,8 @@ pub(super) async fn show(
         AuditFilter { before: None, tenant: Some(slug.clone()), target: Some(name.clone()) };
     let changes = state.context.control.list_audit(&filter, CHANGES).await;
     let changes = changes.map_err(Failure::control)?;
-    let changes =
-        (!changes.is_empty()).then(|| html!("<h2>Changes</h2>{}", audit::list(&changes, at.now)));
+    let changes = (!changes.is_empty())
+        .then(|| html!("<h2>Changes</h2>{}", audit::list(&changes, at.now.time())));
     let latest = &runs[..runs.len().min(LISTED)];
     let more = of_tenant(&slug, &format!("/executions?job={}", crate::html::in_url(&name)));
     let body = html!(
@@ -62,7 +62,7 @@ pub(super) async fn show(
         actions(&slug, &job, open, &visitor),
         ahead(&at, &job),
         chart::durations(&runs),
-        list(&slug, latest, at.now),
+        list(&slug, latest, at.now.time()),
         more,
         html!("{}{}{}", policies(&at, &job), told(&at, &job, &visitor).await?, changes)
     );
@@ -136,7 +136,7 @@ fn of_schedule(at: &TenantContext, job: &Job) -> Html {
     };
     let facts = facts(&[
         ("State", badge(state(job))),
-        ("Next run", maybe_when(job.next_run_at.filter(|_| job.is_enabled), at.now)),
+        ("Next run", maybe_when(job.next_run_at.filter(|_| job.is_enabled), at.now.time())),
         ("Schedule", html!("<code>{}</code>", job.schedule.to_string())),
     ]);
     html!("{}{}", words, facts)
@@ -150,7 +150,7 @@ fn ahead(at: &TenantContext, job: &Job) -> Html {
         false => "It is paused. Were it resumed now, it would run at these times.",
     };
     let next = due(&schedule, first, AHEAD);
-    html!("<h2>Next runs</h2><p>{}</p>{}", condition, due_times(&next, at.now))
+    html!("<h2>Next runs</h2><p>{}</p>{}", condition, due_times(&next, at.now.time()))
 }
 
 /// Times at which a schedule is due.
@@ -190,8 +190,14 @@ async fn told(at: &TenantContext, job: &Job, visitor: &Visitor) -> Result<Html, 
     let facts = facts(&[
         ("Told", text(notify::words(job.notify.as_ref()))),
         ("That is", text(of_tenant.unwrap_or_default())),
-        ("Fails since", job.failing_since.map_or_else(Html::default, |since| when(since, at.now))),
-        ("Late since", job.late_since.map_or_else(Html::default, |since| when(since, at.now))),
+        (
+            "Fails since",
+            job.failing_since.map_or_else(Html::default, |since| when(since, at.now.time())),
+        ),
+        (
+            "Late since",
+            job.late_since.map_or_else(Html::default, |since| when(since, at.now.time())),
+        ),
     ]);
     let address = of_job(&at.tenant.slug, &job.name, "/notify");
     let edit = visitor
@@ -215,7 +221,7 @@ fn policies(at: &TenantContext, job: &Job) -> Html {
         ("While another is open (overlap)", text(job.overlap_policy.as_str())),
         ("Worker lost (orphan)", text(job.orphan_policy.as_str())),
         ("Version", text(job.version)),
-        ("Changed", when(job.updated_at, at.now)),
+        ("Changed", when(job.updated_at, at.now.time())),
     ]);
     let payload = format!("{:#}", job.payload);
     html!("<h2>Policies</h2>{}<h2>Payload</h2><pre>{}</pre>", facts, payload)

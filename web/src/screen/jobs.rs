@@ -36,7 +36,9 @@ pub(super) async fn show(
         &[
             ("Job", &|job| html!("<a href=\"{}\">{}</a>", of_job(&slug, &job.name, ""), job.name)),
             ("State", &|job| badge(jobs::state(job))),
-            ("Next run", &|job| maybe_when(job.next_run_at.filter(|_| job.is_enabled), at.now)),
+            ("Next run", &|job| {
+                maybe_when(job.next_run_at.filter(|_| job.is_enabled), at.now.time())
+            }),
             ("Schedule", &|job| match schedule_of(&at, job) {
                 Ok(schedule) => html!(
                     "<span title=\"{}\">{}</span>",

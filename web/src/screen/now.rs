@@ -25,7 +25,7 @@ pub(super) async fn show(
 ) -> Answer {
     let now = state.now().await?;
     let workers = state.workers(now).await?;
-    let overview = overview(&state.survey, &workers, now, |slug| visitor.may_see(slug));
+    let overview = overview(&state.survey, &workers, now.time(), |slug| visitor.may_see(slug));
     let body = html!(
         "{}{}{}{}<p class=\"note\">{}</p>",
         attention(&overview),

@@ -85,7 +85,7 @@ fn meaning(
             return html!("<pre class=\"error\" role=\"alert\">{}</pre>", failure.to_string());
         }
     };
-    let times = due(&schedule, schedule.first_after(at.now), AHEAD);
+    let times = due(&schedule, schedule.first_after(at.now.time()), AHEAD);
     let save = visitor.may_change().then(|| {
         let inside = html!(
             "<input type=\"hidden\" name=\"schedule\" value=\"{}\"><input type=\"hidden\" name=\"timezone\" value=\"{}\">\
@@ -99,7 +99,7 @@ fn meaning(
     html!(
         "<h2>What it would mean</h2><p class=\"words\">Runs {}.</p>{}{}",
         schedule.describe(),
-        due_times(&times, at.now),
+        due_times(&times, at.now.time()),
         save
     )
 }

@@ -39,7 +39,11 @@ pub(super) async fn show(
             let page = at.store.page_executions(&Default::default(), EXECUTIONS).await;
             let page = page.map_err(|error| at.failed(error))?;
             let told = told(&at, &visitor).await?;
-            html!("<h2>Latest executions</h2>{}{}", list(&slug, &page.executions, at.now), told)
+            html!(
+                "<h2>Latest executions</h2>{}{}",
+                list(&slug, &page.executions, at.now.time()),
+                told
+            )
         }
     };
     let now = state.now().await?;
@@ -49,8 +53,13 @@ pub(super) async fn show(
         of_tenant(&slug, "/executions"),
         format!("/audit?tenant={slug}")
     );
-    let body =
-        html!("{}{}{}{}", links, of_database(&inspected, now), actions(&tenant, &visitor), latest);
+    let body = html!(
+        "{}{}{}{}",
+        links,
+        of_database(&inspected, now.time()),
+        actions(&tenant, &visitor),
+        latest
+    );
     let trail = vec![("Tenants".to_owned(), "/tenants".to_owned())];
     let live = Some(format!("/events?tenant={slug}"));
     let page = Page { visitor: &visitor, title: &tenant.name, trail, live, body };

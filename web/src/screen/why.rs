@@ -96,7 +96,7 @@ fn question(slug: &str, job: &Job, at: &str) -> Html {
 /// The latest planned times up to now, the newest first.
 async fn latest(at: &TenantContext, job: &Job) -> Result<Html, operations::failure::Failure> {
     let Ok(schedule) = schedule_of(at, job) else { return Ok(Html::default()) };
-    let times = std::iter::successors(schedule.prev_before(at.now + TICK), |time| {
+    let times = std::iter::successors(schedule.prev_before((at.now + TICK).time()), |time| {
         schedule.prev_before(*time)
     });
     let times: Vec<Time> = times.take(BACK.into()).collect();
@@ -119,7 +119,7 @@ async fn latest(at: &TenantContext, job: &Job) -> Result<Html, operations::failu
                     "<a href=\"{}{}\">{}</a>",
                     of_job(slug, &job.name, "/why"),
                     query,
-                    when(due.at, at.now)
+                    when(due.at, at.now.time())
                 )
             }),
             ("Local time", &|due| text(due.local.format("%a %Y-%m-%d %H:%M:%S %:z").to_string())),

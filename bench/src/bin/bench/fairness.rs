@@ -117,7 +117,8 @@ async fn neighbour(system: &System) -> anyhow::Result<Sample> {
 async fn limit(system: &System) -> anyhow::Result<Sample> {
     let tenant = system.control.list_tenants().await?.remove(0);
     let edit = TenantEdit { max_running: Some(Some(MAX_RUNNING)), ..TenantEdit::default() };
-    let edited = system.control.edit_tenant(tenant.id, &edit, Clock::System.wall_time()).await?;
+    let now = system.control.now().await?;
+    let edited = system.control.edit_tenant(tenant.id, &edit, now).await?;
     ensure!(edited, "the tenant is not there");
     let n = system.tenants.iter().position(|it| it.slug == tenant.slug).unwrap_or_default();
     let connection = tokio::sync::Mutex::new(connect(system, n).await?);

@@ -130,7 +130,7 @@ async fn a_long_history_is_walked_through_page_by_page() {
         for n in 0..120 {
             let name = if n % 3 == 0 { "a" } else { "b" };
             let at = start + chrono::TimeDelta::milliseconds(n);
-            let id = ExecutionId::new(at, &random);
+            let id = ExecutionId::new(at.time(), &random);
             assert!(store.run_job(name, id, None, at).await.unwrap());
             if n % 10 == 0 {
                 store.cancel(id, at).await.unwrap();

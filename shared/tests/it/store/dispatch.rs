@@ -30,7 +30,7 @@ async fn an_occurrence_has_one_row(database: TenantDatabase) {
     let first = Dispatch { advances: vec![step(job, now)], executions: twice, released: vec![] };
     assert_eq!(dispatch(&store, &first, now).await.len(), 1);
     // The job is set back by hand, so that the same occurrence is due once more.
-    let due = now.to_rfc3339();
+    let due = now.time().to_rfc3339();
     database.execute(&format!("UPDATE polychron_job SET next_run_at = '{due}'")).await;
     let executions = vec![occurrence(&database, job, now)];
     let again = Dispatch { advances: vec![step(job, now)], executions, released: vec![] };
@@ -77,8 +77,8 @@ async fn an_edited_job_and_its_rows_are_left_out(database: TenantDatabase) {
     let job = store.find_job("edited").await.unwrap().unwrap();
     assert_eq!((job.version, job.next_run_at), (2, None));
     let job = store.find_job("other").await.unwrap().unwrap();
-    assert_eq!((job.version, job.next_run_at), (1, Some(now + super::MINUTE)));
-    assert_eq!(job.schedule_since, Some(now));
+    assert_eq!((job.version, job.next_run_at), (1, Some(now.time() + super::MINUTE)));
+    assert_eq!(job.schedule_since, Some(now.time()));
 }
 
 async fn a_job_whose_time_was_moved_is_left_out(database: TenantDatabase) {
@@ -89,7 +89,7 @@ async fn a_job_whose_time_was_moved_is_left_out(database: TenantDatabase) {
     let executions = vec![occurrence(&database, job, now)];
     let moved = Dispatch { advances: vec![earlier], executions, released: vec![] };
     assert_eq!(dispatch(&store, &moved, now).await, []);
-    assert_eq!(store.find_job("a").await.unwrap().unwrap().next_run_at, Some(now));
+    assert_eq!(store.find_job("a").await.unwrap().unwrap().next_run_at, Some(now.time()));
 }
 
 /// SQLite keeps times as text, and a hand may write the same instant in several ways.
@@ -103,7 +103,7 @@ async fn a_time_written_by_hand_is_still_recognised(database: TenantDatabase) {
         let due = store.read_due(now, now, &default_queue(), 9).await.unwrap().remove(0);
         assert_eq!(due.next_run_at, written.parse::<shared::clock::Time>().unwrap());
         let executions = vec![occurrence(&database, due.id, due.next_run_at)];
-        let next_run_at = Some(now + super::MINUTE);
+        let next_run_at = Some(now.time() + super::MINUTE);
         let advances = vec![Advance { next_run_at, ..step(due.id, due.next_run_at) }];
         let ids = dispatch(&store, &Dispatch { advances, executions, released: vec![] }, now).await;
         assert_eq!(ids.len(), 1, "{written}");
@@ -120,7 +120,7 @@ async fn a_used_up_schedule_switches_the_job_off_without_being_an_edit(database:
     assert_eq!(ids.len(), 1);
     let job = store.find_job("once").await.unwrap().unwrap();
     assert!(!job.is_enabled && job.next_run_at.is_none());
-    assert_eq!((job.version, job.schedule_since), (1, Some(now)));
+    assert_eq!((job.version, job.schedule_since), (1, Some(now.time())));
     let look = store.poll().await.unwrap();
     assert!(!look.unarmed && look.next_due_at.is_none());
     // Switching it on again is an edit.
@@ -146,7 +146,10 @@ async fn a_skipped_row_is_final(database: TenantDatabase) {
         Dispatch { advances: vec![step(job, now)], executions: vec![skipped], released: vec![] };
     assert_eq!(dispatch(&store, &one, now).await, []);
     let row = store.find_execution(id).await.unwrap().unwrap();
-    assert_eq!((row.status, row.finished_at, row.stands_for), (Status::Skipped, Some(now), 7));
+    assert_eq!(
+        (row.status, row.finished_at, row.stands_for),
+        (Status::Skipped, Some(now.time()), 7)
+    );
     assert_eq!(row.error_kind, Some(ErrorKind::Misfire));
     let release = Dispatch { released: vec![id], ..Dispatch::default() };
     assert_eq!(dispatch(&store, &release, now).await, []);
@@ -156,7 +159,7 @@ async fn a_skipped_row_is_final(database: TenantDatabase) {
 
 async fn racing_dispatchers_dispatch_every_occurrence_once(database: TenantDatabase) {
     let now = database.now();
-    let due = now.to_rfc3339();
+    let due = now.time().to_rfc3339();
     let insert = |n| {
         format!(
             "INSERT INTO polychron_job (name, job_type, schedule, next_run_at)
@@ -213,7 +216,7 @@ async fn a_released_row_is_dispatched_once(database: TenantDatabase) {
     assert_eq!(dispatch(&store, &release, now).await, [id]);
     assert_eq!(dispatch(&store, &release, now).await, []);
     let row = store.find_execution(id).await.unwrap().unwrap();
-    assert_eq!((row.status, row.dispatched_at), (Status::Dispatched, Some(now)));
+    assert_eq!((row.status, row.dispatched_at), (Status::Dispatched, Some(now.time())));
 }
 
 async fn an_empty_dispatch_takes_the_turn(database: TenantDatabase) {

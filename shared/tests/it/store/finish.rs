@@ -82,7 +82,10 @@ async fn a_failure_is_followed_by_the_next_attempt(database: TenantDatabase) {
     assert!(store.finish(&[failed], None, database.now()).await.unwrap()[0].followed);
     let row = store.find_execution(claim.id).await.unwrap().unwrap();
     assert_eq!((row.status, row.error_kind), (Status::Failed, Some(ErrorKind::Handler)));
-    assert_eq!((row.error_message.as_deref(), row.finished_at), (Some("no"), Some(database.now())));
+    assert_eq!(
+        (row.error_message.as_deref(), row.finished_at),
+        (Some("no"), Some(database.now().time()))
+    );
     let row = store.find_execution(next.id).await.unwrap().unwrap();
     assert_eq!((row.status, row.trigger, row.attempt), (Status::Scheduled, Trigger::Retry, 2));
     assert_eq!(

@@ -17,7 +17,7 @@ fn store_of(database: &TenantDatabase, tenant: TenantId) -> Store {
 }
 
 async fn a_database_of_another_tenant_is_refused(database: TenantDatabase) {
-    let stranger = store_of(&database, TenantId::new(database.now(), &database.random));
+    let stranger = store_of(&database, TenantId::new(database.now().time(), &database.random));
     let owned =
         |answer| matches!(answer, Some(StoreError::Owned(owner)) if owner == database.tenant);
     assert!(owned(stranger.poll().await.err()));
@@ -31,7 +31,7 @@ async fn a_database_of_another_tenant_is_refused(database: TenantDatabase) {
 }
 
 async fn a_database_is_taken_over_only_on_purpose(database: TenantDatabase) {
-    let tenant = TenantId::new(database.now(), &database.random);
+    let tenant = TenantId::new(database.now().time(), &database.random);
     let stranger = store_of(&database, tenant);
     assert!(database.store().claim_database(false).await.unwrap(), "its own tenant may, again");
     assert!(!stranger.claim_database(false).await.unwrap());
@@ -48,7 +48,7 @@ async fn a_database_is_taken_over_only_on_purpose(database: TenantDatabase) {
 async fn a_database_that_changes_hands_is_noticed(database: TenantDatabase) {
     let store = database.store();
     store.poll().await.unwrap();
-    let tenant = TenantId::new(database.now(), &database.random);
+    let tenant = TenantId::new(database.now().time(), &database.random);
     assert!(store_of(&database, tenant).claim_database(true).await.unwrap());
     assert!(matches!(store.poll().await, Err(StoreError::Owned(owner)) if owner == tenant));
     database.execute("DELETE FROM polychron_identity").await;

@@ -7,7 +7,7 @@ use shared::outcome::Outcome;
 use shared::store::{Finish, Heartbeat, Store};
 use testkit::TenantDatabase;
 
-use super::{LEASE, claimed, end, success};
+use super::{LEASE, at, claimed, end, success};
 
 on_both_stores! {
     a_heartbeat_renews_but_never_past_the_deadline,
@@ -31,7 +31,7 @@ async fn a_heartbeat_renews_but_never_past_the_deadline(database: TenantDatabase
     let claim = claimed(&database, &store, "a", "w").await;
     let start = database.now();
     let deadline = start + TimeDelta::seconds(90);
-    let written = deadline.to_rfc3339();
+    let written = deadline.time().to_rfc3339();
     database
         .execute(&format!("UPDATE polychron_job_execution SET deadline_at = '{written}'"))
         .await;
@@ -53,9 +53,9 @@ async fn a_lease_that_ended_is_not_renewed(database: TenantDatabase) {
     let store = database.store();
     for (name, to_full_second) in [("fraction", false), ("full", true)] {
         if to_full_second {
-            let past = database.now().timestamp_subsec_micros();
+            let past = database.now().time().timestamp_subsec_micros();
             database.clock.step_wall_time(TimeDelta::microseconds(1_000_000 - i64::from(past)));
-            assert_eq!(database.now().timestamp_subsec_nanos(), 0);
+            assert_eq!(database.now().time().timestamp_subsec_nanos(), 0);
         }
         let claim = claimed(&database, &store, name, "w").await;
         database.clock.advance(LEASE - Duration::from_micros(1));
@@ -102,12 +102,13 @@ async fn a_rescue_waits_for_the_end_of_the_lease(database: TenantDatabase) {
     let store = database.store();
     let claim = claimed(&database, &store, "a", "w").await;
     let lost = end(&database, &claim, "w", &Outcome::Lost { worker: "w".into() });
-    for expired_before in [claim.lease_until - TimeDelta::microseconds(1), claim.lease_until] {
+    let lease_until = at(claim.lease_until);
+    for expired_before in [lease_until - TimeDelta::microseconds(1), lease_until] {
         assert_eq!(store.read_expired(expired_before, 9).await.unwrap().len(), 0);
         let ended = store.finish(std::slice::from_ref(&lost), Some(expired_before), database.now());
         assert_eq!(ended.await.unwrap().len(), 0);
     }
-    let expired_before = claim.lease_until + TimeDelta::microseconds(1);
+    let expired_before = lease_until + TimeDelta::microseconds(1);
     assert_eq!(store.read_expired(expired_before, 9).await.unwrap().len(), 1);
     // The worker renews between the rescuer's look and its move.
     database.advance(Duration::from_secs(30));

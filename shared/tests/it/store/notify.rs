@@ -85,13 +85,13 @@ async fn the_first_final_failure_is_told_and_then_the_recovery(database: TenantD
     assert_eq!(
         news(first),
         json!({
-            "event": "failed", "job": "a", "at": began, "since": began, "execution": claim.id,
+            "event": "failed", "job": "a", "at": began.time(), "since": began.time(), "execution": claim.id,
             "scheduled_for": claim.scheduled_for, "attempt": 1, "error_kind": ErrorKind::Handler,
             "error_message": "no such account",
         })
     );
     let row = store.find_job("a").await.unwrap().unwrap();
-    assert_eq!((row.failing_since, row.version), (Some(began), 1));
+    assert_eq!((row.failing_since, row.version), (Some(began.time()), 1));
 
     let second = again(&database, &store, "a").await;
     finish(&database, &store, &second, &for_good()).await;
@@ -100,7 +100,10 @@ async fn the_first_final_failure_is_told_and_then_the_recovery(database: TenantD
     finish(&database, &store, &third, &success()).await;
     assert_eq!(events(&store).await, ["failed", "recovered"]);
     let recovered = news(&told(&store).await[1]);
-    assert_eq!((&recovered["since"], &recovered["error_kind"]), (&json!(began), &Value::Null));
+    assert_eq!(
+        (&recovered["since"], &recovered["error_kind"]),
+        (&json!(began.time()), &Value::Null)
+    );
     let fourth = again(&database, &store, "a").await;
     assert!(!finish(&database, &store, &fourth, &success()).await.freed);
     let fifth = again(&database, &store, "a").await;

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use shared::clock::Time;
 use shared::execution::Status;
-use shared::store::{SentBefore, Unheard};
+use shared::store::{DbTime, SentBefore, Unheard};
 use testkit::TenantDatabase;
 
 use super::{MINUTE, claimed, dispatched, terms};
@@ -29,7 +28,7 @@ async fn a_confirm_is_recorded_but_not_for_a_claimed_row(database: TenantDatabas
     store.mark_published(&[id, claim.id, database.execution_id()], now).await.unwrap();
     assert_eq!(store.find_execution(claim.id).await.unwrap(), before);
     let row = store.find_execution(id).await.unwrap().unwrap();
-    assert_eq!((row.published_at, row.publish_count), (Some(now), 1));
+    assert_eq!((row.published_at, row.publish_count), (Some(now.time()), 1));
     // The confirm is no condition of the claim, nor does the claim need it.
     assert_eq!(store.claim(&[id], &terms("w"), now).await.unwrap().len(), 1);
     store.mark_published(&[], now).await.unwrap();
@@ -45,7 +44,10 @@ async fn unheard_rows_are_found_by_their_last_message(database: TenantDatabase) 
     let published = database.advance(Duration::from_secs(1));
     store.mark_published(&[confirmed], published).await.unwrap();
     let look = store.poll().await.unwrap();
-    assert_eq!((look.unconfirmed_since, look.published_since), (Some(start), Some(published)));
+    assert_eq!(
+        (look.unconfirmed_since, look.published_since),
+        (Some(start.time()), Some(published.time()))
+    );
     let (soon, now) = (TimeDelta::microseconds(1), database.now());
     for (unconfirmed_since, published_before, expected) in [
         (start - soon, published - soon, vec![]),
@@ -106,7 +108,7 @@ async fn the_longest_unheard_come_first(database: TenantDatabase) {
 }
 
 /// The same patience, however often a row was published.
-pub(super) fn sent_before(dispatched: Time, published: Time) -> SentBefore {
+pub(super) fn sent_before(dispatched: DbTime, published: DbTime) -> SentBefore {
     SentBefore { dispatched, published: [published; 5] }
 }
 
@@ -152,7 +154,7 @@ async fn a_sweep_is_taken_back_by_whoever_swept(database: TenantDatabase) {
         (row.published_at, row.publish_count)
     };
     store.take_back_sweep(&[id], swept_at - MINUTE).await.unwrap();
-    assert_eq!(published().await, (Some(swept_at), 2), "another's sweep stays");
+    assert_eq!(published().await, (Some(swept_at.time()), 2), "another's sweep stays");
     store.take_back_sweep(&[id], swept_at).await.unwrap();
     assert_eq!(published().await, (None, 1));
     store.take_back_sweep(&[id], swept_at).await.unwrap();

@@ -9,7 +9,7 @@ use shared::random::Random;
 use shared::store::{Arm, Connections, Store};
 use testkit::TenantDatabase;
 
-use super::default_queue;
+use super::{at, default_queue};
 
 on_both_stores! {
     a_time_comes_back_to_the_microsecond,
@@ -34,13 +34,13 @@ async fn a_time_comes_back_to_the_microsecond(database: TenantDatabase) {
     ] {
         let time: Time = text.parse().unwrap();
         database.execute("UPDATE polychron_job SET next_run_at = NULL").await;
-        store.arm(&[Arm { job, version: 1, next_run_at: time }], time).await.unwrap();
+        store.arm(&[Arm { job, version: 1, next_run_at: time }], at(time)).await.unwrap();
         let row = store.find_job("a").await.unwrap().unwrap();
         assert_eq!((row.next_run_at, row.schedule_since), (Some(time), Some(time)), "{text}");
         assert_eq!(store.poll().await.unwrap().next_due_at, Some(time));
-        let due = store.read_due(time, time, &default_queue(), 9).await.unwrap();
+        let due = store.read_due(at(time), at(time), &default_queue(), 9).await.unwrap();
         assert_eq!((due.len(), due[0].next_run_at), (1, time), "{text}");
-        let before = time - TimeDelta::microseconds(1);
+        let before = at(time) - TimeDelta::microseconds(1);
         if time > "0001-01-01T00:00:00Z".parse::<Time>().unwrap() {
             assert_eq!(
                 store.read_due(before, before, &default_queue(), 9).await.unwrap().len(),
@@ -71,13 +71,14 @@ async fn times_sort_however_many_digits_they_have(database: TenantDatabase) {
         );
     }
     database.execute(&insert).await;
-    let at = |micros: &i64| start + TimeDelta::microseconds(*micros);
-    let due = store.read_due(at(&3_000_000), start, &default_queue(), 999).await.unwrap();
+    let time = |micros: &i64| start + TimeDelta::microseconds(*micros);
+    let start = at(start);
+    let due = store.read_due(at(time(&3_000_000)), start, &default_queue(), 999).await.unwrap();
     let times: Vec<Time> = due.iter().map(|job| job.next_run_at).collect();
-    assert_eq!(times, micros.iter().map(at).collect::<Vec<Time>>());
+    assert_eq!(times, micros.iter().map(time).collect::<Vec<Time>>());
     for (n, micros) in micros.iter().enumerate() {
-        let due = store.read_due(at(micros), start, &default_queue(), 999).await.unwrap();
-        assert_eq!(due.len(), n + 1, "{}", at(micros));
+        let due = store.read_due(at(time(micros)), start, &default_queue(), 999).await.unwrap();
+        assert_eq!(due.len(), n + 1, "{}", time(micros));
     }
 }
 
@@ -103,9 +104,9 @@ async fn the_store_tells_the_time_of_its_database(database: TenantDatabase) {
         before - tolerance <= theirs && theirs <= after + tolerance,
         "{before} {theirs} {after}"
     );
-    let until = store.until(after + TimeDelta::hours(1));
+    let until = store.until((after + TimeDelta::hours(1)).time());
     assert!(until <= Duration::from_secs(3600) && until > Duration::from_secs(3590));
-    assert_eq!(store.until(before), Duration::ZERO);
+    assert_eq!(store.until(before.time()), Duration::ZERO);
 }
 
 /// A tenant owns its database and may do to it what it likes, but only to itself.

@@ -31,15 +31,15 @@ async fn a_look_says_what_there_is_to_do(database: TenantDatabase) {
     super::dispatched(&database, &store, "dispatched").await;
     let done = claimed(&database, &store, "done", "w").await;
     store.finish(&[end(&database, &done, "w", &success())], None, now).await.unwrap();
-    waiting(&database, &store, running.job_id, now + MINUTE).await;
+    waiting(&database, &store, running.job_id, (now + MINUTE).time()).await;
     assert!(store.run_job("done", database.execution_id(), None, now + MINUTE * 3).await.unwrap());
     assert!(store.run_job("done", database.execution_id(), None, now + MINUTE * 2).await.unwrap());
     let look = store.poll().await.unwrap();
     assert_eq!((look.dispatched, look.running, look.waiting), (1, 1, 1));
-    assert_eq!(look.next_available_at, Some(now + MINUTE * 2));
+    assert_eq!(look.next_available_at, Some(now.time() + MINUTE * 2));
     assert_eq!(look.next_lease_until, Some(running.lease_until));
-    assert_eq!(look.next_due_at, Some(now + MINUTE));
-    assert_eq!((look.unconfirmed_since, look.published_since), (Some(now), None));
+    assert_eq!(look.next_due_at, Some(now.time() + MINUTE));
+    assert_eq!((look.unconfirmed_since, look.published_since), (Some(now.time()), None));
     assert!(!look.unarmed);
     database.insert_job("unarmed").await;
     assert!(store.poll().await.unwrap().unarmed);
@@ -75,8 +75,8 @@ async fn an_occurrence_waits_until_those_before_it_are_over(database: TenantData
     let store = database.store();
     let now = database.now();
     let running = claimed(&database, &store, "a", "w").await;
-    let second = waiting(&database, &store, running.job_id, now + MINUTE).await;
-    let third = waiting(&database, &store, running.job_id, now + MINUTE * 2).await;
+    let second = waiting(&database, &store, running.job_id, (now + MINUTE).time()).await;
+    let third = waiting(&database, &store, running.job_id, (now + MINUTE * 2).time()).await;
     database.execute("UPDATE polychron_job SET overlap_policy = 'queue'").await;
     assert_eq!(ready(&database, &store).await, []);
     database.execute("UPDATE polychron_job SET overlap_policy = 'allow'").await;
@@ -90,7 +90,7 @@ async fn an_occurrence_waits_until_those_before_it_are_over(database: TenantData
     database.advance(Duration::from_secs(60));
     assert_eq!(ready(&database, &store).await, [retry]);
     database.execute(&format!(
-        "UPDATE polychron_job_execution SET status = 'cancelled', finished_at = '{}' WHERE id = '{retry}'", now.to_rfc3339()
+        "UPDATE polychron_job_execution SET status = 'cancelled', finished_at = '{}' WHERE id = '{retry}'", now.time().to_rfc3339()
     )).await;
     // One at a time, the oldest first.
     assert_eq!(ready(&database, &store).await, [second]);
@@ -133,7 +133,7 @@ async fn what_belongs_to_a_full_queue_waits(database: TenantDatabase) {
     let store = database.store();
     let now = database.now();
     for (name, queue) in [("a", "mail"), ("b", "mail-2"), ("c", "default")] {
-        let due = (now - MINUTE).to_rfc3339();
+        let due = (now - MINUTE).time().to_rfc3339();
         database.insert_job_with(name, &format!("queue = '{queue}', next_run_at = '{due}'")).await;
         assert!(store.run_job(name, database.execution_id(), None, now).await.unwrap());
     }
@@ -165,7 +165,7 @@ async fn due_jobs_come_oldest_first_with_what_is_open(database: TenantDatabase) 
     let store = database.store();
     let now = database.now();
     let busy = claimed(&database, &store, "busy", "w").await;
-    waiting(&database, &store, busy.job_id, now - MINUTE).await;
+    waiting(&database, &store, busy.job_id, (now - MINUTE).time()).await;
     store.run_job("busy", database.execution_id(), None, now + MINUTE).await.unwrap();
     for (name, at) in [
         ("busy", now),
@@ -177,7 +177,7 @@ async fn due_jobs_come_oldest_first_with_what_is_open(database: TenantDatabase) 
         if name != "busy" {
             database.insert_job(name).await;
         }
-        let (at, name) = (at.to_rfc3339(), name);
+        let (at, name) = (at.time().to_rfc3339(), name);
         database
             .execute(&format!(
                 "UPDATE polychron_job SET next_run_at = '{at}' WHERE name = '{name}'"
@@ -203,7 +203,7 @@ async fn an_edit_wins_over_arming_and_quarantine(database: TenantDatabase) {
     let read = store.read_unarmed(9).await.unwrap();
     assert_eq!((read.len(), read[0].id, read[0].version), (1, job, 1));
     database.execute(r#"UPDATE polychron_job SET schedule = '{"every":"2m"}'"#).await;
-    store.arm(&[Arm { job, version: 1, next_run_at: now }], now).await.unwrap();
+    store.arm(&[Arm { job, version: 1, next_run_at: now.time() }], now).await.unwrap();
     assert!(!store.quarantine(job, 1, "no").await.unwrap());
     assert!(store.poll().await.unwrap().unarmed);
 
@@ -214,10 +214,16 @@ async fn an_edit_wins_over_arming_and_quarantine(database: TenantDatabase) {
     let row = store.find_job("a").await.unwrap().unwrap();
     assert_eq!((row.quarantined_reason.as_deref(), row.version), (Some("no"), 2));
     database.execute(r#"UPDATE polychron_job SET schedule = '{"every":"3m"}'"#).await;
-    store.arm(&[Arm { job, version: 3, next_run_at: now + MINUTE }], now).await.unwrap();
+    store.arm(&[Arm { job, version: 3, next_run_at: (now + MINUTE).time() }], now).await.unwrap();
     // Armed already: another producer's later idea doesn't move it.
-    store.arm(&[Arm { job, version: 3, next_run_at: now + MINUTE * 2 }], now).await.unwrap();
+    store
+        .arm(&[Arm { job, version: 3, next_run_at: (now + MINUTE * 2).time() }], now)
+        .await
+        .unwrap();
     let row = store.find_job("a").await.unwrap().unwrap();
-    assert_eq!((row.next_run_at, row.schedule_since), (Some(now + MINUTE), Some(now)));
+    assert_eq!(
+        (row.next_run_at, row.schedule_since),
+        (Some(now.time() + MINUTE), Some(now.time()))
+    );
     assert_eq!((row.quarantined_reason, row.version), (None, 3));
 }
