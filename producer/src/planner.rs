@@ -16,7 +16,7 @@ use shared::id::ExecutionId;
 use shared::job::{MisfirePolicy, OverlapPolicy};
 use shared::random::Random;
 use shared::schedule::Schedule;
-use shared::store::{Advance, DueJob, NewExecution};
+use shared::store::{Advance, DueJob, HOLD_GRACE_SECONDS, NewExecution};
 
 /// The most missed occurrences of one job that `run_all` runs. A skipped row records the others.
 pub const RUN_ALL_MAX: usize = 100;
@@ -24,8 +24,6 @@ pub const RUN_ALL_MAX: usize = 100;
 const AT_ONCE_MAX: usize = 100;
 /// How long a due job may be held while nothing can be dispatched.
 pub const HOLD: Duration = Duration::from_secs(30);
-/// Jobs with less grace than this are never held. `read_due.sql` has the same number.
-pub const HOLD_GRACE_SECONDS: i32 = 60;
 /// The resolution of stored times.
 const TIME_RESOLUTION: TimeDelta = TimeDelta::microseconds(1);
 

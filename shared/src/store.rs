@@ -54,7 +54,8 @@ pub use connections::{ConnectionCounts, Connections};
 pub use control::{Control, TenantEdit, Worker};
 pub use db_time::DbTime;
 pub use dispatch::{
-    Advance, Arm, Dispatch, Dispatched, DueJob, NewExecution, PollSummary, Ready, UnarmedJob,
+    Advance, Arm, Dispatch, Dispatched, DueJob, HOLD_GRACE_SECONDS, NewExecution, PollSummary,
+    Ready, UnarmedJob,
 };
 pub use edit::{JobEdit, JobSummary, Quarantined};
 pub use error::{Result, StoreError, chain};

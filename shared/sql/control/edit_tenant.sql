@@ -1,5 +1,12 @@
--- An operator's edit of a tenant, a patch: what is null stays. $5 says whether max_running becomes $6.
+-- Edits a tenant. A null leaves a column as it is; a flag says whether to set max_running.
+-- Parameters: $1 tenant id, $2 name, $3 status, $4 database_url, $5 whether to set max_running to $6,
+--   $7 now, $8 schema.
+-- Result: 1 row changed; 0: unknown.
 UPDATE polychron_tenant
-SET name = coalesce($2, name), status = coalesce($3, status), database_url = coalesce($4, database_url), schema = coalesce($8, schema),
-    max_running = CASE WHEN $5 THEN $6 ELSE max_running END, updated_at = $7
+SET name = coalesce($2, name),
+    status = coalesce($3, status),
+    database_url = coalesce($4, database_url),
+    schema = coalesce($8, schema),
+    max_running = CASE WHEN $5 THEN $6 ELSE max_running END,
+    updated_at = $7
 WHERE id = $1

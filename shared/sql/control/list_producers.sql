@@ -1,3 +1,7 @@
--- The producer processes seen since $1.
+-- Lists live producers.
+-- Parameters: $1 seen after.
+-- Result: the producers.
 SELECT name, host, pid, version, watched, poll_seconds, unreachable, started_at, seen_at
-FROM polychron_producer WHERE seen_at > $1 ORDER BY started_at, name
+FROM polychron_producer
+WHERE seen_at > $1
+ORDER BY started_at, name

@@ -1,4 +1,7 @@
--- The consumer processes seen since $1.
-SELECT name, host, pid, version, queues, job_types,
-       slots, running, started_at, seen_at
-FROM polychron_worker WHERE seen_at > $1 ORDER BY started_at, name
+-- Lists live consumers.
+-- Parameters: $1 seen after.
+-- Result: the consumers.
+SELECT name, host, pid, version, queues, job_types, slots, running, started_at, seen_at
+FROM polychron_worker
+WHERE seen_at > $1
+ORDER BY started_at, name

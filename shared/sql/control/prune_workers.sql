@@ -1,2 +1,5 @@
--- Consumer processes that have not been heard of since $1 are forgotten.
-DELETE FROM polychron_worker WHERE seen_at < $1
+-- Deletes consumers that are gone.
+-- Parameters: $1 last seen before.
+-- Result: rows deleted.
+DELETE FROM polychron_worker
+WHERE seen_at < $1

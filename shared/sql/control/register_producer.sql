@@ -1,6 +1,13 @@
--- A producer process says that it lives, and how many tenants it watches.
-INSERT INTO polychron_producer (name, host, pid, version, watched, poll_seconds, unreachable, started_at, seen_at)
+-- Registers a producer, or renews its registration.
+-- Parameters: $1 name, $2 host, $3 pid, $4 version, $5 tenants in its partition, $6 poll interval in
+--   seconds, $7 tenants whose database it cannot use, $8 now.
+-- Result: 1 row inserted or changed.
+INSERT INTO polychron_producer (
+    name, host, pid, version, watched, poll_seconds, unreachable, started_at, seen_at
+)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)
 ON CONFLICT (name) DO UPDATE
-SET watched = excluded.watched, poll_seconds = excluded.poll_seconds,
-    unreachable = excluded.unreachable, seen_at = excluded.seen_at
+SET watched = excluded.watched,
+    poll_seconds = excluded.poll_seconds,
+    unreachable = excluded.unreachable,
+    seen_at = excluded.seen_at

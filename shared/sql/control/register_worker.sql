@@ -1,4 +1,11 @@
--- A consumer process says that it lives, and what it offers.
-INSERT INTO polychron_worker (name, host, pid, version, queues, job_types, slots, running, started_at, seen_at)
+-- Registers a consumer, or renews its registration.
+-- Parameters: $1 name, $2 host, $3 pid, $4 version, $5 queues, $6 job types, $7 slots, $8 executions
+--   running, $9 now.
+-- Result: 1 row inserted or changed.
+INSERT INTO polychron_worker (
+    name, host, pid, version, queues, job_types, slots, running, started_at, seen_at
+)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)
-ON CONFLICT (name) DO UPDATE SET running = excluded.running, seen_at = excluded.seen_at
+ON CONFLICT (name) DO UPDATE
+SET running = excluded.running,
+    seen_at = excluded.seen_at

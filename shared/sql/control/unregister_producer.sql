@@ -1,2 +1,6 @@
--- A producer process says goodbye; also forgets those not seen since $2.
-DELETE FROM polychron_producer WHERE name = $1 OR seen_at < $2
+-- Removes a producer that stops, and those that are gone.
+-- Parameters: $1 name, $2 last seen before.
+-- Result: rows deleted.
+DELETE FROM polychron_producer
+WHERE name = $1
+   OR seen_at < $2

@@ -1,13 +1,20 @@
--- Which of the views' names something else has. A view of ours has our trigger.
+-- Finds which of the views' names are taken. A view of ours has our trigger.
 -- Differs because each database has its own catalogue.
+-- Result: the names that something else has.
 SELECT DISTINCT CAST(taken.name AS text)
 FROM (
-    SELECT relname AS name, oid AS relation FROM pg_class
+    SELECT relname AS name, oid AS relation
+    FROM pg_class
     WHERE relnamespace = to_regnamespace(quote_ident(current_schema()))
     UNION ALL
-    SELECT typname, typrelid FROM pg_type
+    SELECT typname, typrelid
+    FROM pg_type
     WHERE typnamespace = to_regnamespace(quote_ident(current_schema()))
 ) AS taken
 WHERE taken.name IN ('job', 'job_execution')
-  AND NOT EXISTS (SELECT 1 FROM pg_trigger WHERE tgrelid = taken.relation AND tgname = 'polychron_read_only')
+  AND NOT EXISTS (
+      SELECT 1
+      FROM pg_trigger
+      WHERE tgrelid = taken.relation AND tgname = 'polychron_read_only'
+  )
 ORDER BY 1

@@ -1,16 +1,28 @@
--- First statement of the claim: a dispatched row becomes this worker's. Idempotent for one worker,
--- since a row that it claimed without hearing so has not started. Refused: a row that anybody else
--- holds or that is over, and a row of a queue this worker doesn't take from. Whole seconds are added
--- to the seconds of $3, and its fraction is put back: SQLite itself would round it to milliseconds.
+-- Claim, first statement: a dispatched row becomes this worker's. Idempotent for that worker: a row
+-- that it claimed without receiving the answer has not started.
+-- Whole seconds are added to the seconds of $3, whose fraction is appended again: SQLite's own
+-- arithmetic would round it to milliseconds.
 -- Differs because SQLite has no intervals and cannot return columns of a joined table.
+-- Parameters: $1 execution id, $2 worker, $3 now, $4 lease end, $5 default timeout in seconds,
+--   $6 queues that the worker serves (JSON array).
+-- Result: 1 row changed; 0: final, cancelled, another worker's, or of another queue.
 UPDATE polychron_job_execution
-SET status = 'running', worker = $2, started_at = $3,
-    lease_until = min($4, strftime('%Y-%m-%dT%H:%M:%S', substr($3, 1, 19), '+' || coalesce(j.timeout_seconds, $5) || ' seconds')
-                          || substr($3, 20)),
-    deadline_at = strftime('%Y-%m-%dT%H:%M:%S', substr($3, 1, 19), '+' || coalesce(j.timeout_seconds, $5) || ' seconds')
-                  || substr($3, 20),
-    job_version = j.version, payload = coalesce(polychron_job_execution.payload, j.payload)
+SET status = 'running',
+    worker = $2,
+    started_at = $3,
+    lease_until = min(
+        $4,
+        strftime('%Y-%m-%dT%H:%M:%S', substr($3, 1, 19), '+' || coalesce(j.timeout_seconds, $5) || ' seconds')
+        || substr($3, 20)
+    ),
+    deadline_at =
+        strftime('%Y-%m-%dT%H:%M:%S', substr($3, 1, 19), '+' || coalesce(j.timeout_seconds, $5) || ' seconds')
+        || substr($3, 20),
+    job_version = j.version,
+    payload = coalesce(polychron_job_execution.payload, j.payload)
 FROM polychron_job j
-WHERE polychron_job_execution.id = $1 AND j.id = polychron_job_execution.job_id
-  AND j.queue IN (SELECT value FROM json_each($6)) AND NOT cancel_requested
+WHERE polychron_job_execution.id = $1
+  AND j.id = polychron_job_execution.job_id
+  AND j.queue IN (SELECT value FROM json_each($6))
+  AND NOT cancel_requested
   AND (status = 'dispatched' OR (status = 'running' AND worker = $2))

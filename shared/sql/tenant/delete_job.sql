@@ -1,2 +1,5 @@
--- Deletes a job; a trigger ends what is open of it in the same move.
-DELETE FROM polychron_job WHERE id = $1
+-- Deletes a job. A trigger ends its open executions in the same move.
+-- Parameters: $1 job id.
+-- Result: 1 row deleted; 0: unknown.
+DELETE FROM polychron_job
+WHERE id = $1

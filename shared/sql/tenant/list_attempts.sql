@@ -1,9 +1,12 @@
--- Every attempt at the occurrence that the execution $1 belongs to, the first one first.
-SELECT e.id, e.job_id, j.name AS job_name, e.scheduled_for, e.trigger, e.attempt, e.status, e.available_at,
-       e.dispatched_at, e.published_at, e.publish_count, e.started_at, e.finished_at, e.lease_until, e.deadline_at,
-       e.worker, e.cancel_requested, e.job_version, CAST(e.payload AS text) AS payload, e.error_kind,
-       e.error_message, e.error_detail, CAST(e.result AS text) AS result, e.output, CAST(e.progress AS text) AS progress,
-       e.stands_for
-FROM polychron_job_execution e LEFT JOIN polychron_job j ON j.id = e.job_id
-WHERE (e.job_id, e.scheduled_for) = (SELECT job_id, scheduled_for FROM polychron_job_execution WHERE id = $1)
-ORDER BY e.attempt LIMIT $2
+-- Lists every attempt at an execution's occurrence, the first one first.
+-- Parameters: $1 id of any of its executions, $2 most rows.
+-- Result: the executions.
+FROM polychron_job_execution e
+LEFT JOIN polychron_job j ON j.id = e.job_id
+WHERE (e.job_id, e.scheduled_for) = (
+    SELECT job_id, scheduled_for
+    FROM polychron_job_execution
+    WHERE id = $1
+)
+ORDER BY e.attempt
+LIMIT $2

@@ -1,6 +1,7 @@
--- Jobs by name, a page after $1.
-SELECT id, name, job_type, CAST(payload AS text) AS payload, CAST(schedule AS text) AS schedule, is_enabled, next_run_at, queue, timeout_seconds,
-       max_attempts, retry_base_seconds, misfire_policy, misfire_grace_seconds, overlap_policy, orphan_policy,
-       version, schedule_since, quarantined_reason, pruned_until, CAST(notify AS text) AS notify, failing_since,
-       late_since, created_at, updated_at
-FROM polychron_job WHERE name > $1 ORDER BY name LIMIT $2
+-- Lists jobs by name.
+-- Parameters: $1 name after which the page starts, $2 most rows.
+-- Result: the jobs.
+FROM polychron_job
+WHERE name > $1
+ORDER BY name
+LIMIT $2

@@ -1,2 +1,6 @@
--- Jobs that are said to be late.
-SELECT id FROM polychron_job WHERE late_since IS NOT NULL ORDER BY id
+-- Lists jobs that are marked late.
+-- Result: their ids.
+SELECT id
+FROM polychron_job
+WHERE late_since IS NOT NULL
+ORDER BY id

@@ -1,2 +1,8 @@
--- The first job after $1 that has executions, be it that the job itself is gone.
-SELECT job_id FROM polychron_job_execution WHERE job_id > $1 ORDER BY job_id LIMIT 1
+-- Finds the next job that has executions, even if the job itself was deleted.
+-- Parameters: $1 job id before it.
+-- Result: its id; no row: there is none.
+SELECT job_id
+FROM polychron_job_execution
+WHERE job_id > $1
+ORDER BY job_id
+LIMIT 1

@@ -1,10 +1,22 @@
--- Running rows whose lease ended before $1: their worker died, hangs or is cut off.
--- Not by id, which would lead SQLite through the whole history.
+-- Reads running rows whose lease has ended: their worker died, hangs or is cut off. Not in the order
+-- of ids, which would lead SQLite through the whole history.
+-- Parameters: $1 the lease ended before, $2 most rows.
+-- Result: the rows and what decides their next attempt, with `uncharged`, the number of attempts that
+--   ended by a shutdown; a row of a deleted job gets no next attempt.
 SELECT e.id, e.job_id, e.worker, e.attempt, e.scheduled_for, e.started_at, e.lease_until, e.deadline_at,
-       coalesce(j.name, '') AS name, coalesce(j.max_attempts, 1) AS max_attempts,
-       coalesce(j.retry_base_seconds, 0) AS retry_base_seconds, coalesce(j.orphan_policy, 'fail') AS orphan_policy,
-       (SELECT count(*) FROM polychron_job_execution p WHERE p.job_id = e.job_id AND p.scheduled_for = e.scheduled_for
-                                               AND p.error_kind = 'shutdown') AS uncharged
-FROM polychron_job_execution e LEFT JOIN polychron_job j ON j.id = e.job_id
-WHERE e.finished_at IS NULL AND e.status = 'running' AND e.lease_until < $1
-ORDER BY e.lease_until, e.id LIMIT $2
+       coalesce(j.name, '') AS name,
+       coalesce(j.max_attempts, 1) AS max_attempts,
+       coalesce(j.retry_base_seconds, 0) AS retry_base_seconds,
+       coalesce(j.orphan_policy, 'fail') AS orphan_policy,
+       (SELECT count(*)
+        FROM polychron_job_execution p
+        WHERE p.job_id = e.job_id
+          AND p.scheduled_for = e.scheduled_for
+          AND p.error_kind = 'shutdown') AS uncharged
+FROM polychron_job_execution e
+LEFT JOIN polychron_job j ON j.id = e.job_id
+WHERE e.finished_at IS NULL
+  AND e.status = 'running'
+  AND e.lease_until < $1
+ORDER BY e.lease_until, e.id
+LIMIT $2

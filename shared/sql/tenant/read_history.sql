@@ -1,9 +1,11 @@
--- Executions by job, occurrence and attempt, a page after ($1, $2, $3), whose occurrences lie from $4
--- to before $5: for the audit, which needs none of the large columns.
-SELECT id, job_id, CAST(NULL AS text) AS job_name, scheduled_for, trigger, attempt, status, available_at, dispatched_at,
-       published_at, publish_count, started_at, finished_at, lease_until, deadline_at, worker, cancel_requested, job_version,
-       CAST(NULL AS text) AS payload, error_kind, error_message, CAST(NULL AS text) AS error_detail,
-       CAST(NULL AS text) AS result, CAST(NULL AS text) AS output, CAST(NULL AS text) AS progress, stands_for
+-- Reads executions in the order of jobs, occurrences and attempts, without their large columns: for
+-- the check of what ran.
+-- Parameters: the page starts after $1 job id, $2 scheduled_for, $3 attempt; $4 the first occurrence
+--   wanted, $5 the occurrence before which it ends, $6 most rows.
+-- Result: the executions, their large columns null.
 FROM polychron_job_execution
-WHERE (job_id, scheduled_for, attempt) > ($1, $2, $3) AND scheduled_for >= $4 AND scheduled_for < $5
-ORDER BY job_id, scheduled_for, attempt LIMIT $6
+WHERE (job_id, scheduled_for, attempt) > ($1, $2, $3)
+  AND scheduled_for >= $4
+  AND scheduled_for < $5
+ORDER BY job_id, scheduled_for, attempt
+LIMIT $6

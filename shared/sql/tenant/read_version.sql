@@ -1,2 +1,5 @@
--- The version of a schema that is older than its record of the lowest version for programs.
-SELECT coalesce(max(version), 0) FROM polychron_tenant_migration WHERE success
+-- Reads the version of a schema from before it recorded the lowest version for programs.
+-- Result: the version.
+SELECT coalesce(max(version), 0)
+FROM polychron_tenant_migration
+WHERE success

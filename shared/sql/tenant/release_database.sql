@@ -1,2 +1,5 @@
--- Takes a tenant's entry out of its database; another's stays.
-DELETE FROM polychron_identity WHERE tenant_id = $1
+-- Removes a tenant from its database's identity row.
+-- Parameters: $1 tenant id.
+-- Result: 1 row deleted; 0: the database is not this tenant's.
+DELETE FROM polychron_identity
+WHERE tenant_id = $1

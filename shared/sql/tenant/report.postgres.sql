@@ -1,7 +1,12 @@
--- What running handlers have put out and how far they have come, while they are at it.
--- Guarded by the worker that holds the rows: a final row never changes.
--- (ANY of one: see claim.postgres.sql.)
+-- Stores the output and progress of running handlers. Guarded by the worker that holds the rows: a
+-- final row never changes. For `= ANY(ARRAY[x])` see claim.postgres.sql.
 -- Differs because PostgreSQL takes a batch as arrays.
-UPDATE polychron_job_execution e SET output = i.output, progress = i.progress::jsonb
+-- Parameters, as arrays of one length: $1 execution ids, $2 outputs, $3 progress; $4 worker.
+-- Result: rows changed.
+UPDATE polychron_job_execution e
+SET output = i.output,
+    progress = i.progress::jsonb
 FROM unnest($1::uuid[], $2::text[], $3::text[]) AS i(id, output, progress)
-WHERE e.id = ANY(ARRAY[i.id]) AND e.status = 'running' AND e.worker = $4
+WHERE e.id = ANY(ARRAY[i.id])
+  AND e.status = 'running'
+  AND e.worker = $4

@@ -1,3 +1,10 @@
--- What the enabled jobs ask of consumers: types, queues and the longest timeout, for `check`.
-SELECT job_type, queue, count(*) AS jobs, max(timeout_seconds) AS longest_timeout_seconds
-FROM polychron_job WHERE is_enabled GROUP BY job_type, queue ORDER BY job_type, queue
+-- Summarises what enabled jobs need of consumers, for `check`.
+-- Result: for each job type and queue the number of jobs and their longest timeout.
+SELECT job_type,
+       queue,
+       count(*) AS jobs,
+       max(timeout_seconds) AS longest_timeout_seconds
+FROM polychron_job
+WHERE is_enabled
+GROUP BY job_type, queue
+ORDER BY job_type, queue

@@ -11,6 +11,10 @@ use crate::execution::{ErrorKind, Status};
 use crate::id::{ExecutionId, JobId, TenantId};
 use crate::job::{MisfirePolicy, OverlapPolicy};
 
+/// Seconds of misfire grace below which a due job is never held: it must be on record before waiting
+/// for a queue's capacity could count as a misfire.
+pub const HOLD_GRACE_SECONDS: i32 = 60;
+
 /// What there is to do at a tenant.
 #[derive(Clone, Copy, Debug, FromRow)]
 pub struct PollSummary {
@@ -236,6 +240,7 @@ impl Store {
                 .bind(seen_by)
                 .bind(&with_room)
                 .bind(limit)
+                .bind(HOLD_GRACE_SECONDS)
                 .fetch_all(connection)
         })
     }

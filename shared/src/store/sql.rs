@@ -20,6 +20,20 @@ macro_rules! text {
             sqlite: include_str!(concat!("../../sql/", $path, ".sql")),
         }
     };
+    // A list of columns that several statements share, then the statement's own clauses.
+    (columns $columns:literal $path:literal) => {
+        Sql {
+            name: $path,
+            postgres: text!(@columns $columns $path),
+            sqlite: text!(@columns $columns $path),
+        }
+    };
+    (@columns $columns:literal $path:literal) => {
+        concat!(
+            include_str!(concat!("../../sql/columns/", $columns, ".sql")),
+            include_str!(concat!("../../sql/", $path, ".sql"))
+        )
+    };
     (pair $path:literal) => {
         Sql {
             name: $path,
@@ -44,8 +58,8 @@ macro_rules! text {
 }
 
 macro_rules! statements {
-    ($all:ident: $($name:ident = $kind:ident $path:literal;)+) => {
-        $( pub(super) const $name: Sql = text!($kind $path); )+
+    ($all:ident: $($name:ident = $kind:ident $($path:literal)+;)+) => {
+        $( pub(super) const $name: Sql = text!($kind $($path)+); )+
         /// Every statement of this database, for the test that prepares them all.
         pub const $all: &[Sql] = &[$($name),+];
     };
@@ -84,9 +98,9 @@ statements! { TENANT:
     CLAIM_DATABASE = both "tenant/claim_database";
     RELEASE_DATABASE = both "tenant/release_database";
     INSERT_JOB = both "tenant/insert_job";
-    LIST_FROM = both "tenant/list_from";
-    LIST_JOBS = both "tenant/list_jobs";
-    FIND_JOB = both "tenant/find_job";
+    LIST_FROM = columns "small_execution" "tenant/list_from";
+    LIST_JOBS = columns "job" "tenant/list_jobs";
+    FIND_JOB = columns "job" "tenant/find_job";
     EDIT_JOB = both "tenant/edit_job";
     DELETE_JOB = both "tenant/delete_job";
     COUNT_OPEN = both "tenant/count_open";
@@ -96,17 +110,17 @@ statements! { TENANT:
     RUN_JOB = both "tenant/run_job";
     RUN_AGAIN = both "tenant/run_again";
     CANCEL = both "tenant/cancel";
-    LIST_EXECUTIONS = both "tenant/list_executions";
-    READ_HISTORY = both "tenant/read_history";
-    FIND_EXECUTION = both "tenant/find_execution";
-    FIND_LAST_ATTEMPT = both "tenant/find_last_attempt";
-    LIST_ATTEMPTS = both "tenant/list_attempts";
-    LIST_RUNS = both "tenant/list_runs";
+    LIST_EXECUTIONS = columns "execution" "tenant/list_executions";
+    READ_HISTORY = columns "small_execution" "tenant/read_history";
+    FIND_EXECUTION = columns "execution" "tenant/find_execution";
+    FIND_LAST_ATTEMPT = columns "execution" "tenant/find_last_attempt";
+    LIST_ATTEMPTS = columns "execution" "tenant/list_attempts";
+    LIST_RUNS = columns "execution" "tenant/list_runs";
     FIND_RUNS_END = both "tenant/find_runs_end";
-    LIST_WINDOW = both "tenant/list_window";
+    LIST_WINDOW = columns "execution" "tenant/list_window";
     FIND_WINDOW_END = both "tenant/find_window_end";
     LIST_RECENT = both "tenant/list_recent";
-    LIST_OPEN = both "tenant/list_open";
+    LIST_OPEN = columns "execution" "tenant/list_open";
     COUNT_DUE = both "tenant/count_due";
     READ_ALERT_STATE = both "tenant/read_alert_state";
     MARK_FAILING = both "tenant/mark_failing";

@@ -33,11 +33,13 @@ async fn every_statement_is_understood_by_its_database() {
     }
 }
 
+const COLUMNS_MAX: usize = 110;
+
 #[test]
 fn every_file_is_a_statement_and_explains_itself() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql");
     let mut files = BTreeSet::new();
-    for kind in ["control", "tenant"] {
+    for kind in ["control", "schema", "tenant"] {
         for entry in std::fs::read_dir(folder.join(kind)).unwrap() {
             let path = entry.unwrap().path();
             let text = std::fs::read_to_string(&path).unwrap();
@@ -49,12 +51,31 @@ fn every_file_is_a_statement_and_explains_itself() {
                 name.matches('.').count() == 2,
                 "{name}: a pair says why, no other does"
             );
-            files.insert(format!("{kind}/{}", name.split('.').next().unwrap()));
+            assert!(text.contains("\n-- Result: "), "{name} does not say what it answers");
+            assert_eq!(unnamed_parameters(&text), Vec::<String>::new(), "{name}");
+            let longest = text.lines().map(str::len).max().unwrap_or_default();
+            assert!(longest <= COLUMNS_MAX, "{name} has a line of {longest} columns");
+            if kind != "schema" {
+                files.insert(format!("{kind}/{}", name.split('.').next().unwrap()));
+            }
         }
     }
     let statements: BTreeSet<String> =
         CONTROL.iter().chain(TENANT).map(|statement| statement.name.to_owned()).collect();
     assert_eq!(files, statements);
+}
+
+/// The parameters that a statement uses and its header does not name.
+fn unnamed_parameters(text: &str) -> Vec<String> {
+    let (header, body): (Vec<&str>, Vec<&str>) =
+        text.lines().partition(|line| line.starts_with("--"));
+    let (named, used) = (parameters(&header.join("\n")), parameters(&body.join("\n")));
+    used.difference(&named).cloned().collect()
+}
+
+fn parameters(text: &str) -> BTreeSet<String> {
+    let numbers = text.split('$').skip(1);
+    numbers.map(|rest| rest.chars().take_while(char::is_ascii_digit).collect()).collect()
 }
 
 #[tokio::test]

@@ -26,7 +26,11 @@ async fn nothing_walks_through_the_history(database: TenantDatabase) {
                 continue;
             }
             let plan = database.plan(text, arguments).await;
-            let whole = plan.lines().find(|line| walks_through(line));
+            // A subquery that a LIMIT bounds may be read whole.
+            let bounded = plan.contains("CO-ROUTINE e");
+            let whole = plan
+                .lines()
+                .find(|line| walks_through(line) && !(bounded && line.trim() == "SCAN e"));
             assert!(whole.is_none(), "{name}, analyzed {analyzed}:\n{plan}");
         }
     }
@@ -141,10 +145,10 @@ fn walks_through(line: &str) -> bool {
             && !line.contains("USING INDEX polychron_job_execution_open"))
 }
 
-/// The statements that run at every look, dispatch, claim, heartbeat and finish, and those of pages.
+/// The statements that run at every poll, dispatch, claim, heartbeat and finish, and those of pages.
 const HOT: &[(&str, &str)] = &[
     ("tenant/poll", ""),
-    ("tenant/read_due", "now(), now(), ',default,', 100"),
+    ("tenant/read_due", "now(), now(), ',default,', 100, 60"),
     ("tenant/read_waiting", "now(), ',default,', 100"),
     ("tenant/read_unheard", "now(), now(), now(), now(), now(), now(), 100"),
     ("tenant/read_expired", "now(), 100"),
