@@ -4,35 +4,40 @@
 //! may be PostgreSQL or SQLite. Zero rows changed is an ordinary answer ("no longer yours"), and
 //! every method says what it means. All times are the database's own ([`Store::now`]).
 //!
-//! The moves, in the order of a job's life: `dispatch.rs` (look, arm, dispatch), `sweep.rs` (what was
-//! published, and must be again), `execute.rs` (claim, heartbeat), `finish.rs`, `history.rs` (what
-//! people define, ask for and read), `edit.rs` (what they change), `pages.rs` (what they look
-//! through, a page at a time), `prune.rs` (the end of old history), `notify.rs` (what somebody is to
-//! be told).
-//! In the life of a job this is the last file; then `producer/rescuer.rs`: what if any of the
-//! others died.
+//! Where to find a thing:
+//!
+//! - by noun, what people define, ask for and read: `jobs.rs`, `executions.rs`; in the control database
+//!   `tenants.rs`, `workers.rs`, `producers.rs`, `audit.rs`;
+//! - by verb, the engine's moves in the order of a job's life: `dispatch.rs` (poll, arm, dispatch),
+//!   `sweep.rs` (messages to publish again), `claim.rs` (claim, heartbeat, report), `finish.rs`,
+//!   `notifications.rs` (alerts, written in the move that they report), `prune.rs`;
+//! - below them, `identity.rs` (whose database it is), `db_time.rs` and `server_clock.rs` (its time),
+//!   `db.rs` (how a statement is run), `connections.rs` (where its connection comes from), `sql.rs` (the
+//!   table of statements), `schema.rs` and `migrate.rs`.
+//!
+//! In the life of a job this is the last file; then `producer/rescuer.rs`: what if any of the others
+//! died.
 
 mod audit;
 mod caught;
 mod change_token;
 mod changes;
+mod claim;
 mod connections;
 mod control;
 mod db;
 mod db_time;
 mod dispatch;
-mod edit;
 mod error;
-mod execute;
+mod executions;
 mod finish;
 #[cfg(feature = "faults")]
 pub mod gate;
-mod history;
 mod identity;
+mod jobs;
 mod migrate;
-mod notify;
+mod notifications;
 mod old_programs;
-mod pages;
 mod producers;
 mod prune;
 mod read_limits;
@@ -44,28 +49,29 @@ mod shelf;
 pub mod sql;
 mod sweep;
 mod tenant_database;
+mod tenants;
 mod types;
+mod workers;
 
 use std::time::Duration;
 
 pub use audit::{Audit, AuditFilter, Change};
 pub use change_token::ChangeToken;
+pub use claim::{Claim, ClaimTerms, Heartbeat};
 pub use connections::{ConnectionCounts, Connections};
-pub use control::{Control, TenantEdit, Worker};
+pub use control::Control;
 pub use db_time::DbTime;
 pub use dispatch::{
     Advance, Arm, Dispatch, Dispatched, DueJob, HOLD_GRACE_SECONDS, NewExecution, PollSummary,
     Ready, UnarmedJob,
 };
-pub use edit::{JobEdit, JobSummary, Quarantined};
 pub use error::{Result, StoreError, chain};
-pub use execute::{Claim, ClaimTerms, Heartbeat};
+pub use executions::{ExecutionFilter, Page, Recent};
 pub use finish::{Expired, Finish, Finished, NextRow};
-pub use history::{ExecutionFilter, NewJob};
+pub use jobs::{JobEdit, JobSummary, NewJob, PlannedLoad, Quarantined};
 pub use migrate::{Migrated, Migration, migrate};
-pub use notify::{Notification, Unstarted};
+pub use notifications::{Notification, Unstarted};
 pub use old_programs::OldProgram;
-pub use pages::{Page, PlannedLoad, Recent};
 pub use producers::Producer;
 pub use prune::Keep;
 pub use read_limits::READ_LIMITS_ARE_KEPT;
@@ -73,6 +79,8 @@ pub use schema::Schema;
 pub use session::Planning;
 pub use sweep::{SentBefore, Unheard};
 pub use tenant_database::{TenantDatabase, WrongDatabase};
+pub use tenants::TenantEdit;
+pub use workers::Worker;
 
 use crate::clock::Time;
 use crate::database_url::DatabaseUrl;

@@ -97,4 +97,13 @@ impl Control {
                 .fetch_all(connection)
         })
     }
+
+    /// Takes entries written before `before` out of the record of changes, looking at the oldest
+    /// `limit`; the answer is how many.
+    pub async fn prune_audit(&self, before: DbTime, limit: i64) -> Result<u64> {
+        run_on_either!(&self.db, sql::PRUNE_AUDIT, |text, connection| async {
+            let done = query(text).bind(before).bind(limit).execute(connection).await?;
+            Ok(done.rows_affected())
+        })
+    }
 }

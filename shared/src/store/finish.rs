@@ -7,7 +7,7 @@ use sqlx::{Connection, FromRow, query, query_as};
 use super::db::{Db, begin_immediate, column, run, run_on_either};
 use super::db_time::DbTime;
 use super::error::Result;
-use super::notify::{
+use super::notifications::{
     Notification, notify_postgres, notify_sqlite, read_alert_state_postgres,
     read_alert_state_sqlite,
 };

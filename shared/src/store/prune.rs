@@ -5,7 +5,7 @@ use sqlx::{query, query_scalar};
 use super::db::{Db, begin_immediate, run, run_on_either};
 use super::db_time::DbTime;
 use super::error::Result;
-use super::{Control, Store, sql};
+use super::{Store, sql};
 use crate::clock::Time;
 use crate::id::JobId;
 
@@ -71,24 +71,5 @@ impl Store {
                 Ok(gone.len() as u64)
             }),
         }
-    }
-}
-
-impl Control {
-    /// Takes entries written before `before` out of the record of changes, looking at the oldest
-    /// `limit`; the answer is how many.
-    pub async fn prune_audit(&self, before: DbTime, limit: i64) -> Result<u64> {
-        run_on_either!(&self.db, sql::PRUNE_AUDIT, |text, connection| async {
-            let done = query(text).bind(before).bind(limit).execute(connection).await?;
-            Ok(done.rows_affected())
-        })
-    }
-
-    /// Forgets the consumer processes not heard of since `before`; the answer is how many.
-    pub async fn prune_workers(&self, before: DbTime) -> Result<u64> {
-        run_on_either!(&self.db, sql::PRUNE_WORKERS, |text, connection| async {
-            let done = query(text).bind(before).execute(connection).await?;
-            Ok(done.rows_affected())
-        })
     }
 }

@@ -1,16 +1,16 @@
-//! What people look through, a page at a time: no statement here reads a whole history, however
-//! long it is and whatever it is filtered by.
+//! The history that people page through. No statement here reads a whole history, however long it is and
+//! whatever it is filtered by.
 
 use sqlx::{FromRow, query_as, query_scalar};
 
-use super::db::run_on_either;
-use super::db_time::DbTime;
-use super::error::Result;
-use super::{ExecutionFilter, Store, sql};
+use super::ExecutionFilter;
 use crate::clock::Time;
 use crate::execution::{Execution, Status, Trigger};
 use crate::id::{ExecutionId, JobId};
-use crate::job::OverlapPolicy;
+use crate::store::db::run_on_either;
+use crate::store::db_time::DbTime;
+use crate::store::error::Result;
+use crate::store::{Store, sql};
 
 /// How many executions a filter by status looks through for one page.
 const WINDOW: i64 = 2000;
@@ -23,6 +23,15 @@ pub struct Page {
     /// What the next page comes before; none at the end of the history. A page may hold little, or
     /// nothing, and yet have a next one: what is rare is looked for a stretch at a time.
     pub next: Option<ExecutionId>,
+}
+
+impl Page {
+    /// A full page may have a next one.
+    fn of_rows(executions: Vec<Execution>, limit: i64) -> Page {
+        let is_full = executions.len() as i64 == limit;
+        let next = executions.last().filter(|_| is_full).map(|last| last.id);
+        Page { executions, next }
+    }
 }
 
 /// An execution without what may be long.
@@ -89,33 +98,6 @@ impl Store {
         })
     }
 
-    /// The executions of one job from an occurrence on, the earliest first. Payloads, results, outputs
-    /// and details are left out.
-    pub async fn list_from(&self, job: JobId, from: Time, limit: i64) -> Result<Vec<Execution>> {
-        run_on_either!(self.db.proved().await?, sql::LIST_FROM, |text, connection| {
-            query_as(text).bind(job).bind(from).bind(limit).fetch_all(connection)
-        })
-    }
-
-    /// Executions that are not over, newest first.
-    pub async fn list_open(&self, filter: &ExecutionFilter, limit: i64) -> Result<Vec<Execution>> {
-        run_on_either!(self.db.proved().await?, sql::LIST_OPEN, |text, connection| {
-            query_as(text)
-                .bind(filter.before.unwrap_or(ExecutionId::LAST))
-                .bind(&filter.job)
-                .bind(filter.status)
-                .bind(limit)
-                .fetch_all(connection)
-        })
-    }
-
-    /// Every attempt at the occurrence that an execution belongs to, at most `limit`.
-    pub async fn list_attempts(&self, id: ExecutionId, limit: i64) -> Result<Vec<Execution>> {
-        run_on_either!(self.db.proved().await?, sql::LIST_ATTEMPTS, |text, connection| {
-            query_as(text).bind(id).bind(limit).fetch_all(connection)
-        })
-    }
-
     /// The newest executions that were made at `since` or later.
     pub async fn list_recent(&self, since: DbTime, limit: i64) -> Result<Vec<Recent>> {
         run_on_either!(self.db.proved().await?, sql::LIST_RECENT, |text, connection| {
@@ -123,20 +105,6 @@ impl Store {
                 .bind(ExecutionId::least_at(since.time()))
                 .bind(limit)
                 .fetch_all(connection)
-        })
-    }
-
-    /// How many jobs are due and not dispatched yet, counted no further than `most`.
-    pub async fn count_due(&self, now: DbTime, most: i64) -> Result<i64> {
-        run_on_either!(self.db.proved().await?, sql::COUNT_DUE, |text, connection| {
-            query_scalar(text).bind(now).bind(most).fetch_one(connection)
-        })
-    }
-
-    /// What the enabled jobs will ask of slots, a page of those after `after`, by id.
-    pub async fn plan_load(&self, after: JobId, limit: i64) -> Result<Vec<PlannedLoad>> {
-        run_on_either!(self.db.proved().await?, sql::PLAN_LOAD, |text, connection| {
-            query_as(text).bind(after).bind(limit).fetch_all(connection)
         })
     }
 
@@ -167,30 +135,5 @@ impl Store {
         run_on_either!(self.db.proved().await?, sql::FIND_WINDOW_END, |text, connection| {
             query_scalar(text).bind(before).bind(WINDOW - 1).fetch_optional(connection)
         })
-    }
-}
-
-/// What a job will ask of slots.
-#[derive(Clone, Debug, PartialEq, FromRow)]
-pub struct PlannedLoad {
-    /// The job.
-    pub id: JobId,
-    /// Its name.
-    pub name: String,
-    /// When it runs, as JSON.
-    pub schedule: String,
-    /// Whether its runs may overlap.
-    pub overlap_policy: OverlapPolicy,
-    /// How long a slot was held for one of its occurrences, all attempts together, on the average of
-    /// its latest 20 attempts, in seconds. None: it has not run yet.
-    pub seconds: Option<f64>,
-}
-
-impl Page {
-    /// A full page may have a next one.
-    fn of_rows(executions: Vec<Execution>, limit: i64) -> Page {
-        let is_full = executions.len() as i64 == limit;
-        let next = executions.last().filter(|_| is_full).map(|last| last.id);
-        Page { executions, next }
     }
 }

@@ -6,7 +6,7 @@ use sqlx::{Connection, FromRow, query, query_as, query_scalar};
 use super::db::{Db, begin_immediate, run, run_on_either};
 use super::db_time::DbTime;
 use super::error::Result;
-use super::history::beside_the_second;
+use super::executions::beside_the_second;
 use super::{Store, sql};
 use crate::clock::Time;
 use crate::execution::ErrorKind;

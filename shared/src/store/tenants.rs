@@ -1,0 +1,97 @@
+//! The tenants that the control database lists.
+
+use sqlx::{query, query_as};
+
+use super::control::Control;
+use super::db::run_on_either;
+use super::db_time::DbTime;
+use super::error::Result;
+use super::sql;
+use crate::database_url::DatabaseUrl;
+use crate::id::TenantId;
+use crate::tenant::{Tenant, TenantStatus};
+
+/// A change of a tenant; what is none stays.
+#[derive(Clone, Debug, Default)]
+pub struct TenantEdit {
+    /// What it is called in full.
+    pub name: Option<String>,
+    /// Whether its jobs run.
+    pub status: Option<TenantStatus>,
+    /// Where its database is.
+    pub database_url: Option<DatabaseUrl>,
+    /// In which schema of it, if it is PostgreSQL, its tables are.
+    pub schema: Option<String>,
+    /// The most of its executions at once; the inner none means without limit.
+    pub max_running: Option<Option<i32>>,
+}
+
+impl Control {
+    /// Every tenant, by slug.
+    pub async fn list_tenants(&self) -> Result<Vec<Tenant>> {
+        run_on_either!(&self.db, sql::LIST_TENANTS, |text, connection| {
+            query_as(text).fetch_all(connection)
+        })
+    }
+
+    /// Tenants by slug, a page of those after `after`.
+    pub async fn page_tenants(&self, after: &str, limit: i64) -> Result<Vec<Tenant>> {
+        run_on_either!(&self.db, sql::PAGE_TENANTS, |text, connection| {
+            query_as(text).bind(after).bind(limit).fetch_all(connection)
+        })
+    }
+
+    /// One tenant by its slug.
+    pub async fn find_tenant(&self, slug: &str) -> Result<Option<Tenant>> {
+        run_on_either!(&self.db, sql::FIND_TENANT, |text, connection| {
+            query_as(text).bind(slug).fetch_optional(connection)
+        })
+    }
+
+    /// Adds a tenant.
+    ///
+    /// # Errors
+    /// [`Refused`](super::StoreError::Refused) when the slug is taken or malformed.
+    pub async fn insert_tenant(&self, tenant: &Tenant) -> Result<()> {
+        run_on_either!(&self.db, sql::INSERT_TENANT, |text, connection| async {
+            query(text)
+                .bind(tenant.id)
+                .bind(&tenant.slug)
+                .bind(&tenant.name)
+                .bind(tenant.status)
+                .bind(&tenant.database_url)
+                .bind(tenant.max_running)
+                .bind(tenant.created_at)
+                .bind(&tenant.schema)
+                .execute(connection)
+                .await?;
+            Ok(())
+        })
+    }
+
+    /// Changes a tenant. False: it isn't listed any more.
+    pub async fn edit_tenant(&self, id: TenantId, edit: &TenantEdit, now: DbTime) -> Result<bool> {
+        run_on_either!(&self.db, sql::EDIT_TENANT, |text, connection| async {
+            let done = query(text)
+                .bind(id)
+                .bind(&edit.name)
+                .bind(edit.status)
+                .bind(&edit.database_url)
+                .bind(edit.max_running.is_some())
+                .bind(edit.max_running.flatten())
+                .bind(now)
+                .bind(&edit.schema)
+                .execute(connection)
+                .await?;
+            Ok(done.rows_affected() > 0)
+        })
+    }
+
+    /// Takes a tenant off the list. False: it wasn't on it.
+    pub async fn delete_tenant(&self, id: TenantId) -> Result<bool> {
+        run_on_either!(&self.db, sql::DELETE_TENANT, |text, connection| async {
+            let done = query(text).bind(id).execute(connection).await?;
+            Ok(done.rows_affected() > 0)
+        })
+    }
+}
