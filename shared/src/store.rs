@@ -12,7 +12,8 @@
 //!   `sweep.rs` (messages to publish again), `claim.rs` (claim, heartbeat, report), `finish.rs`,
 //!   `notifications.rs` (alerts, written in the move that they report), `prune.rs`;
 //! - below them, `identity.rs` (whose database it is), `db_time.rs` and `server_clock.rs` (its time),
-//!   `db.rs` (how a statement is run), `connections.rs` (where its connection comes from), `sql.rs` (the
+//!   `db.rs` (how a statement is run), `pool.rs` and `idle_pool.rs` (where its connection comes
+//!   from), `sql.rs` (the
 //!   table of statements), `schema.rs` and `migrate.rs`.
 //!
 //! In the life of a job this is the last file; then `producer/rescuer.rs`: what if any of the others
@@ -34,10 +35,12 @@ mod finish;
 #[cfg(feature = "faults")]
 pub mod gate;
 mod identity;
+mod idle_pool;
 mod jobs;
 mod migrate;
 mod notifications;
 mod old_programs;
+mod pool;
 mod producers;
 mod prune;
 mod read_limits;
@@ -45,7 +48,6 @@ mod rows;
 mod schema;
 mod server_clock;
 mod session;
-mod shelf;
 pub mod sql;
 mod sweep;
 mod tenant_database;
@@ -58,7 +60,7 @@ use std::time::Duration;
 pub use audit::{Audit, AuditFilter, Change};
 pub use change_token::ChangeToken;
 pub use claim::{Claim, ClaimTerms, Heartbeat};
-pub use connections::{ConnectionCounts, Connections};
+pub use connections::Connections;
 pub use control::Control;
 pub use db_time::DbTime;
 pub use dispatch::{
@@ -72,6 +74,7 @@ pub use jobs::{JobEdit, JobSummary, NewJob, PlannedLoad, Quarantined};
 pub use migrate::{Migrated, Migration, migrate};
 pub use notifications::{Notification, Unstarted};
 pub use old_programs::OldProgram;
+pub use pool::ConnectionCounts;
 pub use producers::Producer;
 pub use prune::Keep;
 pub use read_limits::READ_LIMITS_ARE_KEPT;
@@ -86,6 +89,7 @@ use crate::clock::Time;
 use crate::database_url::DatabaseUrl;
 use crate::id::TenantId;
 use crate::tenant::Tenant;
+use changes::Changes;
 use db::Db;
 use identity::TenantDb;
 use server_clock::ServerClock;
@@ -94,6 +98,7 @@ use server_clock::ServerClock;
 pub struct Store {
     db: TenantDb,
     clock: ServerClock,
+    changes: Changes,
 }
 
 impl Store {
@@ -119,9 +124,9 @@ impl Store {
         schema: Option<&str>,
         connections: &Connections,
     ) -> Result<Store> {
-        let db = Db::new(url, Schema::Tenant.search_path(schema), connections)?;
+        let db = Db::new(url, Schema::Tenant.search_path(schema), connections.pool())?;
         let clock = ServerClock::new(connections.clock().clone());
-        Ok(Store { db: TenantDb::new(tenant, db), clock })
+        Ok(Store { db: TenantDb::new(tenant, db), clock, changes: connections.changes().clone() })
     }
 
     /// The database's time.

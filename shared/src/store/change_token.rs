@@ -58,7 +58,7 @@ impl Store {
         Some(ChangeToken(match self.db.unproved() {
             Db::Postgres(database) => {
                 let home = self.clock.home()?;
-                Kind::Postgres(database.changes().count(home, database, clock).await?)
+                Kind::Postgres(self.changes.count(home, database, clock).await?)
             }
             Db::Sqlite(database) => {
                 let path = database.options().get_filename().to_owned();

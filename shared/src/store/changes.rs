@@ -8,14 +8,15 @@
 //! then all the same: they may be lost, kept from single databases, or silent on what else matters.
 
 use std::collections::HashMap;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use sqlx::postgres::PgConnection;
 use tokio::sync::Mutex;
 
-use super::connections::Database;
 use super::db::limited;
 use super::error::Result;
+use super::pool::Database;
 use super::server_clock::Home;
 use super::sql;
 use crate::clock::{BootTime, Clock, Time};
@@ -35,7 +36,11 @@ pub(super) struct Count {
 /// The last reading of one server's statistics. Locked while it is taken, so that many who want one
 /// take one.
 #[derive(Default)]
-pub(super) struct Changes(Mutex<Option<Reading>>);
+struct ServerChanges(Mutex<Option<Reading>>);
+
+/// The statistics of each PostgreSQL server, by its address. Clones share them.
+#[derive(Clone, Default)]
+pub(super) struct Changes(Arc<std::sync::Mutex<HashMap<String, Arc<ServerChanges>>>>);
 
 struct Reading {
     taken: BootTime,
@@ -59,7 +64,11 @@ impl Changes {
         database: &Database<PgConnection>,
         clock: &Clock,
     ) -> Option<Count> {
-        let mut last = self.0.lock().await;
+        let server = {
+            let mut servers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            servers.entry(database.server().to_owned()).or_default().clone()
+        };
+        let mut last = server.0.lock().await;
         if !last.as_ref().is_some_and(|reading| reading.serves(&home, clock.boot_time())) {
             // Why it failed is found again, and told, by whoever must look for itself now.
             let counts = read(database).await.ok();

@@ -1,339 +1,56 @@
-//! The connections of this process: opened lazily, shared within a budget per database server,
-//! closed when idle.
-//!
-//! Why not sqlx's pool: a pool belongs to one database, so thousands of tenants on one server
-//! would each hold connections that the others cannot have; and in sqlx 0.9 a query that is given
-//! up on a dark connection takes the pool's slot with it, and a transaction cancelled while it
-//! begins stays open for the next borrower. Here a connection that was not answered properly is
-//! dropped, whatever the reason, and all idle ones of a server lie on one shelf (`shelf.rs`).
+//! What the stores of one process share: the pool of their connections, and what is known of changes to
+//! the databases of each server.
 
-use std::collections::HashMap;
-use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
-
-use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
-use tracing::warn;
-
-use super::caught::caught;
 use super::changes::Changes;
-use super::error::{Result, StoreError};
-use super::read_limits::{READ_LIMITS_ARE_KEPT, ReadLimits};
-use super::session::{Open, Planning, SearchPath};
-use super::shelf::{Idle, Offer, Place, Server};
-use crate::clock::{BootTime, Clock};
-
-/// The longest wait for a connection, be it for a free one or for a new one.
-const ACQUIRE_LIMIT: Duration = Duration::from_secs(3);
-/// An idle connection older than this is asked whether it still lives before it is used.
-const TRUSTED_FOR: Duration = Duration::from_secs(5);
-/// The longest wait for the second session that shows whether sessions are shared.
-const PROBE_LIMIT: Duration = Duration::from_secs(1);
+use super::pool::{ConnectionCounts, Pool};
+use super::session::Planning;
+use crate::clock::Clock;
 
 /// All connections of one process. Clones share them.
 #[derive(Clone)]
-pub struct Connections(Arc<Servers>);
-
-struct Servers {
-    clock: Clock,
-    #[cfg(feature = "faults")]
-    gate: Option<super::gate::Gate>,
-    per_server: usize,
-    planning: Planning,
-    postgres: Mutex<HashMap<String, Arc<Server<PgConnection>>>>,
-    sqlite: Arc<Server<SqliteConnection>>,
-    next_database: AtomicU64,
+pub struct Connections {
+    pool: Pool,
+    changes: Changes,
 }
 
 impl Connections {
     /// At most `per_server` connections at once to each database server, and as many open SQLite
     /// files.
     pub fn new(clock: Clock, per_server: usize) -> Connections {
-        if !READ_LIMITS_ARE_KEPT {
-            warn!("built with the published sqlx-postgres, without limits: see vendor/README.md");
-        }
-        let sqlite = Arc::new(Server::new("SQLite", clock.clone(), per_server));
-        Connections(Arc::new(Servers {
-            clock,
-            #[cfg(feature = "faults")]
-            gate: None,
-            per_server,
-            planning: Planning::Free,
-            postgres: Mutex::default(),
-            sqlite,
-            next_database: AtomicU64::new(0),
-        }))
+        Connections { pool: Pool::new(clock, per_server), changes: Changes::default() }
     }
 
     /// The same, with statements that are planned so. To be called before anything else.
-    pub fn planned(mut self, planning: Planning) -> Connections {
-        if let Some(servers) = Arc::get_mut(&mut self.0) {
-            servers.planning = planning;
-        }
-        self
+    pub fn planned(self, planning: Planning) -> Connections {
+        Connections { pool: self.pool.planned(planning), ..self }
     }
 
     /// The same, with a gate that every statement passes. To be called before anything else.
     #[cfg(feature = "faults")]
-    pub fn behind(mut self, gate: super::gate::Gate) -> Connections {
-        if let Some(servers) = Arc::get_mut(&mut self.0) {
-            servers.gate = Some(gate);
-        }
-        self
+    pub fn behind(self, gate: super::gate::Gate) -> Connections {
+        Connections { pool: self.pool.behind(gate), ..self }
     }
 
-    /// The clock that idle times are measured by.
+    /// The clock by which idle times are measured.
     pub fn clock(&self) -> &Clock {
-        &self.0.clock
+        self.pool.clock()
     }
 
     /// Closes what has been idle for long. To be called every few seconds.
     pub fn close_idle(&self) {
-        self.0.sqlite.close_idle();
-        for server in lock(&self.0.postgres).values() {
-            server.close_idle();
-        }
+        self.pool.close_idle();
     }
 
-    /// How many there are.
+    /// How many connections there are.
     pub fn count(&self) -> ConnectionCounts {
-        let mut postgres = (0, 0);
-        for server in lock(&self.0.postgres).values() {
-            let (open, idle) = server.count();
-            postgres = (postgres.0 + open, postgres.1 + idle);
-        }
-        ConnectionCounts { postgres, sqlite: self.0.sqlite.count() }
+        self.pool.count()
     }
 
-    /// A PostgreSQL database, of whose connections at most `at_once` are used at a time.
-    pub(super) fn postgres(
-        &self,
-        options: PgConnectOptions,
-        path: SearchPath,
-        at_once: usize,
-    ) -> Database<PgConnection> {
-        let place = match options.get_socket() {
-            Some(socket) => socket.display().to_string(),
-            None => format!("{}:{}", options.get_host(), options.get_port()),
-        };
-        let options = ReadLimits::of(self.0.planning).apply(options);
-        let new = || Arc::new(Server::new(&place, self.0.clock.clone(), self.0.per_server));
-        let server = lock(&self.0.postgres).entry(place.clone()).or_insert_with(new).clone();
-        self.database(server, options, Some(path), at_once)
+    pub(super) fn pool(&self) -> &Pool {
+        &self.pool
     }
 
-    /// An SQLite file.
-    pub(super) fn sqlite(
-        &self,
-        options: SqliteConnectOptions,
-        at_once: usize,
-    ) -> Database<SqliteConnection> {
-        self.database(self.0.sqlite.clone(), options, None, at_once)
-    }
-
-    fn database<C: Open>(
-        &self,
-        server: Arc<Server<C>>,
-        options: C::Options,
-        path: Option<SearchPath>,
-        at_once: usize,
-    ) -> Database<C> {
-        let number = self.0.next_database.fetch_add(1, Ordering::Relaxed);
-        Database {
-            server,
-            number,
-            options,
-            path,
-            planning: self.0.planning,
-            turns: Arc::new(Semaphore::new(at_once)),
-            #[cfg(feature = "faults")]
-            gate: self.0.gate.clone(),
-        }
-    }
-}
-
-/// How many connections this process has: open ones, and how many of those are idle.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConnectionCounts {
-    /// To PostgreSQL servers.
-    pub postgres: (usize, usize),
-    /// To SQLite files.
-    pub sqlite: (usize, usize),
-}
-
-/// One database: where it is, and how many of its connections may be used at once.
-pub(super) struct Database<C: Open> {
-    server: Arc<Server<C>>,
-    number: u64,
-    options: C::Options,
-    path: Option<SearchPath>,
-    planning: Planning,
-    turns: Arc<Semaphore>,
-    #[cfg(feature = "faults")]
-    gate: Option<super::gate::Gate>,
-}
-
-impl<C: Open> Database<C> {
-    /// The server that it is on.
-    pub(super) fn server(&self) -> &str {
-        &self.server.place
-    }
-
-    /// How it is connected to.
-    pub(super) fn options(&self) -> &C::Options {
-        &self.options
-    }
-
-    /// Closes its idle connections.
-    pub(super) fn close_idle(&self) {
-        self.server.close(|idle| idle.database == self.number);
-    }
-
-    /// What is known of the changes to all databases of the server.
     pub(super) fn changes(&self) -> &Changes {
-        &self.server.changes
-    }
-
-    /// Waits until the gate, if there is one, lets a move in.
-    #[cfg(feature = "faults")]
-    pub(super) async fn enter(&self, code: &'static str) -> Result<super::gate::UnderWay> {
-        super::gate::enter(self.gate.as_ref(), self.number, code).await
-    }
-
-    /// A connection that lives: an idle one, else a new one.
-    pub(super) async fn acquire(&self) -> Result<Held<C>> {
-        self.acquire_one(|idle| idle.database == self.number).await
-    }
-
-    /// A connection that lives, to whichever database of the server: an idle one, else a new one to
-    /// this.
-    pub(super) async fn acquire_any(&self) -> Result<Held<C>> {
-        self.acquire_one(|_| true).await
-    }
-
-    async fn acquire_one(&self, will_do: impl Fn(&Idle<C>) -> bool) -> Result<Held<C>> {
-        let busy = |_| StoreError::Busy(ACQUIRE_LIMIT.as_secs());
-        let slow = |_| StoreError::Slow(ACQUIRE_LIMIT.as_secs());
-        let turn = timeout(ACQUIRE_LIMIT, self.turns.clone().acquire_owned()).await;
-        // The semaphore is never closed, so that its error cannot come.
-        let turn = turn.map_err(busy)?.map_err(|_| StoreError::Busy(0))?;
-        loop {
-            match timeout(ACQUIRE_LIMIT, self.server.offer(&will_do)).await.map_err(busy)? {
-                Offer::Idle(Idle { database, since, mut connection }, place) => {
-                    let age = self.server.clock.boot_time() - since;
-                    if age < TRUSTED_FOR
-                        || matches!(
-                            timeout(ACQUIRE_LIMIT, caught(connection.ping())).await,
-                            Ok(Ok(()))
-                        )
-                    {
-                        let borrowed = (database != self.number).then_some(since);
-                        return Ok(Held { connection, place, database, borrowed, turn });
-                    }
-                }
-                Offer::Place(place) => {
-                    let opening = timeout(ACQUIRE_LIMIT, caught(self.open())).await;
-                    let connection = opening.map_err(slow)??;
-                    let (database, borrowed) = (self.number, None);
-                    return Ok(Held { connection, place, database, borrowed, turn });
-                }
-            }
-        }
-    }
-}
-
-impl<C: Open> Database<C> {
-    /// A new connection. The first to a server shows, by a second one beside it, that the server
-    /// gives each a session of its own; others wait for that. A server that has no second one to
-    /// give is not held up.
-    async fn open(&self) -> Result<C> {
-        let mut first = None;
-        let prove = async || {
-            let connection = first.insert(self.connect().await?);
-            match timeout(PROBE_LIMIT, connection.is_shared(&self.options)).await {
-                Ok(Ok(true)) => Err(StoreError::Pooled),
-                Ok(_) | Err(_) => Ok(()),
-            }
-        };
-        self.server.gives_sessions.get_or_try_init(prove).await?;
-        match first {
-            Some(connection) => Ok(connection),
-            None => Ok(self.connect().await?),
-        }
-    }
-
-    async fn connect(&self) -> sqlx::Result<C> {
-        C::open(&self.options, self.planning, self.path.as_ref()).await
-    }
-}
-
-/// A connection in use. Dropping it closes it: only [`Held::keep`] makes it available again, so
-/// that one whose statement was given up halfway never serves anybody else.
-pub(super) struct Held<C> {
-    connection: C,
-    place: Place<C>,
-    database: u64,
-    /// Since when it was idle, if it is used for another database than its own. So it counts on: what
-    /// nobody at its own database needs is closed in time, and that database can be dropped.
-    borrowed: Option<BootTime>,
-    turn: OwnedSemaphorePermit,
-}
-
-impl<C> Held<C> {
-    /// Gives it back for the next statement.
-    pub(super) fn keep(self) {
-        let Held { connection, place, database, borrowed, turn } = self;
-        place.lay_down(database, connection, borrowed);
-        drop(turn);
-    }
-}
-
-impl<C> Deref for Held<C> {
-    type Target = C;
-    fn deref(&self) -> &C {
-        &self.connection
-    }
-}
-
-impl<C> DerefMut for Held<C> {
-    fn deref_mut(&mut self) -> &mut C {
-        &mut self.connection
-    }
-}
-
-/// What is locked here is sound whatever its last holder did.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::ManualClock;
-
-    #[tokio::test]
-    async fn a_connection_that_serves_other_databases_is_closed_when_its_own_needs_it_no_more() {
-        let manual = ManualClock::new("2026-11-24T12:00:00Z".parse().unwrap());
-        let connections = Connections::new(Clock::Manual(manual.clone()), 4);
-        let [one, other] = ["one", "other"].map(|_| {
-            connections.sqlite("sqlite::memory:".parse::<SqliteConnectOptions>().unwrap(), 1)
-        });
-        let left_after = async |seconds| {
-            manual.advance(Duration::from_secs(seconds));
-            connections.close_idle();
-            connections.count().sqlite.0
-        };
-        one.acquire().await.unwrap().keep();
-        assert_eq!(left_after(20).await, 1);
-        one.acquire().await.unwrap().keep();
-        assert_eq!(left_after(20).await, 1, "needed 20 s ago");
-        other.acquire_any().await.unwrap().keep();
-        assert_eq!(left_after(9).await, 1, "it was lent, not opened anew");
-        other.acquire_any().await.unwrap().keep();
-        assert_eq!(left_after(1).await, 0);
+        &self.changes
     }
 }

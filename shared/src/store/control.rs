@@ -21,7 +21,7 @@ impl Control {
     /// # Errors
     /// Only a URL that cannot be read.
     pub fn new(url: &DatabaseUrl, connections: &Connections) -> Result<Control> {
-        let db = Db::new(url, Schema::Control.search_path(None), connections)?;
+        let db = Db::new(url, Schema::Control.search_path(None), connections.pool())?;
         Ok(Control { db, clock: ServerClock::new(connections.clock().clone()) })
     }
 

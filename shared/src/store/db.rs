@@ -9,8 +9,8 @@ use sqlx::{ConnectOptions, Connection};
 use tokio::time::timeout;
 
 use super::caught::caught;
-use super::connections::{Connections, Database};
 use super::error::{Result, StoreError};
+use super::pool::{Database, Pool};
 use super::read_limits::ReadLimits;
 use super::session::{Planning, SearchPath};
 use crate::database_url::DatabaseUrl;
@@ -33,16 +33,12 @@ pub(super) enum Db {
 
 impl Db {
     /// Prepares to connect; nothing is opened yet. `path` says where our tables are in PostgreSQL.
-    pub(super) fn new(
-        url: &DatabaseUrl,
-        path: SearchPath,
-        connections: &Connections,
-    ) -> Result<Db> {
+    pub(super) fn new(url: &DatabaseUrl, path: SearchPath, pool: &Pool) -> Result<Db> {
         Ok(match Options::of(url)? {
             Options::Postgres(options) => {
-                Db::Postgres(connections.postgres(*options, path, POSTGRES_AT_ONCE))
+                Db::Postgres(pool.postgres(*options, path, POSTGRES_AT_ONCE))
             }
-            Options::Sqlite(options) => Db::Sqlite(connections.sqlite(*options, SQLITE_AT_ONCE)),
+            Options::Sqlite(options) => Db::Sqlite(pool.sqlite(*options, SQLITE_AT_ONCE)),
         })
     }
 }
