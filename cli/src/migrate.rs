@@ -23,6 +23,8 @@ use operations::step::Step;
 /// How many databases are brought up to date at once.
 const AT_ONCE: usize = 4;
 
+/// The version of the control database from which on this program can read its list of tenants.
+const LISTS_TENANTS: i64 = 4;
 /// How long to wait for programs of a former version to stop: longer than the row of one that was
 /// killed shows it as running.
 const STOP_LIMIT: Duration = Duration::from_secs(70);
@@ -91,10 +93,13 @@ pub(crate) async fn run(
         control.check_schema().await.map_err(Failure::control)?;
         migrated
     };
-    let tenants = match migrated.from {
-        // There is no list yet.
-        0 if dry_run => Vec::new(),
-        _ => tenants(&control, arguments.tenant.as_deref()).await?,
+    let is_listed = !dry_run || migrated.from >= LISTS_TENANTS;
+    if !is_listed && migrated.from > 0 {
+        say("the tenants are listed once the control database is migrated");
+    }
+    let tenants = match is_listed {
+        true => tenants(&control, arguments.tenant.as_deref()).await?,
+        false => Vec::new(),
     };
     let all = tenants.len();
     let progress = Progress::default();
