@@ -1,14 +1,14 @@
-//! The record of one attempt at one occurrence, its statuses, and which moves are legal.
+//! The record of one attempt at one occurrence, its statuses and the legal transitions.
 //!
 //! ```text
 //!    scheduled ──dispatch──► dispatched ──claim──► running ──finish──► success
 //!    (a retry, a manual run,     │  ▲ publish, and       │             failed      (+ the next attempt's row)
-//!     an occurrence that waits)  └──┘ sweep if unheard   └──rescue───► failed/lost (+ the next attempt's row)
+//!     an occurrence that waits)  └──┘ sweep if unclaimed └──rescue───► failed/lost (+ the next attempt's row)
 //!    any unfinished ──► cancelled            an occurrence that will not run ──► skipped
 //! ```
 //!
-//! Every move is one guarded statement in `shared/sql/`; a row that has reached a final status is
-//! never written again.
+//! Every transition is one guarded statement in `shared/sql/`. A row with a final status is never
+//! written again.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -18,20 +18,21 @@ use crate::id::{ExecutionId, JobId};
 use crate::string_enum::string_enum;
 
 string_enum! {
-    /// Where an execution is in its life.
+    /// An execution's state.
     pub enum Status {
-        /// Waits for its time (a retry, a manual run) or its turn (overlap, `max_running`). The
-        /// producer moves it on.
+        /// Waits until `available_at` (a retry, a manual run) or for other executions to finish
+        /// (overlap, `max_running`). The producer dispatches it.
         Scheduled = "scheduled",
-        /// May be claimed; a message names it. A consumer moves it on.
+        /// May be claimed; a message names it. A consumer claims it.
         Dispatched = "dispatched",
-        /// A worker holds its lease. That worker moves it on, or the rescuer once the lease ends.
+        /// A worker holds its lease. That worker finishes it, or it is rescued when the lease
+        /// expires.
         Running = "running",
         /// Final: the handler returned a result.
         Success = "success",
-        /// Final: the attempt came to nothing; `error_kind` says how.
+        /// Final: the attempt failed; `error_kind` says how.
         Failed = "failed",
-        /// Final: asked for, or released by a worker that shut down.
+        /// Final: cancelled on request, or given back by a worker that shut down.
         Cancelled = "cancelled",
         /// Final: an occurrence that will not run; `error_kind` and `error_message` say why.
         Skipped = "skipped",
@@ -39,12 +40,12 @@ string_enum! {
 }
 
 impl Status {
-    /// Whether a row of this status is never written again.
+    /// Whether a row with this status is never written again.
     pub const fn is_final(self) -> bool {
         matches!(self, Status::Success | Status::Failed | Status::Cancelled | Status::Skipped)
     }
 
-    /// Whether the engine may move a row from this status to `next`. A birth is not a move.
+    /// Whether the transition from this status to `next` is legal.
     pub const fn may_become(self, next: Status) -> bool {
         matches!(
             (self, next),
@@ -56,21 +57,21 @@ impl Status {
 }
 
 string_enum! {
-    /// What brought a row into being.
+    /// Why a row was created.
     pub enum Trigger {
         /// The job's schedule.
         Schedule = "schedule",
-        /// A person or a program asked for it.
+        /// A person or a program requested it.
         Manual = "manual",
-        /// The attempt before it failed.
+        /// The previous attempt failed.
         Retry = "retry",
-        /// The attempt before it lost its worker.
+        /// The previous attempt lost its worker.
         Rescue = "rescue",
     }
 }
 
 string_enum! {
-    /// Why a row ended other than in success.
+    /// Why an execution did not succeed.
     pub enum ErrorKind {
         /// The handler returned an error, or could not read its payload.
         Handler = "handler",
@@ -78,17 +79,17 @@ string_enum! {
         Timeout = "timeout",
         /// The handler panicked.
         Panic = "panic",
-        /// The consumer knows no handler of the job's type.
+        /// The consumer has no handler for the job's type.
         UnknownType = "unknown_type",
-        /// The lease ran out: the worker died, hung or was cut off.
+        /// The lease expired: the worker died, hung or lost its connection.
         Lost = "lost",
         /// The worker shut down and gave the row back.
         Shutdown = "shutdown",
-        /// Somebody asked for the end.
+        /// A person or a program cancelled it.
         Cancelled = "cancelled",
-        /// The occurrence was first seen later than the grace.
+        /// The producer saw the occurrence later than the grace.
         Misfire = "misfire",
-        /// An earlier occurrence wasn't over.
+        /// An earlier occurrence had not finished.
         Overlap = "overlap",
     }
 }
@@ -98,24 +99,24 @@ string_enum! {
 pub struct Execution {
     /// Also the message id in the broker and the idempotency key for handlers.
     pub id: ExecutionId,
-    /// The job, which may have been deleted since.
+    /// The job, which may have been deleted.
     pub job_id: JobId,
     /// The job's name, unless it has been deleted.
     pub job_name: Option<String>,
     /// The occurrence.
     pub scheduled_for: Time,
-    /// What brought this row into being.
+    /// Why the row was created.
     pub trigger: Trigger,
-    /// 1 for the first attempt at the occurrence, without holes.
+    /// The number of the attempt at the occurrence: 1, 2, 3, ... without gaps.
     pub attempt: i32,
-    /// Where it is.
+    /// Its state.
     pub status: Status,
-    /// When a scheduled row may be dispatched; null while it waits for its turn.
+    /// When a scheduled row may be dispatched; null while it waits for other executions.
     pub available_at: Option<Time>,
     /// When it became claimable.
     pub dispatched_at: Option<Time>,
-    /// When the broker last confirmed a message that names it; null also when the claim came
-    /// before that was recorded.
+    /// When the broker last confirmed its message; also null if a worker claimed the row before the
+    /// confirm was recorded.
     pub published_at: Option<Time>,
     /// How many publishes were recorded.
     pub publish_count: i32,
@@ -123,31 +124,31 @@ pub struct Execution {
     pub started_at: Option<Time>,
     /// When it became final.
     pub finished_at: Option<Time>,
-    /// Until when the worker may be silent.
+    /// When the lease expires unless the worker sends a heartbeat.
     pub lease_until: Option<Time>,
     /// When the attempt times out.
     pub deadline_at: Option<Time>,
-    /// Who claimed it.
+    /// The worker that claimed it.
     pub worker: Option<String>,
-    /// Whether somebody asked for its end.
+    /// Whether cancellation was requested.
     pub cancel_requested: bool,
     /// The job's version at the claim.
     pub job_version: Option<i32>,
-    /// What the handler was given.
+    /// The handler's input.
     pub payload: Option<Value>,
-    /// Why it ended other than in success.
+    /// Why it did not succeed.
     pub error_kind: Option<ErrorKind>,
-    /// The same in a sentence.
+    /// The error in a sentence.
     pub error_message: Option<String>,
-    /// The chain of causes, and a backtrace where there is one.
+    /// The chain of causes, and the backtrace if there is one.
     pub error_detail: Option<String>,
     /// What the handler returned.
     pub result: Option<Value>,
-    /// What the handler put out, its end; grows while it runs.
+    /// The end of the handler's output; updated while it runs.
     pub output: Option<String>,
-    /// How far it has come, by its own word.
+    /// The handler's progress.
     pub progress: Option<Value>,
-    /// How many occurrences this row accounts for: those up to and including `scheduled_for`.
+    /// How many occurrences this row accounts for; `scheduled_for` is the last of them.
     pub stands_for: i32,
 }
 
@@ -156,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_final_status_becomes_nothing_and_every_other_can_become_final() {
+    fn final_statuses_have_no_transitions_and_all_others_can_be_cancelled() {
         for from in Status::ALL {
             let next: Vec<_> = Status::ALL.iter().filter(|to| from.may_become(**to)).collect();
             assert_eq!(next.is_empty(), from.is_final(), "{from} may become {next:?}");
@@ -167,11 +168,11 @@ mod tests {
     }
 
     #[test]
-    fn words_are_read_back_as_written_and_others_are_refused_by_name() {
+    fn strings_round_trip_and_unknown_ones_are_rejected() {
         for status in Status::ALL {
             assert_eq!(status.as_str().parse(), Ok(*status));
         }
         let error = "done".parse::<Trigger>().unwrap_err();
-        assert_eq!(error.to_string(), "`done` is none of schedule, manual, retry, rescue");
+        assert_eq!(error.to_string(), "`done` is not one of schedule, manual, retry, rescue");
     }
 }

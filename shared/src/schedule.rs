@@ -1,16 +1,16 @@
 //! When a job is due.
 //!
-//! Second of the files that follow one job through its life; before it: `job.rs`; next:
+//! This is the second file on a job's path through the code: `job.rs` comes before it, and next is
 //! `producer/src/dispatcher.rs`, which asks for the next occurrence when one is due.
 //!
-//! A schedule is a set of instants, its *occurrences*, given in one of three forms: the wall-clock
-//! times of a cron expression in a time zone, every so often, or once. Everything here is a
-//! question about that set; it depends on nothing but the schedule's text, the job's [`Spread`]
-//! and the time zone data that is built in. `docs/schedules.md` tells users what they may write.
+//! A schedule is a set of instants, its *occurrences*, in one of three forms: a cron expression in
+//! a time zone (`cron`), a fixed period (`every`), or a single instant (`at`). All functions here
+//! are queries over that set. The set depends only on the schedule's text, the job's [`Spread`] and
+//! the built-in time zone data. `docs/schedules.md` documents the syntax.
 //!
-//! A cron expression takes this road: `expression` (and `field`, `item`, `days`) reads it,
-//! `wall_clock` enumerates the local times that it names, and `cron` maps those to instants by
-//! the changes of clocks that `zone` knows.
+//! A cron expression is parsed by `expression` (with `field`, `item` and `days`). `wall_clock`
+//! enumerates the local times that it matches, and `cron` maps those to instants with the clock
+//! changes listed in `zone`.
 
 mod cron;
 mod days;
@@ -41,22 +41,22 @@ use wall_clock::WallClock;
 
 const SECOND: i64 = 1_000_000;
 
-/// A set of occurrences. The times that its methods take and give are cut to microseconds.
+/// A set of occurrences. Its methods truncate times to microseconds.
 #[derive(Clone, Debug)]
 pub struct Schedule {
     rule: Rule,
-    /// How much later than its rule says this job is due, in microseconds.
+    /// The job's jitter: how long after the rule's time it is due, in microseconds.
     delay: i64,
-    /// No occurrence is before this, in microseconds since 1970.
+    /// The earliest possible occurrence, in microseconds since 1970.
     start: i64,
-    /// No occurrence is after this.
+    /// The latest possible occurrence, in microseconds since 1970.
     end: i64,
 }
 
 #[derive(Clone, Debug)]
 enum Rule {
     Cron(Box<CronRule>),
-    /// All in microseconds.
+    /// In microseconds; `from` is since 1970.
     Every {
         period: i64,
         from: i64,
@@ -64,15 +64,15 @@ enum Rule {
     At(i64),
 }
 
-/// Distinguishes what `jitter` takes from a spread from what the fields of `H` take.
+/// The purpose of `jitter` in [`Spread::pick`]; the cron fields use smaller numbers.
 const JITTER: u64 = 100;
 
 impl Schedule {
-    /// Reads the JSON text of `job.schedule`. `spread` is what `H` and `jitter` are derived from.
+    /// Parses the JSON text of `job.schedule`. `H` and `jitter` are derived from `spread`.
     ///
     /// # Errors
     ///
-    /// If it is not understood, or names no instant at all.
+    /// If the text is invalid or the schedule has no occurrence.
     pub fn read(json: &str, spread: Spread) -> Result<Schedule, ScheduleError> {
         let fields = Fields::read(json)?;
         let rule = Rule::read(&fields, spread)?;
@@ -86,14 +86,14 @@ impl Schedule {
         if schedule.first().is_none() {
             let field = if fields.text("end")?.is_some() { "end" } else { "start" };
             let error = ScheduleError::new(field, "leaves no occurrence");
-            return Err(error.remedy("no time of the schedule lies between `start` and `end`"));
+            return Err(error.remedy("the schedule has no time between `start` and `end`"));
         }
         Ok(schedule)
     }
 
-    /// The occurrence that a job waits for which is new at `since`: the first one after it; but a
-    /// single instant (`at`) even when it is past, since whether that is too late is for the
-    /// misfire policy to say.
+    /// The first occurrence to arm for a schedule that took effect at `since`: the first one after
+    /// it. A single instant (`at`) is armed even if it is past, because the misfire policy decides
+    /// whether that is too late.
     pub fn first_after(&self, since: Time) -> Option<Time> {
         match self.rule {
             Rule::At(_) => self.first(),
@@ -101,7 +101,7 @@ impl Schedule {
         }
     }
 
-    /// The first occurrence later than `after`; none if the schedule is used up by then.
+    /// The first occurrence later than `after`; none if there are no more.
     pub fn next_after(&self, after: Time) -> Option<Time> {
         let after = micros(after).max(self.start.saturating_sub(1));
         let next = self.rule.next(after.saturating_sub(self.delay))? + self.delay;
@@ -118,8 +118,8 @@ impl Schedule {
         self.prev(micros(until) + 1).filter(|latest| *latest > after)
     }
 
-    /// How many occurrences are later than `after` and not later than `until`. They aren't
-    /// visited one by one: this takes as long for a year of seconds as for a year of days.
+    /// How many occurrences are later than `after` and not later than `until`. It does not
+    /// enumerate them: a year of seconds takes as long as a year of days.
     pub fn count(&self, after: Time, until: Time) -> u64 {
         let after = micros(after).max(self.start.saturating_sub(1));
         let until = micros(until).min(self.end);
@@ -135,7 +135,7 @@ impl Schedule {
         if prev >= self.start { time(prev) } else { None }
     }
 
-    /// The first occurrence of all.
+    /// The schedule's first occurrence.
     fn first(&self) -> Option<Time> {
         self.next_after(Time::MIN_UTC)
     }
@@ -156,10 +156,10 @@ impl Rule {
         }
     }
 
-    /// The first occurrence after `after`; all in microseconds, delay and bounds aside.
+    /// The first occurrence after `after`, in microseconds, without jitter, `start` and `end`.
     fn next(&self, after: i64) -> Option<i64> {
         match self {
-            // An occurrence is a whole second: after half past one is after one.
+            // Occurrences are whole seconds: those after 1.5 s are those after 1 s.
             Rule::Cron(rule) => Some(rule.next(after.div_euclid(SECOND))? * SECOND),
             Rule::Every { period, from } if after >= *from => {
                 Some(after - (after - from) % period + period)
@@ -173,7 +173,7 @@ impl Rule {
     fn prev(&self, before: i64) -> Option<i64> {
         match self {
             Rule::Cron(rule) => {
-                // Before half past one is before two.
+                // Occurrences are whole seconds: those before 1.5 s are those before 2 s.
                 let seconds = before.div_euclid(SECOND);
                 let whole = before.rem_euclid(SECOND) == 0;
                 Some(rule.prev(if whole { seconds } else { seconds + 1 })? * SECOND)
@@ -186,7 +186,7 @@ impl Rule {
         }
     }
 
-    /// How many occurrences there are after `after` up to and including `until`.
+    /// How many occurrences are later than `after` and not later than `until`.
     fn count(&self, after: i64, until: i64) -> u64 {
         match self {
             Rule::Cron(rule) => rule.count(after.div_euclid(SECOND), until.div_euclid(SECOND)),
@@ -198,8 +198,8 @@ impl Rule {
         }
     }
 
-    /// The shortest time from one occurrence to the next, in seconds, changes of clocks aside, if
-    /// it isn't longer than `limit`.
+    /// The shortest time between two occurrences, in seconds, ignoring clock changes; none if it
+    /// is longer than `limit`.
     fn period_within(&self, limit: i64) -> Option<i64> {
         match self {
             Rule::Cron(rule) => rule.wall.period_within(limit),
@@ -211,25 +211,25 @@ impl Rule {
 
 fn read_cron(text: &str, fields: &Fields, spread: Spread) -> Result<Rule, ScheduleError> {
     let zone = fields.zone("timezone")?.unwrap_or_default();
-    let gap = fields.word("gap")?.unwrap_or(Gap::First);
-    let fold = fields.word("fold")?.unwrap_or(Fold::First);
+    let gap = fields.variant("gap")?.unwrap_or(Gap::First);
+    let fold = fields.variant("fold")?.unwrap_or(Fold::First);
     let expression = Expression::read(text, spread)?;
     let wall = WallClock::new(expression)
-        .map_err(|error| ScheduleError::new("cron", format!("isn't readable: {error}")))?;
+        .map_err(|error| ScheduleError::new("cron", format!("is invalid: {error}")))?;
     let rule = CronRule::new(wall, zone, gap, fold);
     if rule.next(zone::FIRST - 1).is_none() {
-        let error = ScheduleError::new("cron", "never matches: no such day before the year 2101");
-        return Err(error.at(text, 0..text.len()).remedy("look at its day and month fields"));
+        let error = ScheduleError::new("cron", "never matches: there is no such day before 2101");
+        return Err(error.at(text, 0..text.len()).remedy("check its day and month fields"));
     }
     Ok(Rule::Cron(Box::new(rule)))
 }
 
-/// How late this job is, within its jitter, in microseconds: a whole number of seconds, so that
-/// times stay readable.
+/// The delay that the job's jitter adds, in microseconds. It is a whole number of seconds to keep
+/// times readable.
 fn read_delay(fields: &Fields, rule: &Rule, spread: Spread) -> Result<i64, ScheduleError> {
     let Some(jitter) = fields.seconds("jitter")? else { return Ok(0) };
     if let Some(period) = rule.period_within(jitter) {
-        let message = format!("of {jitter} s isn't less than the period of {period} s");
+        let message = format!("{jitter} s isn't less than the period of {period} s");
         return Err(ScheduleError::new("jitter", message));
     }
     let delay = spread.pick(JITTER, jitter.unsigned_abs());

@@ -1,6 +1,6 @@
-//! Closed sets of words: enums whose spelling is part of the contract.
+//! Enums whose values have a fixed spelling in rows, messages and output.
 
-/// Declares an enum together with the words that rows, messages and users know its values by.
+/// Declares an enum together with the string of each value.
 macro_rules! string_enum {
     (
         $(#[$about:meta])*
@@ -14,7 +14,7 @@ macro_rules! string_enum {
             /// Every value, in the order of declaration.
             pub const ALL: &[$name] = &[ $( $name::$value ),+ ];
 
-            /// The word that stands for this value in rows, messages and output.
+            /// This value's string in rows, messages and output.
             pub const fn as_str(self) -> &'static str {
                 match self { $( $name::$value => $word ),+ }
             }
@@ -40,9 +40,9 @@ macro_rules! string_enum {
 
 pub(crate) use string_enum;
 
-/// A word that is none of those that may stand here.
+/// A string that is not a value of the enum.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("`{found}` is none of {}", known.join(", "))]
+#[error("`{found}` is not one of {}", known.join(", "))]
 pub struct UnknownVariant {
     found: String,
     known: Vec<&'static str>,
@@ -50,7 +50,7 @@ pub struct UnknownVariant {
 
 impl UnknownVariant {
     pub(crate) fn new(found: &str, known: Vec<&'static str>) -> UnknownVariant {
-        // Whatever stands in somebody's row may be long; its beginning is enough.
+        // The string may come from a row and be long.
         UnknownVariant { found: found.chars().take(40).collect(), known }
     }
 }

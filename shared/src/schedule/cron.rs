@@ -1,10 +1,11 @@
-//! Wall clock to instants: what becomes of a cron job when clocks change.
+//! Maps wall-clock times to instants, including when clocks change.
 //!
-//! Local time is a sequence of spans of constant offset. Where one begins with a greater offset
-//! than the last there is a *gap*: local times that never were. Where it begins with a smaller
-//! one, local times repeat: a *fold*. Each span contributes the times named by the expression
-//! that lie in it, less those that belong to the other pass of a fold, and, for those that lie in
-//! the gap before it, its own first instant. Forwards, backwards and counting all go by this.
+//! Local time is a sequence of spans with a constant UTC offset. If a span begins with a greater
+//! offset than the one before, local time has a *gap*: times that do not exist. If it begins with a
+//! smaller offset, local times repeat: a *fold*. Each span contributes the matching local times
+//! within it, except those that belong to the other pass of a fold. If a matching time falls into
+//! the gap before the span, the span's first instant is an occurrence, too. `next`, `prev` and
+//! `count` all follow these rules.
 
 use chrono_tz::Tz;
 
@@ -13,17 +14,17 @@ use super::zone::{self, Span};
 use crate::string_enum::string_enum;
 
 string_enum! {
-    /// When an occurrence comes whose local time was skipped by a change of clocks.
+    /// When an occurrence is due whose local time a clock change skipped.
     pub enum Gap {
         /// At the first instant after the change.
         First = "first",
-        /// Not at all.
+        /// Never.
         Skip = "skip",
     }
 }
 
 string_enum! {
-    /// When an occurrence comes whose local time was repeated by a change of clocks.
+    /// When an occurrence is due whose local time a clock change repeated.
     pub enum Fold {
         /// The first time.
         First = "first",
@@ -44,10 +45,10 @@ pub(super) struct CronRule {
     pub fold: Fold,
 }
 
-/// What a change of clocks did to an occurrence.
+/// How a clock change affected an occurrence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
-    /// It was planned for this local time, which was skipped.
+    /// It was planned for this local time, which the clocks skipped.
     Moved {
         planned: i64,
     },
@@ -55,15 +56,15 @@ pub(super) enum Change {
     SecondPass,
 }
 
-/// The local times that one span contributes.
-struct Share {
+/// The local times of one span that can be occurrences: `from..until`, in seconds.
+struct LocalRange {
     from: i64,
     until: i64,
 }
 
 impl CronRule {
-    /// The rule for `wall` in `zone`. One that follows elapsed time takes local time as it comes:
-    /// nothing for what was skipped, both passes of what was repeated.
+    /// The rule for `wall` in `zone`. An expression that follows elapsed time ignores `gap` and
+    /// `fold`: it skips a gap and runs through both passes of a fold.
     pub(super) fn new(wall: WallClock, zone: Tz, gap: Gap, fold: Fold) -> CronRule {
         let elapsed = wall.expression().elapsed;
         let (gap, fold) = if elapsed { (Gap::Skip, Fold::Both) } else { (gap, fold) };
@@ -73,18 +74,18 @@ impl CronRule {
     /// The first occurrence after `after`.
     pub(super) fn next(&self, after: i64) -> Option<i64> {
         let mut lower = after + 1;
-        let mut ahead = Ahead { wall: &self.wall, known: None };
+        let mut lookahead = Lookahead { wall: &self.wall, known: None };
         for index in zone::index(self.spans, lower)..self.spans.len() {
             let Span { begin, offset } = self.spans[index];
             if begin >= lower {
-                if self.fires_after_gap(index, &mut ahead) {
+                if self.fires_after_gap(index, &mut lookahead) {
                     return Some(begin);
                 }
                 lower = begin;
             }
-            let share = self.share(index);
-            let time = ahead.next(share.from.max(lower + offset));
-            if let Some(time) = time.filter(|time| *time < share.until) {
+            let range = self.local_range(index);
+            let time = lookahead.next(range.from.max(lower + offset));
+            if let Some(time) = time.filter(|time| *time < range.until) {
                 return Some(time - offset);
             }
         }
@@ -96,30 +97,31 @@ impl CronRule {
         let last = zone::index(self.spans, before - 1);
         for index in (0..=last).rev() {
             let Span { begin, offset } = self.spans[index];
-            let share = self.share(index);
-            let time = self.wall.prev(share.until.min(before + offset));
-            if let Some(time) = time.filter(|time| *time >= share.from) {
+            let range = self.local_range(index);
+            let time = self.wall.prev(range.until.min(before + offset));
+            if let Some(time) = time.filter(|time| *time >= range.from) {
                 return Some(time - offset);
             }
-            if self.fires_after_gap(index, &mut Ahead { wall: &self.wall, known: None }) {
+            if self.fires_after_gap(index, &mut Lookahead { wall: &self.wall, known: None }) {
                 return Some(begin);
             }
         }
         None
     }
 
-    /// How many occurrences there are in `after..=until`, both excluded and included as written.
+    /// How many occurrences are later than `after` and not later than `until`.
     pub(super) fn count(&self, after: i64, until: i64) -> u64 {
         let mut count = 0;
         let last = zone::index(self.spans, until);
         for index in zone::index(self.spans, after + 1)..=last {
             let Span { begin, offset } = self.spans[index];
-            let share = self.share(index);
-            let from = share.from.max(after + 1 + offset);
-            count += self.wall.count(from, share.until.min(until + 1 + offset));
-            // A time that is due at that very instant anyway makes one occurrence with it.
+            let range = self.local_range(index);
+            let from = range.from.max(after + 1 + offset);
+            count += self.wall.count(from, range.until.min(until + 1 + offset));
+            // If the expression also matches the span's first local time, `wall.count` has counted
+            // that instant already.
             if begin > after
-                && self.fires_after_gap(index, &mut Ahead { wall: &self.wall, known: None })
+                && self.fires_after_gap(index, &mut Lookahead { wall: &self.wall, known: None })
                 && self.wall.next(begin + offset) != Some(begin + offset)
             {
                 count += 1;
@@ -128,12 +130,12 @@ impl CronRule {
         count
     }
 
-    /// How far local time is ahead of UTC at `instant`, in seconds.
+    /// Local time minus UTC at `instant`, in seconds.
     pub(super) fn offset(&self, instant: i64) -> i64 {
         self.spans[zone::index(self.spans, instant)].offset
     }
 
-    /// What a change of clocks did to the occurrence at `instant`.
+    /// How a clock change affected the occurrence at `instant`.
     pub(super) fn clock_change(&self, instant: i64) -> Option<Change> {
         let index = zone::index(self.spans, instant);
         let Span { begin, offset } = self.spans[index];
@@ -152,41 +154,43 @@ impl CronRule {
         (local >= next.begin + next.offset).then_some(Change::FirstPass)
     }
 
-    /// Whether times in the gap before the span make its first instant an occurrence.
-    fn fires_after_gap(&self, index: usize, ahead: &mut Ahead<'_>) -> bool {
+    /// Whether the span's first instant is an occurrence because a time in the gap before it
+    /// matches.
+    fn fires_after_gap(&self, index: usize, lookahead: &mut Lookahead<'_>) -> bool {
         if self.gap == Gap::Skip || index == 0 {
             return false;
         }
         let Span { begin, offset } = self.spans[index];
         let gap = begin + self.spans[index - 1].offset..begin + offset;
-        !gap.is_empty() && ahead.next(gap.start).is_some_and(|time| gap.contains(&time))
+        !gap.is_empty() && lookahead.next(gap.start).is_some_and(|time| gap.contains(&time))
     }
 
-    fn share(&self, index: usize) -> Share {
+    fn local_range(&self, index: usize) -> LocalRange {
         let Span { begin, offset } = self.spans[index];
-        let mut share = Share { from: i64::MIN, until: i64::MAX };
+        let mut range = LocalRange { from: i64::MIN, until: i64::MAX };
         if index > 0 {
             let before = self.spans[index - 1].offset;
             let second_pass_counts = self.fold != Fold::First;
-            share.from = begin + if second_pass_counts { offset } else { offset.max(before) };
+            range.from = begin + if second_pass_counts { offset } else { offset.max(before) };
         }
         if let Some(next) = self.spans.get(index + 1) {
             let first_pass_counts = self.fold != Fold::Second;
             let after = if first_pass_counts { offset } else { offset.min(next.offset) };
-            share.until = next.begin + after;
+            range.until = next.begin + after;
         }
-        share
+        range
     }
 }
 
-/// Looks ahead in wall-clock time, remembering what it saw: a yearly job crosses many spans.
-struct Ahead<'a> {
+/// Caches the next wall-clock match. A search for a yearly job crosses many spans, and most of
+/// them would repeat the same query.
+struct Lookahead<'a> {
     wall: &'a WallClock,
     known: Option<(i64, Option<i64>)>,
 }
 
-impl Ahead<'_> {
-    /// The first time that is not before `from`.
+impl Lookahead<'_> {
+    /// The first match at or after `from`.
     fn next(&mut self, from: i64) -> Option<i64> {
         if let Some((since, found)) = self.known
             && since <= from

@@ -1,4 +1,4 @@
-//! Which days a cron expression names, `L`, `W` and `#` included.
+//! Which days a cron expression matches, including `L`, `W` and `#`.
 
 use chrono::{Datelike, NaiveDate};
 
@@ -10,7 +10,8 @@ pub(super) struct Days {
     pub of_month: DaysOfMonth,
     pub months: Set,
     pub of_week: DaysOfWeek,
-    /// Whether one of the two day fields is enough: neither begins with `*`.
+    /// Whether a day needs to match only one of the two day fields, which is so if neither begins
+    /// with `*`.
     pub either: bool,
 }
 
@@ -31,11 +32,11 @@ pub(super) struct DaysOfWeek {
 /// A day of the month whose number depends on the month.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MonthDay {
-    /// `L`, or `L-n`: this many days before the last.
+    /// `L` or `L-n`: this many days before the last day.
     Last(u32),
-    /// `LW`: the last one from Monday to Friday.
+    /// `LW`: the last day from Monday to Friday.
     LastWeekday,
-    /// `nW`: the one from Monday to Friday that is nearest to day `n`, in the same month.
+    /// `nW`: the day from Monday to Friday nearest to day `n`, in the same month.
     Nearest(u32),
 }
 
@@ -49,7 +50,7 @@ pub(super) enum WeekDay {
 }
 
 impl Days {
-    /// Whether the expression names this day.
+    /// Whether the expression matches this day.
     pub(super) fn matches(&self, date: NaiveDate) -> bool {
         if !self.months.has(date.month()) {
             return false;
@@ -63,7 +64,7 @@ impl Days {
 }
 
 impl DaysOfMonth {
-    /// The days of the month among which those of this field are, whatever the month.
+    /// A superset of the days of the month that this field matches in any month.
     pub(super) fn candidates(&self) -> Set {
         self.special.iter().fold(self.listed, |set, special| set.union(special.candidates()))
     }
@@ -74,7 +75,7 @@ impl DaysOfMonth {
 }
 
 impl DaysOfWeek {
-    /// The days of the week among which those of this field are.
+    /// A superset of the days of the week that this field matches.
     pub(super) fn weekdays(&self) -> Set {
         self.special.iter().fold(self.listed, |mut set, special| {
             let (WeekDay::Nth { day, .. } | WeekDay::Last(day)) = special;
@@ -83,7 +84,7 @@ impl DaysOfWeek {
         })
     }
 
-    /// The days of the month among which those of this field are, whatever the month.
+    /// A superset of the days of the month that this field matches in any month.
     pub(super) fn candidates(&self) -> Set {
         if !self.listed.is_empty() {
             return Set::range(1, 31);
@@ -129,8 +130,8 @@ impl WeekDay {
     }
 }
 
-/// The day from Monday to Friday nearest to `day` within `date`'s month; none if that month has
-/// no such day.
+/// The day from Monday to Friday nearest to `day` in the month of `date`; none if that month does
+/// not have `day`.
 fn nearest_weekday(date: NaiveDate, day: u32) -> Option<u32> {
     let wanted = date.with_day(day)?;
     Some(match weekday(wanted) {

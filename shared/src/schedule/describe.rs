@@ -1,4 +1,4 @@
-//! Schedules in words, for people.
+//! Describes schedules in words.
 
 use chrono::Timelike;
 use chrono_tz::Tz;
@@ -11,11 +11,11 @@ use super::set::Set;
 use super::{Rule, SECOND, Schedule, time, zone};
 use crate::clock::Time;
 
-/// Up to so many times of day are listed one by one.
+/// The most times of day that are listed individually.
 const TIMES_MAX: u32 = 6;
 
 impl Schedule {
-    /// Says in words when it occurs: "at 02:00 on Monday to Friday, London time".
+    /// Describes in words when it occurs: "at 02:00 on Monday to Friday, London time".
     pub fn describe(&self) -> String {
         let mut words = match &self.rule {
             Rule::Cron(rule) => cron(rule),
@@ -34,7 +34,7 @@ impl Schedule {
         words
     }
 
-    /// The IANA name of its time zone; `UTC` unless it is a cron schedule that names another.
+    /// The IANA name of its time zone; `UTC` unless it is a cron schedule with a `timezone`.
     pub fn timezone(&self) -> &'static str {
         match &self.rule {
             Rule::Cron(rule) => rule.zone.name(),
@@ -57,7 +57,7 @@ fn cron(rule: &CronRule) -> String {
         words +=
             &format!(" in {}", listing(months, |month| MONTH_NAMES[month as usize - 1].into()));
     }
-    words += &format!(", {}", place(rule.zone));
+    words += &format!(", {}", zone_name(rule.zone));
     if !expression.elapsed {
         words += match rule.gap {
             Gap::First => "",
@@ -109,7 +109,7 @@ fn times(expression: &Expression) -> String {
     if any_minute { format!("{second}{within}") } else { format!("{second}, {minute}") }
 }
 
-/// The step, if these are the even divisions of the 60 from 0 on.
+/// The step, if the set is all multiples of a divisor of 60.
 fn even_step(set: Set) -> Option<u32> {
     let step = set.values().nth(1)?;
     (60 % step == 0 && set == Set::stepped(0, 59, step)).then_some(step)
@@ -120,7 +120,7 @@ fn days(days: &Days) -> String {
     let of_week = days_of_week(&days.of_week);
     match (of_month, of_week) {
         (None, None) => String::new(),
-        // If either is enough, one that is always true leaves nothing to say.
+        // Matching either field suffices, and one of them matches every day.
         (None, Some(_)) | (Some(_), None) if days.either => String::new(),
         (Some(days), None) => format!("on {days} of the month"),
         (None, Some(days)) => format!("on {days}"),
@@ -131,7 +131,7 @@ fn days(days: &Days) -> String {
     }
 }
 
-/// None if it is all of them.
+/// None if the field matches every day.
 fn days_of_month(days: &DaysOfMonth) -> Option<String> {
     if days.listed == Set::range(1, 31) {
         return None;
@@ -150,7 +150,7 @@ fn days_of_month(days: &DaysOfMonth) -> Option<String> {
     Some(join(&parts))
 }
 
-/// None if it is all of them.
+/// None if the field matches every day.
 fn days_of_week(days: &DaysOfWeek) -> Option<String> {
     if days.listed == Set::range(0, 6) {
         return None;
@@ -158,7 +158,7 @@ fn days_of_week(days: &DaysOfWeek) -> Option<String> {
     let name = |day: u32| WEEKDAY_NAMES[day as usize].to_owned();
     let mut parts = Vec::new();
     if !days.listed.is_empty() {
-        // A week begins with Monday, so that its end stays together.
+        // Start weeks on Monday to keep Saturday and Sunday together.
         let shifted = days.listed.values().fold(Set::default(), |mut set, day| {
             set.add((day + 6) % 7);
             set
@@ -197,7 +197,7 @@ fn duration(seconds: i64) -> String {
     parts.join(" ")
 }
 
-/// "2026-12-01 09:00 UTC", to the precision that it has.
+/// "2026-12-01 09:00 UTC", with seconds and microseconds only if they are not zero.
 fn instant(micros: i64) -> String {
     let at = time(micros).unwrap_or(Time::MAX_UTC);
     let format = match (at.second(), at.nanosecond()) {
@@ -209,7 +209,7 @@ fn instant(micros: i64) -> String {
 }
 
 /// "London time".
-fn place(zone: Tz) -> String {
+fn zone_name(zone: Tz) -> String {
     match zone.name().rsplit_once('/') {
         Some((area, city)) if area != "Etc" => format!("{} time", city.replace('_', " ")),
         _ => zone.name().to_owned(),
@@ -235,7 +235,7 @@ fn numbers(set: Set) -> String {
     listing(set, |number| number.to_string())
 }
 
-/// The set in words; three or more in a row become "Monday to Friday".
+/// The set in words; three or more consecutive values become a range, "Monday to Friday".
 fn listing(set: Set, name: impl Fn(u32) -> String) -> String {
     let mut parts = Vec::new();
     let mut value = 0;

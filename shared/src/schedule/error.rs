@@ -1,41 +1,42 @@
-//! Why a schedule cannot be read, and where to look.
+//! Why a schedule is invalid, and where the fault is.
 
 use std::fmt;
 use std::ops::Range;
 
-/// A schedule that cannot be followed. Its `Display` is one line: the field, what is wrong with
-/// it, and what to write instead.
+/// Why a schedule is invalid. `Display` is one line: the field, what is wrong with it, and what to
+/// write instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScheduleError {
     field: &'static str,
     message: String,
     remedy: Option<String>,
-    place: Option<Place>,
+    location: Option<Location>,
 }
 
-/// Where in a cron expression it went wrong.
+/// The faulty part of a cron expression.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Place {
+struct Location {
     expression: String,
     range: Range<usize>,
 }
 
 impl ScheduleError {
     pub(super) fn new(field: &'static str, message: impl Into<String>) -> ScheduleError {
-        ScheduleError { field, message: message.into(), remedy: None, place: None }
+        ScheduleError { field, message: message.into(), remedy: None, location: None }
     }
 
-    /// Says what to write instead.
+    /// Adds what to write instead.
     pub(super) fn remedy(self, remedy: impl Into<String>) -> ScheduleError {
         ScheduleError { remedy: Some(remedy.into()), ..self }
     }
 
-    /// Marks `range`, in bytes, of a cron expression.
+    /// Marks a range of a cron expression, in bytes, as faulty.
     pub(super) fn at(self, expression: &str, range: Range<usize>) -> ScheduleError {
-        ScheduleError { place: Some(Place { expression: expression.to_owned(), range }), ..self }
+        let location = Location { expression: expression.to_owned(), range };
+        ScheduleError { location: Some(location), ..self }
     }
 
-    /// The field of the JSON text that is at fault; `schedule` if it is the whole.
+    /// The faulty field of the JSON text; `schedule` if the fault is not in one field.
     pub fn field(&self) -> &str {
         self.field
     }
@@ -45,20 +46,20 @@ impl ScheduleError {
         &self.message
     }
 
-    /// What to write instead, where that is known.
+    /// What to write instead, if known.
     pub fn suggestion(&self) -> Option<&str> {
         self.remedy.as_deref()
     }
 
-    /// Which bytes of the cron expression are at fault.
+    /// The faulty bytes of the cron expression.
     pub fn range(&self) -> Option<Range<usize>> {
-        self.place.as_ref().map(|place| place.range.clone())
+        self.location.as_ref().map(|location| location.range.clone())
     }
 
-    /// The line of `Display`, and below it the cron expression with the faulty part underlined.
+    /// The line of `Display` and, below it, the cron expression with the faulty part underlined.
     pub fn picture(&self) -> String {
-        let Some(Place { expression, range }) = &self.place else { return self.to_string() };
-        // One column per character, whatever stands in it.
+        let Some(Location { expression, range }) = &self.location else { return self.to_string() };
+        // One column per character; control characters are replaced.
         let line: String = expression.chars().map(printable).collect();
         let column = |byte: usize| expression.char_indices().filter(|(at, _)| *at < byte).count();
         let (from, to) = (column(range.start), column(range.end));
@@ -79,7 +80,7 @@ impl fmt::Display for ScheduleError {
 
 impl std::error::Error for ScheduleError {}
 
-/// Text from somebody's row as it may stand in a message: its beginning, in one line.
+/// Untrusted text made safe for a message: its first characters, in one line.
 pub(super) fn shown(text: &str) -> String {
     const CHARS_MAX: usize = 40;
     let mut shown: String = text.chars().take(CHARS_MAX).map(printable).collect();
@@ -89,12 +90,12 @@ pub(super) fn shown(text: &str) -> String {
     shown
 }
 
-/// A control character would garble the terminal of whoever reads the message.
+/// Replaces a control character, which could garble the reader's terminal.
 fn printable(char: char) -> char {
     if char.is_control() { '\u{fffd}' } else { char }
 }
 
-/// "did you mean `x`?" for the one of `known` that `found` comes close to.
+/// "did you mean `x`?" with the word of `known` nearest to `found`, if one is near.
 pub(super) fn did_you_mean<'a>(
     found: &str,
     known: impl IntoIterator<Item = &'a str>,
@@ -104,7 +105,7 @@ pub(super) fn did_you_mean<'a>(
     (nearest.0 <= 1 + found.len() / 4).then(|| format!("did you mean `{}`?", nearest.1))
 }
 
-/// How many characters must be put in, taken out, exchanged or swapped with their neighbour.
+/// The Damerau-Levenshtein distance (optimal string alignment), ignoring case.
 fn distance(found: &[char], word: &str) -> usize {
     let word: Vec<char> = word.to_lowercase().chars().collect();
     let mut before: Vec<usize> = Vec::new();
@@ -112,8 +113,8 @@ fn distance(found: &[char], word: &str) -> usize {
     for (i, found_char) in found.iter().enumerate() {
         let mut row = vec![i + 1];
         for (j, char) in word.iter().enumerate() {
-            let exchanged = last[j] + usize::from(found_char != char);
-            let mut least = exchanged.min(last[j + 1] + 1).min(row[j] + 1);
+            let substituted = last[j] + usize::from(found_char != char);
+            let mut least = substituted.min(last[j + 1] + 1).min(row[j] + 1);
             if i > 0 && j > 0 && found[i - 1] == *char && *found_char == word[j - 1] {
                 least = least.min(before[j - 1] + 1);
             }

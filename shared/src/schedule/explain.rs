@@ -1,4 +1,4 @@
-//! Occurrences as people see them: in local time, with what changes of clocks did to them.
+//! Occurrences in local time, with the effect of clock changes.
 
 use std::fmt;
 
@@ -13,28 +13,28 @@ use crate::clock::Time;
 pub struct Explained {
     /// When it is due.
     pub at: Time,
-    /// The same in the schedule's time zone; in UTC if it has none.
+    /// When it is due in the schedule's time zone; in UTC if it has none.
     pub local: DateTime<FixedOffset>,
-    /// Set if clocks change at its local time.
+    /// Set if a clock change affects its local time.
     pub change: Option<ClockChange>,
 }
 
-/// What a change of clocks did to an occurrence. `Display` says it in words.
+/// How a clock change affected an occurrence. `Display` describes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClockChange {
-    /// Its local time was skipped; it comes at the first instant after the change.
+    /// Its local time was skipped; it is due at the first instant after the change.
     Moved {
-        /// The local time that was skipped; the first, if the occurrence stands for several.
+        /// The local time that was skipped; the first one if several were.
         planned: NaiveDateTime,
     },
-    /// Its local time comes twice; this is the first.
+    /// Its local time occurs twice; this is the first.
     FirstPass,
-    /// Its local time comes twice; this is the second.
+    /// Its local time occurs twice; this is the second.
     SecondPass,
 }
 
 impl Schedule {
-    /// The first `n` occurrences later than `after`; fewer if the schedule is used up before.
+    /// The first `n` occurrences later than `after`; fewer if the schedule ends before.
     pub fn occurrences_explained(&self, after: Time, n: usize) -> Vec<Explained> {
         let following = |before: &Time| self.next_after(*before);
         let times = std::iter::successors(self.next_after(after), following);
@@ -45,9 +45,9 @@ impl Schedule {
         let Rule::Cron(rule) = &self.rule else {
             return Explained { at, local: at.fixed_offset(), change: None };
         };
-        // Clocks act on the time that the expression names, jitter aside.
-        let named = (micros(at) - self.delay).div_euclid(SECOND);
-        let change = rule.clock_change(named).and_then(|change| match change {
+        // Clock changes apply to the time that the expression matches, before jitter.
+        let matched = (micros(at) - self.delay).div_euclid(SECOND);
+        let change = rule.clock_change(matched).and_then(|change| match change {
             Change::Moved { planned } => {
                 let planned = DateTime::from_timestamp(planned, 0)?.naive_utc();
                 Some(ClockChange::Moved { planned })

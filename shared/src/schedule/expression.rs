@@ -1,8 +1,8 @@
-//! Reads a cron expression: text to sets of numbers.
+//! Parses a cron expression into sets of numbers.
 //!
-//! The meaning is that of Vixie's cron, which every Unix user expects: 0 and 7 are both Sunday, a
-//! day matches either day field when neither begins with `*`, `a/n` runs from `a` to the field's
-//! end. On top of that: an optional seconds field, `L`, `W` and `#`, and `H`.
+//! The semantics are those of Vixie cron, which Unix users expect: 0 and 7 are both Sunday; if
+//! neither day field begins with `*`, a day needs to match only one of them; `a/n` runs from `a` to
+//! the field's maximum. The extensions are an optional seconds field, `L`, `W`, `#` and `H`.
 
 use std::ops::Range;
 
@@ -13,21 +13,22 @@ use super::item::{self, Values};
 use super::set::Set;
 use super::spread::Spread;
 
-/// The longest expression that is read, in bytes.
+/// The longest valid expression, in bytes.
 const BYTES_MAX: usize = 256;
 
-/// What a cron expression says.
+/// A parsed cron expression.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Expression {
     pub seconds: Set,
     pub minutes: Set,
     pub hours: Set,
     pub days: Days,
-    /// Whether it follows elapsed time when clocks change: its minute or hour begins with `*`.
+    /// Whether it follows elapsed time when clocks change, which is so if its minute or hour
+    /// begins with `*`.
     pub elapsed: bool,
 }
 
-/// A part of the expression, and where in it.
+/// A part of the expression's text, with its position in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Part<'a> {
     pub expression: &'a str,
@@ -40,12 +41,12 @@ impl<'a> Part<'a> {
         &self.expression[self.start..self.end]
     }
 
-    /// The part of this part that `range` names, in bytes.
+    /// The sub-part at `range`, in bytes from this part's start.
     pub(super) fn slice(self, range: Range<usize>) -> Part<'a> {
         Part { start: self.start + range.start, end: self.start + range.end, ..self }
     }
 
-    /// Divides at the first `separator`, which belongs to neither.
+    /// Splits at the first `separator`, which is dropped.
     pub(super) fn divide(self, separator: char) -> Option<(Part<'a>, Part<'a>)> {
         let at = self.text().find(separator)?;
         let after = at + separator.len_utf8();
@@ -58,7 +59,7 @@ impl<'a> Part<'a> {
 }
 
 impl Expression {
-    /// Reads `text`; `spread` chooses the values of `H`.
+    /// Parses `text`; `spread` chooses the values of `H`.
     pub(super) fn read(text: &str, spread: Spread) -> Result<Expression, ScheduleError> {
         if text.len() > BYTES_MAX {
             let message = format!("the expression has {} bytes, more than {BYTES_MAX}", text.len());
@@ -67,12 +68,12 @@ impl Expression {
         let parts = parts(text);
         if let Some(first) = parts.first().filter(|first| first.text().contains("TZ=")) {
             let error = first.error("the time zone isn't part of the expression");
-            return Err(error.remedy(r#"put it beside it: "timezone":"Europe/London""#));
+            return Err(error.remedy(r#"set it in a field of its own: "timezone":"Europe/London""#));
         }
         if let [word] = parts[..]
             && word.text().starts_with('@')
         {
-            return Expression::read(meaning_of(word)?, spread);
+            return Expression::read(expand_nickname(word)?, spread);
         }
         let (second, rest) = match parts[..] {
             [minute, hour, day, month, weekday] => (None, [minute, hour, day, month, weekday]),
@@ -113,7 +114,7 @@ fn values(field: Field, part: Part<'_>, spread: Spread) -> Result<Values, Schedu
         };
         if first.text().is_empty() {
             let message = format!("{} has an empty entry in its list", field.name());
-            return Err(part.error(message).remedy("remove the comma that is too much"));
+            return Err(part.error(message).remedy("remove the extra comma"));
         }
         item::read(field, first, spread, &mut values)?;
         match more {
@@ -123,7 +124,7 @@ fn values(field: Field, part: Part<'_>, spread: Spread) -> Result<Values, Schedu
     }
 }
 
-/// Divides at white space.
+/// Splits at white space.
 fn parts(text: &str) -> Vec<Part<'_>> {
     let parts = text.split_whitespace().map(|part| {
         let start = part.as_ptr().addr() - text.as_ptr().addr();
@@ -132,8 +133,8 @@ fn parts(text: &str) -> Vec<Part<'_>> {
     parts.collect()
 }
 
-/// What one of the words that begin with `@` stands for.
-fn meaning_of(word: Part<'_>) -> Result<&'static str, ScheduleError> {
+/// The expression that a nickname such as `@daily` abbreviates.
+fn expand_nickname(word: Part<'_>) -> Result<&'static str, ScheduleError> {
     Ok(match word.text().to_ascii_lowercase().as_str() {
         "@yearly" | "@annually" => "0 0 1 1 *",
         "@monthly" => "0 0 1 * *",
@@ -141,15 +142,15 @@ fn meaning_of(word: Part<'_>) -> Result<&'static str, ScheduleError> {
         "@daily" | "@midnight" => "0 0 * * *",
         "@hourly" => "0 * * * *",
         "@reboot" => {
-            let message = "`@reboot` has no meaning here, where no machine of the job's starts";
-            return Err(word.error(message).remedy("write when it shall run"));
+            let message = "`@reboot` has no meaning here: a job belongs to no machine";
+            return Err(word.error(message).remedy("give a time to run at"));
         }
         "@every" => return Err(use_every(word)),
         other => {
             const WORDS: [&str; 7] =
                 ["@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"];
             let remedy = super::error::did_you_mean(other, WORDS)
-                .unwrap_or_else(|| format!("there are {}", WORDS.join(", ")));
+                .unwrap_or_else(|| format!("write one of {}", WORDS.join(", ")));
             return Err(word.error(format!("`{}` is unknown", shown(other))).remedy(remedy));
         }
     })
@@ -171,10 +172,10 @@ fn wrong_number(text: &str, parts: &[Part<'_>]) -> ScheduleError {
     if let [.., seventh] = parts
         && parts.len() == 7
     {
-        let error = seventh.error("a seventh field (a year) isn't offered");
+        let error = seventh.error("a seventh field (a year) isn't supported");
         return error.remedy("bound the schedule with `start` and `end`");
     }
     let whole = Part { expression: text, start: first.start, end: parts[parts.len() - 1].end };
-    let message = format!("{} instead of five or six fields", parts.len());
-    whole.error(message).remedy(format!("write {FIELDS}, after an optional second"))
+    let message = format!("has {} fields instead of five or six", parts.len());
+    whole.error(message).remedy(format!("write an optional second, then {FIELDS}"))
 }

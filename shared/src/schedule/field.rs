@@ -1,4 +1,4 @@
-//! The six fields of a cron expression: their bounds and their names.
+//! The six fields of a cron expression, with their bounds and names.
 
 /// A field of a cron expression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,10 +17,10 @@ const MONTHS: [&str; 12] =
 /// Numbered from 0.
 const WEEKDAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 
-/// For people, numbered from 0.
+/// For descriptions, numbered from 0.
 pub(super) const WEEKDAY_NAMES: [&str; 7] =
     ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
-/// For people, numbered from 1.
+/// For descriptions, numbered from 1.
 pub(super) const MONTH_NAMES: [&str; 12] = [
     "January",
     "February",
@@ -61,12 +61,13 @@ impl Field {
             Field::Hour => 23,
             Field::DayOfMonth => 31,
             Field::Month => 12,
-            // A second number for Sunday.
+            // 7 is Sunday, too.
             Field::DayOfWeek => 7,
         }
     }
 
-    /// The last value that a plain `H` may take: one that every month has, and no value twice.
+    /// The last value that a plain `H` may take. Every month has it, and no two values mean the
+    /// same day.
     pub(super) fn last_spread(self) -> u32 {
         match self {
             Field::DayOfMonth => 28,
@@ -75,7 +76,7 @@ impl Field {
         }
     }
 
-    /// The names that may stand for numbers, from the first on.
+    /// The names of the field's numbers, starting with the first.
     pub(super) fn names(self) -> &'static [&'static str] {
         match self {
             Field::Month => &MONTHS,
@@ -84,13 +85,13 @@ impl Field {
         }
     }
 
-    /// The number that `name`, in whatever case, stands for.
+    /// The number with this name, ignoring case.
     pub(super) fn number_of(self, name: &str) -> Option<u32> {
         let at = self.names().iter().position(|known| known.eq_ignore_ascii_case(name))?;
         Some(self.first() + at as u32)
     }
 
-    /// The values that are allowed, in words.
+    /// The valid values, for messages.
     pub(super) fn bounds(self) -> &'static str {
         match self {
             Field::Second | Field::Minute => "0–59",

@@ -1,4 +1,4 @@
-//! Reads one entry of a cron field's list: `*/5`, `MON-FRI`, `15W`, `H(0-29)`.
+//! Parses one entry of a cron field's list: `*/5`, `MON-FRI`, `15W`, `H(0-29)`.
 
 use super::days::{DaysOfMonth, DaysOfWeek, MonthDay, WeekDay};
 use super::error::{ScheduleError, did_you_mean, shown};
@@ -7,7 +7,7 @@ use super::field::{Field, WEEKDAY_NAMES};
 use super::set::Set;
 use super::spread::Spread;
 
-/// What the entries of one field come to.
+/// All values of one field.
 #[derive(Debug, Default)]
 pub(super) struct Values {
     pub listed: Set,
@@ -26,13 +26,13 @@ impl Values {
 
     fn add(&mut self, field: Field, values: Set) {
         for value in values.values() {
-            // Sunday has two numbers.
+            // 0 and 7 are both Sunday.
             self.listed.add(if field == Field::DayOfWeek { value % 7 } else { value });
         }
     }
 }
 
-/// Reads `item`, adding to `values`.
+/// Parses `item` and adds it to `values`.
 pub(super) fn read(
     field: Field,
     item: Part<'_>,
@@ -75,7 +75,7 @@ fn range(
     let from = number(field, first)?;
     let mut to = number(field, last)?;
     if field == Field::DayOfWeek && last.text().eq_ignore_ascii_case("SUN") && to < from {
-        // At the end of a range Sunday is the seventh day.
+        // As the end of a range, Sunday is day 7.
         to = 7;
     }
     if from > to {
@@ -87,7 +87,7 @@ fn range(
     Ok((from, to))
 }
 
-/// `H`, `H(a-b)`, either with a step.
+/// `H` or `H(a-b)`, with or without a step.
 fn spread_over(
     field: Field,
     base: Part<'_>,
@@ -105,13 +105,13 @@ fn spread_over(
                 .divide('-')
         };
         let Some((first, last)) = range_of() else {
-            let message = format!("{} `{}` isn't readable", field.name(), shown(base.text()));
+            let message = format!("{} `{}` is invalid", field.name(), shown(base.text()));
             return Err(base.error(message).remedy("write H, H/15, H(0-29) or H(0-29)/10"));
         };
         range(field, inner, first, last)?
     };
     let width = last - first + 1;
-    // With a step, only the phase is spread.
+    // With a step, only the first value is spread.
     let choices = step.unwrap_or(width).min(width);
     let chosen = first + spread.pick(field as u64, choices.into()) as u32;
     Ok(match step {
@@ -120,7 +120,7 @@ fn spread_over(
     })
 }
 
-/// `L`, `L-3`, `LW`, `15W`; answers whether it was one of those.
+/// Parses `L`, `L-3`, `LW` or `15W`. Returns whether it was one of them.
 fn special_month_day(item: Part<'_>, values: &mut Values) -> Result<bool, ScheduleError> {
     let text = item.text().to_ascii_uppercase();
     let special = if text == "L" {
@@ -138,7 +138,7 @@ fn special_month_day(item: Part<'_>, values: &mut Values) -> Result<bool, Schedu
     } else if text.ends_with('W') {
         let day = item.slice(0..text.len() - 1);
         if day.text().contains(['-', '/']) || day.text() == "*" {
-            let message = format!("`W` goes with a single day, not with `{}`", shown(day.text()));
+            let message = format!("`W` takes a single day, not `{}`", shown(day.text()));
             return Err(item.error(message).remedy("write 15W, or a list such as 1W,15W"));
         }
         MonthDay::Nearest(number(Field::DayOfMonth, day)?)
@@ -149,7 +149,7 @@ fn special_month_day(item: Part<'_>, values: &mut Values) -> Result<bool, Schedu
     Ok(true)
 }
 
-/// `5L`, `FRI#2`; answers whether it was one of those.
+/// Parses `5L` or `FRI#2`. Returns whether it was one of them.
 fn special_week_day(item: Part<'_>, values: &mut Values) -> Result<bool, ScheduleError> {
     let text = item.text().to_ascii_uppercase();
     let special = if text == "L" {
@@ -158,11 +158,11 @@ fn special_week_day(item: Part<'_>, values: &mut Values) -> Result<bool, Schedul
     } else if let Some((day, nth)) = item.divide('#') {
         let day = number(Field::DayOfWeek, day)? % 7;
         if nth.text().eq_ignore_ascii_case("L") {
-            return Err(item.error("`#` wants a number").remedy(format!("write {day}L")));
+            return Err(item.error("`#` needs a number").remedy(format!("write {day}L")));
         }
         let week = digits(Field::DayOfWeek, nth)?;
         if !(1..=5).contains(&week) {
-            let message = format!("no month has a {} {week} times", WEEKDAY_NAMES[day as usize]);
+            let message = format!("no month has a {} #{week}", WEEKDAY_NAMES[day as usize]);
             return Err(nth.error(message).remedy("write #1 to #5, or L for the last"));
         }
         WeekDay::Nth { day, nth: week }
@@ -204,21 +204,20 @@ fn number(field: Field, part: Part<'_>) -> Result<u32, ScheduleError> {
     })
 }
 
-/// A number of whatever size that makes sense.
+/// A number of at most four digits, whatever the field's bounds.
 fn digits(field: Field, part: Part<'_>) -> Result<u32, ScheduleError> {
     let text = part.text();
     let name = field.name();
     if text.is_empty() {
-        // There is nothing to underline but what stands beside the hole.
-        let beside = [
+        // The missing number cannot be underlined, so underline the character next to it.
+        let neighbours = [
             part.start.checked_sub(1).map(|start| (start, part.end)),
             Some((part.start, part.end + 1)),
         ];
-        let mut beside = beside.into_iter().flatten();
-        let beside = beside.find(|(start, end)| {
+        let neighbour = neighbours.into_iter().flatten().find(|(start, end)| {
             part.expression.get(*start..*end).is_some_and(|text| !text.trim().is_empty())
         });
-        let (start, end) = beside.unwrap_or((part.start, part.end));
+        let (start, end) = neighbour.unwrap_or((part.start, part.end));
         return Err(Part { start, end, ..part }.error(format!("{name} lacks a number")));
     }
     if !text.bytes().all(|byte| byte.is_ascii_digit()) {

@@ -1,4 +1,4 @@
-//! Reads the JSON text of `job.schedule`: which fields it has, and what each says.
+//! Parses the JSON text of `job.schedule` and its fields.
 
 use std::fmt;
 
@@ -11,12 +11,12 @@ use serde_json::Value;
 use super::error::{ScheduleError, did_you_mean, shown};
 use crate::clock::Time;
 
-/// The longest text that is read, in bytes.
+/// The longest valid text, in bytes.
 const BYTES_MAX: usize = 4096;
-/// The longest duration that a field may hold, in seconds: a hundred years.
+/// The longest valid duration, in seconds: a hundred years.
 const SECONDS_MAX: u64 = 36_525 * 86_400;
 
-/// The fields, and which forms of schedule they go with.
+/// The fields, and the forms of schedule that may have them.
 const FIELDS: [(&str, &[&str]); 10] = [
     ("cron", &["cron"]),
     ("timezone", &["cron"]),
@@ -30,19 +30,19 @@ const FIELDS: [(&str, &[&str]); 10] = [
     ("end", &["cron", "every", "at"]),
 ];
 
-/// The fields of one schedule: each known, given once, and going with the schedule's form.
+/// The fields of one schedule. Each is known, given once and valid for the schedule's form.
 pub(super) struct Fields(Vec<(String, Value)>);
 
 impl Fields {
     pub(super) fn read(json: &str) -> Result<Fields, ScheduleError> {
         if json.len() > BYTES_MAX {
             let message = format!("its text has {} bytes, more than {BYTES_MAX}", json.len());
-            return Err(whole(message));
+            return Err(invalid(message));
         }
         let fields = serde_json::from_str(json).map(|Object(fields)| Fields(fields));
         let fields = fields.map_err(|error| {
             let remedy = r#"write an object such as {"cron":"0 2 * * *"}"#;
-            whole(format!("isn't readable: {}", shown(&error.to_string()))).remedy(remedy)
+            invalid(format!("cannot be parsed: {}", shown(&error.to_string()))).remedy(remedy)
         })?;
         fields.check()?;
         Ok(fields)
@@ -53,11 +53,11 @@ impl Fields {
             if !FIELDS.iter().any(|(known, _)| known == name) {
                 let known = FIELDS.map(|(known, _)| known);
                 let remedy = did_you_mean(name, known)
-                    .unwrap_or_else(|| format!("there are {}", known.join(", ")));
-                return Err(whole(format!("unknown field `{}`", shown(name))).remedy(remedy));
+                    .unwrap_or_else(|| format!("use one of {}", known.join(", ")));
+                return Err(invalid(format!("unknown field `{}`", shown(name))).remedy(remedy));
             }
             if self.0[..index].iter().any(|(before, _)| before == name) {
-                return Err(whole(format!("`{name}` is given twice")));
+                return Err(invalid(format!("`{name}` is given twice")));
             }
         }
         let forms = ["cron", "every", "at"].into_iter().filter(|form| self.get(form).is_some());
@@ -67,25 +67,25 @@ impl Fields {
                 [] => "has none of `cron`, `every` and `at`".to_owned(),
                 _ => format!("has both `{}` and `{}`", forms[0], forms[1]),
             };
-            return Err(whole(message).remedy("give exactly one of `cron`, `every` and `at`"));
+            return Err(invalid(message).remedy("give exactly one of `cron`, `every` and `at`"));
         };
-        for (name, goes_with) in FIELDS {
-            if self.get(name).is_some() && !goes_with.contains(&form) {
-                let remedy = format!("leave it out, or use `{}`", goes_with.join("` or `"));
-                let message = format!("doesn't go with `{form}`");
+        for (name, valid_with) in FIELDS {
+            if self.get(name).is_some() && !valid_with.contains(&form) {
+                let remedy = format!("leave it out, or use `{}`", valid_with.join("` or `"));
+                let message = format!("can't be used with `{form}`");
                 return Err(ScheduleError::new(name, message).remedy(remedy));
             }
         }
         Ok(())
     }
 
-    /// The text of a field, if it is there.
+    /// A field that is a string; none if it is missing, as in the methods below.
     pub(super) fn text(&self, name: &'static str) -> Result<Option<&str>, ScheduleError> {
         match self.get(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
             Some(other) => {
-                let message = format!("must be a text, not {}", kind(other));
+                let message = format!("must be a string, not {}", kind(other));
                 let error = ScheduleError::new(name, message);
                 Err(match other {
                     Value::Number(number) if name == "every" || name == "jitter" => {
@@ -113,15 +113,15 @@ impl Fields {
         self.text(name)?.map(|text| read_zone(name, text)).transpose()
     }
 
-    /// One of a closed set of words.
-    pub(super) fn word<W>(&self, name: &'static str) -> Result<Option<W>, ScheduleError>
+    /// A value of a `string_enum!`.
+    pub(super) fn variant<W>(&self, name: &'static str) -> Result<Option<W>, ScheduleError>
     where
         W: std::str::FromStr<Err = crate::string_enum::UnknownVariant>,
     {
         let Some(text) = self.text(name)? else { return Ok(None) };
-        let word =
+        let variant =
             text.parse().map_err(|error: W::Err| ScheduleError::new(name, error.to_string()));
-        word.map(Some)
+        variant.map(Some)
     }
 
     fn get(&self, name: &str) -> Option<&Value> {
@@ -129,7 +129,7 @@ impl Fields {
     }
 }
 
-fn whole(message: impl Into<String>) -> ScheduleError {
+fn invalid(message: impl Into<String>) -> ScheduleError {
     ScheduleError::new("schedule", message)
 }
 
@@ -138,7 +138,7 @@ fn kind(value: &Value) -> &'static str {
         Value::Null => "null",
         Value::Bool(_) => "true or false",
         Value::Number(_) => "a number",
-        Value::String(_) => "a text",
+        Value::String(_) => "a string",
         Value::Array(_) => "a list",
         Value::Object(_) => "an object",
     }
@@ -150,7 +150,7 @@ fn read_time(name: &'static str, text: &str) -> Result<Time, ScheduleError> {
         ScheduleError::new(name, format!("`{}` isn't a time ({error})", shown(text)))
             .remedy(example)
     })?;
-    // Through microseconds, which also turns a leap second into the second after it.
+    // Converting through microseconds also turns a leap second into the following second.
     let time = DateTime::from_timestamp_micros(time.timestamp_micros())
         .filter(|time| (1970..=2100).contains(&time.year()));
     time.ok_or_else(|| {
@@ -164,8 +164,8 @@ fn read_seconds(name: &'static str, text: &str) -> Result<i64, ScheduleError> {
         let remedy = "write a number and a unit: 30s, 15m, 1h 30m, 2d, 1w";
         ScheduleError::new(name, message).remedy(remedy)
     };
-    if text.split(|char: char| !char.is_alphabetic()).any(is_no_fixed_length) {
-        let message = format!("`{}` has months or years, which differ in length", shown(text));
+    if text.split(|char: char| !char.is_alphabetic()).any(varies_in_length) {
+        let message = format!("`{}` has months or years, which vary in length", shown(text));
         return Err(ScheduleError::new(name, message).remedy("use `cron` for those"));
     }
     let duration = humantime::parse_duration(text)
@@ -180,8 +180,8 @@ fn read_seconds(name: &'static str, text: &str) -> Result<i64, ScheduleError> {
     }
 }
 
-/// The units that `humantime` takes for an average month or year.
-fn is_no_fixed_length(unit: &str) -> bool {
+/// Whether this is a unit that `humantime` reads as an average month or year.
+fn varies_in_length(unit: &str) -> bool {
     ["M", "month", "months", "y", "yr", "yrs", "year", "years"].contains(&unit)
 }
 
@@ -194,7 +194,7 @@ fn read_zone(name: &'static str, text: &str) -> Result<Tz, ScheduleError> {
     })
 }
 
-/// A JSON object as it was written: a name that stands there twice is seen.
+/// A JSON object with its fields as written, including duplicates.
 struct Object(Vec<(String, Value)>);
 
 impl<'de> Deserialize<'de> for Object {

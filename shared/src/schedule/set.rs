@@ -1,16 +1,16 @@
-//! A set of small numbers, one bit each: the values of a cron field.
+//! A bit set of small numbers: the values of a cron field.
 
 /// Numbers from 0 to 63.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Set(u64);
 
 impl Set {
-    /// All from `first` to `last`; none if `last` is less.
+    /// All numbers from `first` to `last`; empty if `last` is less.
     pub(super) fn range(first: u32, last: u32) -> Set {
         Set::stepped(first, last, 1)
     }
 
-    /// `first`, and every `step`-th from there up to `last`.
+    /// `first` and every `step`-th number after it, up to `last`.
     pub(super) fn stepped(first: u32, last: u32, step: u32) -> Set {
         let mut set = Set::default();
         (first..=last).step_by(step.max(1) as usize).for_each(|value| set.add(value));
@@ -41,12 +41,12 @@ impl Set {
         self.0.count_ones()
     }
 
-    /// How many are less than `value`.
+    /// How many numbers are less than `value`.
     pub(super) fn count_below(self, value: u32) -> u32 {
         (self.0 & ((1 << value) - 1)).count_ones()
     }
 
-    /// Its numbers, in order.
+    /// The numbers in ascending order.
     pub(super) fn values(self) -> impl Iterator<Item = u32> {
         (0..64).filter(move |value| self.has(*value))
     }

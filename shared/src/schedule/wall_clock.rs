@@ -1,10 +1,10 @@
-//! The wall-clock times that a cron expression names, as if clocks never changed.
+//! The wall-clock times that a cron expression matches, ignoring clock changes.
 //!
-//! The `cron` crate enumerates them. It is given explicit lists only, so that nothing of its own
-//! reading of cron matters (it numbers weekdays from 1 and wants both day fields to match), and
-//! it works in UTC only: in a zone it repeats and skips times, and can answer with the past.
+//! The `cron` crate enumerates them. It gets explicit lists of numbers only, because it reads cron
+//! syntax differently (it numbers weekdays from 1 and requires both day fields to match). It runs
+//! in UTC only: in other zones it repeats and skips times and can return times in the past.
 //!
-//! Times here are seconds of local time, counted as if they were UTC since 1970.
+//! Times in this file are local time in seconds since 1970-01-01 00:00 local time.
 
 use chrono::{DateTime, NaiveDate};
 
@@ -18,7 +18,7 @@ const DAY: i64 = 86_400;
 /// Enumerates the times of one expression.
 #[derive(Clone, Debug)]
 pub(super) struct WallClock {
-    /// One for both day fields together, or one for each of the two.
+    /// One for both day fields together, or one for each of them.
     branches: Vec<Branch>,
     expression: Expression,
 }
@@ -26,7 +26,7 @@ pub(super) struct WallClock {
 #[derive(Clone, Debug)]
 struct Branch {
     candidates: ::cron::Schedule,
-    /// Whether a candidate's day has yet to be looked at, for `L`, `W` and `#`.
+    /// Whether the days of the candidates must be checked, because of `L`, `W` or `#`.
     filtered: bool,
 }
 
@@ -49,22 +49,22 @@ impl WallClock {
         Ok(WallClock { branches, expression })
     }
 
-    /// What it enumerates.
+    /// The expression.
     pub(super) fn expression(&self) -> &Expression {
         &self.expression
     }
 
-    /// The first time that is not before `from`.
+    /// The first match at or after `from`.
     pub(super) fn next(&self, from: i64) -> Option<i64> {
         self.branches.iter().filter_map(|branch| self.next_of(branch, from)).min()
     }
 
-    /// The last time before `until`.
+    /// The last match before `until`.
     pub(super) fn prev(&self, until: i64) -> Option<i64> {
         self.branches.iter().filter_map(|branch| self.prev_of(branch, until)).max()
     }
 
-    /// How many times there are in `from..until`.
+    /// How many matches are in `from..until`.
     pub(super) fn count(&self, from: i64, until: i64) -> u64 {
         let (from, until) = (from.clamp(FIRST, END), until.clamp(FIRST, END));
         if from >= until {
@@ -77,7 +77,7 @@ impl WallClock {
             - in_day(first, from.rem_euclid(DAY))
     }
 
-    /// The shortest time from one to the next, in seconds, if it isn't longer than `limit`.
+    /// The shortest time between two matches, in seconds; none if it is longer than `limit`.
     pub(super) fn period_within(&self, limit: i64) -> Option<i64> {
         let Expression { seconds, minutes, hours, .. } = &self.expression;
         let minutes =
@@ -90,7 +90,7 @@ impl WallClock {
             shortest = shortest.min(time - last);
             last = time;
         }
-        // Only a long limit makes it matter which days follow each other.
+        // Which days match is costly to determine and matters only for a long limit.
         let overnight = first - last;
         if DAY + overnight <= limit {
             let days: Vec<i64> = (0..END / DAY).filter(|day| self.has_day(*day)).collect();
@@ -130,7 +130,7 @@ impl WallClock {
         date.is_some_and(|date| self.expression.days.matches(date))
     }
 
-    /// How many times a matching day has before its `second`.
+    /// How many matches a matching day has before its `second`.
     fn count_before(&self, second: i64) -> u64 {
         let [hour, minute, second] = hour_minute_second(second);
         let Expression { seconds, minutes, hours, .. } = &self.expression;
@@ -147,14 +147,14 @@ impl WallClock {
     }
 }
 
-/// Days that one branch enumerates: all that the expression names, and perhaps more.
+/// The days that one branch enumerates: a superset of the days that it matches.
 struct Candidates {
     of_month: Set,
     of_week: Set,
     filtered: bool,
 }
 
-/// The candidates among which the days of the expression are.
+/// The candidates of each branch.
 fn candidates(days: &Days) -> Vec<Candidates> {
     let by_month = Candidates {
         of_month: days.of_month.candidates(),
@@ -171,7 +171,7 @@ fn candidates(days: &Days) -> Vec<Candidates> {
     }
     let of_month = by_month.of_month.intersection(by_week.of_month);
     if of_month.is_empty() {
-        // The two exclude each other; the crate couldn't read an empty list.
+        // The fields contradict each other, and the crate rejects an empty list.
         return Vec::new();
     }
     let filtered = by_month.filtered || by_week.filtered;
@@ -186,7 +186,7 @@ fn date_time(seconds: i64) -> Option<DateTime<chrono::Utc>> {
     DateTime::from_timestamp(seconds, 0)
 }
 
-/// The set as the crate reads it, each number greater by `shift`.
+/// The set in the syntax of the crate, with `shift` added to each number.
 fn list(set: Set, first: u32, last: u32, shift: u32) -> String {
     if set == Set::range(first, last) {
         return "*".to_owned();

@@ -1,45 +1,46 @@
 //! Time zones as spans of constant offset, from 1970 to the end of 2100.
 //!
-//! `chrono-tz` tells the offset at an instant; our rule for clock changes also needs to know when
-//! the next and the last change is. The table of a zone is made once per process, at first use.
+//! `chrono-tz` gives the offset at an instant, but handling clock changes also requires the times of
+//! the previous and the next change. The table of a zone is computed once per process, on first use.
 
 use std::sync::OnceLock;
 
 use chrono::{DateTime, Offset, TimeZone};
 use chrono_tz::{TZ_VARIANTS, Tz};
 
-/// 1970-01-01T00:00:00Z, in seconds since then: nothing is planned before.
+/// 1970-01-01T00:00:00Z, in seconds since the epoch. Schedules have no earlier occurrences.
 pub(super) const FIRST: i64 = 0;
-/// 2101-01-01T00:00:00Z: nothing is planned from here on. The `cron` crate ends there as well.
+/// 2101-01-01T00:00:00Z. Schedules have no occurrence at or after it; the `cron` crate ends there,
+/// too.
 pub(super) const END: i64 = 4_133_980_800;
 
 const DAY: i64 = 86_400;
-/// The shortest spans last a week less an hour (Recife in the year 2000); nothing is overlooked in
-/// steps of less than half of that.
+/// The shortest span lasts a week less an hour (Recife in 2000). Steps shorter than half of that
+/// miss no change.
 const STEP: i64 = 3 * DAY;
 
-/// A time during which the zone's offset stays the same. It lasts until the next span begins.
+/// A period of constant offset. It lasts until the next span begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Span {
-    /// Its first second, since the epoch; the earliest span begins before all others.
+    /// Its first second, since the epoch; `i64::MIN` for the first span.
     pub begin: i64,
     /// Local time minus UTC, in seconds.
     pub offset: i64,
 }
 
-/// The spans of `zone`, in order; never empty.
+/// The spans of `zone` in ascending order; never empty.
 pub(super) fn spans(zone: Tz) -> &'static [Span] {
     static TABLES: [OnceLock<Box<[Span]>>; TZ_VARIANTS.len()] =
         [const { OnceLock::new() }; TZ_VARIANTS.len()];
     TABLES[zone as usize].get_or_init(|| read_spans(zone, STEP))
 }
 
-/// The number of the span that holds `instant`.
+/// The index of the span that contains `instant`.
 pub(super) fn index(spans: &[Span], instant: i64) -> usize {
     spans.partition_point(|span| span.begin <= instant).saturating_sub(1)
 }
 
-/// Steps through the years, so many seconds at a time.
+/// Finds all changes, checking the offset every `step` seconds.
 fn read_spans(zone: Tz, step: i64) -> Box<[Span]> {
     let mut known = FIRST - 2 * DAY;
     let mut spans = vec![Span { begin: i64::MIN, offset: offset(zone, known) }];
@@ -57,7 +58,7 @@ fn read_spans(zone: Tz, step: i64) -> Box<[Span]> {
     spans.into_boxed_slice()
 }
 
-/// The first second in `(same, other]` whose offset isn't that of `same`.
+/// The first second in `(same, other]` whose offset differs from that of `same` (binary search).
 fn change(zone: Tz, mut same: i64, mut other: i64) -> i64 {
     let before = offset(zone, same);
     while other - same > 1 {
@@ -91,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn smaller_steps_find_no_more() {
+    fn smaller_steps_find_no_other_changes() {
         let shortest = [Tz::America__Recife, Tz::Asia__Gaza, Tz::Africa__Casablanca];
         for zone in TZ_VARIANTS.iter().step_by(40).chain(&shortest) {
             assert_eq!(*spans(*zone), *read_spans(*zone, DAY), "{zone}");
@@ -99,8 +100,8 @@ mod tests {
     }
 
     #[test]
-    fn changes_lie_far_apart() {
-        // `cron` takes for granted that a local time is skipped or repeated by one change only.
+    fn changes_are_far_apart() {
+        // `cron` relies on at most one change skipping or repeating a local time.
         for zone in TZ_VARIANTS.iter().step_by(7) {
             let spans = spans(*zone);
             for three in spans.windows(3) {

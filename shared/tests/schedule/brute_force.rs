@@ -1,5 +1,5 @@
-//! Against a search that looks at every instant: it knows no spans and no candidates, and reads
-//! no expression, since the random cases say themselves what they mean.
+//! Compares schedules with a search that tests every instant. The search uses neither spans nor
+//! candidates, and it parses no expressions: random cases come with their meaning.
 
 use chrono::{MappedLocalTime, NaiveDateTime, TimeDelta, TimeZone};
 use chrono_tz::Tz;
@@ -7,7 +7,7 @@ use shared::clock::Time;
 
 use super::cases::{Draw, Expression};
 
-/// One schedule with everything that the search must know.
+/// One schedule, with everything that the search needs.
 struct Case {
     expression: Expression,
     zone: Tz,
@@ -16,7 +16,7 @@ struct Case {
 }
 
 impl Case {
-    /// A case, and an instant to search from.
+    /// A random case, and an instant to search from.
     fn draw(draw: &Draw) -> (Case, Time) {
         let zone = draw.zone();
         let (instant, hour) = draw.instant(zone);
@@ -35,7 +35,7 @@ impl Case {
         format!(r#"{{"cron":"{text}","timezone":"{zone}","gap":"{gap}","fold":"{fold}"}}"#)
     }
 
-    /// Every occurrence in `from..until`, looked for at each step.
+    /// Every occurrence in `from..until`, testing each step.
     fn search(&self, from: Time, until: Time, step: TimeDelta) -> Vec<Time> {
         let times = std::iter::successors(Some(from), |time| Some(*time + step));
         times.take_while(|time| *time < until).filter(|time| self.occurs(*time, step)).collect()
@@ -68,14 +68,14 @@ impl Case {
     }
 }
 
-/// Checks one case in a window of `steps`, whose length is a minute or a second.
+/// Checks one case in the window of `steps` steps after `from`.
 #[track_caller]
 fn check(case: &Case, from: Time, steps: i32, step: TimeDelta, draw: &Draw) {
     let until = from + step * steps;
     let expected = case.search(from, until, step);
     let json = case.json();
     let Ok(schedule) = super::try_read(&json) else {
-        assert!(expected.is_empty(), "{json} is refused, but occurs at {expected:?}");
+        assert!(expected.is_empty(), "{json} is rejected, but occurs at {expected:?}");
         return;
     };
     let tick = TimeDelta::microseconds(1);
@@ -90,8 +90,7 @@ fn check(case: &Case, from: Time, steps: i32, step: TimeDelta, draw: &Draw) {
         .collect();
     backwards.reverse();
     assert_eq!(backwards, expected, "{json} backwards from {until} to {from}");
-    // Divided anywhere, nothing is lost and nothing doubled; asked anywhere, the answer is the
-    // neighbour.
+    // At any instant, the counts before and after it add up, and its neighbours are found.
     for _ in 0..5 {
         let middle = from + step * draw.below(steps as u32) as i32 + tick * draw.below(3) as i32;
         let before = expected.partition_point(|time| *time <= middle);
@@ -106,12 +105,12 @@ fn check(case: &Case, from: Time, steps: i32, step: TimeDelta, draw: &Draw) {
 }
 
 #[test]
-fn no_search_by_the_minute_finds_anything_else() {
+fn a_search_by_minutes_finds_the_same_occurrences() {
     let draw = Draw::seeded(1);
     for _ in 0..super::scaled(600) {
         let (mut case, from) = Case::draw(&draw);
         case.expression.second = None;
-        // Some zones were off by seconds in 1972; a search by the minute would miss that.
+        // In 1972 some zones' offsets had seconds, which a search by minutes would miss.
         if from.timestamp() > 100_000_000 {
             check(&case, from, 2880, TimeDelta::minutes(1), &draw);
         }
@@ -119,7 +118,7 @@ fn no_search_by_the_minute_finds_anything_else() {
 }
 
 #[test]
-fn no_search_by_the_second_finds_anything_else() {
+fn a_search_by_seconds_finds_the_same_occurrences() {
     let draw = Draw::seeded(2);
     for _ in 0..super::scaled(100) {
         let (case, from) = Case::draw(&draw);
@@ -128,8 +127,9 @@ fn no_search_by_the_second_finds_anything_else() {
 }
 
 #[test]
-fn a_year_of_days_agrees_with_a_search_by_the_hour() {
-    // Days, months, weekdays, L, W and #: at midnight UTC only, so an hour's step is enough.
+fn a_search_by_hours_finds_the_same_days() {
+    // Days, months, weekdays, L, W and #. All occurrences are at midnight UTC, so steps of an hour
+    // suffice.
     let draw = Draw::seeded(3);
     for _ in 0..super::scaled(200) {
         let expression = draw.expression(true, None);

@@ -1,12 +1,12 @@
-//! Random expressions, together with what they mean by a reading of their own; zones; and
-//! instants, most of them near a change of clocks.
+//! Generates random expressions together with their meaning, which is computed independently of the
+//! parser; random zones; and random instants, most of them near a clock change.
 
 use chrono::{DateTime, Datelike, NaiveDateTime, Offset, TimeDelta, TimeZone, Timelike};
 use chrono_tz::{TZ_VARIANTS, Tz};
 use shared::clock::Time;
 use shared::random::Random;
 
-/// Zones that change their clocks in unusual ways, and a few that don't.
+/// Zones with unusual clock changes, and a few without any.
 pub(crate) const ZONES: [&str; 30] = [
     "America/New_York",
     "Europe/London",
@@ -40,6 +40,7 @@ pub(crate) const ZONES: [&str; 30] = [
     "UTC",
 ];
 
+/// Draws random cases.
 pub(crate) struct Draw(Random);
 
 impl Draw {
@@ -68,8 +69,8 @@ impl Draw {
         if self.chance(20) { any } else { self.of(&ZONES).parse().unwrap() }
     }
 
-    /// An instant within the years 1972 to 2060; three in four within a day of a change of clocks,
-    /// as far as the zone has any, and then also the local hour that is skipped or repeated.
+    /// An instant from 1972 to 2060. If the zone changes its clocks, three in four are within a day
+    /// of a change and come with the local hour that is skipped or repeated.
     pub(crate) fn instant(&self, zone: Tz) -> (Time, Option<u32>) {
         let year = TimeDelta::days(365);
         let first = DateTime::from_timestamp(63_072_000, 0).unwrap();
@@ -88,8 +89,8 @@ impl Draw {
         (change + TimeDelta::minutes(i64::from(self.below(2880)) - 1440), Some(hour))
     }
 
-    /// An expression; with `special` perhaps one that has `L`, `W` or `#`, or seconds; with an
-    /// `hour`, often one of that hour.
+    /// An expression. With `special` it may have `L`, `W`, `#` or seconds; with an `hour` it is
+    /// often due in that hour.
     pub(crate) fn expression(&self, special: bool, hour: Option<u32>) -> Expression {
         let seconds = special && self.chance(15);
         let stars = if hour.is_some() { 80 } else { 60 };
@@ -118,8 +119,8 @@ impl Draw {
         }
     }
 
-    /// A field whose values are `first..=last`, and which may be written up to `top`; a plain
-    /// `*` so many times of a hundred.
+    /// A field with the values `first..=last`, whose syntax allows numbers up to `top`. `star` is
+    /// the percentage of fields that are a plain `*`.
     fn field(&self, first: u32, last: u32, top: u32, star: u32) -> Field {
         if self.chance(star) {
             return Field { text: "*".into(), values: (first..=last).collect(), star: true };
@@ -175,7 +176,7 @@ impl Draw {
     }
 }
 
-/// The first instant after `after` whose offset differs from the one before it, to the second.
+/// The first second after `after` at which the zone's offset changes.
 pub(crate) fn next_change(zone: Tz, after: Time) -> Option<Time> {
     let offset = |time: Time| zone.offset_from_utc_datetime(&time.naive_utc()).fix();
     let day = TimeDelta::days(1);
@@ -198,7 +199,7 @@ pub(crate) fn next_change(zone: Tz, after: Time) -> Option<Time> {
     DateTime::from_timestamp(high, 0)
 }
 
-/// A field's text and what it means.
+/// A field's text and meaning.
 pub(crate) struct Field {
     pub(crate) text: String,
     pub(crate) values: Vec<u32>,
@@ -236,7 +237,7 @@ impl Expression {
         self.minute.star || self.hour.star
     }
 
-    /// Whether it names this local time.
+    /// Whether it matches this local time.
     pub(crate) fn matches(&self, local: NaiveDateTime) -> bool {
         let second = match &self.second {
             Some(field) => field.values.contains(&local.second()),
@@ -251,7 +252,7 @@ impl Expression {
     fn matches_day(&self, local: NaiveDateTime) -> bool {
         let date = local.date();
         let weekday = date.weekday().num_days_from_sunday();
-        // The same weekday a week on, or the day after: is that still this month?
+        // The month of the date that many days later.
         let month_of = |days: i64| (date + TimeDelta::days(days)).month();
         let workday = !["Sat", "Sun"].contains(&date.weekday().to_string().as_str());
         let special = |of_month: bool| {

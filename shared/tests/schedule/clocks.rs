@@ -1,9 +1,9 @@
-//! What becomes of occurrences when clocks change, case by case.
+//! When occurrences are due if clocks change.
 
 use super::check;
 
 #[test]
-fn a_fixed_job_in_a_gap_comes_at_the_first_valid_instant_or_not_at_all() {
+fn a_fixed_time_in_a_gap_occurs_at_the_first_valid_instant_or_never() {
     let (from, until) = ("2026-03-07T12:00:00Z", "2026-03-09T12:00:00Z");
     let new_york = |options: &str, expected: &[&str]| {
         let json = format!(r#"{{"cron":"30 2 * * *","timezone":"America/New_York"{options}}}"#);
@@ -16,7 +16,7 @@ fn a_fixed_job_in_a_gap_comes_at_the_first_valid_instant_or_not_at_all() {
 }
 
 #[test]
-fn a_fixed_job_in_a_fold_comes_in_the_pass_that_was_chosen() {
+fn a_fixed_time_in_a_fold_occurs_in_the_chosen_pass() {
     let london = |options: &str, expected: &[&str]| {
         let json = format!(r#"{{"cron":"30 1 * * *","timezone":"Europe/London"{options}}}"#);
         check(&json, "2026-10-24T12:00:00Z", "2026-10-25T12:00:00Z", expected);
@@ -36,7 +36,7 @@ fn several_times_in_one_gap_make_one_occurrence() {
 }
 
 #[test]
-fn a_job_that_follows_elapsed_time_runs_through_both_passes_and_never_double() {
+fn elapsed_time_runs_through_both_passes_without_duplicates() {
     let json = r#"{"cron":"*/30 * * * *","timezone":"America/New_York"}"#;
     let half_hours = ["06:00", "06:30", "07:00", "07:30"];
     let on = |day: &str| half_hours.map(|time| format!("{day}T{time}:00Z"));
@@ -45,7 +45,7 @@ fn a_job_that_follows_elapsed_time_runs_through_both_passes_and_never_double() {
         let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
         check(json, expected[0], &format!("{day}T08:00:00Z"), &expected);
     }
-    // Whatever gap and fold say.
+    // The options `gap` and `fold` have no effect.
     let json = r#"{"cron":"*/30 1 * * *","timezone":"America/New_York","fold":"first"}"#;
     let expected =
         ["05:00", "05:30", "06:00", "06:30"].map(|time| format!("2026-11-01T{time}:00Z"));
@@ -54,8 +54,8 @@ fn a_job_that_follows_elapsed_time_runs_through_both_passes_and_never_double() {
 }
 
 #[test]
-fn a_skipped_day_comes_at_the_first_instant_after_it() {
-    // Samoa went from the 29th straight to the 31st.
+fn a_time_on_a_skipped_day_occurs_at_the_first_instant_after_it() {
+    // Samoa skipped 30 December 2011.
     let json = r#"{"cron":"0 9 * * *","timezone":"Pacific/Apia"}"#;
     let expected = ["2011-12-29T19:00:00Z", "2011-12-30T10:00:00Z", "2011-12-30T19:00:00Z"];
     check(json, "2011-12-29T12:00:00Z", "2011-12-31T12:00:00Z", &expected);

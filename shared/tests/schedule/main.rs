@@ -1,5 +1,5 @@
-//! Schedules against the rules that the documentation states, against a search by brute force,
-//! and against other implementations of cron. Needs no service.
+//! Tests schedules against the documented rules, a brute-force search and other implementations of
+//! cron. Needs no services.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop right there")]
 
 extern crate polychron_shared as shared;
@@ -7,17 +7,17 @@ extern crate polychron_shared as shared;
 mod brute_force;
 mod cases;
 mod clocks;
+mod describe;
 mod oracles;
 mod refusals;
 mod rules;
-mod words;
 
 use shared::clock::Time;
 use shared::id::{JobId, TenantId};
 use shared::schedule::{Schedule, ScheduleError, Spread};
 
-/// How many random cases to try: `SCHEDULE_CASES` times as many as usual, where that is set.
-#[expect(clippy::disallowed_methods, reason = "how long to search is up to whoever runs it")]
+/// How many random cases to try: `usual`, times `SCHEDULE_CASES` if that is set.
+#[expect(clippy::disallowed_methods, reason = "the caller chooses how long to search")]
 fn scaled(usual: u32) -> u32 {
     let times = std::env::var("SCHEDULE_CASES").ok().map_or(1, |times| times.parse().unwrap());
     usual * times
@@ -41,7 +41,8 @@ fn time(text: &str) -> Time {
     text.parse().unwrap()
 }
 
-/// Checks that the occurrences in `from..until` are `expected`, forwards, backwards and counted.
+/// Checks that the occurrences in `from..until` are `expected` when searched forwards and backwards
+/// and when counted.
 #[track_caller]
 fn check(json: &str, from: &str, until: &str, expected: &[&str]) {
     let schedule = read(json);

@@ -1,8 +1,9 @@
-//! Against other implementations of cron: `croner`, and `cronsim` by a table of its answers.
+//! Compares schedules with other implementations of cron: `croner`, and a table of answers by
+//! `cronsim`.
 //!
-//! They read some things differently on purpose, and some by mistake. Each difference must be
-//! explained by one of the rules below, which is checked and not just asserted: our own evaluation
-//! under the other's rule has to give the other's answer, or that answer has to be plainly wrong.
+//! They differ from us in some points on purpose and in others by mistake. One of the rules below
+//! must explain each difference, and the test verifies the explanation: our evaluation under their
+//! rule must give their answer, or their answer must be evidently wrong.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -14,7 +15,7 @@ use shared::clock::Time;
 use super::cases::{Draw, next_change};
 use super::{scaled, try_read};
 
-/// One question: the first occurrence of `expression` in `zone` after `instant`?
+/// One question: what is the first occurrence of `expression` in `zone` after `instant`?
 #[derive(Debug)]
 struct Triple {
     expression: String,
@@ -23,7 +24,7 @@ struct Triple {
 }
 
 impl Triple {
-    /// A question, and whether its instant is within a day of a change of clocks.
+    /// A random question, and whether its instant is within a day of a clock change.
     fn draw(draw: &Draw) -> (Triple, bool) {
         let zone = draw.zone();
         let (instant, hour) = draw.instant(zone);
@@ -31,7 +32,7 @@ impl Triple {
         (Triple { expression, zone, instant }, hour.is_some())
     }
 
-    /// Our answer to it, or to the same for another expression and with other options.
+    /// Our answer, for this expression and these options.
     fn answer(&self, expression: &str, options: &str) -> Option<Time> {
         let zone = self.zone.name();
         let json = format!(r#"{{"cron":"{expression}","timezone":"{zone}"{options}}}"#);
@@ -46,7 +47,7 @@ impl Triple {
         self.fields().len() == 6
     }
 
-    /// The fields for minute and hour.
+    /// The minute and hour fields.
     fn minute_and_hour(&self) -> [&str; 2] {
         let fields = self.fields();
         let minute = usize::from(self.has_seconds());
@@ -90,11 +91,11 @@ impl Tally {
         }
     }
 
-    #[expect(clippy::print_stdout, reason = "shown by --nocapture, for whoever reads the figures")]
+    #[expect(clippy::print_stdout, reason = "the figures are shown by --nocapture")]
     fn report(&self, name: &str) {
-        let mut lines = format!("{name}: {} answers are equal\n", self.equal);
+        let mut lines = format!("{name}: {} answers agree\n", self.equal);
         for (rule, (count, example)) in &self.explained {
-            let _ = writeln!(lines, "{count:>8}  {rule}\n          such as {example}");
+            let _ = writeln!(lines, "{count:>8}  {rule}\n          for example {example}");
         }
         println!("{lines}");
         let some: Vec<&String> = self.unexplained.iter().take(20).collect();
@@ -103,7 +104,7 @@ impl Tally {
 }
 
 #[test]
-fn croner_agrees_but_for_its_known_differences() {
+fn croner_agrees_except_for_known_differences() {
     let draw = Draw::seeded(5);
     let parser = croner::parser::CronParser::builder().sloppy_ranges(true).build();
     let (mut tally, mut near) = (Tally::default(), 0);
@@ -122,7 +123,7 @@ fn croner_agrees_but_for_its_known_differences() {
         tally.add(&triple, theirs, explain_croner);
     }
     tally.report("croner");
-    assert!(near * 100 >= count * 40, "only {near} of {count} are near a change of clocks");
+    assert!(near * 100 >= count * 40, "only {near} of {count} are near a clock change");
 }
 
 fn explain_croner(
@@ -137,7 +138,7 @@ fn explain_croner(
     let [minute, hour] = triple.minute_and_hour();
     let second = if triple.has_seconds() { triple.fields()[0] } else { "0" };
     let single = [second, minute, hour].into_iter().all(is_single);
-    // Which of croner's rules may matter here, as options of ours.
+    // The rules of croner that may apply here, as our options.
     let policies = if single { ["", SKIP] } else { ["", ELAPSED] };
     let stars = with_day_stars_as_ranges(triple);
     for (expression, starred) in [(&triple.expression, false), (&stars, true)] {
@@ -148,16 +149,16 @@ fn explain_croner(
             }
             return Some(match (starred, policy) {
                 (true, "") => {
-                    "croner takes `*/n` in a day field for a restriction: either day field is enough"
+                    "croner treats `*/n` in a day field as a restriction, so that either day field suffices"
                 }
                 (true, _) => {
-                    "croner takes `*/n` for a restriction, and follows elapsed time or skips, both at once"
+                    "croner treats `*/n` as a restriction and follows elapsed time or skips the gap"
                 }
                 (false, SKIP) => {
-                    "croner drops a time in a gap that reaches into a day which doesn't match"
+                    "croner drops a time in a gap that extends into a day which does not match"
                 }
                 (false, _) => {
-                    "croner follows elapsed time unless there is one second, minute and hour"
+                    "croner follows elapsed time unless second, minute and hour are single values"
                 }
             });
         }
@@ -168,7 +169,7 @@ fn explain_croner(
     beyond_our_years(ours, theirs)
 }
 
-/// The expression with the `*` that a day field begins with written as a range.
+/// The expression, with the leading `*` of its day fields replaced by a range.
 fn with_day_stars_as_ranges(triple: &Triple) -> String {
     let mut fields: Vec<String> = triple.fields().into_iter().map(str::to_owned).collect();
     let last = fields.len() - 1;
@@ -183,15 +184,15 @@ fn with_day_stars_as_ranges(triple: &Triple) -> String {
 fn beyond_our_years(ours: Option<Time>, theirs: Result<Time, &str>) -> Option<&'static str> {
     let end = DateTime::from_timestamp(4_133_980_800 - 86_400, 0)?;
     (ours.is_none() && theirs.is_ok_and(|theirs| theirs >= end))
-        .then_some("ours plans no further than the year 2100")
+        .then_some("our schedules end with the year 2100")
 }
 
-/// Questions and `cronsim`'s answers; `cronsim_answers.py` says how it was made.
+/// Questions with `cronsim`'s answers; `cronsim_answers.py` documents how to make the table.
 const CRONSIM: &str = include_str!("../oracles/cronsim.tsv");
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "a longer table is too big to be kept")]
-fn cronsim_agrees_but_for_its_known_differences() {
+#[expect(clippy::disallowed_methods, reason = "a longer table is too big for the repository")]
+fn cronsim_agrees_except_for_known_differences() {
     let table = match std::env::var_os("SCHEDULE_CRONSIM") {
         Some(path) => std::fs::read_to_string(path).unwrap(),
         None => CRONSIM.to_owned(),
@@ -229,12 +230,12 @@ fn explain_cronsim(
         return Some("cronsim has no `nW`");
     }
     if theirs.is_ok_and(|theirs| theirs <= triple.instant) {
-        return Some("cronsim answers with the past");
+        return Some("cronsim returns a time in the past");
     }
     if theirs == Err("hangs") && ours.is_some_and(|ours| triple.is_near_change(ours)) {
-        return Some("cronsim never returns near some changes of clocks");
+        return Some("cronsim does not terminate near some clock changes");
     }
-    let run_on = with_single_ranges_run_on(triple);
+    let open = with_open_single_ranges(triple);
     let elapsed = triple.has_seconds();
     let readings = [
         (
@@ -242,12 +243,8 @@ fn explain_cronsim(
             ELAPSED,
             "cronsim follows elapsed time in every expression with seconds",
         ),
-        (&run_on, "", "cronsim takes `a-a/n` for `a/n`"),
-        (
-            &run_on,
-            ELAPSED,
-            "cronsim takes `a-a/n` for `a/n`, and follows elapsed time with seconds",
-        ),
+        (&open, "", "cronsim reads `a-a/n` as `a/n`"),
+        (&open, ELAPSED, "cronsim reads `a-a/n` as `a/n`, and follows elapsed time with seconds"),
     ];
     let mut readings = readings.into_iter().filter(|(_, policy, _)| policy.is_empty() || elapsed);
     if let Some((.., rule)) =
@@ -256,38 +253,38 @@ fn explain_cronsim(
         return Some(rule);
     }
     let (policy, theirs) = (if elapsed { ELAPSED } else { "" }, theirs.ok()?);
-    let missed = triple.answer(&run_on, policy)?;
+    let missed = triple.answer(&open, policy)?;
     let just_before = Triple {
-        expression: run_on.clone(),
+        expression: open.clone(),
         instant: theirs - TimeDelta::seconds(1),
         zone: triple.zone,
     };
     if next_change(triple.zone, theirs - TimeDelta::seconds(1)) == Some(theirs)
-        && just_before.answer(&run_on, policy) != Some(theirs)
+        && just_before.answer(&open, policy) != Some(theirs)
     {
-        return Some("cronsim takes a midnight that was skipped for one that came");
+        return Some("cronsim returns a midnight that the clocks skipped");
     }
-    let is_later_one = missed < theirs && just_before.answer(&run_on, policy) == Some(theirs);
+    let is_later_one = missed < theirs && just_before.answer(&open, policy) == Some(theirs);
     (is_later_one && triple.is_near_change(missed))
-        .then_some("cronsim misses an occurrence near a change and goes on to a later one")
+        .then_some("cronsim misses an occurrence near a clock change and returns a later one")
 }
 
-/// The expression with each range of one value and a step as `cronsim` reads it.
-fn with_single_ranges_run_on(triple: &Triple) -> String {
-    let run_on = |entry: &str| match entry.split_once('/') {
+/// The expression, with each `a-a/n` replaced by `a/n`, which is how `cronsim` reads it.
+fn with_open_single_ranges(triple: &Triple) -> String {
+    let open = |entry: &str| match entry.split_once('/') {
         Some((range, step)) => match range.split_once('-') {
             Some((first, last)) if first.eq_ignore_ascii_case(last) => format!("{first}/{step}"),
             _ => entry.to_owned(),
         },
         None => entry.to_owned(),
     };
-    let field = |field: &str| field.split(',').map(run_on).collect::<Vec<_>>().join(",");
+    let field = |field: &str| field.split(',').map(open).collect::<Vec<_>>().join(",");
     triple.fields().into_iter().map(field).collect::<Vec<_>>().join(" ")
 }
 
-/// Writes the questions for a table.
+/// Writes the questions for a new table.
 #[test]
-#[ignore = "only for making a table: SCHEDULE_TRIPLES names the file to write"]
+#[ignore = "makes a new table; SCHEDULE_TRIPLES names the file to write"]
 #[expect(clippy::disallowed_methods, reason = "run by hand")]
 fn draw_triples() {
     let draw = Draw::seeded(6);

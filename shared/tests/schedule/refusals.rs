@@ -1,11 +1,11 @@
-//! What is refused, and in which words.
+//! Which schedules are rejected, and with which messages.
 
 use super::try_read;
 
 #[track_caller]
 fn refusal(json: &str) -> String {
     match try_read(json) {
-        Ok(schedule) => panic!("{json} is read as: {}", schedule.describe()),
+        Ok(schedule) => panic!("{json} is accepted as: {}", schedule.describe()),
         Err(error) => error.to_string(),
     }
 }
@@ -17,7 +17,7 @@ fn check_all(table: &[(&str, &str)]) {
     }
 }
 
-/// Checks the message for a cron expression and the part of it that is underlined.
+/// Checks a cron expression's error: its message and the underlined part.
 #[track_caller]
 fn check(expression: &str, underlined: &str, expected: &str) {
     let json = serde_json::json!({ "cron": expression }).to_string();
@@ -29,18 +29,18 @@ fn check(expression: &str, underlined: &str, expected: &str) {
 }
 
 #[test]
-fn an_error_shows_the_place() {
+fn an_error_underlines_the_fault() {
     let error = try_read(r#"{"cron":"0 25 * * *"}"#).unwrap_err();
     let expected = "cron: hour 25 is outside 0–23\n    0 25 * * *\n      ^^";
     assert_eq!(error.picture(), expected);
-    // Whatever stands in it, the line stays one line and the carets stay below their place.
+    // Control characters neither break the line nor shift the carets.
     let error = try_read(r#"{"cron":"0 ü\u0007ü 99 * *"}"#).unwrap_err();
     let expected = "    0 ü\u{fffd}ü 99 * *\n      ^^^";
     assert!(error.picture().ends_with(expected), "{}", error.picture());
 }
 
 #[test]
-fn faults_in_an_expression_are_named() {
+fn errors_name_the_fault_in_an_expression() {
     check("60 * * * *", "60", "minute 60 is outside 0–59; write 0");
     check("0 24 * * *", "24", "hour 24 is outside 0–23; write 0 for midnight");
     check("0 0 0 * *", "0", "day of month 0 is outside 1–31");
@@ -55,17 +55,13 @@ fn faults_in_an_expression_are_named() {
     check("0 0 ? * 1", "?", "day of month `?` isn't a number; write *");
     check("-5 * * * *", "-", "minute lacks a number");
     check("5- * * * *", "-", "minute lacks a number");
-    check(
-        "1,,2 * * * *",
-        "1,,2",
-        "minute has an empty entry in its list; remove the comma that is too much",
-    );
+    check("1,,2 * * * *", "1,,2", "minute has an empty entry in its list; remove the extra comma");
     check("99999 * * * *", "99999", "minute 99999 is too large a number");
     check("0 0 15W-20 * *", "15W", "day of month `15W` isn't a number");
     check(
         "0 0 1-5W * *",
         "1-5W",
-        "`W` goes with a single day, not with `1-5`; write 15W, or a list such as 1W,15W",
+        "`W` takes a single day, not `1-5`; write 15W, or a list such as 1W,15W",
     );
     check("0 0 L-31 * *", "31", "no month has a day 31 days before its last; write L-1 to L-30");
     check(
@@ -73,22 +69,18 @@ fn faults_in_an_expression_are_named() {
         "L",
         "`L` alone isn't a day of the week; write 5L for the last Friday of the month, or 6 for Saturday",
     );
-    check("0 0 * * FRI#6", "6", "no month has a Friday 6 times; write #1 to #5, or L for the last");
-    check("0 0 * * 5#L", "5#L", "`#` wants a number; write 5L");
-    check(
-        "H(5) * * * *",
-        "H(5)",
-        "minute `H(5)` isn't readable; write H, H/15, H(0-29) or H(0-29)/10",
-    );
+    check("0 0 * * FRI#6", "6", "no month has a Friday #6; write #1 to #5, or L for the last");
+    check("0 0 * * 5#L", "5#L", "`#` needs a number; write 5L");
+    check("H(5) * * * *", "H(5)", "minute `H(5)` is invalid; write H, H/15, H(0-29) or H(0-29)/10");
     check("H(0-70) * * * *", "70", "minute 70 is outside 0–59");
 }
 
 #[test]
-fn what_is_no_expression_is_named() {
+fn errors_name_what_makes_a_text_no_expression() {
     check(
         "@reboot",
         "@reboot",
-        "`@reboot` has no meaning here, where no machine of the job's starts; write when it shall run",
+        "`@reboot` has no meaning here: a job belongs to no machine; give a time to run at",
     );
     check("@houry", "@houry", "`@houry` is unknown; did you mean `@hourly`?");
     check(
@@ -104,34 +96,34 @@ fn what_is_no_expression_is_named() {
     check(
         "* * * *",
         "* * * *",
-        "4 instead of five or six fields; write minute, hour, day of month, month, day of week, after an optional second",
+        "has 4 fields instead of five or six; write an optional second, then minute, hour, day of month, month, day of week",
     );
     check(
         "0 0 1 1 * * 2027",
         "2027",
-        "a seventh field (a year) isn't offered; bound the schedule with `start` and `end`",
+        "a seventh field (a year) isn't supported; bound the schedule with `start` and `end`",
     );
     check(
         "CRON_TZ=UTC 0 0 * * *",
         "CRON_TZ=UTC",
-        r#"the time zone isn't part of the expression; put it beside it: "timezone":"Europe/London""#,
+        r#"the time zone isn't part of the expression; set it in a field of its own: "timezone":"Europe/London""#,
     );
     for never in ["0 0 30 2 *", "0 0 31 4,6,9,11 *", "0 0 */29 2 1L", "0 0 31W 2 *", "0 0 L-30 2 *"]
     {
         check(
             never,
             never,
-            "never matches: no such day before the year 2101; look at its day and month fields",
+            "never matches: there is no such day before 2101; check its day and month fields",
         );
     }
 }
 
 #[test]
-fn faults_in_the_json_are_named() {
+fn errors_name_the_fault_in_the_json() {
     let table = [
         (
             "nonsense",
-            "schedule: isn't readable: expected ident at line 1 column 2; write an object such as {\"cron\":\"0 2 * * *\"}",
+            "schedule: cannot be parsed: expected ident at line 1 column 2; write an object such as {\"cron\":\"0 2 * * *\"}",
         ),
         (
             "{}",
@@ -148,24 +140,24 @@ fn faults_in_the_json_are_named() {
         ),
         (
             r#"{"every":"1h","timezone":"UTC"}"#,
-            "timezone: doesn't go with `every`; leave it out, or use `cron`",
+            "timezone: can't be used with `every`; leave it out, or use `cron`",
         ),
         (
             r#"{"at":"2026-01-01T00:00:00Z","jitter":"1m"}"#,
-            "jitter: doesn't go with `at`; leave it out, or use `cron` or `every`",
+            "jitter: can't be used with `at`; leave it out, or use `cron` or `every`",
         ),
-        (r#"{"cron":5}"#, "cron: must be a text, not a number"),
-        (r#"{"every":900}"#, "every: must be a text, not a number; write \"900s\" for seconds"),
+        (r#"{"cron":5}"#, "cron: must be a string, not a number"),
+        (r#"{"every":900}"#, "every: must be a string, not a number; write \"900s\" for seconds"),
         (
             r#"{"cron":"@daily","start":null}"#,
-            "start: must be a text, not null; leave the field out",
+            "start: must be a string, not null; leave the field out",
         ),
     ];
     check_all(&table);
 }
 
 #[test]
-fn faults_in_a_field_are_named() {
+fn errors_name_the_fault_in_a_field() {
     let table = [
         (
             r#"{"cron":"@daily","timezone":"Europe/Lodnon"}"#,
@@ -175,8 +167,8 @@ fn faults_in_a_field_are_named() {
             r#"{"cron":"@daily","timezone":"europe/london"}"#,
             "timezone: `europe/london` isn't a time zone; did you mean `Europe/London`?",
         ),
-        (r#"{"cron":"@daily","gap":"later"}"#, "gap: `later` is none of first, skip"),
-        (r#"{"cron":"@daily","fold":"twice"}"#, "fold: `twice` is none of first, second, both"),
+        (r#"{"cron":"@daily","gap":"later"}"#, "gap: `later` is not one of first, skip"),
+        (r#"{"cron":"@daily","fold":"twice"}"#, "fold: `twice` is not one of first, second, both"),
         (
             r#"{"every":"0s"}"#,
             "every: `0s` is less than a second; write a number and a unit: 30s, 15m, 1h 30m, 2d, 1w",
@@ -187,7 +179,7 @@ fn faults_in_a_field_are_named() {
         ),
         (
             r#"{"every":"15M"}"#,
-            "every: `15M` has months or years, which differ in length; use `cron` for those",
+            "every: `15M` has months or years, which vary in length; use `cron` for those",
         ),
         (
             r#"{"every":"200000d"}"#,
@@ -203,15 +195,12 @@ fn faults_in_a_field_are_named() {
         ),
         (
             r#"{"cron":"0 0 1 1 *","start":"2026-01-02T00:00:00Z","end":"2026-12-31T00:00:00Z"}"#,
-            "end: leaves no occurrence; no time of the schedule lies between `start` and `end`",
+            "end: leaves no occurrence; the schedule has no time between `start` and `end`",
         ),
-        (
-            r#"{"every":"10m","jitter":"10m"}"#,
-            "jitter: of 600 s isn't less than the period of 600 s",
-        ),
+        (r#"{"every":"10m","jitter":"10m"}"#, "jitter: 600 s isn't less than the period of 600 s"),
         (
             r#"{"cron":"0 1,22 * * *","jitter":"3h"}"#,
-            "jitter: of 10800 s isn't less than the period of 10800 s",
+            "jitter: 10800 s isn't less than the period of 10800 s",
         ),
     ];
     check_all(&table);
@@ -224,7 +213,7 @@ fn faults_in_a_field_are_named() {
 }
 
 #[test]
-fn hostile_text_is_refused_in_few_words() {
+fn hostile_text_gets_a_short_error() {
     let long = |json: String| {
         let message = refusal(&json);
         assert!(message.chars().count() < 200, "{message}");
@@ -245,7 +234,7 @@ fn hostile_text_is_refused_in_few_words() {
 }
 
 #[test]
-fn no_text_makes_the_reader_panic() {
+fn no_text_makes_the_parser_panic() {
     let draw = super::cases::Draw::seeded(4);
     let alphabet: Vec<char> = "0123456789*/-,#LWH()@?MONFRIJANé \u{3000}".chars().collect();
     for _ in 0..super::scaled(20_000) {

@@ -1,4 +1,4 @@
-//! The rules of cron expressions and of the other forms, case by case.
+//! The documented rules of cron expressions and of the other forms.
 
 use chrono::TimeDelta;
 use shared::id::{JobId, TenantId};
@@ -6,7 +6,8 @@ use shared::schedule::{Schedule, Spread};
 
 use super::{check, read, time, try_read};
 
-/// Checks the days of 2026, month and day, on which an expression's last three fields run.
+/// Checks on which days of 2026 an expression with these last three fields occurs, written as month
+/// and day.
 #[track_caller]
 fn check_days(days: &str, from: &str, until: &str, expected: &[&str]) {
     let expected: Vec<String> =
@@ -17,7 +18,7 @@ fn check_days(days: &str, from: &str, until: &str, expected: &[&str]) {
 }
 
 #[test]
-fn days_are_those_of_unix() {
+fn days_follow_unix_cron() {
     // 2026-02-01 is a Sunday.
     let sundays = ["02-01", "02-08", "02-15", "02-22"];
     for sunday in ["0", "7", "SUN", "sun", "7-7", "6#1,0", "SUN/7"] {
@@ -29,10 +30,10 @@ fn days_are_those_of_unix() {
     check_days("* * SAT-SUN", "02-05", "02-10", &["02-07", "02-08"]);
     check_days("* * 5-7", "02-05", "02-10", &["02-06", "02-07", "02-08"]);
     check_days("* * */3", "02-01", "02-08", &["02-01", "02-04", "02-07"]);
-    // Either, when both are restricted;
+    // A day needs to match only one of the two fields if both are restricted, ...
     check_days("13 * FRI", "02-10", "03-07", &["02-13", "02-20", "02-27", "03-06"]);
     check_days("10 * FRI", "02-05", "02-14", &["02-06", "02-10", "02-13"]);
-    // both, when one begins with a star.
+    // ... but both if one begins with a star.
     check_days("*/2 * FRI", "02-01", "03-01", &["02-13", "02-27"]);
     check_days("13 * */5", "02-01", "04-30", &["02-13", "03-13"]);
     check_days("31 * *", "02-01", "06-01", &["03-31", "05-31"]);
@@ -53,7 +54,7 @@ fn special_days_depend_on_the_month() {
     check_days("LW * *", "01-01", "06-01", &["01-30", "02-27", "03-31", "04-30", "05-29"]);
     // 2026-02-15 is a Sunday, 08-15 a Saturday, 04-15 a Wednesday.
     check_days("15W 2,4,8 *", "01-01", "12-31", &["02-16", "04-15", "08-14"]);
-    // Never in the next or the last month: 08-01 is a Saturday, 02-01 a Sunday, 05-31 a Sunday.
+    // It stays within the month: 08-01 is a Saturday, 02-01 a Sunday, 05-31 a Sunday.
     check_days("1W 2,8 *", "01-01", "12-31", &["02-02", "08-03"]);
     check_days("31W 1-5 *", "01-01", "12-31", &["01-30", "03-31", "05-29"]);
     check_days("* * 5L", "01-01", "04-01", &["01-30", "02-27", "03-27"]);
@@ -65,7 +66,7 @@ fn special_days_depend_on_the_month() {
 }
 
 #[test]
-fn times_are_those_of_unix() {
+fn times_follow_unix_cron() {
     let minutes = |expression: &str, expected: &[&str]| {
         let expected: Vec<String> =
             expected.iter().map(|time| format!("2026-02-01T{time}Z")).collect();
@@ -100,7 +101,7 @@ fn times_are_those_of_unix() {
 }
 
 #[test]
-fn a_leap_day_is_found_across_the_year_2000_and_before_2100() {
+fn leap_days_occur_in_2000_and_not_in_2100() {
     let json = r#"{"cron":"0 0 29 2 *"}"#;
     let expected = ["1996-02-29T00:00:00Z", "2000-02-29T00:00:00Z", "2004-02-29T00:00:00Z"];
     check(json, "1993-01-01T00:00:00Z", "2008-01-01T00:00:00Z", &expected);
@@ -113,7 +114,7 @@ fn spread(job: i64) -> Spread {
 }
 
 #[test]
-fn h_is_fixed_for_a_job_and_spread_over_jobs() {
+fn h_is_constant_for_a_job_and_spreads_jobs() {
     let next = |json: &str, job: i64| {
         let schedule = Schedule::read(json, spread(job)).unwrap();
         schedule.next_after(time("2026-02-01T00:00:00Z")).unwrap()
@@ -124,7 +125,7 @@ fn h_is_fixed_for_a_job_and_spread_over_jobs() {
     distinct.sort();
     distinct.dedup();
     assert!(distinct.len() > 600, "{} of 1440 minutes for 1000 jobs", distinct.len());
-    // These must never change: it would move jobs that are running.
+    // These must never change: that would move existing jobs.
     let expected = ["2026-02-01T08:21:00Z", "2026-02-01T11:43:00Z", "2026-02-01T13:23:00Z"];
     assert_eq!(times[1..4], expected.map(time));
     for job in 0..100 {
@@ -156,7 +157,7 @@ fn jitter_is_one_delay_for_all_occurrences_of_a_job() {
         assert_eq!(schedule.count(first - day, first + day), 2);
         delays.push(delay);
     }
-    // These must never change, like those of H.
+    // These must never change, either.
     assert_eq!(delays[1..4], [816, 1192, 1624].map(TimeDelta::seconds));
     delays.sort();
     delays.dedup();
@@ -174,20 +175,20 @@ fn every_counts_from_the_epoch_or_from_a_given_time() {
 }
 
 #[test]
-fn at_comes_once_and_is_armed_even_when_past() {
+fn at_occurs_once_and_is_armed_even_if_past() {
     let json = r#"{"at":"2026-12-01T09:00:00+01:00"}"#;
     let at = "2026-12-01T08:00:00Z";
     check(json, "2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z", &[at]);
     let schedule = read(json);
     assert_eq!(schedule.first_after(time("2030-01-01T00:00:00Z")), Some(time(at)));
     assert_eq!(schedule.next_after(time(at)), None);
-    // The others are armed for what is to come.
+    // The other forms are armed for a later time.
     let daily = read(r#"{"cron":"@daily"}"#);
     assert_eq!(daily.first_after(time(at)), daily.next_after(time(at)));
 }
 
 #[test]
-fn start_and_end_are_included() {
+fn start_and_end_are_inclusive() {
     let json = r#"{"every":"1h","start":"2026-02-01T10:00:00Z","end":"2026-02-01T12:00:00Z"}"#;
     let expected = ["2026-02-01T10:00:00Z", "2026-02-01T11:00:00Z", "2026-02-01T12:00:00Z"];
     check(json, "2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z", &expected);
@@ -195,7 +196,7 @@ fn start_and_end_are_included() {
     assert_eq!(schedule.next_after(time("2026-02-01T12:00:00Z")), None);
     assert_eq!(schedule.prev_before(time("2026-02-01T10:00:00Z")), None);
     assert_eq!(schedule.first_after(time("2026-01-01T00:00:00Z")), Some(time(expected[0])));
-    // What `jitter` makes of a time is bounded, not the time before it.
+    // The bounds apply to the time with jitter.
     for job in 0..20 {
         let json = r#"{"cron":"0 * * * *","jitter":"30m","end":"2026-02-01T12:10:00Z"}"#;
         let schedule = Schedule::read(json, spread(job)).unwrap();
@@ -206,7 +207,7 @@ fn start_and_end_are_included() {
 }
 
 #[test]
-fn the_ends_of_time_are_survived() {
+fn extreme_times_do_not_panic() {
     use shared::clock::Time;
     let schedules = [
         r#"{"cron":"* * * * * *","timezone":"Pacific/Kiritimati"}"#,

@@ -1,4 +1,4 @@
-//! Schedules and their occurrences in words.
+//! Descriptions of schedules and occurrences.
 
 use super::{read, time};
 
@@ -8,7 +8,7 @@ fn check(json: &str, expected: &str) {
 }
 
 #[test]
-fn schedules_describe_themselves() {
+fn schedules_are_described_in_words() {
     let cron = |expression: &str, expected: &str| {
         check(&format!(r#"{{"cron":"{expression}"}}"#), &format!("{expected}, UTC"));
     };
@@ -62,7 +62,7 @@ fn schedules_describe_themselves() {
 }
 
 #[test]
-fn occurrences_say_what_changes_of_clocks_did_to_them() {
+fn occurrences_show_the_effect_of_clock_changes() {
     let explain = |json: &str, after: &str| {
         let explained = read(json).occurrences_explained(time(after), 2);
         let lines = explained.into_iter().map(|one| {
