@@ -1,5 +1,5 @@
-//! Connections: within their budget, never reused after trouble, closed when idle, and clear about
-//! a server that cannot be had.
+//! Connections stay within their budget, are never reused after an error and are closed when idle.
+//! Errors distinguish why a server is unavailable.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,12 +12,12 @@ use shared::store::{Connections, Control, Schema, Store, StoreError, chain, migr
 use sqlx::{Connection, PgConnection};
 use testkit::{Folder, TenantDatabase, eventually, setting};
 
-/// A store of a test's database, on connections that it shares with others.
+/// A store of a test's database, on shared connections.
 fn store(database: &TenantDatabase, connections: &Connections) -> Store {
     Store::new(database.tenant, &database.url, connections).unwrap()
 }
 
-/// How many sessions of ours there are at a database.
+/// The number of our sessions in a database.
 async fn sessions(database: &TenantDatabase) -> i64 {
     let count = "SELECT count(*)::text FROM pg_stat_activity
                  WHERE datname = current_database() AND application_name = 'polychron'";
@@ -32,7 +32,7 @@ async fn sessions_become(database: &TenantDatabase, expected: i64) {
 }
 
 #[tokio::test]
-async fn the_budget_of_a_server_is_kept_whatever_the_crowd() {
+async fn many_concurrent_callers_stay_within_a_servers_budget() {
     let databases = [
         TenantDatabase::postgres().await,
         TenantDatabase::postgres().await,
@@ -45,14 +45,14 @@ async fn the_budget_of_a_server_is_kept_whatever_the_crowd() {
     for database in &databases {
         sessions_become(database, 0).await;
     }
-    let crowd: Vec<_> = (0..30)
+    let callers: Vec<_> = (0..30)
         .map(|n| {
             let store = stores[n % 3].clone();
             tokio::spawn(async move { store.poll().await.unwrap().tenant_id })
         })
         .collect();
     let mut most = 0;
-    while crowd.iter().any(|one| !one.is_finished()) {
+    while callers.iter().any(|one| !one.is_finished()) {
         let counts = "SELECT count(*)::text FROM pg_stat_activity
                       WHERE application_name = 'polychron' AND backend_type = 'client backend' AND datname = ANY(";
         let names: Vec<String> = databases
@@ -66,10 +66,10 @@ async fn the_budget_of_a_server_is_kept_whatever_the_crowd() {
             .unwrap();
         most = most.max(open);
     }
-    for (n, one) in crowd.into_iter().enumerate() {
+    for (n, one) in callers.into_iter().enumerate() {
         assert_eq!(one.await.unwrap(), databases[n % 3].tenant, "each sees its own database");
     }
-    // A session that was closed to make room may take the server a moment to bury.
+    // The server may take a moment to end a session that was closed to make room.
     assert!((1..=3 + 2).contains(&most), "{most}");
     let (one, two, three) = (
         sessions(&databases[0]).await,
@@ -102,7 +102,7 @@ async fn an_idle_connection_makes_room_for_another_database_and_is_closed_in_tim
 }
 
 #[tokio::test]
-async fn a_connection_whose_statement_was_given_up_serves_nobody_else() {
+async fn a_connection_with_a_cancelled_statement_is_not_reused() {
     let database = TenantDatabase::postgres().await;
     let connections = Connections::new(Clock::Manual(database.clock.clone()), 1);
     let store = store(&database, &connections);
@@ -110,13 +110,13 @@ async fn a_connection_whose_statement_was_given_up_serves_nobody_else() {
     let pid = "SELECT string_agg(pid::text, ',') FROM pg_stat_activity
                WHERE datname = current_database() AND application_name = 'polychron'";
     let before = database.text(pid).await;
-    // Somebody else's lock holds the next statement up, and its caller loses patience.
+    // Another session's lock delays the next statement until its caller gives up.
     let mut blocker = PgConnection::connect(database.url.expose()).await.unwrap();
     let mut transaction = blocker.begin().await.unwrap();
     sqlx::query("LOCK TABLE polychron_job").execute(&mut *transaction).await.unwrap();
     let impatient = tokio::time::timeout(Duration::from_millis(200), store.find_job("a"));
     assert!(impatient.await.is_err());
-    // The budget of one is free at once, and the answer is to this question.
+    // The only permit is free again immediately, and the result belongs to this statement.
     assert_eq!(store.owner().await.unwrap(), Some(database.tenant));
     transaction.rollback().await.unwrap();
     assert_eq!(store.find_job("a").await.unwrap(), None);
@@ -125,7 +125,7 @@ async fn a_connection_whose_statement_was_given_up_serves_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_session_that_the_server_ended_costs_one_answer_at_most() {
+async fn a_session_ended_by_the_server_costs_at_most_one_error() {
     let database = TenantDatabase::postgres().await;
     let connections = Connections::new(Clock::Manual(database.clock.clone()), 4);
     let store = store(&database, &connections);
@@ -138,14 +138,14 @@ async fn a_session_that_the_server_ended_costs_one_answer_at_most() {
         if trusted {
             assert!(matches!(store.poll().await, Err(StoreError::Unreachable(_))));
         } else {
-            database.clock.advance(Duration::from_secs(6)); // old enough to be asked first
+            database.clock.advance(Duration::from_secs(6)); // idle for so long that it is tested before use
         }
         store.poll().await.unwrap();
     }
 }
 
 #[tokio::test]
-async fn no_session_is_left_in_a_transaction_and_each_has_its_settings() {
+async fn no_session_is_left_in_a_transaction() {
     let database = TenantDatabase::postgres().await;
     let store = database.store();
     super::store::exercise(&database, &store).await;
@@ -155,7 +155,7 @@ async fn no_session_is_left_in_a_transaction_and_each_has_its_settings() {
 }
 
 #[tokio::test]
-async fn a_busy_budget_is_reported_as_such() {
+async fn an_exhausted_budget_is_reported_as_busy() {
     let database = TenantDatabase::postgres().await;
     let connections = Connections::new(Clock::Manual(database.clock.clone()), 1);
     let store = Arc::new(store(&database, &connections));
@@ -168,7 +168,7 @@ async fn a_busy_budget_is_reported_as_such() {
         tokio::spawn(async move { store.owner().await })
     };
     let waits = "SELECT count(*)::text FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    eventually("the first waits for its lock", || async {
+    eventually("the first statement waits for its lock", || async {
         (database.text(waits).await == "1").then_some(())
     })
     .await;
@@ -180,9 +180,9 @@ async fn a_busy_budget_is_reported_as_such() {
 
 type IsExpected = fn(&StoreError) -> bool;
 
-/// Where a database cannot be had, and how that is called. Nothing of the URL's secrets shows.
+/// Why a database is unavailable, and the error for that. Errors never show secrets of the URL.
 #[tokio::test]
-async fn a_server_that_cannot_be_had_is_told_apart_and_promptly() {
+async fn an_unavailable_server_is_reported_promptly_with_the_cause() {
     let database = TenantDatabase::postgres().await;
     let connections = Connections::new(Clock::System, 4);
     let open = |url: &str| {
@@ -221,7 +221,7 @@ async fn a_server_that_cannot_be_had_is_told_apart_and_promptly() {
 }
 
 #[tokio::test]
-async fn files_share_a_budget_and_never_their_rows() {
+async fn files_share_a_budget_but_no_rows() {
     let folder = Folder::new();
     let time = "2026-11-24T12:00:00Z".parse().unwrap();
     let connections = Connections::new(Clock::System, 2);
@@ -235,19 +235,19 @@ async fn files_share_a_budget_and_never_their_rows() {
         assert!(store.claim_database(false).await.unwrap());
         stores.push((tenant, Arc::new(store)));
     }
-    let crowd: Vec<_> = (0..60)
+    let callers: Vec<_> = (0..60)
         .map(|n| {
             let (tenant, store) = stores[n % 6].clone();
             tokio::spawn(async move { store.poll().await.unwrap().tenant_id == tenant })
         })
         .collect();
-    for one in crowd {
+    for one in callers {
         assert!(one.await.unwrap());
     }
 }
 
 #[tokio::test]
-async fn a_control_database_keeps_what_it_is_told() {
+async fn a_control_database_registers_and_unregisters_workers() {
     let url = testkit::postgres_database().await;
     migrate(&url, Schema::Control).await.unwrap();
     let folder = Folder::new();
@@ -282,7 +282,7 @@ async fn a_control_database_keeps_what_it_is_told() {
 }
 
 #[tokio::test]
-async fn nothing_stays_open_when_nobody_can_ask_any_more() {
+async fn dropping_the_last_owner_closes_all_connections() {
     let database = TenantDatabase::postgres().await;
     let connections = Connections::new(Clock::System, 4);
     let store = store(&database, &connections);

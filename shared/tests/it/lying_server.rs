@@ -1,5 +1,5 @@
-//! A tenant's database server is somebody else's: whatever it sends costs that tenant an error, a
-//! few megabytes and the time that a statement may take.
+//! A tenant's database server is untrusted: whatever it sends costs at most an error for that tenant,
+//! a few megabytes and the duration of a statement timeout.
 
 use std::time::{Duration, Instant};
 
@@ -7,22 +7,23 @@ use shared::clock::Clock;
 use shared::store::{Connections, Planning, READ_LIMITS_ARE_KEPT, Store, StoreError, chain};
 use testkit::{Lie, LyingServer, TenantDatabase};
 
-/// The statement limit of the store (7 s), the wait for a connection (3 s), and what a busy machine adds.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// The store's statement timeout (7 s) plus the wait for a connection (3 s), with a margin for a busy
+/// machine.
+const DURATION_MAX: Duration = Duration::from_secs(15);
 
-/// The memory that this process holds at most, so far, in MiB.
+/// The peak memory of this process so far, in MiB.
 fn peak() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
 }
 
-#[expect(clippy::disallowed_methods, reason = "how long real statements take")]
+#[expect(clippy::disallowed_methods, reason = "measures the duration of real statements")]
 fn clock() -> Instant {
     Instant::now()
 }
 
-async fn poll_hears(lie: Lie, when_connected: bool) -> StoreError {
+async fn poll_with(lie: Lie, when_connected: bool) -> StoreError {
     let database = TenantDatabase::postgres().await;
     let server = LyingServer::before(&database.url).await;
     let connections = Connections::new(Clock::Manual(database.clock.clone()), 4);
@@ -34,27 +35,27 @@ async fn poll_hears(lie: Lie, when_connected: bool) -> StoreError {
     let (before, began) = (peak(), clock());
     server.tell(Some(lie));
     let error = store.poll().await.unwrap_err();
-    assert!(began.elapsed() < PATIENCE, "{lie:?} took {:?}", began.elapsed());
+    assert!(began.elapsed() < DURATION_MAX, "{lie:?} took {:?}", began.elapsed());
     assert!(peak() - before < 64, "{lie:?} took {} MiB", peak() - before);
     server.tell(None);
     store.poll().await.unwrap();
-    assert_eq!(connections.count().postgres.0, 1, "{lie:?}: a connection that was lied on is gone");
+    assert_eq!(connections.count().postgres.0, 1, "{lie:?}: a connection with a lie is not reused");
     error
 }
 
-/// The error of each lie, told at a statement and at the opening of a connection.
+/// The errors of a lie during a statement and while a connection is opened.
 async fn both(lie: Lie) -> [StoreError; 2] {
-    let errors = tokio::join!(poll_hears(lie, true), poll_hears(lie, false));
+    let errors = tokio::join!(poll_with(lie, true), poll_with(lie, false));
     errors.into()
 }
 
 #[test]
-fn this_program_keeps_the_limits() {
+fn this_build_enforces_the_read_limits() {
     const { assert!(READ_LIMITS_ARE_KEPT) }
 }
 
 #[tokio::test]
-async fn a_message_over_the_cap_is_refused_from_its_header() {
+async fn a_message_over_the_limit_is_rejected_by_its_header() {
     for lie in [Lie::HugeRow, Lie::HugeError, Lie::HugeNotice] {
         for error in both(lie).await {
             let text = chain(&error);
@@ -66,15 +67,15 @@ async fn a_message_over_the_cap_is_refused_from_its_header() {
 }
 
 #[tokio::test]
-async fn messages_without_end_are_refused_at_the_budget_of_a_statement() {
+async fn endless_messages_are_rejected_at_the_limit_of_a_statement() {
     for lie in [Lie::Notices, Lie::Settings] {
         for error in both(lie).await {
             assert!(matches!(error, StoreError::TooLarge(_)), "{lie:?}: {}", chain(&error));
         }
     }
     for error in both(Lie::Rows).await {
-        // Rows where none were asked for are an error of the protocol; others end at the budget, unless
-        // an unoptimised program takes longer than a statement may.
+        // Unexpected rows violate the protocol. Others end at the limit, unless an unoptimised build
+        // reaches the statement timeout first.
         let ended = matches!(
             error,
             StoreError::Unreachable(_) | StoreError::TooLarge(_) | StoreError::Slow(_)
@@ -84,7 +85,7 @@ async fn messages_without_end_are_refused_at_the_budget_of_a_statement() {
 }
 
 #[tokio::test]
-async fn what_comes_slowly_ends_at_the_limit_of_a_statement() {
+async fn slow_responses_end_at_the_statement_timeout() {
     for lie in [Lie::Drip, Lie::SlowNotices, Lie::Silence] {
         for error in both(lie).await {
             assert!(matches!(error, StoreError::Slow(_)), "{lie:?}: {}", chain(&error));
@@ -93,7 +94,7 @@ async fn what_comes_slowly_ends_at_the_limit_of_a_statement() {
 }
 
 #[tokio::test]
-async fn what_is_no_answer_is_an_error_and_no_panic() {
+async fn an_invalid_response_is_an_error_and_not_a_panic() {
     for lie in [Lie::Noise, Lie::Cut] {
         for error in both(lie).await {
             let unusable = matches!(error, StoreError::Unreachable(_) | StoreError::Failed(_));
@@ -103,7 +104,7 @@ async fn what_is_no_answer_is_an_error_and_no_panic() {
 }
 
 #[tokio::test]
-async fn neighbours_are_served_meanwhile() {
+async fn other_tenants_are_served_meanwhile() {
     let (good, bad) = (TenantDatabase::postgres().await, TenantDatabase::postgres().await);
     let server = LyingServer::before(&bad.url).await;
     let connections = Connections::new(Clock::Manual(good.clock.clone()), 4);
@@ -122,7 +123,7 @@ async fn neighbours_are_served_meanwhile() {
             }
             longest
         };
-        // On one thread, as in a producer.
+        // Both run on one thread, as in a producer.
         tokio::select! {
             longest = served => assert!(longest < Duration::from_secs(1), "{lie:?}: {longest:?}"),
             () = async { loop { let _ = hostile.poll().await; } } => {}

@@ -1,17 +1,17 @@
-//! One conformance suite over every backend: what a store and a queue must do, whichever they are.
+//! Conformance tests that every store and every queue must pass, and tests of what surrounds them.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop right there")]
 
 extern crate polychron_shared as shared;
 
-mod change_token;
-mod changes;
+mod change_token_postgres;
+mod change_token_sqlite;
 mod connections;
 mod lying_server;
 mod migrations;
+mod monitoring;
 mod names;
 mod pooler;
 mod queue;
 mod readiness;
 mod statements;
 mod store;
-mod watching;

@@ -1,4 +1,4 @@
-//! Migrations: repeatable, safe beside each other, and clear about what went wrong.
+//! Migrations are idempotent, safe to run concurrently, and report what went wrong.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use shared::store::{Connections, Control, Migrated, Schema, Store, StoreError, c
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use testkit::{Folder, postgres_database};
 
-/// An empty database and, for SQLite, the folder that it lies in.
+/// An empty database and, for SQLite, its folder.
 struct Empty(
     DatabaseUrl,
     #[expect(dead_code, reason = "removes the folder at the end")] Option<Folder>,
@@ -64,9 +64,9 @@ macro_rules! on_both_databases {
 on_both_databases! {
     a_migration_can_be_repeated,
     both_schemas_fit_into_one_database,
-    of_many_callers_one_migrates_and_all_succeed,
-    a_migration_that_fails_says_why_and_holds_nobody_up,
-    an_older_schema_is_refused_and_a_newer_one_is_not,
+    one_of_many_callers_migrates_and_all_succeed,
+    a_failed_migration_says_why_and_leaves_no_lock,
+    an_older_schema_is_rejected_and_a_newer_one_accepted,
 }
 
 async fn a_migration_can_be_repeated(empty: Empty) {
@@ -87,7 +87,7 @@ async fn a_migration_can_be_repeated(empty: Empty) {
 }
 
 async fn both_schemas_fit_into_one_database(empty: Empty) {
-    empty.execute("SELECT 1").await; // an SQLite file that isn't there could not be reached
+    empty.execute("SELECT 1").await; // creates the SQLite file
     let control = empty.control();
     assert!(matches!(control.check_schema().await, Err(StoreError::Schema { found: 0, .. })));
     for schema in [Schema::Control, Schema::Tenant] {
@@ -98,7 +98,7 @@ async fn both_schemas_fit_into_one_database(empty: Empty) {
     assert!(matches!(empty.store().poll().await, Err(StoreError::Unclaimed)));
 }
 
-async fn of_many_callers_one_migrates_and_all_succeed(empty: Empty) {
+async fn one_of_many_callers_migrates_and_all_succeed(empty: Empty) {
     let empty = Arc::new(empty);
     let callers: Vec<_> = (0..8)
         .map(|n| {
@@ -118,7 +118,7 @@ async fn of_many_callers_one_migrates_and_all_succeed(empty: Empty) {
     }
 }
 
-async fn a_migration_that_fails_says_why_and_holds_nobody_up(empty: Empty) {
+async fn a_failed_migration_says_why_and_leaves_no_lock(empty: Empty) {
     empty.execute("CREATE TABLE polychron_job_execution (mine text)").await;
     let error = migrate(&empty.0, Schema::Tenant).await.unwrap_err();
     let text = chain(&error);
@@ -134,12 +134,12 @@ async fn a_migration_that_fails_says_why_and_holds_nobody_up(empty: Empty) {
         let held: i64 = sqlx::query_scalar(locks).fetch_one(&mut connection).await.unwrap();
         assert_eq!(held, 0);
     }
-    // Nothing of the half-made schema is in the way once the cause is gone.
+    // The failed attempt has left nothing behind.
     empty.execute("DROP TABLE polychron_job_execution").await;
     assert_eq!(migrate(&empty.0, Schema::Tenant).await.unwrap().from, 0);
 }
 
-async fn an_older_schema_is_refused_and_a_newer_one_is_not(empty: Empty) {
+async fn an_older_schema_is_rejected_and_a_newer_one_accepted(empty: Empty) {
     let within = migrate(&empty.0, Schema::Tenant).await.unwrap().within;
     assert!(empty.store().claim_database(false).await.unwrap());
     let (latest, record) = (Schema::Tenant.version(), "polychron_tenant_migration");
@@ -163,9 +163,9 @@ async fn an_older_schema_is_refused_and_a_newer_one_is_not(empty: Empty) {
     );
 }
 
-/// What dies while it migrates must not keep the next one from it.
+/// A process that dies while it migrates must not block the next one.
 #[tokio::test]
-async fn a_migration_that_is_given_up_leaves_its_lock_to_the_next() {
+async fn an_aborted_migration_releases_its_lock() {
     let empty = Empty::postgres().await;
     for _ in 0..10 {
         let url = empty.0.clone();
@@ -177,9 +177,9 @@ async fn a_migration_that_is_given_up_leaves_its_lock_to_the_next() {
     assert!(matches!(empty.store().poll().await, Err(StoreError::Unclaimed)));
 }
 
-/// Files are made so quickly that the callers must be many to meet.
+/// A file is migrated so quickly that it takes many callers for some to overlap.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_file_is_migrated_once_whoever_meets_there() {
+async fn a_file_is_migrated_once_by_concurrent_callers() {
     for _ in 0..15 {
         let empty = Empty::sqlite().await;
         empty.execute("PRAGMA journal_mode = WAL").await;
@@ -197,11 +197,12 @@ async fn a_file_is_migrated_once_whoever_meets_there() {
     }
 }
 
-/// Applications insert jobs with SQLite libraries of their own, which evaluate the table's
-/// constraints: those must not need more than the first version that knows strict tables. Before
-/// 3.45, `json_valid(NULL)` was 0 instead of NULL, so that a column which may be null has to say so.
+/// Applications insert jobs with their own version of SQLite, which evaluates the table's
+/// constraints. Those may use only functions of 3.37, the first version with strict tables. Before
+/// 3.45, `json_valid(NULL)` was 0 instead of NULL, so constraints of nullable columns must check for
+/// null.
 #[test]
-fn a_tenants_file_can_be_written_with_an_old_sqlite() {
+fn old_versions_of_sqlite_can_write_a_tenants_file() {
     const SINCE_3_37: &[&str] = &[
         "CAST",
         "CHECK",
@@ -222,7 +223,7 @@ fn a_tenants_file_can_be_written_with_an_old_sqlite() {
         let code = text.lines().filter_map(|line| line.split("--").next()).collect::<String>();
         for (at, _) in code.match_indices('(') {
             let name = code[..at].rsplit(|c: char| !c.is_alphanumeric() && c != '_').next();
-            // After a word and a blank stands a list, not what is called.
+            // A parenthesis after a blank begins a list, not the arguments of a call.
             if let Some(name) = name.filter(|name| !name.is_empty()) {
                 assert!(SINCE_3_37.contains(&name), "{name} may be newer than SQLite 3.37");
                 calls += 1;

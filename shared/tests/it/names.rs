@@ -1,5 +1,5 @@
-//! Our names in other people's databases: all of them prefixed, in a schema of the operator's choice,
-//! and the same in a new database as in one that former versions made.
+//! Our names in users' databases. All are prefixed, in the schema that the operator chose, and the
+//! same in a new database as in one that was made by an earlier version.
 
 use std::collections::BTreeSet;
 
@@ -14,16 +14,16 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use testkit::{Folder, execute, migrate_to, postgres_database, try_execute};
 use uuid::Uuid;
 
-/// The version before ours was prefixed.
+/// The last schema version with names without prefix.
 const BEFORE: i64 = 3;
 
-/// What an application may have: tables by the names that ours had.
+/// An application's tables with the former names of ours.
 const APPLICATION: &str = "CREATE TABLE job (title text); CREATE TABLE job_execution (note text);
     CREATE TABLE tenant (rent text); CREATE TABLE worker (wage text);
     CREATE TABLE producer (film text); CREATE TABLE audit (year text);
     INSERT INTO job VALUES ('clerk')";
 
-/// An empty database and, for SQLite, the folder that it is in.
+/// An empty database and, for SQLite, its folder.
 struct Empty(DatabaseUrl, #[expect(dead_code, reason = "removes the folder")] Option<Folder>);
 
 impl Empty {
@@ -43,7 +43,7 @@ impl Empty {
         execute(&self.0, sql).await;
     }
 
-    /// What a query for one text says, row by row.
+    /// The rows of a query with one text column.
     async fn texts(&self, sql: &str) -> Vec<String> {
         let sql = AssertSqlSafe(sql.to_owned());
         if self.0.is_sqlite() {
@@ -68,17 +68,17 @@ macro_rules! on_both_databases {
 }
 
 on_both_databases! {
-    a_new_database_has_what_the_migrations_make,
-    tables_of_the_application_by_our_former_names_are_left_alone,
-    a_new_database_whose_making_was_cut_short_is_finished,
-    a_database_of_a_former_version_is_found_to_be_old,
-    a_program_that_is_too_old_for_a_database_says_so,
-    views_by_the_former_names_are_for_reading_only,
-    views_are_refused_where_their_names_are_taken,
-    landed_migrations_stay_as_they_were,
+    a_new_database_equals_a_migrated_one,
+    an_applications_tables_with_our_former_names_are_not_touched,
+    an_interrupted_installation_is_completed,
+    a_database_of_an_earlier_version_is_reported_as_old,
+    a_program_too_old_for_its_database_says_so,
+    views_with_the_former_names_are_read_only,
+    views_are_rejected_if_their_names_are_taken,
+    released_migrations_are_unchanged,
 }
 
-/// Everything that a schema consists of, as text, without what the application has.
+/// The definitions of everything in a database, as text.
 async fn catalogue(empty: &Empty) -> BTreeSet<String> {
     let parts: &[&str] = match empty.0.is_sqlite() {
         true => &["SELECT type || ' ' || name || ' ' || coalesce(sql, '') FROM sqlite_schema"],
@@ -101,13 +101,14 @@ async fn catalogue(empty: &Empty) -> BTreeSet<String> {
     };
     let mut all = BTreeSet::new();
     for part in parts {
-        all.extend(empty.texts(part).await.iter().map(|text| plain(text)));
+        all.extend(empty.texts(part).await.iter().map(|text| normalised(text)));
     }
     all
 }
 
-/// SQLite keeps the text of a definition: without comments, quotes around our names and the layout.
-fn plain(text: &str) -> String {
+/// Normalises the text of a definition, which SQLite keeps as written: removes comments, layout and
+/// quotes around our names.
+fn normalised(text: &str) -> String {
     let lines = text.lines().map(|line| line.split("--").next().unwrap_or_default());
     let words = lines.collect::<Vec<_>>().join(" ").replace("\"polychron", "polychron");
     let words = words.replace("_job\"", "_job").replace("_execution\"", "_execution");
@@ -118,7 +119,7 @@ fn plain(text: &str) -> String {
     words.replace("( ", "(").replace(" )", ")").replace(" ,", ",")
 }
 
-async fn a_new_database_has_what_the_migrations_make(new: Empty) {
+async fn a_new_database_equals_a_migrated_one(new: Empty) {
     for schema in [Schema::Control, Schema::Tenant] {
         let old = match new.0.is_sqlite() {
             true => Empty::sqlite().await,
@@ -136,14 +137,14 @@ async fn a_new_database_has_what_the_migrations_make(new: Empty) {
         let only_new: Vec<_> = new.difference(&old).collect();
         assert!(only_old.is_empty() && only_new.is_empty(), "{only_old:#?}\n{only_new:#?}");
         assert!(new.len() > 5, "{new:#?}");
-        // SQLite's own table counts the ids.
+        // `sqlite_sequence` is SQLite's own table.
         let ours = |line: &&String| line.contains("polychron") || line.contains("sqlite_sequence");
         let others: Vec<_> = new.iter().filter(|line| !ours(line)).collect();
         assert!(others.is_empty(), "{others:#?}");
     }
 }
 
-async fn tables_of_the_application_by_our_former_names_are_left_alone(empty: Empty) {
+async fn an_applications_tables_with_our_former_names_are_not_touched(empty: Empty) {
     empty.execute(APPLICATION).await;
     let before = catalogue(&empty).await;
     for schema in [Schema::Control, Schema::Tenant] {
@@ -161,7 +162,7 @@ async fn tables_of_the_application_by_our_former_names_are_left_alone(empty: Emp
     assert!(control.list_tenants().await.unwrap().is_empty());
 }
 
-/// Edits and deletes a job as an application does, whose session has the role's own search path.
+/// Edits and deletes a job as an application does, with the search path of its role.
 async fn works_by_plain_sql(empty: &Empty, schema: &str) {
     let (job, execution) =
         (format!("{schema}polychron_job"), format!("{schema}polychron_job_execution"));
@@ -185,7 +186,7 @@ async fn works_by_plain_sql(empty: &Empty, schema: &str) {
     assert_eq!(empty.texts(&ended).await, ["cancelled: its job was deleted"]);
 }
 
-async fn a_new_database_whose_making_was_cut_short_is_finished(empty: Empty) {
+async fn an_interrupted_installation_is_completed(empty: Empty) {
     let first = migrate(&empty.0, Schema::Tenant).await.unwrap();
     empty.execute("DELETE FROM polychron_tenant_migration WHERE version < 4").await;
     let again = migrate(&empty.0, Schema::Tenant).await.unwrap();
@@ -194,7 +195,7 @@ async fn a_new_database_whose_making_was_cut_short_is_finished(empty: Empty) {
     assert_eq!(empty.texts(recorded).await[..4], ["1", "2", "3", "4"]);
 }
 
-async fn a_database_of_a_former_version_is_found_to_be_old(empty: Empty) {
+async fn a_database_of_an_earlier_version_is_reported_as_old(empty: Empty) {
     for schema in [Schema::Control, Schema::Tenant] {
         migrate_to(&empty.0, schema, BEFORE).await;
     }
@@ -205,7 +206,7 @@ async fn a_database_of_a_former_version_is_found_to_be_old(empty: Empty) {
     }
 }
 
-async fn a_program_that_is_too_old_for_a_database_says_so(empty: Empty) {
+async fn a_program_too_old_for_its_database_says_so(empty: Empty) {
     for schema in [Schema::Control, Schema::Tenant] {
         migrate(&empty.0, schema).await.unwrap();
     }
@@ -233,19 +234,19 @@ async fn a_program_that_is_too_old_for_a_database_says_so(empty: Empty) {
     }
 }
 
-/// What a test does with a store.
-trait Tried {
+/// Combines two calls for a test.
+trait ClaimAndPoll {
     async fn claim_and_poll(&self) -> Result<(), StoreError>;
 }
 
-impl Tried for Store {
+impl ClaimAndPoll for Store {
     async fn claim_and_poll(&self) -> Result<(), StoreError> {
         self.claim_database(false).await?;
         self.poll().await.map(drop)
     }
 }
 
-async fn views_by_the_former_names_are_for_reading_only(empty: Empty) {
+async fn views_with_the_former_names_are_read_only(empty: Empty) {
     let migration = Migration { url: &empty.0, schema: Schema::Tenant, within: None, views: true };
     for _ in 0..2 {
         migration.run().await.unwrap();
@@ -265,7 +266,7 @@ async fn views_by_the_former_names_are_for_reading_only(empty: Empty) {
     }
 }
 
-async fn views_are_refused_where_their_names_are_taken(empty: Empty) {
+async fn views_are_rejected_if_their_names_are_taken(empty: Empty) {
     empty.execute("CREATE TABLE job_execution (note text)").await;
     let migration = Migration { url: &empty.0, schema: Schema::Tenant, within: None, views: true };
     let refused = migration.run().await.unwrap_err().to_string();
@@ -274,17 +275,17 @@ async fn views_are_refused_where_their_names_are_taken(empty: Empty) {
     assert_eq!(empty.texts("SELECT note FROM job_execution").await.len(), 0);
 }
 
-/// The first twelve digits of each landed migration's checksum, by version.
-const LANDED: &[(Schema, bool, &[&str])] = &[
+/// The first twelve digits of the checksum of each released migration, by version.
+const RELEASED: &[(Schema, bool, &[&str])] = &[
     (Schema::Control, true, &["a8669e4fe9aa", "89f078bf4a49", "69afd3f83182", "61e49c8bdfdf"]),
     (Schema::Control, false, &["cd66f5109da1", "100cae7c7648", "7c4eea3b517e", "2e775b45b1a5"]),
     (Schema::Tenant, true, &["295a36c83430", "65da59a0a2b6", "ebf062bf177e", "c1eee262688e"]),
     (Schema::Tenant, false, &["08191bf37a6e", "36f9db8597df", "aa95b153964e", "6425091cc39a"]),
 ];
 
-/// A database that has one of them would refuse another by its number.
-async fn landed_migrations_stay_as_they_were(empty: Empty) {
-    for (schema, is_postgres, landed) in LANDED {
+/// A database with one of them would reject a different one of the same version.
+async fn released_migrations_are_unchanged(empty: Empty) {
+    for (schema, is_postgres, released) in RELEASED {
         if *is_postgres == empty.0.is_sqlite() {
             continue;
         }
@@ -298,11 +299,11 @@ async fn landed_migrations_stay_as_they_were(empty: Empty) {
         let recorded = format!(
             "SELECT substr({digits}, 1, 12) FROM polychron_{record}_migration ORDER BY version"
         );
-        assert_eq!(empty.texts(&recorded).await[..landed.len()], **landed, "{schema:?}");
+        assert_eq!(empty.texts(&recorded).await[..released.len()], **released, "{schema:?}");
     }
 }
 
-/// An encoding that some client or tool gets wrong must not change what a migration says.
+/// ASCII keeps a migration's checksum independent of encodings.
 #[test]
 fn from_0004_on_a_migration_is_ascii() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../migrations");
@@ -328,9 +329,9 @@ fn from_0004_on_a_migration_is_ascii() {
     assert!(seen >= 10, "{seen}");
 }
 
-/// PostgreSQL numbers the name of a key or sequence if it is taken already.
+/// PostgreSQL appends a number to the name of a key or sequence if that name is taken.
 #[tokio::test]
-async fn keys_that_postgresql_numbered_are_renamed_like_the_others() {
+async fn keys_with_numbered_names_are_renamed_like_the_others() {
     let taken = Empty::postgres().await;
     taken
         .execute(
@@ -347,7 +348,7 @@ async fn keys_that_postgresql_numbered_are_renamed_like_the_others() {
 }
 
 #[tokio::test]
-async fn a_schema_that_is_named_is_made_and_used() {
+async fn a_chosen_schema_is_created_and_used() {
     let empty = Empty::postgres().await;
     empty.execute(APPLICATION).await;
     let schema = "Our \"own\"; drop";
@@ -362,7 +363,7 @@ async fn a_schema_that_is_named_is_made_and_used() {
     let elsewhere = "SELECT count(*)::text FROM pg_class
                      WHERE relname LIKE 'polychron%' AND relnamespace = 'public'::regnamespace";
     assert_eq!(empty.texts(elsewhere).await, ["0"]);
-    // Another tenant has the default schema of the same database, and sees nothing of the first.
+    // Another tenant uses the default schema of the same database and does not see the first.
     migrate(&empty.0, Schema::Tenant).await.unwrap();
     let other = Store::new(
         "00000000-0000-0000-0000-000000000002".parse().unwrap(),
@@ -374,9 +375,9 @@ async fn a_schema_that_is_named_is_made_and_used() {
     assert_eq!(store.owner().await.unwrap(), Some(tenant.id));
 }
 
-/// A trigger runs in the session of whoever writes, with that session's search path.
+/// A trigger runs in the session that writes, with that session's search path.
 #[tokio::test]
-async fn triggers_work_whatever_the_writing_session_can_see() {
+async fn triggers_work_with_any_search_path() {
     let empty = Empty::postgres().await;
     let tenant = tenant(&empty.0, Some("ours"));
     Migration::of(&tenant, false).run().await.unwrap();
@@ -397,12 +398,12 @@ async fn triggers_work_whatever_the_writing_session_can_see() {
     assert_eq!(empty.texts(open).await, ["3 3"]);
 }
 
-/// A table of the tenant's application, be it a temporary one, must not pass for ours.
+/// The engine must not mistake a table of the application, even a temporary one, for ours.
 #[tokio::test]
-async fn sessions_look_for_our_tables_in_their_schema_only() {
+async fn sessions_use_only_the_tables_in_their_schema() {
     let empty = Empty::postgres().await;
     migrate(&empty.0, Schema::Tenant).await.unwrap();
-    // The role's path leads somewhere else by now, with a newer installation's leftovers in it.
+    // The role's search path now begins with another schema, which has a table with our name.
     empty.execute("CREATE SCHEMA other; CREATE TABLE other.polychron_job (title text)").await;
     let database = empty.0.expose().rsplit_once('/').unwrap().1;
     empty.execute(&format!("ALTER DATABASE {database} SET search_path = other, public")).await;
@@ -414,7 +415,7 @@ async fn sessions_look_for_our_tables_in_their_schema_only() {
 }
 
 #[tokio::test]
-async fn a_role_that_lacks_a_right_is_told_which() {
+async fn a_missing_privilege_is_named() {
     let empty = Empty::postgres().await;
     let (server, database) = empty.0.expose().rsplit_once('/').unwrap();
     let (_, place) = server.rsplit_once('@').unwrap();
@@ -437,7 +438,7 @@ async fn a_role_that_lacks_a_right_is_told_which() {
         assert_eq!(Migration::of(&tenant, false).run().await.unwrap().from, 0);
         empty.execute(&format!("REVOKE CREATE ON SCHEMA public FROM {role}")).await;
         let store = Store::of(&tenant, &connections()).unwrap();
-        assert!(store.claim_database(false).await.unwrap(), "it needs the right only once");
+        assert!(store.claim_database(false).await.unwrap(), "the privilege is needed only once");
         assert_eq!(
             Migration::of(&tenant, false).run().await.unwrap().from,
             Schema::Tenant.version()

@@ -1,12 +1,12 @@
-//! Behind PgBouncer: in session mode all is as without it; transaction mode is recognised, and
-//! refused with the reason.
+//! PgBouncer: session mode works as a direct connection does; transaction mode is detected and
+//! rejected with the reason.
 
 use shared::clock::Clock;
 use shared::database_url::DatabaseUrl;
 use shared::store::{Connections, Schema, Store, StoreError, migrate};
 use testkit::{TenantDatabase, postgres_database, setting};
 
-/// The same database through the pooler of a mode.
+/// The database's URL through the pooler with this mode.
 fn through(mode: &str, url: &DatabaseUrl) -> DatabaseUrl {
     let (login, place) = url.expose().split_once('@').unwrap();
     let (_, name) = place.split_once('/').unwrap();
@@ -20,7 +20,7 @@ fn store(database: &TenantDatabase, mode: &str) -> Store {
 }
 
 #[tokio::test]
-async fn session_mode_serves_as_the_server_itself() {
+async fn session_mode_works() {
     let url = through("SESSION", &postgres_database().await);
     migrate(&url, Schema::Tenant).await.unwrap();
     let database = TenantDatabase::postgres().await;
@@ -28,7 +28,7 @@ async fn session_mode_serves_as_the_server_itself() {
 }
 
 #[tokio::test]
-async fn transaction_mode_is_refused_with_the_reason() {
+async fn transaction_mode_is_rejected_with_the_reason() {
     let database = TenantDatabase::postgres().await;
     let error = store(&database, "TRANSACTION").poll().await.unwrap_err();
     assert!(matches!(error, StoreError::Pooled), "{error}");

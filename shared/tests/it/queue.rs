@@ -1,14 +1,14 @@
-//! What a queue must do, whichever broker it speaks to: each case runs on both, as a test of its
-//! own, so that a failure names the broker.
+//! Conformance tests of the queue. Each case runs on both brokers, as separate tests, so that the
+//! name of a failed test includes the broker.
 
-/// Makes a test of each case on RabbitMQ and on the queue in the process.
+/// Makes a test of each case on RabbitMQ and on the in-process broker.
 macro_rules! on_both_queues {
     ($($case:ident),+ $(,)?) => {
         mod rabbit {
-            $( #[tokio::test] async fn $case() { super::soon(super::$case(super::Broker::rabbit().await)).await } )+
+            $( #[tokio::test] async fn $case() { super::limited(super::$case(super::Broker::rabbit().await)).await } )+
         }
         mod memory {
-            $( #[tokio::test] async fn $case() { super::soon(super::$case(super::Broker::memory())).await } )+
+            $( #[tokio::test] async fn $case() { super::limited(super::$case(super::Broker::memory())).await } )+
         }
     };
 }
@@ -30,15 +30,15 @@ use shared::random::Random;
 use testkit::{eventually, management, virtual_host};
 use tokio::sync::Semaphore;
 
-/// A message that never comes fails its test instead of holding it for ever.
-async fn soon(case: impl Future<Output = ()>) {
+/// Limits a case to a minute: a missing message fails the test instead of blocking it.
+async fn limited(case: impl Future<Output = ()>) {
     tokio::time::timeout(Duration::from_secs(60), case).await.expect("done within a minute");
 }
 
 /// A broker of the test's own.
 struct Broker {
     queue: Queue,
-    /// Of RabbitMQ; the other one has none.
+    /// RabbitMQ's virtual host; empty for the in-process broker.
     vhost: String,
     random: Random,
 }
@@ -58,7 +58,7 @@ impl Broker {
         }
     }
 
-    /// A publisher that is connected.
+    /// A connected publisher.
     async fn publisher(&self, queues: &[&str]) -> Publisher {
         let (publisher, driver) = self.queue.publisher("test publisher", &names(queues));
         tokio::spawn(driver);
@@ -66,7 +66,7 @@ impl Broker {
         publisher
     }
 
-    /// A receiver that is connected.
+    /// A connected receiver.
     async fn receiver(&self, queues: &[&str], slots: &Arc<Semaphore>) -> Receiver {
         let (receiver, driver) =
             self.queue.receiver("test receiver", &names(queues), slots.clone());
@@ -97,7 +97,7 @@ impl Broker {
         (0..count).map(|_| self.message(queue)).collect()
     }
 
-    /// Puts any body into a queue, as anybody with access to a broker can.
+    /// Publishes an arbitrary body, as any client of the broker can.
     async fn inject(&self, queue: &str, body: &str) {
         match &self.queue {
             Queue::Memory(broker) => broker.inject(queue, body.as_bytes().to_vec()),
@@ -114,14 +114,14 @@ impl Broker {
         }
     }
 
-    /// What was put aside as unreadable.
+    /// The buried messages.
     async fn dead(&self) -> Vec<String> {
         match &self.queue {
             Queue::Memory(broker) => {
                 broker.dead().into_iter().map(|body| String::from_utf8(body).unwrap()).collect()
             }
             Queue::Rabbit(_) => {
-                let messages = self.look_into("polychron.dead").await;
+                let messages = self.peek("polychron.dead").await;
                 messages
                     .iter()
                     .map(|message| message["payload"].as_str().unwrap().to_owned())
@@ -130,8 +130,8 @@ impl Broker {
         }
     }
 
-    /// What the management UI shows of a queue's messages, which stay where they are.
-    async fn look_into(&self, queue: &str) -> Vec<Value> {
+    /// The messages of a queue, through the management API; they stay in the queue.
+    async fn peek(&self, queue: &str) -> Vec<Value> {
         let path = format!("/api/queues/{}/{queue}/get", self.vhost);
         let how = r#"{"count":10,"ackmode":"ack_requeue_true","encoding":"auto"}"#;
         serde_json::from_str(&management("POST", &path, how).await).unwrap()
@@ -156,7 +156,7 @@ fn bodies(messages: &[Outgoing]) -> Vec<Vec<u8>> {
     messages.iter().map(|outgoing| outgoing.message.encode()).collect()
 }
 
-/// Waits until so many messages are with nobody.
+/// Waits until this many messages are ready.
 async fn ready_becomes(publisher: &Publisher, queue: &str, expected: u32) {
     eventually(&format!("{expected} messages ready in {queue}"), || async {
         publisher.depth(queue).await.filter(|depth| depth.ready == expected)
@@ -165,19 +165,19 @@ async fn ready_becomes(publisher: &Publisher, queue: &str, expected: u32) {
 }
 
 on_both_queues! {
-    messages_are_confirmed_and_come_in_order,
-    an_unacknowledged_message_comes_again,
-    no_more_is_taken_than_there_are_slots,
+    messages_are_confirmed_and_delivered_in_order,
+    an_unacknowledged_message_is_redelivered,
+    a_receiver_takes_no_more_messages_than_it_has_slots,
     a_duplicate_is_delivered_like_any_other,
-    garbage_is_delivered_and_can_be_put_aside,
-    a_receiver_takes_from_its_queues_only,
-    a_purged_queue_is_empty_and_goes_on,
+    an_invalid_message_is_delivered_and_can_be_buried,
+    a_receiver_receives_only_from_its_queues,
+    a_purged_queue_is_empty_and_still_works,
     two_receivers_share_a_queue,
     a_wake_reaches_every_producer,
-    nothing_is_known_of_what_a_closed_broker_was_given,
+    publishing_to_a_closed_broker_has_an_unknown_outcome,
 }
 
-async fn messages_are_confirmed_and_come_in_order(broker: Broker) {
+async fn messages_are_confirmed_and_delivered_in_order(broker: Broker) {
     let publisher = broker.publisher(&["default"]).await;
     let messages = broker.messages("default", 300);
     assert_eq!(publisher.publish(messages.clone()).await, vec![Confirm::Confirmed; 300]);
@@ -194,7 +194,7 @@ async fn messages_are_confirmed_and_come_in_order(broker: Broker) {
     }
     ready_becomes(&publisher, "default", 0).await;
     drop(receiver);
-    // What was acknowledged does not come again.
+    // Acknowledged messages are not delivered again.
     let mut receiver = broker.receiver(&["default"], &slots).await;
     let last = broker.message("default");
     publisher.publish(vec![last.clone()]).await;
@@ -203,7 +203,7 @@ async fn messages_are_confirmed_and_come_in_order(broker: Broker) {
     delivery.ack();
 }
 
-async fn an_unacknowledged_message_comes_again(broker: Broker) {
+async fn an_unacknowledged_message_is_redelivered(broker: Broker) {
     let publisher = broker.publisher(&["default"]).await;
     let messages = broker.messages("default", 3);
     publisher.publish(messages.clone()).await;
@@ -227,13 +227,13 @@ async fn an_unacknowledged_message_comes_again(broker: Broker) {
     ready_becomes(&publisher, "default", 0).await;
 }
 
-async fn no_more_is_taken_than_there_are_slots(broker: Broker) {
+async fn a_receiver_takes_no_more_messages_than_it_has_slots(broker: Broker) {
     let publisher = broker.publisher(&["default"]).await;
     publisher.publish(broker.messages("default", 20)).await;
     let slots = Arc::new(Semaphore::new(5));
     let mut receiver = broker.receiver(&["default"], &slots).await;
     let mut running = Vec::new();
-    // As a consumer does: first the slot, then the delivery.
+    // Like a consumer, take the slot first and then the delivery.
     for _ in 0..5 {
         let slot = slots.clone().acquire_owned().await.unwrap();
         running.push((receiver.next().await, slot));
@@ -265,14 +265,14 @@ async fn a_duplicate_is_delivered_like_any_other(broker: Broker) {
     }
     let received: Vec<Vec<u8>> = deliveries.iter().map(|delivery| delivery.body.clone()).collect();
     assert_eq!(received, bodies(&messages));
-    // In any order.
+    // They may be acknowledged in any order.
     for delivery in deliveries.into_iter().rev() {
         delivery.ack();
     }
     ready_becomes(&publisher, "default", 0).await;
 }
 
-async fn garbage_is_delivered_and_can_be_put_aside(broker: Broker) {
+async fn an_invalid_message_is_delivered_and_can_be_buried(broker: Broker) {
     let publisher = broker.publisher(&["default"]).await;
     let mut receiver = broker.receiver(&["default"], &Arc::new(Semaphore::new(2))).await;
     for body in ["{\"v\":1,\"password\":\"hunter2\"}", "", &"x".repeat(100_000)] {
@@ -289,7 +289,7 @@ async fn garbage_is_delivered_and_can_be_put_aside(broker: Broker) {
     ready_becomes(&publisher, "default", 0).await;
 }
 
-async fn a_receiver_takes_from_its_queues_only(broker: Broker) {
+async fn a_receiver_receives_only_from_its_queues(broker: Broker) {
     let publisher = broker.publisher(&["a", "b", "c"]).await;
     let messages: Vec<Outgoing> =
         ["a", "b", "c"].iter().map(|queue| broker.message(queue)).collect();
@@ -319,7 +319,7 @@ async fn a_receiver_takes_from_its_queues_only(broker: Broker) {
     .await;
 }
 
-async fn a_purged_queue_is_empty_and_goes_on(broker: Broker) {
+async fn a_purged_queue_is_empty_and_still_works(broker: Broker) {
     let publisher = broker.publisher(&["default"]).await;
     publisher.publish(broker.messages("default", 10)).await;
     ready_becomes(&publisher, "default", 10).await;
@@ -367,7 +367,7 @@ async fn a_wake_reaches_every_producer(broker: Broker) {
             assert_eq!(
                 wakes.next().await,
                 Wake::All,
-                "some may have been missed before it listened"
+                "wakes may have been lost before it subscribed"
             );
         }
         listeners.push(wakes);
@@ -387,13 +387,13 @@ async fn a_wake_reaches_every_producer(broker: Broker) {
     }
 }
 
-async fn nothing_is_known_of_what_a_closed_broker_was_given(broker: Broker) {
+async fn publishing_to_a_closed_broker_has_an_unknown_outcome(broker: Broker) {
     let publisher = match &broker.queue {
         Queue::Memory(memory) => {
             memory.set_state(BrokerState::Closed);
             broker.queue.publisher("closed", &[]).0
         }
-        // Its driver was never started, or cannot reach anybody.
+        // Its driver is never started.
         Queue::Rabbit(_) => broker.queue.publisher("closed", &[]).0,
     };
     assert_eq!(*publisher.state().borrow(), BrokerState::Closed);

@@ -1,4 +1,4 @@
-//! What readiness makes of each state of the broker and of the tenants.
+//! Readiness in each state of the broker and of the tenants.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +25,7 @@ struct Watched {
     _folder: Folder,
 }
 
-/// A process with this many tenants, whose clock stands still.
+/// A process with this many tenants and a manual clock.
 async fn watched(tenants: usize) -> Watched {
     let manual = ManualClock::new("2026-11-24T12:00:00Z".parse().unwrap());
     let clock = Clock::Manual(manual.clone());
@@ -78,13 +78,13 @@ impl Watched {
 }
 
 #[tokio::test]
-async fn a_broker_that_takes_nothing_is_amber_and_one_that_is_gone_red() {
+async fn a_blocked_broker_degrades_a_process_and_a_lost_one_makes_it_not_ready() {
     let watched = watched(0).await;
     watched.becomes("ready").await;
     watched.broker.set_state(BrokerState::Blocked);
     assert_eq!(watched.becomes("degraded").await["broker"]["status"], "blocked");
     watched.broker.set_state(BrokerState::Closed);
-    // One late answer takes nobody out of service, ten seconds without any do.
+    // A process stays in service until the broker has not answered for ten seconds.
     watched.manual.advance(Duration::from_secs(9));
     assert_ne!(watched.report()["status"], "not ready");
     watched.manual.advance(Duration::from_secs(1));
@@ -101,7 +101,7 @@ async fn a_broker_that_takes_nothing_is_amber_and_one_that_is_gone_red() {
 }
 
 #[tokio::test]
-async fn many_dark_tenants_are_counted_and_some_are_named_without_secrets() {
+async fn unavailable_tenants_are_counted_and_the_first_are_listed_without_secrets() {
     let watched = watched(30).await;
     watched.becomes("ready").await;
     for open in watched.tenants.all().values() {

@@ -1,4 +1,4 @@
-//! What the compiler cannot see of the SQL files.
+//! Checks of the SQL files that the compiler cannot make.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -10,7 +10,7 @@ use sqlx::{Connection, Executor, PgConnection, SqlSafeStr, SqliteConnection, Sta
 use testkit::{Folder, postgres_database};
 
 #[tokio::test]
-async fn every_statement_is_understood_by_its_database() {
+async fn every_statement_can_be_prepared() {
     let folder = Folder::new();
     for (schema, statements) in [(Schema::Control, CONTROL), (Schema::Tenant, TENANT)] {
         let url = postgres_database().await;
@@ -36,7 +36,7 @@ async fn every_statement_is_understood_by_its_database() {
 const COLUMNS_MAX: usize = 110;
 
 #[test]
-fn every_file_is_a_statement_and_explains_itself() {
+fn every_file_is_a_statement_with_a_header() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql");
     let mut files = BTreeSet::new();
     for kind in ["control", "schema", "tenant"] {
@@ -44,12 +44,12 @@ fn every_file_is_a_statement_and_explains_itself() {
             let path = entry.unwrap().path();
             let text = std::fs::read_to_string(&path).unwrap();
             let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-            assert!(text.starts_with("-- "), "{name} does not say what it does");
+            assert!(text.starts_with("-- "), "{name} has no header");
             let differs = text.contains("\n-- Differs because");
             assert_eq!(
                 differs,
                 name.matches('.').count() == 2,
-                "{name}: a pair says why, no other does"
+                "{name}: exactly the files of a pair say why they differ"
             );
             assert!(text.contains("\n-- Result: "), "{name} does not say what it answers");
             assert_eq!(unnamed_parameters(&text), Vec::<String>::new(), "{name}");

@@ -1,8 +1,8 @@
-//! What a store must do, whichever database it speaks to: each case runs on both, as a test of
-//! its own, so that a failure names the database.
+//! Conformance tests of the store. Each case runs on both databases, as separate tests, so that the
+//! name of a failed test includes the database.
 
-/// Makes a test of each case on PostgreSQL and on SQLite. A case that isn't listed is dead code,
-/// which the compiler complains of.
+/// Makes a test of each case on PostgreSQL and on SQLite. A case that is not listed is dead code,
+/// which the compiler reports.
 macro_rules! on_both_stores {
     ($($case:ident),+ $(,)?) => {
         mod postgres {
@@ -43,12 +43,12 @@ use testkit::TenantDatabase;
 const LEASE: Duration = Duration::from_secs(60);
 const MINUTE: chrono::TimeDelta = chrono::TimeDelta::minutes(1);
 
-/// What the database's clock says at `time`.
+/// The database's time when its clock shows `time`.
 fn at(time: Time) -> DbTime {
     DbTime::shown_by(&ManualClock::new(time))
 }
 
-/// An occurrence's first row, about to be dispatched.
+/// The first row of an occurrence, for a dispatch.
 fn occurrence(
     database: &TenantDatabase,
     job: JobId,
@@ -65,22 +65,22 @@ fn occurrence(
     }
 }
 
-/// The step of a job that was read at version 1 from `due_at` to a minute later.
+/// Advances a job, read at version 1, from `due_at` to a minute later.
 fn step(job: JobId, due_at: impl Into<Time>) -> Advance {
     let due_at = due_at.into();
     Advance { job, version: 1, due_at, next_run_at: Some(due_at + MINUTE) }
 }
 
-/// Carries out a dispatch that must not be stale.
+/// Performs a dispatch that must not be stale.
 async fn dispatch(store: &Store, dispatch: &Dispatch, now: DbTime) -> Vec<ExecutionId> {
     let dispatch_no = store.poll().await.unwrap().dispatch_no;
     match store.dispatch(dispatch, dispatch_no, now).await.unwrap() {
         Dispatched::Done(ids) => ids,
-        Dispatched::Stale => panic!("nobody else dispatches here"),
+        Dispatched::Stale => panic!("there is no concurrent dispatch"),
     }
 }
 
-/// A new job, due now, whose occurrence is dispatched.
+/// A new job that is due now, with its occurrence dispatched.
 async fn dispatched(database: &TenantDatabase, store: &Store, name: &str) -> ExecutionId {
     let now = database.now();
     let job = database.insert_due_job(name, now).await;
@@ -91,7 +91,7 @@ async fn dispatched(database: &TenantDatabase, store: &Store, name: &str) -> Exe
     ids[0]
 }
 
-/// A new job, due now, whose occurrence `worker` holds.
+/// A new job that is due now, with its occurrence claimed by `worker`.
 async fn claimed(database: &TenantDatabase, store: &Store, name: &str, worker: &str) -> Claim {
     let id = dispatched(database, store, name).await;
     let mut claims = store.claim(&[id], &terms(worker), database.now()).await.unwrap();
@@ -99,7 +99,7 @@ async fn claimed(database: &TenantDatabase, store: &Store, name: &str, worker: &
     claims.remove(0)
 }
 
-/// The queue that jobs go to unless they say otherwise.
+/// The default queue of jobs.
 fn default_queue() -> Vec<String> {
     vec!["default".to_owned()]
 }
@@ -113,7 +113,7 @@ fn terms(worker: &str) -> ClaimTerms {
     }
 }
 
-/// What follows from an outcome of a claimed row, as its worker writes it.
+/// The finish that a worker writes for an outcome of a claimed row.
 fn end(database: &TenantDatabase, claim: &Claim, worker: &str, outcome: &Outcome) -> Finish {
     let now = database.now();
     Finish::of(outcome, &claim.attempts(), (claim.id, worker), now, &database.random)
@@ -137,7 +137,7 @@ async fn status(store: &Store, id: ExecutionId) -> Status {
     store.find_execution(id).await.unwrap().unwrap().status
 }
 
-/// One job through its whole life, for tests of what is left behind.
+/// Takes one job through its whole life, for tests of what remains.
 pub(crate) async fn exercise(database: &TenantDatabase, store: &Store) {
     let claim = claimed(database, store, "exercise", "w").await;
     store.heartbeat(&[claim.id], "w", LEASE, database.now()).await.unwrap();

@@ -15,7 +15,7 @@ use super::{Broker, names, ready_becomes};
 macro_rules! on_rabbit {
     ($($case:ident),+ $(,)?) => {
         mod rabbit {
-            $( #[tokio::test] async fn $case() { crate::queue::soon(super::$case(crate::queue::Broker::rabbit().await)).await } )+
+            $( #[tokio::test] async fn $case() { crate::queue::limited(super::$case(crate::queue::Broker::rabbit().await)).await } )+
         }
     };
 }
@@ -68,7 +68,7 @@ async fn an_operator_sees_whose_job_a_message_is_and_no_secret(broker: Broker) {
     let outgoing = broker.message("default");
     publisher.publish(vec![outgoing.clone()]).await;
     ready_becomes(&publisher, "default", 1).await;
-    let shown = broker.look_into("polychron.jobs.default").await.remove(0);
+    let shown = broker.peek("polychron.jobs.default").await.remove(0);
     let execution = outgoing.message.execution.to_string();
     let tenant = outgoing.message.tenant;
     assert_eq!(
@@ -118,7 +118,7 @@ async fn names_too_long_for_the_protocol_cost_their_own_message_at_most(broker: 
     assert_eq!(publisher.publish(messages).await, expected);
     assert_eq!(publisher.depth(&long).await, None);
     assert_eq!(publisher.publish(broker.messages("default", 1)).await, [Confirm::Confirmed]);
-    let shown = broker.look_into("polychron.jobs.default").await.remove(0);
+    let shown = broker.peek("polychron.jobs.default").await.remove(0);
     assert_eq!(shown["properties"]["headers"]["job_type"], long[..255]);
 }
 

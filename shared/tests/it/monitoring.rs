@@ -1,4 +1,4 @@
-//! The dashboard and the alert rules speak of figures that there are.
+//! The Grafana dashboard, the alert rules and the documentation match the code.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 const ALERTS: &str = include_str!("../../../deploy/alerts.yml");
 const DASHBOARD: &str = include_str!("../../../deploy/grafana.json");
 
-/// Every name that begins like one of ours, without what Prometheus adds to it.
+/// All names of metrics in a text, without the suffixes that Prometheus adds.
 fn named(text: &str) -> BTreeSet<&str> {
     let begins = text.match_indices("polychron_").map(|(at, _)| &text[at..]);
     begins
@@ -19,7 +19,7 @@ fn named(text: &str) -> BTreeSet<&str> {
         .collect()
 }
 
-/// The names on the page, which a test beside the registry holds against that.
+/// The documented metrics; a unit test compares them with the registry.
 fn known() -> BTreeSet<String> {
     let page = include_str!("../../../docs/metrics.md");
     let names = page.lines().filter_map(|line| line.strip_prefix("| `")?.split(['`', '{']).next());
@@ -27,17 +27,17 @@ fn known() -> BTreeSet<String> {
 }
 
 #[test]
-fn each_figure_that_is_watched_exists() {
+fn alerts_and_dashboard_use_existing_metrics() {
     let known = known();
     for (file, text) in [("alerts.yml", ALERTS), ("grafana.json", DASHBOARD)] {
         for name in named(text) {
-            assert!(known.contains(name), "{file} names {name}, which no process has");
+            assert!(known.contains(name), "{file} uses {name}, which does not exist");
         }
     }
 }
 
 #[test]
-fn the_dashboard_shows_every_figure() {
+fn the_dashboard_shows_every_metric() {
     let shown = named(DASHBOARD);
     for name in known() {
         assert!(shown.contains(name.as_str()), "grafana.json doesn't show {name}");
@@ -45,20 +45,20 @@ fn the_dashboard_shows_every_figure() {
 }
 
 #[test]
-fn each_alert_says_what_to_do() {
+fn each_alert_has_a_remedy_and_a_summary() {
     let count = |text: &str| ALERTS.matches(text).count();
     assert!(count("- alert: ") >= 15);
     assert_eq!(count("- alert: "), count("\n          remedy: "));
     assert_eq!(count("- alert: "), count("\n          summary: "));
 }
 
-/// The fixed beginnings of what a source file logs as WARN or ERROR.
+/// The constant beginnings of the messages that a source file logs as WARN or ERROR.
 fn warnings(source: &str) -> Vec<String> {
     let source = source.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
     let mut found = Vec::new();
     for (at, _) in source.match_indices("warn!(").chain(source.match_indices("error!(")) {
         let call = source[at..].split(';').next().unwrap_or_default();
-        // The message is the first text that stands alone: not a field's value.
+        // The message is the first string that is not a field's value.
         let text = call.match_indices('"').step_by(2).find_map(|(open, _)| {
             let (before, after) = (call[..open].trim_end(), &call[open + 1..]);
             let alone = before.ends_with('(') || before.ends_with(',');
@@ -84,7 +84,7 @@ fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
 }
 
 #[test]
-fn each_warning_is_explained() {
+fn each_warning_is_documented() {
     let page = include_str!("../../../docs/logs.md");
     let top = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut files = Vec::new();
@@ -96,7 +96,7 @@ fn each_warning_is_explained() {
     let mut count = 0;
     for file in files {
         for text in warnings(&std::fs::read_to_string(&file).unwrap()) {
-            // One that is all variable stands on the page by what it says.
+            // A message without a constant beginning cannot be checked.
             assert!(page.contains(&text), "docs/logs.md doesn't explain `{text}` of {file:?}");
             count += usize::from(!text.is_empty());
         }
