@@ -181,7 +181,7 @@ fn measure(
     writers: &Arc<Writers>,
 ) {
     let (all, slots, writers) = (config.prefetch, slots.clone(), writers.clone());
-    telemetry.metrics.know_job_types(registry.job_types());
+    telemetry.metrics.set_known_job_types(registry.job_types());
     telemetry.metrics.slots.set(all as i64);
     telemetry.metrics.at_scrape(move |figures| {
         figures.slots_in_use.set(all.saturating_sub(slots.available_permits()) as i64);

@@ -95,7 +95,7 @@ impl Reporter {
     async fn write(self: Arc<Self>, tenant: TenantId, mut reports: Vec<(ExecutionId, Report)>) {
         reports.sort_by_key(|(id, _)| *id);
         let written = match self.tenants.get(tenant) {
-            Some(open) if open.health.leave_alone().is_zero() => {
+            Some(open) if open.health.breaker_open_for().is_zero() => {
                 let written = open.store.report(&reports, &self.worker).await;
                 written.map_err(|error| {
                     debug!(tenant = open.slug(), "output could not be written: {}", chain(&error));

@@ -99,7 +99,7 @@ impl Worker {
         let mut claimed = self.writers.claim(&tenant, message.execution);
         drop(arrival);
         // A database that is backing off does not answer at once.
-        let is_failing = !tenant.health.leave_alone().is_zero();
+        let is_failing = !tenant.health.breaker_open_for().is_zero();
         let patience = if is_failing { Duration::ZERO } else { PATIENCE };
         tokio::select! {
             biased;

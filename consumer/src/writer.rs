@@ -218,7 +218,7 @@ impl Writers {
             failed = left.rows() > 0;
             if failed {
                 self.put_back(id, left);
-                self.clock.sleep(tenant.health.leave_alone()).await;
+                self.clock.sleep(tenant.health.breaker_open_for()).await;
             } else {
                 self.gather(id, rows).await;
             }

@@ -14,7 +14,7 @@ use shared::metrics::Metrics;
 use shared::queue::{Confirm, Publisher};
 use shared::store::{DbTime, Ready, chain};
 use shared::tenants::OpenTenant;
-use shared::trace::{Place, Span, Tracer};
+use shared::trace::{Span, SpanKind, Tracer};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
@@ -106,14 +106,14 @@ fn spans(tenant: &str, rows: &[Ready], began: Time, end: Time) -> Vec<Span> {
         let whole = Span {
             execution: row.id,
             name: "due",
-            place: Place::Root,
+            kind: SpanKind::Root,
             start,
             end,
             attributes,
             error: None,
         };
-        let (attributes, place) = (Vec::new(), Place::Sent);
-        spans.push(Span { name: "publish", place, start: began, attributes, ..whole.clone() });
+        let (attributes, kind) = (Vec::new(), SpanKind::Producer);
+        spans.push(Span { name: "publish", kind, start: began, attributes, ..whole.clone() });
         spans.push(whole);
     }
     spans

@@ -211,7 +211,7 @@ impl PollLoop {
                 continue;
             }
             let health = &watched.tenant.health;
-            let breaker_open_for = health.leave_alone();
+            let breaker_open_for = health.breaker_open_for();
             if !breaker_open_for.is_zero() {
                 self.timers.set(id, now + breaker_open_for);
                 continue;

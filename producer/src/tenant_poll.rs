@@ -77,7 +77,7 @@ impl TenantPoller {
                         warn!(tenant = tenant.slug(), "the poll failed: {}", chain(&error));
                         PollResult::Refused
                     }
-                    _ => PollResult::Failed(tenant.health.leave_alone()),
+                    _ => PollResult::Failed(tenant.health.breaker_open_for()),
                 }
             }
         }

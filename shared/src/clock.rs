@@ -17,7 +17,7 @@ use std::time::Duration;
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use tokio::sync::oneshot;
 
-/// An instant in UTC, cut to microseconds: what both databases can store.
+/// An instant in UTC, truncated to microseconds, the resolution of both databases.
 pub type Time = DateTime<Utc>;
 
 /// An instant of this machine's boot clock, which only counts up, through suspends too (Linux
@@ -42,7 +42,7 @@ impl BootTime {
 
 impl Add<Duration> for BootTime {
     type Output = BootTime;
-    /// The latest instant there is instead of an overflow.
+    /// Saturates instead of overflowing.
     fn add(self, duration: Duration) -> BootTime {
         BootTime(self.0.saturating_add(duration))
     }
@@ -77,7 +77,7 @@ impl Clock {
         })
     }
 
-    /// Wall time, cut to microseconds.
+    /// Wall time, truncated to microseconds.
     pub fn wall_time(&self) -> Time {
         match self {
             #[expect(clippy::disallowed_methods, reason = "this is the one reader of the clock")]
@@ -106,7 +106,7 @@ pub struct ManualClock(Arc<Mutex<Hands>>);
 struct Hands {
     started: Time,
     since_start: Duration,
-    /// The sleepers, by when they wake and then by who slept first, which makes tests reproducible.
+    /// The sleepers by wake-up time. The sequence number breaks ties, for reproducible tests.
     sleepers: BTreeMap<(Duration, u64), oneshot::Sender<()>>,
     slept: u64,
 }
@@ -130,9 +130,9 @@ impl ManualClock {
     pub fn advance(&self, by: Duration) {
         let mut hands = self.hands();
         hands.since_start += by;
-        let asleep = (hands.since_start, u64::MAX);
-        let still = hands.sleepers.split_off(&asleep);
-        for (_, sleeper) in std::mem::replace(&mut hands.sleepers, still) {
+        let last_due = (hands.since_start, u64::MAX);
+        let asleep = hands.sleepers.split_off(&last_due);
+        for (_, sleeper) in std::mem::replace(&mut hands.sleepers, asleep) {
             let _ = sleeper.send(()); // the sleeper may have given up
         }
     }
@@ -158,7 +158,7 @@ impl ManualClock {
         let (sleeper, woken) = oneshot::channel();
         self.hands().put_to_sleep(duration, sleeper);
         if woken.await.is_err() {
-            std::future::pending().await // the clock is gone: nothing can advance it any more
+            std::future::pending().await // the clock was dropped, so nothing can advance it
         }
     }
 
@@ -167,12 +167,12 @@ impl ManualClock {
     }
 }
 
-/// Cuts an instant to microseconds, the resolution that both databases keep.
+/// Truncates an instant to microseconds, the resolution of both databases.
 pub fn cut(time: Time) -> Time {
     time.duration_trunc(TimeDelta::microseconds(1)).unwrap_or(time)
 }
 
-/// A duration as chrono writes it; one too long for chrono becomes the longest it has.
+/// Converts a duration to chrono's type, which saturates if the duration is too long.
 pub fn delta(duration: Duration) -> TimeDelta {
     TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
 }

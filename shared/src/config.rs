@@ -1,8 +1,9 @@
 //! The settings, and the only place that reads the environment.
 //!
-//! Each has one [`Key`], which names it in the environment, as a flag and in the file, and says
-//! its default. Flag goes before environment, environment before file, file before default. All
-//! problems are reported at once, each with its key and remedy, before anything starts.
+//! Each setting has one [`Key`] with its default and its name in the environment, as a flag and in
+//! the file. Flags take precedence over the environment, the environment over the file, and the file
+//! over the default. All problems are reported together, each with its key and remedy, before
+//! anything starts.
 
 mod flags;
 mod network;
@@ -25,14 +26,14 @@ use crate::string_enum::string_enum;
 /// One setting.
 #[derive(Clone, Copy, Debug)]
 pub struct Key {
-    /// In the environment.
+    /// Its name in the environment.
     pub name: &'static str,
-    /// Whether it may hold a secret, and is therefore never a flag; instead, `<NAME>_FILE` may
-    /// name a file that holds it.
+    /// Whether it may contain a secret. Such a setting is never a flag; `<NAME>_FILE` may name a
+    /// file that contains it.
     pub secret: bool,
-    /// What holds if nobody sets it; empty means none.
+    /// The default; empty means none.
     pub default: &'static str,
-    /// What it means, with its unit.
+    /// Its meaning, with the unit.
     pub help: &'static str,
 }
 
@@ -56,7 +57,7 @@ macro_rules! keys {
             default: $default,
             help: $help,
         }; )+
-        /// Every setting, in the order in which help shows them.
+        /// Every setting, in the order of the help.
         pub const KEYS: &[Key] = &[$($constant),+];
     };
 }
@@ -64,33 +65,33 @@ macro_rules! keys {
 keys! {
     DATABASE_URL = "DATABASE_URL", secret, "", "the control database, postgres:// or sqlite://";
     AMQP_URL = "AMQP_URL", secret, "", "RabbitMQ, amqp:// or amqps://";
-    PREFETCH = "POLYCHRON_PREFETCH", "5", "slots: the most executions at once in one consumer process, and its AMQP prefetch on each queue";
+    PREFETCH = "POLYCHRON_PREFETCH", "5", "maximum concurrent executions in one consumer process (slots), and its AMQP prefetch on each queue";
     JOB_TIMEOUT = "POLYCHRON_JOB_TIMEOUT", "30m", "timeout of a job whose timeout_seconds is null";
-    POLL_INTERVAL = "POLYCHRON_POLL_INTERVAL", "30s", "the longest a change made directly in a tenant's tables may go unseen";
-    QUEUES = "POLYCHRON_QUEUES", "default", "the queues a consumer takes from, separated by commas; a producer declares them";
-    DRAIN_TIMEOUT = "POLYCHRON_DRAIN_TIMEOUT", "30s", "how long SIGTERM waits for running jobs";
-    LEASE = "POLYCHRON_LEASE", "60s", "how long a consumer may be silent before its executions are taken from it; it renews four times as often";
+    POLL_INTERVAL = "POLYCHRON_POLL_INTERVAL", "30s", "maximum time until a change made by plain SQL in a tenant's tables is seen";
+    QUEUES = "POLYCHRON_QUEUES", "default", "the queues that a consumer receives from, separated by commas; a producer declares them";
+    DRAIN_TIMEOUT = "POLYCHRON_DRAIN_TIMEOUT", "30s", "how long running jobs may take to finish after SIGTERM";
+    LEASE = "POLYCHRON_LEASE", "60s", "how long a consumer may go without a heartbeat before its executions are rescued; it sends four heartbeats per lease";
     HTTP = "POLYCHRON_HTTP", "off", "address on which producer and consumer serve /metrics, /health/live and /health/ready, such as 127.0.0.1:9090";
     LISTEN = "POLYCHRON_LISTEN", "127.0.0.1:8484", "address on which `polychron serve`, `up` and `demo` serve dashboard and API; without POLYCHRON_USERS only loopback";
-    USERS = "POLYCHRON_USERS", "", "a TOML file that says who may use dashboard and API; `polychron user new` writes its entries";
+    USERS = "POLYCHRON_USERS", "", "a TOML file with the users of dashboard and API; `polychron user new` writes its entries";
     MANAGEMENT = "POLYCHRON_MANAGEMENT", "", "RabbitMQ's management UI, http:// or https://, for the dashboard's link to it";
-    CONNECTIONS = "POLYCHRON_CONNECTIONS", "20", "the most connections of one process to one database server";
-    ACK_TIMEOUT = "POLYCHRON_ACK_TIMEOUT", "30m", "RabbitMQ's consumer_timeout, which AMQP cannot tell; `check` compares the longest job timeout with it";
-    KEEP = "POLYCHRON_KEEP", "90d", "how long executions are kept; off: for ever. Each job's newest ten stay, and a last success and failure";
-    KEEP_PER_JOB = "POLYCHRON_KEEP_PER_JOB", "100000", "how many executions of one job are kept at most, the newest; off: any number";
-    KEEP_AUDIT = "POLYCHRON_KEEP_AUDIT", "730d", "how long the record of changes made by people is kept; off: for ever";
-    HTTP_ALLOW = "POLYCHRON_HTTP_ALLOW", "", "private addresses that `http` jobs may call all the same: networks such as 10.1.0.0/16,127.0.0.1";
+    CONNECTIONS = "POLYCHRON_CONNECTIONS", "20", "maximum number of connections of one process to one database server";
+    ACK_TIMEOUT = "POLYCHRON_ACK_TIMEOUT", "30m", "RabbitMQ's consumer_timeout, which AMQP does not report; `check` compares the longest job timeout with it";
+    KEEP = "POLYCHRON_KEEP", "90d", "how long executions are kept; off: forever. Each job's newest ten, last success and last failure always stay";
+    KEEP_PER_JOB = "POLYCHRON_KEEP_PER_JOB", "100000", "maximum number of executions kept per job; off: unlimited";
+    KEEP_AUDIT = "POLYCHRON_KEEP_AUDIT", "730d", "how long the audit (who changed what) is kept; off: forever";
+    HTTP_ALLOW = "POLYCHRON_HTTP_ALLOW", "", "private addresses that `http` jobs may call: networks such as 10.1.0.0/16,127.0.0.1";
     COMMANDS = "POLYCHRON_COMMANDS", "", "programs that `command` jobs may run, by absolute path, separated by commas";
     EXCHANGES = "POLYCHRON_EXCHANGES", "", "exchanges that `amqp` jobs may publish to, separated by commas; {tenant} in a name stands for the tenant's slug";
-    EXCHANGES_URL = "POLYCHRON_EXCHANGES_URL", secret, "", "the RabbitMQ that has those exchanges, if it isn't AMQP_URL's";
-    SECRETS = "POLYCHRON_SECRETS", "", "a TOML file that says which secrets payloads may name, and for which tenants";
-    DIAGNOSTICS = "POLYCHRON_DIAGNOSTICS", "off", "on: a consumer also knows the diagnostic job types noop, sleep, fail, panic, block and record";
-    COLLECTOR = "OTEL_EXPORTER_OTLP_ENDPOINT", "", "where traces are sent by OTLP over HTTP, http://host:4318; only in builds with the feature otel";
+    EXCHANGES_URL = "POLYCHRON_EXCHANGES_URL", secret, "", "the RabbitMQ that has those exchanges, if it is not the one in AMQP_URL";
+    SECRETS = "POLYCHRON_SECRETS", "", "a TOML file with the secrets that payloads may name, and the tenants that may use them";
+    DIAGNOSTICS = "POLYCHRON_DIAGNOSTICS", "off", "on: a consumer also handles the diagnostic job types noop, sleep, fail, panic, block and record";
+    COLLECTOR = "OTEL_EXPORTER_OTLP_ENDPOINT", "", "where traces are sent by OTLP over HTTP, such as http://host:4318; needs the feature otel";
     LOG = "POLYCHRON_LOG", "info", "what is logged: error, warn, info, debug or trace, or directives such as info,polychron_shared=debug";
-    LOG_FORMAT = "POLYCHRON_LOG_FORMAT", "text", "text for people, json for machines";
+    LOG_FORMAT = "POLYCHRON_LOG_FORMAT", "text", "text (for people) or json (for programs)";
 }
 
-/// Where a file with settings may be named, besides `--config`.
+/// The environment variable that names a configuration file, like `--config`.
 const CONFIG_FILE: &str = "POLYCHRON_CONFIG";
 
 /// The program that launches others for a process that cannot do so itself, such as a test harness.
@@ -108,25 +109,25 @@ pub fn launcher() -> Option<PathBuf> {
     })
 }
 
-/// Holds while a mistake in the setting is reported.
+/// The default of `POLYCHRON_LISTEN`; used only if the setting is invalid, which is then reported.
 const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8484);
 
 string_enum! {
     /// How log lines are written.
     pub enum LogFormat {
-        /// For people.
+        /// One line of text per event, for people.
         Text = "text",
-        /// For machines.
+        /// One JSON object per event, for programs.
         Json = "json",
     }
 }
 
-/// A collector of traces, on a network where nobody listens in: no TLS is spoken to it.
+/// A collector of traces. The connection is not encrypted, so the network must be trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Collector {
     /// Host and port.
     pub authority: String,
-    /// What stands before `/v1/traces`; may be empty.
+    /// The path before `/v1/traces`; may be empty.
     pub path: String,
 }
 
@@ -134,7 +135,7 @@ impl FromStr for Collector {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Collector, String> {
-        let remedy = "is no http:// URL without a user, such as http://127.0.0.1:4318; for https, \
+        let remedy = "is not an http:// URL without a user, such as http://127.0.0.1:4318; for https, \
                       run a collector on this machine";
         let rest = text.strip_prefix("http://").ok_or(remedy)?;
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
@@ -152,39 +153,39 @@ impl FromStr for Collector {
 /// The settings of one process.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The control database; present if the program asked for it.
+    /// The control database; present if the program requires it.
     pub database_url: Option<DatabaseUrl>,
-    /// RabbitMQ; present if the program asked for it.
+    /// RabbitMQ; present if the program requires it.
     pub amqp_url: Option<AmqpUrl>,
-    /// The most executions at once in one consumer process.
+    /// The maximum number of concurrent executions in one consumer process.
     pub prefetch: usize,
-    /// The timeout of jobs that have none of their own.
+    /// The timeout of jobs without their own.
     pub job_timeout: Duration,
-    /// The longest a change made directly in a tenant's tables may go unseen.
+    /// The maximum time until a change made by plain SQL in a tenant's tables is seen.
     pub poll_interval: Duration,
-    /// The queues a consumer takes from, and a producer declares.
+    /// The queues that a consumer receives from and a producer declares.
     pub queues: Vec<String>,
-    /// How long SIGTERM waits for running jobs.
+    /// How long running jobs may take to finish after SIGTERM.
     pub drain_timeout: Duration,
-    /// How long a consumer may be silent before its executions are taken from it.
+    /// How long a consumer may go without a heartbeat before its executions are rescued.
     pub lease: Duration,
-    /// Where health and metrics are served.
+    /// The address of health and metrics.
     pub http: Option<SocketAddr>,
-    /// Where dashboard and API are served.
+    /// The address of dashboard and API.
     pub listen: SocketAddr,
-    /// The file that says who may use them.
+    /// The file of the users of dashboard and API.
     pub users: Option<PathBuf>,
-    /// Where RabbitMQ's management UI is, for links.
+    /// The address of RabbitMQ's management UI, for links.
     pub management: Option<String>,
-    /// The most connections of this process to one database server.
+    /// The maximum number of connections of this process to one database server.
     pub connections: usize,
-    /// RabbitMQ's acknowledgement timeout, as the operator states it.
+    /// RabbitMQ's `consumer_timeout`, according to the operator.
     pub ack_timeout: Duration,
-    /// How long executions are kept; none: for ever.
+    /// How long executions are kept; none: forever.
     pub keep: Option<Duration>,
-    /// How many executions of one job are kept; none: any number.
+    /// How many executions are kept per job; none: unlimited.
     pub keep_per_job: Option<i64>,
-    /// How long the record of changes is kept; none: for ever.
+    /// How long the audit is kept; none: forever.
     pub keep_audit: Option<Duration>,
     /// Private networks that `http` jobs may call.
     pub http_allow: Vec<Network>,
@@ -192,26 +193,26 @@ pub struct Config {
     pub commands: Vec<PathBuf>,
     /// Exchanges that `amqp` jobs may publish to.
     pub exchanges: Vec<String>,
-    /// The broker that has them; none: the one that carries our messages.
+    /// The broker with those exchanges; none: the one in `amqp_url`.
     pub exchanges_url: Option<AmqpUrl>,
-    /// What payloads may name.
+    /// The secrets that payloads may name.
     pub secrets: Secrets,
-    /// Whether the diagnostic job types are known.
+    /// Whether the diagnostic job types are handled.
     pub diagnostics: bool,
-    /// Where traces are sent.
+    /// The collector that traces are sent to.
     pub collector: Option<Collector>,
-    /// What is logged.
+    /// The level or directives of the log.
     pub log: String,
-    /// How it is written.
+    /// The format of the log.
     pub log_format: LogFormat,
 }
 
-/// Where settings come from, each by its name there.
+/// The sources of settings.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
-    /// The command line, by [`Key::name`].
+    /// The flags, by [`Key::name`].
     pub flags: BTreeMap<String, String>,
-    /// The environment.
+    /// The environment, by the variable's name.
     pub environment: BTreeMap<String, String>,
     /// The configuration file's text, if there is one.
     pub file: Option<String>,
@@ -233,10 +234,10 @@ fn numbered(problems: &[String]) -> String {
 }
 
 impl Config {
-    /// Reads the settings; `required` are those that must be there.
+    /// Reads the settings, of which those in `required` must be set.
     ///
     /// # Errors
-    /// All problems at once.
+    /// All problems together.
     pub fn read(sources: &Sources, required: &[&str]) -> Result<Config, Problems> {
         let mut reader = Reader { sources, file: BTreeMap::new(), problems: Vec::new() };
         reader.read_file();
@@ -244,7 +245,7 @@ impl Config {
         for key in KEYS.iter().filter(|key| required.contains(&key.name)) {
             if reader.text(key).is_none() {
                 let problem = format!(
-                    "{} is not set: set it in the environment, or name a file that holds it by {}_FILE ({})",
+                    "{} is not set: set it in the environment, or set {}_FILE to a file that contains it ({})",
                     key.name, key.name, key.help
                 );
                 reader.problems.push(problem);
@@ -253,7 +254,7 @@ impl Config {
         let config = Config {
             database_url: reader.parse(&DATABASE_URL, DatabaseUrl::from_str),
             amqp_url: reader.parse(&AMQP_URL, AmqpUrl::from_str),
-            prefetch: reader.parse(&PREFETCH, |text| whole(text, 1, 2000)).unwrap_or(5),
+            prefetch: reader.parse(&PREFETCH, |text| whole_number(text, 1, 2000)).unwrap_or(5),
             job_timeout: reader.duration(&JOB_TIMEOUT, 1, 30 * 86_400),
             poll_interval: reader.duration(&POLL_INTERVAL, 1, 3600),
             queues: reader.parse(&QUEUES, queues).unwrap_or_default(),
@@ -263,11 +264,13 @@ impl Config {
             listen: reader.parse(&LISTEN, listen).unwrap_or(LISTEN_DEFAULT),
             users: reader.parse(&USERS, PathBuf::from_str),
             management: reader.parse(&MANAGEMENT, web_address),
-            connections: reader.parse(&CONNECTIONS, |text| whole(text, 1, 10_000)).unwrap_or(20),
+            connections: reader
+                .parse(&CONNECTIONS, |text| whole_number(text, 1, 10_000))
+                .unwrap_or(20),
             ack_timeout: reader.duration(&ACK_TIMEOUT, 60, 365 * 86_400),
-            keep: reader.kept(&KEEP),
-            keep_per_job: reader.parse(&KEEP_PER_JOB, number_kept).flatten(),
-            keep_audit: reader.kept(&KEEP_AUDIT),
+            keep: reader.retention(&KEEP),
+            keep_per_job: reader.parse(&KEEP_PER_JOB, retained_number).flatten(),
+            keep_audit: reader.retention(&KEEP_AUDIT),
             http_allow: reader.parse(&HTTP_ALLOW, networks).unwrap_or_default(),
             commands: reader.parse(&COMMANDS, programs).unwrap_or_default(),
             exchanges: reader.parse(&EXCHANGES, exchanges).unwrap_or_default(),
@@ -297,7 +300,7 @@ impl Reader<'_> {
         let table = match text.parse::<toml::Table>() {
             Ok(table) => table,
             Err(error) => {
-                // Its text would quote the file, which may hold a password.
+                // The whole error would quote the file, which may contain a password.
                 let message = error.message();
                 self.problems.push(format!("the configuration file is not TOML: {message}"));
                 return;
@@ -317,17 +320,17 @@ impl Reader<'_> {
             };
             match text {
                 _ if !known.contains(&name) => {
-                    self.problems.push(format!("the configuration file has an unknown key `{name}`; it may have {}", join(&known)));
+                    self.problems.push(format!("the configuration file has an unknown key `{name}`; known keys are {}", join(&known)));
                 }
                 Some(text) => {
                     self.file.insert(name, text);
                 }
-                None => self.problems.push(format!("`{name}` in the configuration file must be a text, a whole number or a list of texts")),
+                None => self.problems.push(format!("`{name}` in the configuration file must be a string, an integer, true or false, or a list of strings")),
             }
         }
     }
 
-    /// A misspelt name would be silently without effect.
+    /// Reports misspelt names, which would have no effect.
     fn refuse_unknown(&mut self) {
         let known: BTreeSet<String> = KEYS
             .iter()
@@ -337,14 +340,13 @@ impl Reader<'_> {
         for name in self.sources.environment.keys() {
             let ours = name.starts_with("POLYCHRON_") && !name.starts_with("POLYCHRON_TEST_");
             if ours && !known.contains(name) {
-                self.problems.push(format!(
-                    "{name} in the environment is no setting; see --help for those there are"
-                ));
+                self.problems
+                    .push(format!("{name} in the environment is not a setting; --help lists them"));
             }
         }
     }
 
-    /// The value and, for messages, where it stands.
+    /// The value and, for messages, its source.
     fn text(&mut self, key: &Key) -> Option<(String, String)> {
         let Sources { flags, environment, .. } = self.sources;
         if let Some(value) = flags.get(key.name) {
@@ -353,13 +355,14 @@ impl Reader<'_> {
         if let Some(value) = environment.get(key.name).filter(|value| !value.is_empty()) {
             return Some((value.clone(), key.name.to_owned()));
         }
-        let by_file = format!("{}_FILE", key.name);
-        if let Some(path) = environment.get(&by_file).filter(|_| key.secret) {
+        let file_variable = format!("{}_FILE", key.name);
+        if let Some(path) = environment.get(&file_variable).filter(|_| key.secret) {
             return match std::fs::read_to_string(Path::new(path)) {
-                Ok(value) => Some((value.trim().to_owned(), by_file)),
+                Ok(value) => Some((value.trim().to_owned(), file_variable)),
                 Err(error) => {
-                    self.problems
-                        .push(format!("{by_file} names {path}, which cannot be read: {error}"));
+                    self.problems.push(format!(
+                        "{file_variable} names {path}, which cannot be read: {error}"
+                    ));
                     None
                 }
             };
@@ -376,35 +379,35 @@ impl Reader<'_> {
         key: &Key,
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Option<T> {
-        let (text, place) = self.text(key)?;
+        let (text, source) = self.text(key)?;
         match parse(text.trim()) {
             Ok(value) => Some(value),
             Err(error) => {
-                // A secret is never repeated, not even a malformed one.
+                // Do not quote a secret, not even an invalid one.
                 let shown = if key.secret { String::new() } else { format!(" is `{text}`, which") };
-                self.problems.push(format!("{place}{shown} {error} ({})", key.help));
+                self.problems.push(format!("{source}{shown} {error} ({})", key.help));
                 None
             }
         }
     }
 
     fn duration(&mut self, key: &Key, seconds_min: u64, seconds_max: u64) -> Duration {
-        self.parse(key, |text| between(text, seconds_min, seconds_max)).unwrap_or_default()
+        self.parse(key, |text| duration_between(text, seconds_min, seconds_max)).unwrap_or_default()
     }
 
-    /// For how long something is kept; none: for ever.
-    fn kept(&mut self, key: &Key) -> Option<Duration> {
-        let kept = |text: &str| match text {
+    /// A retention period; none: forever.
+    fn retention(&mut self, key: &Key) -> Option<Duration> {
+        let retention = |text: &str| match text {
             "off" => Ok(None),
-            text => between(text, 3600, 36_500 * 86_400).map(Some),
+            text => duration_between(text, 3600, 36_500 * 86_400).map(Some),
         };
-        self.parse(key, kept).flatten()
+        self.parse(key, retention).flatten()
     }
 }
 
-fn between(text: &str, seconds_min: u64, seconds_max: u64) -> Result<Duration, String> {
+fn duration_between(text: &str, seconds_min: u64, seconds_max: u64) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text)
-        .map_err(|_| "is no duration such as 90s, 15m or 1h 30m".to_owned())?;
+        .map_err(|_| "is not a duration such as 90s, 15m or 1h 30m".to_owned())?;
     let (min, max) = (Duration::from_secs(seconds_min), Duration::from_secs(seconds_max));
     if duration < min || duration > max {
         let show = humantime::format_duration;
@@ -413,10 +416,10 @@ fn between(text: &str, seconds_min: u64, seconds_max: u64) -> Result<Duration, S
     Ok(duration)
 }
 
-fn number_kept(text: &str) -> Result<Option<i64>, String> {
+fn retained_number(text: &str) -> Result<Option<i64>, String> {
     match text {
         "off" => Ok(None),
-        text => whole(text, 100, 1_000_000_000).map(|number| Some(number as i64)),
+        text => whole_number(text, 100, 1_000_000_000).map(|number| Some(number as i64)),
     }
 }
 
@@ -428,9 +431,9 @@ fn switch(text: &str) -> Result<bool, String> {
     }
 }
 
-fn whole(text: &str, min: usize, max: usize) -> Result<usize, String> {
+fn whole_number(text: &str, min: usize, max: usize) -> Result<usize, String> {
     let number = text.parse().ok().filter(|number| (min..=max).contains(number));
-    number.ok_or_else(|| format!("is no whole number from {min} to {max}"))
+    number.ok_or_else(|| format!("is not a whole number from {min} to {max}"))
 }
 
 fn queues(text: &str) -> Result<Vec<String>, String> {
@@ -444,7 +447,7 @@ fn queues(text: &str) -> Result<Vec<String>, String> {
     if names.iter().all(is_name) {
         Ok(names.into_iter().collect())
     } else {
-        Err("is no list of queues such as default,reports: a queue is 1 to 64 of a-z, 0-9, _ and -"
+        Err("is not a list of queues such as default,reports: a name has 1 to 64 of a-z, 0-9, _ and -"
             .to_owned())
     }
 }
@@ -462,15 +465,15 @@ fn programs(text: &str) -> Result<Vec<PathBuf>, String> {
     if programs.iter().all(|program| program.is_absolute()) {
         Ok(programs)
     } else {
-        Err("is no list of absolute paths such as /usr/bin/pg_dump,/opt/acme/report".to_owned())
+        Err("is not a list of absolute paths such as /usr/bin/pg_dump,/opt/acme/report".to_owned())
     }
 }
 
-/// Ours carry what only we may say.
+/// Rejects our own exchanges: a job must not publish there.
 fn exchanges(text: &str) -> Result<Vec<String>, String> {
     let names: Vec<String> = list(text).map(str::to_owned).collect();
-    let ours = |name: &String| name.starts_with("polychron.") || name.starts_with("amq.");
-    if names.iter().any(|name| ours(name) || name.len() > 200) {
+    let reserved = |name: &String| name.starts_with("polychron.") || name.starts_with("amq.");
+    if names.iter().any(|name| reserved(name) || name.len() > 200) {
         Err("names an exchange that begins with polychron. or amq., or is too long".to_owned())
     } else {
         Ok(names)
@@ -486,7 +489,7 @@ fn address(text: &str) -> Result<Option<SocketAddr>, String> {
 }
 
 fn listen(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| "is no address such as 127.0.0.1:8484".to_owned())
+    text.parse().map_err(|_| "is not an address such as 127.0.0.1:8484".to_owned())
 }
 
 fn web_address(text: &str) -> Result<String, String> {
@@ -494,7 +497,7 @@ fn web_address(text: &str) -> Result<String, String> {
     if is_web && !text.contains('@') {
         Ok(text.to_owned())
     } else {
-        Err("is no http:// or https:// address without a user".to_owned())
+        Err("is not an http:// or https:// address without a user".to_owned())
     }
 }
 

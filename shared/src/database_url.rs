@@ -1,4 +1,4 @@
-//! The URL of a database. It may hold a password, so it shows itself only in part.
+//! The URL of a database. It may contain a password, so it is displayed without secrets.
 
 use std::fmt;
 use std::path::Path;
@@ -9,32 +9,32 @@ use std::str::FromStr;
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct DatabaseUrl(String);
 
-/// What is wrong with a database URL; never repeats it.
+/// A URL with an unsupported scheme. The error does not contain the URL.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("must begin with postgres://, postgresql:// or sqlite://")]
 pub struct UnknownScheme;
 
 impl DatabaseUrl {
-    /// What stands in the control database, where anybody may have written it. If it is no URL,
-    /// connecting will say so, for this tenant only.
+    /// A value from the control database, without validation. If it is not a URL, connecting fails
+    /// for this tenant only.
     pub fn stored(text: String) -> DatabaseUrl {
         DatabaseUrl(text)
     }
 
     /// The URL of an SQLite file.
     pub fn of_sqlite_file(path: &Path) -> DatabaseUrl {
-        // What means something in a URL must not mean it in a path.
+        // Escape the characters that are special in a URL.
         let path = path.display().to_string();
         let path = path.replace('%', "%25").replace('?', "%3F").replace('#', "%23");
         DatabaseUrl(format!("sqlite://{path}"))
     }
 
-    /// The whole URL, for connecting and for storing; never for showing.
+    /// The whole URL, for connecting and storing. Never display it.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Whether it names an SQLite file.
+    /// Whether it is the URL of an SQLite file.
     pub fn is_sqlite(&self) -> bool {
         self.0.starts_with("sqlite:")
     }
@@ -65,13 +65,13 @@ impl fmt::Debug for DatabaseUrl {
     }
 }
 
-/// A URL without its user, password and parameters. What follows the last `@` is taken for the
-/// host, so that a password with an unescaped `@` or `/` in it does not show.
+/// A URL without user, password and parameters. The host is taken to begin after the last `@`, which
+/// hides passwords with an unescaped `@` or `/`.
 pub fn without_secrets(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
-    let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
-    let place = place.split(['?', '#']).next().unwrap_or_default();
-    format!("{scheme}://{place}")
+    let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+    let host = host.split(['?', '#']).next().unwrap_or_default();
+    format!("{scheme}://{host}")
 }
 
 #[cfg(test)]
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_shows_where_but_never_who() {
+    fn urls_are_displayed_without_user_password_and_parameters() {
         for (url, shown) in [
             ("postgres://ann:s3cret@db:5432/acme?sslmode=require", "postgres://db:5432/acme"),
             ("postgresql://ann:p@ss/word@db/acme", "postgresql://db/acme"),

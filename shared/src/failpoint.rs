@@ -1,15 +1,15 @@
-//! Named points in a job's life at which a test can kill or hold a process. Compiled in by the
-//! feature `failpoints` alone, which no program that is shipped has; otherwise nothing remains.
+//! Named points in the code at which a test can kill or block a process. They exist only with the
+//! feature `failpoints`, which no release has.
 //!
-//! `POLYCHRON_TEST_FAILPOINT=after_claim:abort@3` ends the process when it reaches that point for the
-//! third time, as a power cut would; `hold` instead of `abort` stops the thread for good.
+//! `POLYCHRON_TEST_FAILPOINT=after_claim:abort@3` aborts the process when it reaches that point for
+//! the third time, like a power failure. With `hold` instead of `abort`, the thread blocks forever.
 
-/// Says that the process is at the point `name`.
+/// Marks the point `name`.
 #[cfg(not(feature = "failpoints"))]
 #[inline(always)]
 pub fn reach(_name: &str) {}
 
-/// Says that the process is at the point `name`.
+/// Marks the point `name`.
 #[cfg(feature = "failpoints")]
 pub fn reach(name: &str) {
     use std::sync::LazyLock;
@@ -22,7 +22,10 @@ pub fn reach(name: &str) {
     }
 
     static ARMED: LazyLock<Option<Armed>> = LazyLock::new(|| {
-        #[expect(clippy::disallowed_methods, reason = "a test arms a process by its environment")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a test configures the process by its environment"
+        )]
         let text = std::env::var("POLYCHRON_TEST_FAILPOINT").ok()?;
         let (name, action) = text.split_once(':')?;
         let (action, count) = action.split_once('@').unwrap_or((action, "1"));

@@ -1,5 +1,5 @@
-//! How a tenant's database is doing, seen from this process: a breaker that keeps others from
-//! waiting for it, and says why.
+//! A circuit breaker for each tenant's database: it keeps other tenants from waiting for a failing
+//! one, and records why it fails.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,9 +11,9 @@ use crate::random::Random;
 use crate::reconnect::Reconnect;
 use crate::store::{StoreError, chain};
 
-/// The shortest and longest time that an ailing database is left alone.
+/// The shortest and longest time that the breaker stays open.
 const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
-/// A database that takes longer than this for one answer is served apart from the others.
+/// A database with a higher latency is served separately from the others.
 const SLOW: Duration = Duration::from_millis(500);
 
 /// One tenant's breaker.
@@ -23,30 +23,30 @@ pub struct Health {
 }
 
 struct State {
-    /// Why the last try failed; none while the database answers.
+    /// Why the last attempt failed; none while the breaker is closed.
     reason: Option<String>,
-    /// When it may be tried again.
+    /// When the next attempt is allowed.
     retry_at: BootTime,
-    /// How long the last answer took.
+    /// How long the last response took.
     latency: Duration,
     waits: Reconnect,
 }
 
 impl Health {
-    /// Of a database that nobody has asked anything yet.
+    /// A closed breaker.
     pub fn new(clock: Clock) -> Health {
-        Health::spread_by(clock, Random::system())
+        Health::with_random(clock, Random::system())
     }
 
-    /// The same, with random numbers of the caller's.
-    pub fn spread_by(clock: Clock, random: Random) -> Health {
-        let waits = Reconnect::spread_by(WAITS.0, WAITS.1, random);
+    /// The same, with jitter from `random`.
+    pub fn with_random(clock: Clock, random: Random) -> Health {
+        let waits = Reconnect::with_random(WAITS.0, WAITS.1, random);
         let (retry_at, latency) = (BootTime::ZERO, Duration::ZERO);
         Health { clock, state: Mutex::new(State { reason: None, retry_at, latency, waits }) }
     }
 
-    /// How long the database is to be left alone; zero when it may be asked now.
-    pub fn leave_alone(&self) -> Duration {
+    /// How long the breaker stays open; zero if the database may be tried now.
+    pub fn breaker_open_for(&self) -> Duration {
         let state = self.state();
         match state.reason {
             Some(_) => state.retry_at - self.clock.boot_time(),
@@ -54,18 +54,18 @@ impl Health {
         }
     }
 
-    /// Whether the last try failed or took long, so that healthy tenants must not wait behind.
+    /// Whether the last attempt failed or was slow. Healthy tenants must not wait behind such a one.
     pub fn is_ailing(&self) -> bool {
         let state = self.state();
         state.reason.is_some() || state.latency > SLOW
     }
 
-    /// Why the database cannot be used, if it cannot.
+    /// Why the database cannot be used; none if it can.
     pub fn reason(&self) -> Option<String> {
         self.state().reason.clone()
     }
 
-    /// The database answered within `latency`. Logged when it hadn't before.
+    /// Records that the database answered within `latency`. Logs a recovery.
     pub fn succeeded(&self, tenant: &str, latency: Duration) {
         let mut state = self.state();
         state.latency = latency;
@@ -76,7 +76,8 @@ impl Health {
         }
     }
 
-    /// The database failed. Logged when the reason is a new one. A refusal of data is no failure.
+    /// Records that the database failed. Logs the reason if it is new. Rejected data is not a
+    /// failure of the database.
     pub fn failed(&self, tenant: &str, error: &StoreError) {
         if matches!(error, StoreError::Refused(_) | StoreError::Conflict(_)) {
             return;
@@ -89,7 +90,7 @@ impl Health {
         state.reason = Some(reason.clone());
         drop(state);
         if !known {
-            warn!(tenant, "the tenant's database cannot be used, trying on: {reason}");
+            warn!(tenant, "the tenant's database cannot be used; retrying: {reason}");
         }
     }
 
@@ -107,20 +108,26 @@ mod tests {
     fn a_failure_opens_the_breaker_and_a_success_closes_it() {
         let manual = ManualClock::new("2026-11-24T12:00:00Z".parse().unwrap());
         let health = Health::new(Clock::Manual(manual.clone()));
-        assert!(!health.is_ailing() && health.leave_alone().is_zero());
+        assert!(!health.is_ailing() && health.breaker_open_for().is_zero());
         health.failed("acme", &StoreError::Slow(7));
-        assert!(health.is_ailing() && !health.leave_alone().is_zero());
+        assert!(health.is_ailing() && !health.breaker_open_for().is_zero());
         assert_eq!(health.reason().unwrap(), "the database did not answer within 7 s");
         manual.advance(Duration::from_secs(2));
-        assert!(health.is_ailing() && health.leave_alone().is_zero(), "it may be tried again");
+        assert!(
+            health.is_ailing() && health.breaker_open_for().is_zero(),
+            "the next attempt is allowed"
+        );
         health.succeeded("acme", Duration::from_millis(3));
         assert!(!health.is_ailing());
         health.succeeded("acme", Duration::from_millis(900));
-        assert!(health.is_ailing() && health.leave_alone().is_zero(), "slow is served apart");
+        assert!(
+            health.is_ailing() && health.breaker_open_for().is_zero(),
+            "a slow database is served separately"
+        );
     }
 
     #[test]
-    fn refused_data_says_nothing_about_the_database() {
+    fn rejected_data_does_not_open_the_breaker() {
         let health = Health::new(Clock::System);
         health.failed("acme", &StoreError::Refused(sqlx::Error::RowNotFound));
         assert!(!health.is_ailing());

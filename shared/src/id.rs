@@ -1,4 +1,4 @@
-//! Typed ids, so that a tenant's id cannot stand where an execution's belongs.
+//! Typed ids, so that the compiler catches a tenant's id used as an execution's.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,23 +9,23 @@ use uuid::{Builder, Uuid};
 use crate::clock::Time;
 use crate::random::Random;
 
-/// Names one job within its tenant's database.
+/// The id of a job within its tenant's database.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct JobId(pub i64);
 
-/// Names one tenant, in the control database, in messages and in its own database.
+/// The id of a tenant in the control database, in messages and in the tenant's own database.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TenantId(pub Uuid);
 
-/// Names one attempt at one occurrence: the row, the message and the log line alike.
+/// The id of one attempt at one occurrence, in its row, its message and log lines.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ExecutionId(pub Uuid);
 
 impl TenantId {
-    /// A fresh id.
+    /// A new id.
     pub fn new(now: Time, random: &Random) -> TenantId {
         TenantId(uuid_at(now, random))
     }
@@ -38,20 +38,20 @@ impl ExecutionId {
     /// Sorts after every other.
     pub const LAST: ExecutionId = ExecutionId(Uuid::max());
 
-    /// A fresh id that sorts by `now`, so that history can be paged by id.
+    /// A new id. Ids sort by `now`, so history can be paged by id.
     pub fn new(now: Time, random: &Random) -> ExecutionId {
         ExecutionId(uuid_at(now, random))
     }
 
-    /// The least id that can be made at `time`: what sorts before it is older.
+    /// The smallest possible id of `time`. All smaller ids are older.
     pub fn least_at(time: Time) -> ExecutionId {
         let millis = time.timestamp_millis().max(0).unsigned_abs();
         ExecutionId(Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid())
     }
 }
 
-/// A uuid that begins with the time, to a quarter of a microsecond (RFC 9562, version 7, method 3
-/// of section 6.2); the rest is random.
+/// A UUID that begins with the time, with a resolution of a quarter of a microsecond (RFC 9562,
+/// version 7, method 3 of section 6.2). The rest is random.
 fn uuid_at(now: Time, random: &Random) -> Uuid {
     let millis = now.timestamp_millis().max(0).unsigned_abs();
     let fraction = (now.timestamp_subsec_nanos() % 1_000_000) as u64 * 4096 / 1_000_000;
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_sort_by_the_time_they_were_made_at() {
+    fn ids_sort_by_time() {
         let random = Random::seeded(1);
         let start: Time = "2026-11-24T12:00:00Z".parse().unwrap();
         let at =

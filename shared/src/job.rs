@@ -1,8 +1,8 @@
-//! What a job is: the recurring or one-off definition that a tenant keeps in its own database.
+//! A job: the recurring or one-off definition that a tenant keeps in its own database.
 //!
-//! First of the files that follow one job through its life; next: `schedule.rs`, when it is due.
-//! One planned time of a job is an *occurrence*; the record of one attempt at it is an
-//! [execution](crate::execution).
+//! This is the first file on a job's path through the code. Next is `schedule.rs`, which computes
+//! when it is due. A planned time of a job is an *occurrence*, and the record of one attempt at it
+//! is an [execution](crate::execution).
 
 use serde::Serialize;
 use serde_json::Value;
@@ -11,68 +11,70 @@ use crate::clock::Time;
 use crate::id::JobId;
 use crate::string_enum::string_enum;
 
-/// The most that a job's payload may hold, in bytes of JSON text. The table refuses more.
+/// The largest payload of a job, in bytes of JSON text. The table rejects larger ones.
 pub const PAYLOAD_BYTES_MAX: usize = 65_536;
 
-/// A row of `job`. Users own every field but those marked otherwise.
+/// A row of `polychron_job`. Users own every field unless it is marked otherwise.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Job {
-    /// Given by the tenant's database.
+    /// Assigned by the tenant's database.
     pub id: JobId,
     /// Unique within the tenant.
     pub name: String,
-    /// Chooses the handler.
+    /// Selects the handler.
     pub job_type: String,
-    /// What the handler is given.
+    /// The handler's input.
     pub payload: Value,
-    /// When it runs; see `schedule.rs` for the forms.
+    /// When it runs; `schedule.rs` describes the forms.
     pub schedule: Value,
-    /// False stops new occurrences. The engine clears it when the schedule is used up.
+    /// If false, there are no new occurrences. The engine clears it after the schedule's last one.
     pub is_enabled: bool,
-    /// The next occurrence. The engine's; null means "work it out, from now".
+    /// The next occurrence, owned by the engine. Null means that the producer must arm the job.
     pub next_run_at: Option<Time>,
-    /// Which queue its executions are published to.
+    /// The queue that its executions are published to.
     pub queue: String,
-    /// The longest one attempt may run; null means the configured default.
+    /// The maximum duration of one attempt; null means the configured default.
     pub timeout_seconds: Option<i32>,
-    /// How many attempts that count one occurrence gets, the first included.
+    /// The maximum number of attempts per occurrence, including the first. Attempts ended by a
+    /// worker's shutdown do not count.
     pub max_attempts: i32,
     /// The backoff before the second attempt, doubled for each later one.
     pub retry_base_seconds: i32,
-    /// What becomes of occurrences that nobody saw in time.
+    /// What happens to occurrences that the producer saw too late.
     pub misfire_policy: MisfirePolicy,
-    /// How late an occurrence may first be seen before it counts as a misfire.
+    /// How late the producer may see an occurrence before it is a misfire.
     pub misfire_grace_seconds: i32,
-    /// What becomes of an occurrence whose predecessor isn't over.
+    /// What happens to an occurrence whose predecessor has not finished.
     pub overlap_policy: OverlapPolicy,
-    /// What becomes of an occurrence whose worker was lost or shut down.
+    /// What happens to an occurrence whose worker was lost or shut down.
     pub orphan_policy: OrphanPolicy,
-    /// Counts edits. The engine's and the edit trigger's; users' edits are compared against it.
+    /// Counts edits, for optimistic locking. Owned by the engine and the edit trigger.
     pub version: i32,
-    /// Since when the present schedule counts. The engine's.
+    /// When the current schedule took effect. Owned by the engine.
     pub schedule_since: Option<Time>,
-    /// Why the schedule cannot be followed. The engine's; an edit of the schedule clears it.
+    /// Why the schedule is invalid. Owned by the engine; an edit of the schedule clears it.
     pub quarantined_reason: Option<String>,
-    /// Up to and including this time, occurrences may be missing from the history. The engine's.
+    /// Occurrences up to and including this time may have been pruned. Owned by the engine.
     pub pruned_until: Option<Time>,
-    /// Who is told of final failure, lateness and recovery; null means as the tenant says.
+    /// The notification target for permanent failure, lateness and recovery; null means the
+    /// tenant's target.
     pub notify: Option<Value>,
-    /// Since when it fails. The engine's.
+    /// Since when it has been failing. Owned by the engine.
     pub failing_since: Option<Time>,
-    /// Since when it is late. The engine's.
+    /// Since when it has been late. Owned by the engine.
     pub late_since: Option<Time>,
     /// Set by the database.
     pub created_at: Time,
-    /// Set by whoever edits.
+    /// When it was last edited.
     pub updated_at: Time,
 }
 
 string_enum! {
-    /// What becomes of the occurrences that were first seen later than the grace.
+    /// What happens to occurrences that the producer saw later than the grace.
     pub enum MisfirePolicy {
-        /// The latest runs and stands for the rest.
+        /// The latest one runs and stands for the others.
         RunOnce = "run_once",
-        /// Each runs, in order, up to a bound.
+        /// All run, in order, up to a limit.
         RunAll = "run_all",
         /// None runs.
         Skip = "skip",
@@ -80,22 +82,21 @@ string_enum! {
 }
 
 string_enum! {
-    /// What becomes of an occurrence that is due while an earlier one isn't over.
+    /// What happens to an occurrence that is due before an earlier one has finished.
     pub enum OverlapPolicy {
         /// It does not run.
         Skip = "skip",
-        /// It waits; while one waits, further ones do not run.
+        /// It waits. While one waits, further ones are skipped.
         Queue = "queue",
-        /// It runs alongside.
+        /// It runs concurrently.
         Allow = "allow",
     }
 }
 
 string_enum! {
-    /// What becomes of an occurrence whose attempt ended without the handler's doing: its worker
-    /// was lost, or shut down.
+    /// What happens to an occurrence whose attempt ended because its worker was lost or shut down.
     pub enum OrphanPolicy {
-        /// The next attempt is made at once.
+        /// It is attempted again immediately.
         Retry = "retry",
         /// There is no next attempt: for handlers that must not run twice.
         Fail = "fail",

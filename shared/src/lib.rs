@@ -1,15 +1,15 @@
-//! What producer, consumer and console share.
+//! The code that the producer, the consumer and the commands share.
 //!
 //! # The life of one job
 //!
-//! A tenant's application inserts a row into its own `job` table ([`job`]). The producer works out
-//! when it is due ([`schedule`]), and at that time inserts the occurrence's row, advances the job,
-//! both in one guarded statement, and publishes a message that names the row ([`message`],
-//! [`queue`]). Some consumer receives it, claims the row in the tenant's database, runs the
-//! handler under a timeout, and writes what it came to ([`outcome`]) back to that database.
+//! A tenant's application inserts a row into its own `polychron_job` table ([`job`]). The producer
+//! computes when it is due ([`schedule`]). At that time, one guarded statement inserts a row for the
+//! occurrence and advances the job, and the producer publishes a message with the row's id
+//! ([`message`], [`queue`]). A consumer receives it, claims the row in the tenant's database, runs
+//! the handler under a timeout and writes the outcome ([`outcome`]) to the row.
 //!
-//! The row is the truth, the message is a nudge; every move is one guarded statement ([`store`]);
-//! every state that isn't final has a deadline and somebody who collects it.
+//! The row is the truth and the message is a nudge. Every transition is one guarded statement
+//! ([`store`]). Every state that is not final has a deadline, and a process that enforces it.
 
 pub mod clock;
 pub mod config;

@@ -1,29 +1,29 @@
-//! What crosses the broker: two ids, and headers for the person who looks.
+//! The message that a producer sends to consumers: two ids, and headers for people.
 //!
-//! The message is a nudge, the row is the truth: a message that is lost, doubled, late or forged
-//! does no harm, because the consumer claims the row in the tenant's own database before it does
-//! anything. So no payload, no URL and no secret ever enters the broker.
+//! The message is a nudge and the row is the truth. A lost, duplicate, late or forged message does no
+//! harm, because the consumer first claims the row in the tenant's own database. The broker never
+//! sees a payload, a URL or a secret.
 //!
-//! In the life of a job: `producer/dispatcher.rs` makes it, `queue.rs` carries it,
-//! `consumer/worker.rs` reads it.
+//! `producer/dispatcher.rs` creates messages, `queue.rs` transports them, and `consumer/worker.rs`
+//! receives them.
 
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Time;
 use crate::id::{ExecutionId, TenantId};
 
-/// The most bytes a body may have; a longer one is no message of ours.
+/// The longest valid body, in bytes.
 pub const BODY_BYTES_MAX: usize = 1024;
 
-/// The version of the body that is written, and the only one that is read.
+/// The version of the body's format; no other is accepted.
 const VERSION: u8 = 1;
 
-/// Which execution to look at.
+/// Names an execution that may be claimed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Message {
-    /// Whose database the row is in.
+    /// The tenant whose database has the row.
     pub tenant: TenantId,
-    /// The row.
+    /// The row's id.
     pub execution: ExecutionId,
 }
 
@@ -32,13 +32,13 @@ pub struct Message {
 pub struct Outgoing {
     /// The body.
     pub message: Message,
-    /// Which queue it goes to: the job's `queue`.
+    /// The queue that it is published to: the job's `queue`.
     pub queue: String,
-    /// What the headers show.
+    /// The headers.
     pub label: Label,
 }
 
-/// What a person sees beside a message in RabbitMQ's management UI. Nothing reads it back.
+/// Headers for people who inspect a message in RabbitMQ's management UI. No program reads them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Label {
     /// The tenant's slug.
@@ -49,20 +49,20 @@ pub struct Label {
     pub job_type: String,
     /// The occurrence.
     pub scheduled_for: Time,
-    /// Which attempt at it.
+    /// The number of the attempt.
     pub attempt: i32,
 }
 
-/// Why a body is no message of ours. It never holds the body, which anybody may have written.
+/// Why a body is not a valid message. It never contains the body, which is untrusted.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum MessageError {
     /// Longer than [`BODY_BYTES_MAX`].
     #[error("{0} bytes long, at most {BODY_BYTES_MAX} are allowed")]
     TooLong(usize),
-    /// Not the JSON that is expected.
+    /// Not the expected JSON.
     #[error("not a message: {0}")]
     Malformed(String),
-    /// Written by a newer or unknown program.
+    /// Another version of the format.
     #[error("version {0}, only {VERSION} is known")]
     Version(u8),
 }
@@ -76,13 +76,13 @@ struct Body {
 }
 
 impl Message {
-    /// The body.
+    /// Encodes the body.
     pub fn encode(&self) -> Vec<u8> {
         let Message { tenant, execution } = self;
         format!(r#"{{"v":{VERSION},"tenant":"{tenant}","execution":"{execution}"}}"#).into_bytes()
     }
 
-    /// Reads a body that anybody may have written.
+    /// Decodes an untrusted body.
     pub fn decode(body: &[u8]) -> Result<Message, MessageError> {
         if body.len() > BODY_BYTES_MAX {
             return Err(MessageError::TooLong(body.len()));
@@ -97,19 +97,19 @@ impl Message {
         Ok(Message { tenant: body.tenant, execution: body.execution })
     }
 
-    /// The trace that this execution belongs to (W3C Trace Context, level 1): the execution's id
-    /// is the trace id, so that either can be found by the other.
+    /// The execution's `traceparent` (W3C Trace Context, level 1). The execution's id is the trace
+    /// id, so each can be found from the other.
     pub fn traceparent(&self) -> String {
         let (trace, span) = trace_of(self.execution);
         format!("00-{trace:032x}-{span:016x}-01")
     }
 }
 
-/// An execution's trace, and that trace's root span.
+/// The ids of an execution's trace and of the trace's root span.
 pub(crate) fn trace_of(execution: ExecutionId) -> (u128, u64) {
     let trace = execution.0.as_u128();
-    // A span id of zero would be invalid; a version 7 uuid's low half never is, but a forged id's
-    // may be.
+    // A span id must not be zero. The low half of a version 7 UUID never is, but that of a forged
+    // id may be.
     (trace, (trace as u64).max(1))
 }
 
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_read_back_as_written() {
+    fn encoding_and_decoding_round_trip() {
         let body = message().encode();
         assert_eq!(
             String::from_utf8(body.clone()).unwrap(),
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn garbage_is_refused_without_being_repeated() {
+    fn invalid_bodies_are_rejected_without_quoting_them() {
         let secret = br#"{"v":1,"password":"hunter2"}"#;
         let tenant = "01934b7e-0000-7000-8000-000000000001";
         let extra = format!(r#"{{"v":1,"tenant":"{tenant}","execution":"{tenant}","more":1}}"#);
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn the_trace_is_named_after_the_execution() {
+    fn the_trace_id_is_the_executions_id() {
         assert_eq!(
             message().traceparent(),
             "00-01934b7e0000700080000000000000ff-80000000000000ff-01"

@@ -1,9 +1,9 @@
-//! What a process counts and measures, for Prometheus. `docs/metrics.md` says what each figure
-//! means; the names are fixed there.
+//! A process's metrics, for Prometheus. `docs/metrics.md` documents each of them.
 //!
-//! Counting is an atomic addition, whether or not anybody ever asks. Figures that are known
-//! anyway, such as free slots, are only read when somebody does ([`Metrics::at_scrape`]). Labels
-//! have few values: no job's name, no tenant's, and of job types only those that the process knows.
+//! Counting is an atomic addition, whether or not the metrics are ever scraped. Values that the
+//! process has anyway, such as free slots, are read at each scrape ([`Metrics::at_scrape`]). Labels
+//! have low cardinality: they never contain names of jobs or tenants, and only those job types that
+//! the process handles.
 
 mod instruments;
 
@@ -22,15 +22,15 @@ use crate::tenants::{OpenTenant, Tenants};
 
 pub use instruments::Instruments;
 
-/// How [`Metrics::text`] is written.
+/// The content type of [`Metrics::text`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// What stands for a job type that this process doesn't know.
+/// The label of job types that this process does not handle.
 const UNKNOWN: &str = "unknown";
 
 type Reader = Box<dyn Fn(&Instruments) + Send + Sync>;
 
-/// One process's figures. Clones are the same.
+/// One process's metrics. Clones share them.
 #[derive(Clone)]
 pub struct Metrics(Arc<Inner>);
 
@@ -42,7 +42,7 @@ struct Inner {
     readers: Mutex<Vec<Reader>>,
 }
 
-/// Most figures are counted up directly.
+/// Most metrics are updated directly.
 impl Deref for Metrics {
     type Target = Instruments;
     fn deref(&self) -> &Instruments {
@@ -51,7 +51,7 @@ impl Deref for Metrics {
 }
 
 impl Metrics {
-    /// All zero.
+    /// Metrics that are all zero.
     pub fn new(clock: Clock) -> Metrics {
         let mut registry = Registry::with_prefix("polychron");
         let instruments = Instruments::register(&mut registry);
@@ -59,17 +59,17 @@ impl Metrics {
         Metrics(Arc::new(Inner { clock, registry, instruments, job_types, readers }))
     }
 
-    /// Reads figures that are known anyway, whenever somebody asks for all.
+    /// Calls `read` at each scrape, to set metrics whose values are known elsewhere.
     pub fn at_scrape(&self, read: impl Fn(&Instruments) + Send + Sync + 'static) {
         self.0.readers.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(read));
     }
 
-    /// Says which job types may stand in labels. The first word counts.
-    pub fn know_job_types(&self, job_types: Vec<String>) {
+    /// Sets the job types that may be labels. Only the first call has an effect.
+    pub fn set_known_job_types(&self, job_types: Vec<String>) {
         let _ = self.0.job_types.set(job_types.into_iter().collect());
     }
 
-    /// Boot time, to measure how long something takes by [`Metrics::since`].
+    /// The current boot time, for [`Metrics::since`].
     pub fn now(&self) -> BootTime {
         self.0.clock.boot_time()
     }
@@ -79,7 +79,7 @@ impl Metrics {
         (self.now() - before).as_secs_f64()
     }
 
-    /// A row that was started ended, and this process wrote that.
+    /// Counts a started execution whose outcome this process wrote.
     pub fn finished(&self, job_type: Option<&str>, status: Status, error_kind: Option<ErrorKind>) {
         let known = self.0.job_types.get();
         let known = job_type.filter(|job_type| known.is_some_and(|all| all.contains(*job_type)));
@@ -91,32 +91,32 @@ impl Metrics {
         self.executions_finished.get_or_create(&labels).inc();
     }
 
-    /// Occurrences that will not run are on record.
+    /// Counts occurrences that were recorded as skipped.
     pub fn skipped(&self, reason: ErrorKind, occurrences: i32) {
         let labels = [("reason", reason.as_str().to_owned())];
         let count = u64::try_from(occurrences).unwrap_or_default();
         self.occurrences_skipped.get_or_create(&labels).inc_by(count);
     }
 
-    /// Rows of a table were old enough to be removed.
+    /// Counts rows that were pruned.
     pub fn pruned(&self, rows: &'static str, count: u64) {
         if count > 0 {
             self.rows_pruned.get_or_create(&[("rows", rows)]).inc_by(count);
         }
     }
 
-    /// The broker's word on a message, or its silence.
+    /// Counts a publish by the broker's confirm.
     pub fn published(&self, confirm: Confirm) {
-        let word = match confirm {
+        let label = match confirm {
             Confirm::Confirmed => "confirmed",
             Confirm::Unroutable => "unroutable",
             Confirm::Refused => "refused",
             Confirm::Unknown => "unknown",
         };
-        self.publishes.get_or_create(&[("confirm", word.to_owned())]).inc();
+        self.publishes.get_or_create(&[("confirm", label.to_owned())]).inc();
     }
 
-    /// How many messages lie ready in a queue; none: nobody can say, and the figure is left out.
+    /// Sets how many messages are ready in a queue. If that is unknown (none), the queue is omitted.
     pub fn queue_depth(&self, queue: &str, ready: Option<u32>) {
         let labels = [("queue", queue.to_owned())];
         match ready {
@@ -129,7 +129,7 @@ impl Metrics {
         }
     }
 
-    /// Every figure, in the text format of OpenMetrics, which Prometheus reads.
+    /// All metrics in OpenMetrics' text format, which Prometheus reads.
     pub fn text(&self) -> String {
         for read in self.0.readers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             read(self);
@@ -142,19 +142,19 @@ impl Metrics {
 }
 
 impl Instruments {
-    /// The state of a connection to the broker.
+    /// Sets the state of a connection to the broker.
     pub fn broker(&self, connection: &'static str, now: &BrokerState) {
-        for (state, word) in [
+        for (state, label) in [
             (BrokerState::Closed, "closed"),
             (BrokerState::Open, "open"),
             (BrokerState::Blocked, "blocked"),
         ] {
-            let labels = [("connection", connection), ("state", word)];
+            let labels = [("connection", connection), ("state", label)];
             self.broker_state.get_or_create(&labels).set(i64::from(state == *now));
         }
     }
 
-    /// How the tenants are doing, and how many connections are open.
+    /// Sets the health of the tenants and the number of open connections.
     pub fn databases(&self, tenants: &Tenants) {
         let all = tenants.all();
         let count = |of: &dyn Fn(&OpenTenant) -> bool| {
@@ -184,9 +184,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_job_type_that_is_not_known_does_not_become_a_label() {
+    fn an_unknown_job_type_does_not_become_a_label() {
         let metrics = Metrics::new(Clock::System);
-        metrics.know_job_types(vec!["mail".into()]);
+        metrics.set_known_job_types(vec!["mail".into()]);
         metrics.finished(Some("mail"), Status::Success, None);
         metrics.finished(Some("\"anything\n"), Status::Failed, Some(ErrorKind::UnknownType));
         metrics.finished(None, Status::Failed, Some(ErrorKind::Lost));
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_anyway_is_read_when_somebody_asks() {
+    fn readers_are_called_at_each_scrape() {
         let metrics = Metrics::new(Clock::System);
         metrics.at_scrape(|figures| {
             figures.slots_in_use.set(3);
@@ -216,18 +216,18 @@ mod tests {
         assert!(text.contains("{connection=\"publishing\",state=\"blocked\"} 1\n"), "{text}");
         assert!(text.contains("{connection=\"publishing\",state=\"open\"} 0\n"), "{text}");
         metrics.queue_depth("default", None);
-        assert!(!metrics.text().contains("queue=\"default\""), "nobody knows any more");
+        assert!(!metrics.text().contains("queue=\"default\""), "the depth is unknown again");
     }
 
     #[test]
-    fn every_figure_is_explained_and_every_explanation_has_a_figure() {
+    fn exactly_the_existing_metrics_are_documented() {
         let page = include_str!("../../docs/metrics.md");
-        let explained: BTreeSet<&str> = page
+        let documented: BTreeSet<&str> = page
             .lines()
             .filter_map(|line| line.strip_prefix("| `polychron_")?.split_once('`'))
             .map(|(name, _)| name.split('{').next().unwrap_or(name))
             .map(|name| name.strip_suffix("_total").unwrap_or(name))
             .collect();
-        assert_eq!(Instruments::NAMES.iter().copied().collect::<BTreeSet<_>>(), explained);
+        assert_eq!(Instruments::NAMES.iter().copied().collect::<BTreeSet<_>>(), documented);
     }
 }

@@ -1,9 +1,9 @@
-//! What is told of a job when it fails for good, is late, or is well again, and to whom.
+//! Notifications about jobs that fail permanently, are late, or have recovered.
 //!
-//! A notification is an ordinary execution: of the tenant's job [`NOTIFIER`], whose type
-//! [`JOB_TYPE`] every consumer knows. Its row is written in the same move as what it tells of, so
-//! that neither is there without the other; and lease, rescue, retries and their end, secrets and
-//! the guard against calls to where nobody may call are those of any `http` job.
+//! A notification is an ordinary execution of the tenant's job [`NOTIFIER`], whose type
+//! [`JOB_TYPE`] every consumer handles. Its row is written in the same transaction as the event, so
+//! neither exists without the other. Leases, rescue, retries, secrets and the restrictions on
+//! addresses are those of any `http` job.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -13,27 +13,27 @@ use crate::execution::ErrorKind;
 use crate::id::ExecutionId;
 use crate::string_enum::string_enum;
 
-/// The job whose executions are notifications. Its payload is the tenant's target: who is told of
-/// the jobs that name nobody themselves.
+/// The job whose executions are notifications. Its payload is the tenant's target, which applies to
+/// jobs without their own.
 pub const NOTIFIER: &str = "polychron-notifications";
 /// The type of that job.
 pub const JOB_TYPE: &str = "notification";
 
 string_enum! {
-    /// What is told.
+    /// What a notification is about.
     pub enum Event {
-        /// An occurrence has failed for good, the first since the job was well.
+        /// An occurrence has failed permanently, the first one since the job last succeeded.
         Failed = "failed",
-        /// An occurrence has succeeded, the first since the job failed.
+        /// An occurrence has succeeded, the first one since the job failed.
         Recovered = "recovered",
-        /// An occurrence should have started a while ago, the first since the job was on time.
+        /// An occurrence has not started within the grace, the first one since the job was on time.
         Late = "late",
         /// No occurrence of the job is late any more.
         CaughtUp = "caught_up",
     }
 }
 
-/// Who is told: the payload of the notifier without the news, and the value of `job.notify`.
+/// The target: the notifier's payload without the notification, and the value of `job.notify`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Target {
@@ -43,39 +43,39 @@ struct Target {
     on: Option<Vec<Event>>,
 }
 
-/// What happened to a job, for the one who is told.
+/// What happened to a job, as the target receives it.
 #[derive(Debug, Serialize)]
 pub struct NotificationPayload {
-    /// What.
+    /// What happened.
     pub event: Event,
     /// The job's name.
     pub job: String,
-    /// When, by the tenant's database's clock.
+    /// When it happened, by the clock of the tenant's database.
     pub at: Time,
-    /// Since when the job fails, or is late; of one that is well again, since when it had been.
+    /// Since when the job has been failing or late; if it has recovered, since when it had been.
     pub since: Time,
-    /// The row that it shows by.
+    /// The execution that caused the event.
     pub execution: Option<ExecutionId>,
-    /// That row's occurrence.
+    /// The execution's occurrence.
     pub scheduled_for: Option<Time>,
-    /// Which attempt at it.
+    /// The number of the attempt.
     pub attempt: Option<i32>,
     /// How it failed.
     pub error_kind: Option<ErrorKind>,
-    /// The same in a sentence, as history keeps it: without secrets.
+    /// The error message, as stored in the row: without secrets.
     pub error_message: Option<String>,
 }
 
-/// Checks a target that somebody writes down.
+/// Validates a target.
 ///
 /// # Errors
-/// What is wrong with it, naming the field.
+/// What is wrong with it, with the name of the field.
 pub fn check(target: &Value) -> Result<(), String> {
     let read: Target = serde_json::from_value(target.clone())
         .map_err(|error| format!("notify must have url, headers, signing_secret or on: {error}"))?;
     match &read.url {
         None if target.as_object().is_some_and(serde_json::Map::is_empty) => return Ok(()),
-        None => return Err("notify.url is missing; {} alone means that nobody is told".to_owned()),
+        None => return Err("notify.url is missing; use {} to disable notifications".to_owned()),
         Some(url) => text(url, "url")?,
     }
     if let Some(url) = read.url.as_ref().and_then(Value::as_str) {
@@ -94,7 +94,7 @@ pub fn check(target: &Value) -> Result<(), String> {
         }
     }
     if read.on.is_some_and(|on| on.is_empty()) {
-        return Err("notify.on is empty; {} alone means that nobody is told".to_owned());
+        return Err("notify.on is empty; use {} to disable notifications".to_owned());
     }
     if let Some(secret) = &read.signing_secret {
         text(secret, "signing_secret")?;
@@ -105,28 +105,33 @@ pub fn check(target: &Value) -> Result<(), String> {
     Ok(())
 }
 
-/// A text, or the name of a secret that is one.
+/// Checks that a value is a string or names a secret.
 fn text(value: &Value, field: &str) -> Result<(), String> {
     let is_secret = |value: &Value| value.as_object().is_some_and(|only| only.len() == 1);
     match value {
         Value::String(_) => Ok(()),
         value if is_secret(value) && value["$secret"].is_string() => Ok(()),
-        _ => Err(format!("notify.{field} must be a text or {{\"$secret\": \"NAME\"}}")),
+        _ => Err(format!("notify.{field} must be a string or {{\"$secret\": \"NAME\"}}")),
     }
 }
 
-/// The payload of the notification, if anybody is to be told: whom the job names, else whom the
-/// tenant does. What cannot be read is passed on, so that the notification fails and says so.
-pub fn payload(job: Option<&Value>, tenants: &Value, news: &NotificationPayload) -> Option<Value> {
+/// The payload of a notification: the job's target, or else the tenant's, with the notification.
+/// None if notifications are disabled or the target does not want the event. An invalid target is
+/// passed on, because the notification's execution will then fail with the reason.
+pub fn payload(
+    job: Option<&Value>,
+    tenants: &Value,
+    notification: &NotificationPayload,
+) -> Option<Value> {
     let mut target = job.unwrap_or(tenants).as_object()?.clone();
     target.get("url")?;
     if let Some(on) = target.remove("on") {
         let on: Vec<Event> = serde_json::from_value(on).unwrap_or(Event::ALL.to_vec());
-        if !on.contains(&news.event) {
+        if !on.contains(&notification.event) {
             return None;
         }
     }
-    target.insert("notification".to_owned(), json!(news));
+    target.insert("notification".to_owned(), json!(notification));
     Some(Value::Object(target))
 }
 
@@ -134,7 +139,7 @@ pub fn payload(job: Option<&Value>, tenants: &Value, news: &NotificationPayload)
 mod tests {
     use super::*;
 
-    fn news(event: Event) -> NotificationPayload {
+    fn notification(event: Event) -> NotificationPayload {
         let at = "2026-11-24T12:00:00Z".parse().unwrap();
         let (execution, scheduled_for, attempt) = (None, None, None);
         let (error_kind, error_message) = (None, None);
@@ -154,30 +159,30 @@ mod tests {
     }
 
     #[test]
-    fn the_jobs_own_target_goes_before_the_tenants() {
+    fn a_jobs_target_takes_precedence_over_the_tenants() {
         let (own, tenants) = (json!({"url": "https://a/"}), json!({"url": "https://b/"}));
         let url = |job, tenants: &Value| {
-            Some(payload(job, tenants, &news(Event::Failed))?["url"].clone())
+            Some(payload(job, tenants, &notification(Event::Failed))?["url"].clone())
         };
         assert_eq!(url(Some(&own), &tenants), Some(json!("https://a/")));
         assert_eq!(url(None, &tenants), Some(json!("https://b/")));
-        let nobody = json!({});
-        assert_eq!(url(Some(&nobody), &tenants), None, "nobody, on purpose");
+        let disabled = json!({});
+        assert_eq!(url(Some(&disabled), &tenants), None, "disabled for this job");
         assert_eq!(url(None, &json!({})), None);
     }
 
     #[test]
-    fn only_what_is_asked_for_is_told() {
+    fn only_the_wanted_events_are_sent() {
         let target = json!({"url": "https://a/", "on": ["failed", "recovered"]});
-        let told = |event| payload(Some(&target), &json!({}), &news(event));
-        assert!(told(Event::Late).is_none() && told(Event::CaughtUp).is_none());
-        let payload = told(Event::Failed).unwrap();
+        let sent = |event| payload(Some(&target), &json!({}), &notification(event));
+        assert!(sent(Event::Late).is_none() && sent(Event::CaughtUp).is_none());
+        let payload = sent(Event::Failed).unwrap();
         assert_eq!(payload["notification"]["event"], "failed");
         assert!(payload.get("on").is_none());
     }
 
     #[test]
-    fn a_target_that_cannot_work_is_refused_by_its_field() {
+    fn an_invalid_target_is_rejected_with_its_field() {
         for (target, problem) in [
             (json!("https://a/"), "notify must have"),
             (json!({"uri": "https://a/"}), "unknown field `uri`"),

@@ -1,6 +1,6 @@
-//! What an attempt came to, as one closed set: whatever happens to a handler becomes an
-//! [`Outcome`] in one place (`consumer/executor.rs`, or the rescuer when nobody is left to say),
-//! and from it follow the row's ending and the next attempt.
+//! The outcomes of attempts. Every attempt ends with an [`Outcome`], which the consumer
+//! (`consumer/executor.rs`) or the rescue determines. The row's final values and the next attempt
+//! follow from it.
 
 use std::time::Duration;
 
@@ -9,19 +9,19 @@ use serde_json::{Value, json};
 use crate::execution::{ErrorKind, Status};
 use crate::secrets::Redactor;
 
-/// The most that is kept of an error's message, in bytes.
+/// The longest error message that is kept, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 8 * 1024;
-/// The most that is kept of an error's chain and backtrace, in bytes.
+/// The longest chain of causes with backtrace that is kept, in bytes.
 pub const DETAIL_BYTES_MAX: usize = 64 * 1024;
 /// The largest result that is kept, in bytes of JSON text.
 pub const RESULT_BYTES_MAX: usize = 64 * 1024;
-/// The most that is kept of what a handler puts out, in bytes: its end.
+/// The longest output that is kept, in bytes; only the end of a longer one is.
 pub const OUTPUT_BYTES_MAX: usize = 16 * 1024;
 
-/// How deeply a result may be nested: SQLite reads a thousand levels, this program's own reader 128.
+/// The deepest nesting of a result. SQLite parses 1000 levels, serde_json only 128.
 pub const RESULT_DEPTH_MAX: usize = 100;
 
-/// What an attempt came to.
+/// How an attempt ended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
     /// The handler returned this.
@@ -40,24 +40,24 @@ pub enum Outcome {
         /// Where, with the backtrace.
         detail: String,
     },
-    /// The consumer knows no handler of this type.
+    /// The consumer has no handler for this type.
     UnknownType {
         /// The job's type.
         job_type: String,
-        /// The types that this consumer knows.
+        /// The types that this consumer handles.
         known: Vec<String>,
     },
-    /// The lease ran out.
+    /// The lease expired.
     Lost {
-        /// Who held it.
+        /// The worker that held it.
         worker: String,
     },
-    /// The worker shut down before the handler was done.
+    /// The worker shut down before the handler finished.
     Shutdown {
-        /// Who gave the row back.
+        /// The worker that gave the row back.
         worker: String,
     },
-    /// Somebody asked for the end.
+    /// A person or a program cancelled it.
     Cancelled,
 }
 
@@ -68,20 +68,20 @@ pub struct Failure {
     pub message: String,
     /// The chain of causes, outermost first.
     pub detail: Option<String>,
-    /// False when another attempt would come to the same.
+    /// Whether to retry. False if another attempt would fail in the same way.
     pub retry: bool,
-    /// How long the next attempt is to wait, where that is known better than by the job's backoff.
+    /// The delay of the next attempt, if it is to replace the job's backoff.
     pub retry_after: Option<Duration>,
 }
 
-/// What a row is given when its attempt ends. Texts are cleaned and capped.
+/// The values that a row gets when its attempt ends. Texts are cleaned and truncated.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ending {
     /// The final status.
     pub status: Status,
-    /// Why, unless it is a success.
+    /// Why it did not succeed.
     pub error_kind: Option<ErrorKind>,
-    /// The same in a sentence.
+    /// The error in a sentence.
     pub error_message: Option<String>,
     /// The chain of causes and the backtrace.
     pub error_detail: Option<String>,
@@ -90,7 +90,7 @@ pub struct Ending {
 }
 
 impl Outcome {
-    /// The row's ending.
+    /// The row's final values.
     pub fn ending(&self) -> Ending {
         use ErrorKind as Kind;
         match self {
@@ -99,7 +99,7 @@ impl Outcome {
                 error_kind: None,
                 error_message: None,
                 error_detail: None,
-                result: Some(keepable(result)),
+                result: Some(storable(result)),
             },
             Outcome::Failure(Failure { message, detail, .. }) => {
                 failed(Kind::Handler, message, detail.as_deref())
@@ -136,7 +136,7 @@ impl Outcome {
 }
 
 impl Outcome {
-    /// The same without the execution's secrets, wherever a handler may have put them.
+    /// The outcome with the execution's secrets redacted.
     pub fn redacted(self, redactor: &Redactor) -> Outcome {
         let text = |text: String| redactor.redact(&text);
         match self {
@@ -157,7 +157,7 @@ impl Outcome {
     }
 }
 
-/// To the nearest millisecond: a limit that was read back as two times' difference.
+/// Rounds to milliseconds: the limit is computed as the difference of two times.
 fn in_millis(limit: Duration) -> Duration {
     Duration::from_millis((limit.as_secs_f64() * 1000.0).round() as u64)
 }
@@ -172,9 +172,8 @@ fn failed(kind: ErrorKind, message: &str, detail: Option<&str>) -> Ending {
     }
 }
 
-/// Makes a text fit to be stored and shown: passwords in URLs are taken out, NUL, which PostgreSQL
-/// refuses, becomes U+FFFD, and what is longer than `bytes_max` is cut at a character's boundary,
-/// with a mark.
+/// Makes a text safe to store and show. It removes passwords in URLs, replaces NUL (which PostgreSQL
+/// rejects) by U+FFFD, and truncates the text to `bytes_max` at a character boundary, with a mark.
 pub fn clean(text: &str, bytes_max: usize) -> String {
     const MARK: &str = " […]";
     let mut kept = without_passwords(text).replace('\0', "\u{FFFD}");
@@ -185,8 +184,8 @@ pub fn clean(text: &str, bytes_max: usize) -> String {
     kept
 }
 
-/// Replaces what stands between `://` and `@` in each URL of a text; errors of databases and HTTP
-/// clients like to quote the URL they were given.
+/// Replaces the text between `://` and `@` in each URL of a text. Errors of databases and HTTP
+/// clients often quote the URL.
 fn without_passwords(text: &str) -> String {
     let mut kept = String::with_capacity(text.len());
     let mut rest = text;
@@ -205,10 +204,10 @@ fn without_passwords(text: &str) -> String {
     kept
 }
 
-/// A result that can be stored: one that is too deep or too large is replaced by a note, if it can
-/// be with its beginning, since the handler's work is done and must not be repeated for that.
-fn keepable(result: &Value) -> Value {
-    // Before it is written as text, which goes as deep as the value does.
+/// A result that can be stored. One that is too deep or too large is replaced by a note rather than
+/// failing the attempt, because the handler's work is done and must not be repeated.
+fn storable(result: &Value) -> Value {
+    // Check the depth first: serialising recurses as deeply as the value is nested.
     if is_deeper_than(result, RESULT_DEPTH_MAX) {
         return json!({"polychron_cut": {"nested_more_than": RESULT_DEPTH_MAX}});
     }

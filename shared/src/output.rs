@@ -1,8 +1,8 @@
-//! What a handler puts out while it runs: lines, of which the end is kept, and its progress.
+//! What a handler reports while it runs: its output, whose end is kept, and its progress.
 //!
-//! An [`Output`] is written to from the handler's thread and read from ours, which carries it to
-//! the execution's row every now and then, and once more at the end. Secrets are taken out before
-//! anything is cut, so that no half of one is left.
+//! The handler writes to an [`Output`] from its thread. The engine reads it from another thread and
+//! stores it in the execution's row, periodically and once at the end. Secrets are redacted before
+//! the text is truncated, because a truncated secret would not be recognised.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -14,32 +14,32 @@ use serde_json::{Value, json};
 use crate::outcome::{OUTPUT_BYTES_MAX, clean};
 use crate::secrets::Redactor;
 
-/// The most that is kept of a progress message, in bytes.
+/// The longest progress message that is kept, in bytes.
 const MESSAGE_BYTES_MAX: usize = 1024;
-/// What stands where the beginning was cut off.
+/// Marks that the beginning was cut off.
 const CUT: &str = "[…] ";
 
-/// How far a handler has come, by its own word.
+/// A handler's progress, as the handler reports it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Progress {
     /// How much is done, in the handler's own unit.
     pub done: u64,
-    /// How much there is in all, if that is known.
+    /// How much there is to do in total, if known.
     pub total: Option<u64>,
-    /// What it is at.
+    /// What the handler is doing.
     pub message: String,
 }
 
-/// What goes to the row.
+/// What is stored in the execution's row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// The end of what was put out; none if nothing was.
+    /// The end of the output; none if it is empty.
     pub output: Option<String>,
     /// The progress, as JSON.
     pub progress: Option<Value>,
 }
 
-/// Where a handler's output goes. Clones are the same.
+/// Receives a handler's output and progress. Clones share them.
 #[derive(Clone, Default)]
 pub struct Output(Arc<Inner>);
 
@@ -51,9 +51,10 @@ struct Inner {
 
 #[derive(Default)]
 struct Kept {
-    /// The end of the text, with a margin for what redaction may have to look back at.
+    /// The end of the text. It may be longer than what is reported by the longest secret, which
+    /// redaction needs.
     text: String,
-    /// Whether something before it was dropped.
+    /// Whether text before it was dropped.
     dropped: bool,
     progress: Option<Progress>,
     changes: u64,
@@ -65,12 +66,12 @@ thread_local! {
 }
 
 impl Output {
-    /// Empty; it takes these secrets out of everything.
+    /// An empty output that redacts with `redactor`.
     pub fn new(redactor: Redactor) -> Output {
         Output(Arc::new(Inner { redactor, kept: Mutex::default() }))
     }
 
-    /// Adds text as it is.
+    /// Appends text.
     pub fn write(&self, text: &str) {
         let mut kept = self.kept();
         kept.text.push_str(text);
@@ -83,31 +84,31 @@ impl Output {
         }
     }
 
-    /// Adds a line.
+    /// Appends a line.
     pub fn line(&self, text: impl fmt::Display) {
         self.write(&format!("{text}\n"));
     }
 
-    /// Says how far the handler has come; what it said before is forgotten.
+    /// Replaces the progress.
     pub fn progress(&self, progress: Progress) {
         let mut kept = self.kept();
         kept.progress = Some(progress);
         kept.changes += 1;
     }
 
-    /// Grows whenever there is something new to report.
+    /// The number of changes. It increases whenever there is something new to report.
     pub fn changes(&self) -> u64 {
         self.kept().changes
     }
 
-    /// What there is by now. While the handler runs, an unfinished line that may hold the
-    /// beginning of a secret is held back.
+    /// What to store now. Unless the handler has `finished`, an incomplete line that may end with
+    /// the beginning of a secret is held back.
     pub fn report(&self, finished: bool) -> Report {
         let kept = self.kept();
         let (redactor, text) = (&self.0.redactor, kept.text.as_str());
         let end = if finished { text.len() } else { self.safe_end(text) };
         let text = &text[..end];
-        // What may be the end of a secret whose beginning was dropped goes, too.
+        // After a cut, the text may begin with the rest of a secret. Drop that, too.
         let margin = if kept.dropped { redactor.longest() } else { 0 };
         let start = redactor.cut_after(text, margin.min(text.len()));
         let shown = clean(&redactor.redact(&text[start..]), usize::MAX);
@@ -119,6 +120,7 @@ impl Output {
         Report { output: (!output.is_empty()).then_some(output), progress }
     }
 
+    /// The end of the text that cannot be part of an incomplete secret.
     fn safe_end(&self, text: &str) -> usize {
         match self.0.redactor.longest() {
             0 => text.len(),
@@ -129,12 +131,12 @@ impl Output {
         }
     }
 
-    /// Takes this execution's secrets out of a text.
+    /// Redacts this execution's secrets in a text.
     pub fn redact(&self, text: &str) -> String {
         self.0.redactor.redact(text)
     }
 
-    /// Runs a step of a handler; what is logged meanwhile on this thread belongs to it.
+    /// Runs a step of a handler and makes this the thread's current output meanwhile.
     pub fn enter<T>(&self, step: impl FnOnce() -> T) -> T {
         let before = CURRENT.replace(Some(self.clone()));
         let done = step();
@@ -142,7 +144,7 @@ impl Output {
         done
     }
 
-    /// The output of the handler that this thread is polling now.
+    /// The output of the handler that this thread is polling.
     pub fn current() -> Option<Output> {
         CURRENT.with_borrow(Clone::clone)
     }
@@ -158,7 +160,7 @@ impl fmt::Debug for Output {
     }
 }
 
-/// The end of a text that was cut, or is longer than is kept.
+/// The end of a text that was `cut` or is too long.
 fn tail(text: &str, cut: bool) -> String {
     if !cut && text.len() <= OUTPUT_BYTES_MAX {
         return text.to_owned();
@@ -179,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_is_kept_and_says_that_it_is_one() {
+    fn the_end_is_kept_and_marked() {
         let output = Output::default();
         assert_eq!(output.report(true), Report::default());
         output.line("first");
@@ -193,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn no_part_of_a_secret_is_shown_wherever_the_cut_falls() {
+    fn no_part_of_a_secret_is_shown_wherever_the_text_is_cut() {
         for shift in 0..40 {
             let output = with_secret();
             output.write(&"x".repeat(shift));
@@ -210,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_is_half_written_waits() {
+    fn an_incomplete_secret_is_held_back() {
         let output = with_secret();
         output.write("the password is correct-horse");
         let shown = output.report(false).output.unwrap_or_default();
@@ -220,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn progress_replaces_progress() {
+    fn progress_is_replaced_and_redacted() {
         let output = with_secret();
         let at = |done| Progress { done, total: Some(10), message: format!("at {SECRET}\0") };
         output.progress(at(1));
@@ -231,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_thread_polls_is_current_until_it_returns() {
+    fn an_output_is_current_while_its_handler_is_polled() {
         let (outer, inner) = (Output::default(), Output::default());
         outer.enter(|| {
             inner.enter(|| Output::current().unwrap().line("inner"));

@@ -1,4 +1,4 @@
-//! Where random numbers come from: the machine, or a seed that makes a run repeat itself exactly.
+//! Random numbers, either from the system or from a seed, which makes a run reproducible.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,12 +10,12 @@ use rand::{Rng as _, RngExt as _, SeedableRng as _};
 pub struct Random(Arc<Mutex<StdRng>>);
 
 impl Random {
-    /// Different at every start.
+    /// Seeded by the system; different at every start.
     pub fn system() -> Random {
         Random::from(rand::make_rng())
     }
 
-    /// Always the same for the same seed.
+    /// The same sequence for the same seed.
     pub fn seeded(seed: u64) -> Random {
         Random::from(StdRng::seed_from_u64(seed))
     }
@@ -24,7 +24,7 @@ impl Random {
         Random(Arc::new(Mutex::new(source)))
     }
 
-    /// A number in 0..1, evenly spread.
+    /// A uniformly distributed number in `0..1`.
     pub fn unit(&self) -> f64 {
         self.with(|source| source.random())
     }
@@ -39,7 +39,7 @@ impl Random {
     }
 
     fn with<T>(&self, draw: impl FnOnce(&mut StdRng) -> T) -> T {
-        // A source is sound whatever its last user did.
+        // A generator stays valid even if a thread panicked while using it.
         draw(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seed_repeats_itself_and_the_machine_does_not() {
+    fn only_seeded_sequences_repeat() {
         let draw = |random: Random| (random.unit(), random.bytes::<10>());
         assert_eq!(draw(Random::seeded(7)), draw(Random::seeded(7)));
         assert_ne!(draw(Random::seeded(7)), draw(Random::seeded(8)));

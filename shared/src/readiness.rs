@@ -1,8 +1,8 @@
-//! Whether this process can do its work: it asks the broker and the control database again and
-//! again, and says how the tenants' databases are doing.
+//! Whether this process can do its work. It probes the broker and the control database periodically
+//! and reports the health of the tenants' databases.
 //!
-//! Red only when the process as a whole is of no use. A single tenant whose database is dark is
-//! amber: taking the process out of service would help nobody, and harm all the others.
+//! A process is not ready only if it can do no work at all. If single tenants' databases are
+//! unavailable, it is degraded: taking it out of service would only harm the other tenants.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,43 +20,43 @@ use crate::queue::{BrokerState, Publisher};
 use crate::store::chain;
 use crate::tenants::Tenants;
 
-/// How often both are asked.
+/// The interval of the probes.
 const PROBE_EVERY: Duration = Duration::from_secs(2);
-/// The longest wait for one answer.
-const PROBE_LIMIT: Duration = Duration::from_secs(4);
-/// What hasn't answered for this long counts as lost; a single late answer doesn't.
+/// The timeout of a probe.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(4);
+/// A service that has not answered for this long is lost. One late answer does not suffice.
 const LOST_AFTER: Duration = Duration::from_secs(10);
-/// The most ailing tenants that are listed.
+/// The maximum number of unhealthy tenants that are listed.
 const LISTED_MAX: usize = 20;
-/// The most that is shown of a reason, in bytes.
+/// The longest reason that is shown, in bytes.
 const REASON_BYTES_MAX: usize = 300;
 
-/// What the probes have found. Clones are the same.
+/// The results of the probes. Clones share them.
 #[derive(Clone)]
 pub struct Readiness(Arc<Inner>);
 
 struct Inner {
     clock: Clock,
-    found: Mutex<Found>,
+    results: Mutex<Results>,
 }
 
 #[derive(Default)]
-struct Found {
-    broker: Answer,
-    control: Answer,
+struct Results {
+    broker: ProbeResult,
+    control: ProbeResult,
     watched: Option<Watched>,
 }
 
-/// What became of the probes of one of them.
+/// The result of probing one service.
 #[derive(Clone, Debug, Default)]
-struct Answer {
-    /// When it answered last.
+struct ProbeResult {
+    /// When it last answered.
     at: Option<BootTime>,
-    /// Why the last probe failed; none if it didn't.
+    /// Why the last probe failed; none if it succeeded.
     reason: Option<String>,
 }
 
-/// What a report is made of, besides the probes.
+/// The other inputs of a report.
 #[derive(Clone)]
 struct Watched {
     tenants: Arc<Tenants>,
@@ -65,17 +65,17 @@ struct Watched {
     drain: CancellationToken,
 }
 
-/// What a process is asked about.
+/// What a process probes.
 pub struct Probes {
     /// The tenants; their control database is probed.
     pub tenants: Arc<Tenants>,
-    /// Where messages go; the broker is probed by it.
+    /// The publisher, which is used to probe the broker.
     pub publisher: Publisher,
-    /// Whether deliveries can come, for a process that takes any.
+    /// The state of the receiving connection, for a process that has one.
     pub receiving: Option<watch::Receiver<BrokerState>>,
-    /// The queues whose depth is asked for.
+    /// The queues whose depth is measured.
     pub queues: Vec<String>,
-    /// Told when the process is asked to stop.
+    /// Cancelled when the process is asked to stop.
     pub drain: CancellationToken,
 }
 
@@ -83,21 +83,21 @@ pub struct Probes {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ReadinessState {
-    /// All is well.
+    /// It can do all its work.
     Ready,
-    /// It works, but not for everybody, or not without limits.
+    /// It works, but not for all tenants, or it cannot publish.
     Degraded,
-    /// It is of no use now.
+    /// It can do no work.
     #[serde(rename = "not ready")]
     NotReady,
     /// It was asked to stop.
     Stopping,
 }
 
-/// The answer to whoever asks whether the process is ready.
+/// The reply to a readiness probe.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    /// What it comes to.
+    /// The summary.
     pub status: ReadinessState,
     broker: Part,
     control: Part,
@@ -126,15 +126,15 @@ struct UnhealthyTenant {
 }
 
 impl Readiness {
-    /// Of a process that hasn't started yet.
+    /// The state of a process that has not started yet.
     pub fn new(clock: Clock) -> Readiness {
-        Readiness(Arc::new(Inner { clock, found: Mutex::default() }))
+        Readiness(Arc::new(Inner { clock, results: Mutex::default() }))
     }
 
-    /// Probes until the process is asked to stop; `watchdog` is this loop's own.
+    /// Probes until the process is asked to stop. `watchdog` is this loop's.
     pub async fn run(self, probes: Probes, watchdog: Watchdog, metrics: Metrics) {
         let drain = probes.drain.clone();
-        self.found().watched = Some(Watched {
+        self.results().watched = Some(Watched {
             tenants: probes.tenants.clone(),
             publishing: probes.publisher.state(),
             receiving: probes.receiving.clone(),
@@ -147,7 +147,7 @@ impl Readiness {
                 self.0.clock.sleep(PROBE_EVERY).await;
             }
         };
-        // What holds the publisher ends here, so that its connection can say goodbye.
+        // Returning drops the publisher, so that its connection closes cleanly.
         tokio::select! {
             () = probing => {}
             () = drain.cancelled() => {}
@@ -157,42 +157,42 @@ impl Readiness {
     async fn probe_broker(&self, probes: &Probes, metrics: &Metrics) {
         let receiving = probes.receiving.as_ref().map(|state| state.borrow().clone());
         let publishing = probes.publisher.state().borrow().clone();
-        let answered = match (publishing, receiving) {
+        let result = match (publishing, receiving) {
             (_, Some(BrokerState::Closed)) => Err("no connection to the broker for receiving"),
             (BrokerState::Closed, _) => Err("no connection to the broker for publishing"),
-            // One that is blocked answers no questions on this connection; that it is there is
-            // known until its heartbeats cease.
+            // A blocked broker answers nothing on this connection, but AMQP heartbeats show that it
+            // is alive.
             (BrokerState::Blocked, _) => Ok(()),
-            (BrokerState::Open, _) => ask_depths(probes, metrics).await,
+            (BrokerState::Open, _) => measure_depths(probes, metrics).await,
         };
-        self.answered(|found| &mut found.broker, answered.map_err(str::to_owned));
+        self.record(|results| &mut results.broker, result.map_err(str::to_owned));
     }
 
     async fn probe_control(&self, probes: &Probes) {
-        let question = probes.tenants.control().check_schema();
-        let answered = match timeout(PROBE_LIMIT, question).await {
+        let check = probes.tenants.control().check_schema();
+        let result = match timeout(PROBE_TIMEOUT, check).await {
             Ok(answer) => answer.map_err(|error| chain(&error)),
-            Err(_) => Err(format!("no answer within {} s", PROBE_LIMIT.as_secs())),
+            Err(_) => Err(format!("no answer within {} s", PROBE_TIMEOUT.as_secs())),
         };
-        self.answered(|found| &mut found.control, answered);
+        self.record(|results| &mut results.control, result);
     }
 
-    fn answered(&self, of: impl Fn(&mut Found) -> &mut Answer, answered: Result<(), String>) {
+    fn record(&self, of: impl Fn(&mut Results) -> &mut ProbeResult, result: Result<(), String>) {
         let now = self.0.clock.boot_time();
-        let mut found = self.found();
-        let answer = of(&mut found);
-        match answered {
-            Ok(()) => *answer = Answer { at: Some(now), reason: None },
-            Err(reason) => answer.reason = Some(clean(&reason, REASON_BYTES_MAX)),
+        let mut results = self.results();
+        let recorded = of(&mut results);
+        match result {
+            Ok(()) => *recorded = ProbeResult { at: Some(now), reason: None },
+            Err(reason) => recorded.reason = Some(clean(&reason, REASON_BYTES_MAX)),
         }
     }
 
-    /// How things stand now.
+    /// The current readiness.
     pub fn report(&self) -> Report {
         let now = self.0.clock.boot_time();
-        let found = self.found();
-        let (mut broker, control) = (part(&found.broker, now), part(&found.control, now));
-        let Some(watched) = &found.watched else {
+        let results = self.results();
+        let (mut broker, control) = (part(&results.broker, now), part(&results.control, now));
+        let Some(watched) = &results.watched else {
             let tenants = TenantsPart::default();
             return Report { status: ReadinessState::NotReady, broker, control, tenants };
         };
@@ -216,31 +216,31 @@ impl Readiness {
         Report { status, broker, control, tenants }
     }
 
-    fn found(&self) -> MutexGuard<'_, Found> {
-        self.0.found.lock().unwrap_or_else(PoisonError::into_inner)
+    fn results(&self) -> MutexGuard<'_, Results> {
+        self.0.results.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Asks how full each queue is. A queue that is missing is an answer, too.
-async fn ask_depths(probes: &Probes, metrics: &Metrics) -> Result<(), &'static str> {
+/// Measures the depth of each queue. A missing queue shows that the broker answers, too.
+async fn measure_depths(probes: &Probes, metrics: &Metrics) -> Result<(), &'static str> {
     for queue in &probes.queues {
-        match timeout(PROBE_LIMIT, probes.publisher.depth(queue)).await {
+        match timeout(PROBE_TIMEOUT, probes.publisher.depth(queue)).await {
             Ok(depth) => metrics.queue_depth(queue, depth.map(|depth| depth.ready)),
             Err(_) => return Err("the broker does not answer"),
         }
     }
-    // None is also what a connection says that was lost meanwhile.
+    // The depth is also none if the connection was lost meanwhile.
     match *probes.publisher.state().borrow() {
         BrokerState::Closed => Err("the connection to the broker was lost"),
         BrokerState::Open | BrokerState::Blocked => Ok(()),
     }
 }
 
-fn part(answer: &Answer, now: BootTime) -> Part {
-    match answer.at {
+fn part(result: &ProbeResult, now: BootTime) -> Part {
+    match result.at {
         Some(at) if now - at < LOST_AFTER => Part { status: "ok", reason: None },
         _ => {
-            let reason = answer.reason.clone().unwrap_or_else(|| "it hasn't answered yet".into());
+            let reason = result.reason.clone().unwrap_or_else(|| "it hasn't answered yet".into());
             Part { status: "lost", reason: Some(reason) }
         }
     }

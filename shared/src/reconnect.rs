@@ -1,7 +1,7 @@
-//! How long to wait before trying again what is outside: a broker, a tenant's database.
+//! Exponential backoff for reconnecting to a broker or a database.
 //!
-//! This small file is all that knows the crate `backoff`, so that it can be exchanged. Retries of
-//! jobs are something else: they are rows, and `retry.rs` spaces them.
+//! Only this file uses the crate `backoff`, which keeps it easy to replace. Retries of jobs are
+//! rows; `retry.rs` computes their delays.
 
 use std::time::Duration;
 
@@ -10,28 +10,28 @@ use backoff::backoff::Backoff as _;
 
 use crate::random::Random;
 
-/// Waits that grow from a first one to a longest one, each spread by half so that those who were
-/// cut off together don't return together. They never end.
+/// An endless exponential backoff with ±50 % jitter: processes that lost their connections together
+/// do not reconnect together.
 pub struct Reconnect {
     backoff: ExponentialBackoff,
     random: Random,
 }
 
 impl Reconnect {
-    /// Waits from `first` to `longest`.
+    /// A backoff that grows from `first` to `longest`.
     pub fn new(first: Duration, longest: Duration) -> Reconnect {
-        Reconnect::spread_by(first, longest, Random::system())
+        Reconnect::with_random(first, longest, Random::system())
     }
 
-    /// The same, with random numbers of the caller's.
-    pub fn spread_by(first: Duration, longest: Duration, random: Random) -> Reconnect {
+    /// The same, with jitter from `random`.
+    pub fn with_random(first: Duration, longest: Duration, random: Random) -> Reconnect {
         let mut backoff = ExponentialBackoff {
             initial_interval: first,
             max_interval: longest,
             multiplier: 2.0,
-            // Spread below, by random numbers that a seed can repeat.
+            // Jitter is added below, from a generator that a test can seed.
             randomization_factor: 0.0,
-            // The crate would give up after a quarter of an hour.
+            // By default the crate gives up after 15 minutes.
             max_elapsed_time: None,
             ..ExponentialBackoff::default()
         };
@@ -39,13 +39,13 @@ impl Reconnect {
         Reconnect { backoff, random }
     }
 
-    /// The next wait.
+    /// The next wait, with jitter.
     pub fn next_wait(&mut self) -> Duration {
         let wait = self.backoff.next_backoff().unwrap_or(self.backoff.max_interval);
         wait.mul_f64(0.5 + self.random.unit())
     }
 
-    /// To be called after a success: the next wait is a first one.
+    /// Starts again from the first wait. Call it after a success.
     pub fn reset(&mut self) {
         self.backoff.reset();
     }
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_grow_to_the_longest_and_start_anew_after_a_success() {
+    fn waits_grow_to_the_longest_until_a_reset() {
         let (first, longest) = (Duration::from_millis(100), Duration::from_secs(10));
         let mut reconnect = Reconnect::new(first, longest);
         let waits: Vec<Duration> = (0..50).map(|_| reconnect.next_wait()).collect();

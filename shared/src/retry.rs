@@ -1,4 +1,4 @@
-//! Whether, when and why there is a next attempt at an occurrence.
+//! Decides whether there is a next attempt at an occurrence, and when.
 
 use std::time::Duration;
 
@@ -6,48 +6,48 @@ use crate::execution::Trigger;
 use crate::job::OrphanPolicy;
 use crate::outcome::{Failure, Outcome};
 
-/// The longest wait between two attempts, whoever asks for it.
+/// The longest delay between two attempts, even if a handler requests more.
 pub const BACKOFF_MAX: Duration = Duration::from_secs(3600);
 
-/// Where an occurrence stands when one of its attempts ends.
+/// The facts that decide about the next attempt when an attempt ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempts {
     /// The number of the attempt that ends.
     pub attempt: i32,
-    /// How many attempts before it don't count, since their worker only shut down.
+    /// How many earlier attempts do not count because their worker shut down.
     pub uncharged: i32,
-    /// The job's limit on those that count.
+    /// The job's maximum number of attempts that count.
     pub max_attempts: i32,
-    /// The job's backoff before the second attempt, in seconds.
+    /// The maximum delay before the second attempt, in seconds.
     pub retry_base_seconds: i32,
-    /// Whether an attempt that lost its worker may be followed by another.
+    /// Whether another attempt may follow one that lost its worker.
     pub orphan_policy: OrphanPolicy,
-    /// Whether the job failed for good when this attempt began.
+    /// Whether the job was failing when this attempt began.
     pub job_fails: bool,
 }
 
-/// The attempt to come.
+/// The next attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NextAttempt {
-    /// What brings it into being.
+    /// Why it is created.
     pub trigger: Trigger,
-    /// How long it waits.
+    /// Its delay.
     pub delay: Duration,
 }
 
-/// What follows `outcome`, if anything. `random` lies in 0..1 and spreads the backoff (full
-/// jitter), so that jobs which failed together don't return together.
+/// The attempt that follows `outcome`, if any. `random` is in `0..1` and gives the backoff full
+/// jitter: jobs that failed together do not retry together.
 pub fn next_attempt(outcome: &Outcome, attempts: &Attempts, random: f64) -> Option<NextAttempt> {
     let charged = attempts.attempt - attempts.uncharged;
     let left = charged < attempts.max_attempts;
     let may_orphan = attempts.orphan_policy == OrphanPolicy::Retry;
     let retry_in = |delay| NextAttempt { trigger: Trigger::Retry, delay };
     let backoff = || retry_in(backoff(charged, attempts.retry_base_seconds).mul_f64(random));
-    let at_once = || NextAttempt { trigger: Trigger::Rescue, delay: Duration::ZERO };
+    let immediately = || NextAttempt { trigger: Trigger::Rescue, delay: Duration::ZERO };
     match outcome {
         Outcome::Success(_) | Outcome::Cancelled => None,
         Outcome::Failure(Failure { retry: false, .. }) => None,
-        // Whom the handler called said when to come again, which no backoff knows better.
+        // The called service said when to retry, which takes precedence over the backoff.
         Outcome::Failure(Failure { retry_after: Some(delay), .. }) => {
             left.then(|| retry_in((*delay).min(BACKOFF_MAX)))
         }
@@ -55,13 +55,13 @@ pub fn next_attempt(outcome: &Outcome, attempts: &Attempts, random: f64) -> Opti
         | Outcome::Timeout { .. }
         | Outcome::Panic { .. }
         | Outcome::UnknownType { .. } => left.then(backoff),
-        Outcome::Lost { .. } => (left && may_orphan).then(at_once),
-        // The attempt isn't charged, so one more is always left.
-        Outcome::Shutdown { .. } => may_orphan.then(at_once),
+        Outcome::Lost { .. } => (left && may_orphan).then(immediately),
+        // This attempt does not count, so there is always one left.
+        Outcome::Shutdown { .. } => may_orphan.then(immediately),
     }
 }
 
-/// The longest wait after the `charged`-th attempt that counts.
+/// The maximum delay after the `charged`-th attempt that counts.
 fn backoff(charged: i32, base_seconds: i32) -> Duration {
     let doublings = charged.saturating_sub(1).clamp(0, 30).unsigned_abs();
     let base = Duration::from_secs(u64::from(base_seconds.max(0).unsigned_abs()));
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn each_outcome_is_followed_by_what_the_contract_says() {
+    fn the_next_attempt_follows_from_the_outcome_and_the_orphan_policy() {
         let worker = || "w".to_owned();
         let retry = Some((Trigger::Retry, 10));
         let rescue = Some((Trigger::Rescue, 0));
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn the_handler_may_say_when_but_not_more_often_and_not_later_than_in_an_hour() {
+    fn a_handler_may_set_the_delay_up_to_an_hour_but_adds_no_attempts() {
         let after = |seconds, retry| {
             let retry_after = Some(Duration::from_secs(seconds));
             Outcome::Failure(Failure { message: "no".into(), detail: None, retry, retry_after })
@@ -139,11 +139,11 @@ mod tests {
     }
 
     #[test]
-    fn the_backoff_doubles_up_to_an_hour_and_is_spread() {
+    fn the_backoff_doubles_up_to_an_hour_and_has_jitter() {
         let waits: Vec<u64> = (1..=11).map(|n| backoff(n, 10).as_secs()).collect();
         assert_eq!(waits, [10, 20, 40, 80, 160, 320, 640, 1280, 2560, 3600, 3600]);
         assert_eq!(backoff(i32::MAX, 3600), BACKOFF_MAX);
-        let spread = next_attempt(&failure(true), &FIRST, 0.25).unwrap();
-        assert_eq!(spread.delay, Duration::from_millis(2500));
+        let jittered = next_attempt(&failure(true), &FIRST, 0.25).unwrap();
+        assert_eq!(jittered.delay, Duration::from_millis(2500));
     }
 }

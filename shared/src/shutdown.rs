@@ -1,4 +1,4 @@
-//! How a process is asked to stop: politely, then at once.
+//! Stopping a process in two steps: it drains first, and then gives back what still runs.
 
 use std::time::Duration;
 
@@ -6,29 +6,29 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-/// The two requests to stop. Clones are the same.
+/// The two requests to stop. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Shutdown {
-    /// The first: take nothing new, let what runs come to its end.
+    /// The first: start nothing new, and let running executions finish.
     pub drain: CancellationToken,
-    /// The second, or the end of patience: give back what runs.
+    /// The second, or the end of the drain timeout: give back running executions.
     pub release: CancellationToken,
 }
 
 impl Shutdown {
-    /// Requested by SIGTERM or SIGINT. The second signal is the second request.
+    /// The first SIGTERM or SIGINT is the first request, the second signal the second one.
     ///
     /// # Errors
-    /// When the signals cannot be listened to.
+    /// If the signal handlers cannot be installed.
     pub fn on_signals() -> std::io::Result<Shutdown> {
         let shutdown = Shutdown::default();
-        let asked = shutdown.clone();
+        let requested = shutdown.clone();
         let (mut terminate, mut interrupt) =
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         tokio::spawn(async move {
             for (request, meaning) in [
-                (&asked.drain, "asked to stop: what runs may come to its end"),
-                (&asked.release, "asked again to stop: what runs is given back"),
+                (&requested.drain, "asked to stop: running executions may finish"),
+                (&requested.release, "asked again to stop: running executions are given back"),
             ] {
                 tokio::select! {
                     _ = terminate.recv() => {}
@@ -41,11 +41,11 @@ impl Shutdown {
         Ok(shutdown)
     }
 
-    /// Makes the second request when the first is older than `patience`.
-    pub async fn release_after(&self, patience: Duration) {
+    /// Makes the second request `timeout` after the first.
+    pub async fn release_after(&self, timeout: Duration) {
         self.drain.cancelled().await;
         tokio::select! {
-            () = tokio::time::sleep(patience) => self.release.cancel(),
+            () = tokio::time::sleep(timeout) => self.release.cancel(),
             () = self.release.cancelled() => {}
         }
     }

@@ -8,24 +8,24 @@ use crate::string_enum::string_enum;
 /// A row of `polychron_tenant`. Operators own every field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tenant {
-    /// Given when the tenant is added; also kept in the tenant's own database.
+    /// Assigned when the tenant is added, and stored in the tenant's own database, too.
     pub id: TenantId,
-    /// What people and commands call it.
+    /// Its short name, which people and commands use.
     pub slug: String,
-    /// What it is called in full.
+    /// Its full name.
     pub name: String,
     /// Whether its jobs run.
     pub status: TenantStatus,
-    /// Where its database is, and how to get in.
+    /// The URL of its database, with credentials.
     pub database_url: DatabaseUrl,
-    /// In which schema of its database its tables are; none for SQLite, and where the role's own
-    /// search path leads to them.
+    /// The schema of its tables; none for SQLite, and if the role's search path finds them.
     pub schema: Option<String>,
-    /// The most of its executions that may be dispatched or running at once, anywhere.
+    /// The maximum number of its executions that are dispatched or running at the same time, in all
+    /// processes together.
     pub max_running: Option<i32>,
     /// Set by the control database.
     pub created_at: Time,
-    /// Set by whoever edits.
+    /// When it was last edited.
     pub updated_at: Time,
 }
 
@@ -34,7 +34,7 @@ string_enum! {
     pub enum TenantStatus {
         /// They do.
         Active = "active",
-        /// Nothing new starts; what runs may end, and lost workers are still noticed.
+        /// Nothing new starts. Running executions may finish, and lost ones are still rescued.
         Suspended = "suspended",
     }
 }

@@ -1,4 +1,4 @@
-//! The tenants that this process knows, each with its database; re-read while running.
+//! The tenants that this process knows, with their databases. The list is refreshed while it runs.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -14,21 +14,21 @@ use crate::reconnect::Reconnect;
 use crate::store::{Connections, Control, Result, Store, chain};
 use crate::tenant::{Tenant, TenantStatus};
 
-/// The shortest and longest wait between two tries to read the list for the first time.
+/// The shortest and longest wait between attempts to read the list for the first time.
 const FIRST_WAITS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
-/// A tenant and what is needed to work for it.
+/// A tenant with its store and health.
 pub struct OpenTenant {
-    /// As the control database listed it last.
+    /// The tenant, as last read from the control database.
     pub tenant: Tenant,
     /// Its database.
     pub store: Arc<Store>,
-    /// How that database is doing, seen from here.
+    /// The health of that database, as this process sees it.
     pub health: Arc<Health>,
 }
 
 impl OpenTenant {
-    /// What people call it.
+    /// Its slug.
     pub fn slug(&self) -> &str {
         &self.tenant.slug
     }
@@ -48,14 +48,14 @@ pub struct Tenants {
 }
 
 impl Tenants {
-    /// Knows nobody until [`Tenants::refresh`].
+    /// An empty list; [`Tenants::refresh`] reads it.
     pub fn new(control: Arc<Control>, connections: Connections) -> Tenants {
         let random = Random::system();
         Tenants { control, connections, random, known: RwLock::default() }
     }
 
-    /// The same, with random numbers of the caller's, by which waits are spread.
-    pub fn spread_by(self, random: Random) -> Tenants {
+    /// Takes the jitter of waits from `random`.
+    pub fn with_random(self, random: Random) -> Tenants {
         Tenants { random, ..self }
     }
 
@@ -69,16 +69,16 @@ impl Tenants {
         &self.connections
     }
 
-    /// The clock that everything here goes by.
+    /// The clock.
     pub fn clock(&self) -> &Clock {
         self.connections.clock()
     }
 
-    /// Reads the list for the first time; while the control database isn't there, waits and says
-    /// so. A caller that is asked to stop drops this.
+    /// Reads the list for the first time. While the control database is unavailable, logs that and
+    /// retries. Cancel-safe.
     pub async fn wait_for_first(&self) {
-        let mut waits = Reconnect::spread_by(FIRST_WAITS.0, FIRST_WAITS.1, self.random.clone());
-        let mut complained = None;
+        let mut waits = Reconnect::with_random(FIRST_WAITS.0, FIRST_WAITS.1, self.random.clone());
+        let mut logged = None;
         loop {
             let read = async {
                 self.control.check_schema().await?;
@@ -88,9 +88,9 @@ impl Tenants {
                 Ok(_) => return,
                 Err(error) => {
                     let reason = chain(&error);
-                    if complained.as_ref() != Some(&reason) {
+                    if logged.as_ref() != Some(&reason) {
                         warn!("waiting for the control database: {reason}");
-                        complained = Some(reason);
+                        logged = Some(reason);
                     }
                 }
             }
@@ -98,9 +98,8 @@ impl Tenants {
         }
     }
 
-    /// Reads the list again; a tenant that is new, or differs from before, is another
-    /// [`OpenTenant`] from then on. While the control database is away, the tenants known last stay
-    /// in force.
+    /// Reads the list again. A new or changed tenant gets a new [`OpenTenant`]. If the control database
+    /// is unavailable, the list stays as it is.
     pub async fn refresh(&self) -> Result<()> {
         let listed = self.control.list_tenants().await?;
         let before = self.all();
@@ -123,20 +122,21 @@ impl Tenants {
             };
             known.insert(id, open);
         }
-        for (id, gone) in before.iter() {
+        for (id, removed) in before.iter() {
             if !known.contains_key(id) {
-                info!(tenant = gone.slug(), "the tenant was removed");
+                info!(tenant = removed.slug(), "the tenant was removed");
             }
         }
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(known);
         Ok(())
     }
 
-    /// None, with a log line: its URL cannot be read.
+    /// Opens a tenant. If its URL is invalid, logs that and returns none.
     fn open(&self, tenant: Tenant) -> Option<Arc<OpenTenant>> {
         match Store::of(&tenant, &self.connections) {
             Ok(store) => {
-                let health = Arc::new(Health::spread_by(self.clock().clone(), self.random.clone()));
+                let health =
+                    Arc::new(Health::with_random(self.clock().clone(), self.random.clone()));
                 Some(Arc::new(OpenTenant { tenant, store: Arc::new(store), health }))
             }
             Err(error) => {
@@ -150,12 +150,12 @@ impl Tenants {
         }
     }
 
-    /// Everybody known now.
+    /// All known tenants.
     pub fn all(&self) -> Arc<BTreeMap<TenantId, Arc<OpenTenant>>> {
         self.known.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// One of them.
+    /// One tenant, if it is known.
     pub fn get(&self, id: TenantId) -> Option<Arc<OpenTenant>> {
         self.all().get(&id).cloned()
     }

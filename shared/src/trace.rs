@@ -1,8 +1,8 @@
-//! Traces: what an execution went through, from its due time to its result, told to a collector.
+//! Traces: one per execution, from its due time to its result, exported to a collector.
 //!
-//! The trace's id is the execution's, and the root span's id is the one that `traceparent` names
-//! ([`Message::traceparent`](crate::message::Message::traceparent)), so that producer and consumer
-//! write to one trace without telling each other anything. Only in builds with the feature `otel`;
+//! The execution's id is the trace id, and the root span's id is the one in `traceparent`
+//! ([`Message::traceparent`](crate::message::Message::traceparent)). Producer and consumer derive
+//! both and write to the same trace without exchanging anything. Traces need the feature `otel`;
 //! without it, or without a collector, recording costs nothing.
 
 #[cfg(feature = "otel")]
@@ -14,39 +14,39 @@ use crate::clock::{Clock, Time};
 use crate::config::Collector;
 use crate::id::ExecutionId;
 
-/// Where in the trace a span belongs.
+/// A span's position in the trace and its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// The one that all others hang on.
+pub enum SpanKind {
+    /// The parent of all others.
     Root,
-    /// Inside of ours.
-    Inner,
-    /// Where a message is sent.
-    Sent,
-    /// Where a message's work is done.
-    Received,
+    /// An internal operation.
+    Internal,
+    /// Sends a message.
+    Producer,
+    /// Processes a message.
+    Consumer,
 }
 
-/// Something that took its time.
+/// An operation with a duration.
 #[derive(Clone, Debug)]
 pub struct Span {
-    /// Whose it is.
+    /// The execution that it belongs to.
     pub execution: ExecutionId,
-    /// What was done.
+    /// The operation.
     pub name: &'static str,
-    /// Where it belongs.
-    pub place: Place,
+    /// Its kind.
+    pub kind: SpanKind,
     /// When it began.
     pub start: Time,
     /// When it ended.
     pub end: Time,
-    /// What to find it by. No payloads, no secrets.
+    /// Attributes to search by; neither payloads nor secrets.
     pub attributes: Vec<(&'static str, String)>,
-    /// How it went wrong, in a word.
+    /// The kind of error, if it failed.
     pub error: Option<&'static str>,
 }
 
-/// Takes spans to a collector. Clones are the same.
+/// Exports spans to a collector. Clones share the exporter.
 #[derive(Clone, Default)]
 pub struct Tracer {
     #[cfg(feature = "otel")]
@@ -55,26 +55,26 @@ pub struct Tracer {
 
 #[cfg(feature = "otel")]
 impl Tracer {
-    /// Starts to export, in this runtime, if there is a collector. `service` is what it knows this
-    /// process by.
+    /// Starts to export in this runtime, if there is a collector. `service` is the process's name
+    /// there.
     pub fn start(collector: Option<&Collector>, service: &'static str, clock: Clock) -> Tracer {
         let start = |collector: &Collector| export::start(collector.clone(), service, clock);
         Tracer { exporter: collector.map(start) }
     }
 
-    /// Whether anybody takes spans.
+    /// Whether spans are exported.
     pub fn is_on(&self) -> bool {
         self.exporter.is_some()
     }
 
-    /// Hands spans over, if there is a collector; never waits.
+    /// Queues spans for export, if there is a collector. Never waits.
     pub fn record(&self, spans: impl FnOnce() -> Vec<Span>) {
         if let Some(exporter) = &self.exporter {
             exporter.take(spans());
         }
     }
 
-    /// Returns when what was handed over has been sent, or `limit` is over.
+    /// Waits until the queued spans have been sent, but no longer than `limit`.
     pub async fn flush(&self, limit: Duration) {
         if let Some(exporter) = &self.exporter {
             let _ = tokio::time::timeout(limit, exporter.flush()).await; // the rest is lost
@@ -84,7 +84,7 @@ impl Tracer {
 
 #[cfg(not(feature = "otel"))]
 impl Tracer {
-    /// Says that this build knows no collectors, if there is one.
+    /// Warns, if there is a collector, that this build cannot export.
     pub fn start(collector: Option<&Collector>, _: &'static str, _: Clock) -> Tracer {
         if collector.is_some() {
             tracing::warn!("no traces are sent: this program was built without the feature otel");
@@ -92,7 +92,7 @@ impl Tracer {
         Tracer::default()
     }
 
-    /// Nobody takes spans.
+    /// Always false.
     pub fn is_on(&self) -> bool {
         false
     }

@@ -77,7 +77,7 @@ impl Process {
         let telemetry = Telemetry::new(clock.clone());
         let connections = Connections::new(clock, 50).behind(gate.clone());
         let control = Arc::new(Control::new(control, &connections).unwrap());
-        let tenants = Tenants::new(control, connections).spread_by(random.clone());
+        let tenants = Tenants::new(control, connections).with_random(random.clone());
         let (tenants, config, asked) = (Arc::new(tenants), config(), shutdown.clone());
         let main = match kind {
             Kind::Producer => {

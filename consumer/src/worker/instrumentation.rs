@@ -6,7 +6,7 @@ use shared::clock::{BootTime, delta};
 use shared::outcome::Outcome;
 use shared::store::Claim;
 use shared::tenants::OpenTenant;
-use shared::trace::{Place, Span};
+use shared::trace::{Span, SpanKind};
 use tracing::{info, warn};
 
 use super::Worker;
@@ -63,10 +63,10 @@ impl Worker {
             ("polychron.attempt", claim.attempt.to_string()),
             ("polychron.worker", self.name.clone()),
         ];
-        let span = |name, place, start, end, error| Span {
+        let span = |name, kind, start, end, error| Span {
             execution: claim.id,
             name,
-            place,
+            kind,
             start,
             end,
             attributes: attributes.clone(),
@@ -74,9 +74,9 @@ impl Worker {
         };
         let lost = (!is_written).then_some("not_written");
         vec![
-            span("claim", Place::Inner, at(claimed_at), at(started_at), None),
-            span("handle", Place::Received, at(started_at), at(ended_at), error),
-            span("finish", Place::Inner, at(ended_at), wall, lost),
+            span("claim", SpanKind::Internal, at(claimed_at), at(started_at), None),
+            span("handle", SpanKind::Consumer, at(started_at), at(ended_at), error),
+            span("finish", SpanKind::Internal, at(ended_at), wall, lost),
         ]
     }
 

@@ -1,4 +1,4 @@
-//! The command line's share of the settings.
+//! Settings on the command line.
 
 use std::collections::BTreeMap;
 
@@ -6,13 +6,13 @@ use clap::{Arg, ArgMatches, Command};
 
 use super::{CONFIG_FILE, Config, KEYS, Key, Problems, Sources};
 
-/// Adds a flag for each setting that is no secret, and tells in the help about those that are.
+/// Adds a flag for each setting that is not secret, and lists the secret ones in the help.
 pub fn command(command: Command) -> Command {
     let flags = KEYS.iter().filter(|key| !key.secret).map(flag);
     let file = Arg::new(CONFIG_FILE)
         .long("config")
         .value_name("FILE")
-        .help(format!("a TOML file with settings by their flags' names, job_timeout = \"30m\" [env: {CONFIG_FILE}]"))
+        .help(format!("a TOML file of settings, named like the flags: job_timeout = \"30m\" [env: {CONFIG_FILE}]"))
         .global(true)
         .help_heading("Settings");
     let secrets: Vec<String> = KEYS
@@ -21,9 +21,9 @@ pub fn command(command: Command) -> Command {
         .map(|key| format!("  {:<14} {}", key.name, key.help))
         .collect();
     let after = format!(
-        "Settings that may hold a password come by the environment only, or from a file that \
-         <NAME>_FILE names:\n{}\n\nA flag goes before the environment, the environment before the \
-         file, the file before the default.",
+        "Settings that may contain a password are read from the environment or from a file that \
+         <NAME>_FILE names:\n{}\n\nFlags take precedence over the environment, the environment over \
+         the file, and the file over the default.",
         secrets.join("\n")
     );
     command.arg(file).args(flags).after_help(after)
@@ -39,10 +39,10 @@ fn flag(key: &Key) -> Arg {
         .help_heading("Settings")
 }
 
-/// Reads this process's settings: its flags, its environment, and the file they name.
+/// Reads this process's settings from its flags, its environment and the file that they name.
 ///
 /// # Errors
-/// All problems at once.
+/// All problems together.
 pub fn from_arguments(matches: &ArgMatches, required: &[&str]) -> Result<Config, Problems> {
     let mut flags = BTreeMap::new();
     for key in KEYS.iter().filter(|key| !key.secret) {
@@ -67,15 +67,14 @@ pub fn from_arguments(matches: &ArgMatches, required: &[&str]) -> Result<Config,
     Config::read(&Sources { flags, environment, file }, required)
 }
 
-/// What isn't a setting of Polychron but comes by the environment all the same: `NO_COLOR`, the
-/// URL of a tenant that is being added. None when it is unset or empty.
+/// An environment variable that is not a setting of Polychron, such as `NO_COLOR` or a tenant's
+/// secret. None if it is unset or empty.
 pub fn environment(name: &str) -> Option<String> {
     let value = std::env::vars_os().find(|(key, _)| key == name)?.1;
     value.into_string().ok().filter(|value| !value.is_empty())
 }
 
-/// For a daemon's main: reads settings, or says what is wrong and ends the process with status 2,
-/// before anything has started.
+/// Reads the settings of a daemon. If they are invalid, prints the problems and exits with status 2.
 pub fn read(name: &'static str, about: &'static str, required: &[&str]) -> Config {
     let command = command(Command::new(name).about(about).version(env!("CARGO_PKG_VERSION")));
     match from_arguments(&command.get_matches(), required) {
@@ -84,13 +83,10 @@ pub fn read(name: &'static str, about: &'static str, required: &[&str]) -> Confi
     }
 }
 
-/// Says what is wrong with the settings and ends the process with status 2. For a daemon's main,
-/// before anything has started.
+/// Prints the problems with a daemon's settings and exits with status 2. Call it before anything has
+/// started.
 pub fn exit(name: &str, problems: &Problems) -> ! {
-    #[expect(
-        clippy::print_stderr,
-        reason = "whoever starts the program must see it, whatever is logged"
-    )]
+    #[expect(clippy::print_stderr, reason = "it must be visible at any log level")]
     {
         eprintln!("{name}: {problems}");
     }

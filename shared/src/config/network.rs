@@ -1,9 +1,9 @@
-//! A range of addresses.
+//! A range of IP addresses.
 
 use std::net::IpAddr;
 use std::str::FromStr;
 
-/// Addresses that share their first bits: `10.1.0.0/16`, `fd00::/8`, or one alone.
+/// A network in CIDR notation, `10.1.0.0/16` or `fd00::/8`, or a single address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
     address: IpAddr,
@@ -11,9 +11,9 @@ pub struct Network {
 }
 
 impl Network {
-    /// Whether an address lies in it.
+    /// Whether the network contains an address.
     pub fn contains(&self, address: IpAddr) -> bool {
-        let differ = match (self.address, address) {
+        let common_bits = match (self.address, address) {
             (IpAddr::V4(ours), IpAddr::V4(theirs)) => {
                 (ours.to_bits() ^ theirs.to_bits()).leading_zeros()
             }
@@ -22,14 +22,14 @@ impl Network {
             }
             (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return false,
         };
-        differ >= self.prefix
+        common_bits >= self.prefix
     }
 }
 
 impl FromStr for Network {
     type Err = String;
     fn from_str(text: &str) -> Result<Network, String> {
-        let malformed = || format!("holds `{text}`, which is no network such as 10.1.0.0/16");
+        let malformed = || format!("contains `{text}`, which is not a network such as 10.1.0.0/16");
         let (address, prefix) = match text.split_once('/') {
             Some((address, prefix)) => (address, Some(prefix)),
             None => (text, None),
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_network_contains_what_shares_its_first_bits() {
+    fn a_network_contains_the_addresses_with_its_prefix() {
         for (network, inside, outside) in [
             ("10.1.0.0/16", "10.1.255.255", "10.2.0.0"),
             ("127.0.0.1", "127.0.0.1", "127.0.0.2"),

@@ -8,7 +8,7 @@ fn read_with(environment: &[(&str, &str)], file: Option<&str>) -> Result<Config,
 }
 
 #[test]
-fn the_defaults_are_those_of_the_contract() {
+fn the_defaults_are_as_documented() {
     let config = read_with(&[], None).unwrap();
     assert_eq!(config.prefetch, 5);
     assert_eq!(config.job_timeout, Duration::from_secs(1800));
@@ -18,17 +18,17 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!(config.http, None);
     assert_eq!(config.keep, Some(Duration::from_secs(90 * 86_400)));
     assert_eq!(config.keep_per_job, Some(100_000));
-    let for_ever = [("POLYCHRON_KEEP", "off"), ("POLYCHRON_KEEP_PER_JOB", "off")];
-    let for_ever = read_with(&for_ever, None).unwrap();
-    assert_eq!((for_ever.keep, for_ever.keep_per_job), (None, None));
-    // What reaches out of the system is off until the operator says otherwise.
+    let unlimited = [("POLYCHRON_KEEP", "off"), ("POLYCHRON_KEEP_PER_JOB", "off")];
+    let unlimited = read_with(&unlimited, None).unwrap();
+    assert_eq!((unlimited.keep, unlimited.keep_per_job), (None, None));
+    // Access to other systems is off by default.
     assert!(config.http_allow.is_empty() && config.commands.is_empty());
     assert!(config.exchanges.is_empty() && config.secrets == Secrets::default());
     assert!(!config.diagnostics && config.database_url.is_none());
 }
 
 #[test]
-fn flag_goes_before_environment_before_file_before_default() {
+fn flags_override_environment_which_overrides_file_which_overrides_default() {
     let mut sources = Sources {
         file: Some("prefetch = 7\njob_timeout = \"1m\"\nqueues = [\"a\", \"b\"]".into()),
         ..Sources::default()
@@ -44,7 +44,7 @@ fn flag_goes_before_environment_before_file_before_default() {
 }
 
 #[test]
-fn every_problem_is_reported_at_once_and_no_secret_is_repeated() {
+fn all_problems_are_reported_together_without_secrets() {
     let environment = [
         ("DATABASE_URL", "mysql://ann:s3cret@db/x"),
         ("AMQP_URL", "s3cret"),
@@ -68,7 +68,7 @@ fn every_problem_is_reported_at_once_and_no_secret_is_repeated() {
 }
 
 #[test]
-fn what_is_required_must_be_there_and_may_stand_in_a_file() {
+fn a_required_setting_must_be_set_and_may_be_in_a_file() {
     let mut sources = Sources::default();
     let Problems(problems) = Config::read(&sources, &["DATABASE_URL"]).unwrap_err();
     assert!(problems[0].starts_with("DATABASE_URL is not set"), "{problems:?}");

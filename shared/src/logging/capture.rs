@@ -1,4 +1,4 @@
-//! What handlers log: it also goes to their execution's output, and never shows their secrets.
+//! Copies what handlers log to their execution's output, and redacts their secrets.
 
 use std::fmt::{self, Write as _};
 use std::io;
@@ -12,7 +12,7 @@ use crate::config::LogFormat;
 use crate::output::Output;
 use crate::printable;
 
-/// Adds what a handler logs to its execution's output.
+/// Appends what a handler logs to its execution's output.
 pub(super) struct Capture;
 
 impl<S: Subscriber> Layer<S> for Capture {
@@ -39,11 +39,11 @@ impl Visit for Line {
     }
 }
 
-/// Standard error. Each write is one event's line; secrets of the handler that logs are taken out,
-/// and characters that would forge a line or drive a terminal are escaped.
+/// Writes to standard error. Each write is the line of one event. Secrets of the logging handler are
+/// redacted, and characters that could forge a line or control a terminal are escaped.
 pub(super) struct Lines {
     pub(super) format: LogFormat,
-    /// Whether the line holds the formatter's own colours.
+    /// Whether the formatter colours the line.
     pub(super) colour: bool,
 }
 
@@ -63,7 +63,7 @@ impl Lines {
     }
 }
 
-/// Escapes all but colours (SGR sequences), which change nothing but the look of what follows.
+/// Escapes everything except colours (SGR sequences), which are harmless.
 fn coloured(line: &str) -> String {
     let mut safe = String::with_capacity(line.len());
     let mut parts = line.split("\u{1b}[");
@@ -96,7 +96,7 @@ mod tests {
     use tracing_subscriber::layer::SubscriberExt as _;
 
     #[test]
-    fn what_a_handler_logs_is_kept_without_its_secrets_and_nobody_elses_is() {
+    fn only_the_handlers_own_lines_are_captured_and_secrets_redacted() {
         let output = Output::new(Redactor::new(&["hunter2-hunter2".to_owned()]));
         let subscriber = tracing_subscriber::registry().with(Capture);
         tracing::subscriber::with_default(subscriber, || {
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_stays_one_line_and_drives_no_terminal() {
+    fn a_line_cannot_forge_another_or_control_a_terminal() {
         let forged = "\u{1b}[32mINFO\u{1b}[0m x\nERROR y\u{1b}[2J\u{1b}]0;t\u{7}\u{202e}\n";
         let lines = |format, colour| Lines { format, colour }.printable(forged);
         assert_eq!(

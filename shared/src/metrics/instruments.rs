@@ -1,4 +1,4 @@
-//! Every figure by its name. Counters get the ending `_total` where they are shown.
+//! All metrics. The exporter adds the suffix `_total` to counters.
 
 use std::sync::atomic::AtomicU64;
 
@@ -8,21 +8,22 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
-/// Labels with these names; the values are few.
+/// Label names with dynamic values, of which there are few.
 type Labels<const N: usize> = [(&'static str, String); N];
-type Words<const N: usize> = [(&'static str, &'static str); N];
+/// Label names with static values.
+type StaticLabels<const N: usize> = [(&'static str, &'static str); N];
 type Seconds = Gauge<f64, AtomicU64>;
 
-/// From in time to an hour late.
+/// From punctual to an hour late.
 const LATENESS_SECONDS: [f64; 14] =
     [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0];
-/// One statement, from the quickest to the fence.
+/// From the fastest statement to the statement timeout.
 const STATEMENT_SECONDS: [f64; 12] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 7.0];
 
 macro_rules! instruments {
     ($( $field:ident: $kind:ty = $make:expr, $name:literal, $help:literal; )+) => {
-        /// All figures of one process, of producers and consumers alike.
+        /// The metrics of one process, be it a producer or a consumer.
         pub struct Instruments {
             $( #[doc = $help] pub $field: $kind, )+
         }
@@ -39,7 +40,7 @@ macro_rules! instruments {
 }
 
 fn register<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
-    // The full stop is added where the text is shown.
+    // The exporter adds a full stop.
     registry.register(name, help.trim_end_matches('.'), metric.clone());
     metric
 }
@@ -48,31 +49,31 @@ instruments! {
     lateness: Histogram = Histogram::new(LATENESS_SECONDS),
         "lateness_seconds", "From an occurrence's time to the start of its first attempt.";
     executions_finished: Family<Labels<3>, Counter> = Family::default(),
-        "executions_finished", "Started rows whose end this process wrote.";
+        "executions_finished", "Started executions whose outcome this process wrote.";
     executions_dispatched: Counter = Counter::default(),
-        "executions_dispatched", "Rows that this process dispatched.";
+        "executions_dispatched", "Executions that this process dispatched.";
     occurrences_skipped: Family<Labels<1>, Counter> = Family::default(),
-        "occurrences_skipped", "Occurrences that this process put on record as not to run.";
+        "occurrences_skipped", "Occurrences that this process recorded as skipped.";
     dispatch_duration: Histogram = Histogram::new(STATEMENT_SECONDS),
-        "dispatch_duration_seconds", "How long one dispatch took in the tenant's database.";
+        "dispatch_duration_seconds", "Duration of one dispatch in the tenant's database.";
     claim_duration: Histogram = Histogram::new(STATEMENT_SECONDS),
-        "claim_duration_seconds", "How long one batch of claims took in the tenant's database.";
+        "claim_duration_seconds", "Duration of one batch of claims in the tenant's database.";
     claims_refused: Counter = Counter::default(),
-        "claims_refused", "Claims of rows that were somebody else's, over, or not for this worker.";
+        "claims_refused", "Claims that found the execution claimed by another worker, finished, or not for this worker.";
     leases_lost: Counter = Counter::default(),
-        "leases_lost", "Leases that ended, or went to somebody else, while the handler ran.";
+        "leases_lost", "Leases that expired or passed to another worker while the handler ran.";
     writes_fenced: Counter = Counter::default(),
-        "writes_fenced", "Results that were not written: the row was no longer this worker's.";
+        "writes_fenced", "Outcomes that were not written because the row was no longer this worker's.";
     rows_swept: Counter = Counter::default(),
-        "sweeps", "Messages sent again for rows that nobody had claimed.";
+        "sweeps", "Messages sent again for executions that no worker had claimed.";
     rows_rescued: Counter = Counter::default(),
-        "rescues", "Rows taken back from workers whose lease had ended.";
-    rows_pruned: Family<Words<1>, Counter> = Family::default(),
-        "pruned", "Rows that were old enough to be removed.";
+        "rescues", "Executions rescued from workers whose lease had expired.";
+    rows_pruned: Family<StaticLabels<1>, Counter> = Family::default(),
+        "pruned", "Rows deleted because of their age or number.";
     publishes: Family<Labels<1>, Counter> = Family::default(),
-        "publishes", "Messages for executions, by the broker's word on them.";
+        "publishes", "Messages for executions, by the broker's confirm.";
     messages_buried: Counter = Counter::default(),
-        "messages_buried", "Messages that nobody can read, put into polychron.dead.";
+        "messages_buried", "Unreadable messages that were moved to polychron.dead.";
     polls: Counter = Counter::default(),
         "polls", "Polls of tenants' databases.";
     polls_skipped: Counter = Counter::default(),
@@ -82,21 +83,21 @@ instruments! {
     poll_lag: Seconds = Gauge::default(),
         "poll_lag_seconds", "How long the next poll is overdue.";
     poll_interval: Seconds = Gauge::default(),
-        "poll_interval_seconds", "The longest that a change made in a tenant's tables goes unseen, as it is now.";
+        "poll_interval_seconds", "The current maximum time until a change made by plain SQL is seen.";
     queue_ready: Family<Labels<1>, Gauge> = Family::default(),
-        "queue_ready_messages", "Messages in a queue that no consumer has been given.";
+        "queue_ready_messages", "Messages in a queue that are not delivered to a consumer yet.";
     slots: Gauge = Gauge::default(),
-        "slots", "The most executions at once in this process.";
+        "slots", "Maximum number of concurrent executions in this process.";
     slots_in_use: Gauge = Gauge::default(),
-        "slots_in_use", "Slots that are taken.";
+        "slots_in_use", "Slots in use.";
     handlers_stuck: Gauge = Gauge::default(),
         "handlers_stuck", "Handlers that were told to stop and have not; each keeps its slot.";
     results_unwritten: Gauge = Gauge::default(),
-        "results_unwritten", "Results that wait to be written.";
-    broker_state: Family<Words<2>, Gauge> = Family::default(),
+        "results_unwritten", "Outcomes that wait to be written.";
+    broker_state: Family<StaticLabels<2>, Gauge> = Family::default(),
         "broker_state", "1 for the state that a connection to the broker is in.";
-    tenants: Family<Words<1>, Gauge> = Family::default(),
-        "tenants", "Tenants, by how their database is doing, seen from this process.";
-    connections: Family<Words<2>, Gauge> = Family::default(),
+    tenants: Family<StaticLabels<1>, Gauge> = Family::default(),
+        "tenants", "Tenants by the health of their database, as this process sees it.";
+    connections: Family<StaticLabels<2>, Gauge> = Family::default(),
         "database_connections", "Connections to databases.";
 }

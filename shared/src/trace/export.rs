@@ -1,5 +1,5 @@
-//! OTLP over HTTP as JSON, by hand: the crates that speak it would bring a dozen others along, for
-//! one request of a fixed form.
+//! Sends OTLP as JSON over HTTP. It is written by hand, because the OTLP crates have a dozen
+//! dependencies and we need only one request of a fixed form.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
@@ -14,25 +14,25 @@ use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, warn};
 
-use super::{Place, Span};
+use super::{Span, SpanKind};
 use crate::clock::Clock;
 use crate::config::Collector;
 use crate::message::trace_of;
 
-/// The most spans that wait to be sent; what comes beyond is dropped, and counted.
+/// The most spans that wait to be sent; further ones are dropped and counted.
 const WAITING_MAX: usize = 4096;
 /// The most spans in one request.
 const BATCH_MAX: usize = 512;
-/// How long a batch waits for company.
+/// How long a batch waits for more spans.
 const BATCH_EVERY: Duration = Duration::from_secs(1);
-/// How long a collector may take.
-const LIMIT: Duration = Duration::from_secs(5);
-/// The most that is read of its answer, in bytes.
-const ANSWER_BYTES_MAX: u64 = 4096;
+/// The timeout of a request.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// The most that is read of a response, in bytes.
+const RESPONSE_BYTES_MAX: u64 = 4096;
 
 enum Item {
     Span(Box<Span>),
-    /// All before it have been sent, or lost, when this is answered.
+    /// Completed when all spans before it have been sent or lost.
     Flush(oneshot::Sender<()>),
 }
 
@@ -53,7 +53,7 @@ impl Exporter {
     pub(super) async fn flush(&self) {
         let (done, flushed) = oneshot::channel();
         if self.items.send(Item::Flush(done)).await.is_ok() {
-            let _ = flushed.await; // the runtime is going down
+            let _ = flushed.await; // an error means that the runtime is shutting down
         }
     }
 }
@@ -72,7 +72,7 @@ async fn run(
     service: &'static str,
     clock: Clock,
 ) {
-    let mut away = false;
+    let mut failing = false;
     loop {
         let (mut spans, mut flushed) = (Vec::new(), None);
         let due = clock.sleep(BATCH_EVERY);
@@ -90,29 +90,29 @@ async fn run(
         }
         if !spans.is_empty() {
             let body = body(&spans, service).to_string();
-            let sent = tokio::time::timeout(LIMIT, post(&collector, &body)).await;
+            let sent = tokio::time::timeout(TIMEOUT, post(&collector, &body)).await;
             let problem = match sent {
                 Ok(Ok(200..=299)) => None,
                 Ok(Ok(status)) => Some(format!("it answered {status}")),
                 Ok(Err(error)) => Some(error.to_string()),
-                Err(_) => Some(format!("no answer within {} s", LIMIT.as_secs())),
+                Err(_) => Some(format!("no answer within {} s", TIMEOUT.as_secs())),
             };
-            if let (Some(problem), false) = (&problem, away) {
+            if let (Some(problem), false) = (&problem, failing) {
                 warn!("traces are being lost, the collector cannot be used: {problem}");
             }
-            away = problem.is_some();
+            failing = problem.is_some();
         }
         let dropped = exporter.dropped.swap(0, Ordering::Relaxed);
         if dropped > 0 {
             debug!(dropped, "spans were dropped: the collector is slower than the work");
         }
         if let Some(done) = flushed {
-            let _ = done.send(()); // nobody waits any more
+            let _ = done.send(()); // the caller may have given up
         }
     }
 }
 
-/// One request, one answer, one connection. The answer is the status.
+/// Sends one request over a connection of its own and returns the status of the response.
 async fn post(collector: &Collector, body: &str) -> io::Result<u16> {
     let Collector { authority, path } = collector;
     let mut stream = TcpStream::connect(authority).await?;
@@ -123,48 +123,48 @@ async fn post(collector: &Collector, body: &str) -> io::Result<u16> {
     );
     stream.write_all(head.as_bytes()).await?;
     stream.write_all(body.as_bytes()).await?;
-    let mut answer = Vec::new();
-    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer).await?;
-    let answer = String::from_utf8_lossy(&answer);
-    let status = answer.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
+    let mut response = Vec::new();
+    stream.take(RESPONSE_BYTES_MAX).read_to_end(&mut response).await?;
+    let response = String::from_utf8_lossy(&response);
+    let status = response.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
     status.ok_or_else(|| io::Error::other("it does not speak HTTP/1.1"))
 }
 
-/// `ExportTraceServiceRequest`, as protobuf's JSON mapping has it; ids are hexadecimal there.
+/// An `ExportTraceServiceRequest` in protobuf's JSON mapping, where OTLP writes ids in hexadecimal.
 fn body(spans: &[Span], service: &str) -> Value {
-    let spans: Vec<Value> = spans.iter().map(one).collect();
+    let spans: Vec<Value> = spans.iter().map(encode).collect();
     json!({"resourceSpans": [{
         "resource": {"attributes": [attribute("service.name", service)]},
         "scopeSpans": [{"scope": {"name": "polychron"}, "spans": spans}],
     }]})
 }
 
-fn one(span: &Span) -> Value {
+fn encode(span: &Span) -> Value {
     let (trace, root) = trace_of(span.execution);
-    let kind = match span.place {
-        Place::Root | Place::Inner => 1,
-        Place::Sent => 4,
-        Place::Received => 5,
+    let kind = match span.kind {
+        SpanKind::Root | SpanKind::Internal => 1,
+        SpanKind::Producer => 4,
+        SpanKind::Consumer => 5,
     };
     let nanos = |time: crate::clock::Time| (i128::from(time.timestamp_micros()) * 1000).to_string();
     let attributes: Vec<Value> =
         span.attributes.iter().map(|(key, value)| attribute(key, value)).collect();
-    let mut one = json!({
+    let mut encoded = json!({
         "traceId": format!("{trace:032x}"), "name": span.name, "kind": kind,
         "spanId": format!("{root:016x}"),
         "startTimeUnixNano": nanos(span.start), "endTimeUnixNano": nanos(span.end),
         "attributes": attributes,
     });
-    if span.place != Place::Root {
+    if span.kind != SpanKind::Root {
         let mut hash = DefaultHasher::new();
         (root, span.name, span.start).hash(&mut hash);
-        one["spanId"] = format!("{:016x}", hash.finish().max(1)).into();
-        one["parentSpanId"] = format!("{root:016x}").into();
+        encoded["spanId"] = format!("{:016x}", hash.finish().max(1)).into();
+        encoded["parentSpanId"] = format!("{root:016x}").into();
     }
     if let Some(error) = span.error {
-        one["status"] = json!({"code": 2, "message": error});
+        encoded["status"] = json!({"code": 2, "message": error});
     }
-    one
+    encoded
 }
 
 fn attribute(key: &str, value: &str) -> Value {
