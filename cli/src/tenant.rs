@@ -15,7 +15,7 @@ use crate::session::Session;
 use operations::change::Change;
 use operations::context::Context;
 use operations::failure::{Failure, reason};
-use operations::tenant::{Inspected, Shown, facts, inspect, look};
+use operations::tenant::{InspectedTenant, TenantView, facts, inspect, look};
 
 #[derive(Subcommand)]
 pub enum Verb {
@@ -112,7 +112,7 @@ fn limit(text: &str) -> Result<Limit, String> {
     }
 }
 
-const COLUMNS: &[Column<Shown>] = &[
+const COLUMNS: &[Column<TenantView>] = &[
     column("SLUG", |tenant| tenant.slug.clone()),
     column("NAME", |tenant| tenant.name.clone()),
     column("STATUS", |tenant| tenant.status.to_string()),
@@ -121,7 +121,7 @@ const COLUMNS: &[Column<Shown>] = &[
     column("SCHEMA", |tenant| maybe(tenant.schema.as_ref())),
 ];
 
-const FIELDS: &[Column<Inspected>] = &[
+const FIELDS: &[Column<InspectedTenant>] = &[
     column("slug", |shown| shown.tenant.slug.clone()),
     column("name", |shown| shown.tenant.name.clone()),
     column("id", |shown| shown.tenant.id.to_string()),
@@ -153,7 +153,7 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<(), Failure> {
 
 async fn list(session: &Session) -> Result<(), Failure> {
     let tenants = session.context.control.list_tenants().await.map_err(Failure::control)?;
-    let shown: Vec<Shown> = tenants.iter().map(Shown::from).collect();
+    let shown: Vec<TenantView> = tenants.iter().map(TenantView::from).collect();
     session.output.list(&shown, COLUMNS)
 }
 

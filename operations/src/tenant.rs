@@ -16,7 +16,7 @@ use crate::failure::{Failure, reason};
 
 /// A tenant as it may be shown: without its database's user and password.
 #[derive(Clone, Debug, Serialize)]
-pub struct Shown {
+pub struct TenantView {
     /// Its id.
     pub id: TenantId,
     /// What commands call it.
@@ -38,9 +38,9 @@ pub struct Shown {
     pub updated_at: Time,
 }
 
-impl From<&Tenant> for Shown {
-    fn from(tenant: &Tenant) -> Shown {
-        Shown {
+impl From<&Tenant> for TenantView {
+    fn from(tenant: &Tenant) -> TenantView {
+        TenantView {
             id: tenant.id,
             slug: tenant.slug.clone(),
             name: tenant.name.clone(),
@@ -56,10 +56,10 @@ impl From<&Tenant> for Shown {
 
 /// A tenant with what its database says.
 #[derive(Serialize)]
-pub struct Inspected {
+pub struct InspectedTenant {
     #[serde(flatten)]
     /// The tenant.
-    pub tenant: Shown,
+    pub tenant: TenantView,
     /// Why the database cannot be used, if it cannot.
     pub problem: Option<String>,
     /// Executions that wait for a consumer.
@@ -73,13 +73,13 @@ pub struct Inspected {
 }
 
 /// Asks a tenant's database what is open there; if it cannot be used, says why.
-pub async fn inspect(context: &Context, tenant: &Tenant) -> Inspected {
+pub async fn inspect(context: &Context, tenant: &Tenant) -> InspectedTenant {
     let (problem, look) = match look(context, tenant).await {
         Ok(look) => (None, Some(look)),
         Err(reason) => (Some(reason), None),
     };
-    Inspected {
-        tenant: Shown::from(tenant),
+    InspectedTenant {
+        tenant: TenantView::from(tenant),
         problem,
         dispatched: look.map(|look| look.dispatched),
         running: look.map(|look| look.running),

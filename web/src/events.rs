@@ -61,7 +61,7 @@ async fn events(
     let full = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too many pages listen already");
     let place = state.events.places.clone().try_acquire_owned().map_err(|_| full())?;
     let changes = match tenant {
-        None => state.survey.rounds(),
+        None => state.fleet.rounds(),
         Some(slug) => {
             let entered = state.enter(&visitor, &slug).await?;
             state.events.of_tenant(&state, &slug, entered.store)

@@ -3,13 +3,14 @@
 //! A request passes `guard` first (where it comes from, who makes it, what they may do); then it
 //! is answered by `api`, in JSON, or by one of `screen`'s files, as a page. What concerns one
 //! tenant is asked of that tenant's database at that moment, a page at a time; what concerns all
-//! comes from the `survey`.
+//! comes from the `fleet` cache.
 
 mod access;
 mod api;
 mod asset;
 mod document;
 mod events;
+mod fleet;
 mod form;
 mod guard;
 mod html;
@@ -19,7 +20,6 @@ mod page;
 mod problem;
 mod screen;
 mod secret;
-mod survey;
 pub mod user;
 
 use std::collections::BTreeSet;
@@ -32,7 +32,6 @@ use axum::http::{StatusCode, Uri};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use shared::clock::Time;
 use shared::config::Config;
 use shared::http::{Limits, serve_until};
 use shared::shutdown::Shutdown;
@@ -41,13 +40,13 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use access::{Access, Visitor};
+use fleet::FleetCache;
 use html_error::HtmlError;
 use operations::change::Actor;
 use operations::context::{Context, TenantContext, unknown_tenant};
 use operations::failure::Failure;
 use operations::finding::SEEN_WITHIN;
 use problem::Problem;
-use survey::Survey;
 
 /// How many queues are asked about, and the longest that the broker may take to answer.
 const QUEUES_MAX: usize = 50;
@@ -61,7 +60,7 @@ const GOODBYE: Duration = Duration::from_secs(2);
 pub(crate) struct AppState {
     context: Context,
     access: Access,
-    survey: Survey,
+    fleet: FleetCache,
     events: events::Events,
 }
 
@@ -93,8 +92,8 @@ impl Server {
                  another address by --listen"
             ))
         })?;
-        let (survey, events) = (Survey::new(clock), events::Events::default());
-        Ok(Server { state: Arc::new(AppState { context, access, survey, events }), listener })
+        let (fleet, events) = (FleetCache::new(clock), events::Events::default());
+        Ok(Server { state: Arc::new(AppState { context, access, fleet, events }), listener })
     }
 
     /// Its address, as a URL.
@@ -115,7 +114,7 @@ impl Server {
         };
         tokio::select! {
             () = serving => {}
-            () = state.survey.run(&state.context) => {}
+            () = state.fleet.refresh(&state.context) => {}
             () = state.keep_users() => {}
             () = patience => {}
         }

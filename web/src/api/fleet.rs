@@ -26,7 +26,7 @@ pub(super) async fn now(
 ) -> Result<Json<Overview>, Problem> {
     let now = state.now().await?;
     let workers = state.workers(now).await?;
-    Ok(Json(overview(&state.survey, &workers, now.time(), |slug| visitor.may_see(slug))))
+    Ok(Json(overview(&state.fleet, &workers, now.time(), |slug| visitor.may_see(slug))))
 }
 
 pub(super) async fn consumers(

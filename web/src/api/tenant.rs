@@ -15,7 +15,7 @@ use crate::AppState;
 use crate::access::Visitor;
 use crate::problem::{Problem, made};
 use operations::failure::Failure;
-use operations::tenant::{Inspected, Shown, inspect};
+use operations::tenant::{InspectedTenant, TenantView, inspect};
 
 #[derive(Deserialize)]
 pub(super) struct PageQuery {
@@ -28,7 +28,7 @@ pub(super) async fn list(
     State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
     Query(PageQuery { after, limit: asked }): Query<PageQuery>,
-) -> Result<Json<Page<Shown>>, Problem> {
+) -> Result<Json<Page<TenantView>>, Problem> {
     let limit = limit(asked)?;
     let tenants: Vec<Tenant> = match &visitor.tenants {
         None => {
@@ -45,14 +45,14 @@ pub(super) async fn list(
     };
     let is_full = tenants.len() as i64 == limit;
     let next = tenants.last().filter(|_| is_full).map(|tenant| tenant.slug.clone());
-    Ok(Json(Page { items: tenants.iter().map(Shown::from).collect(), next }))
+    Ok(Json(Page { items: tenants.iter().map(TenantView::from).collect(), next }))
 }
 
 pub(super) async fn show(
     State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
     Path(slug): Path<String>,
-) -> Result<Json<Inspected>, Problem> {
+) -> Result<Json<InspectedTenant>, Problem> {
     state.tell_apart(&visitor, &slug)?;
     let tenant = state.context.tenant(&slug).await?;
     Ok(Json(inspect(&state.context, &tenant).await))
@@ -76,7 +76,7 @@ pub(super) async fn edit(
     Extension(visitor): Extension<Visitor>,
     Path(slug): Path<String>,
     Body(edit): Body<Edit>,
-) -> Result<Json<Inspected>, Problem> {
+) -> Result<Json<InspectedTenant>, Problem> {
     state.tell_apart(&visitor, &slug)?;
     let Edit { name, status, max_running, reason } = edit;
     if name.is_none() && status.is_none() && max_running.is_none() {

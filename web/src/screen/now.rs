@@ -25,14 +25,14 @@ pub(super) async fn show(
 ) -> Answer {
     let now = state.now().await?;
     let workers = state.workers(now).await?;
-    let overview = overview(&state.survey, &workers, now.time(), |slug| visitor.may_see(slug));
+    let overview = overview(&state.fleet, &workers, now.time(), |slug| visitor.may_see(slug));
     let body = html!(
         "{}{}{}{}<p class=\"note\">{}</p>",
         attention(&overview),
         numbers(&overview),
         strip(&overview.hours),
         findings(&overview),
-        survey(&overview)
+        summary(&overview)
     );
     let live = Some("/events".to_owned());
     let page = Page { visitor: &visitor, title: "Now", trail: Vec::new(), live, body };
@@ -95,22 +95,22 @@ fn numbers(overview: &Overview) -> Html {
 
 /// What ended in each of the last hours, as bars; and in words, for whoever doesn't see them.
 fn strip(hours: &[Hour]) -> Html {
-    let total = |hour: &Hour| hour.ended.success + hour.ended.failed + hour.ended.other;
+    let total = |hour: &Hour| hour.counts.success + hour.counts.failed + hour.counts.other;
     let most = hours.iter().map(total).max().unwrap_or_default().max(1);
     let height = |count: u32| u64::from(count) * u64::from(HEIGHT) / u64::from(most);
     let bar = |(at, hour): (usize, &Hour)| {
         let x = at as u64 * u64::from(WIDTH);
         let (good, bad, other) =
-            (height(hour.ended.success), height(hour.ended.failed), height(hour.ended.other));
+            (height(hour.counts.success), height(hour.counts.failed), height(hour.counts.other));
         // A single failure among thousands must not vanish.
-        let bad = if hour.ended.failed > 0 { bad.max(3) } else { 0 };
+        let bad = if hour.counts.failed > 0 { bad.max(3) } else { 0 };
         let rest = u64::from(HEIGHT).saturating_sub(good);
         let label = format!(
             "{}: {} success, {} failed, {} cancelled or skipped",
             hour.begins.format("%H:%M UTC"),
-            hour.ended.success,
-            hour.ended.failed,
-            hour.ended.other
+            hour.counts.success,
+            hour.counts.failed,
+            hour.counts.other
         );
         let rect = |class: &str, y: u64, height: u64| match height {
             0 => Html::default(),
@@ -132,7 +132,7 @@ fn strip(hours: &[Hour]) -> Html {
         )
     };
     let ended: u32 = hours.iter().map(total).sum();
-    let failed: u32 = hours.iter().map(|hour| hour.ended.failed).sum();
+    let failed: u32 = hours.iter().map(|hour| hour.counts.failed).sum();
     let summary = format!("The last 24 hours: {ended} executions ended, {failed} of them failed");
     let bars = hours.iter().enumerate().map(bar).collect::<Html>();
     html!(
@@ -183,7 +183,7 @@ pub(super) fn finding(finding: &Finding) -> Html {
     )
 }
 
-fn survey(overview: &Overview) -> Html {
+fn summary(overview: &Overview) -> Html {
     let unvisited = match overview.unvisited {
         0 => String::new(),
         n => format!("{n} of them were not visited yet since this page's server started. "),

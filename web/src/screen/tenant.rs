@@ -18,7 +18,7 @@ use crate::page::{Page, badge, facts, maybe_when, of_tenant, text};
 use operations::context::TenantContext;
 use operations::failure::Failure;
 use operations::format::maybe;
-use operations::tenant::{Inspected, inspect};
+use operations::tenant::{InspectedTenant, inspect};
 
 /// How many executions the page shows.
 const EXECUTIONS: i64 = 10;
@@ -97,7 +97,7 @@ fn actions(tenant: &Tenant, visitor: &Visitor) -> Html {
     html!("<div class=\"actions\">{}</div>", action)
 }
 
-fn of_database(inspected: &Inspected, now: shared::clock::Time) -> Html {
+fn of_database(inspected: &InspectedTenant, now: shared::clock::Time) -> Html {
     let tenant = &inspected.tenant;
     let problem =
         inspected.problem.as_ref().map(|problem| html!("<pre class=\"error\">{}</pre>", problem));

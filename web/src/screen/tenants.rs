@@ -1,4 +1,4 @@
-//! *Tenants*: all of them, as the survey knows them.
+//! *Tenants*: all of them, as the fleet cache knows them.
 
 use std::ops::Bound;
 use std::sync::Arc;
@@ -11,9 +11,9 @@ use serde::Deserialize;
 use super::{Answer, LINES};
 use crate::AppState;
 use crate::access::Visitor;
+use crate::fleet::TenantSnapshot;
 use crate::html::{Html, html, in_url};
 use crate::page::{Page, badge, of_tenant, older, short, table, text};
-use crate::survey::Seen;
 
 #[derive(Deserialize)]
 pub(super) struct TenantsQuery {
@@ -31,33 +31,34 @@ pub(super) async fn show(
     Query(query): Query<TenantsQuery>,
 ) -> Answer {
     let wanted = query.search.trim().to_lowercase();
-    let holds = |seen: &Seen| {
-        let tenant = &seen.tenant;
+    let holds = |snapshot: &TenantSnapshot| {
+        let tenant = &snapshot.tenant;
         tenant.slug.contains(&wanted) || tenant.name.to_lowercase().contains(&wanted)
     };
     let range = (Bound::Excluded(query.after.clone()), Bound::Unbounded);
-    let found: Vec<Seen> = state.survey.read(|seen| {
-        let found = seen.range(range).map(|(_, seen)| seen);
-        let found = found.filter(|seen| visitor.may_see(&seen.tenant.slug) && holds(seen));
+    let found: Vec<TenantSnapshot> = state.fleet.read(|tenants| {
+        let found = tenants.range(range).map(|(_, snapshot)| snapshot);
+        let found =
+            found.filter(|snapshot| visitor.may_see(&snapshot.tenant.slug) && holds(snapshot));
         found.take(LINES as usize).cloned().collect()
     });
     let list = table(
         "Tenants",
         &found,
         &[
-            ("Tenant", &|seen| link(seen)),
-            ("Status", &|seen| badge(seen.tenant.status.as_str())),
-            ("Behind", &|seen| text(seen.facts.behind.map_or("–".to_owned(), short))),
-            ("Due", &|seen| text(seen.facts.due)),
-            ("Queued", &|seen| text(seen.facts.dispatched + seen.facts.waiting)),
-            ("Running", &|seen| text(seen.facts.running)),
-            ("Failed, 24 h", &|seen| text(i64::from(failed(seen)))),
-            ("Database", &|seen| match &seen.problem {
+            ("Tenant", &|snapshot| link(snapshot)),
+            ("Status", &|snapshot| badge(snapshot.tenant.status.as_str())),
+            ("Behind", &|snapshot| text(snapshot.stats.behind.map_or("–".to_owned(), short))),
+            ("Due", &|snapshot| text(snapshot.stats.due)),
+            ("Queued", &|snapshot| text(snapshot.stats.dispatched + snapshot.stats.waiting)),
+            ("Running", &|snapshot| text(snapshot.stats.running)),
+            ("Failed, 24 h", &|snapshot| text(i64::from(failed(snapshot)))),
+            ("Database", &|snapshot| match &snapshot.problem {
                 Some(problem) => html!("<span class=\"bad\">{}</span>", problem),
-                None if state.survey.age(seen).is_none() => html!("?"),
+                None if state.fleet.age(snapshot).is_none() => html!("?"),
                 None => html!("answers"),
             }),
-            ("As of", &|seen| match state.survey.age(seen) {
+            ("As of", &|snapshot| match state.fleet.age(snapshot) {
                 Some(age) => text(format!("{} s ago", age.as_secs())),
                 None => text("not visited yet"),
             }),
@@ -68,8 +69,8 @@ pub(super) async fn show(
          <button>Search</button></form>",
         query.search
     );
-    let next = found.last().filter(|_| found.len() as i64 == LINES).map(|seen| {
-        format!("/tenants?search={}&after={}", in_url(&query.search), in_url(&seen.tenant.slug))
+    let next = found.last().filter(|_| found.len() as i64 == LINES).map(|snapshot| {
+        format!("/tenants?search={}&after={}", in_url(&query.search), in_url(&snapshot.tenant.slug))
     });
     let shown = match found.is_empty() {
         true => html!("<p>No tenant matches. A new one is seen within a few seconds.</p>"),
@@ -81,13 +82,13 @@ pub(super) async fn show(
     Ok(page.into_response())
 }
 
-fn link(seen: &Seen) -> Html {
-    let tenant = &seen.tenant;
+fn link(snapshot: &TenantSnapshot) -> Html {
+    let tenant = &snapshot.tenant;
     let address = of_tenant(&tenant.slug, "");
     let name = (tenant.name != tenant.slug).then(|| html!(" {}", tenant.name));
     html!("<a href=\"{}\">{}</a>{}", address, tenant.slug, name)
 }
 
-fn failed(seen: &Seen) -> u32 {
-    seen.facts.hours.values().map(|ended| ended.failed).sum()
+fn failed(snapshot: &TenantSnapshot) -> u32 {
+    snapshot.stats.hours.values().map(|counts| counts.failed).sum()
 }
