@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
+use crate::role::Role;
 use crate::supervisor;
 
 /// `argv[0]` of a launcher.
@@ -12,16 +13,6 @@ pub(crate) const LAUNCHER: &str = "polychron-launcher";
 
 /// This program, or the one that a test names.
 static ITSELF: OnceLock<PathBuf> = OnceLock::new();
-
-/// A function of ours that a launcher runs in a child, instead of a foreign program.
-#[derive(Clone, Copy)]
-pub struct Role {
-    /// Its name in requests.
-    pub name: &'static str,
-    /// Takes the argument of the request, and returns the exit status. Its input and output are the
-    /// child's standard streams.
-    pub run: fn(argument: &str) -> i32,
-}
 
 /// Call this first in `main`. In a process that was started as a launcher, it does the launcher's
 /// work and does not return. In any other process it calls [`make_unreadable`] and returns.

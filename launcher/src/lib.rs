@@ -19,11 +19,13 @@ mod answer;
 mod confine;
 mod engine;
 mod protocol;
+mod role;
 mod socket;
 mod supervisor;
 mod system;
 mod tree;
 
-pub use answer::{Role, answer, make_unreadable, use_program};
+pub use answer::{answer, make_unreadable, use_program};
 pub use engine::{Launch, LaunchError, Launched, Launcher, Running};
 pub use protocol::{Confinement, Exit, Files, Landlock, Limit, Start, User};
+pub use role::Role;

@@ -17,9 +17,9 @@ use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
 };
 
-use crate::answer::Role;
 use crate::confine::{confine_launcher, confine_program};
 use crate::protocol::{Confinement, Exit, Order, Reply, Request, Start, VERSION};
+use crate::role::Role;
 use crate::socket::{Inbox, Stdio, receive_request, send};
 use crate::system;
 use crate::tree::Tree;
