@@ -27,6 +27,9 @@ use crate::context::Context;
 use crate::error::HandlerError;
 use crate::handler::{Handler, Registry};
 
+/// The settings without which a consumer cannot start.
+pub const REQUIRED_SETTINGS: &[&str] = &["DATABASE_URL", "AMQP_URL"];
+
 impl Consumer {
     /// Builds a consumer with handlers of your own. Call it first in `main`: it calls
     /// [`answer`](crate::answer).
@@ -131,7 +134,11 @@ impl Builder {
     pub fn run(self) -> ExitCode {
         answer();
         let about = self.about.unwrap_or("Executes Polychron's jobs with handlers of its own.");
-        let config = config::read("polychron-consumer", about, &["DATABASE_URL", "AMQP_URL"]);
+        self.run_with(config::read("polychron-consumer", about, REQUIRED_SETTINGS))
+    }
+
+    /// The same as [`run`](Builder::run), with settings that were read already.
+    pub fn run_with(self, config: Config) -> ExitCode {
         let listener = http::bind_or_exit("polychron-consumer", config.http);
         logging::start(&config.log, config.log_format, true);
         match execute(self.registry, config, listener) {

@@ -42,7 +42,7 @@ pub mod testing;
 mod worker;
 mod writer;
 
-pub use builder::Builder;
+pub use builder::{Builder, REQUIRED_SETTINGS};
 pub use builtin::answer;
 pub use consumer::{Consumer, known_types};
 pub use context::Context;

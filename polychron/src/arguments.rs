@@ -5,10 +5,11 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Command, CommandFactory, Parser, Subcommand, ValueEnum as _};
+use clap::{Arg, Command, CommandFactory, Parser, Subcommand, ValueEnum as _};
 use shared::config;
 
 use crate::completions::Shell;
+use crate::daemon::Daemon;
 use crate::user;
 use cli::output::Format;
 
@@ -37,6 +38,16 @@ pub(crate) struct Arguments {
 #[derive(Subcommand)]
 #[allow(clippy::large_enum_variant, reason = "one is made in the life of the process")]
 pub(crate) enum Verb {
+    #[command(flatten)]
+    Daemon(Daemon),
+    #[command(flatten)]
+    Other(Other),
+}
+
+/// What runs within the program's own runtime and log.
+#[derive(Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "one is made in the life of the process")]
+pub(crate) enum Other {
     /// See it at work: three tenants whose jobs succeed, fail and try again; needs no service
     #[command(after_help = "Examples:\n  polychron demo\n  polychron demo --for 20s")]
     Demo {
@@ -86,18 +97,31 @@ pub(crate) enum Verb {
 }
 
 impl Verb {
-    /// Whether it goes on until it is stopped, and has much to do at once.
-    pub(crate) fn runs_the_engine(&self) -> bool {
-        matches!(self, Verb::Demo { .. } | Verb::Up { .. } | Verb::Serve)
+    /// Whether it goes on until it is stopped.
+    pub(crate) fn runs_until_stopped(&self) -> bool {
+        match self {
+            Verb::Daemon(_) => true,
+            Verb::Other(other) => other.runs_until_stopped(),
+        }
     }
 
     /// The settings without which the verb cannot start.
     pub(crate) fn required_settings(&self) -> &'static [&'static str] {
         match self {
-            Verb::Operators(verb) => verb.required_settings(),
-            Verb::Serve => &["DATABASE_URL"],
-            Verb::Demo { .. } | Verb::Up { .. } | Verb::User(_) | Verb::Completions { .. } => &[],
+            Verb::Daemon(daemon) => daemon.required_settings(),
+            Verb::Other(Other::Operators(verb)) => verb.required_settings(),
+            Verb::Other(Other::Serve) => &["DATABASE_URL"],
+            Verb::Other(
+                Other::Demo { .. } | Other::Up { .. } | Other::User(_) | Other::Completions { .. },
+            ) => &[],
         }
+    }
+}
+
+impl Other {
+    /// Whether it goes on until it is stopped, and has much to do at once.
+    pub(crate) fn runs_until_stopped(&self) -> bool {
+        matches!(self, Other::Demo { .. } | Other::Up { .. } | Other::Serve)
     }
 }
 
@@ -117,14 +141,27 @@ pub(crate) fn format_asked_for(arguments: impl Iterator<Item = OsString>) -> For
 pub(crate) fn command() -> Command {
     let command = config::command(Arguments::command());
     let settings = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-    command
+    let command = command
         .mut_subcommand("job", |job| job.mut_subcommands(cli::with_both_usages))
         .mut_args(|argument| match argument.get_help_heading() {
             Some(_) => argument.hide_short_help(true),
             None => argument,
         })
         .after_help(EXIT_CODES)
-        .after_long_help(format!("{settings}\n\n{EXIT_CODES}"))
+        .after_long_help(format!("{settings}\n\n{EXIT_CODES}"));
+    // A daemon has the settings' flags only, and is its own program as far as help can tell.
+    let hidden: Vec<Arg> = command
+        .get_arguments()
+        .filter(|argument| argument.get_help_heading().is_none())
+        .map(|argument| argument.clone().hide(true))
+        .collect();
+    ["producer", "consumer"].into_iter().fold(command, |command, daemon| {
+        command.mut_subcommand(daemon, |daemon| {
+            let example = daemon.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let daemon = daemon.after_long_help(format!("{example}\n\n{settings}"));
+            daemon.args(&hidden).version(env!("CARGO_PKG_VERSION"))
+        })
+    })
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 mod arguments;
 mod completions;
+mod daemon;
 mod demo;
 mod serve;
 mod up;
@@ -14,10 +15,10 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind as ClapError;
 use clap::{ArgMatches, FromArgMatches as _};
-use shared::config::{self, Config};
+use shared::config::{self, Config, LogFormat, Problems};
 use shared::logging;
 
-use arguments::{Arguments, Verb};
+use arguments::{Arguments, Other, Verb};
 use cli::output::Output;
 use cli::{Request, exit};
 use operations::failure::Failure;
@@ -38,7 +39,7 @@ fn main() -> ExitCode {
     };
     let output = Output::new(arguments.output);
     match run(arguments, &matches, output) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => tell(&failure, output),
     }
 }
@@ -67,50 +68,64 @@ fn misread(error: &clap::Error) -> ExitCode {
     tell(&Failure::Usage(what.to_owned()), output)
 }
 
-fn run(arguments: Arguments, matches: &ArgMatches, output: Output) -> Result<(), Failure> {
+fn run(arguments: Arguments, matches: &ArgMatches, output: Output) -> Result<ExitCode, Failure> {
     let Arguments { verb, reason, dry_run, .. } = arguments;
-    let request = Request { reason, dry_run };
+    if dry_run && verb.runs_until_stopped() {
+        return Err(Failure::Usage("--dry-run: this runs until it is stopped".to_owned()));
+    }
     let config = config::from_arguments(innermost(matches), verb.required_settings());
+    match verb {
+        Verb::Daemon(daemon) => daemon.run(config?),
+        Verb::Other(verb) => {
+            run_other(verb, config, output, &Request { reason, dry_run })?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn run_other(
+    verb: Other,
+    config: Result<Config, Problems>,
+    output: Output,
+    request: &Request,
+) -> Result<(), Failure> {
     let (log, format) = match &config {
         Ok(Config { log, log_format, .. }) => (log.as_str(), *log_format),
-        Err(_) => ("warn", config::LogFormat::Text),
+        Err(_) => ("warn", LogFormat::Text),
     };
     // The demo tells what happens by itself, unless more is asked for.
-    let log = if matches!(verb, Verb::Demo { .. }) && log == "info" { "error" } else { log };
+    let log = if matches!(verb, Other::Demo { .. }) && log == "info" { "error" } else { log };
     logging::start(&format!("{log}{QUIET}"), format, output.colour());
-    let mut runtime = match verb.runs_the_engine() {
+    let mut runtime = match verb.runs_until_stopped() {
         true => tokio::runtime::Builder::new_multi_thread(),
         false => tokio::runtime::Builder::new_current_thread(),
     };
     let runtime = runtime.enable_all().build();
     let runtime = runtime.map_err(|error| Failure::Failed(format!("cannot start: {error}")))?;
-    let done = runtime.block_on(dispatch(verb, config, output, &request));
+    let done = runtime.block_on(dispatch(verb, config, output, request));
     // A connection that is still being tried must not hold the process up.
     runtime.shutdown_background();
     done
 }
 
 async fn dispatch(
-    verb: Verb,
-    config: Result<Config, config::Problems>,
+    verb: Other,
+    config: Result<Config, Problems>,
     output: Output,
     request: &Request,
 ) -> Result<(), Failure> {
-    if request.dry_run && verb.runs_the_engine() {
-        return Err(Failure::Usage("--dry-run: this runs until it is stopped".to_owned()));
-    }
     match verb {
-        Verb::Operators(verb) => Box::pin(cli::run(verb, config, output, request)).await,
-        Verb::Demo { length, data, no_dashboard } => {
+        Other::Operators(verb) => Box::pin(cli::run(verb, config, output, request)).await,
+        Other::Demo { length, data, no_dashboard } => {
             let demo = demo::run(&data, config?, length, !no_dashboard, output.colour());
             Ok(Box::pin(demo).await?)
         }
-        Verb::Up { data, no_dashboard } => {
+        Other::Up { data, no_dashboard } => {
             Ok(Box::pin(up::run(&data, config?, !no_dashboard)).await?)
         }
-        Verb::Serve => serve::run(config?).await,
-        Verb::User(verb) => user::run(verb),
-        Verb::Completions { shell } => completions::run(shell, arguments::command()),
+        Other::Serve => serve::run(config?).await,
+        Other::User(verb) => user::run(verb),
+        Other::Completions { shell } => completions::run(shell, arguments::command()),
     }
 }
 

@@ -17,6 +17,7 @@ pub mod planner;
 pub mod poll_interval;
 mod poll_loop;
 pub mod poll_result;
+pub mod program;
 pub mod pruner;
 pub mod rescuer;
 pub mod sweeper;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 use polychron_tests::{System, TestTenant, most_at_once};
+use rustix::process::Signal;
 use serde_json::json;
 use shared::execution::{Execution, Status};
 use shared::store::NewJob;
@@ -45,6 +46,22 @@ async fn thousands_due_at_once_run_once_each_in_their_own_database() {
     let most = most_at_once(&records);
     assert_eq!(most.len(), consumers.len(), "the work was shared: {most:?}");
     assert!(most.values().all(|most| *most <= 5), "never more than five at once: {most:?}");
+    system.check_occurrences().await;
+}
+
+#[tokio::test]
+async fn one_program_is_producer_and_consumer() {
+    let system = System::new(1).await;
+    let tenant = &system.tenants[0];
+    tenant.store.insert_job(&system.record_job("job", 0.0)).await.unwrap();
+    let mut processes =
+        ["producer", "consumer"].map(|verb| system.program("polychron", &[verb], &[]));
+    let rows = all_final(tenant, 1).await;
+    assert!(rows.iter().all(|row| row.status == Status::Success));
+    for process in &mut processes {
+        process.signal(Signal::TERM);
+        assert_eq!(process.ended().await.code(), Some(0), "{}", process.log());
+    }
     system.check_occurrences().await;
 }
 

@@ -4,6 +4,7 @@
 mod all_tenants;
 mod check;
 mod console;
+mod daemons;
 mod dry_run;
 mod embedded;
 mod executions;
