@@ -1,7 +1,7 @@
 //! `--all-tenants`: one verb at every tenant, a few at once, going on past those that fail.
 //!
-//! A verb that changes something asks first, in one round, whom it concerns; says how many that
-//! are and waits for a yes; and makes its change in a second round.
+//! A verb that changes something first asks each tenant whether it is concerned, then asks the user
+//! to confirm, then makes the change at those tenants.
 
 use clap::Args;
 use futures_util::{StreamExt as _, stream};
@@ -31,13 +31,13 @@ pub struct Tenants {
 }
 
 impl Tenants {
-    /// The one that was named; none for all.
+    /// The named tenant; none for all.
     pub(crate) fn one(&self) -> Option<&str> {
         self.tenant.as_deref()
     }
 }
 
-/// The id of the argument that stands there when one tenant is named.
+/// The id of the argument that is present only when one tenant is named.
 pub(crate) const JOB_OF_ONE: &str = "second";
 
 /// A job of one tenant, or of each tenant that has one of that name.
@@ -65,7 +65,7 @@ impl Jobs {
     }
 }
 
-/// A way through all tenants, in the order of their slugs.
+/// One verb at all tenants, in the order of their slugs.
 pub(crate) struct Round<'a> {
     session: &'a Session,
     /// Those that still take part.
@@ -75,7 +75,7 @@ pub(crate) struct Round<'a> {
 }
 
 impl<'a> Round<'a> {
-    /// With all tenants. Until it ends, changes are told to no producer.
+    /// Begins with all tenants. Until the round ends, changes nudge no producer.
     pub(crate) async fn begin(session: &'a Session) -> Result<Round<'a>, Failure> {
         let tenants = session.context.control.list_tenants().await.map_err(Failure::control)?;
         session.context.put_off_waking();
@@ -83,8 +83,8 @@ impl<'a> Round<'a> {
         Ok(Round { session, tenants, all, failed: 0 })
     }
 
-    /// Asks each tenant that takes part. One that fails is told of at once; it takes no further
-    /// part, and neither does one that answers none.
+    /// Asks each tenant that still takes part. A failure is reported at once. A tenant that fails or
+    /// answers none takes no further part.
     pub(crate) async fn ask<T>(
         &mut self,
         doing: &'static str,
@@ -133,7 +133,7 @@ impl<'a> Round<'a> {
         self.failed > 0
     }
 
-    /// Lets only these take part from now on.
+    /// Keeps only these tenants.
     pub(crate) fn keep(&mut self, is_kept: impl Fn(&str) -> bool) {
         self.tenants.retain(|tenant| is_kept(&tenant.slug));
     }
@@ -168,7 +168,7 @@ impl<'a> Round<'a> {
         self.end().await
     }
 
-    /// Tells the producers what has changed, and says whether tenants failed.
+    /// Nudges the producers, and fails if a tenant failed.
     pub(crate) async fn end(self) -> Result<(), Failure> {
         self.session.context.wake_now().await;
         match self.failed {
@@ -178,7 +178,7 @@ impl<'a> Round<'a> {
     }
 }
 
-/// What tenants have several of, one by one.
+/// Flattens lists of several tenants.
 pub(crate) fn each<T>(lists: Vec<Of<Vec<T>>>) -> Vec<Of<T>> {
     let of = |Of { tenant, item }: Of<Vec<T>>| {
         item.into_iter().map(move |item| Of { tenant: tenant.clone(), item })

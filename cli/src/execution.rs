@@ -1,4 +1,4 @@
-//! `polychron execution …`: what ran, runs and will run.
+//! `polychron execution …`: what ran, runs and waits.
 
 mod chosen;
 mod follow;
@@ -26,7 +26,7 @@ pub enum Verb {
   polychron execution list acme --job ping --limit 10 -o jsonl
   polychron execution list --all-tenants --follow -o jsonl")]
     List(list::List),
-    /// Show an execution, with its error's whole chain, its result and its output
+    /// Show an execution, with the full error chain, the result and the output
     #[command(
         after_help = "Example:\n  polychron execution show acme 01934b7e-0000-7000-8000-0000000000ff"
     )]
@@ -37,9 +37,9 @@ pub enum Verb {
   polychron execution cancel acme --job ping
   polychron execution cancel --all-tenants --status running --dry-run")]
     Cancel(Chosen),
-    /// Run what is over once more, with the same payload
+    /// Run an execution that has ended again, with the same payload
     ///
-    /// Of several, those whose last attempt ended as --status says (failed by default).
+    /// Without an ID, those whose last attempt ended with --status (failed by default).
     #[command(after_help = "Examples:
   polychron execution retry acme 01934b7e-0000-7000-8000-0000000000ff --wait
   polychron execution retry acme --job ping --since 2h
@@ -60,7 +60,7 @@ pub struct Named {
 pub struct Retry {
     #[command(flatten)]
     chosen: Chosen,
-    /// Wait until the run is over, its retries included
+    /// Wait until the run has ended, including its retries
     #[arg(long, requires = "id")]
     wait: bool,
 }
@@ -122,7 +122,7 @@ fn took(execution: &Execution) -> String {
     }
 }
 
-/// Leases and deadlines matter while something runs.
+/// Leases and deadlines matter only while an execution runs.
 fn live(execution: &Execution, time: String) -> String {
     if execution.status == Status::Running { time } else { String::new() }
 }

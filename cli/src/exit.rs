@@ -1,4 +1,4 @@
-//! The exit code that says to scripts what went wrong, and the JSON that says it to programs.
+//! How a failure is reported to scripts: an exit code, and JSON.
 
 use serde::Serialize;
 

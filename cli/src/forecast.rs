@@ -1,5 +1,4 @@
-//! `polychron forecast`: the load to come over all tenants, its peaks and who makes them, and how
-//! many consumers it needs.
+//! `polychron forecast`: the coming load of all tenants, its peaks, and how many consumers it needs.
 
 mod chart;
 
@@ -39,28 +38,28 @@ pub struct Forecast {
     /// Where to end; a day after the beginning by default
     #[arg(long, value_name = "TIME", value_parser = crate::input::time)]
     to: Option<Time>,
-    /// Of this tenant only
+    /// Only this tenant
     #[arg(long, value_name = "TENANT")]
     tenant: Option<String>,
-    /// How many of the minutes with the most starts are shown
+    /// How many peaks to show: the minutes with the most starts
     #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u16).range(0..=1000))]
     peaks: u16,
     /// How long work may wait for a slot
     #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = humantime::parse_duration)]
     wait: Duration,
-    /// How long a job is taken to run that has not run yet
+    /// The assumed duration of a job that has not run yet
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = humantime::parse_duration)]
     assume: Duration,
 }
 
-/// What comes.
+/// The forecast.
 #[derive(Serialize)]
 struct Outlook {
     from: Time,
     to: Time,
     tenants: usize,
     jobs: usize,
-    /// Jobs that have not run yet; how long they take is assumed.
+    /// Jobs that have not run yet, so that their duration is assumed.
     assumed: usize,
     starts: u64,
     /// The fewest slots that keep up.
@@ -83,7 +82,7 @@ const PEAKS: &[Column<Peak>] = &[
     }),
 ];
 
-/// What was read of the tenants.
+/// What was read from the tenants' databases.
 #[derive(Default)]
 struct Read {
     jobs: Vec<Planned>,
@@ -137,7 +136,7 @@ async fn range(arguments: &Forecast, session: &Session) -> Result<Range, Failure
     Ok(Range::new(from, to))
 }
 
-/// Reads the jobs of the active tenants, a few databases at once. One that fails is reported and
+/// Reads the jobs of the active tenants, a few databases at once. A tenant that fails is reported and
 /// left out.
 async fn read(arguments: &Forecast, session: &Session) -> Result<Read, Failure> {
     let tenants = match &arguments.tenant {
@@ -182,7 +181,7 @@ impl Read {
     fn add(&mut self, tenant: &Tenant, jobs: Vec<PlannedLoad>, assume: f64) {
         self.tenants += 1;
         for PlannedLoad { id, name, schedule, overlap_policy, seconds } in jobs {
-            // One that cannot be read is for the producer to quarantine.
+            // The producer quarantines a job whose schedule cannot be read.
             let Ok(schedule) = Schedule::read(&schedule, Spread::new(tenant.id, id)) else {
                 continue;
             };

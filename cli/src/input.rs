@@ -1,4 +1,4 @@
-//! What people give: texts from files and standard input, durations, confirmations.
+//! What people enter: text from files and standard input, durations, confirmations.
 
 use std::io::{IsTerminal, Read};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::output::say;
 use operations::failure::Failure;
 pub(crate) use operations::input::{target, time};
 
-/// The most that is read from a file or standard input, in bytes.
+/// The most bytes that are read from a file or standard input.
 const INPUT_BYTES_MAX: u64 = 1024 * 1024;
 
 /// A payload: JSON as it is, `@FILE`, or `-` for standard input.
@@ -23,7 +23,7 @@ pub(crate) fn payload(text: &str) -> Result<Value, Failure> {
         None => text.to_owned(),
     };
     let value: Value = serde_json::from_str(&text).map_err(|error| {
-        // The reader's own words tell the place, never the text.
+        // The error names the place, and never quotes the text.
         Failure::Usage(format!("--payload is not JSON: {error}"))
     })?;
     let bytes = value.to_string().len();
@@ -42,7 +42,7 @@ pub(crate) fn read_file(flag: &str, path: &str) -> Result<String, Failure> {
     text.map_err(|error| Failure::Usage(format!("{flag}: {path} cannot be read: {error}")))
 }
 
-/// What stands on standard input.
+/// The text of standard input.
 pub(crate) fn read_stdin(flag: &str) -> Result<String, Failure> {
     read(std::io::stdin())
         .map_err(|error| Failure::Usage(format!("{flag}: standard input cannot be read: {error}")))
@@ -52,13 +52,13 @@ fn read(from: impl Read) -> std::io::Result<String> {
     let mut text = String::new();
     from.take(INPUT_BYTES_MAX + 1).read_to_string(&mut text)?;
     if text.len() as u64 > INPUT_BYTES_MAX {
-        // Half of it would be worse than none.
+        // A truncated input would be worse than none.
         return Err(std::io::Error::other(format!("it has more than {INPUT_BYTES_MAX} bytes")));
     }
     Ok(text)
 }
 
-/// One line from the terminal, or all of standard input when it is none.
+/// One line from the terminal, or all of standard input if that is not a terminal.
 pub fn read_secret(name: &str, prompt: &str) -> Result<String, Failure> {
     if !std::io::stdin().is_terminal() {
         return read_stdin(name);
@@ -67,7 +67,7 @@ pub fn read_secret(name: &str, prompt: &str) -> Result<String, Failure> {
     read_line()
 }
 
-/// Asks before what cannot be undone; where nobody can be asked, `-y` must have been given.
+/// Asks for confirmation. Without a terminal, `-y` must have been given.
 pub(crate) fn confirm(yes: bool, question: &str) -> Result<(), Failure> {
     if yes {
         return Ok(());
@@ -90,7 +90,7 @@ fn read_line() -> Result<String, Failure> {
     }
 }
 
-/// From when on: a time, or how long ago.
+/// A starting point: a time, or how long ago.
 #[derive(Clone, Copy)]
 pub(crate) enum Since {
     At(Time),

@@ -1,4 +1,4 @@
-//! `polychron job …`: what a tenant's jobs are.
+//! `polychron job …`: a tenant's jobs.
 
 mod add;
 mod definition;
@@ -30,7 +30,7 @@ pub enum Verb {
   polychron job add acme odd --type noop --schedule '{\"every\": \"1h\", \"jitter\": \"5m\"}'
   polychron job add --all-tenants clean-up --type clean --cron 'H 3 * * *' -y")]
     Add(add::Add),
-    /// List a tenant's jobs, with the reason of those that are quarantined
+    /// List a tenant's jobs, and why any are quarantined
     #[command(after_help = "Examples:
   polychron job list acme
   polychron job list --all-tenants -o jsonl")]
@@ -40,18 +40,18 @@ pub enum Verb {
   polychron job show acme nightly-report
   polychron job show --all-tenants nightly-report -o jsonl")]
     Show(Jobs),
-    /// Change a job; what isn't named stays as it is
+    /// Change the named fields of a job
     #[command(after_help = "Examples:
   polychron job edit acme ping --every 5m
   polychron job edit acme ping --timeout 90s --if-version 3
   polychron job edit --all-tenants ping --queue slow --dry-run")]
     Edit(edit::Edit),
-    /// Let no new occurrences of a job come; what is open goes on
+    /// Pause a job: no new occurrences, but open executions go on
     #[command(after_help = "Examples:
   polychron job pause acme ping
   polychron job pause --all-tenants ping -y")]
     Pause(switch::Switch),
-    /// Let a paused job's occurrences come again, from now on
+    /// Resume a paused job, from now on
     #[command(after_help = "Examples:
   polychron job resume acme ping
   polychron job resume --all-tenants ping -y")]
@@ -73,7 +73,7 @@ pub enum Verb {
   polychron job run acme import --payload @today.json --wait   # exit code 1 if it fails
   polychron job run --all-tenants refresh -y")]
     Run(run::Run),
-    /// Delete a job and cancel what is open of it; its history stays
+    /// Delete a job and cancel its open executions; its history stays
     #[command(after_help = "Examples:
   polychron job delete acme ping -y
   polychron job delete --all-tenants ping --dry-run")]

@@ -32,34 +32,34 @@ pub use session::Request;
 /// What operators do with tenants, jobs and executions.
 #[derive(Subcommand)]
 pub enum Verb {
-    /// Look for what is wrong: settings, databases, broker, consumers, jobs
+    /// Check settings, databases, broker, consumers and jobs for problems
     #[command(
         after_help = "Examples:\n  polychron check\n  polychron check --occurrences --from 2026-11-24T00:00:00Z\n  polychron check -o json"
     )]
     Check(check::Arguments),
-    /// Bring the control database, then every tenant's, up to this program's schema
+    /// Migrate the control database, then every tenant's, to this program's schema
     ///
-    /// Goes on past a tenant that fails (exit code 4 then). It may be repeated at any time.
+    /// Continues past a tenant that fails (exit code 4 then). It may be repeated at any time.
     #[command(after_help = "Examples:
   DATABASE_URL=postgres://… polychron migrate
   polychron migrate --dry-run
   polychron migrate acme")]
     Migrate(migrate::Arguments),
-    /// Add, look at and suspend tenants
+    /// Add, show and suspend tenants
     #[command(subcommand)]
     Tenant(tenant::Verb),
     /// Define, change and run a tenant's jobs
     #[command(subcommand)]
     Job(job::Verb),
-    /// Look at what ran, cancel it, run it again
+    /// Show, cancel and retry executions
     #[command(subcommand)]
     Execution(execution::Verb),
-    /// Show the load to come, its peaks and who makes them, and how many consumers it needs
+    /// Show the coming load, its peaks, and how many consumers it needs
     ///
-    /// From the schedules of the active tenants' enabled jobs, and from how long their latest runs
-    /// took. Manual runs and `max_running` are not counted in.
+    /// Computed from the schedules of the active tenants' enabled jobs and the durations of their
+    /// latest runs. Manual runs and `max_running` are not taken into account.
     Forecast(forecast::Forecast),
-    /// Try out schedules, and import those of cron and APScheduler
+    /// Preview schedules, and import those of cron and APScheduler
     #[command(subcommand)]
     Schedule(schedule::Verb),
 }
@@ -91,7 +91,7 @@ pub async fn run(
 ) -> Result<(), Failure> {
     let session = async |config| Session::open(config, output, request).await;
     match verb {
-        // It reports what is wrong with the settings, too.
+        // It reports problems with the settings, too.
         Verb::Check(arguments) => check::run(config, arguments, output).await,
         Verb::Migrate(arguments) => migrate::run(arguments, config?, output, request).await,
         Verb::Tenant(verb) => tenant::run(verb, &session(config?).await?).await,

@@ -1,4 +1,4 @@
-//! `polychron migrate`: the control database first, then every tenant's, a few at once, going on
+//! `polychron migrate`: the control database first, then every tenant's, a few at once, continuing
 //! past those that fail.
 
 use std::time::Duration;
@@ -20,7 +20,7 @@ use operations::context;
 use operations::failure::{Failure, reason};
 use operations::step::Step;
 
-/// How many databases are brought up to date at once.
+/// How many databases are migrated at once.
 const AT_ONCE: usize = 4;
 
 /// The version of the control database from which on this program can read its list of tenants.
@@ -34,10 +34,10 @@ const STOP_POLL: Duration = Duration::from_secs(1);
 /// Whose databases.
 #[derive(Args)]
 pub struct Arguments {
-    /// Only this tenant's, after the control database
+    /// Only this tenant's database, after the control database
     #[arg(value_name = "TENANT")]
     tenant: Option<String>,
-    /// Every tenant's, which is the default
+    /// Every tenant's database, which is the default
     #[arg(long, conflicts_with = "tenant")]
     all_tenants: bool,
     /// Also make the views `job` and `job_execution` in tenants' databases, for reading only
@@ -182,7 +182,7 @@ async fn of_tenant(
             return migration.preview().await;
         }
         let migrated = migration.run().await?;
-        // A file that had gone is there again, but empty: that must not pass for success.
+        // A missing file was created again, empty: that must not count as success.
         let now = Store::of(&tenant, connections)?.now().await?;
         if tenant.schema.is_none() && migrated.within.is_some() {
             // The role's default may change; where the tables are does not.

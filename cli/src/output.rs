@@ -1,7 +1,7 @@
 //! How results are shown: aligned text for people, JSON for programs.
 //!
-//! Text has no tabs, and colours only on a terminal. Whatever tenants wrote is shown without
-//! control characters, which would let a job's name rewrite the operator's screen.
+//! Text has no tabs, and colours only on a terminal. Control characters are removed: a job's name could
+//! otherwise rewrite the operator's screen.
 
 mod stream;
 
@@ -37,7 +37,7 @@ pub struct Output {
     colour: bool,
 }
 
-/// What belongs to a tenant, where there are several.
+/// An item of one of several tenants.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Of<T> {
     pub(crate) tenant: String,
@@ -52,12 +52,12 @@ pub(crate) struct Column<T> {
     whole: bool,
 }
 
-/// A column with its title; an empty cell means that there is nothing to say.
+/// A column with its title. Empty cells are shown as `-`.
 pub(crate) const fn column<T>(title: &'static str, cell: fn(&T) -> String) -> Column<T> {
     Column { title, cell, whole: false }
 }
 
-/// A column that lists show whole, however long, because somebody must act on it.
+/// A column that lists never shorten, because the reader must act on it.
 pub(crate) const fn whole_column<T>(title: &'static str, cell: fn(&T) -> String) -> Column<T> {
     Column { title, cell, whole: true }
 }
@@ -79,7 +79,7 @@ impl Output {
         self.colour
     }
 
-    /// Shows many things of a kind.
+    /// Shows a list.
     pub(crate) fn list<T: Serialize>(
         &self,
         items: &[T],
@@ -92,7 +92,7 @@ impl Output {
         }
     }
 
-    /// The same, of several tenants: a column says whose each is.
+    /// The same for several tenants, with a column for the tenant.
     pub(crate) fn list_of_tenants<T: Serialize>(
         &self,
         items: &[Of<T>],
@@ -104,7 +104,7 @@ impl Output {
         write(&self.table(&titles_of_tenants(columns), &rows_of_tenants(items, columns)))
     }
 
-    /// Tells why something was not done; of one tenant, when it was one of several.
+    /// Reports a failure; with the tenant, if it was one of several.
     pub fn failure(&self, tenant: Option<&str>, failure: &Failure) {
         match (self.is_for_people(), tenant) {
             (true, Some(slug)) => say(&format!("{slug}: {failure}")),
@@ -113,7 +113,7 @@ impl Output {
         }
     }
 
-    /// Shows one thing.
+    /// Shows one item.
     pub(crate) fn record<T: Serialize>(
         &self,
         item: &T,
@@ -126,7 +126,7 @@ impl Output {
         }
     }
 
-    /// Shows people what is neither a list nor a record.
+    /// Writes other text for people.
     pub(crate) fn text(&self, text: &str) -> Result<(), Failure> {
         write(text)
     }
@@ -158,7 +158,7 @@ impl Output {
             if cell.is_empty() {
                 continue;
             }
-            // What has several lines, such as a backtrace, stays in its column.
+            // Text of several lines, such as a backtrace, stays in its column.
             let indented = cell.replace('\n', &format!("\n{}", " ".repeat(width + 2)));
             let gap = " ".repeat(width - title.len() + 2);
             text += &format!(
@@ -200,7 +200,7 @@ fn rows_of_tenants<T>(items: &[Of<T>], columns: &[Column<T>]) -> Vec<Vec<String>
 }
 
 impl<T> Column<T> {
-    /// The cell as a list has room for it.
+    /// The cell as a list shows it.
     fn shown(&self, item: &T) -> String {
         let cell = printable(&(self.cell)(item), false);
         match cell.is_empty() {
@@ -211,7 +211,7 @@ impl<T> Column<T> {
     }
 }
 
-/// Makes room for a row's cells.
+/// Widens the columns for a row.
 fn widen(widths: &mut [usize], row: &[String]) {
     for (width, cell) in widths.iter_mut().zip(row) {
         *width = (*width).max(cell.chars().count());
@@ -222,7 +222,7 @@ fn json_lines<T: Serialize>(items: &[T]) -> Result<String, Failure> {
     items.iter().map(|item| Ok(json(item, false)? + "\n")).collect()
 }
 
-/// The colour of words that matter.
+/// The colour of states and levels.
 fn tint(cell: &str) -> &'static str {
     match cell {
         "success" | "ok" | "active" => "32",
@@ -233,7 +233,7 @@ fn tint(cell: &str) -> &'static str {
     }
 }
 
-/// Whatever anybody wrote, without what would steer the terminal.
+/// The text without control characters, which could drive the terminal.
 fn printable(text: &str, lines: bool) -> String {
     let keep = |c: char| !c.is_control() || (lines && c == '\n');
     text.trim_end().chars().map(|c| if keep(c) { c } else { ' ' }).collect()
@@ -256,20 +256,20 @@ fn write(text: &str) -> Result<(), Failure> {
     written(text).map(|_| ())
 }
 
-/// Whether somebody still reads.
+/// Writes to standard output. False: the reader has closed it.
 fn written(text: &str) -> Result<bool, Failure> {
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Ok(()) => Ok(true),
-        // Whoever reads has seen enough.
+        // The reader has seen enough.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
         Err(error) => Err(Failure::Failed(format!("standard output: {error}"))),
     }
 }
 
-/// Tells the person at the terminal; nobody parses it.
+/// Writes a line for people to standard error.
 pub fn say(text: &str) {
-    // With standard error closed there is nobody to tell.
+    // If standard error is closed, there is no one to write to.
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 

@@ -1,4 +1,4 @@
-//! How far long work has come: one line on standard error, on a terminal only, gone when it is over.
+//! Progress: one line on standard error, on a terminal only, removed at the end.
 
 use std::io::{IsTerminal as _, Write as _};
 
@@ -7,7 +7,7 @@ use operations::step::Step;
 /// How wide the bar is, in characters.
 const WIDTH: usize = 30;
 
-/// The line. It is there from the first step on.
+/// The progress line.
 pub(crate) struct Progress {
     is_terminal: bool,
 }
@@ -19,12 +19,12 @@ impl Default for Progress {
 }
 
 impl Progress {
-    /// Shows how far it has come.
+    /// Shows a step.
     pub(crate) fn show(&self, step: Step) {
         self.write(&format!("\r\x1b[K{}", line(step)));
     }
 
-    /// Takes the line away, so that something else can be written; the next step brings it back.
+    /// Removes the line until the next step, so that something else can be written.
     pub(crate) fn clear(&self) {
         self.write("\r\x1b[K");
     }

@@ -1,5 +1,4 @@
-//! `polychron schedule …`: when a schedule would be due, before any job has it; and what the
-//! schedules of other programs come to.
+//! `polychron schedule …`: previews schedules, and imports those of other programs.
 
 mod import;
 
@@ -17,13 +16,13 @@ use operations::schedule::{Due, due, read, written};
 
 #[derive(Subcommand)]
 pub enum Verb {
-    /// Show when a schedule is due, in UTC and in its own zone, with the changes of clocks
+    /// Show when a schedule is due, in UTC and in its own time zone, with clock changes
     #[command(after_help = "Examples:
   polychron schedule preview '0 2 * * *' --timezone Europe/London -n 10
   polychron schedule preview '30 1 * * *' --timezone Europe/London --from 2026-10-23T00:00:00Z
   polychron schedule preview '{\"every\": \"90m\", \"from\": \"2026-01-01T00:00:00Z\"}' -o json")]
     Preview(Preview),
-    /// Show the jobs that another scheduler's file comes to, and make them
+    /// Translate another scheduler's file to jobs, and add them
     #[command(subcommand)]
     Import(import::Source),
 }
@@ -32,10 +31,10 @@ pub enum Verb {
 pub struct Preview {
     /// A cron expression, or a whole schedule as JSON
     expression: String,
-    /// The zone that a cron expression is meant in; UTC by default
+    /// The time zone of a cron expression; UTC by default
     #[arg(long, value_name = "ZONE")]
     timezone: Option<String>,
-    /// Show what comes after this time, such as 2026-12-01T09:00:00Z; now by default
+    /// Show occurrences after this time, such as 2026-12-01T09:00:00Z; now by default
     #[arg(long, value_name = "TIME", value_parser = crate::input::time)]
     from: Option<Time>,
     /// How many at most
@@ -65,7 +64,7 @@ pub(crate) async fn run(
 fn preview(arguments: Preview, output: Output) -> Result<(), Failure> {
     let Preview { expression, timezone, from, n } = arguments;
     let text = written(&expression, timezone.as_deref())?;
-    // Which job it will be isn't known yet.
+    // The job is not known yet.
     let schedule = read(&text, Spread::new(TenantId(Uuid::nil()), JobId(0)))?;
     if text.contains("\"jitter\"") || expression.contains('H') {
         say(

@@ -1,4 +1,4 @@
-//! `polychron tenant …`: who has a database of jobs, and where it is.
+//! `polychron tenant …`: the tenants and their databases.
 
 mod add;
 mod notify;
@@ -19,11 +19,11 @@ use operations::tenant::{InspectedTenant, TenantView, facts, inspect, look};
 
 #[derive(Subcommand)]
 pub enum Verb {
-    /// Add a tenant: bring its database up to date, enter the tenant in it, and list it
+    /// Add a tenant: migrate its database, claim it for the tenant, and list the tenant
     ///
-    /// The database's URL may hold a password, so it comes by TENANT_DATABASE_URL in the
-    /// environment, by a file, or on standard input. If it was interrupted, run it again: it
-    /// finishes the work.
+    /// The database's URL may hold a password, so it comes from TENANT_DATABASE_URL in the
+    /// environment, a file, or standard input. If it was interrupted, run it again to finish the
+    /// work.
     #[command(after_help = "Examples:
   TENANT_DATABASE_URL=postgres://… polychron tenant add acme --name 'Acme Ltd'
   polychron tenant add acme --database-url-file /run/secrets/acme --max-running 10
@@ -34,7 +34,7 @@ pub enum Verb {
     /// List the tenants
     #[command(after_help = "Example:\n  polychron tenant list -o json")]
     List,
-    /// Show a tenant, whether its database can be used, and what is open there
+    /// Show a tenant, the state of its database, and what is open there
     #[command(after_help = "Example:\n  polychron tenant show acme")]
     Show(Named),
     /// Change a tenant's name, limit, database URL or schema
@@ -43,21 +43,21 @@ pub enum Verb {
   polychron tenant edit acme --max-running none
   polychron tenant edit acme --database-url-file /run/secrets/acme   # after a new password")]
     Edit(Edit),
-    /// Say who is told when one of a tenant's jobs fails for good, is late or is well again
+    /// Set whom to notify when one of a tenant's jobs fails for good, is late or recovers
     ///
-    /// That is for jobs that name nobody themselves (`polychron job edit --notify`).
+    /// This applies to jobs without a target of their own (`polychron job edit --notify`).
     #[command(after_help = "Examples:
   polychron tenant notify acme https://hooks.example/polychron
   polychron tenant notify acme '{\"url\": {\"$secret\": \"HOOK_URL\"}, \"on\": [\"failed\", \"recovered\"]}'
   polychron tenant notify acme off")]
     Notify(notify::Notify),
-    /// Let nothing new of a tenant start; what runs may end
+    /// Suspend a tenant: no new executions start, running ones may end
     #[command(after_help = "Example:\n  polychron tenant suspend acme")]
     Suspend(Named),
-    /// Let a suspended tenant's jobs run again
+    /// Resume a suspended tenant
     #[command(after_help = "Example:\n  polychron tenant resume acme")]
     Resume(Named),
-    /// Take a tenant off the list and out of its database; its jobs and their history stay there
+    /// Remove a tenant from the list and release its database; its jobs and their history stay there
     #[command(after_help = "Examples:
   polychron tenant remove acme
   polychron tenant remove acme -y --forget    # its database is gone for good")]
@@ -66,18 +66,18 @@ pub enum Verb {
 
 #[derive(Args)]
 pub struct Named {
-    /// What the tenant is called
+    /// The slug of the tenant
     slug: String,
 }
 
 #[derive(Args)]
 pub struct Edit {
-    /// What the tenant is called
+    /// The slug of the tenant
     slug: String,
-    /// What it is called in full
+    /// The full name
     #[arg(long)]
     name: Option<String>,
-    /// The most of its executions at once, or `none`
+    /// The most executions of the tenant at once, or `none`
     #[arg(long, value_name = "N", value_parser = limit)]
     max_running: Option<Limit>,
     /// A file that holds the new database URL; `-` is standard input
@@ -90,12 +90,12 @@ pub struct Edit {
 
 #[derive(Args)]
 pub struct Remove {
-    /// What the tenant is called
+    /// The slug of the tenant
     slug: String,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(short, long)]
     yes: bool,
-    /// Remove it even if its database cannot be reached, and so goes on to name it
+    /// Remove it even if its database cannot be reached, which then still names the tenant
     #[arg(long)]
     forget: bool,
 }
@@ -173,7 +173,7 @@ async fn edit(arguments: Edit, session: &Session) -> Result<(), Failure> {
         None => None,
     };
     if database_url.is_some() || schema.is_some() {
-        // Find out that it is wrong before it is stored.
+        // A wrong URL or schema is detected before it is stored.
         let moved = Tenant {
             database_url: database_url.clone().unwrap_or_else(|| tenant.database_url.clone()),
             schema: schema.clone().or_else(|| tenant.schema.clone()),
@@ -218,8 +218,8 @@ const REMOVED: &[Column<Removed>] = &[
     column("database", |removed| removed.database_url.clone()),
 ];
 
-/// First out of the database, then off the list: whoever is interrupted in between can do it
-/// again, which the other order would not allow.
+/// Releases the database first, then removes the tenant from the list: in this order, an interrupted
+/// removal can be repeated.
 async fn remove(arguments: Remove, session: &Session) -> Result<(), Failure> {
     let Remove { slug, yes, forget } = arguments;
     let Session { context, actor, .. } = session;
@@ -252,7 +252,7 @@ async fn remove(arguments: Remove, session: &Session) -> Result<(), Failure> {
     session.show_change(change.map(removed), REMOVED)
 }
 
-/// Takes a tenant out of its database. False: it goes on to name it, and shall be forgotten.
+/// Releases a tenant's database. False: it still names the tenant, but that shall be ignored.
 async fn release(tenant: &Tenant, forget: bool, context: &Context) -> Result<bool, Failure> {
     match context.store(tenant)?.release_database().await {
         Ok(_) => Ok(true),

@@ -1,4 +1,4 @@
-//! A change from who asks for it to what came of it.
+//! A change: who asks for it, what is planned, and what came of it.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -68,7 +68,7 @@ impl Actor {
 #[derive(Clone, Debug)]
 pub struct PlannedChange {
     pub(super) audit: store::Change,
-    /// Where it is made.
+    /// The tenant it is made at.
     pub(super) tenant: TenantId,
     /// What it would lead to, as far as that is known beforehand.
     pub(super) after: Option<Value>,

@@ -1,4 +1,4 @@
-//! What people have changed of a job and its tenant, as far as it decides whether the job runs.
+//! What the audit has about a job and its tenant: who paused, suspended or edited what.
 
 use shared::clock::Time;
 use shared::store::{Audit, AuditFilter};
@@ -7,14 +7,14 @@ use crate::context::{Context, TenantContext};
 use crate::failure::Failure;
 use crate::format::time;
 
-/// How many changes of the tenant and of the job are looked through.
+/// How many changes of the tenant, and of the job, are read.
 const LOOKED_AT: i64 = 100;
 
 /// Changes that were made, the newest first.
 pub(crate) struct Changes(Vec<Audit>);
 
 impl Changes {
-    /// Reads those to a job, and those to its tenant.
+    /// Reads the changes of a job and of its tenant.
     pub(crate) async fn read(
         context: &Context,
         at: &TenantContext,
@@ -36,7 +36,7 @@ impl Changes {
         Ok(Changes(changes))
     }
 
-    /// The latest of these, if nothing of `undoing` came later.
+    /// The latest `action`, unless a later `undoing` cancelled it.
     fn standing(&self, action: &str, undoing: &str) -> Option<&Audit> {
         let found =
             self.0.iter().find(|change| change.action == action || change.action == undoing);
@@ -66,7 +66,7 @@ impl Changes {
         self.standing("job.pause", "job.resume").map(told)
     }
 
-    /// Who added the job without letting it run.
+    /// Who added the job disabled.
     pub(crate) fn added_disabled(&self) -> Option<String> {
         let is_disabled = |change: &&Audit| {
             change.after.as_ref().is_some_and(|after| after["is_enabled"] == false)

@@ -15,7 +15,7 @@ use super::failure::{Failure, control_reason};
 use super::finding::{Finding, PRODUCER_SEEN_WITHIN, SEEN_WITHIN};
 use super::step::Step;
 
-/// Everything found, and which of what all else depends on is out of reach.
+/// What was found.
 #[derive(Default)]
 pub struct Report {
     /// In the order in which things are checked.
@@ -25,7 +25,7 @@ pub struct Report {
 }
 
 /// Checks the settings' databases, the broker, the live processes and the jobs; with a `range`
-/// also that everything ran that should have. `on_step` learns how far it has come.
+/// also that everything ran that should have. Calls `on_step` as it advances.
 pub async fn check(
     config: &Config,
     range: Option<&occurrences::Range>,
@@ -47,8 +47,8 @@ pub async fn check(
     Ok(report)
 }
 
-/// The control database, the tenants it lists and the processes registered there. None: it cannot
-/// be used.
+/// The control database, the tenants it lists and the processes registered there. None if the
+/// database cannot be used.
 async fn of_control(
     control: &Control,
     config: &Config,

@@ -19,7 +19,7 @@ use super::failure::Failure;
 use super::finding::{Finding, SEEN_WITHIN};
 use super::format::{maybe, time};
 
-/// How late the engine may be before that is odd.
+/// How late the engine may be before that is a finding.
 pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Whether the tenant lets its jobs run.
@@ -39,8 +39,8 @@ pub(super) fn of_the_tenant(tenant: &Tenant, look: &PollSummary, changes: &Chang
     }
 }
 
-/// A job that is switched off: by somebody, or because its schedule is used up. The engine's own
-/// move keeps `schedule_since`; an edit clears it.
+/// A job that is disabled: by a user, or by the engine because its schedule is used up. The engine
+/// keeps `schedule_since` then; an edit clears it.
 pub(super) fn of_pause(slug: &str, job: &Job, changes: &Changes) -> Finding {
     let name = &job.name;
     if job.schedule_since.is_some() {

@@ -20,10 +20,10 @@ use tracing::{debug, warn};
 use super::change::{Change, PlannedChange};
 use crate::failure::Failure;
 
-/// How long a command that is done waits for the broker, to nudge the producer.
+/// How long a finished command waits for the broker, to nudge the producers.
 const WAKE_LIMIT: Duration = Duration::from_secs(1);
 
-/// The means of an operation.
+/// What operations need.
 pub struct Context {
     /// The settings.
     pub config: Config,
@@ -34,20 +34,20 @@ pub struct Context {
     /// For ids.
     pub random: Random,
     nudge: Nudge,
-    /// Whose producers hear of it later, together; none while each is told at once.
+    /// Tenants whose producers are nudged later, all at once; none while each change nudges.
     unwoken: Mutex<Option<BTreeSet<TenantId>>>,
     stores: Mutex<HashMap<TenantId, ((DatabaseUrl, Option<String>), Arc<Store>)>>,
 }
 
-/// How producers hear of a change.
+/// How producers are nudged.
 pub enum Nudge {
-    /// By a connection for each change; by none, if no broker is configured.
+    /// By a connection for each change; not at all if no broker is configured.
     OnDemand,
-    /// By a connection that stays.
+    /// By a connection that stays open.
     Standing(Publisher),
 }
 
-/// A tenant, its database, and that database's time.
+/// A tenant, its database, and that database's time: what an operation at one tenant needs.
 #[derive(Clone)]
 pub struct TenantContext {
     /// The tenant.
@@ -59,14 +59,14 @@ pub struct TenantContext {
 }
 
 impl TenantContext {
-    /// The tenant's database failed.
+    /// The failure for an error of the tenant's database.
     pub fn failed(&self, error: shared::store::StoreError) -> Failure {
         Failure::tenant(&self.tenant, error)
     }
 }
 
 impl Context {
-    /// Over the control database that the settings name, once its schema is known.
+    /// Opens the control database that the settings name, and checks its schema.
     pub async fn open(config: Config) -> Result<Context, Failure> {
         let connections = Connections::new(Clock::System, config.connections);
         let control = control(&config, &connections)?;
@@ -74,7 +74,7 @@ impl Context {
         Ok(Context::new(config, connections, control, Nudge::OnDemand))
     }
 
-    /// Over a control database that is known already.
+    /// With a control database that is open already.
     pub fn new(
         config: Config,
         connections: Connections,
@@ -85,12 +85,12 @@ impl Context {
         Context { config, connections, control, random, nudge, unwoken, stores }
     }
 
-    /// Keeps a connection for the nudges, which `publisher` has.
+    /// The same, nudging by this publisher.
     pub fn with_publisher(self, publisher: Publisher) -> Context {
         Context { nudge: Nudge::Standing(publisher), ..self }
     }
 
-    /// The connection for nudges, if one stands.
+    /// The publisher for nudges, if there is one.
     pub fn publisher(&self) -> Option<&Publisher> {
         match &self.nudge {
             Nudge::OnDemand => None,
@@ -98,7 +98,7 @@ impl Context {
         }
     }
 
-    /// The tenant that people call `slug`.
+    /// The tenant with this slug.
     pub async fn tenant(&self, slug: &str) -> Result<Tenant, Failure> {
         let found = self.control.find_tenant(slug).await.map_err(Failure::control)?;
         found.ok_or_else(|| Failure::NotFound(unknown_tenant(slug)))
@@ -125,7 +125,7 @@ impl Context {
         self.enter_tenant(self.tenant(slug).await?).await
     }
 
-    /// The same, of a tenant that is known already.
+    /// The same, for a tenant that was read already.
     pub async fn enter_tenant(&self, tenant: Tenant) -> Result<TenantContext, Failure> {
         let store = self.store(&tenant)?;
         let now = store.now().await.map_err(|error| Failure::tenant(&tenant, error))?;
@@ -169,8 +169,8 @@ impl Context {
         Ok(change)
     }
 
-    /// Tells the producers that a tenant's tables have changed, if the broker is there to tell
-    /// them; otherwise they see it by their poll interval.
+    /// Nudges the producers, since a tenant's tables have changed. Without a broker they see it
+    /// within their poll interval.
     pub async fn wake(&self, tenant: TenantId) {
         if let Some(unwoken) = self.unwoken().as_mut() {
             unwoken.insert(tenant);
@@ -179,13 +179,13 @@ impl Context {
         self.wake_all(&[tenant]).await;
     }
 
-    /// From now on tells nobody before [`wake_now`](Context::wake_now): of changes at
-    /// many tenants, one connection tells all.
+    /// From now on nudges no producer before [`wake_now`](Context::wake_now), so that changes at
+    /// many tenants need one connection.
     pub fn put_off_waking(&self) {
         self.unwoken().get_or_insert_default();
     }
 
-    /// Tells what was put off.
+    /// Sends the nudges that were put off.
     pub async fn wake_now(&self) {
         let unwoken = self.unwoken().take().unwrap_or_default();
         if !unwoken.is_empty() {
@@ -212,7 +212,7 @@ impl Context {
     }
 }
 
-/// What is said of a tenant that isn't there, or that somebody may not know of.
+/// The message for a tenant that doesn't exist, or that the user may not know of.
 pub fn unknown_tenant(slug: &str) -> String {
     format!("no tenant is called `{slug}`; `polychron tenant list` shows those there are")
 }
@@ -228,13 +228,13 @@ async fn wake(url: &AmqpUrl, tenants: &[TenantId]) {
     let (publisher, driver) = Queue::Rabbit(url.clone()).publisher("polychron console", &[]);
     let mut state = publisher.state();
     let driving = tokio::spawn(driver);
-    // What `wait_for` answers with locks the state, which the driver must be able to change.
+    // The guard that `wait_for` returns locks the state, which the driver must be able to change.
     let opened = async { state.wait_for(|state| *state == BrokerState::Open).await.is_ok() };
     if timeout(WAKE_LIMIT, opened).await.unwrap_or(false) {
         for tenant in tenants {
             publisher.wake(*tenant).await;
         }
-        // The driver sends what it was given, says goodbye and ends.
+        // The driver sends what it was given, closes the connection and ends.
         drop(publisher);
         let _ = timeout(WAKE_LIMIT, driving).await;
     } else {

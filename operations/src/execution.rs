@@ -30,7 +30,7 @@ pub async fn find(at: &TenantContext, id: ExecutionId) -> Result<Execution, Fail
     found.ok_or_else(|| Failure::NotFound(format!("tenant {slug} has no execution {id}")))
 }
 
-/// Asks for an execution's end: it is over at once, unless it runs.
+/// Cancels an execution: at once, unless it runs. Then its worker is asked to end it.
 pub async fn cancel(
     context: &Context,
     actor: &Actor,
@@ -57,7 +57,7 @@ pub async fn cancel(
         Ok((execution, facts))
     };
     let change = context.record(planned, cancel).await?;
-    // Of a running one, its worker learns by its heartbeat; there is nothing for a producer to do.
+    // A worker learns by its heartbeat that it shall cancel; producers need no nudge.
     if let Change::Made(execution) = &change
         && execution.status != Status::Running
     {
@@ -73,7 +73,7 @@ fn over(execution: &Execution) -> Failure {
     ))
 }
 
-/// Asks for a manual run of a job, with a payload of its own if one is given.
+/// Requests a manual run of a job, with its own payload unless one is given.
 pub async fn run(
     context: &Context,
     actor: &Actor,
@@ -98,7 +98,7 @@ pub async fn run(
     context.record_and_wake(planned, run).await
 }
 
-/// Asks for a manual run of what is over, with the same payload.
+/// Requests a manual run of an execution that has ended, with the same payload.
 pub async fn retry(
     context: &Context,
     actor: &Actor,

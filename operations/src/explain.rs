@@ -16,7 +16,7 @@ use super::fleet::producers;
 use super::format::{maybe, time};
 use super::job::find;
 
-/// How many executions are looked through for those that are open.
+/// How many executions are read to find the open ones.
 const HISTORY: i64 = 50;
 
 /// Says why a job runs, waits or doesn't run, and what to do about it.
@@ -45,7 +45,7 @@ pub async fn explain(
     Ok(findings)
 }
 
-/// The longest that a change made in the tables may go unseen, by the producers' own word.
+/// The longest that a change made in the tables may go unseen, as the producers report it.
 async fn poll_interval(context: &Context) -> Result<Duration, Failure> {
     let producers = producers(&context.control).await?;
     let slowest = producers.iter().map(|one| one.poll_seconds.unsigned_abs()).max();

@@ -4,28 +4,28 @@ use shared::config::Problems;
 use shared::store::{StoreError, chain};
 use shared::tenant::Tenant;
 
-/// Why a command did not do what it was asked. The text says what, and what to do about it.
+/// Why an operation failed. The text says why, and what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// It was tried, and did not succeed.
     #[error("{0}")]
     Failed(String),
-    /// What was asked for does not go with how things stand.
+    /// It is not possible in the present state.
     #[error("{0}")]
     Conflict(String),
-    /// It was changed since whoever asks has looked at it.
+    /// It was changed since the user read it.
     #[error("{0}")]
     Stale(String),
     /// The database refused the data.
     #[error("{0}")]
     Refused(String),
-    /// It cannot be meant like that.
+    /// The request makes no sense.
     #[error("{0}")]
     Usage(String),
     /// The settings are wrong.
     #[error(transparent)]
     Settings(#[from] Problems),
-    /// Nothing has that name.
+    /// There is nothing of that name.
     #[error("{0}")]
     NotFound(String),
     /// Some tenants failed; each was reported.
@@ -42,18 +42,18 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// Whether something that was needed is out of reach.
+    /// Whether a database or the broker cannot be reached.
     pub fn is_unreachable(&self) -> bool {
         matches!(self, Failure::Unreachable(_))
     }
 
-    /// The control database failed.
+    /// The failure for an error of the control database.
     pub fn control(error: StoreError) -> Failure {
         let reason = control_reason(&error);
         Failure::of(&error, format!("control database: {reason}"))
     }
 
-    /// A tenant's database failed.
+    /// The failure for an error of a tenant's database.
     pub fn tenant(tenant: &Tenant, error: StoreError) -> Failure {
         let Tenant { slug, database_url, .. } = tenant;
         Failure::of(&error, format!("tenant {slug}, {database_url}: {}", reason(&error)))
@@ -86,7 +86,7 @@ impl From<anyhow::Error> for Failure {
     }
 }
 
-/// Why the control database cannot be used. A store's own words are about tenants.
+/// Why the control database cannot be used. `StoreError`'s own messages assume a tenant's database.
 pub fn control_reason(error: &StoreError) -> String {
     match error {
         StoreError::Denied(cause) => {
@@ -99,7 +99,7 @@ pub fn control_reason(error: &StoreError) -> String {
     }
 }
 
-/// Why a database failed: with its causes, unless they only repeat the database's own sentence.
+/// Why a database failed, with the chain of causes unless that only repeats the message.
 pub fn reason(error: &StoreError) -> String {
     match error {
         StoreError::Refused(_) | StoreError::Failed(_) => error.to_string(),

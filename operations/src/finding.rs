@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-/// A consumer that has been silent for longer does not count as alive; it registers every 10 s.
+/// How long ago a consumer may have registered to count as alive; it does so every 10 s.
 pub const SEEN_WITHIN: Duration = Duration::from_secs(45);
 
-/// The same of a producer, which does so every 3 s.
+/// The same for a producer, which does so every 3 s.
 pub const PRODUCER_SEEN_WITHIN: Duration = Duration::from_secs(10);
 
 /// How bad it is.
@@ -18,7 +18,7 @@ pub enum Level {
     Ok,
     /// Worth knowing; does no harm.
     Warning,
-    /// Somebody must act.
+    /// Needs action.
     Problem,
 }
 

@@ -1,4 +1,4 @@
-//! Who dispatches.
+//! The processes of all tenants.
 
 use shared::store::{Control, Producer};
 

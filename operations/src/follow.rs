@@ -1,5 +1,4 @@
-//! Follows executions as they come and change, by reading the rows again and again: what it tells
-//! is what the databases say.
+//! Follows executions as they are created and change, by reading their rows repeatedly.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,7 +7,7 @@ use shared::execution::{Execution, Status};
 use shared::id::ExecutionId;
 use shared::store::{ExecutionFilter, Result, Store};
 
-/// The most rows of one read.
+/// The most rows that are read at once.
 const PAGE: i64 = 200;
 
 /// Follows one tenant's executions.
@@ -16,17 +15,17 @@ pub struct Follower {
     store: Arc<Store>,
     /// The newest row that was seen.
     newest: Option<ExecutionId>,
-    /// Rows that were not final when they were seen last.
+    /// Rows that were not final when they were last seen.
     open: HashMap<ExecutionId, Status>,
 }
 
 impl Follower {
-    /// Follows what comes after `newest`; from the beginning, if none.
+    /// Follows executions newer than `newest`; all if none.
     pub fn new(store: Arc<Store>, newest: Option<ExecutionId>) -> Follower {
         Follower { store, newest, open: HashMap::new() }
     }
 
-    /// Follows what comes after `rows`, the newest first, and what becomes of those that are open.
+    /// Follows executions newer than `rows`, which start with the newest, and the open ones of `rows`.
     pub fn after(store: Arc<Store>, rows: &[Execution]) -> Follower {
         let open = rows.iter().filter(|row| !row.status.is_final());
         let open = open.map(|row| (row.id, row.status)).collect();
@@ -34,13 +33,13 @@ impl Follower {
         Follower { store, newest, open }
     }
 
-    /// The rows that are new, or have another status than before, oldest first.
+    /// The rows that are new or have changed status, oldest first.
     pub async fn tick(&mut self) -> Result<Vec<Execution>> {
         let mut changed = Vec::new();
         let known: Vec<(ExecutionId, Status)> =
             self.open.iter().map(|(id, status)| (*id, *status)).collect();
         for (id, before) in known {
-            // A row that was pruned or deleted meanwhile has nothing more to tell.
+            // A row that was pruned or deleted meanwhile is dropped.
             match self.store.find_execution(id).await? {
                 Some(row) if row.status != before => changed.push(row),
                 Some(_) => {}

@@ -17,7 +17,7 @@ const MINUTE: f64 = 60.0;
 /// How many jobs are named for a peak.
 const MAKERS_MAX: usize = 3;
 
-/// One job's part.
+/// A job, as far as its load depends on it.
 pub struct Planned {
     /// The tenant's slug.
     pub tenant: String,
@@ -31,23 +31,23 @@ pub struct Planned {
     pub seconds: f64,
 }
 
-/// The whole minutes that are looked at.
+/// The minutes of a forecast.
 #[derive(Clone, Copy, Debug)]
 pub struct Range {
     from: Time,
     minutes: usize,
 }
 
-/// What one minute brings.
+/// The load of one minute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Minute {
     /// How many executions start.
     pub starts: u64,
-    /// How many slots are held, on the average of the minute.
+    /// How many slots are held, averaged over the minute.
     pub slots: f64,
 }
 
-/// A minute with many starts, and who makes them.
+/// A minute with many starts, and the jobs that cause them.
 #[derive(Debug, PartialEq, Serialize)]
 pub struct Peak {
     /// Which minute.
@@ -71,7 +71,7 @@ pub struct Maker {
 }
 
 impl Range {
-    /// From the minute in which `from` lies until `to`.
+    /// From the minute of `from` until `to`.
     pub fn new(from: Time, to: Time) -> Range {
         let from = from.duration_trunc(TimeDelta::minutes(1)).unwrap_or(from);
         let seconds = (to - from).num_seconds().max(0) as usize;
@@ -108,7 +108,7 @@ impl Range {
             let occurrences = schedule.count(seen, self.before(minute + 1));
             let (starts, minutes) = match overlap {
                 OverlapPolicy::Allow => (occurrences, 1),
-                // While one runs, others are skipped, or wait and are one.
+                // While one runs, others are skipped, or one waits for all.
                 OverlapPolicy::Skip | OverlapPolicy::Queue => (
                     occurrences.min((MINUTE / seconds) as u64).max(1),
                     (seconds / MINUTE).ceil().max(1.0) as usize,
@@ -132,7 +132,7 @@ pub fn load(range: &Range, jobs: &[Planned]) -> Vec<Minute> {
     minutes
 }
 
-/// Spreads what some starts hold over the minutes for which they last.
+/// Spreads the slots that some starts hold over the minutes that they last.
 fn hold(minutes: &mut [Minute], starts: f64, mut seconds: f64) {
     for minute in minutes {
         if seconds <= 0.0 {
@@ -165,7 +165,7 @@ pub fn peaks(range: &Range, minutes: &[Minute], jobs: &[Planned], n: usize) -> V
     order.into_iter().map(peak).collect()
 }
 
-/// Of those who start as many, whoever takes longer comes first.
+/// Of jobs with equally many starts, the slower comes first.
 fn most(mut makers: Vec<(u64, &Planned)>) -> Vec<Maker> {
     makers.sort_by(|(more, long), (less, short)| {
         less.cmp(more).then(short.seconds.total_cmp(&long.seconds))
@@ -179,8 +179,8 @@ fn most(mut makers: Vec<(u64, &Planned)>) -> Vec<Maker> {
     makers.collect()
 }
 
-/// The fewest slots with which no work waits longer than `patience` seconds for one at the end of
-/// any minute.
+/// The fewest slots with which no work waits longer than `patience` seconds at the end of any
+/// minute.
 pub fn slots_needed(minutes: &[Minute], patience: f64) -> u64 {
     let most = minutes.iter().map(|minute| minute.slots).fold(0.0, f64::max).ceil() as u64;
     let candidates: Vec<u64> = (0..=most).collect();

@@ -30,7 +30,7 @@ pub async fn page(at: &TenantContext, after: &str, limit: i64) -> Result<Vec<Job
 /// A job's schedule, with its own spread of `H` and jitter.
 pub fn schedule_of(at: &TenantContext, job: &Job) -> Result<Schedule, Failure> {
     let read = schedule::read(&job.schedule.to_string(), Spread::new(at.tenant.id, job.id));
-    // The table holds it, so whoever asks has made no mistake.
+    // The table holds it, so the user has made no mistake.
     read.map_err(|failure| Failure::Conflict(failure.to_string()))
 }
 
@@ -57,7 +57,7 @@ pub fn timing(schedule: &Value) -> String {
     }
 }
 
-/// When a job is due next: what the producer has worked out comes first, even when it is late.
+/// When a job is due next: the time that the producer worked out, even if that has passed.
 pub fn next_time(at: &TenantContext, job: &Job, schedule: &Schedule) -> Option<Time> {
     job.next_run_at.or_else(|| schedule.first_after(at.now.time()))
 }
@@ -119,7 +119,7 @@ pub async fn edit(
         for (field, is_other) in
             [("payload", job.payload != before.payload), ("notify", job.notify != before.notify)]
         {
-            // That it is another one now is no secret.
+            // That it has changed is no secret.
             if is_other && facts.get(field).is_some() {
                 facts[field] = "(another, not recorded)".into();
             }
@@ -136,7 +136,7 @@ fn stale(job: &Job) -> Failure {
     ))
 }
 
-/// Lets a job's occurrences come, or no more. None: that is how it is already.
+/// Enables or disables a job. None: it is so already.
 pub async fn switch(
     context: &Context,
     actor: &Actor,
@@ -151,7 +151,7 @@ pub async fn switch(
     edit(context, actor, at, name, None, &switched).await.map(Some)
 }
 
-/// Deletes a job and cancels what is open of it; its history stays.
+/// Deletes a job and cancels its open executions; its history stays.
 pub async fn delete(
     context: &Context,
     actor: &Actor,
@@ -170,7 +170,7 @@ pub async fn delete(
     context.record_and_wake(planned, delete).await
 }
 
-/// What the audit says of a whole job. Its payload stays in the tenant's own database.
+/// A job as the audit records it. Its payload stays in the tenant's own database.
 fn facts(job: &Job) -> Value {
     const FACTS: &[&str] = &[
         "job_type",
@@ -193,7 +193,7 @@ fn facts_of(job: &Job, fields: &[&str]) -> Value {
     let mut facts: Map<String, Value> = fields
         .iter()
         .map(|field| match *field {
-            // They may hold what only the tenant should know.
+            // They may hold what only the tenant may know.
             "payload" | "notify" => ((*field).to_owned(), "(not recorded)".into()),
             field => (field.to_owned(), whole[field].clone()),
         })

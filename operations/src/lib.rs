@@ -1,5 +1,7 @@
-//! What operators can do, whether they ask by a command, by the API or on a page. A module for each
-//! noun; every change is audited. Knows neither command line nor web.
+//! What operators can do, by a command, through the API or on a page: a module for each noun.
+//!
+//! Every change is audited ([`context::Context::record`]) and can be a dry run ([`change::Change`]).
+//! Nothing here knows the command line or the web.
 
 pub mod change;
 mod changes;

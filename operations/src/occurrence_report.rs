@@ -1,4 +1,4 @@
-//! What became of one planned time of a job, from the rows; where there is none, why.
+//! What became of one planned time of a job: its executions, or why it has none.
 
 mod missing;
 
@@ -19,9 +19,9 @@ use super::job::{find, schedule_of};
 use super::schedule::{is_planned, just_before};
 use missing::MissingOccurrence;
 
-/// How many rows from that time on are looked through.
+/// How many rows from that time on are read.
 const ROWS_MAX: i64 = 200;
-/// How many runs before a skipped one are looked through for the one that was not over.
+/// How many runs before a skipped one are read to find the one that was open.
 const RUNS_MAX: i64 = 20;
 
 /// Says what became of the occurrence at `asked`: its attempts, the run that stood for it, or why
@@ -58,7 +58,7 @@ pub async fn report(
         .await
 }
 
-/// The rows of the job's planned times from one on, retries included, the earliest first.
+/// The executions of the job's planned times from `from` on, retries included, the earliest first.
 pub async fn rows_from(
     at: &TenantContext,
     job: &Job,
@@ -66,18 +66,18 @@ pub async fn rows_from(
 ) -> Result<Vec<Execution>, Failure> {
     let listed = at.store.list_from(job.id, from, ROWS_MAX).await;
     let mut rows = listed.map_err(|error| at.failed(error))?;
-    // Manual runs have times of their own and account for no other.
+    // Manual runs have times of their own, and stand for no planned one.
     rows.retain(|row| row.trigger != Trigger::Manual);
     Ok(rows)
 }
 
-/// Whether a row accounts for an earlier occurrence, too.
+/// Whether a row stands for an earlier occurrence, too.
 pub fn stands_for(row: &Execution, schedule: &Schedule, asked: Time) -> bool {
     let between = schedule.count(just_before(asked), row.scheduled_for);
     is_planned(schedule, asked) && row.stands_for > 1 && between <= row.stands_for as u64
 }
 
-/// Every attempt at an occurrence, and what people or other runs had to do with it.
+/// Every attempt at an occurrence, and which changes or other runs affected it.
 async fn of_occurrence(
     context: &Context,
     at: &TenantContext,
@@ -113,7 +113,7 @@ fn suspended(changes: &Changes, time: Time, seen: Time) -> Option<Finding> {
     (was_so && resumed.at <= seen).then(|| Finding::ok("tenant", finding))
 }
 
-/// Who or what ended a row or kept it from running, where another row or the audit tells.
+/// Who or what ended an execution or kept it from running, as far as other rows and the audit know.
 async fn cause(context: &Context, at: &TenantContext, row: &Execution) -> Result<String, Failure> {
     match (row.status, row.error_kind) {
         (Status::Skipped, Some(ErrorKind::Overlap)) => {

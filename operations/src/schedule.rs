@@ -17,7 +17,7 @@ pub struct Due {
     pub local: DateTime<FixedOffset>,
     /// That zone.
     pub timezone: &'static str,
-    /// What a change of clocks does to it, if there is one.
+    /// How a clock change affects it, if one does.
     pub clocks: Option<String>,
 }
 
@@ -45,7 +45,7 @@ pub fn due(schedule: &Schedule, first: Option<Time>, n: u16) -> Vec<Due> {
     due.collect()
 }
 
-/// A schedule's JSON text, of what people write for it.
+/// The JSON of a schedule that people write: JSON already, or a cron expression.
 pub fn written(text: &str, timezone: Option<&str>) -> Result<String, Failure> {
     match (text.trim(), timezone) {
         (json, None) if json.starts_with('{') => Ok(json.to_owned()),
@@ -58,12 +58,12 @@ pub fn written(text: &str, timezone: Option<&str>) -> Result<String, Failure> {
     }
 }
 
-/// Reads what the engine would read, and shows where it went wrong.
+/// Reads a schedule as the engine does. The failure points at what is wrong.
 pub fn read(text: &str, spread: Spread) -> Result<Schedule, Failure> {
     Schedule::read(text, spread).map_err(|error| Failure::Usage(error.picture()))
 }
 
-/// A schedule as a job holds it, once the engine's own reader has understood it.
+/// The schedule itself, if the engine can read it.
 pub fn checked(schedule: Value, spread: Spread) -> Result<Value, Failure> {
     read(&schedule.to_string(), spread)?;
     Ok(schedule)

@@ -1,4 +1,4 @@
-//! What can be done with tenants, once they are there.
+//! What can be done with tenants.
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -14,14 +14,14 @@ use super::job;
 use crate::context::{Context, TenantContext};
 use crate::failure::{Failure, reason};
 
-/// A tenant as it may be shown: without its database's user and password.
+/// A tenant for showing: without the user and password of its database.
 #[derive(Clone, Debug, Serialize)]
 pub struct TenantView {
     /// Its id.
     pub id: TenantId,
-    /// What commands call it.
+    /// Its unique name in commands.
     pub slug: String,
-    /// What it is called in full.
+    /// Its full name.
     pub name: String,
     /// Active or suspended.
     pub status: TenantStatus,
@@ -54,7 +54,7 @@ impl From<&Tenant> for TenantView {
     }
 }
 
-/// A tenant with what its database says.
+/// A tenant with the state of its database.
 #[derive(Serialize)]
 pub struct InspectedTenant {
     #[serde(flatten)]
@@ -72,7 +72,7 @@ pub struct InspectedTenant {
     pub next_due_at: Option<Time>,
 }
 
-/// Asks a tenant's database what is open there; if it cannot be used, says why.
+/// Reads what is open in a tenant's database, or why that cannot be used.
 pub async fn inspect(context: &Context, tenant: &Tenant) -> InspectedTenant {
     let (problem, look) = match look(context, tenant).await {
         Ok(look) => (None, Some(look)),
@@ -94,7 +94,7 @@ pub async fn look(context: &Context, tenant: &Tenant) -> Result<PollSummary, Str
     store.poll().await.map_err(|error| reason(&error))
 }
 
-/// Writes an edit, wakes the producers, and answers with the tenant as it is now.
+/// Edits a tenant, and returns it as it is then.
 pub async fn edit(
     context: &Context,
     actor: &Actor,
@@ -126,8 +126,8 @@ pub async fn edit(
     context.record_and_wake(planned, change_it).await
 }
 
-/// Names whom a tenant's jobs are told to that name nobody themselves: the payload of the job whose
-/// executions are the notifications, if its version is still `if_version`.
+/// Sets whom to notify of a tenant's jobs that have no target of their own: the payload of the job
+/// whose executions are the notifications, if its version is still `if_version`.
 pub async fn notify(
     context: &Context,
     actor: &Actor,
@@ -140,7 +140,7 @@ pub async fn notify(
     job::edit(context, actor, at, NOTIFIER, if_version, &edit).await
 }
 
-/// What the audit says of a tenant.
+/// A tenant as the audit records it.
 pub fn facts(tenant: &Tenant) -> Value {
     json!({
         "name": tenant.name,

@@ -22,10 +22,10 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 some tenants failed,
 #[command(name = "polychron", version)]
 #[command(arg_required_else_help = true, subcommand_required = true)]
 pub(crate) struct Arguments {
-    /// How data is written to standard output
+    /// The format of the data on standard output
     #[arg(short, long, global = true, value_enum, default_value = "table")]
     pub(crate) output: Format,
-    /// Why a change is made, for the audit
+    /// The reason for a change, recorded in the audit
     #[arg(long, global = true, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
     /// Show what would be changed, and change nothing
@@ -48,23 +48,23 @@ pub(crate) enum Verb {
 #[derive(Subcommand)]
 #[allow(clippy::large_enum_variant, reason = "one is made in the life of the process")]
 pub(crate) enum Other {
-    /// See it at work: three tenants whose jobs succeed, fail and try again; needs no service
+    /// Run a demonstration: three tenants whose jobs succeed, fail and retry; needs no other service
     #[command(after_help = "Examples:\n  polychron demo\n  polychron demo --for 20s")]
     Demo {
-        /// How long to run, such as 20s or 5m; until Ctrl-C, if it isn't given
+        /// How long to run, such as 20s or 5m; until Ctrl-C by default
         #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
         length: Option<Duration>,
-        /// Where to keep the data; what an earlier demo left there is removed
+        /// The folder for the data; data of an earlier demo is removed
         #[arg(long, value_name = "FOLDER", default_value = "polychron-data/demo")]
         data: PathBuf,
         /// Do not serve the dashboard and the HTTP API
         #[arg(long)]
         no_dashboard: bool,
     },
-    /// Run the whole engine in one process over SQLite files: small real use without any service
+    /// Run everything in one process over SQLite files, for small use without other services
     #[command(after_help = "Example:\n  polychron up --data /var/lib/polychron")]
     Up {
-        /// Where the control database and the tenants' databases are, or will be
+        /// The folder of the control database and the tenants' databases
         #[arg(long, value_name = "FOLDER", default_value = "polychron-data")]
         data: PathBuf,
         /// Do not serve the dashboard and the HTTP API
@@ -73,15 +73,15 @@ pub(crate) enum Other {
     },
     /// Serve the dashboard and the HTTP API, at --listen
     ///
-    /// Without a file of users (POLYCHRON_USERS) only this machine is answered, and whoever asks
-    /// may do everything.
+    /// Without a file of users (POLYCHRON_USERS) only this machine can connect, and every request may
+    /// do everything.
     #[command(after_help = "Examples:
   DATABASE_URL=postgres://… AMQP_URL=amqp://… polychron serve
   polychron serve --listen 0.0.0.0:8484 --users /etc/polychron/users.toml   # behind a proxy with TLS")]
     Serve,
     #[command(flatten)]
     Operators(cli::Verb),
-    /// Say who may use dashboard and API
+    /// Make entries for the users of dashboard and API
     #[command(subcommand)]
     User(user::Verb),
     /// Write a shell's completions to standard output
@@ -125,7 +125,7 @@ impl Other {
     }
 }
 
-/// How the answer to a command line is wanted that cannot be read.
+/// The output format that an invalid command line asks for.
 pub(crate) fn format_asked_for(arguments: impl Iterator<Item = OsString>) -> Format {
     let words: Vec<String> = arguments.map(|word| word.to_string_lossy().into_owned()).collect();
     let asked = words.iter().enumerate().find_map(|(at, word)| match word.as_str() {
@@ -136,8 +136,7 @@ pub(crate) fn format_asked_for(arguments: impl Iterator<Item = OsString>) -> For
     format.unwrap_or(Format::Table)
 }
 
-/// The whole command line, with a flag for each setting. Those are told by `--help` only: `-h`
-/// is about the verb.
+/// The whole command line, with a flag for each setting, which `--help` lists and `-h` does not.
 pub(crate) fn command() -> Command {
     let command = config::command(Arguments::command());
     let settings = command.get_after_help().map(ToString::to_string).unwrap_or_default();
@@ -149,7 +148,7 @@ pub(crate) fn command() -> Command {
         })
         .after_help(EXIT_CODES)
         .after_long_help(format!("{settings}\n\n{EXIT_CODES}"));
-    // A daemon has the settings' flags only, and is its own program as far as help can tell.
+    // A daemon takes the settings' flags only; its help is that of its own program.
     let hidden: Vec<Arg> = command
         .get_arguments()
         .filter(|argument| argument.get_help_heading().is_none())

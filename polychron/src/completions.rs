@@ -1,4 +1,4 @@
-//! `polychron completions`: what a shell needs to complete the command line.
+//! `polychron completions`: shell completions.
 
 use std::io::{ErrorKind, Write as _};
 
@@ -21,7 +21,7 @@ pub(crate) fn run(shell: Shell, mut command: Command) -> Result<(), Failure> {
         Shell::Zsh => clap_complete::Shell::Zsh,
         Shell::Fish => clap_complete::Shell::Fish,
     };
-    // It would panic where writing fails.
+    // `generate` panics if writing fails.
     let mut script = Vec::new();
     generate(shell, &mut command, "polychron", &mut script);
     match std::io::stdout().write_all(&script) {

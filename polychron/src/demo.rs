@@ -1,5 +1,5 @@
 //! `polychron demo`: the embedded engine with three sample tenants, whose jobs succeed, take long,
-//! try again, fail, time out and panic, and a stream of what becomes of them.
+//! retry, fail, time out and panic, and a stream of their executions.
 
 mod sample;
 mod stream;
@@ -28,8 +28,8 @@ const FOLLOW_EVERY: Duration = Duration::from_millis(200);
 /// How long running jobs may take to end when the demo does.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Runs the demo, for `length` or until asked to stop, and says what came of it. What a demo before
-/// it left in the folder is removed first.
+/// Runs the demo, for `length` or until asked to stop, and shows a summary. Data that an earlier demo
+/// left in the folder is removed first.
 ///
 /// # Errors
 /// When the folder cannot be used.
@@ -71,7 +71,7 @@ pub(crate) async fn run(
     let (clean, followed, ()) = tokio::join!(running, followed, serving);
     clean?;
     let (mut followers, mut summaries) = followed?;
-    // What still happened while the engine came to its end.
+    // What happened while the engine stopped.
     tell(&mut followers, &mut stream, &mut summaries).await?;
     stream.summary(&summaries)?;
     say("\nThe data is still there. Look at it with");
@@ -95,7 +95,7 @@ async fn add_tenants(folder: &DataFolder, engine: &Engine) -> Result<Vec<(String
 
 type Followers = Vec<(String, Follower)>;
 
-/// Shows what happens until it is time to stop, and asks the engine to.
+/// Shows what happens until it is time to stop, then stops the engine.
 async fn follow(
     stores: &[(String, Arc<Store>)],
     stream: &mut Stream,

@@ -23,8 +23,8 @@ use cli::output::Output;
 use cli::{Request, exit};
 use operations::failure::Failure;
 
-/// The CLI reports in its own words what comes of the broker; a command that only nudges the
-/// producer is not to say that it has connected.
+/// Commands report broker errors themselves, and one that only nudges producers should not log that it
+/// has connected.
 const QUIET: &str = ",polychron_shared::queue=error";
 
 fn main() -> ExitCode {
@@ -44,20 +44,20 @@ fn main() -> ExitCode {
     }
 }
 
-/// Says why it was not done, and answers with the exit code.
+/// Reports a failure, and returns the exit code.
 fn tell(failure: &Failure, output: Output) -> ExitCode {
     output.failure(None, failure);
     ExitCode::from(exit::code(failure))
 }
 
-/// The command line could not be read, or asked for help.
+/// Handles an invalid command line, or one that asks for help.
 fn misread(error: &clap::Error) -> ExitCode {
     let output = Output::new(arguments::format_asked_for(std::env::args_os()));
     if output.is_for_people() || !error.use_stderr() {
         error.exit();
     }
     let text = match error.kind() {
-        // It renders as all of the help.
+        // It would render as the whole help.
         ClapError::DisplayHelpOnMissingArgumentOrSubcommand => {
             "a subcommand is missing; `--help` shows those there are".to_owned()
         }
@@ -93,7 +93,7 @@ fn run_other(
         Ok(Config { log, log_format, .. }) => (log.as_str(), *log_format),
         Err(_) => ("warn", LogFormat::Text),
     };
-    // The demo tells what happens by itself, unless more is asked for.
+    // The demo shows what happens itself, unless another level is asked for.
     let log = if matches!(verb, Other::Demo { .. }) && log == "info" { "error" } else { log };
     logging::start(&format!("{log}{QUIET}"), format, output.colour());
     let mut runtime = match verb.runs_until_stopped() {
@@ -103,7 +103,7 @@ fn run_other(
     let runtime = runtime.enable_all().build();
     let runtime = runtime.map_err(|error| Failure::Failed(format!("cannot start: {error}")))?;
     let done = runtime.block_on(dispatch(verb, config, output, request));
-    // A connection that is still being tried must not hold the process up.
+    // A pending connection attempt must not delay the exit.
     runtime.shutdown_background();
     done
 }
@@ -129,7 +129,7 @@ async fn dispatch(
     }
 }
 
-/// Where flags that may stand anywhere are all found: clap hands them down to the last verb.
+/// The matches of the last verb, to which clap propagates all global flags.
 fn innermost(matches: &ArgMatches) -> &ArgMatches {
     match matches.subcommand() {
         Some((_, inner)) => innermost(inner),

@@ -1,4 +1,4 @@
-//! `polychron up`: the embedded engine over a data folder of the user's own, for small real use.
+//! `polychron up`: the embedded engine over a data folder, for small real use.
 
 use std::path::Path;
 
@@ -22,7 +22,7 @@ pub(crate) async fn run(folder: &Path, config: Config, with_dashboard: bool) -> 
     let engine = Engine::new(&folder, config.clone()).await?;
     let tenants = engine.tenants.control().list_tenants().await?;
     for tenant in &tenants {
-        // One that cannot be brought up to date is the only one that doesn't run.
+        // A tenant that cannot be migrated doesn't run; the others do.
         if let Err(error) = migrate(&tenant.database_url, Schema::Tenant).await {
             warn!(
                 tenant = tenant.slug,

@@ -11,10 +11,10 @@ use web::user::{Role, User};
 
 #[derive(Subcommand)]
 pub(crate) enum Verb {
-    /// Write an entry for the file that POLYCHRON_USERS names to standard output
+    /// Write an entry for the file of users (POLYCHRON_USERS) to standard output
     ///
-    /// The password comes by standard input; only its hash is written. With --token a token for
-    /// the API is made instead, and shown once.
+    /// The password is read from standard input; only its hash is written. With --token, a token for
+    /// the API is created instead, and shown once.
     #[command(after_help = "Examples:
   polychron user new ann --role operator >> users.toml
   polychron user new support --role viewer --tenant acme >> users.toml
@@ -24,24 +24,24 @@ pub(crate) enum Verb {
 
 #[derive(Args)]
 pub(crate) struct New {
-    /// What the audit will call them
+    /// The name for signing in, and in the audit
     name: String,
     /// What they may do
     #[arg(long, value_enum)]
     role: RoleName,
-    /// The only tenants that they may see; may be repeated
+    /// A tenant they may see; may be repeated; all by default
     #[arg(long = "tenant", value_name = "SLUG")]
     tenants: Vec<String>,
-    /// For a program, by a token, rather than for a person
+    /// Create a token for a program instead of a password for a person
     #[arg(long)]
     token: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 enum RoleName {
-    /// Look
+    /// Read everything
     Viewer,
-    /// Look, and change
+    /// Read and change everything
     Operator,
 }
 

@@ -1,7 +1,7 @@
 //! Who may do what: the file of users, their passwords and tokens, and who is signed in.
 //!
-//! Without a file everybody who reaches the loopback address is an operator, as everybody who can
-//! log in to the machine is; that is why nothing else is listened on then.
+//! Without a file, every request is an operator's, as every user of the machine could be; that is why
+//! only the loopback address is served then.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -21,37 +21,37 @@ use operations::failure::Failure;
 
 /// The name of the cookie that holds a session.
 pub(crate) const COOKIE: &str = "polychron_session";
-/// How long somebody stays signed in without doing anything.
+/// How long an idle session lasts.
 const IDLE_LIMIT: Duration = Duration::from_secs(12 * 3600);
-/// How many sessions are kept; the least used goes first.
+/// The most sessions; the least recently used is dropped first.
 const SESSIONS_MAX: usize = 10_000;
-/// How often a password may be tried for one name, within [`TRIES_WITHIN`].
+/// The most attempts at one name's password within [`TRIES_WITHIN`].
 const TRIES_MAX: u32 = 5;
 const TRIES_WITHIN: Duration = Duration::from_secs(60);
 
-/// Whoever makes a request.
+/// The user who makes a request.
 #[derive(Clone, Debug)]
 pub(crate) struct Visitor {
     /// Their name; none without a file of users.
     pub(crate) name: Option<String>,
     pub(crate) role: Role,
     pub(crate) tenants: Option<BTreeSet<String>>,
-    /// What a form of theirs must bring back; none for a program with a token, which has no forms.
+    /// Must come back with their forms, against forgery; none for a token, which has no forms.
     pub(crate) form_key: Option<String>,
 }
 
 impl Visitor {
-    /// Whether they may know of a tenant.
+    /// Whether they may see a tenant.
     pub(crate) fn may_see(&self, slug: &str) -> bool {
         self.tenants.as_ref().is_none_or(|tenants| tenants.contains(slug))
     }
 
-    /// Whether they may know of what belongs to no tenant.
+    /// Whether they may see all tenants, and what belongs to none.
     pub(crate) fn sees_all(&self) -> bool {
         self.tenants.is_none()
     }
 
-    /// Refuses whoever may see some tenants only.
+    /// Refuses users who may see some tenants only.
     pub(crate) fn must_see_all(&self) -> Result<(), Problem> {
         match self.sees_all() {
             true => Ok(()),
@@ -67,41 +67,41 @@ impl Visitor {
         self.role == Role::Operator
     }
 
-    /// What the audit calls them.
+    /// Their name in the audit.
     pub(crate) fn actor(&self) -> String {
         format!("web:{}", self.name.as_deref().unwrap_or("loopback"))
     }
 }
 
-/// Tells visitors apart.
+/// Authenticates visitors.
 pub(crate) struct Access {
     file: Option<Mutex<File>>,
     clock: Clock,
     random: Random,
-    /// Signs what forms must bring back; new at every start.
+    /// Signs form keys; new at every start.
     key: hmac::Key,
-    /// By the hash of what the cookie holds.
+    /// By the hash of the cookie.
     sessions: Mutex<HashMap<String, Session>>,
     tries: Mutex<HashMap<String, Tries>>,
 }
 
-/// The file of users as it was read last.
+/// The file of users, as last read.
 struct File {
     path: PathBuf,
-    /// By which a change is seen.
+    /// Changes with the file.
     mark: Option<Mark>,
     users: Arc<Vec<User>>,
 }
 
 impl File {
     fn read(path: &Path) -> Result<File, Failure> {
-        // The mark first: what is written while the file is read is read again.
+        // The mark first: the file is read again if it is written meanwhile.
         let mark = mark(path);
         Ok(File { path: path.to_owned(), mark, users: Arc::new(read(path)?) })
     }
 }
 
-/// When a file was written, and how long it is.
+/// When a file was written, and its length.
 type Mark = (SystemTime, u64);
 
 fn mark(path: &Path) -> Option<Mark> {
@@ -121,7 +121,7 @@ struct Tries {
 }
 
 impl Access {
-    /// With the users of a file, if one is given.
+    /// With the users of this file; open if there is none.
     pub(crate) fn new(
         file: Option<&Path>,
         clock: Clock,
@@ -133,13 +133,13 @@ impl Access {
         Ok(Access { file, clock, random, key, sessions, tries })
     }
 
-    /// Whether anybody may come in who reaches us.
+    /// Whether no sign-in is needed.
     pub(crate) fn is_open(&self) -> bool {
         self.file.is_none()
     }
 
-    /// Reads the file of users again when it has changed. One that cannot be read changes nothing,
-    /// and is told of once. Whoever is not in it as before is signed out.
+    /// Reads the file of users again if it has changed. If it cannot be read, nothing changes, and one
+    /// error is logged. A user whose entry changed is signed out.
     pub(crate) fn refresh(&self) {
         let Some(file) = &self.file else { return };
         let mut file = lock(file);
@@ -164,12 +164,12 @@ impl Access {
         }
     }
 
-    /// Those of the file, if there is one.
+    /// The users of the file; none without a file.
     fn users(&self) -> Option<Arc<Vec<User>>> {
         self.file.as_ref().map(|file| lock(file).users.clone())
     }
 
-    /// Who makes a request, if they say so credibly.
+    /// Who makes a request, if they prove it by a cookie or a token.
     pub(crate) fn visitor(&self, headers: &HeaderMap) -> Option<Visitor> {
         let Some(users) = self.users() else {
             let form_key = Some(self.form_key("loopback"));
@@ -192,8 +192,7 @@ impl Access {
         Some(Visitor { name: Some(name), role, tenants, form_key })
     }
 
-    /// Signs somebody in; answers with what their cookie is to hold. None: name and password don't
-    /// belong together, or were tried too often.
+    /// Signs a user in, and returns the value of their cookie.
     pub(crate) async fn sign_in(&self, name: &str, password: String) -> Result<String, Refusal> {
         if !self.may_try(name) {
             return Err(Refusal::TooOften);
@@ -201,7 +200,7 @@ impl Access {
         let users = self.users().unwrap_or_default();
         let user = users.iter().find(|user| user.name == name);
         let hash = user.and_then(|user| user.password.clone());
-        // Takes equally long for a name that nobody has.
+        // Takes equally long for an unknown name.
         let hash = hash.unwrap_or_else(|| secret::NOBODY.to_owned());
         let checked = tokio::task::spawn_blocking(move || secret::is_password(&password, &hash));
         if !checked.await.unwrap_or(false) {
@@ -240,12 +239,12 @@ impl Access {
         Some(session.user.clone())
     }
 
-    /// What a form must bring back, which no other site can know.
+    /// The form key of a session, which no other site can know.
     fn form_key(&self, session: &str) -> String {
         hex(hmac::sign(&self.key, session.as_bytes()).as_ref())
     }
 
-    /// Counts a try. Names that nobody has are counted together, so that they take no memory.
+    /// Counts an attempt. Unknown names are counted together: they must take no memory.
     fn may_try(&self, name: &str) -> bool {
         let users = self.users().unwrap_or_default();
         let name = if users.iter().any(|user| user.name == name) { name } else { "" };
@@ -272,12 +271,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Why somebody was not signed in.
+/// Why a user was not signed in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// Name and password don't belong together.
+    /// Wrong name or password.
     Wrong,
-    /// It was tried too often just now.
+    /// Too many attempts.
     TooOften,
 }
 
@@ -292,7 +291,7 @@ fn read(path: &Path) -> Result<Vec<User>, Failure> {
     };
     let text = std::fs::read_to_string(path);
     let text = text.map_err(|error| wrong(format!("cannot be read: {error}")))?;
-    // The reader's own words tell the place, and might repeat the line; the message alone does not.
+    // TOML's full error repeats the line, which may hold a hash; its message alone does not.
     let users: Users = toml::from_str(&text)
         .map_err(|error| wrong(format!("is no file of users: {}", error.message())))?;
     let mut names = BTreeSet::new();

@@ -1,8 +1,7 @@
 //! The API: what the commands can do, in JSON over HTTP.
 //!
-//! [`OPERATIONS`] is the one table of what there is: the routes are made of it, and so is the
-//! document that tells programs about them (`/api/v1/openapi.json`), which therefore cannot lack
-//! one.
+//! The routes and the OpenAPI document (`/api/v1/openapi.json`) are both made from the table
+//! [`OPERATIONS`], so that the document cannot lack one.
 
 mod document;
 mod execution;
@@ -29,14 +28,14 @@ struct Operation {
     id: &'static str,
     summary: &'static str,
     query: &'static [Parameter],
-    /// The name of the schema of what it is given.
+    /// The name of the request body's schema.
     body: Option<&'static str>,
-    /// The name of the schema of what it answers with.
+    /// The name of the response's schema.
     answer: &'static str,
     route: fn() -> MethodRouter<Arc<AppState>>,
 }
 
-/// Something that may stand in the query.
+/// A parameter of the query.
 struct Parameter {
     name: &'static str,
     schema: fn() -> Value,
@@ -85,7 +84,7 @@ const JOBS: &str = "/api/v1/tenants/{tenant}/jobs";
 const JOB: &str = "/api/v1/tenants/{tenant}/jobs/{job}";
 const EXECUTION: &str = "/api/v1/tenants/{tenant}/executions/{execution}";
 
-/// Everything that can be asked.
+/// All operations.
 #[rustfmt::skip]
 const OPERATIONS: &[Operation] = &[
     read("/api/v1/openapi.json", "openapi", "This document", &[], "Any", || get(document::show)),

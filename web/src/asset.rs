@@ -1,4 +1,4 @@
-//! The two files that pages refer to, embedded in the program.
+//! The style sheet and the script, embedded in the program.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use axum::routing::get;
 
 use crate::AppState;
 
-/// Browsers ask again after this.
+/// How long browsers cache them.
 const FRESH_FOR: &str = "max-age=300";
 
 pub(crate) fn routes() -> Router<Arc<AppState>> {

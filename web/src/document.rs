@@ -1,8 +1,8 @@
-//! A whole HTML document, around what a page holds.
+//! The HTML document around a page.
 
 use crate::html::{Html, html};
 
-/// A whole document.
+/// A whole document, around `inside`.
 pub(crate) fn document(title: &str, inside: &Html) -> axum::response::Html<String> {
     let whole = html!(
         "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\">\

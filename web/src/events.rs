@@ -1,6 +1,6 @@
-//! Tells pages that something has changed, and nothing else: they fetch themselves again, and so
-//! see what they may see. For as long as somebody looks at a tenant, its database is asked for a
-//! few numbers every other second, however many look.
+//! Server-sent events that say only that something has changed: pages then fetch themselves again,
+//! with the access checks of every request. While a tenant's pages are open, its database is polled
+//! every other second, however many they are.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -24,17 +24,17 @@ use crate::AppState;
 use crate::access::Visitor;
 use crate::problem::Problem;
 
-/// How often a tenant that somebody looks at is query.
+/// How often a tenant with open pages is polled.
 const ASK_EVERY: Duration = Duration::from_secs(2);
-/// How many pages may listen at once.
+/// The most pages that may listen at once.
 const LISTENERS_MAX: usize = 200;
-/// How many executions are looked at for a change.
+/// How many executions are read to detect a change.
 const RECENT: i64 = 30;
 
-/// Who listens.
+/// The pages that listen.
 pub(crate) struct Events {
     places: Arc<Semaphore>,
-    /// What changes with a tenant's tables, for each tenant that somebody looks at.
+    /// A fingerprint of each tenant with open pages.
     tenants: Mutex<HashMap<String, watch::Receiver<u64>>>,
 }
 
@@ -81,7 +81,7 @@ async fn next_change(
 }
 
 impl Events {
-    /// Joins those who look at a tenant already, or begins to ask its database.
+    /// Subscribes to a tenant's changes; polls its database from the first subscriber on.
     fn of_tenant(
         &self,
         state: &Arc<AppState>,
@@ -89,7 +89,7 @@ impl Events {
         store: Arc<Store>,
     ) -> watch::Receiver<u64> {
         let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
-        // One whose asking has ended has nobody who sends.
+        // A receiver whose poll has ended has no sender.
         tenants.retain(|_, changes| changes.has_changed().is_ok());
         if let Some(changes) = tenants.get(slug) {
             let mut changes = changes.clone();
@@ -100,7 +100,7 @@ impl Events {
         tenants.insert(slug.to_owned(), changes.clone());
         let clock = state.context.connections.clock().clone();
         tokio::spawn(async move {
-            // One receiver is the table's own.
+            // The map holds one receiver itself.
             while sender.receiver_count() > 1 {
                 if let Some(mark) = mark(&store).await {
                     sender.send_if_modified(|before| std::mem::replace(before, mark) != mark);
@@ -112,8 +112,7 @@ impl Events {
     }
 }
 
-/// Differs when what a tenant's pages show has most likely changed. None while its database
-/// doesn't answer.
+/// A fingerprint of what a tenant's pages show. None while its database doesn't answer.
 async fn mark(store: &Store) -> Option<u64> {
     let now = store.now().await.ok()?;
     let look = store.poll().await.ok()?;

@@ -1,5 +1,5 @@
-//! All tenants, kept in memory by the [`walker`]: a page must not open thousands of databases. Each
-//! snapshot says how old it is.
+//! A snapshot of every tenant, kept in memory by the [`walker`], since a page must not open thousands
+//! of databases.
 
 mod snapshot;
 mod stats;

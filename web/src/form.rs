@@ -1,4 +1,4 @@
-//! Forms: how pages hold them, and what they send.
+//! Forms: their HTML, and what they send.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use crate::html::{Html, html};
 use crate::html_error::HtmlError;
 use crate::problem::Problem;
 
-/// The field that shows that a form came from a page of ours.
+/// The field that proves that a form came from our page.
 pub(crate) const KEY: &str = "form_key";
 
-/// A form that changes something: it brings back the visitor's key.
+/// A form that changes something. It holds the visitor's form key.
 pub(crate) fn form(action: &str, visitor: &Visitor, inside: Html) -> Html {
     let key = visitor.form_key.as_deref().unwrap_or_default();
     html!(
@@ -28,7 +28,7 @@ pub(crate) fn form(action: &str, visitor: &Visitor, inside: Html) -> Html {
     )
 }
 
-/// The same, for what had better not happen by a slip: it opens before it can be sent, and takes a
+/// The same for a change that must not happen by accident: it has to be opened first, and takes a
 /// reason.
 pub(crate) fn careful_form(action: &str, visitor: &Visitor, name: &str, meaning: &str) -> Html {
     let inside = html!(
@@ -44,7 +44,7 @@ pub(crate) fn careful_form(action: &str, visitor: &Visitor, name: &str, meaning:
     )
 }
 
-/// The fields of a form that came from a page of ours, by the visitor whose page it was.
+/// The fields of a form that came from our page, and the visitor who sent it.
 pub(crate) struct Filled {
     pub(crate) visitor: Visitor,
     fields: BTreeMap<String, String>,

@@ -1,5 +1,5 @@
-//! What every request passes first: where it comes from, who makes it, what they may do; and what
-//! every answer tells the browser.
+//! The first check of every request: where it comes from, who makes it and what they may do; and the
+//! security headers of every response.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,14 +16,14 @@ use crate::html::in_url;
 use crate::html_error::HtmlError;
 use crate::problem::Problem;
 
-/// Nothing from elsewhere, nothing inline, in nobody's frame.
+/// Nothing from elsewhere, nothing inline, in no frame.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; \
                       connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
-/// The most that a request's body may hold, in bytes: a payload, escaped.
+/// The most bytes of a request's body: a payload, escaped.
 const BODY_BYTES_MAX: usize = 256 * 1024;
-/// How long a body may take to come.
+/// How long a body may take to arrive.
 const BODY_LIMIT: Duration = Duration::from_secs(15);
-/// What anybody may fetch.
+/// Paths that need no sign-in.
 const OPEN: &[&str] = &["/login", "/style.css", "/live.js"];
 
 /// Lets a request through, or says why not.
@@ -60,7 +60,7 @@ pub(crate) async fn guard(
     response
 }
 
-/// The request once its body has come, which may not take for ever.
+/// The request with its whole body, which must arrive in time.
 async fn whole(request: Request) -> Result<Request, Problem> {
     if matches!(*request.method(), Method::GET | Method::HEAD) {
         return Ok(request);
@@ -84,15 +84,15 @@ fn set(response: &mut Response, name: HeaderName, value: &'static str) {
 }
 
 enum Denial {
-    /// The name that it was asked for by is not ours.
+    /// Its `Host` is not ours.
     Misdirected,
-    /// Another site's page made it.
+    /// A page of another site made it.
     Foreign,
-    /// Its address holds a character that PostgreSQL cannot be asked with.
+    /// Its path holds a NUL, which PostgreSQL cannot store.
     Unspeakable,
-    /// Nobody is signed in.
+    /// It is not signed in.
     Unknown,
-    /// They may only look.
+    /// A viewer wants to change something.
     LooksOnly,
 }
 
@@ -118,7 +118,7 @@ impl Denial {
 }
 
 fn admit(state: &AppState, request: &mut Request) -> Result<(), Denial> {
-    // Another site's page could reach loopback by a name of its own (DNS rebinding).
+    // By DNS rebinding, another site's page could reach loopback by a name of its own.
     if state.access.is_open() && !names_loopback(request.headers()) {
         return Err(Denial::Misdirected);
     }

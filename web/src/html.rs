@@ -1,8 +1,8 @@
-//! HTML that cannot be broken by what is written into it.
+//! HTML with escaping that cannot be forgotten.
 //!
-//! [`html!`](html) takes a literal with blank holes, `{}`, and escapes whatever fills them, in text
-//! and in quoted attributes alike; only [`Html`] itself goes in as it is. A hole with a name or a
-//! format would slip past the escaping, so it does not compile.
+//! [`html!`](html) takes a literal with placeholders, `{}`, and escapes their values, in text and in
+//! quoted attributes; only [`Html`] is inserted as it is. A placeholder with a name or a format
+//! would bypass the escaping, so it does not compile.
 
 use std::fmt::{self, Display};
 
@@ -22,7 +22,7 @@ impl FromIterator<Html> for Html {
     }
 }
 
-/// What may fill a hole.
+/// A value for a placeholder.
 pub(crate) trait Fill {
     /// Writes it, escaped unless it is HTML.
     fn fill(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
@@ -58,7 +58,7 @@ impl<T: Fill + ?Sized> Fill for &T {
     }
 }
 
-/// Control characters go, too: browsers drop or misread them.
+/// Replaces control characters, too: browsers drop or misread them.
 fn escape(text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     for c in text.chars() {
         match c {
@@ -75,7 +75,7 @@ fn escape(text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     Ok(())
 }
 
-/// Shows what fills a hole.
+/// Displays the value of a placeholder.
 pub(crate) struct Filled<'a, T: ?Sized>(pub(crate) &'a T);
 
 impl<T: Fill + ?Sized> Display for Filled<'_, T> {
@@ -84,7 +84,7 @@ impl<T: Fill + ?Sized> Display for Filled<'_, T> {
     }
 }
 
-/// Whether every hole is blank.
+/// Whether every placeholder is blank.
 pub(crate) const fn has_blank_holes(text: &str) -> bool {
     let bytes = text.as_bytes();
     let mut at = 0;
@@ -100,7 +100,7 @@ pub(crate) const fn has_blank_holes(text: &str) -> bool {
     true
 }
 
-/// A piece of HTML, of a literal and what fills its holes.
+/// Makes HTML of a literal and the values of its placeholders.
 macro_rules! html {
     ($text:literal $(, $hole:expr)* $(,)?) => {{
         const _: () = assert!(
@@ -113,7 +113,7 @@ macro_rules! html {
 
 pub(crate) use html;
 
-/// Text as a part of a URL, after a `/` or a `=`.
+/// Percent-encodes text for a URL, after a `/` or a `=`.
 pub(crate) fn in_url(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {

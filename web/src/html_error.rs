@@ -13,7 +13,7 @@ use operations::failure::Failure;
 pub(crate) struct HtmlError(pub(crate) Problem);
 
 impl HtmlError {
-    /// What cannot be.
+    /// A failure that should be impossible.
     pub(crate) fn unexpected() -> HtmlError {
         HtmlError(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "it went wrong; see the log"))
     }

@@ -1,9 +1,8 @@
 //! The dashboard and the API, over the same operations as the commands: [`Server`].
 //!
-//! A request passes `guard` first (where it comes from, who makes it, what they may do); then it
-//! is answered by `api`, in JSON, or by one of `screen`'s files, as a page. What concerns one
-//! tenant is asked of that tenant's database at that moment, a page at a time; what concerns all
-//! comes from the `fleet` cache.
+//! `guard` checks every request first: where it comes from, who makes it and what they may do. Then
+//! `api` answers in JSON, or a file of `screen` with a page. What concerns one tenant is read from
+//! its database at that moment, a page at a time; what concerns all comes from the `fleet` cache.
 
 mod access;
 mod api;
@@ -48,15 +47,15 @@ use operations::failure::Failure;
 use operations::finding::SEEN_WITHIN;
 use problem::Problem;
 
-/// How many queues are asked about, and the longest that the broker may take to answer.
+/// The most queues whose depth is asked for, and how long the broker may take for each.
 const QUEUES_MAX: usize = 50;
 const DEPTH_LIMIT: Duration = Duration::from_secs(1);
-/// How often the file of users is looked at.
+/// How often the file of users is checked for changes.
 const USERS_EVERY: Duration = Duration::from_secs(2);
-/// How long open connections may take to end.
+/// How long open connections may take to close at a shutdown.
 const GOODBYE: Duration = Duration::from_secs(2);
 
-/// What every answer is made of.
+/// What every handler works with.
 pub(crate) struct AppState {
     context: Context,
     access: Access,
@@ -130,7 +129,7 @@ fn router(state: Arc<AppState>) -> Router {
         .fallback(nothing_there)
         .method_not_allowed_fallback(not_so)
         .layer(middleware::from_fn_with_state(state.clone(), guard::guard))
-        // The guard has seen to it already.
+        // The guard limits bodies already.
         .layer(DefaultBodyLimit::disable())
         .with_state(state)
 }
@@ -140,10 +139,10 @@ async fn nothing_there(uri: Uri) -> Response {
 }
 
 async fn not_so(uri: Uri) -> Response {
-    told(&uri, Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this address is asked otherwise"))
+    told(&uri, Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed"))
 }
 
-/// To programs in JSON, to people as a page.
+/// As JSON for programs, as a page for people.
 fn told(uri: &Uri, problem: Problem) -> Response {
     match uri.path().starts_with("/api/") {
         true => problem.into_response(),
@@ -152,7 +151,7 @@ fn told(uri: &Uri, problem: Problem) -> Response {
 }
 
 impl AppState {
-    /// Sees to it that a change of the file of users needs no restart.
+    /// Rereads the file of users when it changes.
     async fn keep_users(&self) {
         loop {
             self.context.connections.clock().sleep(USERS_EVERY).await;
@@ -160,13 +159,13 @@ impl AppState {
         }
     }
 
-    /// A tenant that the visitor may know of.
+    /// A tenant that the visitor may see.
     async fn enter(&self, visitor: &Visitor, slug: &str) -> Result<TenantContext, Problem> {
         self.tell_apart(visitor, slug)?;
         Ok(self.context.enter(slug).await?)
     }
 
-    /// The same, and who asks for a change there, and why.
+    /// The same, and the actor of a change there.
     async fn enter_to_change(
         &self,
         visitor: &Visitor,
@@ -177,7 +176,7 @@ impl AppState {
         Ok((at, self.actor(visitor, reason)?))
     }
 
-    /// A tenant of others is as if it weren't there.
+    /// Answers for a tenant that the visitor may not see as for one that doesn't exist.
     fn tell_apart(&self, visitor: &Visitor, slug: &str) -> Result<(), Problem> {
         match visitor.may_see(slug) {
             true => Ok(()),
@@ -185,7 +184,7 @@ impl AppState {
         }
     }
 
-    /// Who asks for a change, and why.
+    /// The actor of a change.
     fn actor(&self, visitor: &Visitor, reason: Option<&str>) -> Result<Actor, Problem> {
         Ok(Actor::new(visitor.actor(), reason)?)
     }
@@ -195,27 +194,27 @@ impl AppState {
         Ok(self.context.control.now().await.map_err(Failure::control)?)
     }
 
-    /// The consumers that live at `now`.
+    /// The consumers that are alive at `now`.
     async fn workers(&self, now: DbTime) -> Result<Vec<Worker>, Problem> {
         let workers = self.context.control.list_workers(now - SEEN_WITHIN).await;
         Ok(workers.map_err(Failure::control)?)
     }
 }
 
-/// A queue, and how full it is.
+/// A queue and its depth.
 #[derive(Debug, Serialize)]
 pub(crate) struct QueueDepth {
     queue: String,
-    /// Messages that no consumer has been given; none while the broker cannot tell.
+    /// Messages not delivered yet; none while the broker cannot be asked.
     ready: Option<u32>,
-    /// Consumers that take from it, by the broker's word.
+    /// Its consumers, as the broker counts them.
     consumers: Option<u32>,
-    /// Slots of the live consumers that take from it, by their own word.
+    /// Slots of its live consumers, as they report them.
     slots: i32,
 }
 
 impl AppState {
-    /// The queues of the settings, and those that live consumers take from.
+    /// The queues of the settings and of the live consumers.
     async fn queues(&self, workers: &[Worker]) -> Vec<QueueDepth> {
         let mut names: BTreeSet<&String> = self.context.config.queues.iter().collect();
         names.extend(workers.iter().flat_map(|worker| &worker.queues));

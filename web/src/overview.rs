@@ -1,4 +1,4 @@
-//! What the landing page says: is everything on time, and if not, what needs attention.
+//! The landing page's facts: whether everything is on time, and what needs attention.
 
 use chrono::TimeDelta;
 use serde::Serialize;
@@ -11,7 +11,7 @@ use operations::check::consumers;
 use operations::check::tenants::Needs;
 use operations::finding::{Finding, Level};
 
-/// How late the engine may be before that is odd.
+/// How late the engine may be before that is a finding.
 const PATIENCE: TimeDelta = TimeDelta::seconds(15);
 /// How many findings are named one by one.
 const FINDINGS_MAX: usize = 50;
@@ -19,7 +19,7 @@ const FINDINGS_MAX: usize = 50;
 /// All tenants together, as far as the fleet cache knows them.
 #[derive(Serialize)]
 pub(crate) struct Overview {
-    /// How long the job has been due that has waited longest, in seconds.
+    /// How long the most overdue job has been due, in seconds.
     pub(crate) behind_seconds: f64,
     /// The latest start of a scheduled occurrence within the last hour, in seconds.
     pub(crate) worst_start_seconds: Option<f64>,
@@ -35,16 +35,16 @@ pub(crate) struct Overview {
     /// Within the last hours that `hours` shows.
     pub(crate) failed: u32,
     pub(crate) tenants: usize,
-    /// How many of them were not visited yet since this process started.
+    /// How many of them have no snapshot yet.
     pub(crate) unvisited: usize,
     /// The age of the oldest snapshot, in seconds.
     pub(crate) oldest_seconds: u64,
     pub(crate) hours: Vec<Hour>,
-    /// What needs attention, at most 50; none of it: all is on time.
+    /// What needs attention, at most 50; empty if all is on time.
     pub(crate) findings: Vec<Finding>,
     /// How many more there are.
     pub(crate) more_findings: usize,
-    /// How many of all are problems; the others are warnings, worth knowing, and do no harm.
+    /// How many of all findings are problems; the others are warnings.
     pub(crate) problems: usize,
 }
 

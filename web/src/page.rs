@@ -1,4 +1,4 @@
-//! What all pages have in common: the frame, and how times, durations and statuses are shown.
+//! What pages share: the frame, and how times, durations and statuses are shown.
 
 use axum::response::{IntoResponse, Response};
 use chrono::TimeDelta;
@@ -9,20 +9,20 @@ use crate::document::document;
 use crate::form::form;
 use crate::html::{Fill, Html, html, in_url};
 
-/// A page before it has its frame.
+/// A page without its frame.
 pub(crate) struct Page<'a> {
     pub(crate) visitor: &'a Visitor,
     pub(crate) title: &'a str,
-    /// The way here: titles and addresses.
+    /// The breadcrumbs: titles and addresses.
     pub(crate) trail: Vec<(String, String)>,
-    /// What `/events` is asked for, for pages that change by themselves.
+    /// The address of the events on which the page refreshes itself.
     pub(crate) live: Option<String>,
     pub(crate) body: Html,
 }
 
-/// What is above all pages.
+/// The main navigation.
 const PLACES: &[(&str, &str)] = &[("/", "Now"), ("/tenants", "Tenants")];
-/// And, for those who may see all tenants:
+/// The same, for users who may see all tenants.
 const PLACES_OF_ALL: &[(&str, &str)] = &[("/consumers", "Consumers"), ("/audit", "Audit")];
 
 impl IntoResponse for Page<'_> {
@@ -71,12 +71,12 @@ pub(crate) fn of_tenant(slug: &str, below: &str) -> String {
 }
 
 /// The address of a job's page, or of one below it. Names may be anything, so they are no part of
-/// the path: a browser would take `..` for the way up.
+/// the path: a browser would resolve `..`.
 pub(crate) fn of_job(slug: &str, name: &str, below: &str) -> String {
     of_tenant(slug, &format!("/job{below}?name={}", in_url(name)))
 }
 
-/// A time: how far away it is, and exactly for whoever points at it.
+/// A relative time, with the exact one as a tooltip.
 pub(crate) fn when(time: Time, now: Time) -> Html {
     let exact = time.format("%Y-%m-%d %H:%M:%S UTC").to_string();
     let machine = time.to_rfc3339();
@@ -99,7 +99,7 @@ pub(crate) fn exact(time: Time) -> Html {
     html!("<time datetime=\"{}\">{} UTC</time>", machine, shown)
 }
 
-/// A duration, to two figures or so.
+/// A duration, to about two figures.
 pub(crate) fn short(duration: TimeDelta) -> String {
     let seconds = duration.as_seconds_f64();
     let whole = duration.num_seconds();
@@ -121,8 +121,8 @@ pub(crate) fn badge(word: &str) -> Html {
 /// A column's title, and what it shows of an item.
 pub(crate) type Column<'a, T> = (&'a str, &'a dyn Fn(&T) -> Html);
 
-/// A list as a table that stays readable on a phone: each cell knows its column's title. The roles
-/// say that it is still a table where the style lays it out otherwise.
+/// A table that stays readable on a phone, where the style turns rows into blocks: each cell has its
+/// column's title, and roles keep it a table for screen readers.
 pub(crate) fn table<T>(caption: &str, items: &[T], columns: &[Column<'_, T>]) -> Html {
     let titles = columns
         .iter()
@@ -142,7 +142,7 @@ pub(crate) fn table<T>(caption: &str, items: &[T], columns: &[Column<'_, T>]) ->
     )
 }
 
-/// Facts about one thing; those that are empty are left out.
+/// Facts about one thing, without empty ones.
 pub(crate) fn facts(facts: &[(&str, Html)]) -> Html {
     let facts = facts.iter().filter(|(_, fact)| !fact.0.is_empty());
     let fact = |(name, fact): &(&str, Html)| html!("<div><dt>{}</dt><dd>{}</dd></div>", name, fact);
@@ -154,7 +154,7 @@ pub(crate) fn text(text: impl Fill) -> Html {
     html!("{}", text)
 }
 
-/// Text whose commands, in backticks, are set apart.
+/// Text with the commands in backticks as code.
 pub(crate) fn prose(text: &str) -> Html {
     let piece = |(at, piece): (usize, &str)| match at % 2 {
         0 => html!("{}", piece),
@@ -163,7 +163,7 @@ pub(crate) fn prose(text: &str) -> Html {
     text.split('`').enumerate().map(piece).collect()
 }
 
-/// The way to the next page.
+/// A link to the next page.
 pub(crate) fn older(address: Option<String>, name: &str) -> Html {
     let link = address.map(|address| {
         html!("<p><a class=\"next\" href=\"{}\" rel=\"next\">{}</a></p>", address, name)

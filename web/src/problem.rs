@@ -1,4 +1,4 @@
-//! What goes wrong with a request, as RFC 9457 has it.
+//! Errors of the API, as problem details (RFC 9457).
 
 use axum::Json;
 use axum::http::{StatusCode, header};
@@ -9,15 +9,15 @@ use tracing::error;
 use operations::change::Change;
 use operations::failure::Failure;
 
-/// Why a request was not answered as it was asked for.
+/// Why a request failed.
 #[derive(Debug)]
 pub(crate) struct Problem {
     pub(crate) status: StatusCode,
     pub(crate) detail: String,
 }
 
-/// The document of RFC 9457. `type` is left out, so that it is `about:blank`: the status says what
-/// kind of problem it is.
+/// The problem details. Without `type`, which means `about:blank`: the status says which kind of
+/// problem it is.
 #[derive(Serialize)]
 struct Document<'a> {
     title: &'a str,
@@ -30,7 +30,7 @@ impl Problem {
         Problem { status, detail: detail.into() }
     }
 
-    /// The status in words.
+    /// The name of the status.
     pub(crate) fn title(&self) -> &'static str {
         self.status.canonical_reason().unwrap_or("Problem")
     }
@@ -63,7 +63,7 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let document =
             Document { title: self.title(), status: self.status.as_u16(), detail: &self.detail };
-        // Whatever sets the type of JSON first is overwritten by what stands before it.
+        // Later parts of the tuple are applied first: this replaces the type that `Json` sets.
         let content_type = [(header::CONTENT_TYPE, "application/problem+json")];
         (self.status, content_type, Json(document)).into_response()
     }

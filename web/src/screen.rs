@@ -1,5 +1,4 @@
-//! The pages, each screen in a file of its own. Everything can be read, and done, without
-//! JavaScript.
+//! The pages, a file for each. Everything works without JavaScript.
 
 mod audit;
 mod change;
@@ -26,7 +25,7 @@ use serde::Deserialize;
 use crate::AppState;
 use crate::html_error::HtmlError;
 
-/// How many lines a page of a list has.
+/// How many items a page of a list shows.
 const LINES: i64 = 50;
 
 /// Which job of a tenant a page is about.

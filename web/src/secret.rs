@@ -4,15 +4,15 @@ use std::num::NonZeroU32;
 
 use ring::{digest, pbkdf2};
 
-/// What a token's hash begins with. A token is 256 random bits, so that one round is enough.
+/// The prefix of a token's hash. One round is enough for 256 random bits.
 pub(crate) const TOKEN: &str = "sha256$";
-/// What a password's hash begins with.
+/// The prefix of a password's hash.
 const PASSWORD: &str = "pbkdf2-sha256$";
-/// As many rounds as OWASP's Password Storage Cheat Sheet asks for (2023).
+/// The number of rounds that OWASP's Password Storage Cheat Sheet recommends (2023).
 const ROUNDS: NonZeroU32 = NonZeroU32::new(600_000).expect("is not zero");
-/// More would keep the processor busy for whoever writes the file.
+/// The most rounds that are accepted: a file of users could otherwise exhaust the processor.
 const ROUNDS_MAX: u32 = 10_000_000;
-/// The hash of no password, as costly to compare with as any other.
+/// A hash that no password has, as costly to compare as any other.
 pub(crate) const NOBODY: &str = "pbkdf2-sha256$600000$00000000000000000000000000000000$0000000000000000000000000000000000000000000000000000000000000000";
 
 /// The hash of a password, with its salt.
@@ -22,14 +22,14 @@ pub(crate) fn of_password(password: &str, salt: [u8; 16]) -> String {
     format!("{PASSWORD}{ROUNDS}${}${}", hex(&salt), hex(&hash))
 }
 
-/// Whether a hash is that of this password. Takes a good part of a second.
+/// Whether a password has this hash. Takes a large part of a second.
 pub(crate) fn is_password(password: &str, hash: &str) -> bool {
     let Some((rounds, salt, hash)) = parts(hash) else { return false };
     let algorithm = pbkdf2::PBKDF2_HMAC_SHA256;
     pbkdf2::verify(algorithm, rounds, &salt, password.as_bytes(), &hash).is_ok()
 }
 
-/// Whether it can be the hash of a password.
+/// Whether the text is the hash of a password.
 pub(crate) fn is_hash(text: &str) -> bool {
     parts(text).is_some()
 }
@@ -47,7 +47,7 @@ pub(crate) fn of_token(token: &str) -> String {
     format!("{TOKEN}{}", hex(digest::digest(&digest::SHA256, token.as_bytes()).as_ref()))
 }
 
-/// Bytes as text.
+/// Bytes in hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,4 +1,4 @@
-//! The users of dashboard and API, as the file that `POLYCHRON_USERS` names has them.
+//! The users of dashboard and API: the entries of the file that `POLYCHRON_USERS` names.
 
 use std::collections::BTreeSet;
 
@@ -16,14 +16,14 @@ const PASSWORD_CHARS_MIN: usize = 12;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Look.
+    /// Read everything.
     Viewer,
-    /// Look, and change.
+    /// Read and change everything.
     Operator,
 }
 
 impl Role {
-    /// As the file has it.
+    /// Its name in the file.
     pub const fn as_str(self) -> &'static str {
         match self {
             Role::Viewer => "viewer",
@@ -36,15 +36,15 @@ impl Role {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct User {
-    /// By which they sign in, and which the audit records.
+    /// The name for signing in, and in the audit.
     pub name: String,
     /// What they may do.
     pub role: Role,
-    /// The only tenants they may see; all, if none is named.
+    /// The only tenants they may see; none: all.
     pub tenants: Option<BTreeSet<String>>,
-    /// For the dashboard.
+    /// The hash of the password for the dashboard.
     pub password: Option<String>,
-    /// For the API: the hash of a token.
+    /// The hash of the token for the API.
     pub token: Option<String>,
 }
 

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
 use clap::Args;
-use shared::clock::Time;
 use shared::execution::{Execution, Status};
 use shared::id::ExecutionId;
 use shared::store::ExecutionFilter;
@@ -21,9 +20,9 @@ use operations::failure::Failure;
 
 /// How many rows are read at once.
 const PAGE: i64 = 500;
-/// The most that one command changes at one tenant.
+/// The most executions that one command changes at one tenant.
 const CHOSEN_MAX: usize = 10_000;
-/// Rows of manual runs are unique by their time, of which a whole second is moved by one.
+/// Manual runs are unique by their time; a whole second is moved by a microsecond.
 const APART: TimeDelta = TimeDelta::microseconds(2);
 
 /// Which executions.
@@ -32,40 +31,40 @@ pub struct Chosen {
     /// The tenant
     #[arg(required_unless_present = "all_tenants", conflicts_with = "all_tenants")]
     pub(super) tenant: Option<String>,
-    /// The execution; or, instead of it, all that --job, --status and --since name
+    /// The execution; without it, all that match --job, --status and --since
     #[arg(value_parser = execution_id)]
     #[arg(conflicts_with_all = ["job", "status", "since", "all_tenants"])]
     pub(super) id: Option<ExecutionId>,
-    /// All of this job
+    /// Only executions of this job
     #[arg(long, value_name = "NAME")]
     job: Option<String>,
-    /// All of this status
+    /// Only executions with this status
     #[arg(long, value_parser = str::parse::<Status>)]
     status: Option<Status>,
-    /// All that were made since this time, or within this duration, such as 2h
+    /// Only executions created since this time, or within this duration, such as 2h
     #[arg(long, value_name = "TIME|DURATION", value_parser = since)]
     since: Option<Since>,
     /// At every tenant, going on past those that fail (exit code 4 then)
     #[arg(long)]
     all_tenants: bool,
-    /// Do not ask, if they are several
+    /// Do not ask for confirmation, if there are several
     #[arg(short, long)]
     yes: bool,
 }
 
-/// What is done to them.
+/// What to do with them.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Deed {
     Cancel,
     Retry,
 }
 
-/// Does it to all that were chosen, once that is confirmed.
+/// Does it to all that match, once the user has confirmed it.
 pub(super) async fn run(deed: Deed, chosen: Chosen, session: &Session) -> Result<(), Failure> {
     deed.may(&chosen)?;
     let mut round = Round::begin(session).await?;
     if let Some(slug) = &chosen.tenant {
-        // One that isn't there is told as ever.
+        // Fails if there is no such tenant.
         session.context.tenant(slug).await?;
         round.keep(|kept| kept == slug);
     }
@@ -108,7 +107,7 @@ impl Deed {
         }
     }
 
-    /// Refuses what cannot be meant.
+    /// Rejects filters that make no sense.
     fn may(self, chosen: &Chosen) -> Result<(), Failure> {
         let Chosen { job, status, since, .. } = chosen;
         if job.is_none() && status.is_none() && since.is_none() {
@@ -133,7 +132,7 @@ impl Deed {
     }
 }
 
-/// What was chosen at a tenant, oldest first.
+/// The matching executions of a tenant, oldest first.
 async fn find(deed: Deed, chosen: &Chosen, at: &TenantContext) -> Result<Vec<Execution>, Failure> {
     let Chosen { job, status, since, .. } = chosen;
     let since = since.map(|since| ExecutionId::least_at(since.from(at.now.time())));
@@ -179,8 +178,8 @@ async fn page(
     Ok((rows, next))
 }
 
-/// Whether an occurrence ended with this attempt, and its job is still there to run again. An
-/// attempt that another followed has had its second chance.
+/// Whether this was the occurrence's last attempt, and its job still exists. An attempt that another
+/// followed has been retried already.
 async fn is_last(row: &Execution, at: &TenantContext) -> Result<bool, Failure> {
     let last = at.store.find_last_attempt(row.id).await.map_err(|error| at.failed(error))?;
     Ok(row.job_name.is_some() && last.is_some_and(|last| last.id == row.id))
@@ -204,7 +203,7 @@ async fn make(
         };
         match done {
             Ok(change) => made.extend(change.made()),
-            // It went on meanwhile, which concerns no other.
+            // It changed meanwhile, which does not concern the others.
             Err(failure @ (Failure::Conflict(_) | Failure::NotFound(_))) => {
                 say(&format!("{}: {failure}", at.tenant.slug));
             }

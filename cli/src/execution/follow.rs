@@ -1,6 +1,6 @@
-//! `polychron execution list --follow`: tells of each new execution and each change of state, until
-//! interrupted. A tenant whose database goes away is told of once, and again when it is back;
-//! the others go on meanwhile. Of all tenants, also those that are added later are followed.
+//! `polychron execution list --follow`: shows each new execution and each change of status, until
+//! interrupted. A tenant whose database becomes unreachable is reported once, and once more when it
+//! is back. With --all-tenants, tenants that are added later are followed, too.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -22,13 +22,13 @@ use operations::context::TenantContext;
 use operations::failure::Failure;
 use operations::follow::Follower;
 
-/// How often a tenant's rows are read, if tenants are few.
+/// How often a tenant's rows are read.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How much later that is for each tenant, so that very many are not asked too much.
+/// How much longer the interval is for each tenant, to bound the load of very many.
 const LATER_BY: Duration = Duration::from_millis(20);
 /// How often the list of tenants is read again.
 const LIST_EVERY: Duration = Duration::from_secs(10);
-/// How many of the newest rows are looked through for those that are open at the start.
+/// How many of the newest rows are read at the start to find the open ones.
 const SEEN: i64 = 200;
 
 /// Follows one tenant's executions, or all tenants'.
@@ -39,7 +39,7 @@ struct Following<'a> {
     limit: i64,
     every: Duration,
     stream: RefCell<Stream<Execution>>,
-    /// When nobody reads any more, or nothing can be written.
+    /// Cancelled when standard output is closed or fails.
     over: CancellationToken,
 }
 
@@ -78,14 +78,14 @@ async fn list(session: &Session) -> Result<Vec<Tenant>, Failure> {
 }
 
 impl Following<'_> {
-    /// Follows these tenants and, if they are `all` there are, whoever joins them.
+    /// Follows these tenants, and new ones if these are `all`.
     async fn all(&self, tenants: Vec<Tenant>, all: bool) {
         let mut known: HashSet<TenantId> = tenants.iter().map(|tenant| tenant.id).collect();
         let mut followed: FuturesUnordered<_> =
             tenants.into_iter().map(|tenant| self.tenant(tenant)).collect();
         let listed = async || {
             self.session.context.connections.clock().sleep(LIST_EVERY).await;
-            // Without an answer, those who are known go on, and while it is awaited, too.
+            // The known tenants are followed meanwhile, and also if listing fails.
             list(self.session).await.unwrap_or_default()
         };
         loop {
@@ -124,7 +124,7 @@ impl Following<'_> {
         }
     }
 
-    /// What there is to tell: at first the latest, then what has changed.
+    /// The rows to show: at first the latest, then those that have changed.
     async fn tick(
         &self,
         tenant: &Tenant,
@@ -142,14 +142,14 @@ impl Following<'_> {
         Ok(latest)
     }
 
-    /// The newest rows, and those of them that are wanted.
+    /// The newest rows, and those that match the filter.
     async fn latest(
         &self,
         at: &TenantContext,
     ) -> shared::store::Result<(Vec<Execution>, Vec<Execution>)> {
         let seen = at.store.list_executions(&ExecutionFilter::default(), SEEN).await?;
         let mut latest = at.store.page_executions(&self.filter, self.limit).await?.executions;
-        // What came between the two is told by the next tick.
+        // Rows created between the two reads are shown by the next tick.
         latest.retain(|row| seen.first().is_some_and(|newest| row.id <= newest.id));
         Ok((seen, latest))
     }

@@ -26,10 +26,10 @@ pub struct List {
     /// Only those older than this one, for the next page
     #[arg(long, value_name = "ID", value_parser = execution_id, conflicts_with = "follow")]
     before: Option<ExecutionId>,
-    /// How many at most, before those that --follow adds
+    /// How many at most; --follow adds more
     #[arg(long, value_name = "N", default_value = "50", value_parser = clap::value_parser!(i64).range(1..=1000))]
     limit: i64,
-    /// Go on: a line for each new execution and each change of state, until interrupted
+    /// Continue with a line for each new execution and each change of status, until interrupted
     #[arg(short, long)]
     follow: bool,
 }
@@ -50,11 +50,10 @@ pub(super) async fn run(arguments: List, session: &Session) -> Result<(), Failur
     }
 }
 
-/// The newest of all tenants. A job that only some of them have is no mistake.
+/// The newest executions of all tenants. It is no error if only some have the job.
 async fn of_all(filter: &ExecutionFilter, limit: i64, session: &Session) -> Result<(), Failure> {
     if filter.job.is_some() && filter.before.is_some() {
-        // A job's executions come by their occurrence, which one tenant's row says nothing about at
-        // another.
+        // A job's executions are ordered by occurrence, so one tenant's id is no position in another's.
         let text = "--before: name one tenant to page through the executions of a job";
         return Err(Failure::Usage(text.to_owned()));
     }
@@ -64,7 +63,7 @@ async fn of_all(filter: &ExecutionFilter, limit: i64, session: &Session) -> Resu
         page.map(Some).map_err(|error| at.failed(error))
     };
     let pages = round.ask("listing", page).await;
-    // Nothing may be shown that is older than what a tenant still has to show.
+    // Rows are cut off where the first page ends, since older rows of its tenant are missing.
     let is_by_id = filter.job.is_none();
     let reached = pages.iter().filter_map(|of| of.item.next).max().filter(|_| is_by_id);
     let of_page = |Of { tenant, item }| Of { tenant, item: executions(item) };

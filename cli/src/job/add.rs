@@ -19,14 +19,14 @@ pub struct Add {
     /// The tenant; left out with --all-tenants
     #[arg(value_name = "TENANT")]
     first: String,
-    /// What the job is called: 1 to 200 characters, unique within the tenant
+    /// The name of the job: 1 to 200 characters, unique within the tenant
     #[arg(value_name = "NAME", required_unless_present = "all_tenants")]
     #[arg(conflicts_with = "all_tenants")]
     second: Option<String>,
-    /// At every tenant, going on past those that fail or have one of this name (exit code 4 then)
+    /// At every tenant, continuing past those that fail or have a job of this name (exit code 4 then)
     #[arg(long)]
     all_tenants: bool,
-    /// Chooses the handler
+    /// The job type, which selects the handler
     #[arg(long = "type", value_name = "TYPE")]
     job_type: String,
     #[command(flatten)]
@@ -36,7 +36,7 @@ pub struct Add {
     /// Add it paused
     #[arg(long)]
     disabled: bool,
-    /// Do not ask, with --all-tenants
+    /// Do not ask for confirmation, with --all-tenants
     #[arg(short, long)]
     yes: bool,
 }
@@ -47,7 +47,7 @@ pub(super) async fn run(arguments: Add, session: &Session) -> Result<(), Failure
         Some(name) => (Some(first), name),
         None => (None, first),
     };
-    // Whether its schedule can be read hangs neither on the tenant nor on the job's id.
+    // Neither the tenant nor the job's id matters for reading the schedule.
     let spread = Spread::new(TenantId(Uuid::nil()), JobId(0));
     let schedule = timing.schedule(spread)?.ok_or_else(|| {
         Failure::Usage("say when the job runs: --cron, --every, --at or --schedule".to_owned())

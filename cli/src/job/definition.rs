@@ -1,4 +1,4 @@
-//! The flags that say what a job is.
+//! The flags that define a job.
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -17,10 +17,10 @@ pub(super) struct Timing {
     /// A cron expression of five fields, or six with seconds in front
     #[arg(long, value_name = "EXPR", conflicts_with_all = ["every", "at", "schedule"])]
     cron: Option<String>,
-    /// The zone that cron is meant in, such as Europe/London; UTC by default
+    /// The time zone of the cron expression, such as Europe/London; UTC by default
     #[arg(long, value_name = "ZONE", conflicts_with_all = ["every", "at"])]
     timezone: Option<String>,
-    /// A fixed distance, such as 15m
+    /// A fixed interval, such as 15m
     #[arg(long, value_name = "DURATION", conflicts_with_all = ["at", "schedule"])]
     every: Option<String>,
     /// Once, at this time, such as 2026-12-01T09:00:00Z
@@ -32,7 +32,7 @@ pub(super) struct Timing {
 }
 
 impl Timing {
-    /// The schedule, if one was given, once the engine's own reader has understood it.
+    /// The schedule, if one was given and the engine can read it.
     pub(super) fn schedule(&self, spread: Spread) -> Result<Option<Value>, Failure> {
         let Timing { cron, timezone, every, at, schedule } = self;
         let text = match (cron.as_ref().or(schedule.as_ref()), every, at) {
@@ -54,7 +54,7 @@ impl Timing {
 #[derive(Args)]
 #[command(next_help_heading = "What it does")]
 pub(super) struct Definition {
-    /// What the handler is given, at most 64 KiB; `@FILE` reads a file, `-` standard input
+    /// The payload for the handler, at most 64 KiB; `@FILE` reads a file, `-` standard input
     #[arg(long, value_name = "JSON")]
     payload: Option<String>,
     /// The queue it goes through, `default` by default
@@ -66,23 +66,23 @@ pub(super) struct Definition {
     /// How many attempts an occurrence gets, 3 by default
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=100))]
     max_attempts: Option<i32>,
-    /// The wait before the second attempt, doubled for each later one; 10 s by default
+    /// The delay before the second attempt, doubled for each later one; 10 s by default
     #[arg(long, value_name = "DURATION", value_parser = |text: &str| input::seconds(text, 0, 3600))]
     retry_base: Option<i32>,
-    /// What becomes of occurrences seen too late: run_once (default), run_all or skip
+    /// The misfire policy, for occurrences first seen too late: run_once (default), run_all or skip
     #[arg(long, value_name = "POLICY", value_parser = str::parse::<MisfirePolicy>)]
     misfire: Option<MisfirePolicy>,
-    /// How late is too late; 60 s by default
+    /// How late an occurrence must be first seen to be a misfire; 60 s by default
     #[arg(long, value_name = "DURATION", value_parser = |text: &str| input::seconds(text, 1, 31_536_000))]
     misfire_grace: Option<i32>,
-    /// What becomes of an occurrence while another is open: skip (default), queue or allow
+    /// The overlap policy, for an occurrence while another is open: skip (default), queue or allow
     #[arg(long, value_name = "POLICY", value_parser = str::parse::<OverlapPolicy>)]
     overlap: Option<OverlapPolicy>,
-    /// What becomes of an occurrence whose worker was lost: retry (default) or fail
+    /// The orphan policy, for an occurrence whose worker was lost: retry (default) or fail
     #[arg(long, value_name = "POLICY", value_parser = str::parse::<OrphanPolicy>)]
     orphan: Option<OrphanPolicy>,
-    /// Who is told when it fails for good, is late or is well again: a URL, or JSON with headers, signing_secret
-    /// and on; `off` for nobody, `default` for whom `polychron tenant notify` names
+    /// Whom to notify when it fails for good, is late or recovers: a URL, or JSON with headers, signing_secret
+    /// and on; `off` for no one, `default` for the target of `polychron tenant notify`
     #[arg(long, value_name = "URL|JSON", value_parser = notify)]
     notify: Option<Notify>,
 }
@@ -110,7 +110,7 @@ fn notify(text: &str) -> Result<Notify, String> {
 }
 
 impl Definition {
-    /// A new job; what isn't said is as the table has it by default.
+    /// A new job; fields without a flag get the defaults.
     pub(super) fn new_job(
         &self,
         name: &str,
@@ -120,7 +120,7 @@ impl Definition {
         Ok(NewJob::new(name, job_type, schedule).with(self.edit()?))
     }
 
-    /// A change of what was said.
+    /// A change of the fields that have a flag.
     pub(super) fn edit(&self) -> Result<JobEdit, Failure> {
         Ok(JobEdit {
             payload: self.payload.as_deref().map(input::payload).transpose()?,

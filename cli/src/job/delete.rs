@@ -18,7 +18,7 @@ use operations::job::find;
 pub struct Delete {
     #[command(flatten)]
     jobs: Jobs,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(short, long)]
     yes: bool,
 }

@@ -1,4 +1,4 @@
-//! `polychron job edit`: a patch of what is named.
+//! `polychron job edit`: a patch of the named fields.
 
 use clap::Args;
 use shared::job::Job;
@@ -19,7 +19,7 @@ use operations::job::find;
 pub struct Edit {
     #[command(flatten)]
     jobs: Jobs,
-    /// Chooses the handler
+    /// The job type, which selects the handler
     #[arg(long = "type", value_name = "TYPE")]
     job_type: Option<String>,
     #[command(flatten)]
@@ -29,7 +29,7 @@ pub struct Edit {
     /// Only if the job is still at this version
     #[arg(long, value_name = "N", conflicts_with = "all_tenants")]
     if_version: Option<i32>,
-    /// Do not ask, with --all-tenants
+    /// Do not ask for confirmation, with --all-tenants
     #[arg(short, long)]
     yes: bool,
 }

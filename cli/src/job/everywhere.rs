@@ -13,7 +13,7 @@ use operations::change::Change;
 use operations::context::TenantContext;
 use operations::failure::Failure;
 
-/// The jobs called `name`, and the way on from there.
+/// The jobs called `name`, and the round that continues with their tenants.
 pub(super) async fn find<'a>(
     name: &str,
     session: &'a Session,
@@ -29,17 +29,17 @@ pub(super) async fn find<'a>(
     Ok((round, jobs))
 }
 
-/// What is asked before many jobs are changed.
+/// The question before many jobs are changed.
 pub(super) struct Question<'a> {
     /// What is done to them, such as `Pausing`.
     pub(super) doing: &'static str,
     /// The job's name.
     pub(super) name: &'a str,
-    /// Whether the answer was given beforehand.
+    /// Whether `-y` was given.
     pub(super) yes: bool,
 }
 
-/// Changes each job of this name for which `wants` holds, once that is confirmed.
+/// Changes each job of this name for which `wants` holds, once the user has confirmed it.
 pub(super) async fn change<T: Serialize>(
     Question { doing, name, yes }: Question<'_>,
     session: &Session,

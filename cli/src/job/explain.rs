@@ -17,7 +17,7 @@ use operations::occurrence_report::report;
 pub struct Explain {
     #[command(flatten)]
     jobs: Jobs,
-    /// One of its planned times, such as 2026-12-01T09:00:00Z: what became of it
+    /// What became of this planned time, such as 2026-12-01T09:00:00Z
     #[arg(long, value_name = "TIME", value_parser = crate::input::time)]
     at: Option<Time>,
 }

@@ -14,13 +14,13 @@ use operations::failure::Failure;
 pub struct Run {
     #[command(flatten)]
     jobs: Jobs,
-    /// Instead of the job's payload; `@FILE` reads a file, `-` standard input
+    /// Replaces the job's payload; `@FILE` reads a file, `-` standard input
     #[arg(long, value_name = "JSON")]
     payload: Option<String>,
-    /// Wait until the run is over, its retries included
+    /// Wait until the run has ended, including its retries
     #[arg(long, conflicts_with = "all_tenants")]
     wait: bool,
-    /// Do not ask, with --all-tenants
+    /// Do not ask for confirmation, with --all-tenants
     #[arg(short, long)]
     yes: bool,
 }

@@ -16,7 +16,7 @@ use operations::job::find;
 pub struct Switch {
     #[command(flatten)]
     jobs: Jobs,
-    /// Do not ask, with --all-tenants
+    /// Do not ask for confirmation, with --all-tenants
     #[arg(short, long)]
     yes: bool,
 }

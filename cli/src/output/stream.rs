@@ -1,4 +1,4 @@
-//! A list that goes on: rows are shown as they come.
+//! A list without an end: rows are shown as they arrive.
 
 use serde::Serialize;
 
@@ -6,13 +6,13 @@ use super::{Column, Format, Of, Output, json_lines, titles, titles_of_tenants, w
 use super::{rows, rows_of_tenants, tint};
 use operations::failure::Failure;
 
-/// Where the rows of such a list go.
+/// Writes the rows of such a list.
 pub(crate) struct Stream<T: 'static> {
     output: Output,
     columns: &'static [Column<T>],
-    /// Whether the rows are of several tenants, and say of which.
+    /// Whether there is a column for the tenant.
     of_tenants: bool,
-    /// As wide as the widest cell so far.
+    /// The width of the widest cell so far, for each column.
     widths: Vec<usize>,
 }
 
@@ -31,7 +31,7 @@ impl<T: Serialize> Stream<T> {
         Ok(Stream { output, columns, of_tenants, widths: Vec::new() })
     }
 
-    /// Shows rows. False: nobody reads any more.
+    /// Shows rows. False: the reader has closed standard output.
     pub(crate) fn show(&mut self, items: Vec<Of<T>>) -> Result<bool, Failure> {
         if items.is_empty() {
             return Ok(true);

@@ -1,9 +1,8 @@
-//! `polychron schedule import`: the jobs that another scheduler's file comes to.
+//! `polychron schedule import`: translates another scheduler's file to jobs.
 //!
-//! [`crontab`] and [`apscheduler`] translate; each entry of the file becomes a job or is refused
-//! with the reason, and says how it was translated. [`settle`] then compares the jobs with those a
-//! tenant has and, if that is asked for, makes them. No entry is lost on the way: each has a line
-//! in the answer.
+//! [`crontab`] and [`apscheduler`] translate: each entry of the file becomes a job or is rejected
+//! with a reason, and says how it was translated. [`settle`] then compares the jobs with the tenant's
+//! and adds them if asked to. Each entry has a line in the result.
 
 mod apscheduler;
 mod crontab;
@@ -44,10 +43,10 @@ pub enum Source {
 pub struct Crontab {
     /// The crontab; `-` reads standard input
     file: String,
-    /// Its lines name a user before the command, as those of /etc/crontab do
+    /// Its lines have a user before the command, as in /etc/crontab
     #[arg(long)]
     system: bool,
-    /// The zone of the machine that it comes from, where it has no CRON_TZ; UTC by default
+    /// The time zone of the machine it comes from, for lines without CRON_TZ; UTC by default
     #[arg(long, value_name = "ZONE")]
     timezone: Option<String>,
     #[command(flatten)]
@@ -58,51 +57,51 @@ pub struct Crontab {
 pub struct Apscheduler {
     /// The jobs; `-` reads standard input
     file: String,
-    /// The scheduler's zone, for jobs that don't state theirs; UTC by default
+    /// The scheduler's time zone, for jobs without one of their own; UTC by default
     #[arg(long, value_name = "ZONE")]
     timezone: Option<String>,
-    /// Chooses the handler of all; each job's function by default
+    /// The type of all jobs, which selects the handler; each job's function by default
     #[arg(long = "type", value_name = "TYPE")]
     job_type: Option<String>,
     #[command(flatten)]
     terms: Terms,
 }
 
-/// What becomes of the jobs.
+/// What to do with the jobs.
 #[derive(Args)]
 pub(crate) struct Terms {
-    /// Only show what would be done, which is the default; with --tenant, compare, too
+    /// Only show what would be done, which is the default; with --tenant, compared with its jobs
     #[arg(short = 'n', long, conflicts_with = "apply")]
     dry_run: bool,
-    /// Make the jobs
+    /// Add the jobs
     #[arg(long, requires = "tenant")]
     apply: bool,
-    /// Whose jobs they become
+    /// The tenant to add them to
     #[arg(long, value_name = "TENANT")]
     tenant: Option<String>,
-    /// Change jobs that have the same name; they are left alone otherwise
+    /// Change existing jobs of the same name, which stay as they are otherwise
     #[arg(long)]
     replace: bool,
     /// Add them paused
     #[arg(long)]
     disabled: bool,
-    /// The queue they go through, `default` by default
+    /// Their queue, `default` by default
     #[arg(long, value_name = "NAME")]
     queue: Option<String>,
 }
 
-/// What a file comes to.
+/// The translation of a file.
 struct Import {
     entries: Vec<Entry>,
-    /// What holds for all entries.
+    /// Remarks about all entries.
     remarks: Vec<String>,
 }
 
-/// What one line or item of a file comes to.
+/// The translation of one line or item.
 struct Entry {
-    /// Where it stands.
+    /// Its place in the file.
     place: String,
-    /// What stands there.
+    /// Its text.
     source: String,
     /// How it was translated, a sentence each.
     notes: Vec<String>,
@@ -145,9 +144,9 @@ fn read(file: &str) -> Result<String, Failure> {
     }
 }
 
-/// Whether the engine and the tables would take the job; why not, otherwise.
+/// Checks that the engine and the tables accept the job.
 fn check(job: &NewJob) -> Result<(), String> {
-    // Which job it will be isn't known yet.
+    // The job is not known yet.
     let spread = Spread::new(TenantId(Uuid::nil()), JobId(0));
     Schedule::read(&job.schedule.to_string(), spread).map_err(|error| error.to_string())?;
     let (name, job_type) = (job.name.chars().count(), job.job_type.chars().count());
@@ -164,17 +163,17 @@ fn check(job: &NewJob) -> Result<(), String> {
     Ok(())
 }
 
-/// A job as neither of the sources would have it run twice: both start a run once and never again.
+/// A job with one attempt, since neither source retries.
 fn job(name: &str, job_type: &str, schedule: Value) -> NewJob {
     NewJob { max_attempts: 1, ..NewJob::new(name, job_type, schedule) }
 }
 
-/// A cron schedule. Its zone is stated even where it is the default, for whoever reads it later.
+/// A cron schedule, with the zone stated even if it is the default.
 fn cron(expression: &str, timezone: &str) -> Value {
     json!({"cron": expression, "timezone": timezone})
 }
 
-/// Names that one import has given.
+/// The names given in one import.
 #[derive(Default)]
 struct Names(HashSet<String>);
 

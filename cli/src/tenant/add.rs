@@ -1,10 +1,10 @@
 //! `polychron tenant add`, in an order that can be interrupted anywhere and run again.
 //!
-//! The database is brought up to date and asked whose it is *before* anything is listed, so that
-//! a refused database leaves no trace. Then the tenant is listed, and only then entered in its
-//! database: of the two, a listed tenant whose database doesn't name it yet is harmless (nothing
-//! runs, and `check` says why) and can be found again by its slug. A database that names a tenant
-//! which nobody lists would have to be taken over by force.
+//! The database is migrated and its owner checked *before* the tenant is listed, so that a rejected
+//! database leaves no trace. Then the tenant is listed, and only then is its database claimed: a
+//! listed tenant with an unclaimed database is harmless (nothing runs, and `check` says why) and can
+//! be found again by its slug, but a database claimed for an unlisted tenant would have to be
+//! adopted by force.
 
 use clap::Args;
 use shared::config;
@@ -21,24 +21,24 @@ use operations::change::Change;
 use operations::failure::Failure;
 use operations::tenant::facts;
 
-/// Where the new tenant's database URL may stand.
+/// The environment variable with the new tenant's database URL.
 const DATABASE_URL: &str = "TENANT_DATABASE_URL";
 
 #[derive(Args)]
 pub struct Add {
-    /// What commands call the tenant: 1 to 63 of a-z, 0-9 and -
+    /// The slug, by which commands name the tenant: 1 to 63 of a-z, 0-9 and -
     #[arg(value_parser = slug)]
     slug: String,
-    /// What it is called in full; its slug by default
+    /// The full name; the slug by default
     #[arg(long)]
     name: Option<String>,
-    /// The most of its executions at once; without limit by default
+    /// The most executions of the tenant at once; no limit by default
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
     max_running: Option<i32>,
     /// A file that holds the database URL; `-` is standard input
     #[arg(long, value_name = "FILE")]
     database_url_file: Option<String>,
-    /// Take over a database that names another tenant, such as a restored copy
+    /// Claim a database even if it names another tenant, such as a restored copy
     #[arg(long)]
     adopt: bool,
     /// The PostgreSQL schema for its tables, made if it isn't there; by default the one in which its
@@ -122,7 +122,7 @@ pub(crate) async fn run(arguments: Add, session: &Session) -> Result<(), Failure
         }
         let entered = context.store(&tenant)?.claim_database(arguments.adopt).await;
         let entered = entered.map_err(|error| Failure::tenant(&tenant, error))?;
-        // Somebody else may have entered another tenant at the same moment.
+        // Another process may have claimed it for another tenant at the same moment.
         let given_away = || {
             Failure::Failed(format!(
                 "tenant {}: its database was just given to another tenant; see `polychron check`",
@@ -187,7 +187,7 @@ pub(super) fn database_url(file: Option<&str>) -> Result<DatabaseUrl, Failure> {
             ("standard input", input::read_secret("standard input", prompt)?)
         }
     };
-    // What was given is never repeated, not even when it is no URL.
+    // The input is never quoted, even if it is no URL.
     text.parse()
         .map_err(|error| Failure::Usage(format!("the tenant's database URL ({place}) {error}")))
 }

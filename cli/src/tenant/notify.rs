@@ -1,4 +1,4 @@
-//! `polychron tenant notify`: who is told what happens to a tenant's jobs.
+//! `polychron tenant notify`: whom to notify about a tenant's jobs.
 
 use clap::Args;
 use serde_json::Value;
@@ -13,9 +13,9 @@ use operations::tenant;
 
 #[derive(Args)]
 pub struct Notify {
-    /// What the tenant is called
+    /// The slug of the tenant
     slug: String,
-    /// A URL, or JSON with url, headers, signing_secret and on; `off` for nobody
+    /// A URL, or JSON with url, headers, signing_secret and on; `off` for no one
     #[arg(value_name = "URL|JSON", value_parser = input::target)]
     target: Value,
 }

@@ -1,4 +1,5 @@
-//! RabbitMQ: can it be reached, may we declare what we need, how long may a handler run.
+//! RabbitMQ: whether it can be reached, whether we may declare what we need, and how long a handler
+//! may run.
 
 use std::time::Duration;
 
@@ -8,10 +9,10 @@ use shared::queue::inspect;
 use super::Report;
 use crate::finding::Finding;
 
-/// How far the longest timeout should stay below the broker's: it looks once a minute.
+/// How far the longest timeout should stay below the broker's, which is enforced once a minute.
 const MARGIN: Duration = Duration::from_secs(60);
 
-/// Connects, and declares the queues of the settings as producer and consumer would.
+/// Connects, and declares the queues of the settings as producers and consumers do.
 pub(super) async fn check(config: &Config, report: &mut Report) {
     let Some(url) = &config.amqp_url else {
         let remedy = "set AMQP_URL as producers and consumers have it";
@@ -38,9 +39,9 @@ pub(super) async fn check(config: &Config, report: &mut Report) {
     });
 }
 
-/// AMQP cannot tell the broker's `consumer_timeout`, so it is compared as the operator states it.
-/// Harmless, and therefore a warning: a handler that outlives its channel keeps its row, and the
-/// message that comes again is refused.
+/// Compares timeouts with the broker's `consumer_timeout`, which AMQP doesn't reveal, so that the
+/// operator states it. A warning: a handler that outlives its channel keeps its row, and the
+/// redelivered message is ignored.
 pub(super) fn acknowledgement_timeout(
     config: &Config,
     longest: Option<Duration>,

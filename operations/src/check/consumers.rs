@@ -1,4 +1,4 @@
-//! Who executes: the live consumers against what the jobs ask for.
+//! Whether the live consumers serve the queues and types that jobs use.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use shared::store::Worker;
 use super::tenants::Needs;
 use crate::finding::Finding;
 
-/// Says of each type and queue that jobs use whether a live consumer serves it.
+/// Finds queues and types that jobs use and no live consumer serves.
 pub fn compare(workers: &[Worker], needs: &Needs) -> Vec<Finding> {
     if workers.is_empty() {
         let finding = "none has been heard of lately";
@@ -40,7 +40,7 @@ pub fn compare(workers: &[Worker], needs: &Needs) -> Vec<Finding> {
     findings
 }
 
-/// The first few.
+/// The first few names.
 fn names(tenants: &BTreeSet<String>) -> String {
     const SHOWN: usize = 3;
     let mut text = tenants.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");

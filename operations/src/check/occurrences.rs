@@ -1,4 +1,4 @@
-//! `check --occurrences`: did everything that should have run, run?
+//! Whether everything ran that should have.
 
 use std::time::Duration;
 

@@ -1,10 +1,10 @@
-//! Who dispatches: the live producers, and how they divide the tenants.
+//! The live producers, and how they divide the tenants.
 
 use shared::store::Producer;
 
 use crate::finding::Finding;
 
-/// Says who lives, and whether all `tenants` are watched.
+/// Lists the live producers, and says whether they watch all tenants.
 pub(super) fn compare(producers: &[Producer], tenants: usize) -> Vec<Finding> {
     const SUBJECT: &str = "producers";
     if producers.is_empty() {

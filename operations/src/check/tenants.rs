@@ -1,5 +1,5 @@
-//! Each tenant's database: can it be reached, is it that tenant's, is its schema known, can its
-//! jobs be scheduled.
+//! Each tenant's database: whether it can be reached, is that tenant's, has a known schema, and has
+//! jobs that can be scheduled.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,12 +12,12 @@ use crate::failure::reason;
 use crate::finding::Finding;
 use crate::step::Step;
 
-/// How many databases are looked at at once.
+/// How many databases are checked at once.
 const AT_ONCE: usize = 8;
 /// How many quarantined jobs are named of each tenant.
 const QUARANTINED_MAX: i64 = 20;
 
-/// What jobs ask of consumers.
+/// What jobs need of consumers.
 #[derive(Default)]
 pub struct Needs {
     /// Job types and their queues, each with the tenants that use them.
@@ -26,7 +26,7 @@ pub struct Needs {
     pub longest_timeout: Option<Duration>,
 }
 
-/// Looks at every tenant, a few at once.
+/// Checks every tenant, a few at once.
 pub(super) async fn check(
     tenants: Vec<Tenant>,
     connections: &Connections,

@@ -1,4 +1,4 @@
-//! Why no row accounts for a planned time, or for one that the schedule doesn't name.
+//! Why a time has no execution: the schedule doesn't name it, or it was not dispatched.
 
 use chrono::TimeDelta;
 use serde_json::{Value, json};
@@ -17,10 +17,10 @@ use crate::fleet::producers;
 use crate::format::time;
 use crate::schedule::{due, is_planned, just_before, read};
 
-/// By how much the clocks of the control database and the tenant's may differ.
+/// How far the clocks of the control database and the tenant's may differ.
 const CLOCKS: TimeDelta = TimeDelta::seconds(60);
 
-/// A time that nothing accounts for.
+/// A time without an execution.
 pub(super) struct MissingOccurrence<'a> {
     pub(super) at: &'a TenantContext,
     pub(super) job: &'a Job,
@@ -30,7 +30,7 @@ pub(super) struct MissingOccurrence<'a> {
 }
 
 impl MissingOccurrence<'_> {
-    /// Why that is.
+    /// Why it has none.
     pub(super) async fn why(&self, context: &Context) -> Result<Vec<Finding>, Failure> {
         let MissingOccurrence { at, job, asked, .. } = *self;
         if !is_planned(self.schedule, asked) {
@@ -59,7 +59,7 @@ impl MissingOccurrence<'_> {
         Finding::ok("history", format!("{finding}; POLYCHRON_KEEP says how long they stay"))
     }
 
-    /// It isn't one of the schedule's times: was it one of an earlier schedule, or did clocks skip it?
+    /// The schedule doesn't name the time; an earlier one may have, or a clock change skipped it.
     fn unplanned(&self) -> Finding {
         let MissingOccurrence { job, schedule, asked, .. } = *self;
         let shown = time(Some(asked));
@@ -97,8 +97,8 @@ impl MissingOccurrence<'_> {
         Finding::problem("schedule", format!("{finding}{clocks}"), remedy).warning()
     }
 
-    /// The local time that a change of clocks takes away between two occurrences, and with it one
-    /// that would have been there.
+    /// The local time between two occurrences that a clock change skipped, if the schedule would name
+    /// it.
     fn left_out(&self, before: Option<Time>, next: Time) -> Option<String> {
         let mut fields = self.job.schedule.as_object()?.clone();
         if fields.get("gap")? != "skip" {
@@ -113,14 +113,14 @@ impl MissingOccurrence<'_> {
         Some(text.rsplit_once("skip ").map_or(text.clone(), |(_, local)| local.to_owned()))
     }
 
-    /// What a change of clocks did to the occurrences around.
+    /// How a clock change moved the occurrences before and after.
     fn moved(&self, before: Option<Time>, next: Time) -> Option<String> {
         let times = [before, Some(next)].into_iter().flatten();
         let mut explained = times.flat_map(|time| due(self.schedule, Some(time), 1));
         explained.find_map(|due| Some(format!("{} is {}", time(Some(due.at)), due.clocks?)))
     }
 
-    /// An edit after the time, if the schedule before it named the time.
+    /// The edit that replaced a schedule which named the time.
     fn planned_before_an_edit(&self) -> Option<Finding> {
         let schedule_before = |change: &Audit| {
             let before = change.before.as_ref()?.get("schedule")?;
@@ -146,7 +146,7 @@ impl MissingOccurrence<'_> {
         Some(Finding::problem("schedule", finding, remedy).warning())
     }
 
-    /// The present schedule counts only from a later time on.
+    /// The present schedule is in force only from a later time on.
     fn before_the_schedule(&self, since: Time) -> Finding {
         let word = |change: &Audit| match change.action.as_str() {
             "job.add" => Some("added"),
@@ -178,7 +178,7 @@ impl MissingOccurrence<'_> {
         Finding::problem("job", finding, "`polychron job run` makes up for it").warning()
     }
 
-    /// It was due, and nobody has dispatched it.
+    /// It was due, and no producer has dispatched it.
     async fn unseen(&self, context: &Context) -> Result<Vec<Finding>, Failure> {
         let MissingOccurrence { at, job, asked, .. } = *self;
         let shown = time(Some(asked));

@@ -1,4 +1,4 @@
-//! The sample tenants and their jobs: one of each thing that can become of a job.
+//! The sample tenants and their jobs: one for each outcome.
 
 use serde_json::{Value, json};
 use shared::job::OverlapPolicy;

@@ -1,4 +1,4 @@
-//! The demo's output: a line for each thing that happens, and the sums at the end.
+//! The demo's output: a line for each event, and a summary at the end.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -12,7 +12,7 @@ pub(super) struct Stream {
     colour: bool,
 }
 
-/// What a tenant's executions came to.
+/// The totals of a tenant's executions.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Summary {
     /// Handlers that were started.
@@ -21,12 +21,12 @@ pub(super) struct Summary {
     failures: u32,
     /// Occurrences that did not run.
     skipped: u64,
-    /// The longest time from when an occurrence was due to the start of its handler.
+    /// The longest time from an occurrence's due time to the start of its handler.
     worst_lateness: TimeDelta,
 }
 
 impl Summary {
-    /// Counts a row that has just reached another status.
+    /// Counts a row that has just changed status.
     pub(super) fn add(&mut self, row: &Execution) {
         if !row.status.is_final() {
             return;
@@ -54,7 +54,7 @@ impl Stream {
         Stream { colour }
     }
 
-    /// Shows a row that is new, or has reached another status; a row on its way is no news.
+    /// Shows a row that is new or has changed status, unless it is only scheduled or dispatched.
     pub(super) fn show(&mut self, tenant: &str, row: &Execution) -> io::Result<()> {
         let (colour, word, detail) = match row.status {
             Status::Dispatched => return Ok(()),
@@ -81,7 +81,7 @@ impl Stream {
         writeln!(io::stdout().lock(), "{}", line.trim_end())
     }
 
-    /// Shows what each tenant's executions came to.
+    /// Shows the totals of each tenant.
     pub(super) fn summary(&mut self, summaries: &BTreeMap<String, Summary>) -> io::Result<()> {
         let mut out = io::stdout().lock();
         writeln!(out, "\ntenant     runs  successes  failures  skipped  worst lateness")?;

@@ -1,4 +1,4 @@
-//! The OpenAPI document, made of the table of operations.
+//! The OpenAPI document, made from the table of operations.
 
 use std::sync::LazyLock;
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{OPERATIONS, Operation, schema};
 
-/// A job's version as its tag, or any.
+/// A job's version as an ETag, or `*`.
 const IF_MATCH: &str = r#"^(\*|"[0-9]{1,9}")$"#;
 
 static DOCUMENT: LazyLock<Value> = LazyLock::new(document);

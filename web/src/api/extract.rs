@@ -1,4 +1,4 @@
-//! What a request asks and gives, read so that whatever is wrong with it is told as a problem.
+//! Extractors for query, path and body that reject with a problem.
 
 use std::sync::Arc;
 
@@ -13,13 +13,13 @@ use serde_json::Value;
 use crate::AppState;
 use crate::problem::Problem;
 
-/// The most that a page may hold.
+/// The most items of a page.
 pub(super) const LIMIT_MAX: i64 = 500;
-/// A NUL as JSON has it, unless a backslash stands before it.
+/// A NUL in JSON, unless a backslash precedes it.
 const NUL: &[u8] = br"\u0000";
 const LIMIT_DEFAULT: i64 = 50;
 
-/// What stands in the query.
+/// The parameters of the query.
 pub(super) struct Query<T>(pub(super) T);
 
 impl<T: DeserializeOwned> FromRequestParts<Arc<AppState>> for Query<T> {
@@ -33,7 +33,7 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<AppState>> for Query<T> {
     }
 }
 
-/// What stands in the path.
+/// The parameters of the path.
 pub(super) struct Path<T>(pub(super) T);
 
 impl<T: DeserializeOwned + Send> FromRequestParts<Arc<AppState>> for Path<T> {
@@ -50,7 +50,7 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Arc<AppState>> for Path<T> {
     }
 }
 
-/// What stands in the body, as JSON. Nothing at all is the same as `{}`.
+/// The body, as JSON. An empty one is the same as `{}`.
 pub(super) struct Body<T>(pub(super) T);
 
 impl<T: DeserializeOwned> FromRequest<Arc<AppState>> for Body<T> {
@@ -70,7 +70,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<AppState>> for Body<T> {
             let detail = "the body holds a character NUL, which PostgreSQL cannot keep";
             return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
         }
-        // The reader's own words tell the place and the field, never a payload.
+        // The error names the place and the field, and never quotes a payload.
         let read = serde_json::from_slice(text);
         read.map(Body).map_err(|error| {
             Problem::new(
@@ -81,7 +81,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<AppState>> for Body<T> {
     }
 }
 
-/// Whether a text somewhere holds a NUL, which JSON can write only as an escape.
+/// Whether a string holds a NUL, which JSON can only write as an escape.
 fn holds_nul(json: &[u8]) -> bool {
     fn look(value: &Value) -> bool {
         match value {
@@ -102,14 +102,14 @@ fn is_json(headers: &HeaderMap) -> bool {
     kind.is_some_and(|kind| kind.split(';').next().unwrap_or_default().trim() == "application/json")
 }
 
-/// A page: what was found, and what the next page is to be asked with.
+/// A page of a list, with the parameter for the next one.
 #[derive(Serialize)]
 pub(super) struct Page<T> {
     pub(super) items: Vec<T>,
     pub(super) next: Option<String>,
 }
 
-/// How many are wanted.
+/// How many items are wanted.
 pub(super) fn limit(asked: Option<i64>) -> Result<i64, Problem> {
     let limit = asked.unwrap_or(LIMIT_DEFAULT);
     match (1..=LIMIT_MAX).contains(&limit) {
@@ -127,7 +127,7 @@ pub(super) fn times(asked: Option<i64>) -> Result<u16, Problem> {
     Ok(u16::try_from(n).unwrap_or(u16::MAX))
 }
 
-/// Why something is done.
+/// The reason for a change.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Reason {
@@ -135,7 +135,7 @@ pub(super) struct Reason {
     pub(super) reason: Option<String>,
 }
 
-/// A field that may be left out, but is not null where it is given.
+/// A field that may be missing but not null.
 pub(super) fn given<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: serde::Deserializer<'de>,
@@ -144,7 +144,7 @@ where
     T::deserialize(deserializer).map(Some)
 }
 
-/// Tells a field that is null from one that isn't there.
+/// Distinguishes a field that is null from a missing one.
 pub(super) fn present<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
 where
     D: serde::Deserializer<'de>,

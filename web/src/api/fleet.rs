@@ -1,4 +1,4 @@
-//! What concerns no single tenant.
+//! What concerns all tenants.
 
 use std::sync::Arc;
 

@@ -51,12 +51,12 @@ pub(super) async fn show(
     Ok(tagged(&find(&at, &name).await?))
 }
 
-/// A job with its version as its tag.
+/// A job with its version as its ETag.
 fn tagged(job: &Job) -> Response {
     ([(header::ETAG, format!("\"{}\"", job.version))], Json(job)).into_response()
 }
 
-/// What a job is, or is to become. What isn't there stays, or is as the table has it by default.
+/// The fields of a job. A missing one stays as it is, or gets its default.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Definition {
@@ -125,7 +125,7 @@ pub(super) async fn add(
 ) -> Result<Response, Problem> {
     let (at, actor) = state.enter_to_change(&visitor, &slug, definition.reason.as_deref()).await?;
     let name = definition.name.clone();
-    // The job has no id yet; whether its schedule can be read does not hang on that.
+    // The job has no id yet, which its schedule does not need to be read.
     let edit = definition.edit(Spread::new(at.tenant.id, JobId(0)))?;
     let (Some(name), Some(job_type), Some(schedule)) = (name, &edit.job_type, &edit.schedule)
     else {
@@ -159,7 +159,7 @@ pub(super) async fn edit(
     Ok(tagged(&job))
 }
 
-/// The version that the edit is meant for; none for any.
+/// The version that the edit is for; none for any.
 fn if_version(headers: &HeaderMap) -> Result<Option<i32>, Problem> {
     let Some(tag) = headers.get(header::IF_MATCH) else {
         return Err(Problem::new(
@@ -228,7 +228,7 @@ async fn switch(
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Run {
-    /// Instead of the job's own.
+    /// Replaces the job's own.
     #[serde(default, deserialize_with = "given")]
     payload: Option<Value>,
     #[serde(default, deserialize_with = "given")]

@@ -1,15 +1,15 @@
-//! What bodies and answers look like, for the OpenAPI document. The tests compare these with what
-//! is really answered.
+//! The schemas of bodies and responses, for the OpenAPI document. Tests compare them with real
+//! responses.
 
 use serde_json::{Map, Value, json};
 use shared::execution::{ErrorKind, Status, Trigger};
 use shared::job::{MisfirePolicy, OrphanPolicy, OverlapPolicy};
 use shared::tenant::TenantStatus;
 
-/// PostgreSQL keeps every character but this one.
+/// Every character but NUL, which PostgreSQL cannot store.
 const NO_NUL: &str = "^[^\\u0000]*$";
 
-/// The place of a schema in the document.
+/// A reference to a schema of the document.
 pub(super) fn reference(name: &str) -> Value {
     json!({"$ref": format!("#/components/schemas/{name}")})
 }
@@ -57,7 +57,7 @@ fn of_tenants() -> Vec<NamedSchema> {
         ("max_running", maybe(between(1, i32::MAX.into()))),
         ("reason", reason()),
     ];
-    // Something must be there to change.
+    // At least one change is required.
     let mut edit = given(&edit, &[]);
     edit["anyOf"] =
         ["name", "status", "max_running"].map(|name| json!({"required": [name]})).into();
@@ -101,7 +101,7 @@ fn of_jobs() -> Vec<NamedSchema> {
     let job: Vec<NamedSchema> = definition.iter().chain(&engines).cloned().collect();
     let edit: Vec<NamedSchema> = definition.iter().cloned().chain([("reason", reason())]).collect();
     let new: Vec<NamedSchema> = edit.iter().cloned().chain([("name", name())]).collect();
-    // Something must be there to change.
+    // At least one change is required.
     let mut edited = given(&edit, &[]);
     edited["anyOf"] = definition.iter().map(|(name, _)| json!({"required": [name]})).collect();
     vec![
@@ -232,13 +232,13 @@ fn of_the_rest() -> Vec<NamedSchema> {
     ]
 }
 
-/// An answer: every field is there.
+/// A response: every field is present.
 fn whole(fields: &[NamedSchema]) -> Value {
     let names: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
     given(fields, &names)
 }
 
-/// A body: what isn't required may be left out, and nothing else may be there.
+/// A body: other fields than the required ones may be missing, and no others may be present.
 fn given(fields: &[NamedSchema], required: &[&str]) -> Value {
     let properties: Map<String, Value> =
         fields.iter().map(|(name, schema)| ((*name).to_owned(), schema.clone())).collect();
@@ -283,7 +283,7 @@ pub(super) fn statuses() -> Value {
     words(Status::ALL.iter().map(|word| word.as_str()))
 }
 
-/// What may be asked for by a text.
+/// A text in a query.
 pub(super) fn asked() -> Value {
     json!({"type": "string", "pattern": NO_NUL})
 }
@@ -300,7 +300,7 @@ pub(super) fn time() -> Value {
     json!({"type": "string", "format": "date-time"})
 }
 
-/// As wide as a database's own.
+/// An integer of the database's width.
 pub(super) fn integer() -> Value {
     between(i64::MIN, i64::MAX)
 }

@@ -1,5 +1,5 @@
-//! Tenants. They are added and removed by commands only: that needs a URL with a password, and may
-//! create tables.
+//! Tenants. Only commands add and remove them, since that needs a URL with a password and creates
+//! tables.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What is shown of a tenant without asking its database: worked out of rows, and pure.
+//! A tenant's figures for the overview. Pure.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Visits all tenants in turn, for ever, and keeps what it finds in the cache.
+//! Visits all tenants in turn, endlessly, and keeps a snapshot of each in the cache.
 //!
 //! The cost is bounded: a visit to a database on a server takes a fixed time, a visit to a file is
 //! followed by a pause nine times as long, and a file that has not changed since it was read is not
@@ -25,7 +25,7 @@ const AT_ONCE: usize = 4;
 /// The least time for a visit to a database on a server: with [`AT_ONCE`], ten visits a second at
 /// most.
 const VISIT_MIN: Duration = Duration::from_millis(400);
-/// The least time for a visit to a file, which takes no session from anybody.
+/// The least time for a visit to a file, which needs no session of a server.
 const FILE_VISIT_MIN: Duration = Duration::from_millis(5);
 /// The pause after a visit to a file, in multiples of the visit.
 const PAUSE_FACTOR: u32 = 9;
@@ -33,7 +33,7 @@ const PAUSE_FACTOR: u32 = 9;
 const ROUND_MIN: Duration = Duration::from_secs(3);
 /// How many tenants are listed, and visited between two clean-ups of idle connections.
 const PAGE: i64 = 500;
-/// How far due jobs are counted.
+/// The most due jobs that are counted.
 const DUE_MAX: i64 = 1000;
 /// How many quarantined jobs are named of each tenant.
 const QUARANTINED_MAX: i64 = 5;

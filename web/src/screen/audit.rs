@@ -20,10 +20,10 @@ use operations::format::maybe;
 
 #[derive(Deserialize)]
 pub(super) struct AuditQuery {
-    /// Only what was changed at this tenant.
+    /// Only changes at this tenant.
     #[serde(default)]
     tenant: String,
-    /// Only what is older than this, for the next page.
+    /// Only changes older than this, for the next page.
     before: Option<i64>,
 }
 

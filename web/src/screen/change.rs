@@ -1,4 +1,4 @@
-//! What the buttons do. Each answers with the page that shows what came of it.
+//! The changes behind the buttons. Each redirects to the page that shows the result.
 
 use std::sync::Arc;
 

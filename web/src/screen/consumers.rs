@@ -1,4 +1,4 @@
-//! *Consumers and queues*: who executes, what waits for them, and who dispatches.
+//! *Consumers and queues*: the live consumers and producers, and the depth of the queues.
 
 use std::sync::Arc;
 

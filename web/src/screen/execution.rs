@@ -1,4 +1,4 @@
-//! *Execution*: one of them, from due to finished, with all that it left.
+//! *Execution*: from due to finished, with its error, result and output.
 
 use std::sync::Arc;
 
@@ -117,7 +117,7 @@ fn error(execution: &Execution) -> Html {
     )
 }
 
-/// From due to finished, each with how long it took to come there.
+/// The steps from due to finished, each with its duration.
 fn time_line(execution: &Execution, now: Time) -> Html {
     let running = execution.status == Status::Running;
     let mut moments: Vec<(&str, Time)> = [
@@ -172,7 +172,7 @@ fn others(slug: &str, execution: &Execution, attempts: &[Execution], now: Time) 
     html!("<h2>Attempts</h2>{}", list)
 }
 
-/// What it was given, and what it left.
+/// Its payload, error, result and output.
 fn left(execution: &Execution) -> Html {
     let json = |name: &str, value: &Option<Value>| {
         let pretty = value.as_ref().map(|value| format!("{value:#}"));

@@ -117,7 +117,7 @@ pub(super) fn took(execution: &Execution) -> String {
     }
 }
 
-/// A list has room for a line; the execution's own page shows the whole.
+/// The first line of an error; the execution's own page shows all of it.
 fn first_line(text: &str) -> &str {
     const BYTES: usize = 160;
     let line = text.lines().next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! *Job*: when it runs, how it went, when it runs next, and its policies.
+//! *Job*: its schedule, past and next runs, and policies.
 
 mod chart;
 
@@ -112,7 +112,7 @@ fn actions(slug: &str, job: &Job, open: i64, visitor: &Visitor) -> Html {
     )
 }
 
-/// What cannot be undone asks for the name as well.
+/// Deleting cannot be undone, so it asks for the name.
 fn deletion(address: &str, job: &Job, open: i64, visitor: &Visitor) -> Html {
     let inside = html!(
         "<p>Its open executions ({}) are cancelled; its history stays. This cannot be undone.</p>\
@@ -174,7 +174,7 @@ pub(super) fn due_times(times: &[Due], now: Time) -> Html {
     )
 }
 
-/// Who is told of the job, and since when there is something to tell.
+/// Who is notified about the job, and since when it is failing or late.
 async fn told(at: &TenantContext, job: &Job, visitor: &Visitor) -> Result<Html, Failure> {
     if job.name == NOTIFIER {
         return Ok(Html::default());

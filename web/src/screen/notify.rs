@@ -1,4 +1,4 @@
-//! Who is told what happens to a job, or to all of a tenant's; edited in two steps, as schedules are.
+//! Whom to notify about a job or a tenant's jobs; edited in two steps, as schedules are.
 
 use std::sync::Arc;
 
@@ -25,14 +25,14 @@ use operations::job::find;
 
 #[derive(Deserialize)]
 pub(super) struct NotifyQuery {
-    /// What is to be tried; what is, before anything is.
+    /// The target to preview; the present one at first.
     target: Option<String>,
 }
 
 /// Whose target is edited.
 enum Whose {
     Job(Box<Job>),
-    /// The tenant's, with the job that holds it, if that is there already.
+    /// The tenant's, with the job that holds it, if that exists already.
     Tenant(Option<Box<Job>>),
 }
 
@@ -59,7 +59,7 @@ pub(super) async fn of_tenant_shown(
     Ok(page(&at, &visitor, &Whose::Tenant(notifier), query.target.as_deref()))
 }
 
-/// The job that holds the tenant's target; it is made when it is first needed.
+/// The job that holds the tenant's target; it is created when first needed.
 pub(super) async fn notifier(at: &TenantContext) -> Result<Option<Job>, Failure> {
     at.store.find_job(NOTIFIER).await.map_err(|error| at.failed(error))
 }
@@ -112,7 +112,7 @@ impl Whose {
         }
     }
 
-    /// What is there, as people would write it.
+    /// The present target, as people write it.
     fn written(&self) -> String {
         let target = match self {
             Whose::Job(job) => job.notify.as_ref(),
@@ -126,7 +126,7 @@ impl Whose {
         }
     }
 
-    /// What a text means here; the outer none is the tenant's target.
+    /// Reads a target; none stands for the tenant's.
     fn understood(&self, text: &str) -> Result<Option<Value>, Failure> {
         match (text.trim(), self) {
             ("default", Whose::Job(_)) => Ok(None),
@@ -134,7 +134,7 @@ impl Whose {
         }
     }
 
-    /// What the save must find unchanged; nothing before the tenant's target is first written.
+    /// The version that a save must still find; none before the tenant's target is first written.
     fn version(&self) -> Option<i32> {
         match self {
             Whose::Job(job) => Some(job.version),
@@ -143,7 +143,7 @@ impl Whose {
     }
 }
 
-/// What a text would mean; if it can be read, with the means to save it.
+/// The preview of a target, with a form to save it if it can be read.
 fn meaning(at: &TenantContext, visitor: &Visitor, whose: &Whose, text: &str) -> Html {
     let target = match whose.understood(text) {
         Ok(target) => target,
@@ -165,7 +165,7 @@ fn meaning(at: &TenantContext, visitor: &Visitor, whose: &Whose, text: &str) -> 
     html!("<h2>What it would mean</h2><p class=\"words\">{}</p>{}", words(target.as_ref()), save)
 }
 
-/// A target in words; none is the tenant's.
+/// A target in words; none stands for the tenant's.
 pub(super) fn words(target: Option<&Value>) -> String {
     let Some(target) = target else { return "Whoever the tenant names.".to_owned() };
     let of = |value: &Value| match value["$secret"].as_str() {

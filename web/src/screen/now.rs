@@ -1,4 +1,4 @@
-//! *Now*: is everything on time, and what needs attention?
+//! *Now*: whether everything is on time, and what needs attention.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::overview::{Hour, Overview, overview};
 use crate::page::{Page, prose, short};
 use operations::finding::{Finding, Level};
 
-/// The strip's height and the width of one of its hours, in the units of its picture.
+/// The height of the chart and the width of one hour, in its own units.
 const HEIGHT: u32 = 60;
 const WIDTH: u32 = 20;
 
@@ -93,7 +93,7 @@ fn numbers(overview: &Overview) -> Html {
     )
 }
 
-/// What ended in each of the last hours, as bars; and in words, for whoever doesn't see them.
+/// What ended in each of the last hours, as bars, with a text alternative.
 fn strip(hours: &[Hour]) -> Html {
     let total = |hour: &Hour| hour.counts.success + hour.counts.failed + hour.counts.other;
     let most = hours.iter().map(total).max().unwrap_or_default().max(1);
@@ -102,7 +102,7 @@ fn strip(hours: &[Hour]) -> Html {
         let x = at as u64 * u64::from(WIDTH);
         let (good, bad, other) =
             (height(hour.counts.success), height(hour.counts.failed), height(hour.counts.other));
-        // A single failure among thousands must not vanish.
+        // A single failure among thousands must stay visible.
         let bad = if hour.counts.failed > 0 { bad.max(3) } else { 0 };
         let rest = u64::from(HEIGHT).saturating_sub(good);
         let label = format!(

@@ -1,4 +1,4 @@
-//! A job's schedule, edited in two steps: first what it would mean, then whether to save it.
+//! A job's schedule, edited in two steps: a preview, then saving it.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ const AHEAD: u16 = 10;
 #[derive(Deserialize)]
 pub(super) struct ScheduleQuery {
     name: String,
-    /// What is to be tried; the job's own schedule, before anything is.
+    /// The schedule to preview; the job's own at first.
     schedule: Option<String>,
     #[serde(default)]
     timezone: String,
@@ -69,7 +69,7 @@ pub(super) async fn show(
     Ok(Page { visitor: &visitor, title: &title, trail, live: None, body }.into_response())
 }
 
-/// What a text would mean as this job's schedule; if it can be read, with the means to save it.
+/// The preview of a schedule, with a form to save it if it can be read.
 fn meaning(
     at: &TenantContext,
     job: &Job,
@@ -104,14 +104,14 @@ fn meaning(
     )
 }
 
-/// A schedule as a job holds it, and as the engine understands it.
+/// A schedule as a job stores it, and as the engine reads it.
 pub(super) fn understood(
     text: &str,
     timezone: Option<&str>,
     spread: Spread,
 ) -> Result<(Value, Schedule), Failure> {
     let text = written(text, timezone).map_err(|failure| match failure {
-        // The command's flag has another name here.
+        // Failures name the command's flag; here it is a field.
         Failure::Usage(text) => Failure::Usage(text.replace("--timezone", "time zone")),
         other => other,
     })?;

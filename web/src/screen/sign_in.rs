@@ -18,7 +18,7 @@ use crate::html_error::HtmlError;
 
 #[derive(Deserialize)]
 pub(super) struct SignInQuery {
-    /// Where to go then.
+    /// Where to go afterwards.
     #[serde(default)]
     to: String,
 }
@@ -89,15 +89,15 @@ pub(super) async fn leave(
     Ok(([(header::SET_COOKIE, cookie)], Redirect::to("/login")).into_response())
 }
 
-/// A proxy that speaks TLS says so; a lie about it would only keep the liar's own cookie from
-/// coming back.
+/// Whether the request came by TLS, as a proxy says. A false claim only loses the claimant's own
+/// cookie.
 fn cookie(session: &str, headers: &HeaderMap) -> String {
     let proto = headers.get("x-forwarded-proto").and_then(|proto| proto.to_str().ok());
     let secure = if proto == Some("https") { "; Secure" } else { "" };
     format!("{COOKIE}={session}; Path=/; HttpOnly; SameSite=Strict{secure}")
 }
 
-/// A place of ours; no other site's, however it is spelled.
+/// A path of ours, and never another site, however it is spelled.
 fn here_only(to: &str) -> &str {
     let is_ours = to.starts_with('/')
         && !to.starts_with("//")

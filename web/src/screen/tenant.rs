@@ -1,4 +1,4 @@
-//! *Tenant*: one of them, as its database is now.
+//! *Tenant*: its database as it is now.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ pub(super) async fn show(
     state.tell_apart(&visitor, &slug)?;
     let tenant = state.context.tenant(&slug).await?;
     let inspected = inspect(&state.context, &tenant).await;
-    // A database that doesn't answer is no reason not to show the rest.
+    // The rest is shown even if the database doesn't answer.
     let latest = match inspected.problem {
         Some(_) => Html::default(),
         None => {
@@ -66,7 +66,7 @@ pub(super) async fn show(
     Ok(page.into_response())
 }
 
-/// Who is told of the jobs that name nobody themselves.
+/// Who is notified about jobs without a target of their own.
 async fn told(at: &TenantContext, visitor: &Visitor) -> Result<Html, Failure> {
     let target = notify::notifier(at).await?.map_or_else(|| json!({}), |job| job.payload);
     let address = of_tenant(&at.tenant.slug, "/notify");

@@ -1,4 +1,4 @@
-//! *Tenants*: all of them, as the fleet cache knows them.
+//! *Tenants*: all of them, from the fleet cache.
 
 use std::ops::Bound;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::page::{Page, badge, of_tenant, older, short, table, text};
 
 #[derive(Deserialize)]
 pub(super) struct TenantsQuery {
-    /// Only those whose slug or name holds this.
+    /// Only those whose slug or name contains this.
     #[serde(default)]
     search: String,
     /// Only those whose slug comes later, for the next page.

@@ -1,5 +1,5 @@
-//! *Why did it not run?*: a job's latest planned times with what became of each; of one time, the
-//! whole story; and what decides whether the job runs now.
+//! *Why did it not run?*: a job's latest planned times and what became of each, the full report on
+//! one of them, and what decides whether the job runs now.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The durations of past runs as a picture, with the same in words for whoever doesn't see it.
+//! The durations of past runs as a chart, with a text alternative.
 
 use chrono::TimeDelta;
 use shared::execution::{Execution, Status};
@@ -6,13 +6,13 @@ use shared::execution::{Execution, Status};
 use crate::html::{Html, html};
 use crate::page::short;
 
-/// The picture's height and the width of one run, in its own units.
+/// The height of the chart and the width of one run, in its own units.
 const HEIGHT: f64 = 80.0;
 const WIDTH: usize = 10;
-/// A bar is never lower, so that it can be seen.
+/// The least height of a visible bar.
 const LEAST: f64 = 2.0;
 
-/// One bar for each run, the oldest first. Those that did not run have a mark at the bottom.
+/// One bar for each run, the oldest first, of the least height for one that did not run.
 pub(super) fn durations(runs: &[Execution]) -> Html {
     if runs.is_empty() {
         return Html::default();
