@@ -100,10 +100,10 @@ async function editTheSchedule() {
 }
 
 async function editWhoIsTold() {
-  await press("link", "Edit who is told");
+  await press("link", "Edit notifications");
   await fill("target", "https://hooks.example/quick");
   await press("button", "Preview");
-  await shows("hears of");
+  await shows("Notifies");
   await press("button", "Save this target");
   await shows("https://hooks.example/quick");
 }

@@ -73,9 +73,9 @@ pub(crate) fn confirm(yes: bool, question: &str) -> Result<(), Failure> {
         return Ok(());
     }
     if !std::io::stdin().is_terminal() {
-        return Err(Failure::Usage(format!("{question} Say so with -y.")));
+        return Err(Failure::Usage(format!("{question} Confirm with -y.")));
     }
-    say(&format!("{question} Type `yes` to go on."));
+    say(&format!("{question} Type `yes` to continue."));
     match read_line()?.trim() {
         "y" | "yes" => Ok(()),
         _ => Err(Failure::Failed("nothing was done".to_owned())),

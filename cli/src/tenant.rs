@@ -15,7 +15,7 @@ use crate::session::Session;
 use operations::change::Change;
 use operations::context::Context;
 use operations::failure::{Failure, reason};
-use operations::tenant::{InspectedTenant, TenantView, facts, inspect, look};
+use operations::tenant::{InspectedTenant, TenantView, facts, inspect, poll};
 
 #[derive(Subcommand)]
 pub enum Verb {
@@ -224,8 +224,8 @@ async fn remove(arguments: Remove, session: &Session) -> Result<(), Failure> {
     let Remove { slug, yes, forget } = arguments;
     let Session { context, actor, .. } = session;
     let tenant = context.tenant(&slug).await?;
-    let open = match look(context, &tenant).await {
-        Ok(look) => (look.dispatched + look.running + look.waiting).to_string(),
+    let open = match poll(context, &tenant).await {
+        Ok(open) => (open.dispatched + open.running + open.waiting).to_string(),
         Err(_) => "unknown how many".to_owned(),
     };
     let stays = format!(
@@ -257,7 +257,7 @@ async fn release(tenant: &Tenant, forget: bool, context: &Context) -> Result<boo
     match context.store(tenant)?.release_database().await {
         Ok(_) => Ok(true),
         Err(error) if forget => {
-            say(&format!("its database goes on to name it: {}", reason(&error)));
+            say(&format!("its database still names it: {}", reason(&error)));
             Ok(false)
         }
         Err(error) => {

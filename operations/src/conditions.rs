@@ -23,9 +23,9 @@ use super::format::{maybe, time};
 pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Whether the tenant lets its jobs run.
-pub(super) fn of_the_tenant(tenant: &Tenant, look: &PollSummary, changes: &Changes) -> Finding {
+pub(super) fn of_the_tenant(tenant: &Tenant, summary: &PollSummary, changes: &Changes) -> Finding {
     let slug = &tenant.slug;
-    let at_once = look.dispatched + look.running;
+    let at_once = summary.dispatched + summary.running;
     match (tenant.status, tenant.max_running) {
         (TenantStatus::Suspended, _) => of_suspension(slug, changes),
         (TenantStatus::Active, Some(most)) if at_once >= i64::from(most) => {

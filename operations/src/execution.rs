@@ -69,7 +69,7 @@ pub async fn cancel(
 fn over(execution: &Execution) -> Failure {
     let Execution { id, status, .. } = execution;
     Failure::Conflict(format!(
-        "execution {id} is {status} already; what is over cannot be cancelled"
+        "execution {id} is {status} already; an execution that has ended cannot be cancelled"
     ))
 }
 
@@ -128,7 +128,9 @@ fn not_again(execution: &Execution) -> Failure {
     let Execution { id, status, .. } = execution;
     Failure::Conflict(match execution.job_name {
         None => format!("the job of execution {id} was deleted; add it again first"),
-        Some(_) => format!("execution {id} is {status}; only what is over can be run again"),
+        Some(_) => {
+            format!("execution {id} is {status}; only an execution that has ended can be run again")
+        }
     })
 }
 

@@ -27,13 +27,13 @@ pub async fn explain(
 ) -> Result<Vec<Finding>, Failure> {
     let TenantContext { tenant, store, now } = at;
     let job = find(at, name).await?;
-    let look = store.poll().await.map_err(|error| at.failed(error))?;
+    let summary = store.poll().await.map_err(|error| at.failed(error))?;
     let executions = store.list_runs(job.id, None, None, HISTORY).await;
     let executions = executions.map_err(|error| at.failed(error))?;
     let changes = Changes::read(context, at, name).await?;
 
     let mut findings =
-        vec![of_the_tenant(tenant, &look, &changes), of_switch(tenant, &job, &changes)];
+        vec![of_the_tenant(tenant, &summary, &changes), of_switch(tenant, &job, &changes)];
     if job.is_enabled && job.quarantined_reason.is_none() {
         findings.push(of_next_time(&job, now.time(), poll_interval(context).await?));
     }
@@ -62,11 +62,13 @@ fn of_switch(tenant: &Tenant, job: &Job, changes: &Changes) -> Finding {
 }
 
 fn of_next_time(job: &Job, now: Time, poll_interval: Duration) -> Finding {
-    let remedy = "see whether `polychron-producer` runs and what it logs of this tenant";
+    let remedy = "see whether `polychron-producer` runs and what it logs about this tenant";
     match job.next_run_at {
         Some(next) if next + PATIENCE < now => {
-            let finding =
-                format!("was due at {}: its queue is full, or no producer looks", time(Some(next)));
+            let finding = format!(
+                "was due at {}: its queue is full, or no producer polls this tenant",
+                time(Some(next))
+            );
             Finding::problem("schedule", finding, remedy)
         }
         Some(next) => Finding::ok("schedule", format!("due next at {}", time(Some(next)))),

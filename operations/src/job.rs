@@ -132,7 +132,7 @@ pub async fn edit(
 fn stale(job: &Job) -> Failure {
     let Job { name, version, .. } = job;
     Failure::Stale(format!(
-        "job {name} is at version {version} by now; look at it again before changing it"
+        "job {name} is now at version {version}; read it again before changing it"
     ))
 }
 

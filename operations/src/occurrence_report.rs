@@ -45,7 +45,7 @@ pub async fn report(
     let schedule = schedule_of(at, &job)?;
     if let Some(first) = first.filter(|first| stands_for(first, &schedule, asked)) {
         let finding = format!(
-            "{} stood for by the occurrence of {}, which accounts for {} in all: they were first seen too late (misfire), or while a run was not over (overlap)",
+            "{} stood for by the occurrence of {}, which stands for {} in all: they were first seen too late (misfire), or while a run was open (overlap)",
             time(Some(asked)),
             time(Some(first.scheduled_for)),
             first.stands_for
@@ -93,8 +93,8 @@ async fn of_occurrence(
         findings.push(of_attempt(slug, job, row, &cause));
         if !row.status.is_final() {
             findings.push(of_open(job, row, at.now.time()));
-            let look = at.store.poll().await.map_err(|error| at.failed(error))?;
-            findings.push(of_the_tenant(&at.tenant, &look, changes));
+            let summary = at.store.poll().await.map_err(|error| at.failed(error))?;
+            findings.push(of_the_tenant(&at.tenant, &summary, changes));
             findings.extend(who_executes(context, at, job).await?);
         }
     }
@@ -161,12 +161,12 @@ fn of_attempt(slug: &str, job: &Job, row: &Execution, cause: &str) -> Finding {
             return Finding::problem(subject, finding, "see below what it waits for").warning();
         }
         (Status::Skipped, Some(ErrorKind::Misfire)) => format!(
-            "see what kept it from being seen: no producer, a suspended tenant, a database that was away. \
+            "find out why it was seen late: no producer, a suspended tenant or an unreachable database. \
              With `polychron job edit {slug} {} --misfire run_once` it would have run late",
             job.name
         ),
         (Status::Skipped, _) => format!(
-            "let one wait (`polychron job edit {slug} {} --overlap queue`), or give runs less time (`--timeout`)",
+            "let one wait (`polychron job edit {slug} {} --overlap queue`), or limit the run time (`--timeout`)",
             job.name
         ),
         (Status::Failed, _) if row.attempt >= job.max_attempts => {

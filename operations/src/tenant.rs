@@ -74,22 +74,22 @@ pub struct InspectedTenant {
 
 /// Reads what is open in a tenant's database, or why that cannot be used.
 pub async fn inspect(context: &Context, tenant: &Tenant) -> InspectedTenant {
-    let (problem, look) = match look(context, tenant).await {
-        Ok(look) => (None, Some(look)),
+    let (problem, summary) = match poll(context, tenant).await {
+        Ok(summary) => (None, Some(summary)),
         Err(reason) => (Some(reason), None),
     };
     InspectedTenant {
         tenant: TenantView::from(tenant),
         problem,
-        dispatched: look.map(|look| look.dispatched),
-        running: look.map(|look| look.running),
-        waiting: look.map(|look| look.waiting),
-        next_due_at: look.and_then(|look| look.next_due_at),
+        dispatched: summary.map(|summary| summary.dispatched),
+        running: summary.map(|summary| summary.running),
+        waiting: summary.map(|summary| summary.waiting),
+        next_due_at: summary.and_then(|summary| summary.next_due_at),
     }
 }
 
 /// What there is to do at a tenant, or why its database cannot tell.
-pub async fn look(context: &Context, tenant: &Tenant) -> Result<PollSummary, String> {
+pub async fn poll(context: &Context, tenant: &Tenant) -> Result<PollSummary, String> {
     let store = context.store(tenant).map_err(|failure| failure.to_string())?;
     store.poll().await.map_err(|error| reason(&error))
 }

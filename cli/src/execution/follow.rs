@@ -61,7 +61,7 @@ pub(super) async fn run(
         None => list(session).await?,
     };
     let shutdown = Shutdown::on_signals()
-        .map_err(|error| Failure::Failed(format!("signals cannot be heard: {error}")))?;
+        .map_err(|error| Failure::Failed(format!("cannot listen for signals: {error}")))?;
     let every = LOOK_EVERY.max(LATER_BY * u32::try_from(tenants.len()).unwrap_or(u32::MAX));
     let over = CancellationToken::new();
     let following = Following { session, filter, limit, every, stream, over };
@@ -109,14 +109,14 @@ impl Following<'_> {
             match self.tick(&tenant, &mut follower).await {
                 Ok(rows) => {
                     if std::mem::take(&mut is_lost) {
-                        say(&format!("{}: back again", tenant.slug));
+                        say(&format!("{}: reachable again", tenant.slug));
                     }
                     self.show(&tenant, rows);
                 }
                 Err(failure) if !is_lost => {
                     is_lost = true;
                     self.session.output.failure(Some(&tenant.slug), &failure);
-                    say(&format!("{}: it is tried again", tenant.slug));
+                    say(&format!("{}: retrying", tenant.slug));
                 }
                 Err(_) => {}
             }

@@ -31,7 +31,7 @@ pub(crate) async fn report(
     loop {
         let last = at.store.find_last_attempt(id).await;
         let last = last.map_err(|error| {
-            say(&format!("execution {id} goes on unwatched"));
+            say(&format!("execution {id} goes on without being watched"));
             at.failed(error)
         })?;
         let Some(execution) = last else {

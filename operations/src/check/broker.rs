@@ -58,6 +58,6 @@ pub(super) fn acknowledgement_timeout(
         show(longest),
         show(config.ack_timeout)
     );
-    let remedy = "raise consumer_timeout in RabbitMQ, and state its value by POLYCHRON_ACK_TIMEOUT";
+    let remedy = "raise consumer_timeout in RabbitMQ, and set POLYCHRON_ACK_TIMEOUT to its value";
     Some(Finding::problem("broker", finding, remedy).warning())
 }

@@ -10,14 +10,14 @@ use crate::finding::Finding;
 /// Finds queues and types that jobs use and no live consumer serves.
 pub fn compare(workers: &[Worker], needs: &Needs) -> Vec<Finding> {
     if workers.is_empty() {
-        let finding = "none has been heard of lately";
+        let finding = "none is alive";
         return match needs.types.is_empty() {
-            true => vec![Finding::ok("consumers", format!("{finding}, and no job asks for one"))],
+            true => vec![Finding::ok("consumers", format!("{finding}, and no job needs one"))],
             false => vec![Finding::problem("consumers", finding, "start `polychron-consumer`")],
         };
     }
     let slots: i32 = workers.iter().map(|worker| worker.slots).sum();
-    let alive = format!("alive: {}, slots together: {slots}", workers.len());
+    let alive = format!("alive: {}, total slots: {slots}", workers.len());
     let mut findings = vec![Finding::ok("consumers", alive)];
     for ((job_type, queue), tenants) in &needs.types {
         let takers: Vec<&Worker> =
@@ -26,13 +26,15 @@ pub fn compare(workers: &[Worker], needs: &Needs) -> Vec<Finding> {
         if takers.is_empty() {
             findings.push(Finding::problem(
                 "consumers",
-                format!("no live one takes from queue {queue}, which jobs use at {users}"),
+                format!("no live consumer takes from queue {queue}, which jobs use at {users}"),
                 format!("start one with {queue} in POLYCHRON_QUEUES"),
             ));
         } else if !takers.iter().any(|worker| worker.job_types.contains(job_type)) {
             findings.push(Finding::problem(
                 "consumers",
-                format!("no live one at queue {queue} knows job type {job_type}, used at {users}"),
+                format!(
+                    "no live consumer of queue {queue} knows job type {job_type}, used at {users}"
+                ),
                 "start one with a handler for it, or correct the jobs' type",
             ));
         }
@@ -84,13 +86,13 @@ mod tests {
             let problems = findings.filter(|finding| finding.level == Level::Problem);
             problems.map(|finding| finding.finding).collect()
         };
-        assert_eq!(problems(&[]), ["none has been heard of lately"]);
+        assert_eq!(problems(&[]), ["none is alive"]);
         let (all, some) =
             (worker(&["default"], &["mail", "report"]), worker(&["default"], &["mail"]));
         assert!(problems(&[all]).is_empty());
         assert_eq!(
             problems(&[some.clone(), worker(&["other"], &["report"])]),
-            ["no live one at queue default knows job type report, used at a, b, c and 1 more"]
+            ["no live consumer of queue default knows job type report, used at a, b, c and 1 more"]
         );
         assert_eq!(problems(&[worker(&["other"], &["mail", "report"])]).len(), 2);
         assert!(compare(&[], &Needs::default()).iter().all(|finding| finding.level == Level::Ok));

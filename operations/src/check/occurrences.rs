@@ -71,14 +71,14 @@ async fn check_one(
 
 fn of_report(subject: &str, report: Report) -> Vec<Finding> {
     let Report { jobs, executions, occurrences, violations, more } = report;
-    let looked_at = format!("jobs {jobs}, occurrences {occurrences}, executions {executions}");
+    let counts = format!("jobs {jobs}, occurrences {occurrences}, executions {executions}");
     if violations.is_empty() {
-        return vec![Finding::ok(subject, format!("{looked_at}: all accounted for"))];
+        return vec![Finding::ok(subject, format!("{counts}: all accounted for"))];
     }
     let mut findings: Vec<Finding> =
         violations.iter().map(|violation| of_violation(subject, violation)).collect();
     if more > 0 {
-        let finding = format!("{looked_at}; violations beyond those above: {more}");
+        let finding = format!("{counts}; violations beyond those above: {more}");
         findings.push(Finding::problem(subject, finding, "narrow it by --from and --to"));
     }
     findings
@@ -89,7 +89,7 @@ fn of_violation(subject: &str, violation: &Violation) -> Finding {
     let rows: Vec<String> = rows.iter().map(ToString::to_string).collect();
     let rows = if rows.is_empty() { String::new() } else { format!(" [{}]", rows.join("; ")) };
     let finding = format!("{}: job {job}: {what}{rows}", rule.as_str());
-    let remedy = "look at these rows by `polychron execution show`; docs/reliability.md says what \
-                  each rule means";
+    let remedy = "inspect these rows with `polychron execution show`; docs/reliability.md explains \
+                  each rule";
     Finding::problem(subject, finding, remedy)
 }

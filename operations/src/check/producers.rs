@@ -9,7 +9,7 @@ pub(super) fn compare(producers: &[Producer], tenants: usize) -> Vec<Finding> {
     const SUBJECT: &str = "producers";
     if producers.is_empty() {
         let remedy = "start `polychron-producer`; the engine within `polychron up` needs none";
-        let finding = Finding::problem(SUBJECT, "none has been heard of lately", remedy);
+        let finding = Finding::problem(SUBJECT, "none is alive", remedy);
         return vec![finding.warning()];
     }
     let watched: Vec<String> = producers.iter().map(|one| one.watched.to_string()).collect();
@@ -23,7 +23,7 @@ pub(super) fn compare(producers: &[Producer], tenants: usize) -> Vec<Finding> {
     let sum: i64 = producers.iter().map(|one| i64::from(one.watched)).sum();
     if sum < tenants as i64 {
         let finding = format!("{sum} of {tenants} tenants are watched");
-        let remedy = "check again in 15 s: one has come or gone, or tenants have just been added";
+        let remedy = "check again in 15 s: a producer has just started or stopped, or tenants were just added";
         findings.push(Finding::problem(SUBJECT, finding, remedy).warning());
     }
     findings

@@ -45,7 +45,7 @@ pub(super) async fn check(
         step.done += 1;
         on_step(step);
         let subject = format!("tenant {}", tenant.slug);
-        let (surveys, quarantined) = match answer {
+        let (summaries, quarantined) = match answer {
             Ok(answer) => answer,
             Err(error) => {
                 let finding = format!("{}: {}", tenant.database_url, reason(&error));
@@ -53,7 +53,7 @@ pub(super) async fn check(
                 continue;
             }
         };
-        let jobs: i64 = surveys.iter().map(|survey| survey.jobs).sum();
+        let jobs: i64 = summaries.iter().map(|summary| summary.jobs).sum();
         let (status, url) = (tenant.status, &tenant.database_url);
         findings.push(Finding::ok(
             subject.clone(),
@@ -61,7 +61,7 @@ pub(super) async fn check(
         ));
         findings.extend(quarantined.into_iter().map(|job| of_quarantined(&tenant, job)));
         if tenant.status == TenantStatus::Active {
-            needs.add(&tenant, surveys);
+            needs.add(&tenant, summaries);
         }
     }
     needs
@@ -76,11 +76,11 @@ async fn ask(
 }
 
 impl Needs {
-    fn add(&mut self, tenant: &Tenant, surveys: Vec<JobSummary>) {
-        for survey in surveys {
-            let seconds = survey.longest_timeout_seconds.and_then(|s| u64::try_from(s).ok());
+    fn add(&mut self, tenant: &Tenant, summaries: Vec<JobSummary>) {
+        for summary in summaries {
+            let seconds = summary.longest_timeout_seconds.and_then(|s| u64::try_from(s).ok());
             self.longest_timeout = self.longest_timeout.max(seconds.map(Duration::from_secs));
-            let users = self.types.entry((survey.job_type, survey.queue)).or_default();
+            let users = self.types.entry((summary.job_type, summary.queue)).or_default();
             users.insert(tenant.slug.clone());
         }
     }
@@ -117,7 +117,9 @@ fn remedy(tenant: &Tenant, error: &StoreError) -> String {
             "start the database, restore its role's rights, or correct its URL by \
              `polychron tenant edit {slug} --database-url-file FILE`"
         ),
-        StoreError::Pooled => "set `pool_mode = session` in the pooler, or go round it".to_owned(),
+        StoreError::Pooled => {
+            "set `pool_mode = session` in the pooler, or connect without it".to_owned()
+        }
         StoreError::Refused(_) | StoreError::Conflict(_) => "try again".to_owned(),
     }
 }

@@ -67,7 +67,7 @@ impl MissingOccurrence<'_> {
             return finding;
         }
         let (before, after) = (schedule.prev_before(asked), schedule.next_after(asked));
-        let remedy = "ask for one of its times";
+        let remedy = "name one of its times";
         let Some(next) = after else {
             let last = time(before);
             let finding =
@@ -142,7 +142,7 @@ impl MissingOccurrence<'_> {
             edit.before.as_ref().map_or(json!(null), |before| before["schedule"].clone()),
             told(edit)
         );
-        let remedy = "ask for a time of the present schedule; `polychron job run` makes up for it";
+        let remedy = "name a time of the present schedule; `polychron job run` runs it now";
         Some(Finding::problem("schedule", finding, remedy).warning())
     }
 
@@ -175,7 +175,7 @@ impl MissingOccurrence<'_> {
             time(Some(since)),
             paused.unwrap_or_default()
         );
-        Finding::problem("job", finding, "`polychron job run` makes up for it").warning()
+        Finding::problem("job", finding, "`polychron job run` runs it now").warning()
     }
 
     /// It was due, and no producer has dispatched it.
@@ -185,22 +185,22 @@ impl MissingOccurrence<'_> {
         if at.tenant.status == TenantStatus::Suspended {
             return Ok(vec![of_suspension(&at.tenant.slug, self.changes)]);
         }
-        let look = at.store.poll().await.map_err(|error| at.failed(error))?;
+        let summary = at.store.poll().await.map_err(|error| at.failed(error))?;
         let executes = who_executes(context, at, job).await?;
-        let around = [vec![of_the_tenant(&at.tenant, &look, self.changes)], executes].concat();
+        let around = [vec![of_the_tenant(&at.tenant, &summary, self.changes)], executes].concat();
         let is_told = around.iter().any(|finding| finding.level != Level::Ok);
         let watching = producers(&context.control).await?.len();
         let (finding, remedy) = match (watching, is_told) {
             (0, _) => (
-                "no producer has been heard of lately".to_owned(),
+                "no producer is alive".to_owned(),
                 "start `polychron-producer` (or `polychron up`, where that is how it runs)",
             ),
-            (_, true) => ("held in its table, for the reason below".to_owned(), "see below"),
+            (_, true) => ("held in its table for the reason below".to_owned(), "see below"),
             (n, false) => (
                 format!(
                     "held in its table: its queue is full, or none of the {n} live producers can use this database"
                 ),
-                "more consumers empty the queue; else see what `polychron-producer` logs of this tenant",
+                "more consumers empty the queue; else see what `polychron-producer` logs about this tenant",
             ),
         };
         let finding = format!("due at {shown}, and {finding}");

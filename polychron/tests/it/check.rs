@@ -25,11 +25,12 @@ async fn all_is_well_once_a_consumer_knows_the_jobs_types() {
         console.run(&["check"]).succeeded();
         console.run(&["job", "add", "acme", "a", "--type", "mail", "--every", "1h"]).succeeded();
         let report = console.run(&["check", "-o", "json"]).ended(1).json();
-        assert_eq!(findings(&report, "problem"), ["consumers: none has been heard of lately"]);
+        assert_eq!(findings(&report, "problem"), ["consumers: none is alive"]);
 
         register(&console, &["report"]).await;
         let report = console.run(&["check", "-o", "json"]).ended(1).json();
-        let unknown = "consumers: no live one at queue default knows job type mail, used at acme";
+        let unknown =
+            "consumers: no live consumer of queue default knows job type mail, used at acme";
         assert_eq!(findings(&report, "problem"), [unknown]);
         register(&console, &["report", "mail"]).await;
         let report = console.run(&["check", "-o", "json"]).succeeded().json();
@@ -37,7 +38,7 @@ async fn all_is_well_once_a_consumer_knows_the_jobs_types() {
         assert_eq!(findings(&report, "warning").len(), 2, "{report:#?}");
         console.set("POLYCHRON_ACK_TIMEOUT", "2h");
         let report = console.run(&["check", "-o", "json"]).succeeded().json();
-        assert_eq!(findings(&report, "warning"), ["producers: none has been heard of lately"]);
+        assert_eq!(findings(&report, "warning"), ["producers: none is alive"]);
         produce(&console).await;
         let report = console.run(&["check", "-o", "json"]).succeeded().json();
         assert!(findings(&report, "warning").is_empty());

@@ -25,7 +25,10 @@ async fn what_has_not_started_is_cancelled_at_once_and_what_is_over_can_be_run_a
         let run = console.run(&run).succeeded().json();
         assert_eq!((&run["trigger"], &run["status"]), (&"manual".into(), &"scheduled".into()));
         let id = run["id"].as_str().unwrap();
-        console.run(&["execution", "retry", "acme", id]).ended(1).says(&["only what is over"]);
+        console
+            .run(&["execution", "retry", "acme", id])
+            .ended(1)
+            .says(&["only an execution that has ended"]);
         let cancelled = console.run(&["execution", "cancel", "acme", id, "-o", "json"]).succeeded();
         assert_eq!(cancelled.json()["status"], "cancelled");
         console.run(&["execution", "cancel", "acme", id]).ended(1).says(&["already"]);

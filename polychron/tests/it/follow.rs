@@ -101,13 +101,13 @@ async fn a_tenant_whose_database_goes_away_is_followed_again_when_it_is_back() {
     console.run(&["job", "run", "lost", "a"]).succeeded();
     assert_eq!(all.next(), row("lost", "a", "scheduled"));
     open(&lost, &console.control, false).await;
-    all.says("it is tried again");
+    all.says("lost: retrying");
     console.run(&["job", "run", "kept", "a"]).succeeded();
     assert_eq!(all.next(), row("kept", "a", "scheduled"));
     open(&lost, &console.control, true).await;
     console.run(&["job", "run", "lost", "a"]).succeeded();
     assert_eq!(all.next(), row("lost", "a", "scheduled"));
-    all.says("lost: back again");
+    all.says("lost: reachable again");
 }
 
 #[tokio::test]

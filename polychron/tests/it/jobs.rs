@@ -205,7 +205,7 @@ async fn a_job_is_explained_by_what_keeps_it_from_running() {
                 .map(|finding| finding["finding"].as_str().unwrap().to_owned())
                 .collect()
         };
-        assert_eq!(explained("problem"), ["none has been heard of lately"]);
+        assert_eq!(explained("problem"), ["none is alive"]);
         console.run(&["job", "pause", "acme", "a"]).succeeded();
         console.run(&["tenant", "suspend", "acme"]).succeeded();
         let problems = explained("problem").join("\n");

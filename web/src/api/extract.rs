@@ -73,10 +73,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<AppState>> for Body<T> {
         // The error names the place and the field, and never quotes a payload.
         let read = serde_json::from_slice(text);
         read.map(Body).map_err(|error| {
-            Problem::new(
-                StatusCode::BAD_REQUEST,
-                format!("the body is not what is wanted: {error}"),
-            )
+            Problem::new(StatusCode::BAD_REQUEST, format!("the body does not match: {error}"))
         })
     }
 }

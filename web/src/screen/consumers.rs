@@ -25,7 +25,7 @@ pub(super) async fn show(
     let queues = state.queues(&workers).await;
     let processes = match workers.is_empty() {
         true => html!(
-            "<p class=\"verdict bad\">None has been heard of lately. Start <code>polychron-consumer</code>.</p>"
+            "<p class=\"verdict bad\">None is alive. Start <code>polychron-consumer</code>.</p>"
         ),
         false => processes(&workers, now.time()),
     };
@@ -47,7 +47,7 @@ pub(super) async fn show(
 
 fn processes(workers: &[Worker], now: shared::clock::Time) -> Html {
     table(
-        "Those heard of within the last 45 seconds",
+        "Alive within the last 45 seconds",
         workers,
         &[
             ("Process", &|worker| html!("<code>{}</code>", worker.name)),
@@ -74,11 +74,11 @@ fn processes(workers: &[Worker], now: shared::clock::Time) -> Html {
 fn dispatching(producers: &[Producer], now: shared::clock::Time) -> Html {
     if producers.is_empty() {
         return html!(
-            "<p>None is registered. An engine within one process (<code>polychron up</code>) needs none; else start <code>polychron-producer</code>.</p>"
+            "<p>None is alive. <code>polychron up</code> needs none; otherwise start <code>polychron-producer</code>.</p>"
         );
     }
     table(
-        "They divide the tenants among themselves",
+        "They share the tenants",
         producers,
         &[
             ("Process", &|producer| html!("<code>{}</code>", producer.name)),
@@ -98,11 +98,11 @@ fn waiting(queues: &[QueueDepth]) -> Html {
         None => html!("<span title=\"The broker cannot be asked\">?</span>"),
     };
     table(
-        "By the broker's word, at this moment",
+        "As the broker reports them now",
         queues,
         &[
             ("Queue", &|queue| text(&queue.queue)),
-            ("Messages that wait", &|queue| unknown(queue.ready)),
+            ("Waiting messages", &|queue| unknown(queue.ready)),
             ("Consumers", &|queue| unknown(queue.consumers)),
             ("Slots of live consumers", &|queue| text(queue.slots)),
         ],

@@ -39,7 +39,7 @@ pub(super) async fn show(
     let attempts = at.store.list_attempts(execution.id, ATTEMPTS).await;
     let attempts = attempts.map_err(|error| at.failed(error))?;
     let body = html!(
-        "{}{}{}<h2>Time line</h2>{}{}{}",
+        "{}{}{}<h2>Timeline</h2>{}{}{}",
         of_itself(&slug, &execution, at.now.time()),
         actions(&slug, &execution, &visitor),
         error(&execution),
@@ -75,9 +75,9 @@ fn of_itself(slug: &str, execution: &Execution, now: Time) -> Html {
         ("Took", text(took(execution))),
         ("Progress", text(maybe(execution.progress.as_ref().map(progress)))),
         ("Stands for", text(stands_for)),
-        ("Asked to end", text(asked)),
+        ("Cancel requested", text(asked)),
         ("Worker", text(maybe(execution.worker.as_ref()))),
-        ("Job's version", text(maybe(execution.job_version))),
+        ("Job version", text(maybe(execution.job_version))),
         ("Id", html!("<code>{}</code>", execution.id.to_string())),
     ])
 }
@@ -90,15 +90,16 @@ fn actions(slug: &str, execution: &Execution, visitor: &Visitor) -> Html {
     let action = match (execution.status.is_final(), execution.status) {
         (true, _) if execution.job_name.is_none() => return Html::default(),
         (true, _) => {
-            let meaning = "The job runs once more, with the same payload.";
+            let meaning = "The job runs again, with the same payload.";
             careful_form(&address("/retry"), visitor, "Run again", meaning)
         }
         (false, Status::Running) => {
-            let meaning = "Its worker hears of it by the next heartbeat, within 15 s. There is no next attempt.";
+            let meaning =
+                "Its worker learns of it by the next heartbeat, within 15 s. It is not retried.";
             careful_form(&address("/cancel"), visitor, "Cancel", meaning)
         }
         (false, _) => {
-            let meaning = "It has not started, and will not.";
+            let meaning = "It has not started, and will not start.";
             careful_form(&address("/cancel"), visitor, "Cancel", meaning)
         }
     };

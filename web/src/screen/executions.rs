@@ -58,7 +58,7 @@ pub(super) async fn show(
     let found = match (page.executions.is_empty(), &next) {
         (true, None) => html!("<p>There are none.</p>"),
         (true, Some(_)) => {
-            html!("<p>None in the stretch of the history that was looked through.</p>")
+            html!("<p>None in the part of the history that was searched.</p>")
         }
         (false, _) => list(&slug, &page.executions, at.now.time()),
     };

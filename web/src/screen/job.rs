@@ -64,7 +64,7 @@ pub(super) async fn show(
         chart::durations(&runs),
         list(&slug, latest, at.now.time()),
         more,
-        html!("{}{}{}", policies(&at, &job), told(&at, &job, &visitor).await?, changes)
+        html!("{}{}{}", policies(&at, &job), notifications(&at, &job, &visitor).await?, changes)
     );
     let trail = vec![
         ("Tenants".to_owned(), "/tenants".to_owned()),
@@ -94,11 +94,12 @@ fn actions(slug: &str, job: &Job, open: i64, visitor: &Visitor) -> Html {
     let run = form(&address("/run"), visitor, html!("<button>Run now</button>"));
     let switch = match job.is_enabled {
         true => {
-            let meaning = "No new occurrences come until it is resumed. What is open goes on.";
+            let meaning =
+                "No new occurrences are dispatched until it is resumed. Open executions go on.";
             careful_form(&address("/pause"), visitor, "Pause", meaning)
         }
         false => {
-            let meaning = "Occurrences come again, from now on.";
+            let meaning = "Occurrences are dispatched again, from now on.";
             careful_form(&address("/resume"), visitor, "Resume", meaning)
         }
     };
@@ -147,7 +148,7 @@ fn ahead(at: &TenantContext, job: &Job) -> Html {
     let first = next_time(at, job, &schedule);
     let condition = match job.is_enabled {
         true => "",
-        false => "It is paused. Were it resumed now, it would run at these times.",
+        false => "It is paused. If it were resumed now, it would run at these times.",
     };
     let next = due(&schedule, first, AHEAD);
     html!("<h2>Next runs</h2><p>{}</p>{}", condition, due_times(&next, at.now.time()))
@@ -158,7 +159,7 @@ pub(super) fn due_times(times: &[Due], now: Time) -> Html {
     let Some(first) = times.first() else {
         return html!("<p>None: the schedule is used up.</p>");
     };
-    let caption = format!("In the schedule's own zone, {}", first.timezone);
+    let caption = format!("In the schedule's time zone, {}", first.timezone);
     table(
         &caption,
         times,
@@ -169,13 +170,13 @@ pub(super) fn due_times(times: &[Due], now: Time) -> Html {
                 let exact = due.at.format("%Y-%m-%d %H:%M:%S UTC").to_string();
                 html!("<span title=\"{}\">{}</span>", exact, local)
             }),
-            ("Change of clocks", &|due| text(maybe(due.clocks.as_ref()))),
+            ("Clock change", &|due| text(maybe(due.clocks.as_ref()))),
         ],
     )
 }
 
 /// Who is notified about the job, and since when it is failing or late.
-async fn told(at: &TenantContext, job: &Job, visitor: &Visitor) -> Result<Html, Failure> {
+async fn notifications(at: &TenantContext, job: &Job, visitor: &Visitor) -> Result<Html, Failure> {
     if job.name == NOTIFIER {
         return Ok(Html::default());
     }
@@ -188,10 +189,10 @@ async fn told(at: &TenantContext, job: &Job, visitor: &Visitor) -> Result<Html, 
         notify::words(Some(&target))
     });
     let facts = facts(&[
-        ("Told", text(notify::words(job.notify.as_ref()))),
-        ("That is", text(of_tenant.unwrap_or_default())),
+        ("Notify", text(notify::words(job.notify.as_ref()))),
+        ("The tenant's default", text(of_tenant.unwrap_or_default())),
         (
-            "Fails since",
+            "Failing since",
             job.failing_since.map_or_else(Html::default, |since| when(since, at.now.time())),
         ),
         (
@@ -202,8 +203,8 @@ async fn told(at: &TenantContext, job: &Job, visitor: &Visitor) -> Result<Html, 
     let address = of_job(&at.tenant.slug, &job.name, "/notify");
     let edit = visitor
         .may_change()
-        .then(|| html!("<p><a class=\"button\" href=\"{}\">Edit who is told</a></p>", address));
-    Ok(html!("<h2>Who is told</h2>{}{}", facts, edit))
+        .then(|| html!("<p><a class=\"button\" href=\"{}\">Edit notifications</a></p>", address));
+    Ok(html!("<h2>Notifications</h2>{}{}", facts, edit))
 }
 
 fn policies(at: &TenantContext, job: &Job) -> Html {
@@ -212,14 +213,14 @@ fn policies(at: &TenantContext, job: &Job) -> Html {
         ("Type", text(&job.job_type)),
         ("Queue", text(&job.queue)),
         ("Timeout", text(timeout)),
-        ("Attempts, at most", text(job.max_attempts)),
-        ("Wait before the second", text(format!("{} s", job.retry_base_seconds))),
+        ("Max. attempts", text(job.max_attempts)),
+        ("Retry delay", text(format!("{} s", job.retry_base_seconds))),
         (
-            "Seen too late (misfire)",
+            "Misfire policy",
             text(format!("{}, after {} s", job.misfire_policy, job.misfire_grace_seconds)),
         ),
-        ("While another is open (overlap)", text(job.overlap_policy.as_str())),
-        ("Worker lost (orphan)", text(job.orphan_policy.as_str())),
+        ("Overlap policy", text(job.overlap_policy.as_str())),
+        ("Orphan policy", text(job.orphan_policy.as_str())),
         ("Version", text(job.version)),
         ("Changed", when(job.updated_at, at.now.time())),
     ]);

@@ -72,20 +72,20 @@ fn page(
 ) -> axum::response::Response {
     let text = tried.map_or_else(|| whose.written(), str::to_owned);
     let (title, place) = match whose {
-        Whose::Job(job) => (format!("Who is told of {}", job.name), job.name.clone()),
-        Whose::Tenant(_) => (format!("Who is told at {}", at.tenant.name), String::new()),
+        Whose::Job(job) => (format!("Notifications of {}", job.name), job.name.clone()),
+        Whose::Tenant(_) => (format!("Default notifications of {}", at.tenant.name), String::new()),
     };
     let name = matches!(whose, Whose::Job(_))
         .then(|| html!("<input type=\"hidden\" name=\"name\" value=\"{}\">", place));
     let default = matches!(whose, Whose::Job(_))
-        .then(|| html!(", <code>default</code> for whom the tenant names"));
+        .then(|| html!(", <code>default</code> for the tenant's target"));
     let body = html!(
         "<form method=\"get\" action=\"{}\" class=\"form\">{}\
          <label>Target <textarea name=\"target\" rows=\"6\" spellcheck=\"false\" required>{}</textarea></label>\
          <button>Preview</button></form>\
          <p class=\"note\">A URL; or JSON such as <code>{}</code>, also with <code>headers</code> and \
-         <code>signing_secret</code>; <code>off</code> for nobody{}. A secret's name stands in place of \
-         the secret.</p>{}",
+         <code>signing_secret</code>; <code>off</code> for no one{}. Instead of a secret, \
+         write its name.</p>{}",
         whose.address(at),
         name,
         text,
@@ -162,17 +162,17 @@ fn meaning(at: &TenantContext, visitor: &Visitor, whose: &Whose, text: &str) -> 
         );
         html!("<div class=\"form\">{}</div>", form(&whose.address(at), visitor, inside))
     });
-    html!("<h2>What it would mean</h2><p class=\"words\">{}</p>{}", words(target.as_ref()), save)
+    html!("<h2>Preview</h2><p class=\"words\">{}</p>{}", words(target.as_ref()), save)
 }
 
 /// A target in words; none stands for the tenant's.
 pub(super) fn words(target: Option<&Value>) -> String {
-    let Some(target) = target else { return "Whoever the tenant names.".to_owned() };
+    let Some(target) = target else { return "The tenant's default.".to_owned() };
     let of = |value: &Value| match value["$secret"].as_str() {
         Some(name) => format!("the address in the secret {name}"),
         None => value.as_str().unwrap_or_default().to_owned(),
     };
-    let Some(url) = target.get("url") else { return "Nobody.".to_owned() };
+    let Some(url) = target.get("url") else { return "No one.".to_owned() };
     let all: Vec<&str> = Event::ALL.iter().map(|event| event.as_str()).collect();
     let on = target
         .get("on")
@@ -185,7 +185,7 @@ pub(super) fn words(target: Option<&Value>) -> String {
         1 => ", with a header of its own".to_owned(),
         n => format!(", with {n} headers of its own"),
     };
-    format!("{} hears of {}{signed}{headers}.", of(url), on.unwrap_or_else(|| all.join(", ")))
+    format!("Notifies {} of {}{signed}{headers}.", of(url), on.unwrap_or_else(|| all.join(", ")))
 }
 
 pub(super) async fn edit_of_job(

@@ -52,9 +52,9 @@ fn attention(overview: &Overview) -> Html {
             "<p class=\"verdict\">No tenant has been looked at yet. \
              Add one with <code>polychron tenant add</code>.</p>"
         ),
-        (_, 0, 0) => html!("<p class=\"verdict good\">All is on time.</p>"),
+        (_, 0, 0) => html!("<p class=\"verdict good\">Everything is on time.</p>"),
         (_, 0, _) => html!(
-            "<p class=\"verdict good\">All is on time, with <a href=\"#attention\">{}</a>.</p>",
+            "<p class=\"verdict good\">Everything is on time, with <a href=\"#attention\">{}</a>.</p>",
             noted
         ),
         _ => {
@@ -75,7 +75,7 @@ fn numbers(overview: &Overview) -> Html {
         number(
             "Behind",
             &seconds(overview.behind_seconds),
-            "How long the job has been due that has waited longest"
+            "How long the most overdue job has been due"
         ),
         number("Latest start", &worst, "How late the latest start of the last hour was"),
         number("Due", &overview.due.to_string(), "Jobs that are due and not dispatched yet"),
@@ -84,7 +84,7 @@ fn numbers(overview: &Overview) -> Html {
             &(overview.dispatched + overview.waiting).to_string(),
             "Executions that wait for a consumer or for their turn"
         ),
-        number("Running", &running, "Executions that run, of all slots of live consumers"),
+        number("Running", &running, "Running executions, of all slots of live consumers"),
         number(
             "Failed",
             &overview.failed.to_string(),

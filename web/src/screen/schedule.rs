@@ -97,7 +97,7 @@ fn meaning(
         html!("<div class=\"form\">{}</div>", form(&of_job(&at.tenant.slug, &job.name, "/schedule"), visitor, inside))
     });
     html!(
-        "<h2>What it would mean</h2><p class=\"words\">Runs {}.</p>{}{}",
+        "<h2>Preview</h2><p class=\"words\">Runs {}.</p>{}{}",
         schedule.describe(),
         due_times(&times, at.now.time()),
         save

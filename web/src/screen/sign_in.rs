@@ -66,11 +66,9 @@ pub(super) async fn enter(
         }
         Err(refusal) => {
             let (status, text) = match refusal {
-                Refusal::Wrong => {
-                    (StatusCode::FORBIDDEN, "Name and password don't belong together.")
-                }
+                Refusal::Wrong => (StatusCode::FORBIDDEN, "Wrong name or password."),
                 Refusal::TooOften => {
-                    (StatusCode::TOO_MANY_REQUESTS, "Tried too often; wait a minute.")
+                    (StatusCode::TOO_MANY_REQUESTS, "Too many attempts; wait a minute.")
                 }
             };
             (status, document("Sign in", &sign_in(&to, Some(text)))).into_response()

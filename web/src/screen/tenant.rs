@@ -38,11 +38,11 @@ pub(super) async fn show(
             let at = state.context.enter(&slug).await?;
             let page = at.store.page_executions(&Default::default(), EXECUTIONS).await;
             let page = page.map_err(|error| at.failed(error))?;
-            let told = told(&at, &visitor).await?;
+            let notifications = notifications(&at, &visitor).await?;
             html!(
                 "<h2>Latest executions</h2>{}{}",
                 list(&slug, &page.executions, at.now.time()),
-                told
+                notifications
             )
         }
     };
@@ -67,14 +67,14 @@ pub(super) async fn show(
 }
 
 /// Who is notified about jobs without a target of their own.
-async fn told(at: &TenantContext, visitor: &Visitor) -> Result<Html, Failure> {
+async fn notifications(at: &TenantContext, visitor: &Visitor) -> Result<Html, Failure> {
     let target = notify::notifier(at).await?.map_or_else(|| json!({}), |job| job.payload);
     let address = of_tenant(&at.tenant.slug, "/notify");
     let edit = visitor
         .may_change()
-        .then(|| html!("<p><a class=\"button\" href=\"{}\">Edit who is told</a></p>", address));
-    let facts = facts(&[("Told", text(notify::words(Some(&target))))]);
-    Ok(html!("<h2>Who is told of jobs that name nobody</h2>{}{}", facts, edit))
+        .then(|| html!("<p><a class=\"button\" href=\"{}\">Edit notifications</a></p>", address));
+    let facts = facts(&[("Notify", text(notify::words(Some(&target))))]);
+    Ok(html!("<h2>Default notifications</h2>{}{}", facts, edit))
 }
 
 fn actions(tenant: &Tenant, visitor: &Visitor) -> Html {
@@ -85,12 +85,12 @@ fn actions(tenant: &Tenant, visitor: &Visitor) -> Html {
     let action = match tenant.status {
         TenantStatus::Active => {
             let meaning =
-                "Nothing new of this tenant starts until it is resumed. What runs may end.";
+                "No new executions of this tenant start until it is resumed. Running ones may end.";
             careful_form(&address("/suspend"), visitor, "Suspend", meaning)
         }
         TenantStatus::Suspended => {
             let meaning =
-                "Its jobs run again; what was missed is judged by each job's misfire policy.";
+                "Its jobs run again; each job's misfire policy decides about missed occurrences.";
             careful_form(&address("/resume"), visitor, "Resume", meaning)
         }
     };
@@ -106,7 +106,7 @@ fn of_database(inspected: &InspectedTenant, now: shared::clock::Time) -> Html {
         ("Status", badge(tenant.status.as_str())),
         ("Database", html!("<code>{}</code>", tenant.database_url)),
         (
-            "At once, at most",
+            "Max. running",
             text(tenant.max_running.map_or("no limit".to_owned(), |most| most.to_string())),
         ),
         ("Running", text(maybe(inspected.running))),

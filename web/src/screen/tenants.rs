@@ -73,7 +73,7 @@ pub(super) async fn show(
         format!("/tenants?search={}&after={}", in_url(&query.search), in_url(&snapshot.tenant.slug))
     });
     let shown = match found.is_empty() {
-        true => html!("<p>No tenant matches. A new one is seen within a few seconds.</p>"),
+        true => html!("<p>No tenant matches. A new one appears within a few seconds.</p>"),
         false => list,
     };
     let body = html!("{}{}{}", search, shown, older(next, "More tenants"));

@@ -101,13 +101,13 @@ async fn latest(at: &TenantContext, job: &Job) -> Result<Html, operations::failu
     });
     let times: Vec<Time> = times.take(BACK.into()).collect();
     let Some(earliest) = times.last() else {
-        return Ok(html!("<h2>Latest planned times</h2><p>There was none yet.</p>"));
+        return Ok(html!("<h2>Latest planned times</h2><p>There were none yet.</p>"));
     };
     let rows = rows_from(at, job, *earliest).await?;
     let mut planned = due(&schedule, Some(*earliest), BACK);
     planned.retain(|due| due.at <= at.now && due.at >= job.created_at);
     planned.reverse();
-    let caption = format!("By the present schedule, in its own zone, {}", schedule.timezone());
+    let caption = format!("By the present schedule, in its time zone, {}", schedule.timezone());
     let slug = &at.tenant.slug;
     let list = table(
         &caption,
@@ -125,7 +125,7 @@ async fn latest(at: &TenantContext, job: &Job) -> Result<Html, operations::failu
             ("Local time", &|due| text(due.local.format("%a %Y-%m-%d %H:%M:%S %:z").to_string())),
             ("What became of it", &|due| became(job, &rows, &schedule, due)),
             ("Because", &|due| text(because(&rows, due))),
-            ("Change of clocks", &|due| text(maybe(due.clocks.as_ref()))),
+            ("Clock change", &|due| text(maybe(due.clocks.as_ref()))),
         ],
     );
     Ok(html!("<h2>Latest planned times</h2>{}", list))

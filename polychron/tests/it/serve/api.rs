@@ -179,7 +179,7 @@ async fn nobodys_change_is_lost() {
         assert_eq!(tag, "\"1\"");
         let edited = patch(&tag, json!({"schedule": {"every": "2h"}})).ended(200);
         assert_eq!(edited.header("etag"), Some("\"2\""));
-        patch(&tag, json!({"max_attempts": 1})).tells_problem(412, "at version 2 by now");
+        patch(&tag, json!({"max_attempts": 1})).tells_problem(412, "now at version 2");
         patch("2", json!({"max_attempts": 1})).tells_problem(400, "names no version");
         patch("\"2\"", json!({})).tells_problem(400, "nothing to change");
         patch("\"2\"", json!({"name": "b"})).tells_problem(400, "keeps its name");

@@ -75,7 +75,7 @@ async fn a_schedule_is_previewed_and_then_saved_unless_somebody_was_faster() {
         let job = server.get("/api/v1/tenants/acme/jobs/a").value();
         assert_eq!(job["schedule"], json!({"cron": "0 2 * * 1-5", "timezone": "Europe/London"}));
         // The other tab still shows version 1.
-        server.submit(&tried, page, &fields).ended(412).shows(&["at version 2 by now"]);
+        server.submit(&tried, page, &fields).ended(412).shows(&["now at version 2"]);
         let odd = [("schedule", "0 25 * * *"), ("version", "2")];
         server.submit(&tried, page, &odd).ended(400).shows(&["hour 25"]);
     }
@@ -99,39 +99,40 @@ async fn a_form_that_is_not_ours_changes_nothing() {
 }
 
 #[tokio::test]
-async fn who_is_told_is_previewed_and_then_saved() {
+async fn notifications_are_previewed_and_then_saved() {
     for backend in BOTH {
         let console = Console::with_tenant(backend).await;
         console.run(&["job", "add", "acme", "a", "--type", "noop", "--every", "1h"]).succeeded();
         let server = Server::start(&console);
-        server.get("/tenants/acme").ended(200).shows(&["Who is told", "Nobody."]);
+        server.get("/tenants/acme").ended(200).shows(&["Default notifications", "No one."]);
         let page = "/tenants/acme/notify";
         let tried = format!("{page}?target=https%3A%2F%2Fhooks.example%2Fa%3Cb");
         let preview = server.get(&tried).ended(200);
-        preview
-            .shows(&["https://hooks.example/a&lt;b hears of failed, recovered, late, caught_up."]);
+        preview.shows(&[
+            "Notifies https://hooks.example/a&lt;b of failed, recovered, late, caught_up.",
+        ]);
         let fields = [("target", "https://hooks.example/all"), ("reason", "on call")];
         let saved = follow(&server, server.submit(&tried, page, &fields));
         saved.shows(&["https://hooks.example/all"]);
 
         let job = "/tenants/acme/job?name=a";
-        server.get(job).ended(200).shows(&["Whoever the tenant names.", "hooks.example/all"]);
+        server.get(job).ended(200).shows(&["The tenant&#39;s default.", "hooks.example/all"]);
         let page = "/tenants/acme/job/notify?name=a";
         let wrong = server.get(&format!("{page}&target=ftp%3A%2F%2Fa")).ended(200);
         assert!(!wrong.body.contains("Save this target"), "{wrong:#?}");
         wrong.shows(&["role=\"alert\"", "notify.url is no http"]);
         let tried = format!("{page}&target=off");
-        server.get(&tried).ended(200).shows(&["Nobody.", "Save this target"]);
+        server.get(&tried).ended(200).shows(&["No one.", "Save this target"]);
         let own = r#"{"url": {"$secret": "HOOK"}, "on": ["failed"]}"#;
         let fields = [("target", own), ("version", "1")];
-        let told = ["the address in the secret HOOK hears of failed."];
+        let told = ["Notifies the address in the secret HOOK of failed."];
         follow(&server, server.submit(&tried, page, &fields)).shows(&told);
         let stored = server.get("/api/v1/tenants/acme/jobs/a").value();
         assert_eq!(stored["notify"], json!({"url": {"$secret": "HOOK"}, "on": ["failed"]}));
         server.submit(&tried, page, &[("target", "default"), ("version", "x")]).ended(400);
         let version = stored["version"].to_string();
         let back = [("target", "default"), ("version", version.as_str())];
-        follow(&server, server.submit(&tried, page, &back)).shows(&["Whoever the tenant names."]);
+        follow(&server, server.submit(&tried, page, &back)).shows(&["The tenant&#39;s default."]);
         server.submit(&tried, page, &[("target", "ftp://a"), ("version", "1")]).ended(400);
         let audit = server.get("/audit?tenant=acme").ended(200);
         assert!(!audit.body.contains("HOOK"), "{audit:#?}");

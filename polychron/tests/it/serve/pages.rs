@@ -64,7 +64,7 @@ async fn every_page_shows_what_is_there_and_survives_hostile_names() {
             (&schedule, &[escaped, "role=\"alert\"", "&lt;script&gt;"]),
             ("/tenants/acme/executions", &[escaped, "cancelled"]),
             (&filtered, &[escaped, "<option selected>cancelled"]),
-            (&execution, &[escaped, "Time line", "cancelled on request", "Run again", id]),
+            (&execution, &[escaped, "Timeline", "cancelled on request", "Run again", id]),
             ("/consumers", &["polychron-consumer", "default"]),
             ("/audit", &["job.add", "execution.cancel", escaped, "cli:"]),
         ] {

@@ -68,12 +68,7 @@ async fn who_switched_it_off_is_named_with_the_reason() {
         let (console, job) = with_job(backend).await;
         let server = Server::start(&console);
         let at = planned().format("%Y-%m-%dT%H:%M:%SZ").to_string();
-        says(
-            &console,
-            &server,
-            &at,
-            &["no producer has been heard of lately", "polychron-consumer"],
-        );
+        says(&console, &server, &at, &["no producer is alive", "polychron-consumer"]);
 
         console.run(&["tenant", "suspend", "acme", "--reason", "unpaid"]).succeeded();
         says(&console, &server, &at, &["suspended at ", "by cli:unknown", "unpaid"]);
