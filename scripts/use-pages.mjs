@@ -99,7 +99,7 @@ async function editTheSchedule() {
   await shows("at 02:00");
 }
 
-async function editWhoIsTold() {
+async function editNotifications() {
   await press("link", "Edit notifications");
   await fill("target", "https://hooks.example/quick");
   await press("button", "Preview");
@@ -146,7 +146,7 @@ async function audit() {
 }
 
 try {
-  for (const part of [find, runAndRepeat, pauseAndResume, editTheSchedule, editWhoIsTold, cancel, suspendAndResume, remove, audit]) {
+  for (const part of [find, runAndRepeat, pauseAndResume, editTheSchedule, editNotifications, cancel, suspendAndResume, remove, audit]) {
     await part();
   }
 } catch (error) {
