@@ -6,23 +6,13 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use clap::Args;
-use futures_util::{StreamExt as _, stream};
-use serde::Serialize;
+use operations::failure::Failure;
+use operations::forecast::{Forecast, Outlook, Peak, Question, Range, forecast};
 use shared::clock::Time;
-use shared::id::JobId;
-use shared::schedule::{Schedule, Spread};
-use shared::store::PlannedLoad;
-use shared::tenant::{Tenant, TenantStatus};
 
 use crate::output::{Column, Output, column, say, time};
 use crate::session::Session;
-use operations::failure::Failure;
-use operations::forecast::{Minute, Peak, Planned, Range, load, peaks, slots_needed};
 
-/// How many databases are read at once.
-const AT_ONCE: usize = 8;
-/// How many jobs are read at once from one.
-const PAGE: i64 = 1000;
 /// The longest range, in days: a month in minutes.
 const DAYS_MAX: i64 = 31;
 
@@ -31,7 +21,7 @@ const DAYS_MAX: i64 = 31;
   polychron forecast
   polychron forecast --from 2026-12-01T00:00:00Z --to 2026-12-02T00:00:00Z --peaks 10
   polychron forecast --tenant acme -o json")]
-pub struct Forecast {
+pub struct Arguments {
     /// Where to begin, such as 2026-12-01T00:00:00Z; now by default
     #[arg(long, value_name = "TIME", value_parser = crate::input::time)]
     from: Option<Time>,
@@ -52,26 +42,6 @@ pub struct Forecast {
     assume: Duration,
 }
 
-/// The forecast.
-#[derive(Serialize)]
-struct Outlook {
-    from: Time,
-    to: Time,
-    tenants: usize,
-    jobs: usize,
-    /// Jobs that have not run yet, so that their duration is assumed.
-    assumed: usize,
-    starts: u64,
-    /// The fewest slots that keep up.
-    slots: u64,
-    /// The fewest consumers, each with the slots that the settings give it.
-    consumers: u64,
-    /// The slots of one consumer.
-    prefetch: u64,
-    peaks: Vec<Peak>,
-    minutes: Vec<Minute>,
-}
-
 const PEAKS: &[Column<Peak>] = &[
     column("PEAK (UTC)", |peak| time(Some(peak.at))),
     column("STARTS", |peak| peak.minute.starts.to_string()),
@@ -82,42 +52,24 @@ const PEAKS: &[Column<Peak>] = &[
     }),
 ];
 
-/// What was read from the tenants' databases.
-#[derive(Default)]
-struct Read {
-    jobs: Vec<Planned>,
-    tenants: usize,
-    assumed: usize,
-    failed: usize,
-}
-
-pub(crate) async fn run(arguments: Forecast, session: &Session) -> Result<(), Failure> {
-    let range = range(&arguments, session).await?;
-    let read = read(&arguments, session).await?;
-    let minutes = load(&range, &read.jobs);
-    let slots = slots_needed(&minutes, arguments.wait.as_secs_f64());
-    let prefetch = session.context.config.prefetch as u64;
-    let outlook = Outlook {
-        from: range.from(),
-        to: range.at(range.minutes()),
-        tenants: read.tenants,
-        jobs: read.jobs.len(),
-        assumed: read.assumed,
-        starts: minutes.iter().map(|minute| minute.starts).sum(),
-        slots,
-        consumers: slots.div_ceil(prefetch),
-        prefetch,
-        peaks: peaks(&range, &minutes, &read.jobs, arguments.peaks.into()),
-        minutes,
+pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<(), Failure> {
+    let question = Question {
+        range: range(&arguments, session).await?,
+        tenant: arguments.tenant.clone(),
+        peaks: arguments.peaks.into(),
+        patience: arguments.wait,
+        assume: arguments.assume,
     };
+    let Forecast { outlook, failures } = forecast(&session.context, &question).await?;
+    failures.iter().for_each(|failure| say(&failure.to_string()));
     show(&outlook, &arguments, session.output)?;
-    match read.failed {
+    match failures.len() {
         0 => Ok(()),
-        failed => Err(Failure::SomeTenants { failed, all: read.tenants + failed }),
+        failed => Err(Failure::SomeTenants { failed, all: outlook.tenants + failed }),
     }
 }
 
-async fn range(arguments: &Forecast, session: &Session) -> Result<Range, Failure> {
+async fn range(arguments: &Arguments, session: &Session) -> Result<Range, Failure> {
     let from = match arguments.from {
         Some(from) => from,
         None => session.context.control.now().await.map_err(Failure::control)?.time(),
@@ -136,68 +88,7 @@ async fn range(arguments: &Forecast, session: &Session) -> Result<Range, Failure
     Ok(Range::new(from, to))
 }
 
-/// Reads the jobs of the active tenants, a few databases at once. A tenant that fails is reported and
-/// left out.
-async fn read(arguments: &Forecast, session: &Session) -> Result<Read, Failure> {
-    let tenants = match &arguments.tenant {
-        Some(slug) => vec![session.context.tenant(slug).await?],
-        None => session.context.control.list_tenants().await.map_err(Failure::control)?,
-    };
-    let active = tenants.into_iter().filter(|tenant| tenant.status == TenantStatus::Active);
-    let ask = |tenant: Tenant| async {
-        let answer = jobs_of(&tenant, session).await;
-        (tenant, answer)
-    };
-    let mut answers = stream::iter(active).map(ask).buffered(AT_ONCE);
-    let mut read = Read::default();
-    while let Some((tenant, answer)) = answers.next().await {
-        match answer {
-            Ok(jobs) => read.add(&tenant, jobs, arguments.assume.as_secs_f64()),
-            Err(failure) => {
-                say(&failure.to_string());
-                read.failed += 1;
-            }
-        }
-    }
-    Ok(read)
-}
-
-async fn jobs_of(tenant: &Tenant, session: &Session) -> Result<Vec<PlannedLoad>, Failure> {
-    let store = session.context.store(tenant)?;
-    let mut jobs: Vec<PlannedLoad> = Vec::new();
-    loop {
-        let after = jobs.last().map_or(JobId(0), |last| last.id);
-        let page = store.plan_load(after, PAGE).await;
-        let page = page.map_err(|error| Failure::tenant(tenant, error))?;
-        let is_last = (page.len() as i64) < PAGE;
-        jobs.extend(page);
-        if is_last {
-            return Ok(jobs);
-        }
-    }
-}
-
-impl Read {
-    fn add(&mut self, tenant: &Tenant, jobs: Vec<PlannedLoad>, assume: f64) {
-        self.tenants += 1;
-        for PlannedLoad { id, name, schedule, overlap_policy, seconds } in jobs {
-            // The producer quarantines a job whose schedule cannot be read.
-            let Ok(schedule) = Schedule::read(&schedule, Spread::new(tenant.id, id)) else {
-                continue;
-            };
-            self.assumed += usize::from(seconds.is_none());
-            self.jobs.push(Planned {
-                tenant: tenant.slug.clone(),
-                job: name,
-                schedule,
-                overlap: overlap_policy,
-                seconds: seconds.unwrap_or(assume).max(0.0),
-            });
-        }
-    }
-}
-
-fn show(outlook: &Outlook, arguments: &Forecast, output: Output) -> Result<(), Failure> {
+fn show(outlook: &Outlook, arguments: &Arguments, output: Output) -> Result<(), Failure> {
     if outlook.assumed > 0 {
         let assume = humantime::format_duration(arguments.assume);
         say(&format!(

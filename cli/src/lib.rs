@@ -58,7 +58,7 @@ pub enum Verb {
     ///
     /// Computed from the schedules of the active tenants' enabled jobs and the durations of their
     /// latest runs. Manual runs and `max_running` are not taken into account.
-    Forecast(forecast::Forecast),
+    Forecast(forecast::Arguments),
     /// Preview schedules, and import those of cron and APScheduler
     #[command(subcommand)]
     Schedule(schedule::Verb),

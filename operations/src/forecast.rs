@@ -1,270 +1,165 @@
-//! The load to come: how many executions start in each minute, how many slots they hold, and how
-//! many slots it takes to keep up. Worked out from schedules and past durations; pure.
-//!
-//! What cannot be known is left out: manual runs, edits to come, jobs that fail more often than
-//! they did, and `max_running`, which holds work back.
+//! The coming load of the tenants, read from their databases.
 
-use std::cmp::Reverse;
-use std::collections::HashMap;
+mod load;
 
-use chrono::{DurationRound, TimeDelta};
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
 use shared::clock::Time;
-use shared::job::OverlapPolicy;
-use shared::schedule::Schedule;
+use shared::id::JobId;
+use shared::schedule::{Schedule, Spread};
+use shared::store::PlannedLoad;
+use shared::tenant::{Tenant, TenantStatus};
 
-const MINUTE: f64 = 60.0;
-/// How many jobs are named for a peak.
-const MAKERS_MAX: usize = 3;
+use super::context::Context;
+use super::failure::Failure;
+use load::{Planned, load, peaks, slots_needed};
 
-/// A job, as far as its load depends on it.
-pub struct Planned {
-    /// The tenant's slug.
-    pub tenant: String,
-    /// The job's name.
-    pub job: String,
-    /// When it is due.
-    pub schedule: Schedule,
-    /// What becomes of an occurrence while another is open.
-    pub overlap: OverlapPolicy,
-    /// How long one occurrence holds a slot, in seconds.
-    pub seconds: f64,
+pub use load::{Maker, Minute, Peak, Range};
+
+/// How many databases are read at once.
+const AT_ONCE: usize = 8;
+/// How many jobs are read at once from one.
+const PAGE: i64 = 1000;
+
+/// What to forecast.
+pub struct Question {
+    /// The minutes.
+    pub range: Range,
+    /// Only this tenant, by its slug; none: all active ones.
+    pub tenant: Option<String>,
+    /// How many peaks to name.
+    pub peaks: usize,
+    /// How long work may wait for a slot.
+    pub patience: Duration,
+    /// The assumed duration of a job that has not run yet.
+    pub assume: Duration,
 }
 
-/// The minutes of a forecast.
-#[derive(Clone, Copy, Debug)]
-pub struct Range {
-    from: Time,
-    minutes: usize,
-}
-
-/// The load of one minute.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct Minute {
+/// The forecast.
+#[derive(Serialize)]
+pub struct Outlook {
+    /// Where it begins.
+    pub from: Time,
+    /// Where it ends.
+    pub to: Time,
+    /// How many active tenants were read.
+    pub tenants: usize,
+    /// How many enabled jobs they have.
+    pub jobs: usize,
+    /// Jobs that have not run yet, so that their duration is assumed.
+    pub assumed: usize,
     /// How many executions start.
     pub starts: u64,
-    /// How many slots are held, averaged over the minute.
-    pub slots: f64,
+    /// The fewest slots that keep up.
+    pub slots: u64,
+    /// The fewest consumers, each with the slots that the settings give it.
+    pub consumers: u64,
+    /// The slots of one consumer.
+    pub prefetch: u64,
+    /// The minutes with the most starts.
+    pub peaks: Vec<Peak>,
+    /// The load, minute by minute.
+    pub minutes: Vec<Minute>,
 }
 
-/// A minute with many starts, and the jobs that cause them.
-#[derive(Debug, PartialEq, Serialize)]
-pub struct Peak {
-    /// Which minute.
-    pub at: Time,
-    #[serde(flatten)]
-    /// Its load.
-    pub minute: Minute,
-    /// The jobs with the most starts.
-    pub by: Vec<Maker>,
+/// A forecast, and why tenants are missing in it.
+pub struct Forecast {
+    /// The load of the tenants that could be read.
+    pub outlook: Outlook,
+    /// A failure for each tenant that could not.
+    pub failures: Vec<Failure>,
 }
 
-/// A job and its share of a peak.
-#[derive(Debug, PartialEq, Serialize)]
-pub struct Maker {
-    /// The tenant's slug.
-    pub tenant: String,
-    /// The job's name.
-    pub job: String,
-    /// How often it starts in that minute.
-    pub starts: u64,
+/// What was read from the tenants' databases.
+#[derive(Default)]
+struct Read {
+    jobs: Vec<Planned>,
+    tenants: usize,
+    assumed: usize,
+    failures: Vec<Failure>,
 }
 
-impl Range {
-    /// From the minute of `from` until `to`.
-    pub fn new(from: Time, to: Time) -> Range {
-        let from = from.duration_trunc(TimeDelta::minutes(1)).unwrap_or(from);
-        let seconds = (to - from).num_seconds().max(0) as usize;
-        Range { from, minutes: seconds.div_ceil(60) }
-    }
-
-    /// Where it begins.
-    pub fn from(&self) -> Time {
-        self.from
-    }
-
-    /// How many there are.
-    pub fn minutes(&self) -> usize {
-        self.minutes
-    }
-
-    /// When a minute begins, by its number from 0.
-    pub fn at(&self, minute: usize) -> Time {
-        self.from + TimeDelta::minutes(minute as i64)
-    }
-
-    /// Just before a minute begins.
-    fn before(&self, minute: usize) -> Time {
-        self.at(minute) - TimeDelta::microseconds(1)
-    }
-
-    /// The minutes in which a job starts, each with how many executions do.
-    fn starts<'a>(&'a self, job: &'a Planned) -> impl Iterator<Item = (usize, u64)> + 'a {
-        let Planned { schedule, overlap, seconds, .. } = job;
-        let mut seen = self.before(0);
-        std::iter::from_fn(move || {
-            let next = schedule.next_after(seen)?;
-            let minute = (next - self.from).num_minutes() as usize;
-            let occurrences = schedule.count(seen, self.before(minute + 1));
-            let (starts, minutes) = match overlap {
-                OverlapPolicy::Allow => (occurrences, 1),
-                // While one runs, others are skipped, or one waits for all.
-                OverlapPolicy::Skip | OverlapPolicy::Queue => (
-                    occurrences.min((MINUTE / seconds) as u64).max(1),
-                    (seconds / MINUTE).ceil().max(1.0) as usize,
-                ),
-            };
-            seen = self.before(minute.saturating_add(minutes).min(self.minutes));
-            (minute < self.minutes).then_some((minute, starts))
-        })
-    }
-}
-
-/// The load of all jobs, minute by minute.
-pub fn load(range: &Range, jobs: &[Planned]) -> Vec<Minute> {
-    let mut minutes = vec![Minute::default(); range.minutes];
-    for job in jobs {
-        for (minute, starts) in range.starts(job) {
-            minutes[minute].starts += starts;
-            hold(&mut minutes[minute..], starts as f64, job.seconds);
-        }
-    }
-    minutes
-}
-
-/// Spreads the slots that some starts hold over the minutes that they last.
-fn hold(minutes: &mut [Minute], starts: f64, mut seconds: f64) {
-    for minute in minutes {
-        if seconds <= 0.0 {
-            return;
-        }
-        minute.slots += starts * seconds.min(MINUTE) / MINUTE;
-        seconds -= MINUTE;
-    }
-}
-
-/// The minutes with the most starts, at most `n`, and the jobs that start most in them.
-pub fn peaks(range: &Range, minutes: &[Minute], jobs: &[Planned], n: usize) -> Vec<Peak> {
-    let mut order: Vec<usize> = (0..minutes.len()).filter(|&at| minutes[at].starts > 0).collect();
-    order.sort_by_key(|&at| (Reverse(minutes[at].starts), at));
-    order.truncate(n);
-    let mut makers: HashMap<usize, Vec<(u64, &Planned)>> = HashMap::new();
-    makers.extend(order.iter().map(|&minute| (minute, Vec::new())));
-    for job in jobs {
-        for (minute, starts) in range.starts(job) {
-            if let Some(makers) = makers.get_mut(&minute) {
-                makers.push((starts, job));
-            }
-        }
-    }
-    let peak = |minute| Peak {
-        at: range.at(minute),
-        minute: minutes[minute],
-        by: most(makers.remove(&minute).unwrap_or_default()),
+/// Computes a forecast.
+///
+/// # Errors
+/// When the tenants cannot be listed, or the named one doesn't exist.
+pub async fn forecast(context: &Context, question: &Question) -> Result<Forecast, Failure> {
+    let Question { range, tenant, peaks: peaks_max, patience, assume } = question;
+    let read = read(context, tenant.as_deref(), assume.as_secs_f64()).await?;
+    let minutes = load(range, &read.jobs);
+    let slots = slots_needed(&minutes, patience.as_secs_f64());
+    let prefetch = context.config.prefetch as u64;
+    let outlook = Outlook {
+        from: range.from(),
+        to: range.at(range.minutes()),
+        tenants: read.tenants,
+        jobs: read.jobs.len(),
+        assumed: read.assumed,
+        starts: minutes.iter().map(|minute| minute.starts).sum(),
+        slots,
+        consumers: slots.div_ceil(prefetch),
+        prefetch,
+        peaks: peaks(range, &minutes, &read.jobs, *peaks_max),
+        minutes,
     };
-    order.into_iter().map(peak).collect()
+    Ok(Forecast { outlook, failures: read.failures })
 }
 
-/// Of jobs with equally many starts, the slower comes first.
-fn most(mut makers: Vec<(u64, &Planned)>) -> Vec<Maker> {
-    makers.sort_by(|(more, long), (less, short)| {
-        less.cmp(more).then(short.seconds.total_cmp(&long.seconds))
-    });
-    let makers = makers.into_iter().take(MAKERS_MAX);
-    let makers = makers.map(|(starts, job)| Maker {
-        tenant: job.tenant.clone(),
-        job: job.job.clone(),
-        starts,
-    });
-    makers.collect()
+/// Reads the jobs of the active tenants, a few databases at once.
+async fn read(context: &Context, tenant: Option<&str>, assume: f64) -> Result<Read, Failure> {
+    let tenants = match tenant {
+        Some(slug) => vec![context.tenant(slug).await?],
+        None => context.control.list_tenants().await.map_err(Failure::control)?,
+    };
+    let active = tenants.into_iter().filter(|tenant| tenant.status == TenantStatus::Active);
+    let ask = |tenant: Tenant| async {
+        let answer = jobs_of(&tenant, context).await;
+        (tenant, answer)
+    };
+    let mut answers = stream::iter(active).map(ask).buffered(AT_ONCE);
+    let mut read = Read::default();
+    while let Some((tenant, answer)) = answers.next().await {
+        match answer {
+            Ok(jobs) => read.add(&tenant, jobs, assume),
+            Err(failure) => read.failures.push(failure),
+        }
+    }
+    Ok(read)
 }
 
-/// The fewest slots with which no work waits longer than `patience` seconds at the end of any
-/// minute.
-pub fn slots_needed(minutes: &[Minute], patience: f64) -> u64 {
-    let most = minutes.iter().map(|minute| minute.slots).fold(0.0, f64::max).ceil() as u64;
-    let candidates: Vec<u64> = (0..=most).collect();
-    candidates.partition_point(|slots| !keeps_up(minutes, *slots as f64, patience)) as u64
+async fn jobs_of(tenant: &Tenant, context: &Context) -> Result<Vec<PlannedLoad>, Failure> {
+    let store = context.store(tenant)?;
+    let mut jobs: Vec<PlannedLoad> = Vec::new();
+    loop {
+        let after = jobs.last().map_or(JobId(0), |last| last.id);
+        let page = store.plan_load(after, PAGE).await;
+        let page = page.map_err(|error| Failure::tenant(tenant, error))?;
+        let is_last = (page.len() as i64) < PAGE;
+        jobs.extend(page);
+        if is_last {
+            return Ok(jobs);
+        }
+    }
 }
 
-fn keeps_up(minutes: &[Minute], slots: f64, patience: f64) -> bool {
-    let mut waiting = 0.0;
-    minutes.iter().all(|minute| {
-        waiting = f64::max(waiting + (minute.slots - slots) * MINUTE, 0.0);
-        waiting <= patience * slots
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use shared::id::{JobId, TenantId};
-    use shared::schedule::Spread;
-    use uuid::Uuid;
-
-    use super::*;
-
-    fn planned(job: &str, schedule: &str, overlap: OverlapPolicy, seconds: f64) -> Planned {
-        let schedule = Schedule::read(schedule, Spread::new(TenantId(Uuid::nil()), JobId(1)));
-        let (tenant, job) = ("acme".to_owned(), job.to_owned());
-        Planned { tenant, job, schedule: schedule.unwrap(), overlap, seconds }
-    }
-
-    fn range(minutes: i64) -> Range {
-        let from: Time = "2026-12-01T00:00:30Z".parse().unwrap();
-        Range::new(from, from + TimeDelta::minutes(minutes) - TimeDelta::seconds(30))
-    }
-
-    fn starts(minutes: &[Minute]) -> Vec<u64> {
-        minutes.iter().map(|minute| minute.starts).collect()
-    }
-
-    #[test]
-    fn every_occurrence_is_counted_in_its_minute() {
-        let jobs = [
-            planned("each second", r#"{"every": "1s"}"#, OverlapPolicy::Allow, 0.5),
-            planned("third minute", r#"{"cron": "3 * * * *"}"#, OverlapPolicy::Skip, 30.0),
-            planned("once", r#"{"at": "2026-12-01T00:01:59Z"}"#, OverlapPolicy::Skip, 6.0),
-            planned("past", r#"{"at": "2026-11-01T00:01:59Z"}"#, OverlapPolicy::Skip, 6.0),
-        ];
-        let minutes = load(&range(5), &jobs);
-        assert_eq!(starts(&minutes), [60, 61, 60, 61, 60]);
-        let slots: Vec<f64> = minutes.iter().map(|minute| minute.slots).collect();
-        assert_eq!(slots, [0.5, 0.6, 0.5, 1.0, 0.5]);
-    }
-
-    #[test]
-    fn what_lasts_long_holds_its_slot_and_keeps_its_own_next_runs_away() {
-        let schedule = r#"{"cron": "* * * * *"}"#;
-        let one_by_one = load(&range(6), &[planned("a", schedule, OverlapPolicy::Skip, 150.0)]);
-        assert_eq!(starts(&one_by_one), [1, 0, 0, 1, 0, 0]);
-        let beside = load(&range(4), &[planned("a", schedule, OverlapPolicy::Allow, 150.0)]);
-        assert_eq!(starts(&beside), [1; 4]);
-        let slots: Vec<f64> = beside.iter().map(|minute| minute.slots).collect();
-        assert_eq!(slots, [1.0, 2.0, 2.5, 2.5]);
-    }
-
-    #[test]
-    fn peaks_name_who_makes_them() {
-        let jobs = [
-            planned("nightly", r#"{"cron": "2 0 * * *"}"#, OverlapPolicy::Skip, 1.0),
-            planned("often", r#"{"every": "20s"}"#, OverlapPolicy::Skip, 1.0),
-        ];
-        let range = range(4);
-        let peaks = peaks(&range, &load(&range, &jobs), &jobs, 2);
-        assert_eq!(peaks.iter().map(|peak| peak.minute.starts).collect::<Vec<_>>(), [4, 3]);
-        assert_eq!(peaks[0].at, range.at(2));
-        let by: Vec<_> = peaks[0].by.iter().map(|by| (by.job.as_str(), by.starts)).collect();
-        assert_eq!(by, [("often", 3), ("nightly", 1)]);
-    }
-
-    #[test]
-    fn slots_are_enough_and_not_more_than_that() {
-        let minute = |slots| Minute { starts: 1, slots };
-        let load = [minute(1.0), minute(10.0), minute(1.0), minute(1.0)];
-        assert_eq!(slots_needed(&load, 0.0), 10, "nothing may wait");
-        // Six slots leave four minutes of work waiting, which is 40 s for each of them.
-        assert_eq!(slots_needed(&load, 40.0), 6);
-        assert_eq!(slots_needed(&load, 39.0), 7);
-        assert_eq!(slots_needed(&[minute(0.0)], 60.0), 0);
+impl Read {
+    fn add(&mut self, tenant: &Tenant, jobs: Vec<PlannedLoad>, assume: f64) {
+        self.tenants += 1;
+        for PlannedLoad { id, name, schedule, overlap_policy, seconds } in jobs {
+            // The producer quarantines a job whose schedule cannot be read.
+            let Ok(schedule) = Schedule::read(&schedule, Spread::new(tenant.id, id)) else {
+                continue;
+            };
+            self.assumed += usize::from(seconds.is_none());
+            self.jobs.push(Planned {
+                tenant: tenant.slug.clone(),
+                job: name,
+                schedule,
+                overlap: overlap_policy,
+                seconds: seconds.unwrap_or(assume).max(0.0),
+            });
+        }
     }
 }
