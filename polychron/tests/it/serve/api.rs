@@ -160,7 +160,7 @@ async fn what_is_wrong_is_told_as_a_problem() {
             .send("POST", jobs, &["Content-Type: text/plain"], "{}")
             .tells_problem(415, "application/json");
         server.send("POST", jobs, &json_type, &" ".repeat(300_000)).tells_problem(413, "");
-        server.send("PUT", jobs, &json_type, "{}").tells_problem(405, "otherwise");
+        server.send("PUT", jobs, &json_type, "{}").tells_problem(405, "method not allowed");
     }
 }
 
