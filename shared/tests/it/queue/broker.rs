@@ -1,4 +1,4 @@
-//! What only a real broker can do to us: return messages, close connections, lose queues.
+//! Cases that only a real broker has: returned messages, closed connections, deleted queues.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -21,18 +21,18 @@ macro_rules! on_rabbit {
 }
 
 on_rabbit! {
-    what_cannot_be_routed_is_told_apart_among_many_in_flight,
-    batches_that_overlap_keep_their_answers_apart,
-    an_operator_sees_whose_job_a_message_is_and_no_secret,
-    names_too_long_for_the_protocol_cost_their_own_message_at_most,
-    connections_that_were_closed_come_back,
+    unroutable_messages_are_identified_among_many_in_flight,
+    overlapping_batches_get_their_own_confirms,
+    a_messages_headers_name_the_job_and_show_no_secret,
+    names_too_long_for_amqp_affect_only_their_message,
+    closed_connections_are_reopened,
     a_deleted_queue_is_declared_again,
-    a_receiver_that_begins_with_few_slots_asks_for_more_when_they_are_free,
-    asking_for_a_queue_that_is_not_there_harms_nothing,
-    an_inspection_finds_the_version_or_says_what_failed,
+    a_receiver_raises_its_prefetch_when_slots_become_free,
+    the_depth_of_a_missing_queue_is_none,
+    an_inspection_returns_the_version_or_the_error,
 }
 
-async fn what_cannot_be_routed_is_told_apart_among_many_in_flight(broker: Broker) {
+async fn unroutable_messages_are_identified_among_many_in_flight(broker: Broker) {
     let publisher = broker.publisher(&["default"]).await;
     for every in [1, 2, 3, 97] {
         let messages: Vec<Outgoing> = (0..600)
@@ -45,7 +45,7 @@ async fn what_cannot_be_routed_is_told_apart_among_many_in_flight(broker: Broker
     }
 }
 
-async fn batches_that_overlap_keep_their_answers_apart(broker: Broker) {
+async fn overlapping_batches_get_their_own_confirms(broker: Broker) {
     let publisher = broker.publisher(&["default"]).await;
     let batches: Vec<_> = (0..30)
         .map(|n| {
@@ -63,7 +63,7 @@ async fn batches_that_overlap_keep_their_answers_apart(broker: Broker) {
     ready_becomes(&publisher, "default", total).await;
 }
 
-async fn an_operator_sees_whose_job_a_message_is_and_no_secret(broker: Broker) {
+async fn a_messages_headers_name_the_job_and_show_no_secret(broker: Broker) {
     let publisher = broker.publisher(&["default"]).await;
     let outgoing = broker.message("default");
     publisher.publish(vec![outgoing.clone()]).await;
@@ -107,7 +107,7 @@ async fn an_operator_sees_whose_job_a_message_is_and_no_secret(broker: Broker) {
     assert_eq!(queue["arguments"], serde_json::json!({"x-queue-type": "quorum"}));
 }
 
-async fn names_too_long_for_the_protocol_cost_their_own_message_at_most(broker: Broker) {
+async fn names_too_long_for_amqp_affect_only_their_message(broker: Broker) {
     let publisher = broker.publisher(&["default"]).await;
     let long = "1".repeat(200_000);
     let mut messages = broker.messages("default", 3);
@@ -138,7 +138,7 @@ async fn close_connections(broker: &Broker, at_least: usize) {
     }
 }
 
-async fn connections_that_were_closed_come_back(broker: Broker) {
+async fn closed_connections_are_reopened(broker: Broker) {
     let publisher = broker.publisher(&["default"]).await;
     let slots = Arc::new(Semaphore::new(3));
     let mut receiver = broker.receiver(&["default"], &slots).await;
@@ -156,8 +156,8 @@ async fn connections_that_were_closed_come_back(broker: Broker) {
         state.changed().await.unwrap();
         state.wait_for(|state| *state == BrokerState::Open).await.unwrap();
     }
-    assert_eq!(wakes.next().await, Wake::All, "wakes may have been missed meanwhile");
-    // The old receipt is worth nothing any more, and does no harm.
+    assert_eq!(wakes.next().await, Wake::All, "wakes may have been lost meanwhile");
+    // An acknowledgement on the closed connection has no effect.
     delivery.ack();
     let again = receiver.next().await;
     assert!(again.redelivered);
@@ -179,7 +179,7 @@ async fn a_deleted_queue_is_declared_again(broker: Broker) {
     for deleted in ["default", "mail"] {
         let path = format!("/api/queues/{}/polychron.jobs.{deleted}", broker.vhost);
         management("DELETE", &path, "").await;
-        // The publisher's connection lives on, so that until then it is told of no route.
+        // The publisher stays connected, so its messages are unroutable until then.
         let message = broker.message(deleted);
         eventually("the queue is there again", || async {
             let confirms = publisher.publish(vec![message.clone()]).await;
@@ -196,7 +196,7 @@ async fn a_deleted_queue_is_declared_again(broker: Broker) {
     }
 }
 
-async fn a_receiver_that_begins_with_few_slots_asks_for_more_when_they_are_free(broker: Broker) {
+async fn a_receiver_raises_its_prefetch_when_slots_become_free(broker: Broker) {
     let publisher = broker.publisher(&["default"]).await;
     publisher.publish(broker.messages("default", 20)).await;
     let slots = Arc::new(Semaphore::new(5));
@@ -223,7 +223,7 @@ async fn a_receiver_that_begins_with_few_slots_asks_for_more_when_they_are_free(
     }
 }
 
-async fn asking_for_a_queue_that_is_not_there_harms_nothing(broker: Broker) {
+async fn the_depth_of_a_missing_queue_is_none(broker: Broker) {
     let publisher = broker.publisher(&["default"]).await;
     for _ in 0..3 {
         assert_eq!(publisher.depth("nowhere").await, None);
@@ -232,7 +232,7 @@ async fn asking_for_a_queue_that_is_not_there_harms_nothing(broker: Broker) {
     assert_eq!(*publisher.state().borrow(), BrokerState::Open);
 }
 
-async fn an_inspection_finds_the_version_or_says_what_failed(broker: Broker) {
+async fn an_inspection_returns_the_version_or_the_error(broker: Broker) {
     let Queue::Rabbit(url) = &broker.queue else { unreachable!() };
     let report = inspect(url, &names(&["default"])).await.unwrap();
     let version = report.version.unwrap();

@@ -1,5 +1,5 @@
-//! Batches of several parties over the same rows, in any order: nobody waits for a deadlock to be
-//! found out, which takes PostgreSQL a second.
+//! Concurrent batches over the same rows, in any order, do not deadlock. PostgreSQL would take a
+//! second to detect that.
 
 use shared::id::ExecutionId;
 use shared::store::{Store, Unheard};
@@ -14,7 +14,7 @@ on_both_stores! {
 
 async fn overlapping_batches_do_not_deadlock(database: TenantDatabase) {
     let store = database.store();
-    // With a history, PostgreSQL follows the batch, not the order of the rows in the table.
+    // With a history, PostgreSQL reads the rows in the batch's order, not in the table's.
     super::plans::fill(&database, 10_000, 0).await;
     database.execute("ANALYZE").await;
     let ids = many(&database, &store, "open").await;
@@ -49,7 +49,7 @@ async fn overlapping_batches_do_not_deadlock(database: TenantDatabase) {
     let (one, other) =
         tokio::join!(others[0].finish(&ends, None, now), others[1].finish(&backwards, None, now));
     assert_eq!(one.unwrap().len() + other.unwrap().len(), 60);
-    // Ends that nothing follows are another statement.
+    // Finishes without a next attempt use another statement.
     let last = many(&database, &store, "last").await;
     let claims = store.claim(&last, &terms("w"), now).await.unwrap();
     let ends: Vec<_> = claims.iter().map(|claim| end(&database, claim, "w", &success())).collect();
@@ -64,7 +64,7 @@ async fn overlapping_batches_do_not_deadlock(database: TenantDatabase) {
     }
 }
 
-/// Sixty dispatched rows, in the order of their ids.
+/// Sixty dispatched rows, ordered by id.
 async fn many(database: &TenantDatabase, store: &Store, name: &str) -> Vec<ExecutionId> {
     let mut ids = Vec::new();
     for n in 0..60 {

@@ -1,4 +1,4 @@
-//! The claim: one worker per row, and none for a row that is not to be had.
+//! The claim: at most one worker gets a row, and none gets a row that is not claimable.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -12,16 +12,16 @@ use testkit::TenantDatabase;
 use super::{LEASE, claimed, dispatched, end, failure, status, success, terms};
 
 on_both_stores! {
-    a_claim_brings_what_the_worker_needs,
-    a_claim_is_idempotent_for_one_worker_and_refused_to_another,
-    a_claim_heeds_the_timeout_and_keeps_every_microsecond,
-    a_claim_is_refused_where_it_must_be,
-    a_batch_with_unknown_and_repeated_ids_claims_the_rest,
-    of_two_workers_each_row_has_one_winner,
-    attempts_that_were_not_charged_are_counted,
+    a_claim_returns_what_the_worker_needs,
+    a_claim_is_idempotent_and_exclusive,
+    a_claim_sets_the_deadline_to_the_microsecond,
+    rows_that_are_not_claimable_are_not_claimed,
+    unknown_and_repeated_ids_in_a_batch_are_ignored,
+    each_row_has_one_winner_of_two_workers,
+    a_claim_counts_the_uncharged_attempts,
 }
 
-async fn a_claim_brings_what_the_worker_needs(database: TenantDatabase) {
+async fn a_claim_returns_what_the_worker_needs(database: TenantDatabase) {
     let store = database.store();
     let id = dispatched(&database, &store, "a").await;
     let payload = r#"UPDATE polychron_job SET payload = '{"to": "ann"}', max_attempts = 7, orphan_policy = 'fail'"#;
@@ -39,7 +39,7 @@ async fn a_claim_brings_what_the_worker_needs(database: TenantDatabase) {
     assert_eq!(claim.lease_until, now + TimeDelta::seconds(60));
     assert_eq!(claim.deadline_at, now + TimeDelta::seconds(1800));
     assert_eq!(claim.attempts().max_attempts, 7);
-    // History shows what ran, whatever becomes of the job.
+    // The row keeps what ran, even if the job changes.
     database
         .execute(r#"UPDATE polychron_job SET payload = '{}', schedule = '{"every":"9m"}'"#)
         .await;
@@ -51,7 +51,7 @@ async fn a_claim_brings_what_the_worker_needs(database: TenantDatabase) {
     assert_eq!(row.payload, Some(given));
 }
 
-async fn a_claim_is_idempotent_for_one_worker_and_refused_to_another(database: TenantDatabase) {
+async fn a_claim_is_idempotent_and_exclusive(database: TenantDatabase) {
     let store = database.store();
     let claim = claimed(&database, &store, "a", "one").await;
     let now = database.advance(Duration::from_secs(1));
@@ -65,7 +65,7 @@ async fn a_claim_is_idempotent_for_one_worker_and_refused_to_another(database: T
     assert_eq!(store.find_execution(claim.id).await.unwrap(), before);
 }
 
-async fn a_claim_heeds_the_timeout_and_keeps_every_microsecond(database: TenantDatabase) {
+async fn a_claim_sets_the_deadline_to_the_microsecond(database: TenantDatabase) {
     let store = database.store();
     database.clock.step_wall_time(TimeDelta::microseconds(876_543)); // to 12:00:00.999999
     for (timeout, lease, deadline) in [("5", 5, 5), ("61", 60, 61), ("2592000", 60, 2_592_000)] {
@@ -76,7 +76,7 @@ async fn a_claim_heeds_the_timeout_and_keeps_every_microsecond(database: TenantD
         assert_eq!(claim.deadline_at, now + TimeDelta::seconds(deadline), "{timeout}");
         assert_eq!(claim.lease_until, now + TimeDelta::seconds(lease), "{timeout}");
     }
-    // On the full second, too, where SQLite could write the fraction in several ways.
+    // Also test a full second, whose fraction SQLite could write in several ways.
     database.clock.step_wall_time(TimeDelta::microseconds(1));
     let id = dispatched(&database, &store, "full").await;
     let longest = ClaimTerms { default_timeout: Duration::MAX, ..terms("w") };
@@ -84,7 +84,7 @@ async fn a_claim_heeds_the_timeout_and_keeps_every_microsecond(database: TenantD
     assert_eq!(claim.deadline_at, database.now() + TimeDelta::seconds(i32::MAX.into()));
 }
 
-async fn a_claim_is_refused_where_it_must_be(database: TenantDatabase) {
+async fn rows_that_are_not_claimable_are_not_claimed(database: TenantDatabase) {
     let store = database.store();
     let now = database.now();
     let cancelled = dispatched(&database, &store, "cancelled").await;
@@ -117,7 +117,7 @@ async fn a_claim_is_refused_where_it_must_be(database: TenantDatabase) {
     assert_eq!(store.claim(&[id], &none, now).await.unwrap().len(), 0);
 }
 
-async fn a_batch_with_unknown_and_repeated_ids_claims_the_rest(database: TenantDatabase) {
+async fn unknown_and_repeated_ids_in_a_batch_are_ignored(database: TenantDatabase) {
     let store = database.store();
     let one = dispatched(&database, &store, "one").await;
     let other = dispatched(&database, &store, "other").await;
@@ -128,7 +128,7 @@ async fn a_batch_with_unknown_and_repeated_ids_claims_the_rest(database: TenantD
     assert_eq!(store.claim(&[], &terms("w"), database.now()).await.unwrap().len(), 0);
 }
 
-async fn of_two_workers_each_row_has_one_winner(database: TenantDatabase) {
+async fn each_row_has_one_winner_of_two_workers(database: TenantDatabase) {
     let store = database.store();
     let mut ids = Vec::new();
     for n in 0..40 {
@@ -153,7 +153,7 @@ async fn of_two_workers_each_row_has_one_winner(database: TenantDatabase) {
     }
 }
 
-async fn attempts_that_were_not_charged_are_counted(database: TenantDatabase) {
+async fn a_claim_counts_the_uncharged_attempts(database: TenantDatabase) {
     let store = database.store();
     let mut claim = claimed(&database, &store, "a", "w").await;
     let shutdown = shared::outcome::Outcome::Shutdown { worker: "w".into() };

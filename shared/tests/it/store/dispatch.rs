@@ -1,4 +1,5 @@
-//! The dispatch: every occurrence once, whoever else dispatches, edits or deletes meanwhile.
+//! The dispatch: every occurrence is dispatched once, even if others dispatch, edit or delete
+//! concurrently.
 
 use std::collections::HashSet;
 
@@ -12,14 +13,14 @@ use super::{default_queue, dispatch, dispatched, occurrence, step};
 on_both_stores! {
     an_occurrence_has_one_row,
     a_stale_dispatch_does_nothing,
-    an_edited_job_and_its_rows_are_left_out,
-    a_job_whose_time_was_moved_is_left_out,
+    an_edited_job_is_not_dispatched,
+    a_job_with_a_changed_time_is_not_dispatched,
     a_time_written_by_hand_is_still_recognised,
-    a_used_up_schedule_switches_the_job_off_without_being_an_edit,
+    the_last_occurrence_disables_the_job_without_an_edit,
     a_skipped_row_is_final,
     racing_dispatchers_dispatch_every_occurrence_once,
     a_released_row_is_dispatched_once,
-    an_empty_dispatch_takes_the_turn,
+    an_empty_dispatch_makes_older_polls_stale,
 }
 
 async fn an_occurrence_has_one_row(database: TenantDatabase) {
@@ -29,7 +30,7 @@ async fn an_occurrence_has_one_row(database: TenantDatabase) {
     let twice = vec![occurrence(&database, job, now), occurrence(&database, job, now)];
     let first = Dispatch { advances: vec![step(job, now)], executions: twice, released: vec![] };
     assert_eq!(dispatch(&store, &first, now).await.len(), 1);
-    // The job is set back by hand, so that the same occurrence is due once more.
+    // Setting the job back makes the same occurrence due again.
     let due = now.time().to_rfc3339();
     database.execute(&format!("UPDATE polychron_job SET next_run_at = '{due}'")).await;
     let executions = vec![occurrence(&database, job, now)];
@@ -60,7 +61,7 @@ async fn a_stale_dispatch_does_nothing(database: TenantDatabase) {
     assert_eq!(store.read_due(now, now, &default_queue(), 9).await.unwrap().len(), 0);
 }
 
-async fn an_edited_job_and_its_rows_are_left_out(database: TenantDatabase) {
+async fn an_edited_job_is_not_dispatched(database: TenantDatabase) {
     let store = database.store();
     let now = database.now();
     let edited = database.insert_due_job("edited", now).await;
@@ -81,7 +82,7 @@ async fn an_edited_job_and_its_rows_are_left_out(database: TenantDatabase) {
     assert_eq!(job.schedule_since, Some(now.time()));
 }
 
-async fn a_job_whose_time_was_moved_is_left_out(database: TenantDatabase) {
+async fn a_job_with_a_changed_time_is_not_dispatched(database: TenantDatabase) {
     let store = database.store();
     let now = database.now();
     let job = database.insert_due_job("a", now).await;
@@ -92,7 +93,7 @@ async fn a_job_whose_time_was_moved_is_left_out(database: TenantDatabase) {
     assert_eq!(store.find_job("a").await.unwrap().unwrap().next_run_at, Some(now.time()));
 }
 
-/// SQLite keeps times as text, and a hand may write the same instant in several ways.
+/// SQLite stores times as text, and a user may write the same instant in several ways.
 async fn a_time_written_by_hand_is_still_recognised(database: TenantDatabase) {
     let store = database.store();
     let now = database.now();
@@ -110,7 +111,7 @@ async fn a_time_written_by_hand_is_still_recognised(database: TenantDatabase) {
     }
 }
 
-async fn a_used_up_schedule_switches_the_job_off_without_being_an_edit(database: TenantDatabase) {
+async fn the_last_occurrence_disables_the_job_without_an_edit(database: TenantDatabase) {
     let store = database.store();
     let now = database.now();
     let job = database.insert_due_job("once", now).await;
@@ -121,9 +122,9 @@ async fn a_used_up_schedule_switches_the_job_off_without_being_an_edit(database:
     let job = store.find_job("once").await.unwrap().unwrap();
     assert!(!job.is_enabled && job.next_run_at.is_none());
     assert_eq!((job.version, job.schedule_since), (1, Some(now.time())));
-    let look = store.poll().await.unwrap();
-    assert!(!look.unarmed && look.next_due_at.is_none());
-    // Switching it on again is an edit.
+    let summary = store.poll().await.unwrap();
+    assert!(!summary.unarmed && summary.next_due_at.is_none());
+    // Enabling it again is an edit.
     database.execute("UPDATE polychron_job SET is_enabled = true WHERE name = 'once'").await;
     let job = store.find_job("once").await.unwrap().unwrap();
     assert_eq!((job.version, job.schedule_since), (2, None));
@@ -176,11 +177,11 @@ async fn racing_dispatchers_dispatch_every_occurrence_once(database: TenantDatab
     let advanced =
         format!("SELECT CAST(count(*) AS text) FROM polychron_job WHERE next_run_at > '{due}'");
     assert_eq!(database.text(&advanced).await, "200");
-    let look = one.poll().await.unwrap();
-    assert_eq!((look.dispatched, look.dispatch_no), (200, 20));
+    let summary = one.poll().await.unwrap();
+    assert_eq!((summary.dispatched, summary.dispatch_no), (200, 20));
 }
 
-/// Dispatches ten due jobs at a time, until there are none; answers with the rows it may publish.
+/// Dispatches ten due jobs at a time until there are none. Returns the rows to publish.
 async fn drain(database: &TenantDatabase, store: &Store) -> Vec<ExecutionId> {
     let now = database.now();
     let mut all = Vec::new();
@@ -219,7 +220,7 @@ async fn a_released_row_is_dispatched_once(database: TenantDatabase) {
     assert_eq!((row.status, row.dispatched_at), (Status::Dispatched, Some(now.time())));
 }
 
-async fn an_empty_dispatch_takes_the_turn(database: TenantDatabase) {
+async fn an_empty_dispatch_makes_older_polls_stale(database: TenantDatabase) {
     let store = database.store();
     dispatched(&database, &store, "a").await;
     let before = store.poll().await.unwrap().dispatch_no;

@@ -1,4 +1,4 @@
-//! The end of a row: written once, by its holder, together with what follows from it.
+//! The finish: written once, by the worker with the lease, together with what follows from it.
 
 use std::time::Duration;
 
@@ -15,12 +15,12 @@ on_both_stores! {
     a_stale_worker_writes_nothing,
     a_final_row_never_changes,
     a_failure_is_followed_by_the_next_attempt,
-    attempts_have_no_holes,
+    attempts_are_numbered_without_gaps,
     nothing_follows_a_cancelled_row,
-    a_finish_says_whom_it_freed,
-    what_a_handler_gives_comes_back,
-    a_refused_row_leaves_the_batch_unwritten,
-    a_batch_ends_each_of_its_rows,
+    a_finish_reports_what_it_freed,
+    results_and_errors_are_stored,
+    a_rejected_row_rolls_back_the_batch,
+    a_batch_finishes_each_of_its_rows,
     a_result_nested_too_deeply_is_kept_as_a_note,
 }
 
@@ -96,7 +96,7 @@ async fn a_failure_is_followed_by_the_next_attempt(database: TenantDatabase) {
     assert_eq!((row.worker, row.started_at, row.cancel_requested), (None, None, false));
 }
 
-async fn attempts_have_no_holes(database: TenantDatabase) {
+async fn attempts_are_numbered_without_gaps(database: TenantDatabase) {
     let store = database.store();
     let mut claim = claimed(&database, &store, "a", "w").await;
     let lost = Outcome::Lost { worker: "w".into() };
@@ -104,7 +104,7 @@ async fn attempts_have_no_holes(database: TenantDatabase) {
         let now = database.advance(Duration::from_secs(120));
         let ended = end(&database, &claim, "w", outcome);
         let next = ended.next.unwrap().id;
-        // Written twice, as after a lost reply; by the rescuer as well.
+        // Written twice, as after a lost reply, and by the rescue, too.
         let both = [ended.clone(), ended];
         assert_eq!(store.finish(&both, Some(now), now).await.unwrap().len(), 1);
         assert_eq!(store.finish(&both, None, now).await.unwrap().len(), 0);
@@ -141,7 +141,7 @@ async fn nothing_follows_a_cancelled_row(database: TenantDatabase) {
         assert!(ended.len() == 1 && !ended[0].followed);
         assert!(store.find_execution(next.id).await.unwrap().is_none());
     }
-    // A success that finished first stays one.
+    // A success that was written first stays.
     let claim = claimed(&database, &store, "d", "w").await;
     let id = claim.id;
     database
@@ -153,7 +153,7 @@ async fn nothing_follows_a_cancelled_row(database: TenantDatabase) {
     assert_eq!(super::status(&store, id).await, Status::Success);
 }
 
-async fn a_finish_says_whom_it_freed(database: TenantDatabase) {
+async fn a_finish_reports_what_it_freed(database: TenantDatabase) {
     let store = database.store();
     let alone = claimed(&database, &store, "alone", "w").await;
     let blocker = claimed(&database, &store, "blocker", "w").await;
@@ -171,7 +171,7 @@ async fn a_finish_says_whom_it_freed(database: TenantDatabase) {
     assert_eq!(freed, [(alone.id, false), (blocker.id, true)]);
 }
 
-async fn what_a_handler_gives_comes_back(database: TenantDatabase) {
+async fn results_and_errors_are_stored(database: TenantDatabase) {
     let store = database.store();
     let results = [
         json!(null),
@@ -191,7 +191,7 @@ async fn what_a_handler_gives_comes_back(database: TenantDatabase) {
         let row = store.find_execution(claim.id).await.unwrap().unwrap();
         assert_eq!((row.result, row.output), (Some(result), Some(format!("line {n}\n"))));
     }
-    // What cannot be stored is made so before it is bound.
+    // Values that cannot be stored are replaced before they are bound.
     let claim = claimed(&database, &store, "odd", "w").await;
     let message = format!("a\0b {}", "ä".repeat(1 << 20));
     let odd = Outcome::Failure(Failure {
@@ -211,8 +211,8 @@ async fn what_a_handler_gives_comes_back(database: TenantDatabase) {
     assert_eq!(row.result, Some(json!({"a\u{FFFD}": ["\u{FFFD}"]})));
 }
 
-/// Whoever writes results tries a refused batch again row by row; so it must be all or nothing.
-async fn a_refused_row_leaves_the_batch_unwritten(database: TenantDatabase) {
+/// The writer retries a rejected batch row by row, so a batch must be atomic.
+async fn a_rejected_row_rolls_back_the_batch(database: TenantDatabase) {
     let store = database.store();
     let good = claimed(&database, &store, "good", "w").await;
     let bad = claimed(&database, &store, "bad", "w").await;
@@ -236,7 +236,7 @@ async fn a_refused_row_leaves_the_batch_unwritten(database: TenantDatabase) {
     assert_eq!(super::status(&store, bad.id).await, Status::Running);
 }
 
-async fn a_batch_ends_each_of_its_rows(database: TenantDatabase) {
+async fn a_batch_finishes_each_of_its_rows(database: TenantDatabase) {
     let store = database.store();
     let mut ends = Vec::new();
     for n in 0..30 {
@@ -256,7 +256,7 @@ async fn a_batch_ends_each_of_its_rows(database: TenantDatabase) {
     assert!(soon >= database.now() && soon < database.now() + TimeDelta::seconds(10));
 }
 
-/// The work is done and must not be repeated because a database will not read what came of it.
+/// The work is done and must not be repeated because a database cannot store its result.
 async fn a_result_nested_too_deeply_is_kept_as_a_note(database: TenantDatabase) {
     let store = database.store();
     let claim = claimed(&database, &store, "deep", "w").await;

@@ -1,4 +1,4 @@
-//! Whose database it is, by its own word.
+//! The identity of a tenant's database: which tenant owns it.
 
 use shared::clock::Clock;
 use shared::id::TenantId;
@@ -6,9 +6,9 @@ use shared::store::{Connections, Store, StoreError};
 use testkit::TenantDatabase;
 
 on_both_stores! {
-    a_database_of_another_tenant_is_refused,
-    a_database_is_taken_over_only_on_purpose,
-    a_database_that_changes_hands_is_noticed,
+    a_database_of_another_tenant_is_rejected,
+    a_database_is_adopted_only_on_request,
+    a_change_of_owner_is_noticed,
 }
 
 fn store_of(database: &TenantDatabase, tenant: TenantId) -> Store {
@@ -16,7 +16,7 @@ fn store_of(database: &TenantDatabase, tenant: TenantId) -> Store {
     Store::new(tenant, &database.url, &connections).unwrap()
 }
 
-async fn a_database_of_another_tenant_is_refused(database: TenantDatabase) {
+async fn a_database_of_another_tenant_is_rejected(database: TenantDatabase) {
     let stranger = store_of(&database, TenantId::new(database.now().time(), &database.random));
     let owned =
         |answer| matches!(answer, Some(StoreError::Owned(owner)) if owner == database.tenant);
@@ -30,7 +30,7 @@ async fn a_database_of_another_tenant_is_refused(database: TenantDatabase) {
     assert_eq!(stranger.owner().await.unwrap(), None);
 }
 
-async fn a_database_is_taken_over_only_on_purpose(database: TenantDatabase) {
+async fn a_database_is_adopted_only_on_request(database: TenantDatabase) {
     let tenant = TenantId::new(database.now().time(), &database.random);
     let stranger = store_of(&database, tenant);
     assert!(database.store().claim_database(false).await.unwrap(), "its own tenant may, again");
@@ -44,8 +44,8 @@ async fn a_database_is_taken_over_only_on_purpose(database: TenantDatabase) {
     assert!(database.try_execute(&second).await.is_err());
 }
 
-/// A store that was sure once must not go on when the database is adopted or given up.
-async fn a_database_that_changes_hands_is_noticed(database: TenantDatabase) {
+/// A store must notice that its database was adopted by another tenant or given up.
+async fn a_change_of_owner_is_noticed(database: TenantDatabase) {
     let store = database.store();
     store.poll().await.unwrap();
     let tenant = TenantId::new(database.now().time(), &database.random);

@@ -1,4 +1,4 @@
-//! Leases: renewed by their holder, never past the deadline, and taken back only once they ended.
+//! Leases: their worker renews them, never past the deadline, and rescue waits until they expire.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use super::{LEASE, at, claimed, end, success};
 
 on_both_stores! {
     a_heartbeat_renews_but_never_past_the_deadline,
-    a_lease_that_ended_is_not_renewed,
-    a_heartbeat_brings_back_who_is_to_stop_and_leaves_out_what_is_others,
-    a_rescue_waits_for_the_end_of_the_lease,
+    an_expired_lease_is_not_renewed,
+    a_heartbeat_reports_cancellations_and_omits_rows_of_others,
+    a_rescue_waits_until_the_lease_expires,
     a_rescue_and_a_late_worker_exclude_each_other,
-    an_expired_row_says_what_the_rescuer_must_know,
+    an_expired_row_has_what_the_rescue_needs,
 }
 
-async fn beat(
+async fn heartbeat(
     store: &Store,
     database: &TenantDatabase,
     ids: &[shared::id::ExecutionId],
@@ -38,18 +38,18 @@ async fn a_heartbeat_renews_but_never_past_the_deadline(database: TenantDatabase
     for (elapsed, lease_until) in [(15, 75), (30, 90), (45, 90), (89, 90)] {
         let until = start + TimeDelta::seconds(elapsed);
         database.clock.advance((until - database.now()).to_std().unwrap());
-        let beats = beat(&store, &database, &[claim.id]).await;
+        let beats = heartbeat(&store, &database, &[claim.id]).await;
         assert_eq!(beats.len(), 1, "{elapsed}");
         assert_eq!(beats[0].lease_until, start + TimeDelta::seconds(lease_until));
         let row = store.find_execution(claim.id).await.unwrap().unwrap();
         assert_eq!(row.lease_until, Some(beats[0].lease_until));
     }
     database.advance(Duration::from_secs(1));
-    assert_eq!(beat(&store, &database, &[claim.id]).await.len(), 0);
+    assert_eq!(heartbeat(&store, &database, &[claim.id]).await.len(), 0);
 }
 
-/// Also where a lease and the present differ only in how SQLite writes them.
-async fn a_lease_that_ended_is_not_renewed(database: TenantDatabase) {
+/// Also if the lease and the current time differ only in how SQLite writes them.
+async fn an_expired_lease_is_not_renewed(database: TenantDatabase) {
     let store = database.store();
     for (name, to_full_second) in [("fraction", false), ("full", true)] {
         if to_full_second {
@@ -59,11 +59,11 @@ async fn a_lease_that_ended_is_not_renewed(database: TenantDatabase) {
         }
         let claim = claimed(&database, &store, name, "w").await;
         database.clock.advance(LEASE - Duration::from_micros(1));
-        assert_eq!(beat(&store, &database, &[claim.id]).await.len(), 1);
+        assert_eq!(heartbeat(&store, &database, &[claim.id]).await.len(), 1);
         database.clock.advance(LEASE);
-        assert_eq!(beat(&store, &database, &[claim.id]).await.len(), 0);
+        assert_eq!(heartbeat(&store, &database, &[claim.id]).await.len(), 0);
         database.clock.advance(Duration::from_micros(1));
-        assert_eq!(beat(&store, &database, &[claim.id]).await.len(), 0);
+        assert_eq!(heartbeat(&store, &database, &[claim.id]).await.len(), 0);
         assert_eq!(store.read_expired(database.now(), 9).await.unwrap().len(), 1);
         let late = [end(&database, &claim, "w", &success())];
         let done = store.finish(&late, None, database.now()).await;
@@ -71,9 +71,7 @@ async fn a_lease_that_ended_is_not_renewed(database: TenantDatabase) {
     }
 }
 
-async fn a_heartbeat_brings_back_who_is_to_stop_and_leaves_out_what_is_others(
-    database: TenantDatabase,
-) {
+async fn a_heartbeat_reports_cancellations_and_omits_rows_of_others(database: TenantDatabase) {
     let store = database.store();
     let mine = claimed(&database, &store, "mine", "w").await;
     let wanted = claimed(&database, &store, "cancelled", "w").await;
@@ -90,15 +88,16 @@ async fn a_heartbeat_brings_back_who_is_to_stop_and_leaves_out_what_is_others(
     let ids = [mine.id, wanted.id, others.id, over.id, dispatched, database.execution_id()];
     let before = store.find_execution(others.id).await.unwrap();
     database.advance(Duration::from_secs(15));
-    let mut beats: Vec<_> = beat(&store, &database, &ids).await;
-    beats.sort_by_key(|beat| beat.cancel_requested);
-    let beats: Vec<_> = beats.iter().map(|beat| (beat.id, beat.cancel_requested)).collect();
+    let mut beats: Vec<_> = heartbeat(&store, &database, &ids).await;
+    beats.sort_by_key(|heartbeat| heartbeat.cancel_requested);
+    let beats: Vec<_> =
+        beats.iter().map(|heartbeat| (heartbeat.id, heartbeat.cancel_requested)).collect();
     assert_eq!(beats, [(mine.id, false), (wanted.id, true)]);
     assert_eq!(store.find_execution(others.id).await.unwrap(), before);
     assert_eq!(store.heartbeat(&[], "w", LEASE, database.now()).await.unwrap().len(), 0);
 }
 
-async fn a_rescue_waits_for_the_end_of_the_lease(database: TenantDatabase) {
+async fn a_rescue_waits_until_the_lease_expires(database: TenantDatabase) {
     let store = database.store();
     let claim = claimed(&database, &store, "a", "w").await;
     let lost = end(&database, &claim, "w", &Outcome::Lost { worker: "w".into() });
@@ -110,9 +109,9 @@ async fn a_rescue_waits_for_the_end_of_the_lease(database: TenantDatabase) {
     }
     let expired_before = lease_until + TimeDelta::microseconds(1);
     assert_eq!(store.read_expired(expired_before, 9).await.unwrap().len(), 1);
-    // The worker renews between the rescuer's look and its move.
+    // The worker renews the lease between the rescue's read and its write.
     database.advance(Duration::from_secs(30));
-    beat(&store, &database, &[claim.id]).await;
+    heartbeat(&store, &database, &[claim.id]).await;
     let ended = store.finish(std::slice::from_ref(&lost), Some(expired_before), database.now());
     assert_eq!(ended.await.unwrap().len(), 0);
     let later = expired_before + TimeDelta::seconds(30);
@@ -134,7 +133,7 @@ async fn a_rescue_and_a_late_worker_exclude_each_other(database: TenantDatabase)
     }
 }
 
-async fn an_expired_row_says_what_the_rescuer_must_know(database: TenantDatabase) {
+async fn an_expired_row_has_what_the_rescue_needs(database: TenantDatabase) {
     let store = database.store();
     let one = claimed(&database, &store, "a", "w").await;
     let other = claimed(&database, &store, "b", "w").await;

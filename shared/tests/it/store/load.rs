@@ -1,4 +1,4 @@
-//! What a forecast reads: which jobs will run, and how long a slot was held for each occurrence.
+//! The input of a forecast: which jobs will run, and how long each occurrence occupied a slot.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use testkit::TenantDatabase;
 use super::{claimed, end, failure, status, success, terms};
 
 on_both_stores! {
-    seconds_are_those_of_all_attempts_at_an_occurrence,
+    seconds_include_all_attempts_at_an_occurrence,
     only_jobs_that_will_run_are_read,
 }
 
-async fn seconds_are_those_of_all_attempts_at_an_occurrence(database: TenantDatabase) {
+async fn seconds_include_all_attempts_at_an_occurrence(database: TenantDatabase) {
     let store = database.store();
     let claim = claimed(&database, &store, "slow", "w").await;
     let now = database.advance(Duration::from_secs(40));
@@ -23,11 +23,11 @@ async fn seconds_are_those_of_all_attempts_at_an_occurrence(database: TenantData
     assert_eq!(status(&store, next).await, shared::execution::Status::Scheduled);
     // The next attempt takes half as long.
     let retry_at = database.advance(Duration::from_secs(3600));
-    let look = store.poll().await.unwrap();
+    let summary = store.poll().await.unwrap();
     let waiting = store.read_waiting(retry_at, &super::default_queue(), 9).await.unwrap();
     let released = waiting.iter().map(|row| row.id).collect();
     let release = shared::store::Dispatch { released, ..Default::default() };
-    let _ = store.dispatch(&release, look.dispatch_no, retry_at).await.unwrap();
+    let _ = store.dispatch(&release, summary.dispatch_no, retry_at).await.unwrap();
     let again = store.claim(&[next], &terms("w"), retry_at).await.unwrap().remove(0);
     let now = database.advance(Duration::from_secs(20));
     store.finish(&[end(&database, &again, "w", &success())], None, now).await.unwrap();

@@ -1,4 +1,4 @@
-//! What somebody is told of: once for each change, written with what it tells of.
+//! Notifications: one for each change of state, written together with that change.
 
 use serde_json::{Value, json};
 use shared::execution::{ErrorKind, Execution, Status};
@@ -11,18 +11,18 @@ use testkit::TenantDatabase;
 use super::{claimed, end, failure, success, terms};
 
 on_both_stores! {
-    the_first_final_failure_is_told_and_then_the_recovery,
-    an_attempt_that_is_followed_by_another_is_no_news,
-    who_is_told_is_the_jobs_own_word_and_else_the_tenants,
-    nothing_is_told_of_an_end_that_was_not_written,
-    two_failures_in_one_batch_are_told_once_each,
-    lateness_is_told_once_and_ends_once,
-    the_notifiers_own_failure_is_told_to_nobody,
+    the_first_permanent_failure_and_the_recovery_are_notified,
+    an_attempt_with_a_successor_is_not_notified,
+    a_jobs_target_takes_precedence_over_the_tenants,
+    a_finish_that_was_not_written_is_not_notified,
+    two_failures_in_one_batch_are_notified_once_each,
+    lateness_and_its_end_are_notified_once,
+    a_failure_of_the_notifier_is_not_notified,
 }
 
 const TARGET: &str = r#"{"url": "https://ops.example/hook"}"#;
 
-fn for_good() -> Outcome {
+fn permanent() -> Outcome {
     let message = "no such account".to_owned();
     Outcome::Failure(Failure { message, detail: None, retry: false, retry_after: None })
 }
@@ -34,7 +34,7 @@ async fn notify(database: &TenantDatabase, job: &str, target: &str) {
 }
 
 /// The notifications, oldest first.
-async fn told(store: &Store) -> Vec<Execution> {
+async fn notifications(store: &Store) -> Vec<Execution> {
     let job = Some(NOTIFIER.to_owned());
     let filter = ExecutionFilter { job, ..ExecutionFilter::default() };
     let mut rows = store.list_executions(&filter, 100).await.unwrap();
@@ -42,15 +42,19 @@ async fn told(store: &Store) -> Vec<Execution> {
     rows
 }
 
-fn news(row: &Execution) -> Value {
+fn payload_of(row: &Execution) -> Value {
     row.payload.as_ref().unwrap()["notification"].clone()
 }
 
 async fn events(store: &Store) -> Vec<String> {
-    told(store).await.iter().map(|row| news(row)["event"].as_str().unwrap().to_owned()).collect()
+    notifications(store)
+        .await
+        .iter()
+        .map(|row| payload_of(row)["event"].as_str().unwrap().to_owned())
+        .collect()
 }
 
-/// Claims another occurrence of a job, which there is already.
+/// Claims another occurrence of an existing job.
 async fn again(database: &TenantDatabase, store: &Store, job: &str) -> shared::store::Claim {
     let id = database.execution_id();
     let now = database.advance(std::time::Duration::from_secs(60));
@@ -73,17 +77,20 @@ async fn finish(
     store.finish(&[end], None, database.now()).await.unwrap()[0]
 }
 
-async fn the_first_final_failure_is_told_and_then_the_recovery(database: TenantDatabase) {
+async fn the_first_permanent_failure_and_the_recovery_are_notified(database: TenantDatabase) {
     let store = database.store();
     let claim = claimed(&database, &store, "a", "w").await;
     notify(&database, "a", TARGET).await;
     let began = database.now();
-    assert!(finish(&database, &store, &claim, &for_good()).await.freed, "the producer should look");
-    let first = &told(&store).await[0];
+    assert!(
+        finish(&database, &store, &claim, &permanent()).await.freed,
+        "the producer should poll"
+    );
+    let first = &notifications(&store).await[0];
     assert_eq!((first.status, first.trigger.as_str()), (Status::Scheduled, "manual"));
     assert_eq!(first.payload.as_ref().unwrap()["url"], "https://ops.example/hook");
     assert_eq!(
-        news(first),
+        payload_of(first),
         json!({
             "event": "failed", "job": "a", "at": began.time(), "since": began.time(), "execution": claim.id,
             "scheduled_for": claim.scheduled_for, "attempt": 1, "error_kind": ErrorKind::Handler,
@@ -94,12 +101,12 @@ async fn the_first_final_failure_is_told_and_then_the_recovery(database: TenantD
     assert_eq!((row.failing_since, row.version), (Some(began.time()), 1));
 
     let second = again(&database, &store, "a").await;
-    finish(&database, &store, &second, &for_good()).await;
-    assert_eq!(events(&store).await, ["failed"], "it is known already");
+    finish(&database, &store, &second, &permanent()).await;
+    assert_eq!(events(&store).await, ["failed"], "the job was failing already");
     let third = again(&database, &store, "a").await;
     finish(&database, &store, &third, &success()).await;
     assert_eq!(events(&store).await, ["failed", "recovered"]);
-    let recovered = news(&told(&store).await[1]);
+    let recovered = payload_of(&notifications(&store).await[1]);
     assert_eq!(
         (&recovered["since"], &recovered["error_kind"]),
         (&json!(began.time()), &Value::Null)
@@ -107,23 +114,23 @@ async fn the_first_final_failure_is_told_and_then_the_recovery(database: TenantD
     let fourth = again(&database, &store, "a").await;
     assert!(!finish(&database, &store, &fourth, &success()).await.freed);
     let fifth = again(&database, &store, "a").await;
-    finish(&database, &store, &fifth, &for_good()).await;
+    finish(&database, &store, &fifth, &permanent()).await;
     assert_eq!(events(&store).await, ["failed", "recovered", "failed"]);
 }
 
-async fn an_attempt_that_is_followed_by_another_is_no_news(database: TenantDatabase) {
+async fn an_attempt_with_a_successor_is_not_notified(database: TenantDatabase) {
     let store = database.store();
     let claim = claimed(&database, &store, "a", "w").await;
     notify(&database, "a", TARGET).await;
     assert!(finish(&database, &store, &claim, &failure()).await.followed);
-    assert!(told(&store).await.is_empty());
+    assert!(notifications(&store).await.is_empty());
     assert_eq!(store.find_job("a").await.unwrap().unwrap().failing_since, None);
     let cancelled = again(&database, &store, "a").await;
     finish(&database, &store, &cancelled, &Outcome::Cancelled).await;
-    assert!(told(&store).await.is_empty(), "whoever cancels, knows");
+    assert!(notifications(&store).await.is_empty(), "a cancellation is not notified");
 }
 
-async fn who_is_told_is_the_jobs_own_word_and_else_the_tenants(database: TenantDatabase) {
+async fn a_jobs_target_takes_precedence_over_the_tenants(database: TenantDatabase) {
     let store = database.store();
     store.insert_notifier().await.unwrap();
     store.insert_notifier().await.unwrap();
@@ -140,54 +147,57 @@ async fn who_is_told_is_the_jobs_own_word_and_else_the_tenants(database: TenantD
             "nobody" => notify(&database, name, "{}").await,
             _ => {}
         }
-        finish(&database, &store, &claim, &for_good()).await;
+        finish(&database, &store, &claim, &permanent()).await;
         assert!(store.find_job(name).await.unwrap().unwrap().failing_since.is_some());
         let well = again(&database, &store, name).await;
         finish(&database, &store, &well, &success()).await;
         assert_eq!(store.find_job(name).await.unwrap().unwrap().failing_since, None);
     }
-    let told: Vec<(String, String)> = told(&store)
+    let notifications: Vec<(String, String)> = notifications(&store)
         .await
         .iter()
         .map(|row| {
             let url = row.payload.as_ref().unwrap()["url"].as_str().unwrap().to_owned();
-            (url, format!("{} {}", news(row)["job"], news(row)["event"]).replace('"', ""))
+            (
+                url,
+                format!("{} {}", payload_of(row)["job"], payload_of(row)["event"]).replace('"', ""),
+            )
         })
         .collect();
     let [ops, all] = ["https://ops.example/hook", "https://all.example/"].map(str::to_owned);
     let expected = [(&all, "as-the-tenant failed"), (&ops, "own failed"), (&ops, "own recovered")];
-    assert_eq!(told, expected.map(|(url, what)| (url.clone(), what.to_owned())));
+    assert_eq!(notifications, expected.map(|(url, what)| (url.clone(), what.to_owned())));
 }
 
-async fn nothing_is_told_of_an_end_that_was_not_written(database: TenantDatabase) {
+async fn a_finish_that_was_not_written_is_not_notified(database: TenantDatabase) {
     let store = database.store();
     let claim = claimed(&database, &store, "a", "w").await;
     notify(&database, "a", TARGET).await;
-    let end = end(&database, &claim, "somebody else", &for_good());
+    let end = end(&database, &claim, "other", &permanent());
     assert!(store.finish(&[end], None, database.now()).await.unwrap().is_empty());
-    assert!(told(&store).await.is_empty());
+    assert!(notifications(&store).await.is_empty());
     assert_eq!(store.find_job("a").await.unwrap().unwrap().failing_since, None);
 }
 
-async fn two_failures_in_one_batch_are_told_once_each(database: TenantDatabase) {
+async fn two_failures_in_one_batch_are_notified_once_each(database: TenantDatabase) {
     let store = database.store();
     let mut ends = Vec::new();
     for name in ["a", "b"] {
         let claim = claimed(&database, &store, name, "w").await;
         notify(&database, name, TARGET).await;
-        ends.push(end(&database, &claim, "w", &for_good()));
+        ends.push(end(&database, &claim, "w", &permanent()));
         let other = again(&database, &store, name).await;
-        ends.push(end(&database, &other, "w", &for_good()));
+        ends.push(end(&database, &other, "w", &permanent()));
     }
     ends.sort_by_key(|end| end.id);
     assert_eq!(store.finish(&ends, None, database.now()).await.unwrap().len(), 4);
     let mut jobs: Vec<Value> =
-        told(&store).await.iter().map(|row| news(row)["job"].clone()).collect();
+        notifications(&store).await.iter().map(|row| payload_of(row)["job"].clone()).collect();
     jobs.sort_by_key(Value::to_string);
     assert_eq!(jobs, ["a", "b"]);
 }
 
-async fn lateness_is_told_once_and_ends_once(database: TenantDatabase) {
+async fn lateness_and_its_end_are_notified_once(database: TenantDatabase) {
     let store = database.store();
     let id = super::dispatched(&database, &store, "a").await;
     notify(&database, "a", TARGET).await;
@@ -210,12 +220,14 @@ async fn lateness_is_told_once_and_ends_once(database: TenantDatabase) {
     assert!(!tell(Event::CaughtUp, None).await);
     assert!(store.list_late().await.unwrap().is_empty());
     assert_eq!(events(&store).await, ["late", "caught_up"]);
-    let [late, well] = &told(&store).await[..] else { panic!("two are told") };
-    assert_eq!(news(late)["execution"], json!(id));
-    assert_eq!(news(well)["since"], news(late)["at"]);
+    let [late, well] = &notifications(&store).await[..] else {
+        panic!("there are two notifications")
+    };
+    assert_eq!(payload_of(late)["execution"], json!(id));
+    assert_eq!(payload_of(well)["since"], payload_of(late)["at"]);
 }
 
-async fn the_notifiers_own_failure_is_told_to_nobody(database: TenantDatabase) {
+async fn a_failure_of_the_notifier_is_not_notified(database: TenantDatabase) {
     let store = database.store();
     store.insert_notifier().await.unwrap();
     database
@@ -224,7 +236,7 @@ async fn the_notifiers_own_failure_is_told_to_nobody(database: TenantDatabase) {
         ))
         .await;
     let claim = again(&database, &store, NOTIFIER).await;
-    finish(&database, &store, &claim, &for_good()).await;
-    assert_eq!(told(&store).await.len(), 1, "only the one that was asked for");
+    finish(&database, &store, &claim, &permanent()).await;
+    assert_eq!(notifications(&store).await.len(), 1, "only the requested run");
     assert!(store.find_job(NOTIFIER).await.unwrap().unwrap().failing_since.is_some());
 }

@@ -1,4 +1,4 @@
-//! What a tenant's application may do to its own tables in plain SQL, and what is refused there.
+//! What a tenant's application may do in its tables by plain SQL, and what the tables reject.
 
 use shared::execution::{ErrorKind, Status};
 use shared::job::{MisfirePolicy, OrphanPolicy, OverlapPolicy};
@@ -8,12 +8,12 @@ use super::{claimed, dispatched, end, failure};
 
 on_both_stores! {
     three_columns_are_enough_for_a_job,
-    what_is_never_valid_is_refused,
-    what_is_never_valid_is_not_inserted,
-    what_may_be_valid_is_accepted,
-    an_edit_of_the_schedule_or_the_switch_starts_anew,
-    other_edits_leave_the_schedule_alone,
-    deleting_a_job_ends_what_is_open,
+    invalid_updates_are_rejected,
+    invalid_inserts_are_rejected,
+    possibly_valid_values_are_accepted,
+    an_edit_of_schedule_or_is_enabled_rearms_the_job,
+    other_edits_do_not_rearm_the_job,
+    deleting_a_job_cancels_its_open_executions,
     a_job_deleted_while_its_attempt_fails_leaves_nothing_open,
 }
 
@@ -36,7 +36,7 @@ async fn three_columns_are_enough_for_a_job(database: TenantDatabase) {
     assert!(store.poll().await.unwrap().unarmed);
 }
 
-async fn what_is_never_valid_is_refused(database: TenantDatabase) {
+async fn invalid_updates_are_rejected(database: TenantDatabase) {
     database.insert_job("a").await;
     let long = "x".repeat(65_536);
     let large = format!("payload = '{{\"a\":\"{long}\"}}'");
@@ -103,7 +103,7 @@ async fn what_is_never_valid_is_refused(database: TenantDatabase) {
     assert!(database.try_execute(twice).await.is_err());
 }
 
-async fn what_is_never_valid_is_not_inserted(database: TenantDatabase) {
+async fn invalid_inserts_are_rejected(database: TenantDatabase) {
     let large = format!("'{{}}', '{{\"a\":\"{}\"}}'", "x".repeat(65_536));
     for (columns, values) in [
         ("schedule", "'[]'"),
@@ -118,7 +118,7 @@ async fn what_is_never_valid_is_not_inserted(database: TenantDatabase) {
     }
 }
 
-async fn what_may_be_valid_is_accepted(database: TenantDatabase) {
+async fn possibly_valid_values_are_accepted(database: TenantDatabase) {
     database.insert_job("a").await;
     for set in [
         "updated_at = CURRENT_TIMESTAMP",
@@ -136,7 +136,7 @@ async fn what_may_be_valid_is_accepted(database: TenantDatabase) {
     assert_eq!(database.store().list_jobs("", 9).await.unwrap().len(), 1);
 }
 
-async fn an_edit_of_the_schedule_or_the_switch_starts_anew(database: TenantDatabase) {
+async fn an_edit_of_schedule_or_is_enabled_rearms_the_job(database: TenantDatabase) {
     let store = database.store();
     database.insert_due_job("a", database.now()).await;
     for (n, set) in [
@@ -164,7 +164,7 @@ async fn an_edit_of_the_schedule_or_the_switch_starts_anew(database: TenantDatab
     }
 }
 
-async fn other_edits_leave_the_schedule_alone(database: TenantDatabase) {
+async fn other_edits_do_not_rearm_the_job(database: TenantDatabase) {
     let store = database.store();
     let now = database.now();
     database.insert_due_job("a", now).await;
@@ -185,7 +185,7 @@ async fn other_edits_leave_the_schedule_alone(database: TenantDatabase) {
     );
 }
 
-async fn deleting_a_job_ends_what_is_open(database: TenantDatabase) {
+async fn deleting_a_job_cancels_its_open_executions(database: TenantDatabase) {
     let store = database.store();
     let running = claimed(&database, &store, "a", "w").await;
     let kept = dispatched(&database, &store, "kept").await;
@@ -211,7 +211,7 @@ async fn deleting_a_job_ends_what_is_open(database: TenantDatabase) {
     assert_eq!(super::status(&store, kept).await, Status::Dispatched);
 }
 
-/// A deletion cannot see the next attempt's row that is being written beside it.
+/// A deletion cannot see the row of a next attempt that is written concurrently.
 async fn a_job_deleted_while_its_attempt_fails_leaves_nothing_open(database: TenantDatabase) {
     let store = database.store();
     for n in 0..25 {

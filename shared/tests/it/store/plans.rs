@@ -1,4 +1,4 @@
-//! Each statement of the hot path finds its rows by an index, however long the history is.
+//! Each statement of the hot path uses an index, so its cost does not grow with the history.
 
 use shared::clock::Clock;
 use shared::id::ExecutionId;
@@ -10,10 +10,10 @@ use testkit::{TenantDatabase, eventually};
 use super::{LEASE, dispatched, end, failure, success, terms};
 
 on_both_stores! {
-    nothing_walks_through_the_history,
+    no_statement_scans_the_history,
 }
 
-async fn nothing_walks_through_the_history(database: TenantDatabase) {
+async fn no_statement_scans_the_history(database: TenantDatabase) {
     fill(&database, 100_000, 100).await;
     for analyzed in [false, true] {
         if analyzed {
@@ -28,18 +28,17 @@ async fn nothing_walks_through_the_history(database: TenantDatabase) {
             let plan = database.plan(text, arguments).await;
             // A subquery that a LIMIT bounds may be read whole.
             let bounded = plan.contains("CO-ROUTINE e");
-            let whole = plan
-                .lines()
-                .find(|line| walks_through(line) && !(bounded && line.trim() == "SCAN e"));
+            let whole =
+                plan.lines().find(|line| is_scan(line) && !(bounded && line.trim() == "SCAN e"));
             assert!(whole.is_none(), "{name}, analyzed {analyzed}:\n{plan}");
         }
     }
 }
 
-/// A consumer's statements are planned once, and that may be before there is anything to go by, or
-/// when what there was has been counted.
+/// A consumer's statements are planned once, possibly before the tables have statistics or while the
+/// statistics show small tables.
 #[tokio::test]
-async fn what_was_planned_while_the_tables_were_small_never_walks_through_them() {
+async fn plans_made_for_small_tables_never_scan_large_ones() {
     for counted in [false, true] {
         let database = TenantDatabase::postgres().await;
         let (early, late) = (rows(&database, "early").await, rows(&database, "late").await);
@@ -69,9 +68,9 @@ async fn what_was_planned_while_the_tables_were_small_never_walks_through_them()
     }
 }
 
-/// A producer's plans follow the index, though nothing is known of the table yet and all of it is due.
+/// A producer's plans use the index even without statistics and if all rows are due.
 #[tokio::test]
-async fn of_thousands_that_are_due_at_one_moment_a_batch_is_read() {
+async fn only_a_batch_of_thousands_of_due_jobs_is_read() {
     let database = TenantDatabase::postgres().await;
     database
         .execute(
@@ -90,7 +89,7 @@ async fn of_thousands_that_are_due_at_one_moment_a_batch_is_read() {
     assert!((100..500).contains(&read), "{read} rows were read");
 }
 
-/// Ends the store's sessions, which tell what they have read when they do.
+/// Ends the store's sessions, because a session reports its statistics then.
 async fn close(database: &TenantDatabase, store: &Store) {
     store.close_idle();
     eventually("its session is over", || async {
@@ -101,7 +100,7 @@ async fn close(database: &TenantDatabase, store: &Store) {
     .await;
 }
 
-/// Dispatched rows of three jobs, of which the last may be tried but once.
+/// Dispatched rows of three jobs, the last of which has `max_attempts = 1`.
 async fn rows(database: &TenantDatabase, name: &str) -> Vec<ExecutionId> {
     let store = database.store();
     let mut rows = Vec::new();
@@ -115,7 +114,7 @@ async fn rows(database: &TenantDatabase, name: &str) -> Vec<ExecutionId> {
     rows
 }
 
-/// All that a consumer does with rows: one succeeds, one is tried again, one has failed for good.
+/// Everything that a consumer does with rows: one succeeds, one is retried, one fails permanently.
 async fn consume(database: &TenantDatabase, store: &Store, rows: &[ExecutionId]) {
     let now = database.now();
     let mut claims = store.claim(rows, &terms("w"), now).await.unwrap();
@@ -129,15 +128,15 @@ async fn consume(database: &TenantDatabase, store: &Store, rows: &[ExecutionId])
     }
 }
 
-/// How many jobs, executions and entries of their indexes were read so far, as PostgreSQL counts.
+/// How many jobs, executions and index entries PostgreSQL has read so far.
 async fn rows_read(database: &TenantDatabase) -> i64 {
     let counted = "SELECT ((SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE relname IN ('polychron_job', 'polychron_job_execution'))
                          + (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname IN ('polychron_job', 'polychron_job_execution')))::text";
     database.text(counted).await.parse().unwrap()
 }
 
-/// Whether a line of a plan reads all of `polychron_job_execution`, whatever it is called there.
-fn walks_through(line: &str) -> bool {
+/// Whether a line of a plan scans `polychron_job_execution`, under any alias.
+fn is_scan(line: &str) -> bool {
     let aliases = ["SCAN polychron_job_execution", "SCAN e", "SCAN o", "SCAN p", "SCAN w"];
     let is_scan = |scan: &&str| line == *scan || line.starts_with(&format!("{scan} "));
     line.contains("Seq Scan on polychron_job_execution")
@@ -145,7 +144,7 @@ fn walks_through(line: &str) -> bool {
             && !line.contains("USING INDEX polychron_job_execution_open"))
 }
 
-/// The statements that run at every poll, dispatch, claim, heartbeat and finish, and those of pages.
+/// The statements of every poll, dispatch, claim, heartbeat and finish, and those of pages.
 const HOT: &[(&str, &str)] = &[
     ("tenant/poll", ""),
     ("tenant/read_due", "now(), now(), ',default,', 100, 60"),
@@ -182,7 +181,7 @@ const HOT: &[(&str, &str)] = &[
     ("tenant/next_history", "1"),
     ("tenant/prune", "1, 10, 1000, now(), now(), 500"),
     ("tenant/find_execution", "gen_random_uuid()"),
-    // What pages show.
+    // The statements of pages.
     ("tenant/list_executions", "gen_random_uuid(), NULL, NULL, 50"),
     ("tenant/list_open", "gen_random_uuid(), NULL, NULL, 500"),
     ("tenant/list_window", "gen_random_uuid(), 'failed', 2000, 50"),

@@ -1,4 +1,4 @@
-//! What history loses in time, and what it never loses.
+//! Pruning: which rows are deleted, and which are always kept.
 
 use std::time::Duration;
 
@@ -10,15 +10,15 @@ use shared::store::{Change, Connections, Control, Keep, Schema, Store, Worker, m
 use testkit::{Folder, TenantDatabase, postgres_database};
 
 on_both_stores! {
-    what_is_old_goes_in_batches_and_the_mark_says_how_far,
-    what_is_too_much_goes_whatever_its_age,
+    old_rows_are_pruned_in_batches_and_pruned_until_advances,
+    rows_beyond_the_maximum_are_pruned_at_any_age,
     the_last_success_and_the_last_failure_stay,
-    an_occurrence_goes_with_all_its_attempts_or_not_at_all,
-    the_history_of_a_deleted_job_goes_as_well,
-    the_record_of_changes_ends_and_dead_workers_are_forgotten,
+    an_occurrence_is_pruned_with_all_its_attempts_or_not_at_all,
+    the_history_of_a_deleted_job_is_pruned_too,
+    the_audit_and_dead_workers_are_pruned,
 }
 
-/// The newest two stay, and what is younger than ten minutes before the test's noon.
+/// Keeps the newest two, and those younger than ten minutes.
 fn keep(database: &TenantDatabase) -> Keep {
     let now = database.now();
     Keep {
@@ -29,7 +29,7 @@ fn keep(database: &TenantDatabase) -> Keep {
     }
 }
 
-/// One final execution, so many minutes ago.
+/// Inserts a final execution, this many minutes old.
 async fn insert(database: &TenantDatabase, job: JobId, minutes: i64, attempt: i32, status: Status) {
     let at = database.now() - TimeDelta::minutes(minutes);
     let at = at.time().to_rfc3339();
@@ -44,8 +44,8 @@ async fn insert(database: &TenantDatabase, job: JobId, minutes: i64, attempt: i3
         .await;
 }
 
-/// How many minutes ago the occurrences lie that are left, newest first.
-async fn left(database: &TenantDatabase, store: &Store, job: JobId) -> Vec<i64> {
+/// The ages of the remaining occurrences in minutes, newest first.
+async fn remaining(database: &TenantDatabase, store: &Store, job: JobId) -> Vec<i64> {
     let far: Time = "2200-01-01T00:00:00Z".parse().unwrap();
     let long_ago: Time = "2000-01-01T00:00:00Z".parse().unwrap();
     let rows = store.read_history((JobId(0), long_ago, 0), (long_ago, far), 1000).await.unwrap();
@@ -58,45 +58,45 @@ async fn left(database: &TenantDatabase, store: &Store, job: JobId) -> Vec<i64> 
     minutes
 }
 
-async fn mark(store: &Store) -> Option<Time> {
+async fn pruned_until(store: &Store) -> Option<Time> {
     store.find_job("a").await.unwrap().unwrap().pruned_until
 }
 
-async fn what_is_old_goes_in_batches_and_the_mark_says_how_far(database: TenantDatabase) {
+async fn old_rows_are_pruned_in_batches_and_pruned_until_advances(database: TenantDatabase) {
     let (store, job) = (database.store(), database.insert_job("a").await);
     let other = database.insert_job("b").await;
     for minutes in (5..=16).rev() {
         insert(&database, job, minutes, 1, Status::Skipped).await;
     }
     insert(&database, other, 30, 1, Status::Success).await;
-    assert_eq!(mark(&store).await, None);
+    assert_eq!(pruned_until(&store).await, None);
     let keep = keep(&database);
     assert_eq!(store.prune(job, &keep, 4).await.unwrap(), 4);
-    assert_eq!(mark(&store).await, Some(database.now().time() - TimeDelta::minutes(13)));
+    assert_eq!(pruned_until(&store).await, Some(database.now().time() - TimeDelta::minutes(13)));
     assert_eq!(store.prune(job, &keep, 4).await.unwrap(), 2);
     assert_eq!(store.prune(job, &keep, 4).await.unwrap(), 0);
-    assert_eq!(left(&database, &store, job).await, [5, 6, 7, 8, 9, 10]);
-    assert_eq!(mark(&store).await, Some(database.now().time() - TimeDelta::minutes(11)));
-    assert_eq!(left(&database, &store, other).await, [30], "others are not touched");
-    // However old they are, the newest stay.
+    assert_eq!(remaining(&database, &store, job).await, [5, 6, 7, 8, 9, 10]);
+    assert_eq!(pruned_until(&store).await, Some(database.now().time() - TimeDelta::minutes(11)));
+    assert_eq!(remaining(&database, &store, other).await, [30], "others are not touched");
+    // The newest stay at any age.
     let nothing_stays = Keep { since: Some(database.now()), ..keep };
     store.prune(job, &nothing_stays, 99).await.unwrap();
-    assert_eq!(left(&database, &store, job).await, [5, 6]);
-    // What is old by its time but ended just now may still be waited for.
+    assert_eq!(remaining(&database, &store, job).await, [5, 6]);
+    // An old occurrence that has only just finished stays, because clients may still wait for it.
     let recent = Keep { settled_before: database.now() - TimeDelta::hours(1), ..keep };
     assert_eq!(store.prune(job, &Keep { newest: 1, ..recent }, 99).await.unwrap(), 0);
 }
 
-async fn what_is_too_much_goes_whatever_its_age(database: TenantDatabase) {
+async fn rows_beyond_the_maximum_are_pruned_at_any_age(database: TenantDatabase) {
     let (store, job) = (database.store(), database.insert_job("a").await);
     for minutes in (2..=12).rev() {
         insert(&database, job, minutes, 1, Status::Skipped).await;
     }
     let too_much = Keep { per_job: Some(4), since: None, ..keep(&database) };
     assert_eq!(store.prune(job, &too_much, 99).await.unwrap(), 7);
-    assert_eq!(left(&database, &store, job).await, [2, 3, 4, 5]);
-    let for_ever = Keep { per_job: None, ..too_much };
-    assert_eq!(store.prune(job, &for_ever, 99).await.unwrap(), 0, "neither age nor number");
+    assert_eq!(remaining(&database, &store, job).await, [2, 3, 4, 5]);
+    let forever = Keep { per_job: None, ..too_much };
+    assert_eq!(store.prune(job, &forever, 99).await.unwrap(), 0, "neither age nor number");
     let more_than_there_are = Keep { per_job: Some(1000), ..too_much };
     assert_eq!(store.prune(job, &more_than_there_are, 99).await.unwrap(), 0);
 }
@@ -120,12 +120,16 @@ async fn the_last_success_and_the_last_failure_stay(database: TenantDatabase) {
     for limit in [3, 4, 4, 4] {
         store.prune(job, &keep(&database), limit).await.unwrap();
     }
-    assert_eq!(left(&database, &store, job).await, [2, 3, 26, 28]);
+    assert_eq!(remaining(&database, &store, job).await, [2, 3, 26, 28]);
     let until = database.now() - TimeDelta::minutes(25);
-    assert_eq!(mark(&store).await, Some(until.time()), "the mark knows of what lies before it");
+    assert_eq!(
+        pruned_until(&store).await,
+        Some(until.time()),
+        "`pruned_until` covers all earlier ones"
+    );
 }
 
-async fn an_occurrence_goes_with_all_its_attempts_or_not_at_all(database: TenantDatabase) {
+async fn an_occurrence_is_pruned_with_all_its_attempts_or_not_at_all(database: TenantDatabase) {
     let (store, job) = (database.store(), database.insert_job("a").await);
     insert(&database, job, 30, 1, Status::Failed).await;
     insert(&database, job, 30, 2, Status::Scheduled).await; // a retry that has yet to come
@@ -136,10 +140,10 @@ async fn an_occurrence_goes_with_all_its_attempts_or_not_at_all(database: Tenant
         insert(&database, job, minutes, 1, Status::Success).await;
     }
     assert_eq!(store.prune(job, &keep(&database), 99).await.unwrap(), 2);
-    assert_eq!(left(&database, &store, job).await, [2, 3, 28, 30, 30]);
+    assert_eq!(remaining(&database, &store, job).await, [2, 3, 28, 30, 30]);
 }
 
-async fn the_history_of_a_deleted_job_goes_as_well(database: TenantDatabase) {
+async fn the_history_of_a_deleted_job_is_pruned_too(database: TenantDatabase) {
     let (store, job) = (database.store(), database.insert_job("a").await);
     let other = database.insert_job("b").await;
     for minutes in (20..=30).rev() {
@@ -153,7 +157,7 @@ async fn the_history_of_a_deleted_job_goes_as_well(database: TenantDatabase) {
     assert_eq!(store.prune(job, &keep(&database), 99).await.unwrap(), 9);
 }
 
-async fn the_record_of_changes_ends_and_dead_workers_are_forgotten(database: TenantDatabase) {
+async fn the_audit_and_dead_workers_are_pruned(database: TenantDatabase) {
     let folder = Folder::new();
     let url = match database.is_sqlite() {
         true => folder.sqlite_database("control.db"),

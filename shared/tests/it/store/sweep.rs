@@ -1,4 +1,4 @@
-//! The bookkeeping of messages: confirms, and rows that nobody heard of.
+//! Confirms of messages, and the sweep of rows that no worker has claimed.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use super::{MINUTE, claimed, dispatched, terms};
 
 on_both_stores! {
     a_confirm_is_recorded_but_not_for_a_claimed_row,
-    unheard_rows_are_found_by_their_last_message,
-    the_patience_grows_with_the_messages,
-    the_longest_unheard_come_first,
-    of_two_sweepers_one_wins,
+    unclaimed_rows_are_found_by_their_last_message,
+    the_wait_grows_with_the_number_of_messages,
+    the_longest_unclaimed_come_first,
+    one_of_two_concurrent_sweeps_wins,
     a_claimed_row_is_not_swept,
-    a_sweep_is_taken_back_by_whoever_swept,
+    a_sweep_can_be_undone_only_by_its_producer,
 }
 
 async fn a_confirm_is_recorded_but_not_for_a_claimed_row(database: TenantDatabase) {
@@ -29,12 +29,12 @@ async fn a_confirm_is_recorded_but_not_for_a_claimed_row(database: TenantDatabas
     assert_eq!(store.find_execution(claim.id).await.unwrap(), before);
     let row = store.find_execution(id).await.unwrap().unwrap();
     assert_eq!((row.published_at, row.publish_count), (Some(now.time()), 1));
-    // The confirm is no condition of the claim, nor does the claim need it.
+    // A claim does not require a confirm.
     assert_eq!(store.claim(&[id], &terms("w"), now).await.unwrap().len(), 1);
     store.mark_published(&[], now).await.unwrap();
 }
 
-async fn unheard_rows_are_found_by_their_last_message(database: TenantDatabase) {
+async fn unclaimed_rows_are_found_by_their_last_message(database: TenantDatabase) {
     let store = database.store();
     let start = database.now();
     let unconfirmed = dispatched(&database, &store, "unconfirmed").await;
@@ -43,9 +43,9 @@ async fn unheard_rows_are_found_by_their_last_message(database: TenantDatabase) 
     claimed(&database, &store, "claimed", "w").await;
     let published = database.advance(Duration::from_secs(1));
     store.mark_published(&[confirmed], published).await.unwrap();
-    let look = store.poll().await.unwrap();
+    let summary = store.poll().await.unwrap();
     assert_eq!(
-        (look.unconfirmed_since, look.published_since),
+        (summary.unconfirmed_since, summary.published_since),
         (Some(start.time()), Some(published.time()))
     );
     let (soon, now) = (TimeDelta::microseconds(1), database.now());
@@ -70,8 +70,8 @@ async fn unheard_rows_are_found_by_their_last_message(database: TenantDatabase) 
     );
 }
 
-/// However often it was published, a row waits as long as the number of its messages says.
-async fn the_patience_grows_with_the_messages(database: TenantDatabase) {
+/// The wait before a sweep depends on how often the row was published.
+async fn the_wait_grows_with_the_number_of_messages(database: TenantDatabase) {
     let store = database.store();
     let id = dispatched(&database, &store, "a").await;
     let start = database.now();
@@ -91,8 +91,8 @@ async fn the_patience_grows_with_the_messages(database: TenantDatabase) {
     }
 }
 
-/// Rows that were swept and wait for their next turn must not hide those behind them.
-async fn the_longest_unheard_come_first(database: TenantDatabase) {
+/// Rows that were swept recently must not hide others.
+async fn the_longest_unclaimed_come_first(database: TenantDatabase) {
     let store = database.store();
     let first = dispatched(&database, &store, "first").await;
     let second = dispatched(&database, &store, "second").await;
@@ -107,7 +107,7 @@ async fn the_longest_unheard_come_first(database: TenantDatabase) {
     assert_eq!(ids, [second, third]);
 }
 
-/// The same patience, however often a row was published.
+/// The same limit for any number of publishes.
 pub(super) fn sent_before(dispatched: DbTime, published: DbTime) -> SentBefore {
     SentBefore { dispatched, published: [published; 5] }
 }
@@ -117,7 +117,7 @@ async fn unheard(database: &TenantDatabase) -> Vec<Unheard> {
     database.store().read_unheard(&sent_before(now, now), 99).await.unwrap()
 }
 
-async fn of_two_sweepers_one_wins(database: TenantDatabase) {
+async fn one_of_two_concurrent_sweeps_wins(database: TenantDatabase) {
     let (one, other) = (database.store(), database.store());
     for n in 0..20 {
         dispatched(&database, &one, &format!("job {n}")).await;
@@ -143,7 +143,7 @@ async fn a_claimed_row_is_not_swept(database: TenantDatabase) {
     assert_eq!(store.sweep(&[], database.now()).await.unwrap(), []);
 }
 
-async fn a_sweep_is_taken_back_by_whoever_swept(database: TenantDatabase) {
+async fn a_sweep_can_be_undone_only_by_its_producer(database: TenantDatabase) {
     let store = database.store();
     let id = dispatched(&database, &store, "a").await;
     store.mark_published(&[id], database.now()).await.unwrap();

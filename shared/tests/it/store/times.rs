@@ -1,5 +1,5 @@
-//! Times: kept to the microsecond, compared rightly however they are written, and read from the
-//! database's own clock.
+//! Times are stored to the microsecond, compared correctly in any notation, and read from the
+//! database's clock.
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use testkit::TenantDatabase;
 use super::{at, default_queue};
 
 on_both_stores! {
-    a_time_comes_back_to_the_microsecond,
-    times_sort_however_many_digits_they_have,
-    the_store_tells_the_time_of_its_database,
-    a_time_that_nobody_can_read_is_an_error_and_nothing_worse,
+    times_round_trip_to_the_microsecond,
+    times_sort_with_any_number_of_digits,
+    the_store_returns_the_time_of_its_database,
+    an_unreadable_time_is_an_error_and_not_a_panic,
 }
 
-async fn a_time_comes_back_to_the_microsecond(database: TenantDatabase) {
+async fn times_round_trip_to_the_microsecond(database: TenantDatabase) {
     let store = database.store();
     let job = database.insert_job("a").await;
     for text in [
@@ -53,7 +53,7 @@ async fn a_time_comes_back_to_the_microsecond(database: TenantDatabase) {
 
 /// SQLite compares them as text: a shorter fraction ends in `+`, which sorts before any digit and
 /// before the point.
-async fn times_sort_however_many_digits_they_have(database: TenantDatabase) {
+async fn times_sort_with_any_number_of_digits(database: TenantDatabase) {
     let store = database.store();
     let start: Time = "2026-11-24T11:59:58Z".parse().unwrap();
     let random = Random::seeded(7);
@@ -82,7 +82,7 @@ async fn times_sort_however_many_digits_they_have(database: TenantDatabase) {
     }
 }
 
-async fn the_store_tells_the_time_of_its_database(database: TenantDatabase) {
+async fn the_store_returns_the_time_of_its_database(database: TenantDatabase) {
     let connections = Connections::new(Clock::System, 8);
     let store = Store::new(database.tenant, &database.url, &connections).unwrap();
     let mut last = store.now().await.unwrap();
@@ -109,17 +109,17 @@ async fn the_store_tells_the_time_of_its_database(database: TenantDatabase) {
     assert_eq!(store.until(before.time()), Duration::ZERO);
 }
 
-/// A tenant owns its database and may do to it what it likes, but only to itself.
-async fn a_time_that_nobody_can_read_is_an_error_and_nothing_worse(database: TenantDatabase) {
+/// A tenant may write anything into its own database, but that must affect no other tenant.
+async fn an_unreadable_time_is_an_error_and_not_a_panic(database: TenantDatabase) {
     let store = database.store();
     super::claimed(&database, &store, "a", "w").await;
     for (column, time) in
         [("lease_until", "infinity"), ("lease_until", "-infinity"), ("lease_until", "99999-01-01")]
     {
         database.execute(&format!("UPDATE polychron_job_execution SET {column} = '{time}'")).await;
-        let look = store.poll().await;
-        // PostgreSQL knows years that are fine; all else must come back as an error.
-        assert!(look.is_err() || time == "99999-01-01", "{time}: {look:?}");
+        let summary = store.poll().await;
+        // PostgreSQL allows years that we accept, too. Everything else must be an error.
+        assert!(summary.is_err() || time == "99999-01-01", "{time}: {summary:?}");
     }
     database.execute("UPDATE polychron_job_execution SET lease_until = deadline_at").await;
     assert!(store.poll().await.is_ok());

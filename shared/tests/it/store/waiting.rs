@@ -1,4 +1,4 @@
-//! Looking: what is due, what waits for its time or its turn, and when to look again.
+//! The poll: what is due, what waits for its time or for other executions, and when to poll again.
 
 use std::time::Duration;
 
@@ -10,21 +10,26 @@ use testkit::TenantDatabase;
 use super::{MINUTE, claimed, default_queue, dispatch, end, occurrence, step, success};
 
 on_both_stores! {
-    a_look_says_what_there_is_to_do,
-    an_occurrence_waits_until_those_before_it_are_over,
+    a_poll_reports_what_there_is_to_do,
+    an_occurrence_waits_until_earlier_ones_have_finished,
     retries_and_manual_runs_wait_for_their_time,
-    what_belongs_to_a_full_queue_waits,
-    due_jobs_come_oldest_first_with_what_is_open,
+    jobs_of_a_full_queue_wait,
+    due_jobs_are_read_oldest_first_with_their_open_executions,
     an_edit_wins_over_arming_and_quarantine,
 }
 
-async fn a_look_says_what_there_is_to_do(database: TenantDatabase) {
+async fn a_poll_reports_what_there_is_to_do(database: TenantDatabase) {
     let store = database.store();
-    let look = store.poll().await.unwrap();
-    assert_eq!((look.tenant_id, look.dispatch_no), (database.tenant, 0));
-    assert_eq!((look.dispatched, look.running, look.waiting, look.unarmed), (0, 0, 0, false));
-    assert!(look.next_available_at.or(look.next_lease_until).or(look.next_due_at).is_none());
-    assert!(look.unconfirmed_since.or(look.published_since).is_none());
+    let summary = store.poll().await.unwrap();
+    assert_eq!((summary.tenant_id, summary.dispatch_no), (database.tenant, 0));
+    assert_eq!(
+        (summary.dispatched, summary.running, summary.waiting, summary.unarmed),
+        (0, 0, 0, false)
+    );
+    assert!(
+        summary.next_available_at.or(summary.next_lease_until).or(summary.next_due_at).is_none()
+    );
+    assert!(summary.unconfirmed_since.or(summary.published_since).is_none());
 
     let now = database.now();
     let running = claimed(&database, &store, "running", "w").await;
@@ -34,21 +39,21 @@ async fn a_look_says_what_there_is_to_do(database: TenantDatabase) {
     waiting(&database, &store, running.job_id, (now + MINUTE).time()).await;
     assert!(store.run_job("done", database.execution_id(), None, now + MINUTE * 3).await.unwrap());
     assert!(store.run_job("done", database.execution_id(), None, now + MINUTE * 2).await.unwrap());
-    let look = store.poll().await.unwrap();
-    assert_eq!((look.dispatched, look.running, look.waiting), (1, 1, 1));
-    assert_eq!(look.next_available_at, Some(now.time() + MINUTE * 2));
-    assert_eq!(look.next_lease_until, Some(running.lease_until));
-    assert_eq!(look.next_due_at, Some(now.time() + MINUTE));
-    assert_eq!((look.unconfirmed_since, look.published_since), (Some(now.time()), None));
-    assert!(!look.unarmed);
+    let summary = store.poll().await.unwrap();
+    assert_eq!((summary.dispatched, summary.running, summary.waiting), (1, 1, 1));
+    assert_eq!(summary.next_available_at, Some(now.time() + MINUTE * 2));
+    assert_eq!(summary.next_lease_until, Some(running.lease_until));
+    assert_eq!(summary.next_due_at, Some(now.time() + MINUTE));
+    assert_eq!((summary.unconfirmed_since, summary.published_since), (Some(now.time()), None));
+    assert!(!summary.unarmed);
     database.insert_job("unarmed").await;
     assert!(store.poll().await.unwrap().unarmed);
     database.execute("UPDATE polychron_job SET is_enabled = false").await;
-    let look = store.poll().await.unwrap();
-    assert_eq!((look.unarmed, look.next_due_at), (false, None));
+    let summary = store.poll().await.unwrap();
+    assert_eq!((summary.unarmed, summary.next_due_at), (false, None));
 }
 
-/// Adds an occurrence that waits for its turn.
+/// Adds an occurrence that waits for others to finish.
 async fn waiting(
     database: &TenantDatabase,
     store: &Store,
@@ -71,7 +76,7 @@ async fn ready(database: &TenantDatabase, store: &Store) -> Vec<ExecutionId> {
     rows.iter().map(|row| row.id).collect()
 }
 
-async fn an_occurrence_waits_until_those_before_it_are_over(database: TenantDatabase) {
+async fn an_occurrence_waits_until_earlier_ones_have_finished(database: TenantDatabase) {
     let store = database.store();
     let now = database.now();
     let running = claimed(&database, &store, "a", "w").await;
@@ -82,7 +87,7 @@ async fn an_occurrence_waits_until_those_before_it_are_over(database: TenantData
     database.execute("UPDATE polychron_job SET overlap_policy = 'allow'").await;
     assert_eq!(ready(&database, &store).await, [second, third]);
     database.execute("UPDATE polychron_job SET overlap_policy = 'queue'").await;
-    // A retry that is pending means that the occurrence isn't over.
+    // A pending retry means that the occurrence has not finished.
     let failed = end(&database, &running, "w", &super::failure());
     let retry = failed.next.unwrap().id;
     store.finish(&[failed], None, now).await.unwrap();
@@ -118,7 +123,7 @@ async fn retries_and_manual_runs_wait_for_their_time(database: TenantDatabase) {
     store.run_job("a", late, Some(&serde_json::json!({"by": "hand"})), now + MINUTE).await.unwrap();
     assert_eq!(ready(&database, &store).await, []);
     store.run_job("a", soon, None, now - MINUTE).await.unwrap();
-    assert_eq!(ready(&database, &store).await, [soon], "beside the one that runs");
+    assert_eq!(ready(&database, &store).await, [soon], "concurrently with the running one");
     database.advance(Duration::from_secs(60) - Duration::from_micros(1));
     assert_eq!(ready(&database, &store).await, [soon]);
     database.advance(Duration::from_micros(1));
@@ -129,7 +134,7 @@ async fn retries_and_manual_runs_wait_for_their_time(database: TenantDatabase) {
     assert_eq!(super::status(&store, claim.id).await, Status::Running);
 }
 
-async fn what_belongs_to_a_full_queue_waits(database: TenantDatabase) {
+async fn jobs_of_a_full_queue_wait(database: TenantDatabase) {
     let store = database.store();
     let now = database.now();
     for (name, queue) in [("a", "mail"), ("b", "mail-2"), ("c", "default")] {
@@ -161,7 +166,7 @@ async fn what_belongs_to_a_full_queue_waits(database: TenantDatabase) {
     assert_eq!(due.len(), 1, "with little grace, at once");
 }
 
-async fn due_jobs_come_oldest_first_with_what_is_open(database: TenantDatabase) {
+async fn due_jobs_are_read_oldest_first_with_their_open_executions(database: TenantDatabase) {
     let store = database.store();
     let now = database.now();
     let busy = claimed(&database, &store, "busy", "w").await;
@@ -215,7 +220,7 @@ async fn an_edit_wins_over_arming_and_quarantine(database: TenantDatabase) {
     assert_eq!((row.quarantined_reason.as_deref(), row.version), (Some("no"), 2));
     database.execute(r#"UPDATE polychron_job SET schedule = '{"every":"3m"}'"#).await;
     store.arm(&[Arm { job, version: 3, next_run_at: (now + MINUTE).time() }], now).await.unwrap();
-    // Armed already: another producer's later idea doesn't move it.
+    // Another producer cannot arm it again.
     store
         .arm(&[Arm { job, version: 3, next_run_at: (now + MINUTE * 2).time() }], now)
         .await
