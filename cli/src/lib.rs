@@ -31,6 +31,7 @@ pub use session::Request;
 
 /// What operators do with tenants, jobs and executions.
 #[derive(Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "one is made in the life of the process")]
 pub enum Verb {
     /// Check settings, databases, broker, consumers and jobs for problems
     #[command(

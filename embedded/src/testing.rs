@@ -100,7 +100,7 @@ impl TestEngine {
         let (publisher, _) = engine.queue.publisher("test", &[]);
         let (running, until) = (engine.clone(), shutdown.clone());
         // If it fails to start, the test fails when it waits for a job.
-        tokio::spawn(async move { running.run(handlers, until).await });
+        tokio::spawn(async move { Box::pin(running.run(handlers, until)).await });
         Ok(TestEngine { engine, folder, publisher, shutdown, _files: files })
     }
 

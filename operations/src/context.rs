@@ -23,6 +23,9 @@ use crate::failure::Failure;
 /// How long a finished command waits for the broker, to nudge the producers.
 const WAKE_LIMIT: Duration = Duration::from_secs(1);
 
+/// Where a tenant's tables are: its database, and its schema unless that is the default.
+type Place = (DatabaseUrl, Option<String>);
+
 /// What operations need.
 pub struct Context {
     /// The settings.
@@ -36,7 +39,7 @@ pub struct Context {
     nudge: Nudge,
     /// Tenants whose producers are nudged later, all at once; none while each change nudges.
     unwoken: Mutex<Option<BTreeSet<TenantId>>>,
-    stores: Mutex<HashMap<TenantId, ((DatabaseUrl, Option<String>), Arc<Store>)>>,
+    stores: Mutex<HashMap<TenantId, (Place, Arc<Store>)>>,
 }
 
 /// How producers are nudged.
@@ -136,37 +139,44 @@ impl Context {
     /// `make` returns what was made and how the audit shows it. A dry run is only described.
     ///
     /// Every change passes here.
-    pub async fn record<T>(
+    pub fn record<T>(
         &self,
         planned: PlannedChange,
         make: impl Future<Output = Result<(T, Value), Failure>>,
-    ) -> Result<Change<T>, Failure> {
-        if planned.is_dry_run {
-            return Ok(Change::WouldMake(planned.into()));
+    ) -> impl Future<Output = Result<Change<T>, Failure>> {
+        // On the heap, or each operation's future would hold it several times.
+        let make = Box::pin(make);
+        async move {
+            if planned.is_dry_run {
+                return Ok(Change::WouldMake(planned.into()));
+            }
+            let PlannedChange { audit, .. } = planned;
+            let now = self.control.now().await.map_err(Failure::control)?;
+            let id = self.control.insert_audit(&audit, now).await.map_err(Failure::control)?;
+            let (made, after) = make.await?;
+            // The change is made; an incomplete record of it must not make it look undone.
+            if let Err(error) = self.control.complete_audit(id, &after).await {
+                warn!(action = audit.action, "the audit is incomplete: {}", chain(&error));
+            }
+            Ok(Change::Made(made))
         }
-        let PlannedChange { audit, .. } = planned;
-        let now = self.control.now().await.map_err(Failure::control)?;
-        let id = self.control.insert_audit(&audit, now).await.map_err(Failure::control)?;
-        let (made, after) = make.await?;
-        // The change is made; an incomplete record of it must not make it look undone.
-        if let Err(error) = self.control.complete_audit(id, &after).await {
-            warn!(action = audit.action, "the audit is incomplete: {}", chain(&error));
-        }
-        Ok(Change::Made(made))
     }
 
     /// The same, of a change that the producers should see at once.
-    pub async fn record_and_wake<T>(
+    pub fn record_and_wake<T>(
         &self,
         planned: PlannedChange,
         make: impl Future<Output = Result<(T, Value), Failure>>,
-    ) -> Result<Change<T>, Failure> {
+    ) -> impl Future<Output = Result<Change<T>, Failure>> {
         let tenant = planned.tenant;
-        let change = self.record(planned, make).await?;
-        if let Change::Made(_) = &change {
-            self.wake(tenant).await;
+        let recording = Box::pin(self.record(planned, make));
+        async move {
+            let change = recording.await?;
+            if let Change::Made(_) = &change {
+                self.wake(tenant).await;
+            }
+            Ok(change)
         }
-        Ok(change)
     }
 
     /// Nudges the producers, since a tenant's tables have changed. Without a broker they see it
