@@ -25,7 +25,7 @@ impl BackendMessage for ReadyForQuery {
     const FORMAT: BackendMessageFormat = BackendMessageFormat::ReadyForQuery;
 
     fn decode_body(buf: Bytes) -> Result<Self, Error> {
-        let status = match buf[0] {
+        let status = match buf.first().copied().unwrap_or_default() {
             b'I' => TransactionStatus::Idle,
             b'T' => TransactionStatus::Transaction,
             b'E' => TransactionStatus::Error,
