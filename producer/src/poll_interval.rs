@@ -9,7 +9,7 @@
 //! by a wake is seen at once.
 
 use std::collections::HashMap;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use shared::tenants::OpenTenant;
@@ -24,7 +24,7 @@ const TRUSTED_INTERVALS: u32 = 4;
 pub struct PollIntervals {
     configured: Duration,
     /// The overloaded servers, by address.
-    overloaded: RwLock<HashMap<String, OverloadedServer>>,
+    overloaded: Mutex<HashMap<String, OverloadedServer>>,
 }
 
 /// A server with more tenants than can be polled within the poll interval.
@@ -51,7 +51,7 @@ pub struct Intervals {
 impl PollIntervals {
     /// Gives every tenant the configured interval until [`PollIntervals::count`] has been called.
     pub fn new(configured: Duration) -> PollIntervals {
-        PollIntervals { configured, overloaded: RwLock::default() }
+        PollIntervals { configured, overloaded: Mutex::default() }
     }
 
     /// Counts the tenants of each server, whichever producer watches them.
@@ -60,15 +60,14 @@ impl PollIntervals {
         for server in tenants.filter_map(|tenant| tenant.store.server()) {
             *counts.entry(server).or_default() += 1;
         }
-        let mut overloaded = self.write();
+        let mut overloaded = self.overloaded();
         let before = std::mem::take(&mut *overloaded);
-        for (server, tenants) in counts {
+        for (address, tenants) in counts {
             let interval = Duration::from_secs_f64(f64::from(tenants) / POLLS_PER_SECOND);
             if interval > self.configured {
-                let lacks_statistics =
-                    before.get(server).is_some_and(|before| before.lacks_statistics);
-                let server_now = OverloadedServer { tenants, interval, lacks_statistics };
-                overloaded.insert(server.to_owned(), server_now);
+                let lacks_statistics = before.get(address).is_some_and(|it| it.lacks_statistics);
+                let server = OverloadedServer { tenants, interval, lacks_statistics };
+                overloaded.insert(address.to_owned(), server);
             }
         }
     }
@@ -88,7 +87,7 @@ impl PollIntervals {
 
     /// The longest time for which a change made directly in a tenant's tables may go unseen.
     pub fn longest(&self) -> Duration {
-        let overloaded = self.read();
+        let overloaded = self.overloaded();
         let without = overloaded.values().filter(|server| server.lacks_statistics);
         without.map(|server| server.interval).max().unwrap_or(self.configured)
     }
@@ -107,41 +106,33 @@ impl PollIntervals {
     /// Records whether the statistics of a tenant's server have answered a change probe. Returns
     /// whether that is a change.
     pub fn record_probe(&self, tenant: &OpenTenant, has_statistics: bool) -> bool {
-        let Some((address, server)) = tenant.store.server().zip(self.overloaded_server(tenant))
-        else {
-            return false;
-        };
+        let Some(address) = tenant.store.server() else { return false };
+        let mut overloaded = self.overloaded();
+        let Some(server) = overloaded.get_mut(address) else { return false };
         if server.lacks_statistics != has_statistics {
             return false;
         }
-        let OverloadedServer { tenants, interval, .. } = server;
+        server.lacks_statistics = !has_statistics;
         if !has_statistics {
-            let (configured, now) = (self.configured.as_secs(), interval.as_secs());
+            let (configured, now) = (self.configured.as_secs(), server.interval.as_secs());
             warn!(
                 server = address,
-                tenants,
+                tenants = server.tenants,
                 "too many tenants on one server to poll each every {configured} s, and its statistics \
                  do not say whose database has changed: a change made directly in a tenant's tables is \
                  seen within {now} s; executions that are due are dispatched in time, and a change made \
                  by command, API or dashboard is seen at once"
             );
         }
-        if let Some(server) = self.write().get_mut(address) {
-            server.lacks_statistics = !has_statistics;
-        }
         true
     }
 
     fn overloaded_server(&self, tenant: &OpenTenant) -> Option<OverloadedServer> {
-        self.read().get(tenant.store.server()?).copied()
+        self.overloaded().get(tenant.store.server()?).copied()
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, HashMap<String, OverloadedServer>> {
-        self.overloaded.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn write(&self) -> RwLockWriteGuard<'_, HashMap<String, OverloadedServer>> {
-        self.overloaded.write().unwrap_or_else(PoisonError::into_inner)
+    fn overloaded(&self) -> MutexGuard<'_, HashMap<String, OverloadedServer>> {
+        self.overloaded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
