@@ -63,9 +63,9 @@ impl QueueCapacity {
         for (queue, window) in windows.iter_mut() {
             window.set_slots(slots.remove(queue.as_str()).unwrap_or_default());
         }
-        let new =
-            slots.into_iter().map(|(queue, slots)| (queue.to_owned(), QueueWindow::new(slots)));
-        windows.extend(new);
+        for (queue, slots) in slots {
+            windows.insert(queue.to_owned(), QueueWindow::new(slots));
+        }
     }
 
     /// Reserves part of each queue's capacity, at most `demand.wanted` of each. Reserves nothing while
@@ -97,7 +97,7 @@ impl QueueCapacity {
     pub fn pauses(&self) -> Pauses {
         let windows = self.windows();
         let full = windows.values().filter(|window| window.is_full());
-        let doublings = full.map(QueueWindow::idle_readings).min().unwrap_or_default().min(10);
+        let doublings = full.map(|window| window.idle_readings).min().unwrap_or_default().min(10);
         Pauses {
             refill: windows.values().map(QueueWindow::half_empty_in).min().unwrap_or_default(),
             retry: (READ_EVERY * (1 << doublings)).min(RETRY_MAX),
@@ -112,16 +112,13 @@ impl QueueCapacity {
     async fn read_depths(&self) {
         let Ok(_reading) = self.reading.try_lock() else { return };
         let now = self.clock.boot_time();
-        let queues: Vec<String> = self
-            .windows()
-            .iter()
-            .filter(|(_, window)| window.needs_reading(now))
-            .map(|(queue, _)| queue.clone())
-            .collect();
+        let stale = |(queue, window): (&String, &QueueWindow)| {
+            window.needs_reading(now).then(|| queue.clone())
+        };
+        let queues: Vec<String> = self.windows().iter().filter_map(stale).collect();
         for queue in queues {
-            if let Some(depth) = self.publisher.depth(&queue).await
-                && let Some(window) = self.windows().get_mut(&queue)
-            {
+            let Some(depth) = self.publisher.depth(&queue).await else { continue };
+            if let Some(window) = self.windows().get_mut(&queue) {
                 window.read(depth, self.clock.boot_time());
             }
         }

@@ -40,7 +40,7 @@ pub struct Demand {
 }
 
 /// One queue's window.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct QueueWindow {
     /// Slots of the live workers that take from the queue.
     slots: u32,
@@ -53,7 +53,7 @@ pub(super) struct QueueWindow {
     /// When the depth was read last.
     read_at: Option<BootTime>,
     /// How many readings in a row found that nothing had been taken.
-    idle_readings: u32,
+    pub(super) idle_readings: u32,
     /// Messages taken per second before the last reading, and for how long that was measured. Unknown
     /// if the reading found the queue empty: it may have been empty for long.
     rate: Option<(f64, Duration)>,
@@ -62,15 +62,7 @@ pub(super) struct QueueWindow {
 impl QueueWindow {
     /// The window of a queue that live workers with this many slots take from.
     pub(super) fn new(slots: u32) -> QueueWindow {
-        let mut window = QueueWindow {
-            slots: 0,
-            limit: LIMIT_MIN,
-            ready: 0,
-            reserved: 0,
-            read_at: None,
-            idle_readings: 0,
-            rate: None,
-        };
+        let mut window = QueueWindow::default();
         window.set_slots(slots);
         window
     }
@@ -134,26 +126,16 @@ impl QueueWindow {
         self.is_half_full() && is_stale
     }
 
-    /// How many readings in a row found that nothing had been taken.
-    pub(super) fn idle_readings(&self) -> u32 {
-        self.idle_readings
-    }
-
     /// How long until a large window is half empty. A small one is refilled without delay.
     pub(super) fn half_empty_in(&self) -> Duration {
         let excess = (self.ready + self.reserved).saturating_sub(self.limit / 2);
         if excess == 0 || !self.is_large() {
             return Duration::ZERO;
         }
-        match self.rate {
-            // Trusted for twice as long as it was measured: the consumers may only just have begun.
-            Some((rate, measured_for)) => {
-                Duration::from_secs_f64(f64::from(excess) / rate.max(1.0))
-                    .min(measured_for * 2)
-                    .clamp(READ_EVERY, REFILL_MAX)
-            }
-            None => READ_EVERY,
-        }
+        let Some((rate, measured_for)) = self.rate else { return READ_EVERY };
+        let wait = Duration::from_secs_f64(f64::from(excess) / rate.max(1.0));
+        // Trusted for twice as long as it was measured: the consumers may only just have begun.
+        wait.min(measured_for * 2).clamp(READ_EVERY, REFILL_MAX)
     }
 
     /// Takes a reading of the queue's depth, and adapts the limit to the consumers' speed.
