@@ -32,15 +32,15 @@ const POLL_WAITING_EVERY: Duration = Duration::from_millis(50);
 /// The shortest time between two such polls of one tenant.
 const POLL_WAITING_MIN: Duration = Duration::from_secs(1);
 
-/// When a tenant is polled next.
-#[derive(Debug)]
+/// When a tenant is polled next. The default: at once, and in full.
+#[derive(Debug, Default)]
 pub struct NextPoll {
-    /// When.
-    pub at: BootTime,
+    /// How long after the last poll has ended.
+    pub wait: Duration,
     /// Why it may turn out then that no poll is needed.
     pub skip_if: SkipIf,
     /// A summary that the poll may use instead of reading one.
-    pub reuse: Option<ReadSummary>,
+    pub(crate) reuse: Option<ReadSummary>,
 }
 
 /// What makes a poll unnecessary.
@@ -97,46 +97,42 @@ impl Jitter {
 pub fn next(result: PollResult, terms: &Terms) -> NextPoll {
     // Whoever sent the wake may know of a change that no change token shows yet.
     if terms.woken {
-        return after(Duration::ZERO, terms);
+        return NextPoll::default();
     }
     match result {
         PollResult::Polled(facts) => after_poll(*facts, terms),
         PollResult::Unchanged(unchanged, due_in) => {
             let wait = wait_for_event(terms.intervals.probe, due_in, terms);
-            NextPoll { skip_if: SkipIf::Unchanged(unchanged), ..after(wait, terms) }
+            NextPoll { wait, skip_if: SkipIf::Unchanged(unchanged), reuse: None }
         }
         PollResult::QueuesFull(since, pauses) => wait_for_capacity(since, pauses, terms),
-        PollResult::Refused | PollResult::Panicked => after(REFUSED_AFTER, terms),
-        PollResult::Failed(retry_in) => after(retry_in, terms),
+        PollResult::Refused | PollResult::Panicked => after(REFUSED_AFTER),
+        PollResult::Failed(retry_in) => after(retry_in),
     }
 }
 
-/// What may make a poll unnecessary that starts at `now`. A tenant that waits for capacity is polled now
-/// and then although the queues are full.
-pub fn in_force(skip_if: SkipIf, now: BootTime, waiting_tenants: usize) -> SkipIf {
-    let turn = POLL_WAITING_EVERY * waiting_tenants as u32;
-    match skip_if {
-        SkipIf::QueuesFull { since } if now - since >= turn.clamp(POLL_WAITING_MIN, HOLD) => {
-            SkipIf::Never
-        }
-        skip_if => skip_if,
-    }
+/// Whether a tenant that has waited for capacity for so long is polled although the queues are full.
+pub fn polls_although_full(waited: Duration, waiting_tenants: usize) -> bool {
+    waited >= (POLL_WAITING_EVERY * waiting_tenants as u32).clamp(POLL_WAITING_MIN, HOLD)
 }
 
 fn after_poll(facts: PollFacts, terms: &Terms) -> NextPoll {
     let refill = facts.pauses.refill;
-    match facts.remaining() {
+    let mut next = match facts.remaining() {
         Remaining::FullBatches => {
-            NextPoll { reuse: Some(facts.summary_to_reuse()), ..after(refill, terms) }
+            let mut read = facts.read;
+            read.summary.dispatch_no += 1;
+            return NextPoll { reuse: Some(read), ..after(refill) };
         }
-        Remaining::More => after(refill, terms),
-        Remaining::Burst => no_later_than_pruning(after(refill.max(GATHER_FOR), terms), &facts),
-        Remaining::QueuesFull => {
-            no_later_than_pruning(wait_for_capacity(terms.now, facts.pauses, terms), &facts)
-        }
-        Remaining::Unknown => after(Duration::ZERO, terms),
-        Remaining::Nothing => until_next_event(facts, terms),
-    }
+        Remaining::More => return after(refill),
+        Remaining::Unknown => return NextPoll::default(),
+        Remaining::Nothing => return until_next_event(facts, terms),
+        Remaining::Burst => after(refill.max(GATHER_FOR)),
+        Remaining::QueuesFull => wait_for_capacity(terms.now, facts.pauses, terms),
+    };
+    // Neither a burst nor full queues delay pruning.
+    next.wait = facts.prune_in(terms.now).map_or(next.wait, |prune_in| next.wait.min(prune_in));
+    next
 }
 
 fn until_next_event(facts: PollFacts, terms: &Terms) -> NextPoll {
@@ -150,24 +146,23 @@ fn until_next_event(facts: PollFacts, terms: &Terms) -> NextPoll {
         wait = wait.min(OVERDUE_AFTER);
     }
     if !facts.is_at_rest() {
-        return after(wait, terms);
+        return after(wait);
     }
     if terms.in_herd {
         wait = wait.mul_f64(terms.jitter.herd);
     }
     let until = facts.next_event();
-    let trust = trust.map(|trust| trust.mul_f64(0.5 + 0.5 * terms.jitter.trust));
-    let trusted_until = trust.map(|trust| terms.now + trust);
-    let skip_if = facts.change_token.map_or(SkipIf::Never, |token| {
-        SkipIf::Unchanged(Unchanged { token, until, trusted_until })
-    });
-    NextPoll { skip_if, ..after(wait, terms) }
+    let Some(token) = facts.change_token else { return after(wait) };
+    let trusted_until =
+        trust.map(|trust| terms.now + trust.mul_f64(0.5 + 0.5 * terms.jitter.trust));
+    let skip_if = SkipIf::Unchanged(Unchanged { token, until, trusted_until });
+    NextPoll { wait, skip_if, reuse: None }
 }
 
 fn wait_for_capacity(since: BootTime, pauses: Pauses, terms: &Terms) -> NextPoll {
     let turn = ASK_EVERY * terms.waiting_tenants as u32;
     let wait = pauses.retry.max(pauses.refill).max(turn);
-    NextPoll { skip_if: SkipIf::QueuesFull { since }, ..after(wait, terms) }
+    NextPoll { wait, skip_if: SkipIf::QueuesFull { since }, reuse: None }
 }
 
 /// Waits for the interval, or for what is due before; then the connection is opened a little early.
@@ -177,12 +172,8 @@ fn wait_for_event(interval: Duration, due_in: Option<Duration>, terms: &Terms) -
     if wait > STAYS_WARM_FOR { wait - WARM_UP } else { wait }
 }
 
-fn no_later_than_pruning(next: NextPoll, facts: &PollFacts) -> NextPoll {
-    NextPoll { at: facts.prune_at().map_or(next.at, |at| next.at.min(at)), ..next }
-}
-
-fn after(wait: Duration, terms: &Terms) -> NextPoll {
-    NextPoll { at: terms.now + wait, skip_if: SkipIf::Never, reuse: None }
+fn after(wait: Duration) -> NextPoll {
+    NextPoll { wait, ..NextPoll::default() }
 }
 
 #[cfg(test)]

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared::clock::Clock;
 use shared::id::TenantId;
 use shared::liveness::{PING_EVERY, Watchdog};
 use shared::queue::{Wake, Wakes};
@@ -18,9 +17,9 @@ use tokio::task::{self, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::next_poll::{self, Jitter, SkipIf, Terms};
+use crate::next_poll::{self, Jitter, NextPoll, Terms};
 use crate::partition::Partition;
-use crate::poll_result::{PollResult, ReadSummary};
+use crate::poll_result::PollResult;
 use crate::tenant_poll::{PollRequest, TenantPoller};
 use crate::timer_queue::TimerQueue;
 
@@ -37,17 +36,14 @@ struct Watched {
     /// has ended.
     is_ours: bool,
     in_flight: Option<InFlight>,
-    /// What may make the next poll unnecessary, or cheaper.
-    skip_if: SkipIf,
-    reuse: Option<ReadSummary>,
-    /// Whether its next poll is made because all tenants are polled at once.
+    next: NextPoll,
+    /// Whether it is polled next because all tenants are, at once.
     in_herd: bool,
     waits_for_capacity: bool,
     /// Whether it was suspended at its last poll.
     was_suspended: bool,
 }
 
-/// A poll in flight.
 struct InFlight {
     task: task::Id,
     /// Whether a wake for the tenant came since it was started.
@@ -60,8 +56,7 @@ impl Watched {
             tenant,
             is_ours: false,
             in_flight: None,
-            skip_if: SkipIf::Never,
-            reuse: None,
+            next: NextPoll::default(),
             in_herd: false,
             waits_for_capacity: false,
             was_suspended: false,
@@ -71,7 +66,6 @@ impl Watched {
 
 /// Starts polls and plans the next ones.
 pub(crate) struct PollLoop {
-    clock: Clock,
     tenants: Arc<Tenants>,
     poller: Arc<TenantPoller>,
     watched: BTreeMap<TenantId, Watched>,
@@ -95,7 +89,6 @@ impl PollLoop {
         watchdog: Watchdog,
     ) -> PollLoop {
         PollLoop {
-            clock: tenants.clock().clone(),
             tenants,
             poller,
             watched: BTreeMap::new(),
@@ -137,7 +130,7 @@ impl PollLoop {
                 },
                 () = refreshed.notified() => {}
                 Ok(()) = self.partitions.changed() => self.listed = Arc::default(),
-                () = self.clock.sleep(wait) => {}
+                () = self.poller.clock.sleep(wait) => {}
             }
         }
         while self.polls.join_next().await.is_some() {}
@@ -195,16 +188,15 @@ impl PollLoop {
             return;
         }
         // Whoever sent the wake may know of a change that no change token shows yet.
-        watched.skip_if = SkipIf::Never;
-        watched.reuse = None;
-        self.timers.set_no_later_than(id, self.clock.boot_time());
+        watched.next = NextPoll::default();
+        self.timers.set_no_later_than(id, self.poller.clock.boot_time());
     }
 
     /// Starts the polls whose timer has fired, as far as there are permits. Returns how long until the
     /// next timer fires; none: there is none.
     fn start_due_polls(&mut self) -> Option<Duration> {
         let mut without_permit = Vec::new();
-        let now = self.clock.boot_time();
+        let now = self.poller.clock.boot_time();
         while let Some(id) = self.timers.pop_due(now) {
             let Some(watched) = self.watched.get(&id) else { continue };
             if !watched.is_ours || watched.in_flight.is_some() {
@@ -241,27 +233,21 @@ impl PollLoop {
 
     fn start_poll(&mut self, id: TenantId, permit: OwnedSemaphorePermit) {
         let Some(watched) = self.watched.get_mut(&id) else { return };
-        let now = self.clock.boot_time();
-        let was_suspended =
-            std::mem::replace(&mut watched.was_suspended, !watched.tenant.is_active());
+        let is_active = watched.tenant.is_active();
+        let was_suspended = std::mem::replace(&mut watched.was_suspended, !is_active);
         let request = PollRequest {
             tenant: watched.tenant.clone(),
-            skip_if: next_poll::in_force(
-                std::mem::take(&mut watched.skip_if),
-                now,
-                self.waiting_tenants,
-            ),
-            reuse: watched.reuse.take(),
-            resumed: was_suspended && watched.tenant.is_active(),
+            plan: std::mem::take(&mut watched.next),
+            resumed: was_suspended && is_active,
             waiting_tenants: self.waiting_tenants,
         };
-        let (poller, clock) = (self.poller.clone(), self.clock.clone());
+        let poller = self.poller.clone();
         let task = self.polls.spawn(async move {
             let mut poll = std::pin::pin!(poller.poll(request));
             let result = tokio::select! {
                 biased;
                 result = &mut poll => result,
-                () = clock.sleep(SLOW_AFTER) => {
+                () = poller.clock.sleep(SLOW_AFTER) => {
                     drop(permit);
                     poll.await
                 }
@@ -280,33 +266,24 @@ impl PollLoop {
             return;
         }
         let waits = result.waits_for_capacity();
-        match (std::mem::replace(&mut watched.waits_for_capacity, waits), waits) {
-            (false, true) => self.waiting_tenants += 1,
-            (true, false) => self.waiting_tenants -= 1,
-            _ => {}
-        }
-        let TenantPoller { intervals, random, .. } = &*self.poller;
-        let next = next_poll::next(
-            result,
-            &Terms {
-                now: self.clock.boot_time(),
-                intervals: intervals.of(&watched.tenant),
-                waiting_tenants: self.waiting_tenants,
-                woken,
-                in_herd: std::mem::take(&mut watched.in_herd),
-                jitter: Jitter::draw(random),
-            },
-        );
-        self.timers.set_no_later_than(id, next.at);
-        (watched.skip_if, watched.reuse) = (next.skip_if, next.reuse);
+        let waited = std::mem::replace(&mut watched.waits_for_capacity, waits);
+        self.waiting_tenants = self.waiting_tenants + usize::from(waits) - usize::from(waited);
+        let terms = Terms {
+            now: self.poller.clock.boot_time(),
+            intervals: self.poller.intervals.of(&watched.tenant),
+            waiting_tenants: self.waiting_tenants,
+            woken,
+            in_herd: std::mem::take(&mut watched.in_herd),
+            jitter: Jitter::draw(&self.poller.random),
+        };
+        watched.next = next_poll::next(result, &terms);
+        self.timers.set_no_later_than(id, terms.now + watched.next.wait);
     }
 
     /// The task's id says whose poll it was that panicked.
     fn plan_after_panic(&mut self, error: &JoinError) {
-        let is_its = |watched: &Watched| {
-            watched.in_flight.as_ref().is_some_and(|in_flight| in_flight.task == error.id())
-        };
-        let found = self.watched.iter().find(|(_, watched)| is_its(watched));
+        let task = |watched: &Watched| watched.in_flight.as_ref().map(|in_flight| in_flight.task);
+        let found = self.watched.iter().find(|(_, watched)| task(watched) == Some(error.id()));
         let Some((id, watched)) = found else { return };
         warn!(tenant = watched.tenant.slug(), "a poll panicked: {error}");
         self.plan_next(*id, PollResult::Panicked);

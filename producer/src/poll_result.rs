@@ -10,10 +10,6 @@ use crate::dispatcher::DispatchOutcome;
 use crate::rescuer;
 use crate::sweeper::{self, SweepOutcome};
 
-/// For how long the summary of a poll may be reused while full batches are dispatched: to count what is
-/// open may mean to read thousands of rows.
-const REUSE_FOR: Duration = Duration::from_millis(250);
-
 /// A connection that was used more recently than this is still open.
 pub(crate) const STAYS_WARM_FOR: Duration = Duration::from_secs(4);
 
@@ -37,11 +33,8 @@ pub enum PollResult {
 impl PollResult {
     /// Whether the tenant waits for capacity.
     pub fn waits_for_capacity(&self) -> bool {
-        match self {
-            PollResult::Polled(facts) => facts.remaining() == Remaining::QueuesFull,
-            PollResult::QueuesFull(..) => true,
-            _ => false,
-        }
+        matches!(self, PollResult::QueuesFull(..))
+            || matches!(self, PollResult::Polled(it) if it.remaining() == Remaining::QueuesFull)
     }
 }
 
@@ -65,72 +58,55 @@ impl Unchanged {
     }
 }
 
-/// One moment, by both clocks.
+/// One moment, by the clock of the tenant's database and in boot time.
 #[derive(Clone, Copy, Debug)]
-pub struct Moment {
-    /// The time of the tenant's database.
-    pub db: DbTime,
-    /// Boot time.
-    pub boot: BootTime,
+pub(crate) struct Moment {
+    pub(crate) db: DbTime,
+    pub(crate) boot: BootTime,
 }
 
 impl Moment {
-    /// The boot time at which the tenant's database shows `time`.
-    fn boot_time_of(&self, time: Time) -> BootTime {
-        self.boot + (time - self.db).to_std().unwrap_or_default()
+    /// How long after `now` the tenant's database will show `time`.
+    fn until(&self, time: Time, now: BootTime) -> Duration {
+        self.boot + (time - self.db).to_std().unwrap_or_default() - now
     }
 }
 
 /// The summary of a tenant, and when it was read.
 #[derive(Clone, Copy, Debug)]
-pub struct ReadSummary {
-    /// What there is to do.
-    pub summary: PollSummary,
-    /// When it was read.
-    pub read_at: BootTime,
-}
-
-impl ReadSummary {
-    /// Whether it may be reused at `now`.
-    pub fn is_fresh(&self, now: BootTime) -> bool {
-        now - self.read_at < REUSE_FOR
-    }
+pub(crate) struct ReadSummary {
+    pub(crate) summary: PollSummary,
+    pub(crate) read_at: BootTime,
 }
 
 /// What a poll has found and done.
 #[derive(Clone, Debug)]
 pub struct PollFacts {
-    /// When the tenant was polled.
-    pub polled_at: Moment,
-    /// What there was to do.
-    pub read: ReadSummary,
+    pub(crate) polled_at: Moment,
+    pub(crate) read: ReadSummary,
     /// Whether the summary is that of an earlier poll.
-    pub is_reused: bool,
+    pub(crate) is_reused: bool,
     /// Whether the tenant's jobs run; they don't while it is suspended.
-    pub is_active: bool,
+    pub(crate) is_active: bool,
     /// Whether the tenant has a `max_running`, for which the open rows must be counted each time.
-    pub is_limited: bool,
+    pub(crate) is_limited: bool,
     /// How many rows were rescued.
-    pub rescued: usize,
-    /// Whether jobs were armed.
-    pub armed: bool,
-    /// Whether a notification was written.
-    pub notified: bool,
-    /// The dispatch.
-    pub dispatch: DispatchOutcome,
-    /// The sweep.
-    pub sweep: SweepOutcome,
+    pub(crate) rescued: usize,
+    pub(crate) armed: bool,
+    pub(crate) notified: bool,
+    pub(crate) dispatch: DispatchOutcome,
+    pub(crate) sweep: SweepOutcome,
     /// When old history is pruned next; none: never.
-    pub prune_at: Option<Time>,
+    pub(crate) prune_at: Option<Time>,
     /// The tenant's change token from before the poll, if it has one.
-    pub change_token: Option<ChangeToken>,
+    pub(crate) change_token: Option<ChangeToken>,
     /// How long the queues make the tenant pause.
-    pub pauses: Pauses,
+    pub(crate) pauses: Pauses,
 }
 
 /// What is left to do after a poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Remaining {
+pub(crate) enum Remaining {
     /// More full batches.
     FullBatches,
     /// There may be more.
@@ -147,7 +123,7 @@ pub enum Remaining {
 
 impl PollFacts {
     /// What is left to do; of several things, the most urgent.
-    pub fn remaining(&self) -> Remaining {
+    pub(crate) fn remaining(&self) -> Remaining {
         let led_to_more = self.rescued > 0 || self.armed || self.notified;
         match (self.dispatch, self.sweep) {
             (DispatchOutcome::FullBatch, _) if !self.is_limited => Remaining::FullBatches,
@@ -155,65 +131,44 @@ impl PollFacts {
             (_, SweepOutcome::More) => Remaining::More,
             _ if led_to_more => Remaining::More,
             (DispatchOutcome::Burst, _) => Remaining::Burst,
-            (DispatchOutcome::QueuesFull, _) | (_, SweepOutcome::QueuesFull) => {
-                Remaining::QueuesFull
-            }
+            (DispatchOutcome::QueuesFull, _) => Remaining::QueuesFull,
+            (_, SweepOutcome::QueuesFull) => Remaining::QueuesFull,
             _ if self.is_reused => Remaining::Unknown,
             _ => Remaining::Nothing,
         }
     }
 
-    /// Whether the tenant must be polled again at once. Pruning waits until it need not.
-    pub fn is_urgent(&self) -> bool {
-        matches!(self.remaining(), Remaining::FullBatches | Remaining::More | Remaining::Unknown)
-    }
-
-    /// Whether another pass may have something to do now.
-    pub fn has_more(&self) -> bool {
-        !matches!(self.remaining(), Remaining::QueuesFull | Remaining::Nothing)
-    }
-
     /// Whether rows are dispatched, or wait for their turn.
-    pub fn is_in_progress(&self) -> bool {
+    pub(crate) fn is_in_progress(&self) -> bool {
         self.read.summary.dispatched > 0 || self.read.summary.waiting > 0
     }
 
     /// Whether something should have been done by now, and was not.
-    pub fn is_overdue(&self) -> bool {
+    pub(crate) fn is_overdue(&self) -> bool {
         self.deadlines().any(|time| time <= self.polled_at.db)
     }
 
     /// Whether nothing is left to do, in progress or overdue.
-    pub fn is_at_rest(&self) -> bool {
+    pub(crate) fn is_at_rest(&self) -> bool {
         self.remaining() == Remaining::Nothing && !self.is_in_progress() && !self.is_overdue()
     }
 
     /// The next time at which there is something to do, by the tenant's database; none: never.
-    pub fn next_event(&self) -> Option<Time> {
-        let prune_at = self.prune_at.filter(|_| self.is_active);
+    pub(crate) fn next_event(&self) -> Option<Time> {
         // An overdue sweep waits for its queue, or for the longer silence of some row.
-        let sweep_at = sweeper::next_at(&self.read.summary).filter(|_| self.is_active);
-        let times = self.deadlines().chain(prune_at).chain(sweep_at);
-        times.filter(|time| *time > self.polled_at.db).min()
+        let others = [self.prune_at, sweeper::next_at(&self.read.summary)];
+        let others = others.into_iter().flatten().filter(|_| self.is_active);
+        self.deadlines().chain(others).filter(|time| *time > self.polled_at.db).min()
     }
 
     /// How long until that time, at `now` in boot time.
-    pub fn next_event_in(&self, now: BootTime) -> Option<Duration> {
-        let at = self.polled_at.boot_time_of(self.next_event()?);
-        Some(at - now)
+    pub(crate) fn next_event_in(&self, now: BootTime) -> Option<Duration> {
+        self.next_event().map(|at| self.polled_at.until(at, now))
     }
 
-    /// When old history is pruned next.
-    pub fn prune_at(&self) -> Option<BootTime> {
-        let at = self.prune_at.filter(|_| self.is_active)?;
-        Some(self.polled_at.boot_time_of(at))
-    }
-
-    /// The summary as the next dispatch will find it.
-    pub fn summary_to_reuse(&self) -> ReadSummary {
-        let mut read = self.read;
-        read.summary.dispatch_no += 1;
-        read
+    /// How long until old history is pruned next, at `now` in boot time.
+    pub(crate) fn prune_in(&self, now: BootTime) -> Option<Duration> {
+        self.prune_at.map(|at| self.polled_at.until(at, now))
     }
 
     /// Times by which something must be done.

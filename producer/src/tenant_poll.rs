@@ -15,13 +15,16 @@ use crate::capacity::{Demand, Pauses, QueueCapacity};
 use crate::dispatcher::{DispatchOutcome, Dispatcher};
 use crate::lateness::Lateness;
 use crate::messenger::Messenger;
-use crate::next_poll::SkipIf;
+use crate::next_poll::{NextPoll, SkipIf, polls_although_full};
 use crate::poll_interval::PollIntervals;
-use crate::poll_result::{Moment, PollFacts, PollResult, ReadSummary};
+use crate::poll_result::{Moment, PollFacts, PollResult, ReadSummary, Remaining};
 use crate::pruner::Pruner;
 use crate::rescuer;
 use crate::sweeper::{self, SweepOutcome, SweepScope, Sweeper};
 
+/// For how long the summary of a poll may be reused while full batches are dispatched: to count what is
+/// open may mean to read thousands of rows.
+const REUSE_FOR: Duration = Duration::from_millis(250);
 /// A connection that is not needed for this long is closed at once.
 const CLOSED_IF_UNNEEDED_FOR: Duration = Duration::from_secs(30);
 
@@ -49,10 +52,8 @@ pub struct TenantPoller {
 pub struct PollRequest {
     /// The tenant.
     pub tenant: Arc<OpenTenant>,
-    /// Why no poll may be needed.
-    pub skip_if: SkipIf,
-    /// The summary of the last poll, if it may be reused.
-    pub reuse: Option<ReadSummary>,
+    /// What was planned when its last poll had ended.
+    pub plan: NextPoll,
     /// Whether the tenant was suspended at its last poll, and is active now.
     pub resumed: bool,
     /// How many tenants wait for capacity.
@@ -62,34 +63,28 @@ pub struct PollRequest {
 impl TenantPoller {
     /// Polls a tenant unless that is unnecessary, and records the health of its database.
     pub async fn poll(&self, request: PollRequest) -> PollResult {
-        let tenant = request.tenant.clone();
-        let started = self.clock.boot_time();
-        match self.try_poll(request).await {
-            Ok(result) => {
-                let took = self.clock.boot_time() - started;
-                tenant.health.succeeded(tenant.slug(), took);
-                result
-            }
-            Err(error) => {
-                tenant.health.failed(tenant.slug(), &error);
-                match error {
-                    StoreError::Refused(_) | StoreError::Conflict(_) => {
-                        warn!(tenant = tenant.slug(), "the poll failed: {}", chain(&error));
-                        PollResult::Refused
-                    }
-                    _ => PollResult::Failed(tenant.health.breaker_open_for()),
-                }
-            }
+        let (tenant, started) = (request.tenant.clone(), self.clock.boot_time());
+        let result = self.try_poll(request).await;
+        match &result {
+            Ok(_) => tenant.health.succeeded(tenant.slug(), self.clock.boot_time() - started),
+            Err(error) => tenant.health.failed(tenant.slug(), error),
         }
+        result.unwrap_or_else(|error| match error {
+            StoreError::Refused(_) | StoreError::Conflict(_) => {
+                warn!(tenant = tenant.slug(), "the poll failed: {}", chain(&error));
+                PollResult::Refused
+            }
+            _ => PollResult::Failed(tenant.health.breaker_open_for()),
+        })
     }
 
     async fn try_poll(&self, mut request: PollRequest) -> Result<PollResult> {
-        let skip_if = std::mem::take(&mut request.skip_if);
+        let NextPoll { skip_if, reuse, .. } = std::mem::take(&mut request.plan);
         if let Some(skipped) = self.skip(&request, skip_if).await {
             return Ok(skipped);
         }
         let tenant = &request.tenant;
-        let reuse = request.reuse.filter(|read| read.is_fresh(self.clock.boot_time()));
+        let reuse = reuse.filter(|read| self.clock.boot_time() - read.read_at < REUSE_FOR);
         if reuse.is_none() {
             self.metrics.polls.inc();
         }
@@ -100,18 +95,16 @@ impl TenantPoller {
             self.metrics.poll_interval.set(self.intervals.longest().as_secs_f64());
         }
         let mut facts = self.pass(&request, reuse, now).await?;
-        if facts.has_more() && self.intervals.is_overloaded(tenant) {
+        let has_more = !matches!(facts.remaining(), Remaining::QueuesFull | Remaining::Nothing);
+        if has_more && self.intervals.is_overloaded(tenant) {
             // The next poll would take another connection, so it is made on this one.
             request.resumed = false;
             let now = self.moment(&request.tenant).await?;
             facts = self.pass(&request, None, now).await?;
         }
         facts.change_token = change_token;
-        if facts.is_at_rest()
-            && facts
-                .next_event_in(self.clock.boot_time())
-                .is_none_or(|due_in| due_in > CLOSED_IF_UNNEEDED_FOR)
-        {
+        let due_in = facts.next_event_in(self.clock.boot_time());
+        if facts.is_at_rest() && due_in.is_none_or(|due_in| due_in > CLOSED_IF_UNNEEDED_FOR) {
             request.tenant.store.close_idle();
         }
         Ok(PollResult::Polled(Box::new(facts)))
@@ -133,8 +126,11 @@ impl TenantPoller {
                 Some(PollResult::Unchanged(unchanged, due_in))
             }
             SkipIf::QueuesFull { since } => {
-                let demand = Demand { wanted: u32::MAX, waiting_tenants: request.waiting_tenants };
-                if self.capacity.would_grant(demand).await {
+                let waiting_tenants = request.waiting_tenants;
+                let demand = Demand { wanted: u32::MAX, waiting_tenants };
+                if polls_although_full(self.clock.boot_time() - since, waiting_tenants)
+                    || self.capacity.would_grant(demand).await
+                {
                     return None;
                 }
                 Some(PollResult::QueuesFull(since, self.capacity.pauses()))
@@ -144,10 +140,7 @@ impl TenantPoller {
 
     /// Reads the tenant's change token, where change probes are used.
     async fn probe(&self, tenant: &OpenTenant) -> Option<ChangeToken> {
-        match self.intervals.uses_probes(tenant) {
-            true => tenant.store.change_token().await,
-            false => None,
-        }
+        if self.intervals.uses_probes(tenant) { tenant.store.change_token().await } else { None }
     }
 
     async fn moment(&self, tenant: &OpenTenant) -> Result<Moment> {
@@ -166,8 +159,7 @@ impl TenantPoller {
         let read = match reuse {
             Some(read) => read,
             None => {
-                let summary = tenant.store.poll().await?;
-                ReadSummary { summary, read_at: self.clock.boot_time() }
+                ReadSummary { summary: tenant.store.poll().await?, read_at: self.clock.boot_time() }
             }
         };
         let mut facts = PollFacts {
@@ -199,9 +191,8 @@ impl TenantPoller {
     /// Does what is done for active tenants only.
     async fn serve_active(&self, request: &PollRequest, facts: &mut PollFacts) -> Result<()> {
         let TenantPoller { capacity, messenger, random, metrics, .. } = self;
-        let PollRequest { tenant, resumed, waiting_tenants, .. } = request;
-        let (waiting_tenants, now) = (*waiting_tenants, facts.polled_at.db);
-        let summary = facts.read.summary;
+        let &PollRequest { ref tenant, resumed, waiting_tenants, .. } = request;
+        let (summary, now) = (facts.read.summary, facts.polled_at.db);
         let dispatcher =
             Dispatcher { tenant, capacity, waiting_tenants, messenger, random, now, metrics };
         if summary.unarmed {
@@ -210,7 +201,7 @@ impl TenantPoller {
         }
         facts.dispatch = dispatcher.dispatch(&summary).await?;
         let sweeper = Sweeper { capacity, waiting_tenants, messenger, metrics };
-        if *resumed && summary.dispatched > 0 {
+        if resumed && summary.dispatched > 0 {
             facts.sweep = sweeper.sweep(tenant, SweepScope::All, now).await?;
         } else if sweeper::next_at(&summary).is_some_and(|at| at <= now) {
             facts.sweep = sweeper.sweep(tenant, SweepScope::Overdue, now).await?;
@@ -219,7 +210,12 @@ impl TenantPoller {
         if !resumed {
             facts.notified = self.lateness.check(tenant, &summary, now).await?;
         }
-        if !facts.is_urgent() {
+        // Pruning waits until the tenant need not be polled again at once.
+        let is_urgent = matches!(
+            facts.remaining(),
+            Remaining::FullBatches | Remaining::More | Remaining::Unknown
+        );
+        if !is_urgent {
             self.pruner.step(tenant, now).await?;
             facts.prune_at = self.pruner.next_at(tenant.tenant.id);
         }

@@ -1,6 +1,6 @@
 //! The loop, step by step: the test decides which polls are in flight, and how they end.
 
-use shared::clock::{BootTime, ManualClock};
+use shared::clock::{BootTime, Clock, ManualClock};
 use shared::config::{Config, Sources};
 use shared::metrics::Metrics;
 use shared::queue::{MemoryBroker, Queue};
@@ -14,6 +14,7 @@ use super::*;
 use crate::capacity::QueueCapacity;
 use crate::lateness::Lateness;
 use crate::messenger::Messenger;
+use crate::next_poll::SkipIf;
 use crate::poll_interval::PollIntervals;
 use crate::pruner::Pruner;
 
@@ -179,7 +180,7 @@ async fn a_wake_makes_the_next_poll_unskippable() {
     let pauses = crate::capacity::Pauses::default();
     it.put_in_flight(id, async move { PollResult::QueuesFull(BootTime::ZERO, pauses) });
     it.end_a_poll().await;
-    let skips = |it: &Fixture| !matches!(it.poll_loop.watched[&id].skip_if, SkipIf::Never);
+    let skips = |it: &Fixture| !matches!(it.poll_loop.watched[&id].next.skip_if, SkipIf::Never);
     assert!(skips(&it));
     it.poll_loop.wake(id);
     assert!(!skips(&it));

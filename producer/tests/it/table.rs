@@ -13,7 +13,7 @@ use polychron_producer::poll_result::PollResult;
 use polychron_producer::pruner::Pruner;
 use polychron_producer::tenant_poll::{PollRequest, TenantPoller};
 use serde_json::{Value, json};
-use shared::clock::{Clock, ManualClock, Time};
+use shared::clock::{Clock, ManualClock};
 use shared::config::{Config, Sources};
 use shared::execution::Execution;
 use shared::health::Health;
@@ -207,11 +207,9 @@ pub(crate) async fn poll(
     last: Option<NextPoll>,
     suspension: Suspension,
 ) -> Polled {
-    let (skip_if, reuse) = last.map(|last| (last.skip_if, last.reuse)).unwrap_or_default();
     let request = PollRequest {
         tenant: tenant.clone(),
-        skip_if: next_poll::in_force(skip_if, poller.clock.boot_time(), 1),
-        reuse,
+        plan: last.unwrap_or_default(),
         resumed: suspension == Suspension::UntilNow,
         waiting_tenants: 0,
     };
@@ -229,7 +227,7 @@ pub(crate) async fn poll(
         jitter: Jitter::draw(&poller.random),
     };
     let next = next_poll::next(result, &terms);
-    Polled { wait: next.at - terms.now, next }
+    Polled { wait: next.wait, next }
 }
 
 /// A producer's poller.
