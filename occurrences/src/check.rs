@@ -41,7 +41,7 @@ pub async fn check(store: &Store, tenant: &Tenant, scope: &Scope) -> Result<Repo
 async fn read_once(store: &Store, tenant: &Tenant, scope: &Scope) -> Result<Report> {
     let jobs = read_jobs(store).await?;
     let mut check = Check::new(tenant, jobs, *scope);
-    let to = scope.to.unwrap_or_else(|| FAR.parse().unwrap_or(Time::MAX_UTC));
+    let to = scope.to.unwrap_or_else(|| FAR.parse().unwrap_or(Time::MAX));
     let mut after = (JobId(0), scope.from, 0);
     loop {
         let page = store.read_history(after, (scope.from, to), PAGE).await?;

@@ -72,7 +72,7 @@ impl Coverage {
     }
 
     fn add_single(&mut self, row: &Execution) -> Option<Violation> {
-        let only = self.schedule.latest(Time::MIN_UTC, row.scheduled_for);
+        let only = self.schedule.latest(Time::MIN, row.scheduled_for);
         self.until = self.until.max(row.scheduled_for);
         // An earlier definition may have had another instant.
         (only != Some(row.scheduled_for) && row.scheduled_for > self.since).then(|| {

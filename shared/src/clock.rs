@@ -9,16 +9,17 @@
 //! A manual clock stands still until a test advances it, which also wakes the sleepers whose time has
 //! come: a test or a simulation controls time entirely.
 
+mod time;
+
 use std::collections::BTreeMap;
 use std::ops::{Add, Sub};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use chrono::{TimeDelta, Utc};
 use tokio::sync::oneshot;
 
-/// An instant in UTC, truncated to microseconds, the resolution of both databases.
-pub type Time = DateTime<Utc>;
+pub use time::{InvalidTime, OutOfRange, Time, cut, delta};
 
 /// An instant of this machine's boot clock, which only counts up, through suspends too (Linux
 /// `CLOCK_BOOTTIME`). It means nothing to another process or after a reboot, so it is never stored.
@@ -81,7 +82,7 @@ impl Clock {
     pub fn wall_time(&self) -> Time {
         match self {
             #[expect(clippy::disallowed_methods, reason = "this is the one reader of the clock")]
-            Clock::System => cut(Utc::now()),
+            Clock::System => cut(Time::nearest(Utc::now())),
             Clock::Manual(manual) => {
                 let hands = manual.hands();
                 cut(hands.started + delta(hands.since_start))
@@ -165,16 +166,6 @@ impl ManualClock {
     fn hands(&self) -> MutexGuard<'_, Hands> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Truncates an instant to microseconds, the resolution of both databases.
-pub fn cut(time: Time) -> Time {
-    time.duration_trunc(TimeDelta::microseconds(1)).unwrap_or(time)
-}
-
-/// Converts a duration to chrono's type, which saturates if the duration is too long.
-pub fn delta(duration: Duration) -> TimeDelta {
-    TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
 }
 
 #[cfg(test)]

@@ -26,8 +26,6 @@ mod spread;
 mod wall_clock;
 mod zone;
 
-use chrono::DateTime;
-
 pub use cron::{Fold, Gap};
 pub use error::ScheduleError;
 pub use explain::{ClockChange, Explained};
@@ -137,7 +135,7 @@ impl Schedule {
 
     /// The schedule's first occurrence.
     fn first(&self) -> Option<Time> {
-        self.next_after(Time::MIN_UTC)
+        self.next_after(Time::MIN)
     }
 }
 
@@ -241,5 +239,5 @@ fn micros(time: Time) -> i64 {
 }
 
 fn time(micros: i64) -> Option<Time> {
-    DateTime::from_timestamp_micros(micros)
+    Time::from_timestamp_micros(micros)
 }

@@ -51,7 +51,7 @@ fn main() -> Result<(), shared::schedule::ScheduleError> {
 /// Calls per second, at instants spread over a year, so that no cache is flattered.
 fn rate<T>(work: impl Fn(Time) -> T) -> f64 {
     const STEP: TimeDelta = TimeDelta::seconds(7_919 * 37);
-    let first = Time::from_timestamp(1_767_225_600, 0).unwrap_or(Time::MIN_UTC);
+    let first = Time::from_timestamp(1_767_225_600, 0).unwrap_or(Time::MIN);
     let (started, mut calls, mut time) = (processor_time(), 0_u32, first);
     while processor_time() - started < MEASURE {
         for _ in 0..100 {

@@ -141,7 +141,7 @@ fn retry_after(value: &str, now: Time) -> Option<Duration> {
         return Some(Duration::from_secs(seconds));
     }
     let at = chrono::DateTime::parse_from_rfc2822(value.trim()).ok()?;
-    Some((at.to_utc() - now).to_std().unwrap_or_default())
+    Some((Time::nearest(at.to_utc()) - now).to_std().unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -73,7 +73,7 @@ pub struct Maker {
 impl Range {
     /// From the minute of `from` until `to`.
     pub fn new(from: Time, to: Time) -> Range {
-        let from = from.duration_trunc(TimeDelta::minutes(1)).unwrap_or(from);
+        let from = from.duration_trunc(TimeDelta::minutes(1)).map_or(from, Time::nearest);
         let seconds = (to - from).num_seconds().max(0) as usize;
         Range { from, minutes: seconds.div_ceil(60) }
     }

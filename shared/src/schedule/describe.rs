@@ -199,7 +199,7 @@ fn duration(seconds: i64) -> String {
 
 /// "2026-12-01 09:00 UTC", with seconds and microseconds only if they are not zero.
 fn instant(micros: i64) -> String {
-    let at = time(micros).unwrap_or(Time::MAX_UTC);
+    let at = time(micros).unwrap_or(Time::MAX);
     let format = match (at.second(), at.nanosecond()) {
         (0, 0) => "%Y-%m-%d %H:%M UTC",
         (_, 0) => "%Y-%m-%d %H:%M:%S UTC",

@@ -151,7 +151,7 @@ fn read_time(name: &'static str, text: &str) -> Result<Time, ScheduleError> {
             .remedy(example)
     })?;
     // Converting through microseconds also turns a leap second into the following second.
-    let time = DateTime::from_timestamp_micros(time.timestamp_micros())
+    let time = Time::from_timestamp_micros(time.timestamp_micros())
         .filter(|time| (1970..=2100).contains(&time.year()));
     time.ok_or_else(|| {
         let message = format!("`{}` is outside the years 1970 to 2100", shown(text));

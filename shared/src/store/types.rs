@@ -3,13 +3,14 @@
 //! Words are text on both sides. A uuid is a `uuid` in PostgreSQL and, because people read those
 //! files, hyphenated text in SQLite. The pure modules know nothing of this.
 
+use chrono::{DateTime, Utc};
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use sqlx::{Database, Decode, Encode, Postgres, Sqlite, Type};
 use uuid::Uuid;
 
 use super::DbTime;
-use crate::clock::Time;
+use crate::clock::{OutOfRange, Time};
 use crate::database_url::DatabaseUrl;
 use crate::execution::{ErrorKind, Status, Trigger};
 use crate::id::{ExecutionId, JobId, TenantId};
@@ -104,6 +105,54 @@ macro_rules! stored_as_uuid {
 }
 
 stored_as_uuid!(TenantId, ExecutionId);
+
+impl<DB: Database> Type<DB> for Time
+where
+    DateTime<Utc>: Type<DB>,
+{
+    fn type_info() -> DB::TypeInfo {
+        <DateTime<Utc> as Type<DB>>::type_info()
+    }
+    fn compatible(ty: &DB::TypeInfo) -> bool {
+        <DateTime<Utc> as Type<DB>>::compatible(ty)
+    }
+}
+
+impl sqlx::postgres::PgHasArrayType for Time {
+    fn array_type_info() -> sqlx::postgres::PgTypeInfo {
+        <DateTime<Utc> as sqlx::postgres::PgHasArrayType>::array_type_info()
+    }
+}
+
+impl<'q, DB: Database> Encode<'q, DB> for Time
+where
+    DateTime<Utc>: Encode<'q, DB>,
+{
+    fn encode_by_ref(&self, buffer: &mut DB::ArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        DateTime::from(*self).encode(buffer)
+    }
+}
+
+/// The instant is read from PostgreSQL's number itself: sqlx panics at one that chrono cannot hold,
+/// such as `infinity`.
+impl Decode<'_, Postgres> for Time {
+    fn decode(value: sqlx::postgres::PgValueRef<'_>) -> Result<Time, BoxDynError> {
+        /// From 1970 to 2000, where PostgreSQL begins to count.
+        const EPOCH: i64 = 946_684_800_000_000;
+        if value.format() == sqlx::postgres::PgValueFormat::Text {
+            return Ok(<DateTime<Utc> as Decode<'_, Postgres>>::decode(value)?.try_into()?);
+        }
+        let microseconds = <i64 as Decode<'_, Postgres>>::decode(value)?;
+        let since_1970 = microseconds.checked_add(EPOCH).ok_or(OutOfRange)?;
+        Ok(Time::from_timestamp_micros(since_1970).ok_or(OutOfRange)?)
+    }
+}
+
+impl Decode<'_, Sqlite> for Time {
+    fn decode(value: sqlx::sqlite::SqliteValueRef<'_>) -> Result<Time, BoxDynError> {
+        Ok(<DateTime<Utc> as Decode<'_, Sqlite>>::decode(value)?.try_into()?)
+    }
+}
 
 impl<DB: Database> Type<DB> for JobId
 where

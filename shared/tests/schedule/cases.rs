@@ -1,7 +1,7 @@
 //! Generates random expressions together with their meaning, which is computed independently of the
 //! parser; random zones; and random instants, most of them near a clock change.
 
-use chrono::{DateTime, Datelike, NaiveDateTime, Offset, TimeDelta, TimeZone, Timelike};
+use chrono::{Datelike, NaiveDateTime, Offset, TimeDelta, TimeZone, Timelike};
 use chrono_tz::{TZ_VARIANTS, Tz};
 use shared::clock::Time;
 use shared::random::Random;
@@ -73,7 +73,7 @@ impl Draw {
     /// of a change and come with the local hour that is skipped or repeated.
     pub(crate) fn instant(&self, zone: Tz) -> (Time, Option<u32>) {
         let year = TimeDelta::days(365);
-        let first = DateTime::from_timestamp(63_072_000, 0).unwrap();
+        let first = Time::from_timestamp(63_072_000, 0).unwrap();
         let mut instant = first + year * self.below(88) as i32;
         instant += TimeDelta::minutes(self.below(365 * 1440).into());
         if self.chance(25) {
@@ -190,13 +190,13 @@ pub(crate) fn next_change(zone: Tz, after: Time) -> Option<Time> {
     let (mut low, mut high, before) = (low.timestamp(), (low + day).timestamp(), offset(low));
     while high - low > 1 {
         let middle = (low + high) / 2;
-        if offset(DateTime::from_timestamp(middle, 0).unwrap()) == before {
+        if offset(Time::from_timestamp(middle, 0).unwrap()) == before {
             low = middle;
         } else {
             high = middle;
         }
     }
-    DateTime::from_timestamp(high, 0)
+    Time::from_timestamp(high, 0)
 }
 
 /// A field's text and meaning.

@@ -67,7 +67,7 @@ fn occurrences_show_the_effect_of_clock_changes() {
         let explained = read(json).occurrences_explained(time(after), 2);
         let lines = explained.into_iter().map(|one| {
             let change = one.change.map(|change| format!(" {change}")).unwrap_or_default();
-            assert_eq!(one.local, one.at);
+            assert_eq!(one.local, *one.at);
             format!("{}{change}", one.local.to_rfc3339())
         });
         lines.collect::<Vec<_>>()

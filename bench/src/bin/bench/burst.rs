@@ -221,7 +221,7 @@ impl Rows {
         Ok(Rows {
             succeeded: times.len() as i64,
             latest_start: latest_start.unwrap_or_default(),
-            last_end: last_end.unwrap_or(Time::MIN_UTC),
+            last_end: last_end.unwrap_or(Time::MIN),
         })
     }
 }

@@ -10,7 +10,7 @@ use crate::console::{BOTH, Backend, Console};
 /// The last full hour but one.
 fn planned() -> Time {
     let hour = TimeDelta::hours(1);
-    Clock::System.wall_time().duration_trunc(hour).unwrap() - hour
+    Time::nearest(Clock::System.wall_time().duration_trunc(hour).unwrap()) - hour
 }
 
 /// A tenant with an hourly job whose schedule has counted for a week.

@@ -1,16 +1,19 @@
 //! Times as Python writes them: with an offset, with a zone's abbreviation, or in a zone that is
 //! stated elsewhere.
 
-use chrono::{DateTime, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, TimeZone};
+use chrono::{
+    DateTime, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, TimeZone, Utc,
+};
 use chrono_tz::Tz;
 use shared::clock::Time;
 
 /// Reads `2026-12-01 09:00:00`, with `T`, fractions, an offset or an abbreviation, or only a day,
 /// which begins at midnight. A local time that occurs twice is the first of the two, as in Python.
 pub(super) fn read(text: &str, timezone: &str) -> Result<Time, String> {
+    let in_range = |time: DateTime<Utc>| Time::try_from(time).map_err(|error| error.to_string());
     let iso = text.trim().replacen(' ', "T", 1);
     if let Ok(time) = DateTime::parse_from_rfc3339(&iso) {
-        return Ok(time.to_utc());
+        return in_range(time.to_utc());
     }
     let (local, abbreviation) = match iso.split_once(' ') {
         Some((local, abbreviation)) => (local, Some(abbreviation)),
@@ -21,7 +24,7 @@ pub(super) fn read(text: &str, timezone: &str) -> Result<Time, String> {
         .or_else(|_| NaiveDate::parse_from_str(local, "%Y-%m-%d").map(midnight))
         .map_err(|_| format!("`{text}` isn't a time such as 2026-12-01 09:00:00"))?;
     if abbreviation == Some("UTC") {
-        return Ok(local.and_utc());
+        return in_range(local.and_utc());
     }
     let zone: Tz = timezone
         .parse()
@@ -35,10 +38,10 @@ pub(super) fn read(text: &str, timezone: &str) -> Result<Time, String> {
         abbreviation.is_none_or(|abbreviation| time.format("%Z").to_string() == abbreviation)
     };
     let found = candidates.iter().find(named).map(DateTime::to_utc);
-    found.ok_or_else(|| {
+    in_range(found.ok_or_else(|| {
         let abbreviation = abbreviation.unwrap_or_default();
         format!("`{abbreviation}` isn't what {timezone} is called then; say --timezone")
-    })
+    })?)
 }
 
 /// As a schedule takes it.
