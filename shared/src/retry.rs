@@ -38,7 +38,7 @@ pub struct NextAttempt {
 /// The attempt that follows `outcome`, if any. `random` is in `0..1` and gives the backoff full
 /// jitter: jobs that failed together do not retry together.
 pub fn next_attempt(outcome: &Outcome, attempts: &Attempts, random: f64) -> Option<NextAttempt> {
-    let charged = attempts.attempt - attempts.uncharged;
+    let charged = attempts.attempt.saturating_sub(attempts.uncharged);
     let left = charged < attempts.max_attempts;
     let may_orphan = attempts.orphan_policy == OrphanPolicy::Retry;
     let retry_in = |delay| NextAttempt { trigger: Trigger::Retry, delay };

@@ -44,6 +44,7 @@ mod pool;
 mod producers;
 mod prune;
 mod read_limits;
+mod readable;
 mod rows;
 mod schema;
 mod server_clock;

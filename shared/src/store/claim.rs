@@ -7,6 +7,7 @@ use sqlx::{FromRow, query, query_as};
 use super::db::{Db, begin_immediate, column, json, run};
 use super::db_time::DbTime;
 use super::error::Result;
+use super::types::{Nearest, OrFail};
 use super::{Store, sql};
 use crate::clock::{Time, delta};
 use crate::id::{ExecutionId, JobId};
@@ -41,17 +42,22 @@ pub struct Claim {
     /// What the handler is given, as JSON text.
     pub payload: String,
     /// The occurrence.
+    #[sqlx(try_from = "Nearest")]
     pub scheduled_for: Time,
     /// Which attempt at it.
     pub attempt: i32,
     /// When the claim was made.
+    #[sqlx(try_from = "Nearest")]
     pub started_at: Time,
     /// Until when the worker may be silent.
+    #[sqlx(try_from = "Nearest")]
     pub lease_until: Time,
     /// When the attempt times out.
+    #[sqlx(try_from = "Nearest")]
     pub deadline_at: Time,
     max_attempts: i32,
     retry_base_seconds: i32,
+    #[sqlx(try_from = "OrFail")]
     orphan_policy: OrphanPolicy,
     uncharged: i64,
     job_fails: bool,

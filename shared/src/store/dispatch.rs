@@ -5,6 +5,7 @@ use sqlx::{FromRow, query, query_as, query_scalar};
 use super::db::{Db, begin_immediate, column, run, run_on_either};
 use super::db_time::DbTime;
 use super::error::{Result, StoreError};
+use super::types::Nearest;
 use super::{Store, sql};
 use crate::clock::Time;
 use crate::execution::{ErrorKind, Status};
@@ -29,14 +30,19 @@ pub struct PollSummary {
     /// Occurrences that wait for their turn.
     pub waiting: i64,
     /// When the first retry or manual run is due.
+    #[sqlx(try_from = "Nearest")]
     pub next_available_at: Option<Time>,
     /// When the first lease ends.
+    #[sqlx(try_from = "Nearest")]
     pub next_lease_until: Option<Time>,
     /// The oldest dispatch whose message was never confirmed.
+    #[sqlx(try_from = "Nearest")]
     pub unconfirmed_since: Option<Time>,
     /// The oldest publish that nobody has followed up.
+    #[sqlx(try_from = "Nearest")]
     pub published_since: Option<Time>,
     /// When the first job is due.
+    #[sqlx(try_from = "Nearest")]
     pub next_due_at: Option<Time>,
     /// Whether some job's next time must be worked out.
     pub unarmed: bool,
@@ -99,6 +105,7 @@ pub struct Ready {
     /// The row.
     pub id: ExecutionId,
     /// Its occurrence.
+    #[sqlx(try_from = "Nearest")]
     pub scheduled_for: Time,
     /// Which attempt it is.
     pub attempt: i32,
@@ -181,9 +188,10 @@ impl Store {
 
     /// Jobs whose next time must be worked out.
     pub async fn read_unarmed(&self, limit: i64) -> Result<Vec<UnarmedJob>> {
-        run_on_either!(self.db.proved().await?, sql::READ_UNARMED, |text, connection| {
+        let rows = run_on_either!(self.db.proved().await?, sql::READ_UNARMED, |text, connection| {
             query_as(text).bind(limit).fetch_all(connection)
-        })
+        })?;
+        self.readable(rows).await
     }
 
     /// Gives jobs their first times, counted from `since`. Those edited meanwhile are left alone.
@@ -234,7 +242,7 @@ impl Store {
         limit: i64,
     ) -> Result<Vec<DueJob>> {
         let with_room = listed(with_room);
-        run_on_either!(self.db.proved().await?, sql::READ_DUE, |text, connection| {
+        let rows = run_on_either!(self.db.proved().await?, sql::READ_DUE, |text, connection| {
             query_as(text)
                 .bind(now)
                 .bind(seen_by)
@@ -242,7 +250,8 @@ impl Store {
                 .bind(limit)
                 .bind(HOLD_GRACE_SECONDS)
                 .fetch_all(connection)
-        })
+        })?;
+        self.readable(rows).await
     }
 
     /// Scheduled rows of queues with room whose time or turn has come.

@@ -11,6 +11,7 @@ use super::notifications::{
     Notification, notify_postgres, notify_sqlite, read_alert_state_postgres,
     read_alert_state_sqlite,
 };
+use super::types::{Nearest, OrFail};
 use super::{Store, sql};
 use crate::clock::{Time, cut, delta};
 use crate::execution::{ErrorKind, Status, Trigger};
@@ -101,17 +102,22 @@ pub struct Expired {
     /// Which attempt it was.
     pub attempt: i32,
     /// The occurrence.
+    #[sqlx(try_from = "Nearest")]
     pub scheduled_for: Time,
     /// When it was claimed.
+    #[sqlx(try_from = "Nearest")]
     pub started_at: Time,
     /// When its lease ended.
+    #[sqlx(try_from = "Nearest")]
     pub lease_until: Time,
     /// When it was to time out.
+    #[sqlx(try_from = "Nearest")]
     pub deadline_at: Time,
     /// The job's name; empty if it was deleted.
     pub name: String,
     max_attempts: i32,
     retry_base_seconds: i32,
+    #[sqlx(try_from = "OrFail")]
     orphan_policy: OrphanPolicy,
     uncharged: i64,
 }

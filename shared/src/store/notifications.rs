@@ -7,6 +7,7 @@ use super::db::{Db, begin_immediate, run, run_on_either};
 use super::db_time::DbTime;
 use super::error::Result;
 use super::executions::beside_the_second;
+use super::types::Nearest;
 use super::{Store, sql};
 use crate::clock::Time;
 use crate::execution::ErrorKind;
@@ -33,6 +34,7 @@ pub struct Unstarted {
     /// Its job.
     pub job_id: JobId,
     /// When it should have been.
+    #[sqlx(try_from = "Nearest")]
     pub scheduled_for: Time,
     /// How late it may be seen without being a misfire.
     pub misfire_grace_seconds: i32,

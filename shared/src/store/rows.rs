@@ -1,10 +1,15 @@
 //! How a row becomes a domain type, which itself knows nothing of databases.
+//!
+//! A tenant's rows are read leniently: a column that cannot be read is shown as empty, and the row
+//! says so. One odd row must not hide the others, and their owner may write anything into it.
 
 use serde_json::Value;
-use sqlx::{FromRow, Row};
+use sqlx::{Decode, FromRow, Row, Type};
 
-use crate::execution::Execution;
-use crate::job::Job;
+use super::types::Nearest;
+use crate::execution::{Execution, Status, Trigger};
+use crate::id::{ExecutionId, JobId};
+use crate::job::{Job, MisfirePolicy, OrphanPolicy, OverlapPolicy};
 use crate::store::Audit;
 use crate::tenant::Tenant;
 
@@ -27,28 +32,108 @@ macro_rules! read_rows {
     };
 }
 
+/// The same, leniently. A column that cannot be read is noted in the field after `note`.
+macro_rules! read_tenants_rows {
+    ($type:ident, note $note:ident: $($field:ident)+; times $($time:ident)+;
+     json $($json:ident)*; maybe_json $($maybe:ident)*) => {
+        read_tenants_rows!(@ sqlx::postgres::PgRow, $type, $note: $($field)+; $($time)+; $($json)*; $($maybe)*);
+        read_tenants_rows!(@ sqlx::sqlite::SqliteRow, $type, $note: $($field)+; $($time)+; $($json)*; $($maybe)*);
+    };
+    (@ $row:ty, $type:ident, $note:ident: $($field:ident)+; $($time:ident)+; $($json:ident)*; $($maybe:ident)*) => {
+        impl FromRow<'_, $row> for $type {
+            fn from_row(row: &$row) -> sqlx::Result<$type> {
+                let mut unreadable = None;
+                let mut read = $type {
+                    $( $field: read(row, stringify!($field), &mut unreadable), )+
+                    $( $time: read::<_, Nearest>(row, stringify!($time), &mut unreadable).into(), )+
+                    $( $json: read_json(read(row, stringify!($json), &mut unreadable)), )*
+                    $( $maybe: read::<_, Option<String>>(row, stringify!($maybe), &mut unreadable).map(read_json), )*
+                };
+                if unreadable.is_some() {
+                    read.$note = unreadable;
+                }
+                Ok(read)
+            }
+        }
+    };
+}
+
 read_rows! { Tenant:
     id slug name status database_url schema max_running created_at updated_at; json ; maybe_json
 }
 
-read_rows! { Job:
-    id name job_type is_enabled next_run_at queue timeout_seconds max_attempts retry_base_seconds
-    misfire_policy misfire_grace_seconds overlap_policy orphan_policy version schedule_since
-    quarantined_reason pruned_until failing_since late_since created_at updated_at;
+read_tenants_rows! { Job, note quarantined_reason:
+    id name job_type is_enabled queue timeout_seconds max_attempts retry_base_seconds
+    misfire_policy misfire_grace_seconds overlap_policy orphan_policy version
+    quarantined_reason;
+    times next_run_at schedule_since pruned_until failing_since late_since created_at updated_at;
     json payload schedule; maybe_json notify
 }
 
-read_rows! { Execution:
-    id job_id job_name scheduled_for trigger attempt status available_at dispatched_at published_at
-    publish_count started_at finished_at lease_until deadline_at worker cancel_requested job_version
+read_tenants_rows! { Execution, note error_message:
+    id job_id job_name trigger attempt status publish_count worker cancel_requested job_version
     error_kind error_message error_detail output stands_for;
+    times scheduled_for available_at dispatched_at published_at started_at finished_at lease_until
+    deadline_at;
     json ; maybe_json payload result progress
 }
 
 read_rows! { Audit: id at actor action tenant target reason; json ; maybe_json before after }
 
-/// JSON that the database holds. What is nested too deeply to be read is shown as text: one odd
-/// row must not hide the others.
+/// A column, or what stands for one that cannot be read; the first of those is noted.
+fn read<'r, R: Row, T>(row: &'r R, column: &'static str, unreadable: &mut Option<String>) -> T
+where
+    T: Decode<'r, R::Database> + Type<R::Database> + Unreadable,
+    &'static str: sqlx::ColumnIndex<R>,
+{
+    row.try_get(column).unwrap_or_else(|error| {
+        unreadable.get_or_insert_with(|| {
+            let cause = match &error {
+                sqlx::Error::ColumnDecode { source, .. } => source.to_string(),
+                error => error.to_string(),
+            };
+            format!("this row's {column} cannot be read: {cause}")
+        });
+        T::unreadable()
+    })
+}
+
+/// What stands for a column that cannot be read.
+trait Unreadable {
+    fn unreadable() -> Self;
+}
+
+macro_rules! unreadable {
+    ($($type:ty = $value:expr),+ $(,)?) => { $(
+        impl Unreadable for $type {
+            fn unreadable() -> $type {
+                $value
+            }
+        }
+    )+ };
+}
+
+unreadable! {
+    i32 = 0,
+    bool = false,
+    String = String::new(),
+    JobId = JobId(0),
+    ExecutionId = ExecutionId(uuid::Uuid::nil()),
+    Nearest = Nearest(None),
+    Status = Status::Failed,
+    Trigger = Trigger::Schedule,
+    MisfirePolicy = MisfirePolicy::Skip,
+    OverlapPolicy = OverlapPolicy::Skip,
+    OrphanPolicy = OrphanPolicy::Fail,
+}
+
+impl<T> Unreadable for Option<T> {
+    fn unreadable() -> Option<T> {
+        None
+    }
+}
+
+/// JSON that the database holds. What is nested too deeply to be read is shown as text.
 fn read_json(text: String) -> Value {
     serde_json::from_str(&text).unwrap_or(Value::String(text))
 }

@@ -6,7 +6,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
-use sqlx::{Database, Decode, Encode, Postgres, Sqlite, Type};
+use sqlx::{Database, Decode, Encode, Postgres, Sqlite, Type, ValueRef as _};
 use uuid::Uuid;
 
 use super::DbTime;
@@ -133,12 +133,13 @@ where
     }
 }
 
+/// From 1970 to 2000, where PostgreSQL begins to count, in microseconds.
+const EPOCH: i64 = 946_684_800_000_000;
+
 /// The instant is read from PostgreSQL's number itself: sqlx panics at one that chrono cannot hold,
 /// such as `infinity`.
 impl Decode<'_, Postgres> for Time {
     fn decode(value: sqlx::postgres::PgValueRef<'_>) -> Result<Time, BoxDynError> {
-        /// From 1970 to 2000, where PostgreSQL begins to count.
-        const EPOCH: i64 = 946_684_800_000_000;
         if value.format() == sqlx::postgres::PgValueFormat::Text {
             return Ok(<DateTime<Utc> as Decode<'_, Postgres>>::decode(value)?.try_into()?);
         }
@@ -151,6 +152,87 @@ impl Decode<'_, Postgres> for Time {
 impl Decode<'_, Sqlite> for Time {
     fn decode(value: sqlx::sqlite::SqliteValueRef<'_>) -> Result<Time, BoxDynError> {
         Ok(<DateTime<Utc> as Decode<'_, Sqlite>>::decode(value)?.try_into()?)
+    }
+}
+
+/// A time of a tenant's row, or none, as near as it can be read: out of range it is the first or the
+/// last instant there is, unreadable (in SQLite, which stores any text) the first. For times that
+/// only order and delay things, so that one odd row fails nothing.
+pub(super) struct Nearest(pub(super) Option<Time>);
+
+impl From<Nearest> for Option<Time> {
+    fn from(nearest: Nearest) -> Option<Time> {
+        nearest.0
+    }
+}
+
+impl From<Nearest> for Time {
+    fn from(nearest: Nearest) -> Time {
+        nearest.0.unwrap_or(Time::MIN)
+    }
+}
+
+impl<DB: Database> Type<DB> for Nearest
+where
+    Time: Type<DB>,
+{
+    fn type_info() -> DB::TypeInfo {
+        <Time as Type<DB>>::type_info()
+    }
+    fn compatible(ty: &DB::TypeInfo) -> bool {
+        <Time as Type<DB>>::compatible(ty)
+    }
+}
+
+impl Decode<'_, Postgres> for Nearest {
+    fn decode(value: sqlx::postgres::PgValueRef<'_>) -> Result<Nearest, BoxDynError> {
+        if value.is_null() {
+            return Ok(Nearest(None));
+        }
+        let since_1970 = <i64 as Decode<'_, Postgres>>::decode(value)?.saturating_add(EPOCH);
+        let end = if since_1970 < 0 { Time::MIN } else { Time::MAX };
+        Ok(Nearest(Some(Time::from_timestamp_micros(since_1970).unwrap_or(end))))
+    }
+}
+
+impl Decode<'_, Sqlite> for Nearest {
+    fn decode(value: sqlx::sqlite::SqliteValueRef<'_>) -> Result<Nearest, BoxDynError> {
+        if value.is_null() {
+            return Ok(Nearest(None));
+        }
+        let read = <DateTime<Utc> as Decode<'_, Sqlite>>::decode(value);
+        Ok(Nearest(Some(read.map_or(Time::MIN, Time::nearest))))
+    }
+}
+
+/// What a tenant's row says of orphans; a word that is none of ours means: run nothing twice.
+pub(super) struct OrFail(OrphanPolicy);
+
+impl From<OrFail> for OrphanPolicy {
+    fn from(or_fail: OrFail) -> OrphanPolicy {
+        or_fail.0
+    }
+}
+
+impl<DB: Database> Type<DB> for OrFail
+where
+    String: Type<DB>,
+{
+    fn type_info() -> DB::TypeInfo {
+        <String as Type<DB>>::type_info()
+    }
+    fn compatible(ty: &DB::TypeInfo) -> bool {
+        <String as Type<DB>>::compatible(ty)
+    }
+}
+
+impl<'r, DB: Database> Decode<'r, DB> for OrFail
+where
+    &'r str: Decode<'r, DB>,
+{
+    fn decode(value: DB::ValueRef<'r>) -> Result<OrFail, BoxDynError> {
+        let word = <&str as Decode<'r, DB>>::decode(value)?;
+        Ok(OrFail(word.parse().unwrap_or(OrphanPolicy::Fail)))
     }
 }
 

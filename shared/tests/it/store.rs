@@ -18,6 +18,7 @@ mod batches;
 mod claim;
 mod dispatch;
 mod finish;
+mod hostile_rows;
 mod identity;
 mod lease;
 mod load;
