@@ -12,7 +12,7 @@ use shared::clock::{BootTime, Clock};
 use shared::id::{ExecutionId, TenantId};
 use shared::liveness::Watchdog;
 use shared::metrics::Metrics;
-use shared::store::{Heartbeat, chain};
+use shared::store::{Heartbeat, StoreError, caught, chain};
 use shared::tenants::{OpenTenant, Tenants};
 use tracing::{debug, warn};
 
@@ -120,7 +120,13 @@ impl Leases {
     async fn renew(self: Arc<Self>, tenant: TenantId, mut rows: Vec<ExecutionId>) {
         rows.sort();
         let renewed = match self.tenants.get(tenant) {
-            Some(open) => self.try_renew(&open, &rows).await,
+            Some(open) => {
+                let renewing = async { Ok::<bool, StoreError>(self.try_renew(&open, &rows).await) };
+                caught(renewing).await.unwrap_or_else(|error| {
+                    open.health.failed(open.slug(), &error);
+                    false
+                })
+            }
             None => false, // the tenant was removed: its leases end
         };
         let now = self.clock.boot_time();

@@ -24,7 +24,7 @@ use shared::outcome::Outcome;
 use shared::output::Report;
 use shared::random::Random;
 use shared::retry::Attempts;
-use shared::store::{Claim, ClaimTerms, Finished};
+use shared::store::{Claim, ClaimTerms, Finished, StoreError, caught};
 use shared::tenants::{OpenTenant, Tenants};
 use tokio::sync::{Notify, oneshot};
 
@@ -45,7 +45,7 @@ pub(crate) struct Writers {
     arrivals: Arrivals,
     /// An entry for each tenant whose writer task is running.
     batches: Mutex<HashMap<TenantId, Batch>>,
-    unwritten_results: AtomicUsize,
+    unwritten_results: Arc<AtomicUsize>,
     /// Notified when a writer task ends.
     tenant_flushed: Notify,
     metrics: Metrics,
@@ -90,6 +90,23 @@ struct FinishRequest {
     /// An earlier try failed without a reply, so it may have been committed.
     maybe_written: bool,
     reply: oneshot::Sender<FinishReply>,
+    _unwritten: Unwritten,
+}
+
+/// Counts a result until it is written, or given up.
+struct Unwritten(Arc<AtomicUsize>);
+
+impl Unwritten {
+    fn new(count: &Arc<AtomicUsize>) -> Unwritten {
+        count.fetch_add(1, Ordering::Relaxed);
+        Unwritten(count.clone())
+    }
+}
+
+impl Drop for Unwritten {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// The reply to a result.
@@ -115,7 +132,7 @@ impl Writers {
             clock,
             arrivals: Arrivals::default(),
             batches: Mutex::default(),
-            unwritten_results: AtomicUsize::new(0),
+            unwritten_results: Arc::default(),
             tenant_flushed: Notify::new(),
             metrics,
         }
@@ -158,7 +175,6 @@ impl Writers {
         report: Report,
     ) -> oneshot::Receiver<FinishReply> {
         let (reply, answer) = oneshot::channel();
-        self.unwritten_results.fetch_add(1, Ordering::Relaxed);
         let request = FinishRequest {
             id: claim.id,
             attempts,
@@ -167,6 +183,7 @@ impl Writers {
             report,
             maybe_written: false,
             reply,
+            _unwritten: Unwritten::new(&self.unwritten_results),
         };
         self.submit(tenant, |batch| batch.finishes.push(request));
         answer
@@ -200,8 +217,27 @@ impl Writers {
                 add(&mut batch);
                 batches.insert(tenant.tenant.id, batch);
                 drop(batches);
-                tokio::spawn(self.clone().write_all(tenant.clone()));
+                let (writers, tenant) = (self.clone(), tenant.clone());
+                tokio::spawn(async move {
+                    let writing = writers.clone().write_all(tenant.clone());
+                    writers.survive(&tenant, writing).await;
+                });
             }
+        }
+    }
+
+    /// A panic over one tenant's rows is a failure of that tenant. What waits for it is dropped: its
+    /// claims are published again, its results end with their leases.
+    async fn survive(&self, tenant: &OpenTenant, writing: impl Future<Output = ()>) {
+        let writing = async {
+            writing.await;
+            Ok::<(), StoreError>(())
+        };
+        if let Err(error) = caught(writing).await {
+            let dropped = self.batches().remove(&tenant.tenant.id);
+            drop(dropped); // not while the batches are locked
+            self.tenant_flushed.notify_waiters();
+            tenant.health.failed(tenant.slug(), &error);
         }
     }
 

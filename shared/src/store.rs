@@ -59,6 +59,7 @@ mod workers;
 use std::time::Duration;
 
 pub use audit::{Audit, AuditFilter, Change};
+pub use caught::caught;
 pub use change_token::ChangeToken;
 pub use claim::{Claim, ClaimTerms, Heartbeat};
 pub use connections::Connections;

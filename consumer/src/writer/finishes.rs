@@ -1,7 +1,6 @@
 //! Writes results by one statement, and replaces those that the database refuses.
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
 
 use shared::id::ExecutionId;
 use shared::outcome::{Failure, Outcome};
@@ -84,7 +83,6 @@ impl Writers {
 
     /// Replies to requests; `finishes` are in the same order.
     fn reply(&self, requests: Vec<FinishRequest>, finishes: &[Finish], finished: &[Finished]) {
-        self.unwritten_results.fetch_sub(requests.len(), Ordering::Relaxed);
         let finished: HashMap<ExecutionId, Finished> =
             finished.iter().map(|finished| (finished.id, *finished)).collect();
         for (request, Finish { ending, .. }) in requests.into_iter().zip(finishes) {
@@ -117,7 +115,6 @@ impl Writers {
         let instead = Outcome::Failure(Failure { message, detail, retry, retry_after });
         if request.outcome == instead {
             // The failure was refused, too. The rescuer will end the row.
-            self.unwritten_results.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
         Some(FinishRequest { outcome: instead, report: Report::default(), ..request })

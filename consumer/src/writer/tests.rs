@@ -81,13 +81,21 @@ async fn a_result_that_was_committed_without_a_reply_counts_as_recorded() {
         let (attempts, job_type) = (claimed.attempts(), claimed.job_type.clone());
         let (outcome, report) = (Outcome::Success(json!(null)), Report::default());
         let id = row;
-        let request =
-            FinishRequest { id, attempts, job_type, outcome, report, maybe_written, reply };
+        let _unwritten = Unwritten::new(&writers.unwritten_results);
+        let request = FinishRequest {
+            id,
+            attempts,
+            job_type,
+            outcome,
+            report,
+            maybe_written,
+            reply,
+            _unwritten,
+        };
         (request, answer)
     };
     for (maybe_written, recorded) in [(false, true), (true, true), (false, false)] {
         let (request, answer) = request(maybe_written);
-        writers.unwritten_results.fetch_add(1, Ordering::Relaxed);
         assert!(writers.write_finishes(&tenant, vec![request], now).await.0.is_empty());
         let is_recorded = matches!(answer.await.unwrap(), FinishReply::Recorded(_));
         assert_eq!(is_recorded, recorded, "{maybe_written}");
@@ -95,9 +103,24 @@ async fn a_result_that_was_committed_without_a_reply_counts_as_recorded() {
     let other = "UPDATE polychron_job_execution SET worker = 'another'";
     testkit::execute(&tenant.tenant.database_url, other).await;
     let (request, answer) = request(true);
-    writers.unwritten_results.fetch_add(1, Ordering::Relaxed);
     assert!(writers.write_finishes(&tenant, vec![request], now).await.0.is_empty());
     assert!(matches!(answer.await.unwrap(), FinishReply::NotOurs));
+}
+
+#[tokio::test]
+async fn a_panic_is_a_failure_of_its_tenant_and_the_next_row_is_written() {
+    let folder = Folder::new();
+    let (writers, tenant, row) = fixture(&folder, Clock::System).await;
+    let claimed = claim(&writers, &tenant, row).await;
+    let (outcome, report) = (Outcome::Success(json!(null)), Report::default());
+    // Not polled before the panic: this runs on one thread.
+    let lost = writers.finish(&tenant, &claimed, outcome.clone(), report.clone());
+    writers.survive(&tenant, async { panic!("over what the database said") }).await;
+    assert!(tenant.health.reason().is_some());
+    assert!(lost.await.is_err(), "whoever waits is told");
+    assert_eq!(writers.unwritten_results(), 0);
+    let answer = writers.finish(&tenant, &claimed, outcome, report).await.unwrap();
+    assert!(matches!(answer, FinishReply::Recorded(_)));
 }
 
 #[tokio::test]

@@ -8,9 +8,8 @@ use futures_util::FutureExt as _;
 
 use super::error::{Result, StoreError};
 
-/// The answer; [`StoreError::Failed`] when reading it panicked. The connection that it came by must
-/// be dropped then, as it is after every failure without an SQLSTATE.
-pub(super) async fn caught<T, E: Into<StoreError>>(
+/// The answer; [`StoreError::Failed`] when reading it, or what was made of it, panicked.
+pub async fn caught<T, E: Into<StoreError>>(
     answer: impl Future<Output = std::result::Result<T, E>>,
 ) -> Result<T> {
     match AssertUnwindSafe(answer).catch_unwind().await {

@@ -156,8 +156,8 @@ impl Decode<'_, Sqlite> for Time {
 }
 
 /// A time of a tenant's row, or none, as near as it can be read: out of range it is the first or the
-/// last instant there is, unreadable (in SQLite, which stores any text) the first. For times that
-/// only order and delay things, so that one odd row fails nothing.
+/// last instant there is, in SQLite, which stores and sorts any text, the first. For times that only
+/// order and delay things: one odd row fails nothing.
 pub(super) struct Nearest(pub(super) Option<Time>);
 
 impl From<Nearest> for Option<Time> {
@@ -200,8 +200,8 @@ impl Decode<'_, Sqlite> for Nearest {
         if value.is_null() {
             return Ok(Nearest(None));
         }
-        let read = <DateTime<Utc> as Decode<'_, Sqlite>>::decode(value);
-        Ok(Nearest(Some(read.map_or(Time::MIN, Time::nearest))))
+        // A sign, which a year beyond 9999 has, sorts before all digits.
+        Ok(Nearest(Some(<Time as Decode<'_, Sqlite>>::decode(value).unwrap_or(Time::MIN))))
     }
 }
 
