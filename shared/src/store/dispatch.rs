@@ -188,9 +188,10 @@ impl Store {
 
     /// Jobs whose next time must be worked out.
     pub async fn read_unarmed(&self, limit: i64) -> Result<Vec<UnarmedJob>> {
-        let rows = run_on_either!(self.db.proved().await?, sql::READ_UNARMED, |text, connection| {
-            query_as(text).bind(limit).fetch_all(connection)
-        })?;
+        let rows =
+            run_on_either!(self.db.proved().await?, sql::READ_UNARMED, |text, connection| {
+                query_as(text).bind(limit).fetch_all(connection)
+            })?;
         self.readable(rows).await
     }
 

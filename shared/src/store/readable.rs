@@ -43,7 +43,7 @@ impl Store {
                 Readable::Job(job) => jobs.push(job),
                 Readable::Unreadable { id, version, reason } => {
                     if self.quarantine(id, version, &reason).await? {
-                        let tenant = self.tenant;
+                        let tenant = self.db.tenant();
                         warn!(%tenant, job_id = %id, "the job is in quarantine until its schedule is edited: {reason}");
                     }
                 }
