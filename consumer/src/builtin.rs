@@ -6,6 +6,7 @@
 mod amqp;
 mod command;
 mod http;
+mod launching;
 mod notification;
 mod sql;
 
@@ -37,7 +38,8 @@ pub(crate) fn register(registry: &mut Registry, config: &Config, clock: &Clock) 
     let notification = notification::Notification::new(config.http_allow.clone(), clock.clone());
     registry.insert(shared::notification::JOB_TYPE, notification);
     if !config.commands.is_empty() {
-        registry.insert("command", command::Command::new(config.commands.clone(), clock.clone()));
+        let (programs, user) = (config.commands.clone(), config.command_user);
+        registry.insert("command", command::Command::new(programs, user, launcher));
     }
     let broker = config.exchanges_url.as_ref().or(config.amqp_url.as_ref());
     if let (Some(broker), false) = (broker, config.exchanges.is_empty()) {

@@ -7,6 +7,7 @@
 
 mod flags;
 mod network;
+mod system_user;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 pub use flags::{command, environment, exit, from_arguments, read};
 pub use network::Network;
+pub use system_user::SystemUser;
 
 use crate::database_url::DatabaseUrl;
 use crate::queue::AmqpUrl;
@@ -82,6 +84,7 @@ keys! {
     KEEP_AUDIT = "POLYCHRON_KEEP_AUDIT", "730d", "how long the audit (who changed what) is kept; off: forever";
     HTTP_ALLOW = "POLYCHRON_HTTP_ALLOW", "", "private addresses that `http` jobs may call: networks such as 10.1.0.0/16,127.0.0.1";
     COMMANDS = "POLYCHRON_COMMANDS", "", "programs that `command` jobs may run, by absolute path, separated by commas";
+    COMMAND_USER = "POLYCHRON_COMMAND_USER", "", "the user that those programs run as, a name or UID:GID; by default the consumer's own. Needs the privilege to switch to it";
     EXCHANGES = "POLYCHRON_EXCHANGES", "", "exchanges that `amqp` jobs may publish to, separated by commas; {tenant} in a name stands for the tenant's slug";
     EXCHANGES_URL = "POLYCHRON_EXCHANGES_URL", secret, "", "the RabbitMQ that has those exchanges, if it is not the one in AMQP_URL";
     SECRETS = "POLYCHRON_SECRETS", "", "a TOML file with the secrets that payloads may name, and the tenants that may use them";
@@ -191,6 +194,8 @@ pub struct Config {
     pub http_allow: Vec<Network>,
     /// Programs that `command` jobs may run.
     pub commands: Vec<PathBuf>,
+    /// The user that they run as; none: the consumer's own.
+    pub command_user: Option<SystemUser>,
     /// Exchanges that `amqp` jobs may publish to.
     pub exchanges: Vec<String>,
     /// The broker with those exchanges; none: the one in `amqp_url`.
@@ -273,6 +278,7 @@ impl Config {
             keep_audit: reader.retention(&KEEP_AUDIT),
             http_allow: reader.parse(&HTTP_ALLOW, networks).unwrap_or_default(),
             commands: reader.parse(&COMMANDS, programs).unwrap_or_default(),
+            command_user: reader.parse(&COMMAND_USER, SystemUser::from_str),
             exchanges: reader.parse(&EXCHANGES, exchanges).unwrap_or_default(),
             exchanges_url: reader.parse(&EXCHANGES_URL, AmqpUrl::from_str),
             secrets: reader

@@ -10,39 +10,34 @@
 //! program run code that is not listed. Secrets are passed by `input`: every user of the machine can
 //! read `argv`.
 //!
-//! When the program ends, for whatever reason, all its descendants are killed (`process_tree.rs`,
-//! which also says what can escape).
-
-mod process_tree;
+//! A launcher starts the program, and kills all its descendants when it ends or the consumer dies
+//! (the crate `polychron-launcher`).
 
 use std::path::PathBuf;
-use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use futures_util::future::join;
-use rustix::process::Signal;
+use launcher::{Confinement, Exit, Launch, LaunchError, Launched, Launcher, Running, Start, User};
 use serde::{Deserialize, Serialize};
-use shared::clock::Clock;
+use shared::config::SystemUser;
 use shared::output::Output;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, ChildStdin};
-use tokio::time::timeout;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::unix::pipe::{Receiver, Sender};
 
+use super::launching;
 use crate::{Context, Handler, HandlerError};
-use process_tree::ProcessTree;
 
 /// How long a program may take to end after SIGTERM; then it gets SIGKILL. Shorter than the time
 /// after which a handler is aborted.
 const TERM_LIMIT: Duration = Duration::from_millis(1500);
-/// How long the last output may take to arrive once the process tree is gone.
-const FLUSH_LIMIT: Duration = Duration::from_secs(1);
 /// The programs' `PATH`.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// Runs programs.
 pub(super) struct Command {
     allowed: Vec<PathBuf>,
-    clock: Clock,
+    user: Option<User>,
+    launcher: Launcher,
 }
 
 /// A payload of the type `command`.
@@ -62,21 +57,58 @@ pub(super) struct Exited {
 }
 
 impl Command {
-    /// Runs these programs and no others. First kills the programs that a consumer on this machine
-    /// left running when it was killed itself.
-    pub(super) fn new(allowed: Vec<PathBuf>, clock: Clock) -> Command {
-        process_tree::end_orphans();
-        Command { allowed, clock }
+    /// Runs these programs and no others.
+    pub(super) fn new(
+        allowed: Vec<PathBuf>,
+        user: Option<SystemUser>,
+        launcher: Launcher,
+    ) -> Command {
+        let user = user.map(|SystemUser { user, group }| User { user, group });
+        Command { allowed, user, launcher }
     }
 
-    fn start(&self, invocation: &Invocation, context: &Context) -> Result<Child, HandlerError> {
+    async fn start(
+        &self,
+        invocation: &Invocation,
+        context: &Context,
+    ) -> Result<Launched, HandlerError> {
+        let path = self.program(invocation, context)?;
+        let variable = |name: &str, value: String| (name.to_owned(), value);
+        let environment = vec![
+            variable("PATH", PATH.to_owned()),
+            variable("POLYCHRON_EXECUTION", context.execution.to_string()),
+            variable("POLYCHRON_TENANT", context.tenant_slug.clone()),
+            variable("POLYCHRON_JOB", context.job_name.replace('\0', " ")),
+            variable("POLYCHRON_ATTEMPT", context.attempt.to_string()),
+            variable("POLYCHRON_SCHEDULED_FOR", context.scheduled_for.to_rfc3339()),
+            variable("POLYCHRON_IDEMPOTENCY_KEY", context.idempotency_key()),
+        ];
+        let start = Start::Program {
+            path: path.clone(),
+            arguments: invocation.argv.iter().skip(1).cloned().collect(),
+            environment,
+            folder: PathBuf::from("/"),
+            user: self.user,
+        };
+        let confinement = Confinement { own_signals_only: true, ..Confinement::default() };
+        let launched = launching::launch(&self.launcher, Launch { start, confinement }).await;
+        launched.map_err(|error| {
+            HandlerError::new(format!("{} cannot be started: {error}", path.display()))
+        })
+    }
+
+    /// The program that the payload names, if the operator allows it and its arguments may be seen.
+    fn program(
+        &self,
+        invocation: &Invocation,
+        context: &Context,
+    ) -> Result<&PathBuf, HandlerError> {
         let refuse = |why: &str| HandlerError::new(format!("payload.argv {why}")).final_();
-        let [program, arguments @ ..] = invocation.argv.as_slice() else {
+        let Some(program) = invocation.argv.first() else {
             return Err(refuse("is empty"));
         };
-        let Some(program) =
-            self.allowed.iter().find(|allowed| allowed.as_os_str() == program.as_str())
-        else {
+        let mut allowed = self.allowed.iter();
+        let Some(path) = allowed.find(|allowed| allowed.as_os_str() == program.as_str()) else {
             return Err(refuse("names a program that is not listed in POLYCHRON_COMMANDS"));
         };
         if invocation.argv.iter().any(|argument| context.redactor.occurs_in(argument)) {
@@ -87,47 +119,7 @@ impl Command {
         if invocation.argv.iter().any(|argument| argument.contains('\0')) {
             return Err(refuse("contains a NUL byte"));
         }
-        let mut command = tokio::process::Command::new(program);
-        command
-            .args(arguments)
-            .env_clear()
-            .env("PATH", PATH)
-            .envs(process_tree::markers(context))
-            .env("POLYCHRON_TENANT", &context.tenant_slug)
-            .env("POLYCHRON_JOB", context.job_name.replace('\0', " "))
-            .env("POLYCHRON_ATTEMPT", context.attempt.to_string())
-            .env("POLYCHRON_SCHEDULED_FOR", context.scheduled_for.to_rfc3339())
-            .env("POLYCHRON_IDEMPOTENCY_KEY", context.idempotency_key())
-            .current_dir("/")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .kill_on_drop(true);
-        command.spawn().map_err(|error| {
-            HandlerError::new(format!("{} cannot be started: {error}", program.display()))
-        })
-    }
-
-    /// Waits for the program to end, and ends it if the execution is cancelled.
-    async fn wait(
-        &self,
-        child: &mut Child,
-        tree: &ProcessTree,
-        context: &Context,
-    ) -> std::io::Result<ExitStatus> {
-        tokio::select! {
-            status = child.wait() => return status,
-            () = context.cancelled.cancelled() => {}
-        }
-        tree.signal(Signal::TERM);
-        tokio::select! {
-            status = child.wait() => status,
-            () = self.clock.sleep(TERM_LIMIT) => {
-                tree.signal(Signal::KILL);
-                child.wait().await
-            }
-        }
+        Ok(path)
     }
 }
 
@@ -135,58 +127,47 @@ impl Handler<Invocation> for Command {
     type Output = Exited;
 
     async fn run(&self, invocation: Invocation, context: Context) -> Result<Exited, HandlerError> {
-        let mut child = self.start(&invocation, &context)?;
-        // Kills all of them when dropped, whatever ends this function.
-        let tree = ProcessTree::of(&child, &context);
-        let feeding = feed(child.stdin.take(), invocation.input.into_bytes());
-        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let reading = join(read(stdout, &context.output), read(stderr, &context.output));
-        let pipes = join(feeding, reading);
-        tokio::pin!(pipes);
-        let mut pipes_closed = false;
-        let status = {
-            let waiting = self.wait(&mut child, &tree, &context);
-            tokio::pin!(waiting);
-            loop {
-                tokio::select! {
-                    status = &mut waiting => break status?,
-                    // A program may close its output and go on.
-                    _ = &mut pipes, if !pipes_closed => pipes_closed = true,
-                }
-            }
-        };
-        drop(tree);
-        if !pipes_closed {
-            // A process that escaped may hold the pipes open.
-            let _ = timeout(FLUSH_LIMIT, pipes).await;
-        }
-        result(status)
+        // If this function is dropped, so is `running`, and the launcher kills the process tree.
+        let launched = self.start(&invocation, &context).await?;
+        let Launched { input, output, errors, mut running, .. } = launched;
+        let feeding = feed(input, invocation.input.into_bytes());
+        let reading = join(read(output, &context.output), read(errors, &context.output));
+        // The pipes end when the last process is dead, which is when the exit is reported.
+        let (exit, _) = join(wait(&mut running, &context), join(feeding, reading)).await;
+        result(exit?)
     }
 }
 
-/// The exit status as a result.
-fn result(status: ExitStatus) -> Result<Exited, HandlerError> {
-    use std::os::unix::process::ExitStatusExt as _;
-    match (status.code(), status.signal()) {
-        (Some(0), _) => Ok(Exited { exit_status: 0 }),
-        (Some(code), _) => Err(HandlerError::new(format!("the program ended with status {code}"))),
-        (None, signal) => {
-            let signal = signal.unwrap_or_default();
+/// Waits for the program to end, and ends it if the execution is cancelled.
+async fn wait(running: &mut Running, context: &Context) -> Result<Exit, LaunchError> {
+    tokio::select! {
+        exit = running.wait() => return exit,
+        () = context.cancelled.cancelled() => {}
+    }
+    running.stop(TERM_LIMIT).await;
+    running.wait().await
+}
+
+/// The exit as a result.
+fn result(exit: Exit) -> Result<Exited, HandlerError> {
+    match exit {
+        Exit::Status(0) => Ok(Exited { exit_status: 0 }),
+        Exit::Status(code) => {
+            Err(HandlerError::new(format!("the program ended with status {code}")))
+        }
+        Exit::Signal(signal) => {
             Err(HandlerError::new(format!("the program was ended by signal {signal}")))
         }
     }
 }
 
 /// Writes a program's input. A program that does not read it has not failed.
-async fn feed(stdin: Option<ChildStdin>, input: Vec<u8>) {
-    if let Some(mut stdin) = stdin {
-        let _ = stdin.write_all(&input).await;
-    }
+async fn feed(mut pipe: Sender, input: Vec<u8>) {
+    let _ = pipe.write_all(&input).await;
 }
 
 /// Copies a program's output to the execution's.
-async fn read<R: AsyncRead + Unpin>(pipe: Option<R>, output: &Output) {
-    let Some(mut pipe) = pipe else { return };
+async fn read(mut pipe: Receiver, output: &Output) {
     let mut buffer = [0; 8192];
     // May end within a character.
     let mut pending = Vec::new();

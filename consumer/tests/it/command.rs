@@ -183,19 +183,59 @@ async fn no_descendant_survives_the_program() {
     }
 }
 
+/// Launchers kill the programs of a consumer that is killed (`launcher/tests/it/tree.rs`), so a
+/// consumer that starts has none to clean up. A marked process may be another container's.
 #[tokio::test]
-async fn programs_of_a_killed_consumer_are_killed_by_the_next() {
+async fn a_starting_consumer_kills_no_process() {
     let nap = nap();
-    // Marked by a consumer whose process id does not exist.
-    let mut orphan = std::process::Command::new("/bin/sleep")
+    let mut marked = std::process::Command::new("/bin/sleep")
         .arg(&nap)
         .env("POLYCHRON_CONSUMER", "4194303:1")
         .spawn()
         .unwrap();
-    let mut other = std::process::Command::new("/bin/sleep").arg(&nap).spawn().unwrap();
-    known(&[("POLYCHRON_COMMANDS", "/bin/true")]);
-    assert!(!orphan.wait().unwrap().success());
-    assert!(other.try_wait().unwrap().is_none(), "an unmarked process is not killed");
-    other.kill().unwrap();
-    other.wait().unwrap();
+    let program = Program::new("exit 0");
+    program.run(FakeContext::new(), &[], "").await.result();
+    assert!(marked.try_wait().unwrap().is_none());
+    marked.kill().unwrap();
+    marked.wait().unwrap();
+}
+
+/// An environment that is cleared in a session of its own, double-forked.
+#[tokio::test]
+async fn a_descendant_that_clears_its_environment_dies_too() {
+    let nap = nap();
+    let program = Program::new(
+        "(env -i setsid sh -c 'exec <&- >&- 2>&-; sleep '$1' & exit' &); while :; do sleep 1; done",
+    );
+    let arguments = [nap.as_str()];
+    let cancel = CancellationToken::new();
+    let context = FakeContext::new().cancel_by(cancel.clone());
+    let stopping = async {
+        eventually("it runs", || async {
+            program.alive(&nap).iter().any(|line| line.starts_with("sleep")).then_some(())
+        })
+        .await;
+        cancel.cancel();
+    };
+    let (_, ()) = tokio::join!(program.run(context, &arguments, ""), stopping);
+    assert_eq!(program.alive(&nap), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_program_gains_no_privileges_and_may_run_as_another_user() {
+    let program = Program::new("id -u; grep NoNewPrivs /proc/self/status");
+    std::fs::set_permissions(program.folder.path(""), std::fs::Permissions::from_mode(0o755))
+        .unwrap();
+    let settings = [("POLYCHRON_COMMANDS", program.path.as_str())];
+    let as_nobody = [settings[0], ("POLYCHRON_COMMAND_USER", "65534:65534")];
+    let payload = json!({"argv": [program.path]});
+    let ran = FakeContext::new().run_type(&known(&settings), "command", payload.clone()).await;
+    assert!(ran.output.ends_with("NoNewPrivs:\t1\n"), "{}", ran.output);
+    let root = ran.output.starts_with("0\n");
+    let ran = FakeContext::new().run_type(&known(&as_nobody), "command", payload).await;
+    if root {
+        assert!(ran.output.starts_with("65534\n"), "{ran:?}");
+    } else {
+        assert!(ran.failure().message.contains("cannot be started"), "{ran:?}");
+    }
 }

@@ -4,17 +4,14 @@
 //! Landlock restrictions are permanent, and so are SQLite's process-wide settings.
 
 use std::path::PathBuf;
-use std::sync::Once;
 use std::time::Duration;
 
-use launcher::{
-    Confinement, Exit, Files, Landlock, Launch, Launched, Launcher, Limit, Role, Start,
-};
+use launcher::{Confinement, Exit, Files, Launch, Launched, Launcher, Limit, Role, Start};
 use shared::random::Random;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::net::unix::pipe::Receiver;
-use tracing::warn;
 
+use super::super::launching;
 use super::Script;
 use super::child::{self, Assignment, Message};
 use crate::{Context, HandlerError};
@@ -51,16 +48,13 @@ pub(super) async fn run(
     let file = tokio::fs::canonicalize(context.database.sqlite_file()?).await?;
     let size = tokio::fs::metadata(&file).await?.len();
     let count = script.statements.len() as u64;
-    let launched = launcher.launch(launch(file, size, script, context)?).await?;
-    if launched.landlock == Landlock::Unavailable {
-        warn_once();
-    }
+    let launched = launching::launch(launcher, request(file, size, script, context)?).await?;
     let result = supervise(launched, context, count).await;
     drop(anchor);
     result
 }
 
-fn launch(
+fn request(
     file: PathBuf,
     size: u64,
     script: Script,
@@ -162,14 +156,4 @@ async fn read(
             last => return Ok(Some(last)),
         }
     }
-}
-
-/// The operator should know that one of two protections is missing.
-fn warn_once() {
-    static WARNED: Once = Once::new();
-    WARNED.call_once(|| {
-        warn!(
-            "the kernel has no Landlock: `sql` jobs over SQLite are confined by SQLite's authorizer only"
-        );
-    });
 }
