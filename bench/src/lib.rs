@@ -1,9 +1,9 @@
-//! The harness of the benchmarks: the programs as they are shipped, on private servers; contestants
-//! that take turns within each round; medians of rates, and ratios within rounds, which hold on a
-//! machine whose speed changes; processor time for each job, which holds on a busy one.
+//! The benchmarks' harness. It runs release builds on private servers. Contestants take turns within
+//! each round; ratios within a round are comparable although the machine's speed changes, and processor
+//! time per job although it is busy.
 //!
-//! A case is a file in `bin/bench`: it starts processes (`tests::System`), takes samples and enters
-//! them in a [`Sheet`].
+//! A case is a file in `bin/bench`: it starts processes (`tests::System`), takes samples and adds
+//! them to a [`Sheet`].
 
 mod servers;
 mod sheet;

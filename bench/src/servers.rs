@@ -17,10 +17,10 @@ pub struct Servers {
 }
 
 impl Servers {
-    /// Those of this run.
+    /// The servers of this run.
     ///
     /// # Errors
-    /// They don't run, or their files cannot be read.
+    /// If they are not running, or their files cannot be read.
     pub fn find() -> anyhow::Result<Servers> {
         let folder = setting("SERVICES_DIR");
         let folder = Path::new(&folder);
@@ -29,12 +29,12 @@ impl Servers {
         Ok(Servers { postgres, rabbitmq })
     }
 
-    /// What PostgreSQL has used.
+    /// PostgreSQL's usage so far.
     pub fn postgres(&self) -> Usage {
         Usage::of_tree(self.postgres)
     }
 
-    /// What RabbitMQ has used.
+    /// RabbitMQ's usage so far.
     pub fn rabbitmq(&self) -> Usage {
         Usage::of_tree(self.rabbitmq)
     }
@@ -47,10 +47,10 @@ fn first_number(file: &Path) -> anyhow::Result<u32> {
     first.trim().parse().with_context(|| format!("{} begins with no number", file.display()))
 }
 
-/// A commit that doesn't reach the disk says nothing about speed.
+/// Checks that commits reach the disk; otherwise the measurements would be meaningless.
 ///
 /// # Errors
-/// The server's `fsync` or `synchronous_commit` is off.
+/// If the server's `fsync` or `synchronous_commit` is off.
 pub async fn require_fsync() -> anyhow::Result<()> {
     let mut admin = PgConnection::connect(&setting("POLYCHRON_TEST_POSTGRES")).await?;
     for name in ["fsync", "synchronous_commit"] {
@@ -61,10 +61,10 @@ pub async fn require_fsync() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Removes a database that nobody needs any more; hundreds of runs would fill the disk.
+/// Deletes a database after use, since hundreds of runs would fill the disk.
 ///
 /// # Errors
-/// The server doesn't do it.
+/// If the server refuses.
 pub async fn drop_database(url: &str) -> anyhow::Result<()> {
     let (_, name) = url.rsplit_once('/').context("the URL names no database")?;
     let mut admin = PgConnection::connect(&setting("POLYCHRON_TEST_POSTGRES")).await?;
@@ -72,7 +72,7 @@ pub async fn drop_database(url: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Removes a virtual host, with its queues.
+/// Deletes a virtual host with its queues.
 pub async fn drop_virtual_host(amqp_url: &str) {
     let (_, name) = amqp_url.rsplit_once('/').unwrap_or_default();
     testkit::management("DELETE", &format!("/api/vhosts/{name}"), "").await;

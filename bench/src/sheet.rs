@@ -1,4 +1,4 @@
-//! What a case has measured: samples by round, and what follows from them.
+//! A case's measurements: samples by round, and statistics of them.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -6,10 +6,10 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-/// The figures of one run, by name and unit (`jobs/s`); the first is the one that is compared.
+/// The figures of one run by name and unit (`jobs/s`). The first one is compared.
 pub type Sample = Vec<(&'static str, f64)>;
 
-/// A case's measurements. Contestants in one group are compared with each other.
+/// A case's measurements. Contestants in a group are compared with each other.
 pub struct Sheet {
     case: &'static str,
     baselines: &'static [&'static str],
@@ -26,13 +26,13 @@ struct Row {
 }
 
 impl Sheet {
-    /// An empty sheet. In each group, all are compared with that one of `baselines` which has the
-    /// highest median; `settings` are put on record.
+    /// An empty sheet. In each group, all are compared with the one of `baselines` that has the highest
+    /// median. `settings` are recorded with the samples.
     pub fn new(case: &'static str, baselines: &'static [&'static str], settings: Value) -> Sheet {
         Sheet { case, baselines, settings, rows: Vec::new(), notes: Vec::new() }
     }
 
-    /// Enters what a contestant did in the current round.
+    /// Adds a contestant's sample to the current round.
     pub fn add(&mut self, group: &str, contestant: &str, sample: Sample) {
         let found =
             self.rows.iter_mut().find(|row| row.group == group && row.contestant == contestant);
@@ -46,7 +46,7 @@ impl Sheet {
         }
     }
 
-    /// Says something below the table.
+    /// Adds a note below the table.
     pub fn note(&mut self, note: String) {
         self.notes.push(note);
     }
@@ -56,8 +56,8 @@ impl Sheet {
         self.rows.is_empty()
     }
 
-    /// The table for people, in Markdown: medians; of the first figure also the lowest and highest
-    /// value, and the median of its ratios to the best baseline within a round.
+    /// A Markdown table of medians, with the first figure's lowest and highest values and the median of
+    /// its ratios to the best baseline within a round.
     pub fn table(&self) -> String {
         let mut table = String::new();
         let names = self.rows.first().map_or(Vec::new(), Row::figure_names);
@@ -91,7 +91,7 @@ impl Sheet {
     /// Writes all samples to `<folder>/<case>.json`.
     ///
     /// # Errors
-    /// The file cannot be written.
+    /// If the file cannot be written.
     pub fn write(&self, folder: &Path) -> anyhow::Result<()> {
         let rows: Vec<Value> = self.rows.iter().map(|row| {
             let figures: serde_json::Map<String, Value> =
@@ -112,7 +112,7 @@ impl Sheet {
         Ok(fs::write(file, format!("{all:#}\n"))?)
     }
 
-    /// The median of a row's ratios to its group's best baseline, round by round. None: there is no
+    /// The median of a row's ratios to its group's best baseline, round by round. `None` without a
     /// baseline.
     fn ratio(&self, row: &Row) -> Option<f64> {
         let of_group = self.rows.iter().filter(|other| other.group == row.group);
@@ -142,7 +142,7 @@ impl Row {
     }
 }
 
-/// The value in the middle; of an even number, the mean of both. Of nothing, not a number.
+/// The median; NaN without values.
 pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -153,8 +153,8 @@ pub fn median(values: &[f64]) -> f64 {
     }
 }
 
-/// By how much the second value of the pairs rises with the first, by least squares; zero where there
-/// are not two different first values.
+/// The slope of a least-squares line through the pairs; zero unless there are two different first
+/// values.
 pub fn slope(points: &[(f64, f64)]) -> f64 {
     let count = points.len() as f64;
     let mean = |value: fn(&(f64, f64)) -> f64| points.iter().map(value).sum::<f64>() / count;
@@ -172,7 +172,7 @@ fn highest(values: &[f64]) -> f64 {
     values.iter().copied().fold(f64::NEG_INFINITY, f64::max)
 }
 
-/// Three figures are as many as a measurement is worth.
+/// Rounded to three significant digits, which is as precise as the measurements are.
 fn shown(value: f64) -> String {
     match value.abs() {
         size if size >= 100.0 => format!("{value:.0}"),
@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn ratios_are_taken_within_rounds_against_the_best_baseline() {
         let mut sheet = Sheet::new("test", &["slow", "quick"], Value::Null);
-        // The machine slows down from round to round.
+        // A machine that slows down from round to round.
         for (ours, slow, quick) in [(90.0, 20.0, 100.0), (45.0, 60.0, 50.0), (8.0, 1.0, 10.0)] {
             sheet.add("one", "ours", vec![("jobs/s", ours), ("us/job", 1.0)]);
             sheet.add("one", "slow", vec![("jobs/s", slow), ("us/job", 2.0)]);

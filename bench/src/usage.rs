@@ -1,4 +1,4 @@
-//! What processes have used of the machine, by `/proc`.
+//! Processor time and memory of processes, from `/proc`.
 
 use std::collections::HashMap;
 use std::fs;
@@ -11,15 +11,15 @@ use crate::Sample;
 /// Processor time so far, and memory now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// In user and in kernel mode, of all threads, in steps of the kernel's tick (10 ms).
+    /// User and kernel mode, all threads, in steps of the kernel's tick (10 ms).
     pub cpu: Duration,
-    /// Resident memory, in bytes; pages that processes share are counted for each.
+    /// Resident memory in bytes. Shared pages are counted once per process.
     pub rss: u64,
-    /// How many processes have that memory.
+    /// How many processes it is the memory of.
     pub processes: u32,
 }
 
-/// The rate, and what PostgreSQL, RabbitMQ and our own processes have used for each job.
+/// The rate, and the processor time per job of PostgreSQL, RabbitMQ and our own processes.
 pub fn costs(jobs: u32, seconds: f64, before: &[Usage; 3], after: &[Usage; 3]) -> Sample {
     let used = |n: usize| (after[n] - before[n]).cpu.as_secs_f64() * 1e6 / f64::from(jobs);
     vec![
@@ -33,8 +33,8 @@ pub fn costs(jobs: u32, seconds: f64, before: &[Usage; 3], after: &[Usage; 3]) -
 }
 
 impl Usage {
-    /// Of a process, its living descendants, and those of them that have ended and were waited for.
-    /// A process that isn't there has used nothing.
+    /// The usage of a process, its running descendants, and those that have ended and were waited for.
+    /// Zero for a process that does not exist.
     pub fn of_tree(root: u32) -> Usage {
         let processes: HashMap<u32, Process> = all_processes().collect();
         let in_tree = |pid: &u32| {
@@ -50,7 +50,7 @@ impl Usage {
 
 impl Add for Usage {
     type Output = Usage;
-    /// What both have used.
+    /// The sum of both.
     fn add(self, other: Usage) -> Usage {
         Usage {
             cpu: self.cpu + other.cpu,
@@ -68,7 +68,7 @@ impl Sum for Usage {
 
 impl Sub for Usage {
     type Output = Usage;
-    /// What was used between two moments; memory and processes are the later one's.
+    /// The usage between two moments; memory and number of processes are the later ones.
     fn sub(self, before: Usage) -> Usage {
         Usage { cpu: self.cpu.saturating_sub(before.cpu), ..self }
     }
@@ -83,7 +83,7 @@ fn all_processes() -> impl Iterator<Item = (u32, Process)> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| {
         let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
-        // Who has ended meanwhile counts in its parent.
+        // A process that has ended meanwhile counts in its parent.
         let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
         Some((pid, process(&stat)?))
     })
@@ -91,7 +91,7 @@ fn all_processes() -> impl Iterator<Item = (u32, Process)> {
 
 /// Reads a line of `/proc/PID/stat` (proc(5) numbers its fields from 1).
 fn process(stat: &str) -> Option<Process> {
-    // The second field, the program's name, may hold anything but ends with the last bracket.
+    // The second field, the program's name, may contain anything, but ends with the last bracket.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
     let ticks = field(14)? + field(15)? + field(16)? + field(17)?;

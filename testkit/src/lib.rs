@@ -1,5 +1,5 @@
-//! What the tests share: databases and virtual hosts of their own on the private servers that
-//! `scripts/services` starts, and ways to wait without sleeping blindly.
+//! What tests share: databases and virtual hosts of their own on the private servers that
+//! `scripts/services` starts, and waiting for conditions without fixed sleeps.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop right there")]
 
 mod lying_server;
@@ -21,8 +21,8 @@ pub use lying_server::{Lie, LyingServer};
 pub use old_schema::migrate_to;
 pub use tenant_database::{TenantDatabase, both_stores};
 
-/// A setting that `scripts/services` makes. Its absence fails the test: nothing is skipped.
-#[expect(clippy::disallowed_methods, reason = "the servers' addresses come by the environment")]
+/// A variable that `scripts/services` sets. Without it the test fails rather than being skipped.
+#[expect(clippy::disallowed_methods, reason = "the servers' addresses come from the environment")]
 pub fn setting(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| {
         panic!(
@@ -40,12 +40,12 @@ pub fn program(name: &str) -> PathBuf {
     found.unwrap_or_else(|| panic!("there is no {name} by {}; build it first", this.display()))
 }
 
-/// A name that no other test has.
+/// A unique name.
 fn fresh_name() -> String {
     format!("t{}", Uuid::from_bytes(shared::random::Random::system().bytes()).simple())
 }
 
-/// An empty PostgreSQL database of the test's own.
+/// A new, empty PostgreSQL database.
 pub async fn postgres_database() -> DatabaseUrl {
     let admin = setting("POLYCHRON_TEST_POSTGRES");
     let name = fresh_name();
@@ -56,20 +56,20 @@ pub async fn postgres_database() -> DatabaseUrl {
     format!("{server}/{name}").parse().unwrap()
 }
 
-/// The private PostgreSQL's own database, as its superuser.
+/// The private PostgreSQL server's maintenance database, as superuser.
 pub fn postgres_server() -> DatabaseUrl {
     setting("POLYCHRON_TEST_POSTGRES").parse().unwrap()
 }
 
-/// Runs a statement of the test's own in a session of its own, as a tenant's application does.
+/// Runs a statement in a session of its own, as a tenant's application would.
 pub async fn execute(url: &DatabaseUrl, statement: &str) {
     try_execute(url, statement).await.unwrap();
 }
 
-/// The same, where it may fail.
+/// The same for a statement that may fail.
 ///
 /// # Errors
-/// Whatever the database says.
+/// The database's error.
 pub async fn try_execute(url: &DatabaseUrl, statement: &str) -> sqlx::Result<()> {
     let statement = AssertSqlSafe(statement.to_owned());
     if url.is_sqlite() {
@@ -80,16 +80,16 @@ pub async fn try_execute(url: &DatabaseUrl, statement: &str) -> sqlx::Result<()>
     Ok(())
 }
 
-/// A folder of the test's own, removed when it is dropped.
+/// A temporary folder, deleted when this is dropped.
 pub struct Folder(TempDir);
 
 impl Folder {
-    /// Makes one.
+    /// Creates a folder.
     pub fn new() -> Folder {
         Folder(TempDir::with_prefix("polychron-test-").unwrap())
     }
 
-    /// Makes one in memory, where the machine has a place for that: for databases that need not
+    /// Creates a folder in memory if the machine has a file system there, for databases that need not
     /// survive a power cut.
     pub fn in_memory() -> Folder {
         let memory = std::path::Path::new("/dev/shm");
@@ -104,7 +104,7 @@ impl Folder {
         self.0.path().join(name)
     }
 
-    /// The URL of an SQLite file in it, which doesn't exist yet.
+    /// The URL of an SQLite file in it, which does not exist yet.
     pub fn sqlite_database(&self, name: &str) -> DatabaseUrl {
         format!("sqlite://{}", self.path(name).display()).parse().unwrap()
     }
@@ -116,14 +116,14 @@ impl Default for Folder {
     }
 }
 
-/// The AMQP URL of a virtual host of the test's own, on the private RabbitMQ.
+/// The AMQP URL of a new virtual host on the private RabbitMQ.
 pub async fn virtual_host() -> String {
     let name = fresh_name();
     make_virtual_host(&name).await;
     format!("{}/{name}", setting("POLYCHRON_TEST_AMQP"))
 }
 
-/// Makes a virtual host in which `guest` may do everything.
+/// Creates a virtual host with all permissions for `guest`.
 pub async fn make_virtual_host(name: &str) {
     management("PUT", &format!("/api/vhosts/{name}"), "{}").await;
     let everything = r#"{"configure":".*","write":".*","read":".*"}"#;
@@ -137,7 +137,7 @@ pub async fn rabbitmqctl(arguments: &[&str]) {
     run("bash", &[&["-c", script, environment.as_str()], arguments].concat()).await;
 }
 
-/// Kills the private PostgreSQL as a power cut would, and starts it again.
+/// Kills the private PostgreSQL by SIGKILL and starts it again.
 pub async fn restart_postgres() {
     run(&setting("POLYCHRON_TEST_SERVICES"), &["restart-postgres"]).await;
 }
@@ -152,20 +152,20 @@ async fn run(program: &str, arguments: &[&str]) {
     assert!(output.status.success(), "{shown}: {said}");
 }
 
-/// Asks RabbitMQ's management API; answers with the body.
+/// Sends a request to RabbitMQ's management API and returns the body.
 pub async fn management(method: &str, path: &str, body: &str) -> String {
     let (status, answer) = ask_management(method, path, body).await.unwrap();
     assert!((200..300).contains(&status), "{method} {path}: {status} {answer}");
     answer
 }
 
-/// The same, where it may fail; answers with whether it was done.
+/// The same for a request that may fail. Returns whether it succeeded.
 pub async fn management_answers(method: &str, path: &str, body: &str) -> bool {
     let asked = ask_management(method, path, body).await;
     asked.is_some_and(|(status, _)| (200..300).contains(&status))
 }
 
-/// The status and the body; none when nobody answers.
+/// The status and the body; `None` without an answer.
 async fn ask_management(method: &str, path: &str, body: &str) -> Option<(u16, String)> {
     let address = setting("POLYCHRON_TEST_MANAGEMENT");
     let mut stream = TcpStream::connect(&address).await.ok()?;
@@ -181,8 +181,8 @@ async fn ask_management(method: &str, path: &str, body: &str) -> Option<(u16, St
     Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
 }
 
-/// Waits until `condition` holds, looking every few milliseconds. Says what it waited for when a
-/// minute was not enough.
+/// Waits until `condition` returns a value, checking every few milliseconds. After a minute, panics with
+/// what it waited for.
 #[track_caller]
 pub fn eventually<T, F>(what: &str, condition: impl FnMut() -> F) -> impl Future<Output = T>
 where
@@ -191,7 +191,7 @@ where
     eventually_within(Duration::from_secs(60), what, condition)
 }
 
-/// The same, with a limit of the test's own.
+/// The same with another limit.
 #[track_caller]
 pub fn eventually_within<T, F>(
     limit: Duration,

@@ -1,5 +1,5 @@
-//! One tenant's database of either kind, ready for a store, with a clock that the test owns and a
-//! session besides in which the test speaks plain SQL, as the tenant's own application does.
+//! One tenant's database of either kind, with a clock that the test controls, and a session in which the
+//! test runs plain SQL, as the tenant's application would.
 
 use std::time::Duration;
 
@@ -13,15 +13,15 @@ use tokio::sync::Mutex;
 
 use crate::{Folder, postgres_database};
 
-/// A tenant's database of the test's own.
+/// A tenant's database, claimed for that tenant.
 pub struct TenantDatabase {
-    /// Where it is.
+    /// Its URL.
     pub url: DatabaseUrl,
-    /// Whose it is, by its own word.
+    /// The tenant that it belongs to.
     pub tenant: TenantId,
-    /// The time of every store of it.
+    /// The clock of every store on it.
     pub clock: ManualClock,
-    /// Repeats itself at every run.
+    /// The same sequence in every run.
     pub random: Random,
     session: Mutex<Session>,
     _folder: Option<Folder>,
@@ -32,7 +32,7 @@ enum Session {
     Sqlite(SqliteConnection),
 }
 
-/// Both kinds, for a test that goes through the same steps with each.
+/// One of each kind, for a test that does the same with both.
 pub async fn both_stores() -> [TenantDatabase; 2] {
     [TenantDatabase::postgres().await, TenantDatabase::sqlite().await]
 }
@@ -65,18 +65,18 @@ impl TenantDatabase {
         database
     }
 
-    /// A store on connections of its own, as another process would have it.
+    /// A store with connections of its own, as another process would have.
     pub fn store(&self) -> Store {
         let connections = Connections::new(Clock::Manual(self.clock.clone()), 8);
         Store::new(self.tenant, &self.url, &connections).unwrap()
     }
 
-    /// The database's time: what the manual clock shows.
+    /// The database's time, which is the manual clock's.
     pub fn now(&self) -> DbTime {
         DbTime::shown_by(&self.clock)
     }
 
-    /// Moves the clock forward, and answers with what it shows then.
+    /// Advances the clock and returns its time.
     pub fn advance(&self, by: Duration) -> DbTime {
         self.clock.advance(by);
         self.now()
@@ -87,12 +87,12 @@ impl TenantDatabase {
         self.url.is_sqlite()
     }
 
-    /// An id for an execution.
+    /// A new execution id.
     pub fn execution_id(&self) -> ExecutionId {
         ExecutionId::new(self.now().time(), &self.random)
     }
 
-    /// Runs plain SQL; answers with the number of rows, or the database's complaint.
+    /// Runs plain SQL. Returns the number of affected rows, or the database's error.
     pub async fn try_execute(&self, sql: &str) -> Result<u64, String> {
         let sql = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
         let done = match &mut *self.session.lock().await {
@@ -102,12 +102,12 @@ impl TenantDatabase {
         done.map_err(|error| error.to_string())
     }
 
-    /// Runs plain SQL that is expected to work; answers with the number of rows.
+    /// Runs plain SQL that must succeed. Returns the number of affected rows.
     pub async fn execute(&self, sql: &str) -> u64 {
         self.try_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 
-    /// What a query for one text says, row by row; `-` stands for null.
+    /// The rows of a query for one text column; `-` for null.
     pub async fn texts(&self, sql: &str) -> Vec<String> {
         let sql = AssertSqlSafe(sql.to_owned());
         let rows = match &mut *self.session.lock().await {
@@ -118,15 +118,15 @@ impl TenantDatabase {
         rows.into_iter().map(|text| text.unwrap_or_else(|| "-".to_owned())).collect()
     }
 
-    /// What a query for one text in one row says.
+    /// The result of a query for one text in one row.
     pub async fn text(&self, sql: &str) -> String {
         let mut rows = self.texts(sql).await;
         assert_eq!(rows.len(), 1, "{sql}: {rows:?}");
         rows.remove(0)
     }
 
-    /// How the database means to carry a statement out. PostgreSQL is given the arguments, as
-    /// literals; SQLite plans without them.
+    /// The plan of a statement. PostgreSQL plans it with the arguments, given as literals; SQLite without
+    /// them.
     pub async fn plan(&self, statement: &str, arguments: &str) -> String {
         let mut session = self.session.lock().await;
         let lines: Vec<String> = match &mut *session {
@@ -150,12 +150,12 @@ impl TenantDatabase {
         lines.join("\n")
     }
 
-    /// A job, as an application inserts it: everything but its name has a default.
+    /// Inserts a job as an application would, with defaults for everything but its name.
     pub async fn insert_job(&self, name: &str) -> JobId {
         self.insert_job_with(name, "").await
     }
 
-    /// A job, with some columns of the test's choice: `queue = 'mail', max_attempts = 1`.
+    /// Inserts a job and sets some columns: `queue = 'mail', max_attempts = 1`.
     pub async fn insert_job_with(&self, name: &str, columns: &str) -> JobId {
         self.execute(&format!(
             "INSERT INTO polychron_job (name, job_type, schedule) VALUES ('{name}', 'noop', '{{\"every\":\"1m\"}}')"
@@ -169,7 +169,7 @@ impl TenantDatabase {
         JobId(self.text(&id).await.parse().unwrap())
     }
 
-    /// A job that is due at `time`.
+    /// Inserts a job that is due at `time`.
     pub async fn insert_due_job(&self, name: &str, time: impl Into<Time>) -> JobId {
         let time = time.into().to_rfc3339();
         self.insert_job_with(name, &format!("next_run_at = '{time}', schedule_since = '{time}'"))

@@ -1,11 +1,11 @@
-//! Choices by a seed.
+//! Random choices from a seed.
 
 use shared::random::Random;
 
 pub(crate) trait Chance {
-    /// A number below `n`, which is not 0.
+    /// A number below `n`; `n` is not 0.
     fn below(&self, n: usize) -> usize;
-    /// True once in `n` times.
+    /// True once in `n` times, on average.
     fn one_in(&self, n: usize) -> bool;
     /// One of them.
     fn one_of<'a, T>(&self, all: &'a [T]) -> &'a T;

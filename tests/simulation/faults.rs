@@ -1,4 +1,4 @@
-//! What goes wrong, and what people do meanwhile.
+//! Faults, and what people do meanwhile.
 
 use std::time::Duration;
 
@@ -17,23 +17,23 @@ use crate::judge::{Actor, Verdict};
 use crate::scenario::schedule;
 use crate::world::World;
 
-/// How much goes wrong under one seed.
+/// How likely faults are under one seed.
 #[derive(Clone, Debug)]
 pub(crate) struct Faults {
-    /// Nothing at all.
+    /// No faults at all.
     pub(crate) none: bool,
     /// Handlers fail, hang and panic.
     pub(crate) wild: bool,
-    /// How readily moves go on, rather than wait for something else to happen.
+    /// How likely a waiting move goes on, rather than something else happening first.
     pub(crate) briskness: f64,
-    /// How often a move doesn't reach the database.
+    /// How often a move does not reach the database.
     pub(crate) fails: f64,
     /// How often its answer is lost.
     pub(crate) unheard: f64,
-    /// How often messages are lost, and doubled.
+    /// How often messages are lost, and duplicated.
     lost: f64,
     doubled: f64,
-    /// How often a process is killed, started, paused; a database goes dark; the rest.
+    /// How often a process is killed, started or paused, a database becomes unreachable, and so on.
     processes: f64,
     databases: f64,
     broker: f64,
@@ -49,7 +49,7 @@ impl Faults {
         Faults {
             none,
             wild: random.one_in(2),
-            // A database that lets moves wait long enough is a fault, too.
+            // A database that delays moves long enough is a fault, too.
             briskness: if none { 1.0 } else { *random.one_of(&[0.98, 0.9, 0.7]) },
             fails: some(0.1),
             unheard: some(0.1),
@@ -84,7 +84,7 @@ impl World {
         } else if faults.any(faults.broker, &random) {
             self.meddle_with_the_broker();
         } else if faults.any(faults.clock, &random) {
-            // A lease is judged by the database's clock: whoever sets that, may end it.
+            // Leases are checked by the database's clock, so setting it may end them.
             let all = self.seats.iter().filter_map(|seat| seat.process.as_ref());
             self.unpunctual.extend(all.map(|process| process.label.clone()));
             let seconds = *random.one_of(&[-60, -2, 2, 60, 600]);
@@ -187,7 +187,7 @@ impl World {
         self.note(text.into());
     }
 
-    /// People change jobs, ask for runs and for their end.
+    /// People edit jobs, run them manually, and cancel executions.
     fn people_act(&mut self) -> Verdict {
         let (random, tenant) = (self.random.clone(), self.random.below(self.tenants.len()));
         let job = 1 + random.below(self.tenants[tenant].made);
@@ -226,7 +226,7 @@ impl World {
         let id = ExecutionId::new(now.time(), &self.random);
         let name = format!("job-{job}");
         let asked = self.tenants[tenant].store.run_job(&name, id, None, now);
-        // Two runs asked for in the same microsecond are refused; so is one at an occurrence.
+        // A second manual run in the same microsecond is refused, and so is one at an occurrence.
         let done = self.own.block_on(asked).unwrap_or_default();
         self.note(format!("t{tenant} {name} is run by hand: {done}"));
         self.look_at(tenant, Actor::People)
@@ -265,7 +265,7 @@ impl World {
         self.note(format!("t{tenant} is {status}"));
     }
 
-    /// A statement of the tenant's own.
+    /// A statement of the tenant's application.
     pub(crate) fn sql(&mut self, tenant: usize, statement: &str) -> Verdict {
         let sql = &mut self.tenants[tenant].sql;
         let done = self.own.block_on(sql.execute(AssertSqlSafe(statement.to_owned()))).unwrap();

@@ -1,4 +1,4 @@
-//! What jobs do in the simulation, and the log of what really ran.
+//! The handlers of the simulation, and the log of what really ran.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -22,15 +22,15 @@ pub(crate) struct Run {
     pub(crate) occurrence: Time,
     pub(crate) attempt: i32,
     pub(crate) execution: ExecutionId,
-    /// None while it runs. A process that is killed ends its handlers.
+    /// `None` while it runs. Killing a process ends its handlers.
     pub(crate) ended: Option<BootTime>,
-    /// Whether it came to its own end.
+    /// Whether it returned by itself.
     pub(crate) returned: bool,
-    /// Cancelled once the consumer has told it to stop.
+    /// Cancelled once the consumer told it to stop.
     pub(crate) told: CancellationToken,
 }
 
-/// All starts. Clones are the same log.
+/// All starts. Clones share the log.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<Run>>>);
 
@@ -56,7 +56,7 @@ impl Log {
     }
 }
 
-/// Enters the end, whatever it is.
+/// Records the end, however it comes about.
 struct Running {
     log: Log,
     at: usize,
@@ -75,16 +75,16 @@ impl Drop for Running {
     }
 }
 
-/// What handlers of one process go by.
+/// The settings of one process's handlers.
 #[derive(Clone)]
 pub(crate) struct Handlers {
     pub(crate) process: String,
     pub(crate) log: Log,
     pub(crate) clock: Clock,
     pub(crate) random: Random,
-    /// Set when faults are over: then every handler succeeds soon.
+    /// Set when the faults have ended: from then on every handler succeeds soon.
     pub(crate) calm: Arc<AtomicBool>,
-    /// Whether handlers may fail, hang and panic at all.
+    /// Whether handlers may fail, hang and panic.
     pub(crate) wild: bool,
 }
 
@@ -100,7 +100,7 @@ impl Handlers {
         let calm = self.calm.load(Ordering::Relaxed) || !self.wild;
         let random = &self.random;
         let (fate, heeds) = (random.unit(), random.one_in(2));
-        // Once faults are over, a hundred missed runs, one at a time, must not take for ever.
+        // Once the faults have ended, a hundred missed runs, one at a time, must not take too long.
         let longest = if self.calm.load(Ordering::Relaxed) { 0.1 } else { 40.0 };
         let seconds = if random.one_in(3) { 0.0 } else { random.unit() * longest };
         let hangs = !calm && fate > 0.95;

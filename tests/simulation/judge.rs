@@ -1,5 +1,5 @@
-//! What must hold after every step: each change of a row is a legal move by somebody who may make
-//! it, and what runs is what the rows allow.
+//! What must hold after every step: each change of a row is a legal transition, made by a process that
+//! may make it, and only what the rows allow is running.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,20 +14,20 @@ use crate::handlers::{Log, Run};
 use crate::process::{Kind, SLOTS};
 use crate::scenario::SimTenant;
 
-/// Who made the last move.
+/// Who made the last change.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Actor<'a> {
     /// The tenant's people, or an operator.
     People,
-    /// A process, by its method of the store.
+    /// A process, through this method of the store.
     Process(Kind, &'a str, &'a str),
 }
 
-/// What it remembers.
+/// The state of the judge.
 #[derive(Default)]
 pub(crate) struct Judge {
     rows: BTreeMap<String, BTreeMap<ExecutionId, Execution>>,
-    /// The name that each consumer claims by.
+    /// The worker name of each consumer.
     workers: BTreeMap<String, String>,
     seen_runs: usize,
     started: BTreeSet<ExecutionId>,
@@ -63,7 +63,7 @@ impl Judge {
         Ok(())
     }
 
-    /// How many rows of a tenant it has seen, and which of them were open.
+    /// How many rows of a tenant it has seen, and which of them were not final.
     pub(crate) fn known(&self, slug: &str) -> (usize, Vec<ExecutionId>) {
         let rows: Vec<&Execution> = self.rows_of(slug).collect();
         let open = rows.iter().filter(|row| !row.status.is_final());
@@ -98,7 +98,7 @@ impl Judge {
                     if own { Ok(()) } else { wrong("the row was somebody else's") }
                 }
                 (Status::Running, Status::Failed)
-                    // By the mover's time: the clock may have been set back since it was read.
+                    // By the process's own time: the clock may have been set back since it read it.
                     if old.lease_until < new.finished_at =>
                 {
                     Ok(())
@@ -108,7 +108,7 @@ impl Judge {
         }
     }
 
-    /// After each step: what runs.
+    /// After each step: checks what is running.
     pub(crate) fn ran(
         &mut self,
         tenants: &[SimTenant],
@@ -133,8 +133,8 @@ impl Judge {
         Ok(())
     }
 
-    /// After each step: no message names a row that may not be claimed yet. `forged` are the
-    /// rows of messages that none of the processes sent.
+    /// After each step: checks that no message names a row that may not be claimed yet. `forged` are the
+    /// rows of messages that no process sent.
     pub(crate) fn sent(&self, messages: &[Message], forged: &BTreeSet<ExecutionId>) -> Verdict {
         let all = self.rows.values();
         for message in messages.iter().filter(|message| !forged.contains(&message.execution)) {
@@ -169,7 +169,7 @@ impl Judge {
         {
             return Err(format!("a handler started on another's row: {run:#?}\n{row:#?}"));
         }
-        // A clock that is set forward ends leases that nobody has lost.
+        // A clock that is set forward ends leases early.
         if row.status != Status::Running && !faults.sets_clocks() {
             return Err(format!("a handler started on a row that is over: {run:#?}\n{row:#?}"));
         }
@@ -182,8 +182,8 @@ impl Judge {
         }
     }
 
-    /// When all is over: whatever should have run has started, unless its lease was lost (at the
-    /// deadline, too) or its end asked for before.
+    /// In the end: everything that should have run has started, unless its lease was lost (at the
+    /// deadline, too) or it was cancelled before.
     pub(crate) fn all_started(&self) -> Verdict {
         for rows in self.rows.values() {
             let mut occurrences: BTreeMap<(JobId, Time), Vec<&Execution>> = BTreeMap::new();
@@ -202,7 +202,7 @@ impl Judge {
                                 | ErrorKind::UnknownType
                         )
                     );
-                    // Who was asked to end it may have been about to shut down.
+                    // The process that was to cancel it may have been shutting down.
                     excuse || row.cancel_requested || row.status == Status::Skipped
                 });
                 if !started && !excused {
@@ -213,7 +213,7 @@ impl Judge {
         Ok(())
     }
 
-    /// What a tenant's rows were when they were looked at last.
+    /// A tenant's rows as they were last read.
     pub(crate) fn rows_of(&self, slug: &str) -> impl Iterator<Item = &Execution> {
         self.rows.get(slug).into_iter().flat_map(BTreeMap::values)
     }
@@ -224,7 +224,7 @@ impl Judge {
     }
 }
 
-/// Whether two handlers are at work at one occurrence, the other without having been told to stop.
+/// Whether two handlers run for one occurrence, and the earlier one was not told to stop.
 fn are_twins(run: &Run, other: &Run) -> bool {
     (other.tenant, other.job, other.occurrence) == (run.tenant, run.job, run.occurrence)
         && other.execution != run.execution
@@ -254,7 +254,7 @@ fn birth(new: &Execution, rows: &BTreeMap<ExecutionId, Execution>, actor: Actor<
     }
 }
 
-/// `max_running`, and what the overlap policies forbid.
+/// Checks `max_running` and the overlap policies.
 fn within_limits(tenant: &SimTenant, rows: &BTreeMap<ExecutionId, Execution>) -> Verdict {
     let busy: Vec<&Execution> = rows
         .values()

@@ -1,11 +1,11 @@
-//! The whole system in one thread, at the mercy of a seed: the real producers and consumers over
-//! real SQLite files, with a clock, a network and databases that do what the seed says.
+//! A deterministic simulation of the whole system in one thread: the real producers and consumers over
+//! real SQLite files, with a clock, a network and databases that a seed controls.
 //!
-//! A run is a sequence of steps. In each, either one move goes through the gate of some process's
-//! store, or its answer does, or fails to; or a message arrives, late, twice or never; or time goes
-//! on; or a process dies, stops or starts; or people change something. After each step the judge
-//! looks at what changed. In the end faults are healed, and all that was begun must come to its
-//! end. The same seed always takes the same course.
+//! A run is a sequence of steps. In each, a move passes the gate of a process's store, or its answer
+//! does, or one of them is lost; or a message arrives, late, twice or never; or time passes; or a
+//! process dies, pauses or starts; or people change something. After each step the judge checks what
+//! has changed. In the end the faults stop, and everything must become final. A seed always produces
+//! the same run.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop right there")]
 
 mod chance;
@@ -27,10 +27,10 @@ use world::World;
 /// How many steps a seed takes before faults end.
 const STEPS: usize = 700;
 
-/// Runs one seed; answers with its trace, and with what was wrong.
+/// Runs one seed. Returns its trace, and what was wrong.
 fn run(seed: u64) -> (Vec<String>, Result<(), String>) {
     let mut world = World::new(seed);
-    world.settle();
+    world.run_until_idle();
     let verdict = (0..STEPS).try_for_each(|_| world.step()).and_then(|()| world.heal());
     (world.trace, verdict)
 }
@@ -49,10 +49,10 @@ fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().map_or(default, |text| text.parse().unwrap())
 }
 
-/// Seeds that one process takes on: what killed processes held is not all given back at once.
+/// How many seeds one process runs: killed processes do not release all their resources at once.
 const BATCH: u64 = 100;
 
-/// Shares the seeds out among processes of its own, and goes on past those that fail.
+/// Distributes the seeds among child processes, and goes on after failures.
 #[test]
 #[ignore = "by hand: make sim SEED=… N=…"]
 #[expect(clippy::print_stdout, reason = "how fast it is decides how many seeds one can afford")]
@@ -65,13 +65,13 @@ fn seeds_by_hand() {
     assert!(failed.is_empty(), "failed, or seeds of these batches did: {failed:?}");
 }
 
-/// Answers with the seeds that failed.
+/// Returns the seeds that failed.
 fn take_on(first: u64, count: u64) -> Vec<u64> {
     let fails = |seed: &u64| std::panic::catch_unwind(|| check(*seed)).is_err();
     (first..first + count).filter(fails).collect()
 }
 
-/// Answers with the first seeds of the batches that failed.
+/// Returns the first seeds of the batches that failed.
 fn share_out(first: u64, count: u64) -> Vec<u64> {
     let (next, failed) = (AtomicU64::new(first), Mutex::new(Vec::new()));
     let one_after_the_other = || {
@@ -97,7 +97,7 @@ fn share_out(first: u64, count: u64) -> Vec<u64> {
     failed.into_inner().unwrap()
 }
 
-/// As many as a minute allows; `make sim N=…` runs more.
+/// As many as fit into a minute; `make sim N=…` runs more.
 const SEEDS: u64 = 200;
 
 #[test]
@@ -110,7 +110,7 @@ fn odd_seeds_keep_the_promise() {
     (1..SEEDS).step_by(2).for_each(check);
 }
 
-/// Each has shown something that was wrong.
+/// Each of these once found a bug.
 #[test]
 fn telling_seeds_keep_the_promise() {
     [292, 10_036, 10_154, 20_450, 20_452, 20_624, 25_967, 48_146].into_iter().for_each(check);

@@ -19,23 +19,23 @@ use testkit::Folder;
 use crate::chance::Chance as _;
 use crate::judge::Judge;
 
-/// A tenant, with a way in that no gate bars.
+/// A tenant, with access to its database that bypasses the gates.
 pub(crate) struct SimTenant {
     pub(crate) id: TenantId,
     pub(crate) slug: String,
     pub(crate) store: Store,
-    /// As the tenant's own application has one.
+    /// The session of the tenant's application.
     pub(crate) sql: SqliteConnection,
     pub(crate) max_running: Option<i32>,
     pub(crate) suspended: bool,
-    /// Its database cannot be reached.
+    /// Whether its database is unreachable.
     pub(crate) dark: bool,
-    /// What each job that ever was lets overlap.
+    /// The overlap policy of every job that ever existed.
     pub(crate) overlap: BTreeMap<JobId, OverlapPolicy>,
     pub(crate) made: usize,
 }
 
-/// Empty databases of both schemas, as bytes: to migrate costs more than to copy.
+/// Empty databases of both schemas, as bytes: copying is cheaper than migrating.
 fn template(schema: Schema) -> &'static [u8] {
     static TEMPLATES: OnceLock<(Vec<u8>, Vec<u8>)> = OnceLock::new();
     let make = |schema: Schema| {
@@ -102,7 +102,8 @@ impl SimTenant {
             .unwrap()
     }
 
-    /// The rows that were open when the judge saw them, those that are open now, and new ones.
+    /// The rows that were not final when the judge last read them, those that are not final now, and new
+    /// ones.
     pub(crate) async fn what_may_have_changed(&mut self, judge: &Judge) -> Vec<Execution> {
         let (known, open) = judge.known(&self.slug);
         query_as(
@@ -116,15 +117,14 @@ impl SimTenant {
         .unwrap()
     }
 
-    /// The jobs that are due since before `time` and have not been seen: each is put on record, or
-    /// dispatched, soon after its time.
-    pub(crate) async fn unseen(&mut self, time: Time) -> Vec<String> {
-        let unseen = "SELECT name FROM polychron_job
+    /// The jobs that were due before `time` and have neither a row nor been dispatched.
+    pub(crate) async fn undispatched(&mut self, time: Time) -> Vec<String> {
+        let undispatched = "SELECT name FROM polychron_job
                       WHERE is_enabled AND quarantined_reason IS NULL AND coalesce(next_run_at, '') < $1";
-        sqlx::query_scalar(unseen).bind(time).fetch_all(&mut self.sql).await.unwrap()
+        sqlx::query_scalar(undispatched).bind(time).fetch_all(&mut self.sql).await.unwrap()
     }
 
-    /// Adds a job of some kind.
+    /// Adds a random job.
     pub(crate) async fn add_job(&mut self, now: Time, random: &Random) -> String {
         self.made += 1;
         let name = format!("job-{}", self.made);

@@ -1,5 +1,4 @@
-//! The world of one seed, and its steps: everything that happens, happens here, in an order that
-//! the seed alone decides.
+//! The simulated world of one seed, and its steps, in an order that only the seed determines.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -25,10 +24,10 @@ use crate::judge::{Actor, Judge, Verdict};
 use crate::process::{Kind, Process, Start};
 use crate::scenario::{self, SimTenant};
 
-/// A move that waits longer than this is given up by its caller, as a dark connection is.
+/// After this time a waiting move fails, as on a connection that has timed out.
 const GIVE_UP: Duration = Duration::from_secs(7);
 
-/// A place where a process lives, or will again.
+/// A place for a process, which faults empty and refill.
 pub(crate) struct Seat {
     kind: Kind,
     starts: u64,
@@ -44,7 +43,7 @@ pub(crate) struct World {
     pub(crate) broker: MemoryBroker,
     pub(crate) control: Control,
     pub(crate) control_dark: bool,
-    /// Which process cannot reach which database, though others can.
+    /// Which process cannot reach which database, although others can.
     pub(crate) cut: BTreeSet<(usize, u64)>,
     pub(crate) tenants: Vec<SimTenant>,
     pub(crate) seats: Vec<Seat>,
@@ -53,15 +52,15 @@ pub(crate) struct World {
     pub(crate) judge: Judge,
     pub(crate) trace: Vec<String>,
     pub(crate) calm: Arc<AtomicBool>,
-    /// Processes that were paused, or under which the clock was set: they may run on for a moment
-    /// after their lease.
+    /// Processes that were paused, or whose clock was set: they may go on for a moment after their lease
+    /// has ended.
     pub(crate) unpunctual: BTreeSet<String>,
-    /// The rows that forged messages name.
+    /// The rows that are named by forged messages.
     pub(crate) forged: BTreeSet<ExecutionId>,
     pub(crate) own: Runtime,
     control_url: DatabaseUrl,
     looks: usize,
-    /// Since when each move waits.
+    /// Since when each move has been waiting.
     waiting: BTreeMap<(usize, u64, u64), BootTime>,
     _folder: Folder,
 }
@@ -134,7 +133,7 @@ impl World {
         self.trace.push(format!("{:>9}.{:03} {text}", at / 1000, at % 1000));
     }
 
-    /// Starts a process in a seat, in place of the one that is there.
+    /// Starts a process in a seat, replacing the present one.
     pub(crate) fn start(&mut self, seat: usize) {
         let Seat { kind, starts, process } = &mut self.seats[seat];
         drop(process.take());
@@ -161,7 +160,7 @@ impl World {
         self.note(format!("{label} starts"));
     }
 
-    /// Kills what is in a seat.
+    /// Kills the process in a seat.
     pub(crate) fn kill(&mut self, seat: usize) {
         if let Some(process) = self.seats[seat].process.take() {
             let label = process.label.clone();
@@ -170,14 +169,14 @@ impl World {
         }
     }
 
-    /// Lets every process do all that it can do now.
-    pub(crate) fn settle(&self) {
+    /// Runs every process until it is idle.
+    pub(crate) fn run_until_idle(&self) {
         for _ in 0..2 {
             self.seats.iter().filter_map(|seat| seat.process.as_ref()).for_each(Process::run);
         }
     }
 
-    /// The moves that wait at the gates.
+    /// The moves that are waiting at the gates.
     pub(crate) fn passages(&self) -> Vec<(usize, Passage)> {
         let alive = self.seats.iter().enumerate();
         let gates = alive.filter_map(|(seat, it)| Some((seat, it.process.as_ref()?)));
@@ -212,11 +211,11 @@ impl World {
         } else {
             self.something(!passages.is_empty())?;
         }
-        self.settle();
+        self.run_until_idle();
         self.judge()
     }
 
-    /// Judges what has been sent, and what runs.
+    /// Has the judge check the messages and what is running.
     fn judge(&mut self) -> Verdict {
         self.judge.sent(&self.broker.in_flight(), &self.forged)?;
         self.judge.ran(&self.tenants, &self.log, &self.unpunctual, &self.faults)
@@ -260,11 +259,11 @@ impl World {
         Ok(())
     }
 
-    /// Judges what has changed in a tenant's database.
+    /// Has the judge check what has changed in a tenant's database.
     pub(crate) fn look_at(&mut self, tenant: usize, actor: Actor<'_>) -> Verdict {
         self.looks += 1;
         let World { own, tenants, judge, looks, .. } = self;
-        // To read everything after every move would take most of the time.
+        // Reading everything after every move would take most of the time.
         let rows = match *looks % 50 {
             0 => own.block_on(tenants[tenant].everything()),
             _ => own.block_on(tenants[tenant].what_may_have_changed(judge)),
@@ -272,7 +271,7 @@ impl World {
         judge.moved(&tenants[tenant], rows, *looks % 50 == 0, actor)
     }
 
-    /// Time goes on until somebody wakes, or a part of that.
+    /// Advances the clock to the next sleeper's time, or part of the way.
     pub(crate) fn advance(&mut self, somebody_waits: bool) {
         let most = Duration::from_secs(if somebody_waits { 2 } else { 60 });
         let next = self.manual.next_wake().unwrap_or(most).min(most);
@@ -285,8 +284,7 @@ impl World {
         self.manual.advance(by.max(Duration::from_millis(1)));
     }
 
-    /// Faults end, everybody is there again and nobody asks for anything more: then everything
-    /// must come to its end.
+    /// Ends the faults, starts every process again, and adds nothing more: everything must become final.
     pub(crate) fn heal(&mut self) -> Verdict {
         self.note("faults end".into());
         self.calm.store(true, Ordering::Relaxed);
@@ -298,20 +296,20 @@ impl World {
             }
         }
         self.calm_down(Duration::from_secs(70))?;
-        // What faults have held up so far may still be open; the check at the end forgives nothing.
+        // Rows that the faults have delayed may still be open. The last check allows none.
         self.check_occurrences(
             delta(self.clock.boot_time().since_boot()) + TimeDelta::minutes(45),
         )?;
         let jobs_off = "UPDATE polychron_job SET is_enabled = 0";
         for tenant in 0..self.tenants.len() {
             let before = self.clock.wall_time() - TimeDelta::seconds(60);
-            let unseen = self.own.block_on(self.tenants[tenant].unseen(before));
-            if !unseen.is_empty() {
-                return Err(format!("nobody sees that {unseen:?} of t{tenant} are due"));
+            let late = self.own.block_on(self.tenants[tenant].undispatched(before));
+            if !late.is_empty() {
+                return Err(format!("{late:?} of t{tenant} are due, and not dispatched"));
             }
             self.sql(tenant, jobs_off)?;
         }
-        // A hundred missed runs, one at a time, each tried again twice, take their time.
+        // A hundred missed runs, one at a time, each retried twice, take a while.
         for _ in 0..600 {
             self.calm_down(Duration::from_secs(15))?;
             if self.judge.open().is_empty() {
@@ -319,13 +317,13 @@ impl World {
                 return self.judge.all_started();
             }
         }
-        Err(format!("it never ends: {:#?}", self.judge.open()))
+        Err(format!("these rows never become final: {:#?}", self.judge.open()))
     }
 
     /// Checks the whole history of every tenant.
     fn check_occurrences(&mut self, patience: TimeDelta) -> Verdict {
         let now = self.clock.wall_time();
-        // A job with nowhere to go is put on record within half a minute.
+        // A job that cannot be dispatched gets its row within half a minute.
         let (from, dispatch_patience) = (now - TimeDelta::days(1), TimeDelta::seconds(45));
         let scope = Scope {
             from,
@@ -343,8 +341,8 @@ impl World {
         for (it, tenant) in self.tenants.iter().zip(&listed) {
             let report = self.own.block_on(occurrences::check(&it.store, tenant, &scope)).unwrap();
             let mut violations = report.violations;
-            // Who stood still writes times from before, by which it seems to have dispatched too early;
-            // after each step the judge has seen the limit kept.
+            // A process that was paused writes old times, which look as if it had dispatched too early.
+            // The judge has checked the limit after each step.
             if !self.unpunctual.is_empty() {
                 violations.retain(|violation| violation.rule != Rule::Limited);
             }
@@ -355,14 +353,14 @@ impl World {
         Ok(())
     }
 
-    /// Goes on for a while without a fault.
+    /// Goes on for a while without faults.
     fn calm_down(&mut self, duration: Duration) -> Verdict {
         let end = self.clock.boot_time() + duration;
         while self.clock.boot_time() < end {
-            self.settle();
+            self.run_until_idle();
             while self.broker.held() > 0 {
                 self.broker.arrive(0, 1);
-                self.settle();
+                self.run_until_idle();
             }
             match self.passages().first() {
                 Some((seat, passage)) => self.decide(*seat, *passage, true)?,
@@ -371,7 +369,7 @@ impl World {
                     self.manual.advance(next.max(Duration::from_millis(1)));
                 }
             }
-            self.settle();
+            self.run_until_idle();
             self.judge()?;
         }
         Ok(())

@@ -1,14 +1,14 @@
-//! What one would write by hand, and nothing more: due jobs are claimed in one statement, published
-//! persistent and with confirms to a quorum queue, recorded as running before they "run", recorded
-//! with their result, and acknowledged. No leases, retries, misfires, tenants or health: a yardstick
-//! for what those cost, and no example.
+//! A minimal hand-written scheduler as a baseline: due jobs are claimed by one statement, published as
+//! persistent messages with confirms to a quorum queue, recorded as running before they "run", recorded
+//! with their result, and acknowledged. It has no leases, retries, misfires, tenants or health, and
+//! shows what those cost. It is not an example to follow.
 //!
 //! Started by the benchmark, with its settings in the environment. `MODE` is
-//! - `produce`, which looks every few milliseconds, or `timed`, which sleeps until the next job is due;
-//! - `simple`: two single-row updates for each job, a connection for each job in flight (ten at most;
-//!   more don't help on a small machine);
-//! - `batched`: whatever starts and ends wait together go in one statement on one connection, and
-//!   are acknowledged together.
+//! - `produce`, which polls every few milliseconds, or `timed`, which sleeps until the next job is due;
+//! - `simple`: two single-row updates per job, a connection per job in flight (at most ten, since more
+//!   do not help on a small machine);
+//! - `batched`: starts and ends that are waiting are written by one statement on one connection, and
+//!   acknowledged together.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -31,13 +31,13 @@ use uuid::Uuid;
 
 /// The queue's name.
 const QUEUE: &str = "handwritten";
-/// How often the producer looks when nothing is due.
+/// How often the producer polls when nothing is due.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
-/// The longest that the timed producer sleeps: nobody tells it of new jobs.
+/// How long the timed producer sleeps at most, since it is not notified of new jobs.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
-/// The most connections of one consumer.
+/// The maximum number of connections of one consumer.
 const CONNECTIONS_MAX: usize = 10;
-/// The most starts, and the most ends, in one statement.
+/// The maximum number of starts, or of ends, in one statement.
 const GROUP_MAX: usize = 100;
 
 #[tokio::main(worker_threads = 2)]
@@ -61,7 +61,7 @@ async fn main() -> anyhow::Result<()> {
     }
 }
 
-/// Connections, open already. Custom plans, as a plan made while the table is empty scans it whole.
+/// Open connections. They use custom plans, since a plan made while the table is empty scans all of it.
 async fn pool(size: usize) -> anyhow::Result<PgPool> {
     let options: PgConnectOptions = setting("DATABASE_URL").parse()?;
     let options = options.options([("plan_cache_mode", "force_custom_plan")]);
@@ -107,7 +107,7 @@ async fn produce(pool: &PgPool, channel: &Channel, timed: bool) -> anyhow::Resul
             let sent = channel.basic_publish("".into(), QUEUE.into(), options, body, properties);
             confirms.push(sent.await?);
         }
-        // While the broker writes, the next jobs are claimed.
+        // Claim the next jobs while the broker writes.
         tokio::spawn(try_join_all(confirms));
     }
 }
@@ -136,7 +136,7 @@ async fn simple(pool: PgPool, mut deliveries: Consumer) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The handler, which does nothing; its result, which says when it was called.
+/// The handler, which does nothing. Its result says when it was called.
 fn handle() -> serde_json::Value {
     serde_json::json!(Clock::System.wall_time())
 }
@@ -191,10 +191,10 @@ struct Ended {
     result: serde_json::Value,
 }
 
-/// Which deliveries may be acknowledged.
+/// Which deliveries can be acknowledged.
 #[derive(Default)]
 struct Acks {
-    /// All up to this one have been.
+    /// All up to this one are acknowledged.
     acknowledged: u64,
     done: BTreeSet<u64>,
 }
@@ -204,7 +204,7 @@ impl Acks {
         self.done.insert(tag);
     }
 
-    /// Acknowledges everything before the first one that isn't done, in one frame.
+    /// Acknowledges everything before the first unfinished one, in one frame.
     async fn send(&mut self, channel: &Channel) -> anyhow::Result<()> {
         let before = self.acknowledged;
         while self.done.remove(&(self.acknowledged + 1)) {

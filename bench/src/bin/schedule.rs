@@ -1,5 +1,5 @@
-//! How many times per second one core works out the next occurrence of ordinary schedules, and of
-//! some that are hard; the previous one; how many there are in a year; and reads the schedule.
+//! How many times per second one core computes the next occurrence of ordinary and of hard schedules,
+//! the previous one, and their number in a year, and how often it parses the schedule.
 //!
 //! `cargo run --release -p polychron-bench --bin schedule`
 
@@ -48,7 +48,7 @@ fn main() -> Result<(), shared::schedule::ScheduleError> {
     Ok(())
 }
 
-/// Calls per second, at instants spread over a year, so that no cache is flattered.
+/// Calls per second, at instants spread over a year, which defeats caches.
 fn rate<T>(work: impl Fn(Time) -> T) -> f64 {
     const STEP: TimeDelta = TimeDelta::seconds(7_919 * 37);
     let first = Time::from_timestamp(1_767_225_600, 0).unwrap_or(Time::MIN);
@@ -66,7 +66,7 @@ fn rate<T>(work: impl Fn(Time) -> T) -> f64 {
     f64::from(calls) / (processor_time() - started).as_secs_f64()
 }
 
-/// What this thread has had of its core: whatever else the machine does is left out.
+/// This thread's processor time, which excludes everything else on the machine.
 fn processor_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)

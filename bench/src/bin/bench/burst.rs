@@ -1,7 +1,7 @@
-//! A hundred thousand one-off jobs of a thousand tenants that are all due within one second: how
-//! long until every result is recorded, how late the last one started, and what memory that takes.
+//! A hundred thousand one-off jobs of a thousand tenants, all due within one second: how long until
+//! every result is recorded, how late the last one starts, and how much memory that takes.
 //!
-//! Once with a database for each tenant on one PostgreSQL server, once with SQLite files.
+//! Once with a database per tenant on one PostgreSQL server, once with SQLite files.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -26,23 +26,23 @@ const TENANTS: usize = 1_000;
 const JOBS_EACH: u32 = 100;
 const CONSUMERS: usize = 2;
 const PREFETCH: &str = "50";
-/// How long after the first insert the jobs are due; by then all are inserted, and the producer has
-/// looked at every tenant.
+/// How long after the first insert the jobs are due. By then all are inserted, and the producer has
+/// polled every tenant.
 const LEAD: Duration = Duration::from_secs(120);
-/// How much of that must be left when the producer is ready.
+/// How much of that time must be left when the producer is ready.
 const SPARE: TimeDelta = TimeDelta::seconds(5);
-/// How often a run is asked how far it is.
+/// How often a run's progress is read.
 const ASK_EVERY: Duration = Duration::from_millis(200);
-/// The longest that one run may take.
+/// How long one run may take.
 const LIMIT: Duration = Duration::from_secs(900);
 
-/// The processes, with the addresses of their figures; the producer is the first.
+/// The processes with the addresses of their metrics; the producer is the first.
 struct Processes(Vec<(Process, SocketAddr)>);
 
-/// Measures it; each kind once, however many rounds are asked for.
+/// Measures each kind once, whatever the number of rounds.
 ///
 /// # Errors
-/// The servers are not there or not as they must be, or a job got lost.
+/// If the servers are missing or misconfigured, or a job was lost.
 pub(crate) async fn measure(options: &Options) -> anyhow::Result<Sheet> {
     let servers = Servers::find()?;
     require_fsync().await?;
@@ -156,7 +156,7 @@ impl Processes {
         Processes(all)
     }
 
-    /// Waits until the producer has looked at every tenant.
+    /// Waits until the producer has polled every tenant.
     async fn until_watched(&self, tenants: usize) -> anyhow::Result<()> {
         let (clock, began) = (Clock::System, Clock::System.boot_time());
         while figure(self.0[0].1, "polychron_polls_total").await < tenants as f64 {
@@ -169,7 +169,7 @@ impl Processes {
         Ok(())
     }
 
-    /// How many executions have ended well, by the consumers' word.
+    /// How many executions have succeeded, by the consumers' metrics.
     async fn finished(&self) -> f64 {
         let name = r#"polychron_executions_finished_total{status="success",error_kind="none",job_type="noop"}"#;
         let mut sum = 0.0;
@@ -183,7 +183,7 @@ impl Processes {
         self.0.iter().map(|(process, _)| Usage::of_tree(process.pid())).sum()
     }
 
-    /// The producer's memory, and the largest consumer's.
+    /// The memory of the producer and of the largest consumer.
     fn memory(&self) -> [u64; 2] {
         let rss = |(process, _): &(Process, SocketAddr)| Usage::of_tree(process.pid()).rss;
         [rss(&self.0[0]), self.0[1..].iter().map(rss).max().unwrap_or_default()]
@@ -194,7 +194,7 @@ async fn figure(address: SocketAddr, name: &str) -> f64 {
     get(address, "/metrics").await.map_or(0.0, |answer| answer.figure(name))
 }
 
-/// What a tenant's rows say.
+/// Figures from a tenant's rows.
 struct Rows {
     succeeded: i64,
     latest_start: TimeDelta,

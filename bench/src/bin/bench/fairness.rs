@@ -1,10 +1,10 @@
-//! Whether a tenant with very much to do gets in the way of another, and whether a tenant's limit
-//! holds when several producers dispatch for it.
+//! Whether a tenant with very many due jobs delays another tenant, and whether a tenant's limit holds
+//! when several producers dispatch for it.
 //!
-//! *neighbour*: one tenant has a hundred thousand due jobs; while they are worked off, single jobs of
-//! another tenant become due, and it is counted how late they start.
-//! *limit*: a tenant with `max_running` has some hundred short jobs due at once; the most that were
-//! running at one moment is counted from the rows.
+//! *neighbour*: one tenant has a hundred thousand due jobs. While they run, single jobs of another
+//! tenant become due, and their lateness is measured.
+//! *limit*: a tenant with `max_running` has some hundred short jobs due at once. The highest number that
+//! ran at one moment is counted from the rows.
 
 use std::time::Duration;
 
@@ -20,14 +20,14 @@ use tests::{Process, System};
 use crate::Options;
 use crate::pipeline::wake;
 
-/// How many jobs are in the way.
+/// How many jobs the busy tenant has.
 const BACKLOG: i64 = 100_000;
-/// How many jobs of the other tenant are looked at in a round, and how far apart they are due.
+/// How many jobs of the other tenant are measured in a round, and how far apart they are due.
 const PROBES: usize = 10;
 const APART: Duration = Duration::from_millis(700);
-/// A probe's lead: long enough to be seen before it is due.
+/// How long before its due time a probe is inserted: long enough to be armed by then.
 const LEAD: f64 = 0.5;
-/// The limit, and how many jobs it is for.
+/// The limit, and how many jobs it applies to.
 const MAX_RUNNING: i32 = 7;
 const LIMITED: i64 = 300;
 const NOOP: (&str, &str) = ("noop", "{}");
@@ -35,15 +35,15 @@ const SLEEP: (&str, &str) = ("sleep", r#"{"seconds": 0.05}"#);
 const PRODUCERS: usize = 3;
 const CONSUMERS: usize = 2;
 const PREFETCH: &str = "50";
-/// How often a run is asked how far it is.
+/// How often a run's progress is read.
 const ASK_EVERY: Duration = Duration::from_millis(50);
-/// The longest that one wait may take.
+/// How long one wait may take.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Measures it.
+/// Measures.
 ///
 /// # Errors
-/// The servers are not there or not as they must be, a job got lost, or the backlog was gone before
+/// If the servers are missing or misconfigured, a job got lost, or the backlog was gone before
 /// the last probe started.
 #[expect(clippy::print_stderr, reason = "whoever waits for minutes wants to see something")]
 pub(crate) async fn measure(options: &Options) -> anyhow::Result<Sheet> {
@@ -73,7 +73,7 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<Sheet> {
     Ok(sheet)
 }
 
-/// How late the other tenant's jobs start.
+/// The lateness of the other tenant's jobs.
 async fn neighbour(system: &System) -> anyhow::Result<Sample> {
     let [busy, other] =
         [connect(system, 0).await?, connect(system, 1).await?].map(tokio::sync::Mutex::new);
@@ -113,7 +113,7 @@ async fn neighbour(system: &System) -> anyhow::Result<Sample> {
     ])
 }
 
-/// The most executions of a limited tenant at one moment.
+/// The highest number of a limited tenant's executions at one moment.
 async fn limit(system: &System) -> anyhow::Result<Sample> {
     let tenant = system.control.list_tenants().await?.remove(0);
     let edit = TenantEdit { max_running: Some(Some(MAX_RUNNING)), ..TenantEdit::default() };
@@ -129,7 +129,7 @@ async fn limit(system: &System) -> anyhow::Result<Sample> {
     eventually_within(LIMIT, "every job has succeeded", || async {
         Clock::System.sleep(ASK_EVERY).await;
         let mut connection = connection.lock().await;
-        // What one statement sees is of one moment, as times of several processes are not.
+        // One statement sees one moment, while the times of several processes are not comparable.
         let open = "SELECT count(*) FROM polychron_job_execution WHERE status IN ('dispatched', 'running')";
         let open: i64 = sqlx::query_scalar(open).fetch_one(&mut *connection).await.ok()?;
         most_open.set(most_open.get().max(open));
@@ -148,7 +148,7 @@ async fn limit(system: &System) -> anyhow::Result<Sample> {
     ])
 }
 
-/// Consumers, and producers after them.
+/// Starts consumers, then producers.
 async fn start(system: &System, producers: usize) -> Vec<Process> {
     let mut processes = Vec::new();
     for _ in 0..CONSUMERS {
@@ -168,7 +168,7 @@ async fn connect(system: &System, tenant: usize) -> anyhow::Result<PgConnection>
     Ok(PgConnection::connect(system.tenants[tenant].url.expose()).await?)
 }
 
-/// Jobs of this type and payload, due after so many seconds.
+/// Inserts jobs of this type and payload that are due after this many seconds.
 async fn insert(
     connection: &mut PgConnection,
     name: &str,

@@ -1,8 +1,8 @@
-//! How long after its due time a job's handler is called, when little else is to do and when the
-//! pipeline is at four fifths of what it can do; beside a hand-written program that does the same
-//! durable writes and whose producer, like ours, sleeps until the next job is due.
+//! How long after its due time a job's handler is called, on a quiet system and at four fifths of the
+//! pipeline's maximum rate, compared with a hand-written program that does the same durable writes and
+//! whose producer sleeps until the next job is due, as ours does.
 //!
-//! Both say themselves when a probe's handler was called, after its row was recorded as running.
+//! Both record when a probe's handler was called, after its row was recorded as running.
 
 use std::fs;
 use std::time::Duration;
@@ -19,35 +19,35 @@ use testkit::{Folder, eventually_within};
 use crate::Options;
 use crate::pipeline::{Run, start_handwritten, start_polychron};
 
-/// How many jobs are looked at in one run.
+/// How many jobs are measured in one run.
 const PROBES: u32 = 300;
-/// Over how long a time they are spread.
+/// The time over which they are spread.
 const QUIET: Duration = Duration::from_secs(30);
 const LOADED: Duration = Duration::from_secs(15);
-/// The part of the rate just measured that is asked for under load.
+/// The load, as a fraction of the maximum rate.
 const LOAD: f64 = 0.8;
-/// How many times `--jobs` that rate is measured with.
+/// The maximum rate is measured with this multiple of `--jobs`.
 const SUSTAINED: u32 = 30;
-/// Consumers, and slots of each, of both contestants.
+/// Consumers, and slots per consumer, of both contestants.
 const CONSUMERS: usize = 2;
 const PREFETCH: usize = 50;
-/// How many jobs a second are inserted at the least.
+/// The lowest rate at which jobs are inserted, per second.
 const INSERTS: f64 = 10_000.0;
-/// How often a run is asked whether it is over.
+/// How often to check whether a run is over.
 const ASK_EVERY: Duration = Duration::from_millis(200);
-/// The longest that one run may take.
+/// How long one run may take.
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// A run's work: probes alone, or with as many other jobs.
+/// A run's jobs: only probes, or also a load at this rate.
 struct Work {
     others: u32,
     window: Duration,
 }
 
-/// Measures it.
+/// Measures.
 ///
 /// # Errors
-/// The servers are not there or not as they must be, or a run lost a job.
+/// If the servers are missing or misconfigured, or a run lost a job.
 #[expect(clippy::print_stderr, reason = "whoever waits for minutes wants to see something")]
 pub(crate) async fn measure(options: &Options) -> anyhow::Result<Sheet> {
     let servers = Servers::find()?;
@@ -74,8 +74,8 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<Sheet> {
     Ok(sheet)
 }
 
-/// Four fifths of what the pipeline does now, and does for as long as it is asked to later: in so
-/// many seconds the servers come to clean up, too.
+/// Four fifths of the pipeline's present maximum rate, measured for as long as the load will last, so
+/// that the servers' clean-up is included.
 async fn load(servers: &Servers, jobs: u32) -> anyhow::Result<Work> {
     let run = start_polychron(PREFETCH, CONSUMERS).await?;
     let sample = run.measure(servers, jobs * SUSTAINED).await?;
@@ -106,7 +106,7 @@ async fn run_theirs(work: &Work) -> anyhow::Result<Vec<f64>> {
     Ok(latencies)
 }
 
-/// What a `record` job writes.
+/// A line that a `record` job writes.
 #[derive(Deserialize)]
 struct Record {
     event: String,
@@ -114,7 +114,7 @@ struct Record {
     time: Time,
 }
 
-/// Inserts the jobs before the first is due, and waits until all have a result.
+/// Inserts the jobs before the first one is due, and waits until all have a result.
 async fn run_until_done(run: &Run, work: &Work, probe: Value) -> anyhow::Result<PgConnection> {
     let mut connection = PgConnection::connect(&run.database_url).await?;
     let lead = 2.0 + f64::from(work.others) / INSERTS;
@@ -131,7 +131,7 @@ async fn run_until_done(run: &Run, work: &Work, probe: Value) -> anyhow::Result<
             .await?;
     }
     run.wake_producer().await;
-    // To count them costs the server as much as some hundred jobs.
+    // Counting them costs the server as much as some hundred jobs.
     Clock::System.sleep(Duration::from_secs_f64(lead) + work.window).await;
     let connection = tokio::sync::Mutex::new(connection);
     eventually_within(LIMIT, "every job has succeeded", || async {

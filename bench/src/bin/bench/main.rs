@@ -1,4 +1,4 @@
-//! Runs the cases and shows what they have measured: `make bench`, `make bench CASE=pipeline`.
+//! Runs the cases and prints their results: `make bench`, `make bench CASE=pipeline`.
 
 mod burst;
 mod fairness;
@@ -16,12 +16,12 @@ use std::path::PathBuf;
 use anyhow::ensure;
 use clap::{Parser, ValueEnum};
 
-/// Measures Polychron beside what it is compared with.
+/// Measures Polychron and the programs that it is compared with.
 #[derive(Parser)]
 struct Options {
-    /// What to measure; none measures everything
+    /// What to measure; default: everything
     case: Option<Case>,
-    /// How often each contestant has its turn
+    /// How many rounds; each contestant runs once per round
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
     /// How many jobs in one run (of `pipeline` with 50 slots: four times as many)
@@ -33,17 +33,17 @@ struct Options {
     /// How long `soak` lasts
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(2..=10_000))]
     minutes: u32,
-    /// Only groups of contestants with this in their name, such as "2 x 50" or "x 50"; in `pipeline`
-    /// also a contestant, such as "4 x 50 polychron"
+    /// Only groups of contestants whose name contains this, such as "2 x 50" or "x 50"; in `pipeline`
+    /// also a single contestant, such as "4 x 50 polychron"
     #[arg(long)]
     only: Option<String>,
-    /// The folder for the samples, as JSON
+    /// The folder for the samples (JSON)
     #[arg(long, default_value = "target/bench")]
     out: PathBuf,
 }
 
 impl Options {
-    /// Whether this group is wanted.
+    /// Whether this group is to be measured.
     fn includes(&self, group: &str) -> bool {
         self.only.as_ref().is_none_or(|only| group.contains(only.as_str()))
     }
@@ -67,7 +67,7 @@ enum Case {
     Soak,
     /// What a job costs in small tables and in very large ones
     TableSize,
-    /// Many tenants at which nothing is due, and how producers divide them
+    /// Many tenants without due jobs, and how producers divide them
     Tenants,
 }
 

@@ -1,8 +1,8 @@
-//! How long the dashboard's pages and the API's lists take at the server, over 10,000 tenants with
+//! How long the server takes for the dashboard's pages and the API's lists, with 10,000 tenants and
 //! 1,000,000 executions, and what `polychron serve` costs meanwhile.
 //!
-//! Each page is asked for 20 times: of one tenant with 100,000 executions, in a file and on a
-//! server, and of 20 tenants that nobody has asked for before, whose databases must be opened first.
+//! Each page is requested 20 times: for a tenant with 100,000 executions, in SQLite and in PostgreSQL,
+//! and for 20 tenants that were not requested before and whose databases must be opened first.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -17,16 +17,16 @@ use tests::{Process, System, free_address, get};
 use crate::Options;
 use crate::population::Population;
 
-/// How often each page is asked for.
+/// How often each page is requested.
 const TIMES: usize = 20;
-/// How long the server is left alone to see what it costs.
+/// How long the idle server is measured.
 const REST: Duration = Duration::from_secs(60);
-/// How often it is asked how far it is.
+/// How often its progress is read.
 const ASK_EVERY: Duration = Duration::from_millis(500);
-/// The longest that the first walk through all tenants may take.
+/// How long the first walk through all tenants may take.
 const LIMIT: Duration = Duration::from_secs(1800);
 
-/// What concerns all tenants.
+/// Pages about all tenants.
 const OF_ALL: &[(&str, &str)] = &[
     ("Now", "/"),
     ("Tenants", "/tenants"),
@@ -44,7 +44,7 @@ const OF_ALL: &[(&str, &str)] = &[
     ("API audit", "/api/v1/audit?limit=500"),
 ];
 
-/// What concerns one tenant, behind its address; `{id}` is one of its executions.
+/// Pages about one tenant, below its address; `{id}` is one of its executions.
 const OF_ONE: &[(&str, &str)] = &[
     ("Tenant", ""),
     ("Jobs", "/jobs"),
@@ -69,17 +69,17 @@ const API_OF_ONE: &[(&str, &str)] = &[
     ("API execution", "/executions/{id}"),
 ];
 
-/// The server under measurement.
+/// The measured server.
 struct Served {
     process: Process,
     address: SocketAddr,
     servers: Servers,
 }
 
-/// Measures it once, however many rounds are asked for.
+/// Measures once, whatever the number of rounds.
 ///
 /// # Errors
-/// The servers are not there, or a page is not answered as it should be.
+/// If the servers are missing, or a page has an unexpected answer.
 pub(crate) async fn measure(_: &Options) -> anyhow::Result<Vec<Sheet>> {
     let system = System::new(0).await;
     let population = Population::make(&system).await?;
@@ -117,7 +117,7 @@ impl Served {
         Ok(served)
     }
 
-    /// What the server, and PostgreSQL, use while something goes on.
+    /// What the server and PostgreSQL use while something runs.
     async fn watched(
         &self,
         goes_on: impl Future<Output = anyhow::Result<()>>,
@@ -144,7 +144,7 @@ impl Served {
     async fn first_walk(&self, population: &Population) -> anyhow::Result<()> {
         let (clock, began) = (Clock::System, Clock::System.boot_time());
         loop {
-            // On a busy machine it may take longer to answer than anybody waits.
+            // On a busy machine the answer may time out.
             let now = get(self.address, "/api/v1/now").await.map(|answer| answer.json());
             let now = now.unwrap_or_default();
             if now["tenants"] == population.tenants && now["unvisited"] == 0 {
@@ -207,7 +207,7 @@ impl Served {
         Ok(last["id"].as_str().context("an execution has an id")?.to_owned())
     }
 
-    /// Asks for each of these, one after the other.
+    /// Requests each of these, one after the other.
     async fn times(&self, paths: Vec<String>) -> anyhow::Result<Sample> {
         let (mut took, mut bytes) = (Vec::new(), 0);
         for path in &paths {

@@ -1,9 +1,9 @@
 //! Other schedulers and job queues doing the same work on the same servers, in turn with ours within
-//! each round: jobs that do nothing, from the moment when they are due (or handed in) until the last
-//! result stands in PostgreSQL.
+//! each round: no-op jobs, from the moment when they are due (or enqueued) until the last result is in
+//! PostgreSQL.
 //!
 //! The peers' programs are in `bench/peers`; `scripts/bench-peers` installs what they need. In the
-//! table, each peer is a group of its own, so that the ratio says how many times faster ours is.
+//! table, each peer is a group of its own: the ratio says how many times faster ours is.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -22,11 +22,11 @@ use tests::Process;
 use crate::Options;
 use crate::pipeline::start_polychron;
 
-/// How often a run is asked whether it is over. What is measured is when it was, by its rows.
+/// How often to check whether a run is over. The measured time comes from its rows.
 const ASK_EVERY: Duration = Duration::from_millis(100);
-/// The longest that one run may take.
+/// How long one run may take.
 const LIMIT: Duration = Duration::from_secs(900);
-/// Ours: consumers, and slots of each.
+/// Our consumers, and the slots of each.
 const OURS: [(usize, usize); 3] = [(2, 5), (2, 50), (4, 50)];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,10 +42,10 @@ const PEERS: [Peer; 5] =
     [Peer::Apscheduler, Peer::Celery, Peer::Procrastinate, Peer::GraphileWorker, Peer::Apalis];
 const NAMES: &[&str] = &["apscheduler", "celery", "procrastinate", "graphileworker", "apalis"];
 
-/// Measures it.
+/// Measures.
 ///
 /// # Errors
-/// The servers are not there or not as they must be, the peers are not installed, or a job got lost.
+/// If the servers are missing or misconfigured, the peers are not installed, or a job got lost.
 #[expect(clippy::print_stderr, reason = "whoever waits for minutes wants to see something")]
 pub(crate) async fn measure(options: &Options) -> anyhow::Result<Sheet> {
     let servers = Servers::find()?;
@@ -77,7 +77,7 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<Sheet> {
     Ok(sheet)
 }
 
-/// One peer's processes, and their database.
+/// One peer's processes and their database.
 struct Run {
     peer: Peer,
     database_url: String,
@@ -90,7 +90,7 @@ impl Peer {
         format!("{self:?}").to_lowercase()
     }
 
-    /// Its programs with their arguments: who hands in the jobs and makes the tables first, the
+    /// Its programs with their arguments: first the one that creates the tables and enqueues the jobs, the
     /// worker last.
     fn programs(self) -> Vec<(&'static str, Vec<&'static str>)> {
         let worker =
@@ -115,7 +115,7 @@ impl Peer {
         }
     }
 
-    /// Counts what is done.
+    /// Counts finished jobs.
     fn count_done(self) -> &'static str {
         match self {
             Peer::Apscheduler => include_str!("../../../sql/peer_apscheduler.sql"),
@@ -147,8 +147,8 @@ impl Peer {
                 ("PYTHONDONTWRITEBYTECODE", "1"),
             ];
             let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
-            // Scripts are named by their whole path, since the working directory is not theirs; Node's
-            // must lie beside its packages.
+            // Scripts are named by absolute paths, since the working directory is another one. Node's must
+            // be beside its packages.
             let arguments = arguments.iter().map(|argument| {
                 match argument.rsplit_once('.').map(|(_, ending)| ending) {
                     Some("py") => format!("{source}/{argument}"),
@@ -174,7 +174,7 @@ fn installed() -> anyhow::Result<PathBuf> {
 }
 
 impl Run {
-    /// Gives the processes their work, measures until it is done, and clears everything away.
+    /// Adds the jobs, measures until they are done, and cleans up.
     async fn measure(self, servers: &Servers, jobs: u32) -> anyhow::Result<Sample> {
         let mut connection = PgConnection::connect(&self.database_url).await?;
         let ours = || self.processes.iter().map(|process| Usage::of_tree(process.pid())).sum();
@@ -188,7 +188,7 @@ impl Run {
         Ok(sample)
     }
 
-    /// Hands in the jobs; when that was.
+    /// Enqueues the jobs. Returns when that was.
     async fn begin(&self, connection: &mut PgConnection, jobs: u32) -> anyhow::Result<Time> {
         if self.peer == Peer::Apscheduler {
             sqlx::query(include_str!("../../../sql/insert_due_jobs.sql"))
@@ -218,7 +218,7 @@ impl Run {
         .await
     }
 
-    /// Lets the processes end by themselves, so that they end their children.
+    /// Lets the processes exit by themselves, so they also end their children.
     async fn end(self) -> anyhow::Result<()> {
         for mut process in self.processes {
             process.signal(Signal::TERM);

@@ -1,9 +1,9 @@
-//! How many jobs per second go the whole way, from due to a recorded result: one tenant's no-op
-//! jobs that are all due at one moment, with the programs as they are shipped.
+//! How many jobs per second go from due to a recorded result: one tenant's no-op jobs, all due at one
+//! moment, with release builds.
 //!
-//! Beside them run hand-written programs (`../handwritten.rs`) that do nothing but the same durable
-//! writes, with tables of their own that have not a column too many. Handlers in flight are what
-//! both are given: consumers × prefetch.
+//! They are compared with hand-written programs (`../handwritten.rs`) that do only the same durable
+//! writes, with minimal tables of their own. Both have the same number of handlers in flight: consumers
+//! × prefetch.
 
 use std::time::Duration;
 
@@ -18,9 +18,9 @@ use tests::{Process, System};
 
 use crate::Options;
 
-/// How long after its making a run's work is due: time to settle, and to take a first sample.
+/// How long after their creation a run's jobs are due: time to become idle and to take a first sample.
 const LEAD: Duration = Duration::from_millis(300);
-/// How often a run is asked whether it is over. What is measured is when it was, by its rows.
+/// How often to check whether a run is over. The measured time comes from its rows.
 const ASK_EVERY: Duration = Duration::from_millis(250);
 
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +30,7 @@ enum Contestant {
     Batched,
 }
 
-/// One contestant's processes, with the database in which they have work to do.
+/// One contestant's processes and their database.
 pub(crate) struct Run {
     pub(crate) database_url: String,
     amqp_url: String,
@@ -39,10 +39,10 @@ pub(crate) struct Run {
     processes: Vec<Process>,
 }
 
-/// Measures it.
+/// Measures.
 ///
 /// # Errors
-/// The servers are not there or not as they must be, or a run lost a job.
+/// If the servers are missing or misconfigured, or a run lost a job.
 #[expect(clippy::print_stderr, reason = "whoever waits for minutes wants to see something")]
 pub(crate) async fn measure(options: &Options) -> anyhow::Result<Sheet> {
     let servers = Servers::find()?;
@@ -70,8 +70,8 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<Sheet> {
     Ok(sheet)
 }
 
-/// How many jobs a run has: with many slots several times as many, so that it lasts about as long
-/// and its beginning, with cold connections and an empty queue, weighs no more.
+/// How many jobs a run has. With many slots it has several times as many and takes about as long, so
+/// its start, with cold connections and an empty queue, has the same weight.
 fn jobs(options: &Options, prefetch: usize) -> u32 {
     if prefetch == 5 { options.jobs } else { options.jobs * 4 }
 }
@@ -115,7 +115,7 @@ pub(crate) async fn start_handwritten(
     Ok(Run { database_url, amqp_url, control_url: None, wake: None, processes })
 }
 
-/// Ours, with one tenant.
+/// Polychron with one tenant.
 pub(crate) async fn start_polychron(prefetch: usize, consumers: usize) -> anyhow::Result<Run> {
     let system = System::new(1).await;
     let prefetch = prefetch.to_string();
@@ -138,7 +138,7 @@ pub(crate) async fn start_polychron(prefetch: usize, consumers: usize) -> anyhow
 }
 
 impl Run {
-    /// Gives the processes their work, measures until it is done, and clears everything away.
+    /// Adds the jobs, measures until they are done, and cleans up.
     pub(crate) async fn measure(self, servers: &Servers, jobs: u32) -> anyhow::Result<Sample> {
         let mut connection = PgConnection::connect(&self.database_url).await?;
         sqlx::query(include_str!("../../../sql/insert_due_jobs.sql"))
@@ -157,14 +157,14 @@ impl Run {
         Ok(sample)
     }
 
-    /// Tells the producer that there is something new, if it is one that listens.
+    /// Wakes the producer, if it is ours.
     pub(crate) async fn wake_producer(&self) {
         if let Some(tenant) = &self.wake {
             wake(&self.amqp_url, tenant).await;
         }
     }
 
-    /// Ends the processes and removes their databases and queues.
+    /// Ends the processes and deletes their databases and queues.
     pub(crate) async fn clear(self) -> anyhow::Result<()> {
         drop(self.processes);
         drop_virtual_host(&self.amqp_url).await;
@@ -175,7 +175,7 @@ impl Run {
     }
 }
 
-/// Tells the producer that there is something new.
+/// Wakes the producer.
 pub(crate) async fn wake(amqp_url: &str, tenant: &str) {
     let (_, host) = amqp_url.rsplit_once('/').unwrap_or_default();
     let path = format!("/api/exchanges/{host}/polychron.wake/publish");

@@ -1,5 +1,5 @@
-//! 10,000 tenants with 1,000,000 executions: a few with a very long history, most with a short one,
-//! and some that are in trouble.
+//! 10,000 tenants with 1,000,000 executions: a few with a very long history, most with a short one, and
+//! some with problems.
 
 use std::fs;
 use std::path::Path;
@@ -18,20 +18,20 @@ use tests::System;
 
 use crate::tenants::{copy_database, copy_file, list_tenants};
 
-/// What a tenant is like.
+/// A kind of tenant.
 #[derive(Clone, Copy)]
 struct Likeness {
-    /// How many there are, as files and as PostgreSQL databases.
+    /// How many there are, in SQLite and in PostgreSQL.
     count: (usize, usize),
     jobs: i32,
     executions: i32,
-    /// One of so many executions has failed.
+    /// One in this many executions has failed.
     fails: i32,
-    /// A statement by which it gets into trouble.
+    /// A statement that causes its problem.
     trouble: Option<&'static str>,
 }
 
-/// A job whose time has passed, and that nobody has dispatched.
+/// An overdue job.
 const LATE: &str =
     "UPDATE polychron_job SET next_run_at = '2026-01-01T00:00:00+00:00' WHERE id = 1";
 const QUARANTINED: &str = "UPDATE polychron_job SET quarantined_reason = 'unknown time zone `Europe/Lundon`' WHERE id = 2";
@@ -43,32 +43,32 @@ const LIKENESSES: &[Likeness] = &[
     Likeness { count: (200, 4), jobs: 20, executions: 40, fails: 3, trouble: None },
     Likeness { count: (50, 0), jobs: 20, executions: 40, fails: 1_000, trouble: Some(LATE) },
     Likeness { count: (40, 0), jobs: 20, executions: 60, fails: 1_000, trouble: Some(QUARANTINED) },
-    // Their files are taken away afterwards.
+    // Their files are deleted afterwards.
     Likeness { count: (DARK, 0), jobs: 20, executions: 40, fails: 1_000, trouble: None },
 ];
 const DARK: usize = 20;
-/// How far the histories reach back: short ones a day, long ones a month.
+/// How far histories go back: short ones a day, long ones a month.
 const SHORT: TimeDelta = TimeDelta::days(1);
 const LONG: TimeDelta = TimeDelta::days(30);
-/// From how many executions on a history is long.
+/// From how many executions a history is long.
 const IS_LONG: i32 = 10_000;
 
-/// Who is there, by slug.
+/// The tenants by slug.
 pub(crate) struct Population {
     pub(crate) tenants: usize,
     pub(crate) executions: i64,
-    /// A file and a PostgreSQL database with 100,000 executions each.
+    /// An SQLite and a PostgreSQL database with 100,000 executions each.
     pub(crate) long: [String; 2],
-    /// Files that are well, with 40 executions each.
+    /// SQLite files without problems, with 40 executions each.
     pub(crate) short: Vec<String>,
     databases: Vec<DatabaseUrl>,
 }
 
 impl Population {
-    /// Makes it.
+    /// Creates the population.
     ///
     /// # Errors
-    /// The servers or the disk don't do what is asked.
+    /// If a server or the disk fails.
     pub(crate) async fn make(system: &System) -> anyhow::Result<Population> {
         let folder = system.folder.path("");
         let (mut ids, mut urls, mut databases) = (Vec::new(), Vec::new(), Vec::new());
@@ -102,10 +102,10 @@ impl Population {
         })
     }
 
-    /// Removes what lies on the server.
+    /// Deletes the databases on the server.
     ///
     /// # Errors
-    /// The server doesn't do it.
+    /// If the server refuses.
     pub(crate) async fn drop(self) -> anyhow::Result<()> {
         for url in &self.databases {
             drop_database(url.expose()).await?;
@@ -143,7 +143,7 @@ impl Likeness {
         Ok(urls)
     }
 
-    /// Gives it its jobs and its history.
+    /// Adds its jobs and its history.
     async fn fill(&self, url: &DatabaseUrl) -> anyhow::Result<()> {
         let now = Clock::System.wall_time();
         let (next, since) = (now + TimeDelta::days(1), now - TimeDelta::days(60));

@@ -1,8 +1,8 @@
-//! A steady load for a long time, and whether anything grows that should not: resident memory of
-//! each process, the jobs' tables, the index of what is open, and the bytes of an execution.
+//! A steady load for a long time, to see whether anything grows that should not: the resident memory of
+//! each process, the tables, the index of open rows, and the bytes per execution.
 //!
-//! Ten jobs a second of each of twenty tenants; a sample each half minute. What counts is the slope
-//! over the last two thirds, when everything has been used once.
+//! Ten jobs a second for each of twenty tenants, and a sample every half minute. The slope over the last
+//! two thirds counts, when everything has been used once.
 
 use std::time::Duration;
 
@@ -19,25 +19,25 @@ use tests::{Process, System};
 use crate::Options;
 
 const TENANTS: usize = 20;
-/// What is asked for, of all tenants together.
+/// The load of all tenants together.
 const RATE: f64 = 200.0;
 const CONSUMERS: usize = 2;
 const PREFETCH: &str = "50";
 const SAMPLE_EVERY: Duration = Duration::from_secs(30);
-/// By how large a part of itself a thing may grow over the last two thirds and be called flat.
+/// The growth over the last two thirds, as a fraction, below which a series counts as flat.
 const GROWTH_MAX: f64 = 0.03;
 
-/// A thing that is watched, with a sample for each half minute: hours and the value.
+/// A series of samples: hours and value.
 struct Watched {
     kind: &'static str,
     name: String,
     samples: Vec<(f64, f64)>,
 }
 
-/// Measures it, once.
+/// Measures once.
 ///
 /// # Errors
-/// The servers are not there or not as they must be, or the jobs are not worked off.
+/// If the servers are missing or misconfigured, or the jobs pile up.
 #[expect(clippy::print_stderr, reason = "whoever waits for minutes wants to see something")]
 pub(crate) async fn measure(options: &Options) -> anyhow::Result<Sheet> {
     Servers::find()?;
@@ -98,7 +98,7 @@ fn enter(watched: &mut Vec<Watched>, kind: &'static str, name: &str, hours: f64,
     }
 }
 
-/// All tenants' tables together.
+/// The sizes of all tenants' tables together.
 #[derive(Default)]
 struct Tables {
     jobs: i64,
@@ -134,7 +134,7 @@ async fn clear(system: &System) -> anyhow::Result<()> {
     drop_database(system.control_url()).await
 }
 
-/// The samples, and below them what grew.
+/// The samples, and a note of what grew.
 fn sheet(settings: serde_json::Value, watched: &[Watched]) -> Sheet {
     let mut sheet = Sheet::new("soak", &[], settings);
     for it in watched {

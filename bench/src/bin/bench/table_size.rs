@@ -1,6 +1,6 @@
-//! Whether a job costs more when its tenant has many others, or a long history: the same thousand
-//! jobs become due again and again, in a database that holds nothing else, in one with a million
-//! jobs, and in one with ten million past executions, in turn within each round.
+//! Whether a job costs more if its tenant has many others, or a long history: the same thousand jobs
+//! become due repeatedly, in a database with nothing else, in one with a million jobs, and in one with
+//! ten million past executions, in turn within each round.
 
 use std::time::Duration;
 
@@ -23,25 +23,25 @@ const DUE: u32 = 1_000;
 const JOBS: u32 = 1_000_000;
 /// How many past executions one statement inserts.
 const CHUNK: u32 = 500_000;
-/// How long after its making work is due.
+/// How long after their creation jobs are due.
 const LEAD: f64 = 0.3;
 const CONSUMERS: usize = 2;
 const PREFETCH: &str = "50";
-/// How often a run is asked whether it is over.
+/// How often to check whether a run is over.
 const ASK_EVERY: Duration = Duration::from_millis(50);
-/// The longest that a thousand jobs may take.
+/// How long a thousand jobs may take.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// A database of some size, with the processes' system.
+/// A database of some size, with its processes.
 struct Contestant {
     name: String,
     system: System,
 }
 
-/// Measures it.
+/// Measures.
 ///
 /// # Errors
-/// The servers are not there or not as they must be, or a run lost a job.
+/// If the servers are missing or misconfigured, or a run lost a job.
 #[expect(clippy::print_stderr, reason = "whoever waits for minutes wants to see something")]
 pub(crate) async fn measure(options: &Options) -> anyhow::Result<Sheet> {
     let servers = Servers::find()?;
@@ -82,7 +82,7 @@ impl Contestant {
             .bind(i64::from(jobs))
             .execute(&mut connection)
             .await?;
-        // Without the trigger that locks each row's job, which here nobody deletes.
+        // Without the trigger that locks each row's job against deletion, which does not happen here.
         connection.execute("SET session_replication_role = replica").await?;
         for first in (1..=past).step_by(CHUNK as usize) {
             sqlx::query(include_str!("../../../sql/insert_past_executions.sql"))
@@ -97,11 +97,11 @@ impl Contestant {
         Ok(Contestant { name, system })
     }
 
-    /// Starts the processes, makes the same jobs due some times, and ends the processes.
+    /// Starts the processes, makes the same jobs due several times, and ends the processes.
     async fn measure(&self, servers: &Servers, turns: u32) -> anyhow::Result<Sample> {
         let processes = self.start().await;
         let mut connection = connect(&self.system).await?;
-        // The first turn opens connections and fills caches.
+        // The first time opens connections and fills caches.
         self.run(&mut connection).await?;
         let own = |n: usize| Usage::of_tree(processes[n].pid());
         let usage = || [servers.postgres(), servers.rabbitmq(), own(0), own(1) + own(2)];
@@ -134,7 +134,7 @@ impl Contestant {
         processes
     }
 
-    /// Makes the jobs due, once; seconds until the last one's result was recorded.
+    /// Makes the jobs due once. Returns the seconds until the last result was recorded.
     async fn run(&self, connection: &mut PgConnection) -> anyhow::Result<f64> {
         let due: Time = sqlx::query_scalar(include_str!("../../../sql/make_jobs_due.sql"))
             .bind(i64::from(DUE))

@@ -1,8 +1,8 @@
-//! What many tenants cost while nothing is due at any of them, and how two producers divide them: a
-//! thousand databases on one PostgreSQL server, ten thousand SQLite files.
+//! What many tenants without due jobs cost, and how two producers divide them: a thousand databases on
+//! one PostgreSQL server, ten thousand SQLite files.
 //!
-//! A producer is started, looks at all of them once, and is then left alone for a while, in which
-//! everything that it and the servers use is for nothing but watching.
+//! A producer starts and polls all of them once. Then it is measured while nothing is due: all that it
+//! and the servers use is the cost of watching.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -26,13 +26,13 @@ use crate::Options;
 /// How many tenants there are of each kind.
 const POSTGRES: usize = 1_000;
 const SQLITE: usize = 10_000;
-/// How long a producer is left alone before it is measured: connections that nobody uses are gone.
+/// How long to wait before measuring a producer: idle connections are closed by then.
 const SETTLE: Duration = Duration::from_secs(45);
 /// How long it is measured.
 const WINDOW: Duration = Duration::from_secs(120);
-/// How often it is asked how far it is.
+/// How often its progress is read.
 const ASK_EVERY: Duration = Duration::from_millis(200);
-/// The longest that anything here may take.
+/// How long each wait may take.
 const LIMIT: Duration = Duration::from_secs(600);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,16 +41,16 @@ pub(crate) enum Kind {
     Sqlite,
 }
 
-/// A producer, with the address of its figures.
+/// A producer with the address of its metrics.
 struct Producer {
     process: Process,
     address: SocketAddr,
 }
 
-/// Measures it; each kind once, however many rounds are asked for.
+/// Measures each kind once, whatever the number of rounds.
 ///
 /// # Errors
-/// The servers are not there, or do not do what is asked.
+/// If the servers are missing, or fail.
 pub(crate) async fn measure(options: &Options) -> anyhow::Result<Sheet> {
     let servers = Servers::find()?;
     let settings = json!({"postgres": POSTGRES, "sqlite": SQLITE, "seconds": WINDOW.as_secs()});
@@ -78,7 +78,7 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<Sheet> {
     Ok(sheet)
 }
 
-/// Starts one producer, and another beside it, and kills the first.
+/// Starts one producer, then another, and kills the first.
 async fn watch(servers: &Servers, system: &System, count: usize) -> anyhow::Result<Sample> {
     let clock = Clock::System;
     let started = clock.boot_time();
@@ -125,7 +125,7 @@ async fn watch(servers: &Servers, system: &System, count: usize) -> anyhow::Resu
     ])
 }
 
-/// What PostgreSQL uses when nobody looks at its databases: its autovacuum goes round all that were
+/// What PostgreSQL uses when its databases are not polled: its autovacuum visits every database that was
 /// ever connected to.
 async fn unwatched(servers: &Servers) -> f64 {
     let clock = Clock::System;
@@ -136,7 +136,7 @@ async fn unwatched(servers: &Servers) -> f64 {
     (servers.postgres() - before).cpu.as_secs_f64() / seconds * 100.0
 }
 
-/// What a producer says of itself.
+/// A producer's metrics.
 struct Figures {
     looks: f64,
     spared: f64,
@@ -145,7 +145,7 @@ struct Figures {
     connections: f64,
 }
 
-/// The most of what a producer has open.
+/// The highest number of a producer's open resources.
 #[derive(Clone, Copy, Default)]
 struct Open {
     threads: usize,
@@ -185,12 +185,12 @@ impl Producer {
         })
     }
 
-    /// Waits until its figures are so.
+    /// Waits until its metrics meet a condition.
     async fn until(&self, so: impl Fn(&Figures) -> bool) -> anyhow::Result<Figures> {
         let clock = Clock::System;
         let began = clock.boot_time();
         while clock.boot_time() - began < LIMIT {
-            // While it starts, it says nothing yet.
+            // It does not answer yet while it starts.
             if let Ok(figures) = self.figures().await
                 && so(&figures)
             {
@@ -209,7 +209,7 @@ impl Producer {
     }
 }
 
-/// Makes the tenants' databases, and lists them.
+/// Creates the tenants' databases and adds the tenants.
 pub(crate) async fn make_tenants(
     kind: Kind,
     count: usize,
@@ -225,7 +225,7 @@ pub(crate) async fn make_tenants(
     Ok(urls)
 }
 
-/// Enters tenants in the control database: `t1`, `t2` and so on.
+/// Adds tenants to the control database: `t1`, `t2` and so on.
 pub(crate) async fn list_tenants(
     ids: &[TenantId],
     urls: &[DatabaseUrl],
@@ -253,7 +253,7 @@ async fn make_databases(ids: &[TenantId]) -> anyhow::Result<Vec<DatabaseUrl>> {
     Ok(urls)
 }
 
-/// Copies of a database that belongs to nobody yet, each for the tenant of this id.
+/// Copies of a database without an owner, each for the tenant with this id.
 pub(crate) async fn copy_database(
     template: &DatabaseUrl,
     ids: &[TenantId],
@@ -280,7 +280,7 @@ async fn make_files(ids: &[TenantId], folder: &Path) -> anyhow::Result<Vec<Datab
     copy_file(&file, ids, folder).await
 }
 
-/// Copies of a file that belongs to nobody yet, each with another id in its place.
+/// Copies of a file without an owner, each with another id in its place.
 pub(crate) async fn copy_file(
     file: &Path,
     ids: &[TenantId],
@@ -292,7 +292,7 @@ pub(crate) async fn copy_file(
         let connections = Connections::new(Clock::System, 1);
         Store::new(*first, &url, &connections)?.claim_database(false).await?;
     }
-    // The last connection that closes folds the log into the file.
+    // Closing the last connection checkpoints the write-ahead log.
     while file.with_extension("db-wal").exists() {
         Clock::System.sleep(ASK_EVERY).await;
     }
