@@ -45,7 +45,7 @@ async fn poll_with(lie: Lie, when_connected: bool) -> StoreError {
 
 /// The errors of a lie during a statement and while a connection is opened.
 async fn both(lie: Lie) -> [StoreError; 2] {
-    let errors = tokio::join!(poll_with(lie, true), poll_with(lie, false));
+    let errors = tokio::join!(Box::pin(poll_with(lie, true)), Box::pin(poll_with(lie, false)));
     errors.into()
 }
 
