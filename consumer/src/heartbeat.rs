@@ -122,7 +122,7 @@ impl Leases {
         let renewed = match self.tenants.get(tenant) {
             Some(open) => {
                 let renewing = async { Ok::<bool, StoreError>(self.try_renew(&open, &rows).await) };
-                caught(renewing).await.unwrap_or_else(|error| {
+                Box::pin(caught(renewing)).await.unwrap_or_else(|error| {
                     open.health.failed(open.slug(), &error);
                     false
                 })

@@ -220,7 +220,7 @@ impl Writers {
                 let (writers, tenant) = (self.clone(), tenant.clone());
                 tokio::spawn(async move {
                     let writing = writers.clone().write_all(tenant.clone());
-                    writers.survive(&tenant, writing).await;
+                    Box::pin(writers.survive(&tenant, writing)).await;
                 });
             }
         }

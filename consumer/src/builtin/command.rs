@@ -133,7 +133,7 @@ impl Handler<Invocation> for Command {
         let feeding = feed(input, invocation.input.into_bytes());
         let reading = join(read(output, &context.output), read(errors, &context.output));
         // The pipes end when the last process is dead, which is when the exit is reported.
-        let (exit, _) = join(wait(&mut running, &context), join(feeding, reading)).await;
+        let (exit, _) = Box::pin(join(wait(&mut running, &context), join(feeding, reading))).await;
         result(exit?)
     }
 }
