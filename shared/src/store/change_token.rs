@@ -57,8 +57,8 @@ impl Store {
         let clock @ Clock::System = self.clock.clock() else { return None };
         Some(ChangeToken(match self.db.unproved() {
             Db::Postgres(database) => {
-                let home = self.clock.home()?;
-                Kind::Postgres(self.changes.count(home, database, clock).await?)
+                let identity = self.clock.identity()?;
+                Kind::Postgres(self.changes.count(identity, database, clock).await?)
             }
             Db::Sqlite(database) => {
                 let path = database.options().get_filename().to_owned();

@@ -17,7 +17,7 @@ use tokio::sync::Mutex;
 use super::db::limited;
 use super::error::Result;
 use super::pool::Database;
-use super::server_clock::Home;
+use super::server_clock::DatabaseIdentity;
 use super::sql;
 use crate::clock::{BootTime, Clock, Time};
 
@@ -27,14 +27,14 @@ const READING_LASTS: Duration = Duration::from_secs(2);
 /// How often a database was changed. Two that are equal: nothing was written in between.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Count {
-    home: Home,
+    identity: DatabaseIdentity,
     rows: i64,
     /// Since when they are counted.
     since: Option<Time>,
 }
 
-/// The last reading of one server's statistics. Locked while it is taken, so that many who want one
-/// take one.
+/// The last reading of one server's statistics. Locked while it is taken, so that concurrent callers
+/// share one reading.
 #[derive(Default)]
 struct ServerChanges(Mutex<Option<Reading>>);
 
@@ -45,22 +45,22 @@ pub(super) struct Changes(Arc<std::sync::Mutex<HashMap<String, Arc<ServerChanges
 struct Reading {
     taken: BootTime,
     /// None: it failed. Empty: nothing is counted.
-    counts: Option<HashMap<Home, Count>>,
+    counts: Option<HashMap<DatabaseIdentity, Count>>,
 }
 
 impl Reading {
-    /// Whether it may say something of a database: it is not old, nor older than the database.
-    fn serves(&self, home: &Home, now: BootTime) -> bool {
-        let knows = self.counts.as_ref().is_none_or(|counts| counts.contains_key(home));
+    /// Whether it can be used for a database: it is recent, and knows the database.
+    fn serves(&self, identity: &DatabaseIdentity, now: BootTime) -> bool {
+        let knows = self.counts.as_ref().is_none_or(|counts| counts.contains_key(identity));
         knows && now - self.taken < READING_LASTS
     }
 }
 
 impl Changes {
-    /// What was counted of the database that is at home there. None: nothing.
+    /// The count for a database. None: the server does not count, or could not be read.
     pub(super) async fn count(
         &self,
-        home: Home,
+        identity: DatabaseIdentity,
         database: &Database<PgConnection>,
         clock: &Clock,
     ) -> Option<Count> {
@@ -69,23 +69,23 @@ impl Changes {
             servers.entry(database.server().to_owned()).or_default().clone()
         };
         let mut last = server.0.lock().await;
-        if !last.as_ref().is_some_and(|reading| reading.serves(&home, clock.boot_time())) {
-            // Why it failed is found again, and told, by whoever must look for itself now.
+        if !last.as_ref().is_some_and(|reading| reading.serves(&identity, clock.boot_time())) {
+            // A failure is reported by the poll that follows.
             let counts = read(database).await.ok();
             *last = Some(Reading { taken: clock.boot_time(), counts });
         }
-        last.as_ref()?.counts.as_ref()?.get(&home).cloned()
+        last.as_ref()?.counts.as_ref()?.get(&identity).cloned()
     }
 }
 
-async fn read(database: &Database<PgConnection>) -> Result<HashMap<Home, Count>> {
+async fn read(database: &Database<PgConnection>) -> Result<HashMap<DatabaseIdentity, Count>> {
     let mut held = database.acquire_any().await?;
     let counting = sqlx::query_as(sql::COUNT_CHANGES.postgres).fetch_all(&mut *held);
     let counted: Vec<(Time, i64, i64, Option<Time>)> = limited(counting).await?;
     held.keep();
     let counts = counted.into_iter().map(|(started_at, database, rows, since)| {
-        let home = Home { started_at, database };
-        (home, Count { home, rows, since })
+        let identity = DatabaseIdentity { started_at, database };
+        (identity, Count { identity, rows, since })
     });
     Ok(counts.collect())
 }

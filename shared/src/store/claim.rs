@@ -15,20 +15,20 @@ use crate::job::OrphanPolicy;
 use crate::output::Report;
 use crate::retry::Attempts;
 
-/// On what terms a worker claims.
+/// The terms on which a worker claims.
 #[derive(Clone, Debug)]
 pub struct ClaimTerms {
     /// The worker's name, new at every start of a process.
     pub worker: String,
     /// The queues it takes from; a row of another one is refused.
     pub queues: Vec<String>,
-    /// How long the worker may be silent.
+    /// How long the worker may go without a heartbeat.
     pub lease: Duration,
     /// The timeout of jobs that have none of their own.
     pub default_timeout: Duration,
 }
 
-/// A row that became this worker's.
+/// A row that this worker has claimed.
 #[derive(Clone, Debug, FromRow)]
 pub struct Claim {
     /// The row.
@@ -49,7 +49,7 @@ pub struct Claim {
     /// When the claim was made.
     #[sqlx(try_from = "Nearest")]
     pub started_at: Time,
-    /// Until when the worker may be silent.
+    /// When the lease ends unless it is renewed.
     #[sqlx(try_from = "Nearest")]
     pub lease_until: Time,
     /// When the attempt times out.
@@ -77,20 +77,20 @@ impl Claim {
     }
 }
 
-/// What a heartbeat brings back for one row.
+/// The answer to a heartbeat for one row.
 #[derive(Clone, Copy, Debug, FromRow)]
 pub struct Heartbeat {
     /// The row.
     pub id: ExecutionId,
     /// The renewed lease.
     pub lease_until: Time,
-    /// Whether somebody asked for its end.
+    /// Whether its cancellation was requested.
     pub cancel_requested: bool,
 }
 
 impl Store {
-    /// Claims dispatched rows. Those missing from the answer are held by somebody else, over, or
-    /// not for this worker: their messages have served.
+    /// Claims dispatched rows. Those missing from the answer are held by another worker, final, or in
+    /// another queue: their messages can be acknowledged.
     pub async fn claim(
         &self,
         ids: &[ExecutionId],
@@ -163,7 +163,7 @@ impl Store {
         }
     }
 
-    /// Keeps what running handlers have put out so far. Rows that are no longer the worker's are
+    /// Stores the output and progress of running handlers. Rows that are no longer the worker's are
     /// left alone.
     pub async fn report(&self, reports: &[(ExecutionId, Report)], worker: &str) -> Result<()> {
         match self.db.proved().await? {

@@ -1,4 +1,4 @@
-//! The producer's moves: look, arm, dispatch. What comes of the messages: `sweep.rs`.
+//! The producer's moves: poll, arm, dispatch. `sweep.rs` follows up on the messages.
 
 use sqlx::{FromRow, query, query_as, query_scalar};
 
@@ -16,10 +16,10 @@ use crate::job::{MisfirePolicy, OverlapPolicy};
 /// for a queue's capacity could count as a misfire.
 pub const HOLD_GRACE_SECONDS: i32 = 60;
 
-/// What there is to do at a tenant.
+/// A summary of what there is to do at a tenant.
 #[derive(Clone, Copy, Debug, FromRow)]
 pub struct PollSummary {
-    /// Whose database it says it is.
+    /// The tenant whose id the database holds.
     pub tenant_id: TenantId,
     /// How many dispatches there have been; the next one compares it.
     pub dispatch_no: i64,
@@ -38,7 +38,7 @@ pub struct PollSummary {
     /// The oldest dispatch whose message was never confirmed.
     #[sqlx(try_from = "Nearest")]
     pub unconfirmed_since: Option<Time>,
-    /// The oldest publish that nobody has followed up.
+    /// The oldest publish that no claim has followed.
     #[sqlx(try_from = "Nearest")]
     pub published_since: Option<Time>,
     /// When the first job is due.
@@ -160,29 +160,29 @@ pub struct NewExecution {
     pub error_message: Option<String>,
 }
 
-/// What became of a dispatch.
+/// The outcome of a dispatch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Dispatched {
     /// It was carried out; these rows may be published.
     Done(Vec<ExecutionId>),
-    /// Another producer had the turn: look again.
+    /// Another producer dispatched meanwhile: poll again.
     Stale,
 }
 
 impl Store {
     /// What there is to do.
     pub async fn poll(&self) -> Result<PollSummary> {
-        let look: Option<PollSummary> =
+        let summary: Option<PollSummary> =
             run_on_either!(self.db.proved().await?, sql::POLL, |text, connection| {
                 query_as(text).fetch_optional(connection)
             })?;
         // The database may have changed hands since it was proved.
-        let look = look.ok_or(StoreError::Unclaimed)?;
-        if look.tenant_id == self.db.tenant() {
-            Ok(look)
+        let summary = summary.ok_or(StoreError::Unclaimed)?;
+        if summary.tenant_id == self.db.tenant() {
+            Ok(summary)
         } else {
-            Err(StoreError::Owned(look.tenant_id))
+            Err(StoreError::Owned(summary.tenant_id))
         }
     }
 

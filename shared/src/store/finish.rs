@@ -1,5 +1,5 @@
-//! The end of running rows, and the birth of their next attempts: by the worker that holds them, or
-//! by the rescuer for those who cannot.
+//! Finishes running rows and inserts their next attempts: for the worker that holds them, or for the
+//! rescuer once their lease has ended.
 
 use sqlx::query::QueryAs;
 use sqlx::{Connection, FromRow, query, query_as};
@@ -32,11 +32,11 @@ pub struct Finish {
     pub worker: String,
     /// What is written.
     pub ending: Ending,
-    /// What the handler put out; what is none leaves what was kept while it ran.
+    /// The handler's output and progress; none keeps what was reported while it ran.
     pub report: Report,
     /// The next attempt's row, if there is to be one.
     pub next: Option<NextRow>,
-    /// What may have to be told of it.
+    /// The notification that it may need.
     pub notification: Option<Notification>,
 }
 
@@ -84,9 +84,9 @@ pub struct NextRow {
 pub struct Finished {
     /// The row.
     pub id: ExecutionId,
-    /// Whether the next attempt's row was born.
+    /// Whether the next attempt's row was inserted.
     pub followed: bool,
-    /// Whether a row of the same job waits, or a notification, so that the producer should look.
+    /// Whether a row of the same job or a notification waits, so the producer should poll now.
     pub freed: bool,
 }
 
@@ -131,7 +131,7 @@ impl Expired {
             max_attempts: self.max_attempts,
             retry_base_seconds: self.retry_base_seconds,
             orphan_policy: self.orphan_policy,
-            job_fails: false, // only a success would ask
+            job_fails: false, // only read after a success
         }
     }
 }
@@ -150,12 +150,12 @@ impl Store {
                 if ends.iter().all(|end| end.notification.is_none()) {
                     return finish_postgres(connection, ends, expired_before, now).await;
                 }
-                // What is told is written with the end: the one move here that takes more than one
-                // statement, so that ends which nobody is told of pay nothing for it.
+                // The only move that needs several statements: notifications are inserted with the
+                // result, and results without one keep the single statement.
                 let mut transaction = connection.begin().await?;
                 let mut ended =
                     finish_postgres(&mut transaction, ends, expired_before, now).await?;
-                tell_of_ends(&mut transaction, ends, &mut ended, now).await?;
+                notify_of_ends(&mut transaction, ends, &mut ended, now).await?;
                 transaction.commit().await?;
                 Ok(ended)
             }),
@@ -179,7 +179,7 @@ impl Store {
     }
 }
 
-/// The rows' ends and the next attempts' rows in PostgreSQL, in one statement.
+/// Writes the results and the next attempts' rows in PostgreSQL, in one statement.
 async fn finish_postgres(
     connection: &mut sqlx::PgConnection,
     ends: &[Finish],
@@ -187,7 +187,7 @@ async fn finish_postgres(
     now: DbTime,
 ) -> sqlx::Result<Vec<Finished>> {
     let mut ends: Vec<&Finish> = ends.iter().collect();
-    // The order in which rows are updated.
+    // All batches update rows in this order, which rules out deadlocks.
     ends.sort_by_key(|end| end.id);
     if expired_before.is_none() && ends.iter().all(|end| end.next.is_none()) {
         return ending(sql::FINISH_LAST.postgres, &ends).bind(now).fetch_all(connection).await;
@@ -219,8 +219,8 @@ fn ending(
         .bind(column(ends, |end| end.report.progress.as_ref().map(|p| p.to_string())))
 }
 
-/// Adds the notifications of what ended, within the transaction.
-async fn tell_of_ends(
+/// Inserts the notifications of finished rows, within the transaction.
+async fn notify_of_ends(
     transaction: &mut sqlx::PgConnection,
     ends: &[Finish],
     ended: &mut [Finished],
@@ -232,7 +232,7 @@ async fn tell_of_ends(
         let state = read_alert_state_postgres(&mut *transaction, None, Some(end.id)).await?;
         told.extend(state.map(|state| (state, notification, at)));
     }
-    // In the order of their ids, as every batch locks jobs, so that no two can deadlock.
+    // By job id, the order in which every batch locks jobs: two batches cannot deadlock.
     told.sort_by_key(|(state, ..)| state.job_id);
     for (state, notification, at) in told {
         ended[at].freed |= notify_postgres(&mut *transaction, &state, notification, now).await?;

@@ -140,7 +140,8 @@ impl<C> Server<C> {
         let now = self.clock.boot_time();
         self.close(|idle| now - idle.since >= IDLE_LIMIT);
     }
-    /// It is sound whatever its last holder did.
+
+    /// A poisoned lock is ignored: no holder leaves the data inconsistent.
     fn state(&self) -> MutexGuard<'_, State<C>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,4 +1,4 @@
-//! The birth of notifications: in the move that also writes what they tell of.
+//! Notifications are inserted in the transaction that writes what they report.
 
 use serde_json::Value;
 use sqlx::{Connection, FromRow, query, query_as, query_scalar};
@@ -14,33 +14,33 @@ use crate::execution::ErrorKind;
 use crate::id::{ExecutionId, JobId};
 use crate::notification::{Event, JOB_TYPE, NOTIFIER, NotificationPayload, payload};
 
-/// How many notifications of one tenant may fall into one moment, at most.
+/// The most notifications of one tenant within one microsecond.
 const AT_ONCE_MAX: i64 = 1000;
 
-/// Something that may have to be told.
+/// An event that may need a notification.
 #[derive(Clone, Copy, Debug)]
 pub struct Notification {
-    /// What.
+    /// What happened.
     pub event: Event,
-    /// The notification's row, if one is born.
+    /// The id of the notification's row, if one is inserted.
     pub id: ExecutionId,
 }
 
-/// An occurrence that waits to be started.
+/// An occurrence that has not started.
 #[derive(Clone, Copy, Debug, FromRow)]
 pub struct Unstarted {
     /// Its row.
     pub id: ExecutionId,
     /// Its job.
     pub job_id: JobId,
-    /// When it should have been.
+    /// When it was planned.
     #[sqlx(try_from = "Nearest")]
     pub scheduled_for: Time,
     /// How late it may be seen without being a misfire.
     pub misfire_grace_seconds: i32,
 }
 
-/// How a job stands that something is to be told of.
+/// The state of a job that decides whether a notification is due.
 #[derive(FromRow)]
 pub(super) struct AlertState {
     pub(super) job_id: JobId,
@@ -56,7 +56,7 @@ pub(super) struct AlertState {
 }
 
 impl AlertState {
-    fn news(&self, event: Event, now: DbTime) -> NotificationPayload {
+    fn payload(&self, event: Event, now: DbTime) -> NotificationPayload {
         let before = match event {
             Event::Failed | Event::Late => None,
             Event::Recovered => self.failing_since,
@@ -75,13 +75,13 @@ impl AlertState {
         }
     }
 
-    /// JSON that the table has checked.
+    /// The job's own target; the table has checked that it is JSON.
     fn notify(&self) -> Option<Value> {
         self.notify.as_deref().map(|text| serde_json::from_str(text).unwrap_or_default())
     }
 }
 
-/// What is changed in the job, and to what.
+/// The statement that records the event at the job, and the time that it writes.
 fn mark(event: Event, now: DbTime) -> (sql::Sql, Option<DbTime>) {
     match event {
         Event::Failed => (sql::MARK_FAILING, Some(now)),
@@ -91,8 +91,8 @@ fn mark(event: Event, now: DbTime) -> (sql::Sql, Option<DbTime>) {
     }
 }
 
-/// Both databases speak the same words here, but to sqlx they are two types.
-macro_rules! telling {
+/// The same for both databases, whose connections are different types in sqlx.
+macro_rules! for_database {
     ($read_alert_state:ident, $notify:ident, $kind:ident, $connection:ty) => {
         pub(super) async fn $read_alert_state(
             connection: &mut $connection,
@@ -103,8 +103,8 @@ macro_rules! telling {
             query_as(text).bind(job).bind(execution).fetch_optional(connection).await
         }
 
-        /// Within a transaction: changes how the job stands, and if that is a change and there is
-        /// somebody to be told, adds the notification. True: it is there.
+        /// Within a transaction: records the event at the job and, if that changed anything and the job
+        /// or its tenant has a target, inserts the notification. True: it was inserted.
         pub(super) async fn $notify(
             connection: &mut $connection,
             state: &AlertState,
@@ -122,8 +122,10 @@ macro_rules! telling {
                 notifier.fetch_optional(&mut *connection).await?;
             let of_tenant = notifier.as_ref().map(|(_, payload)| payload.as_str());
             let of_tenant = serde_json::from_str(of_tenant.unwrap_or("{}")).unwrap_or_default();
-            let news = state.news(notification.event, now);
-            let Some(payload) = payload(own.as_ref(), &of_tenant, &news) else { return Ok(false) };
+            let event_payload = state.payload(notification.event, now);
+            let Some(payload) = payload(own.as_ref(), &of_tenant, &event_payload) else {
+                return Ok(false);
+            };
             if notifier.is_none() {
                 query(sql::INSERT_NOTIFIER.$kind)
                     .bind(NOTIFIER)
@@ -151,26 +153,26 @@ macro_rules! telling {
     };
 }
 
-telling!(read_alert_state_postgres, notify_postgres, postgres, sqlx::PgConnection);
-telling!(read_alert_state_sqlite, notify_sqlite, sqlite, sqlx::SqliteConnection);
+for_database!(read_alert_state_postgres, notify_postgres, postgres, sqlx::PgConnection);
+for_database!(read_alert_state_sqlite, notify_sqlite, sqlite, sqlx::SqliteConnection);
 
 impl Store {
-    /// Planned occurrences before `before` that wait to be started, the oldest `limit`.
+    /// Scheduled occurrences before `before` that have not started, the oldest `limit`.
     pub async fn read_unstarted(&self, before: DbTime, limit: i64) -> Result<Vec<Unstarted>> {
         run_on_either!(self.db.proved().await?, sql::READ_UNSTARTED, |text, connection| {
             query_as(text).bind(before).bind(limit).fetch_all(connection)
         })
     }
 
-    /// Jobs that are said to be late.
+    /// Jobs that are marked as late.
     pub async fn list_late(&self) -> Result<Vec<JobId>> {
         run_on_either!(self.db.proved().await?, sql::LIST_LATE, |text, connection| {
             query_scalar(text).fetch_all(connection)
         })
     }
 
-    /// Says of a job that it is late, as this execution shows, or no more. True: that was a change
-    /// which somebody is told of.
+    /// Marks a job as late, as this execution shows, or as caught up. True: a notification was
+    /// inserted.
     pub async fn notify(
         &self,
         job: JobId,

@@ -5,7 +5,7 @@
 //! would each hold connections that the others cannot have; and in sqlx 0.9 a query that is given
 //! up on a dark connection takes the pool's slot with it, and a transaction cancelled while it
 //! begins stays open for the next borrower. Here a connection that was not answered properly is
-//! dropped, whatever the reason, and all idle ones of a server are kept together (`idle_pool.rs`).
+//! dropped, whatever the reason, and all idle ones of a server share one pool (`idle_pool.rs`).
 
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
@@ -26,9 +26,9 @@ use super::read_limits::{READ_LIMITS_ARE_KEPT, ReadLimits};
 use super::session::{Open, Planning, SearchPath};
 use crate::clock::{BootTime, Clock};
 
-/// The longest wait for a connection, be it for a free one or for a new one.
+/// The longest wait for a free or a new connection.
 const ACQUIRE_LIMIT: Duration = Duration::from_secs(3);
-/// An idle connection older than this is asked whether it still lives before it is used.
+/// A connection that was idle for longer is pinged before it is used.
 const TRUSTED_FOR: Duration = Duration::from_secs(5);
 /// The longest wait for the second session that shows whether sessions are shared.
 const PROBE_LIMIT: Duration = Duration::from_secs(1);
@@ -241,9 +241,9 @@ impl<C: Open> Database<C> {
 }
 
 impl<C: Open> Database<C> {
-    /// A new connection. The first to a server shows, by a second one beside it, that the server
-    /// gives each a session of its own; others wait for that. A server that has no second one to
-    /// give is not held up.
+    /// A new connection. The first one to a server checks, with a second connection beside it, that
+    /// each gets a session of its own; other callers wait for the check. If no second connection can
+    /// be had, the check is skipped.
     async fn open(&self) -> Result<C> {
         let mut first = None;
         let prove = async || {
@@ -271,8 +271,8 @@ pub(super) struct Held<C> {
     connection: C,
     place: Permit<C>,
     database: u64,
-    /// Since when it was idle, if it is used for another database than its own. So it counts on: what
-    /// nobody at its own database needs is closed in time, and that database can be dropped.
+    /// Since when it was idle, if it serves another database than its own. Its idle time counts on, so
+    /// that a connection that its own database does not need is closed and the database can be dropped.
     borrowed: Option<BootTime>,
     turn: OwnedSemaphorePermit,
 }
@@ -299,7 +299,7 @@ impl<C> DerefMut for Held<C> {
     }
 }
 
-/// What is locked here is sound whatever its last holder did.
+/// A poisoned lock is ignored: no holder leaves the data inconsistent.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! The time at the tenant's database, by which everything of that tenant is judged.
+//! The database server's time, which decides when a tenant's jobs are due.
 //!
 //! Asking the server for each move would cost a round trip, so its time is derived: the server is
 //! asked now and then, and boot time is added since. Two processes whose own clocks are an hour
@@ -18,15 +18,15 @@ use crate::clock::{BootTime, Clock, Time, cut, delta};
 /// How long one reading of the server's clock is used.
 const READING_LASTS: Duration = Duration::from_secs(10);
 
-/// No reading is exact, so that a new one may lie before what was said already. By less than this,
-/// time stands still until it is caught up with; by more, somebody has set the server's clock.
+/// Readings jitter backwards. A smaller step back than this is clamped to the last time; a larger one
+/// means that the server's clock was set, and is followed.
 const STANDS_STILL_MAX: TimeDelta = TimeDelta::seconds(1);
 
 /// Derives one server's time from boot time.
 pub(super) struct ServerClock {
     clock: Clock,
     reading: Mutex<Option<Reading>>,
-    /// The last time that was told.
+    /// The last time that was returned.
     told: Mutex<Option<Time>>,
 }
 
@@ -35,7 +35,7 @@ struct Reading {
     /// The server's time when this machine booted.
     booted: Time,
     taken: BootTime,
-    home: Home,
+    identity: DatabaseIdentity,
 }
 
 impl Reading {
@@ -45,9 +45,9 @@ impl Reading {
     }
 }
 
-/// Which database of which server a PostgreSQL database is, wherever one connects to.
+/// The identity of a PostgreSQL database: its server and its number there, whatever the URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Home {
+pub(super) struct DatabaseIdentity {
     /// Since when the server runs: to the microsecond, so that it is no other.
     pub(super) started_at: Time,
     /// The database's number there (`oid`).
@@ -59,7 +59,7 @@ impl ServerClock {
         ServerClock { clock, reading: Mutex::default(), told: Mutex::default() }
     }
 
-    /// What it is derived from.
+    /// The clock it is derived from.
     pub(super) fn clock(&self) -> &Clock {
         &self.clock
     }
@@ -85,23 +85,24 @@ impl ServerClock {
                 sqlx::query_as(sql::READ_SERVER.postgres).fetch_one(connection).await?;
             Ok((server, before, self.clock.boot_time()))
         })?;
-        // The server read its clock somewhere between; half way is off by at most half.
+        // The server read its clock between the two; the middle is off by at most half the round trip.
         let booted = time - delta((before + (after - before) / 2).since_boot());
-        let reading = Reading { booted, taken: after, home: Home { started_at, database } };
+        let reading =
+            Reading { booted, taken: after, identity: DatabaseIdentity { started_at, database } };
         *self.reading.lock().unwrap_or_else(PoisonError::into_inner) = Some(reading);
         Ok(DbTime::read(self.never_back(cut(reading.at(after)))))
     }
 
     /// Where a PostgreSQL database was when its server was asked last.
-    pub(super) fn home(&self) -> Option<Home> {
-        self.reading().map(|reading| reading.home)
+    pub(super) fn identity(&self) -> Option<DatabaseIdentity> {
+        self.reading().map(|reading| reading.identity)
     }
 
     fn reading(&self) -> Option<Reading> {
         *self.reading.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps time from going back where only the readings' inexactness would make it.
+    /// Clamps small steps back, which are the readings' inexactness.
     fn never_back(&self, derived: Time) -> Time {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let now = match *told {

@@ -5,20 +5,19 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row as _, raw_sql};
 
-/// What a PostgreSQL session is told first. As statements, because a pooler in between refuses
+/// The settings of every PostgreSQL session. Sent as statements, because a pooler in between refuses
 /// start-up parameters. Custom plans, because a generic plan made while `polychron_job_execution` is small
 /// scans it whole for as long as it is cached.
 const ALWAYS: &str = "SET statement_timeout = '5s'; SET lock_timeout = '2s'; \
                        SET idle_in_transaction_session_timeout = '10s'; \
                        SET plan_cache_mode = 'force_custom_plan'; \
                        SET synchronous_commit = 'on'; SET TimeZone = 'UTC'";
-/// And this, where all rows are found by their keys: no table is scanned or sorted whole, nor its
-/// index walked for a merge, which is how a table looks best of which nothing is known yet, or of
-/// which most is due at once. What has no key to go by (a table of one row) costs so much in the
-/// planner's eyes that it would be compiled, which takes longer than all else.
+/// Where all rows are found by their keys: the planner prefers scans, sorts and merge joins on tables
+/// without statistics, or when most rows are due at once; forbid them. A table of one row, which has no
+/// other plan, then seems so expensive that the statement would be JIT-compiled; forbid that, too.
 const BY_KEYS: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off; \
                        SET enable_mergejoin = off; SET jit = off";
-/// And this, where each statement is planned once, be it while the table is empty.
+/// Where each statement is planned once, perhaps while the table is still empty.
 const ONCE: &str = "SET plan_cache_mode = 'force_generic_plan'";
 
 /// How PostgreSQL plans the statements of a process.

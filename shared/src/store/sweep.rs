@@ -1,4 +1,4 @@
-//! What the producer notes of messages, and the search for rows that need another one.
+//! Records which messages the broker confirmed, and finds rows that need another message.
 
 use sqlx::{FromRow, query, query_as, query_scalar};
 
@@ -19,12 +19,12 @@ pub struct Unheard {
     pub publish_count: i32,
 }
 
-/// Since when nothing must have been heard of a dispatched row for it to need another message.
+/// A dispatched row needs another message if it was dispatched or last published before these times.
 #[derive(Clone, Copy, Debug)]
 pub struct SentBefore {
     /// When it was dispatched, if no message was ever confirmed.
     pub dispatched: DbTime,
-    /// When it was published last, if that was once, twice, three times, four times, oftener.
+    /// The last publish, by the number of publishes so far: one, two, three, four, five or more.
     pub published: [DbTime; 5],
 }
 
@@ -61,8 +61,8 @@ impl Store {
         })
     }
 
-    /// Takes unheard rows for another publish. Only those in the answer are this caller's to
-    /// publish: the others were claimed, or swept by somebody else.
+    /// Takes rows for another publish. Only the caller may publish those in the answer: the others were
+    /// claimed, or swept by another producer.
     pub async fn sweep(&self, rows: &[Unheard], now: DbTime) -> Result<Vec<ExecutionId>> {
         match self.db.proved().await? {
             Db::Postgres(database) => run!(database, |connection| {
@@ -90,8 +90,8 @@ impl Store {
         }
     }
 
-    /// Takes back what a sweep at `swept_at` did to rows whose messages came to nothing, so that they
-    /// need not wait as long as if somebody had been told of them.
+    /// Undoes the sweep at `swept_at` for rows whose messages could not be published, so they don't wait
+    /// as long as published ones.
     pub async fn take_back_sweep(&self, ids: &[ExecutionId], swept_at: DbTime) -> Result<()> {
         match self.db.proved().await? {
             Db::Postgres(database) => run!(database, |connection| async {
