@@ -230,7 +230,8 @@ impl<C: Open> Database<C> {
                     }
                 }
                 CheckedOut::Permit(place) => {
-                    let opening = timeout(ACQUIRE_LIMIT, caught(self.open())).await;
+                    // Boxed, since every statement's future would have to hold it.
+                    let opening = timeout(ACQUIRE_LIMIT, caught(Box::pin(self.open()))).await;
                     let connection = opening.map_err(slow)??;
                     let (database, borrowed) = (self.number, None);
                     return Ok(Held { connection, place, database, borrowed, turn });
