@@ -102,7 +102,7 @@ async fn a_row_that_cannot_be_read_is_shown_and_stops_no_poll(database: TenantDa
     let shown = store.list_executions(&filter, 9).await.unwrap().remove(0);
     assert_eq!(shown.id, id);
     let said = shown.error_message.unwrap();
-    assert!(said.starts_with("this row's trigger cannot be read: `x` is none of "), "{said}");
+    assert!(said.starts_with("this row's trigger cannot be read: `x` is not one of "), "{said}");
     let job = store.list_jobs("", 9).await.unwrap().remove(0);
     let said = job.quarantined_reason.unwrap();
     assert!(said.starts_with("this row's misfire_policy cannot be read: "), "{said}");
