@@ -32,7 +32,7 @@ pub const REQUIRED_SETTINGS: &[&str] = &["DATABASE_URL", "AMQP_URL"];
 
 impl Consumer {
     /// Builds a consumer with handlers of your own. Call it first in `main`: it calls
-    /// [`answer`](crate::answer).
+    /// [`answer`].
     ///
     /// ```no_run
     /// use polychron_consumer::{Consumer, Context, HandlerError};

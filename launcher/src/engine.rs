@@ -88,7 +88,7 @@ pub struct Running {
 }
 
 impl Launcher {
-    /// Uses the running program as the launcher if its `main` calls [`answer`](crate::answer), else
+    /// Uses the running program as the launcher if its `main` calls [`answer`](crate::answer()), else
     /// `program`, which must be of the same version.
     pub fn itself_or(program: Option<PathBuf>) -> Launcher {
         Launcher { fallback: program }

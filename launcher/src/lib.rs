@@ -1,7 +1,7 @@
 //! Starts foreign programs, confines them, and kills their whole process tree.
 //!
 //! A foreign program is never a child of the engine. The engine executes *its own program again* as
-//! a launcher ([`answer`]). The launcher requests a signal for the engine's death, closes inherited
+//! a launcher ([`answer()`]). The launcher requests a signal for the engine's death, closes inherited
 //! descriptors, sets `no_new_privs` and becomes the subreaper of its descendants. Then it starts
 //! one program under that program's [`Confinement`] and exits after the last of its processes:
 //!

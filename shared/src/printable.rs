@@ -16,7 +16,7 @@ pub fn line(text: &str) -> Cow<'_, str> {
     })
 }
 
-/// Several lines: as [`line`], but line feeds and tabs are kept.
+/// Several lines: as [`line()`], but line feeds and tabs are kept.
 pub fn lines(text: &str) -> Cow<'_, str> {
     let is_unsafe = |character| is_unsafe(character) && !matches!(character, '\n' | '\t');
     escaped(text, is_unsafe, |text, character| {
