@@ -11,10 +11,7 @@ pub(super) async fn launch(launcher: &Launcher, launch: Launch) -> Result<Launch
     let launched = launcher.launch(launch).await?;
     if launched.landlock == Landlock::Unavailable {
         WARNED.call_once(|| {
-            warn!(
-                "the kernel has no Landlock: only SQLite's authorizer confines `sql` jobs over \
-                 SQLite, and `command` programs can signal other processes"
-            );
+            warn!("the kernel has no Landlock: `sql` and `command` jobs are less confined");
         });
     }
     Ok(launched)
