@@ -2,12 +2,14 @@
 
 use serde_json::{Map, Value, json};
 use shared::clock::Time;
+use shared::id::JobId;
 use shared::job::Job;
-use shared::schedule::{Schedule, Spread};
+use shared::schedule::{Patch, Schedule, Spread};
 use shared::store::{JobEdit, NewJob};
 
 use super::change::{Actor, Change};
 use super::schedule;
+use super::schedule_change::{self, Edited, Meaning};
 use crate::context::{Context, TenantContext};
 use crate::failure::Failure;
 
@@ -29,9 +31,14 @@ pub async fn page(at: &TenantContext, after: &str, limit: i64) -> Result<Vec<Job
 
 /// A job's schedule, with its own spread of `H` and jitter.
 pub fn schedule_of(at: &TenantContext, job: &Job) -> Result<Schedule, Failure> {
-    let read = schedule::read(&job.schedule.to_string(), Spread::new(at.tenant.id, job.id));
+    let read = read_schedule(at, job, &job.schedule);
     // The table holds it, so the user has made no mistake.
     read.map_err(|failure| Failure::Conflict(failure.to_string()))
+}
+
+/// A schedule that the job may get.
+pub fn read_schedule(at: &TenantContext, job: &Job, text: &Value) -> Result<Schedule, Failure> {
+    schedule::read(&text.to_string(), Spread::new(at.tenant.id, job.id))
 }
 
 /// Whether a job runs, in a word. The dispatch that uses a schedule up switches its job off and keeps
@@ -86,7 +93,41 @@ pub async fn add(
     context.record_and_wake(planned, add).await
 }
 
-/// Changes a job, if its version is still `if_version`.
+/// How often an edit of a schedule starts again because somebody else has edited the job meanwhile.
+const PATCHES_MAX: u32 = 3;
+
+/// Changes a job, if its version is still `if_version`. `edit` has no schedule: `patch` changes that,
+/// and keeps what it does not name.
+pub async fn patch(
+    context: &Context,
+    actor: &Actor,
+    at: &TenantContext,
+    name: &str,
+    if_version: Option<i32>,
+    edited: &JobEdit,
+    patch: Option<&Patch>,
+) -> Result<Change<Edited>, Failure> {
+    let Some(patch) = patch else {
+        let change = edit(context, actor, at, name, if_version, edited).await?;
+        return Ok(change.map(|job| Edited { job, schedule_change: None }));
+    };
+    let mut started = 1;
+    loop {
+        let found = find(at, name).await?;
+        let (schedule, change) = schedule_change::apply(patch, at, &found)?;
+        let whole = JobEdit { schedule: Some(schedule), ..edited.clone() };
+        // What is kept was read in this version.
+        let version = if_version.or(Some(found.version));
+        match edit(context, actor, at, name, version, &whole).await {
+            Err(Failure::Stale(_)) if if_version.is_none() && started < PATCHES_MAX => started += 1,
+            made => {
+                return Ok(made?.map(|job| Edited { job, schedule_change: Some(change) }));
+            }
+        }
+    }
+}
+
+/// Changes a job, if its version is still `if_version`. A schedule replaces the whole one.
 pub async fn edit(
     context: &Context,
     actor: &Actor,
@@ -105,9 +146,12 @@ pub async fn edit(
         _ => "job.edit",
     };
     let named = named(edit);
-    let old = Some(facts_of(&before, &named));
-    let planned = actor.plan(action, &at.tenant, Some(name.to_owned()), old);
-    let planned = planned.towards(json!(edit));
+    let old = with_meaning(facts_of(&before, &named), at, &before.id, &before.schedule);
+    let planned = actor.plan(action, &at.tenant, Some(name.to_owned()), Some(old));
+    let planned = planned.towards(match &edit.schedule {
+        Some(schedule) => with_meaning(json!(edit), at, &before.id, schedule),
+        None => json!(edit),
+    });
     let change_it = async {
         let edited = at.store.edit_job(name, if_version, edit, at.now).await;
         let edited = edited.map_err(|error| at.failed(error))?;
@@ -115,7 +159,8 @@ pub async fn edit(
         if !edited {
             return Err(stale(&job));
         }
-        let mut facts = facts_of(&job, &named);
+        let facts = facts_of(&job, &named);
+        let mut facts = with_meaning(facts, at, &job.id, &job.schedule);
         for (field, is_other) in
             [("payload", job.payload != before.payload), ("notify", job.notify != before.notify)]
         {
@@ -127,6 +172,17 @@ pub async fn edit(
         Ok((job, facts))
     };
     context.record_and_wake(planned, change_it).await
+}
+
+/// The facts with what their schedule means, if they have one that can be read.
+fn with_meaning(mut facts: Value, at: &TenantContext, job: &JobId, schedule: &Value) -> Value {
+    let read = || Schedule::read(&schedule.to_string(), Spread::new(at.tenant.id, *job)).ok();
+    if facts.get("schedule").is_some()
+        && let Some(schedule) = read()
+    {
+        facts["schedule_means"] = json!(Meaning::of(&schedule, at.now.time()));
+    }
+    facts
 }
 
 fn stale(job: &Job) -> Failure {

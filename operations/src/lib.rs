@@ -20,5 +20,6 @@ pub mod input;
 pub mod job;
 pub mod occurrence_report;
 pub mod schedule;
+pub mod schedule_change;
 pub mod step;
 pub mod tenant;

@@ -4,7 +4,7 @@ use chrono::{DateTime, FixedOffset, TimeDelta};
 use serde::Serialize;
 use serde_json::{Value, json};
 use shared::clock::Time;
-use shared::schedule::{Schedule, Spread};
+use shared::schedule::{Patch, Schedule, Spread};
 
 use crate::failure::Failure;
 
@@ -56,6 +56,11 @@ pub fn written(text: &str, timezone: Option<&str>) -> Result<String, Failure> {
         (cron, Some(timezone)) => Ok(json!({"cron": cron, "timezone": timezone}).to_string()),
         (cron, None) => Ok(json!({"cron": cron}).to_string()),
     }
+}
+
+/// What a person's text changes of a schedule: JSON, or a cron expression.
+pub fn patch(text: &str, timezone: Option<&str>) -> Result<Patch, Failure> {
+    Patch::read(&written(text, timezone)?).map_err(|error| Failure::Usage(error.picture()))
 }
 
 /// Reads a schedule as the engine does. The failure points at what is wrong.

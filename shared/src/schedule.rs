@@ -21,6 +21,7 @@ mod expression;
 mod field;
 mod item;
 mod json;
+mod patch;
 mod set;
 mod spread;
 mod wall_clock;
@@ -29,6 +30,7 @@ mod zone;
 pub use cron::{Fold, Gap};
 pub use error::ScheduleError;
 pub use explain::{ClockChange, Explained};
+pub use patch::{Patch, Patched};
 pub use spread::Spread;
 
 use crate::clock::Time;

@@ -105,7 +105,7 @@ const OPERATIONS: &[Operation] = &[
     read(JOBS, "listJobs", "A tenant's jobs, by name", &[AFTER, LIMIT], "JobPage", || get(job::list)),
     change("post", JOBS, "addJob", "Add a job", "NewJob", "Job", || post(job::add)),
     read(JOB, "getJob", "A job; its ETag is its version", &[], "Job", || get(job::show)),
-    change("patch", JOB, "editJob", "Change a job, if it is still at the version that If-Match names; `*` is any", "JobEdit", "Job", || patch(job::edit)),
+    change("patch", JOB, "editJob", "Change the named fields of a job, and of its schedule (a JSON merge patch), if it is still at the version that If-Match names; `*` is any", "JobEdit", "EditedJob", || patch(job::edit)),
     change("delete", JOB, "deleteJob", "Delete a job and cancel what is open of it; its history stays", "Reason", "Deleted", || delete(job::delete)),
     change("post", "/api/v1/tenants/{tenant}/jobs/{job}/pause", "pauseJob", "Let no new occurrences come", "Reason", "Job", || post(job::pause)),
     change("post", "/api/v1/tenants/{tenant}/jobs/{job}/resume", "resumeJob", "Let occurrences come again, from now on", "Reason", "Job", || post(job::resume)),

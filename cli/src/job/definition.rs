@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::{Value, json};
 use shared::job::{MisfirePolicy, OrphanPolicy, OverlapPolicy};
-use shared::schedule::Spread;
+use shared::schedule::{Patch, Spread};
 use shared::store::{JobEdit, NewJob};
 
 use crate::input;
@@ -17,7 +17,7 @@ pub(super) struct Timing {
     /// A cron expression of five fields, or six with seconds in front
     #[arg(long, value_name = "EXPR", conflicts_with_all = ["every", "at", "schedule"])]
     cron: Option<String>,
-    /// The time zone of the cron expression, such as Europe/London; UTC by default
+    /// The time zone of the cron expression, such as Europe/London; UTC by default, or as it was
     #[arg(long, value_name = "ZONE", conflicts_with_all = ["every", "at"])]
     timezone: Option<String>,
     /// A fixed interval, such as 15m
@@ -26,27 +26,37 @@ pub(super) struct Timing {
     /// Once, at this time, such as 2026-12-01T09:00:00Z
     #[arg(long, value_name = "TIME", conflicts_with = "schedule")]
     at: Option<String>,
-    /// A schedule as JSON with all its options, or a cron expression
+    /// A schedule as JSON with its options, or a cron expression; an edit keeps the options that it does not
+    /// name, and null removes one
     #[arg(long, value_name = "JSON|EXPR")]
     schedule: Option<String>,
 }
 
 impl Timing {
-    /// The schedule, if one was given and the engine can read it.
+    /// The schedule of a new job, if one was given and the engine can read it.
     pub(super) fn schedule(&self, spread: Spread) -> Result<Option<Value>, Failure> {
-        let Timing { cron, timezone, every, at, schedule } = self;
-        let text = match (cron.as_ref().or(schedule.as_ref()), every, at) {
-            (Some(text), ..) => schedule::written(text, timezone.as_deref())?,
-            (None, Some(every), _) => json!({"every": every}).to_string(),
-            (None, None, Some(at)) => json!({"at": at}).to_string(),
-            (None, None, None) if timezone.is_some() => {
-                return Err(Failure::Usage("--timezone goes with --cron".to_owned()));
-            }
-            (None, None, None) => return Ok(None),
-        };
+        let Some(text) = self.text()? else { return Ok(None) };
         schedule::read(&text, spread)?;
         let value = serde_json::from_str(&text);
         value.map(Some).map_err(|error| Failure::Usage(format!("--schedule is not JSON: {error}")))
+    }
+
+    /// What the flags change of a job's schedule, if anything.
+    pub(super) fn patch(&self) -> Result<Option<Patch>, Failure> {
+        let read = |text: String| schedule::patch(&text, None);
+        self.text()?.map(read).transpose()
+    }
+
+    /// The flags as JSON.
+    fn text(&self) -> Result<Option<String>, Failure> {
+        let Timing { cron, timezone, every, at, schedule } = self;
+        Ok(Some(match (cron.as_ref().or(schedule.as_ref()), every, at, timezone) {
+            (Some(text), .., timezone) => schedule::written(text, timezone.as_deref())?,
+            (None, Some(every), ..) => json!({"every": every}).to_string(),
+            (None, None, Some(at), _) => json!({"at": at}).to_string(),
+            (None, None, None, Some(timezone)) => json!({"timezone": timezone}).to_string(),
+            (None, None, None, None) => return Ok(None),
+        }))
     }
 }
 

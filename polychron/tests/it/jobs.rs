@@ -175,6 +175,67 @@ async fn every_edit_counts_once_and_only_the_schedule_is_worked_out_anew() {
 }
 
 #[tokio::test]
+async fn an_edit_of_a_schedule_keeps_what_it_does_not_name() {
+    for backend in BOTH {
+        let console = Console::with_tenant(backend).await;
+        let add = ["job", "add", "acme", "a", "--type", "noop", "--schedule"];
+        let schedule = json!({"cron": "0 9 * * *", "timezone": "Europe/London", "fold": "both",
+                              "jitter": "5m", "end": "2090-01-01T00:00:00Z"});
+        let schedule = schedule.to_string();
+        console.run(&[&add[..], &[schedule.as_str()]].concat()).succeeded();
+        let edit = ["job", "edit", "acme", "a"];
+        for (flags, says, expected) in [
+            (
+                &["--cron", "30 9 * * *"][..],
+                &["before: at 09:00", "after:  at 09:30", "London time", "; next ", "kept:"][..],
+                json!({"cron": "30 9 * * *", "timezone": "Europe/London", "fold": "both",
+                       "jitter": "5m", "end": "2090-01-01T00:00:00Z"}),
+            ),
+            (
+                &["--timezone", "Asia/Tokyo"],
+                &["before: at 09:30 every day, London", "after:  at 09:30 every day, Tokyo"],
+                json!({"cron": "30 9 * * *", "timezone": "Asia/Tokyo", "fold": "both",
+                       "jitter": "5m", "end": "2090-01-01T00:00:00Z"}),
+            ),
+            (
+                &["--schedule", r#"{"jitter": null, "fold": "first"}"#],
+                &["kept: end"],
+                json!({"cron": "30 9 * * *", "timezone": "Asia/Tokyo", "fold": "first",
+                       "end": "2090-01-01T00:00:00Z"}),
+            ),
+            (
+                &["--every", "1h"],
+                &["dropped: fold \"first\", timezone \"Asia/Tokyo\"", "kept: end"],
+                json!({"every": "1h", "end": "2090-01-01T00:00:00Z"}),
+            ),
+        ] {
+            let edited = console.run(&[&edit[..], flags].concat()).succeeded();
+            edited.says(says);
+            assert_eq!(job(&console, "a")["schedule"], expected, "{backend:?} {flags:?}");
+        }
+        console
+            .run(&[&edit[..], &["--timezone", "Asia/Tokyo"]].concat())
+            .ended(2)
+            .says(&["timezone", "can't be used with `every`"]);
+        let dry = [&edit[..], &["--every", "2h", "--dry-run", "-o", "json"]].concat();
+        let dry = console.run(&dry).succeeded().json();
+        for side in ["before", "after"] {
+            let means = &dry[side]["schedule_means"];
+            assert!(means["words"].is_string() && means["next"].is_string(), "{dry:#}");
+        }
+        let made = [&edit[..], &["--every", "2h", "-o", "json"]].concat();
+        let made = console.run(&made).succeeded().json();
+        assert_eq!(made["schedule"]["end"], json!("2090-01-01T00:00:00Z"), "{made:#}");
+        assert!(made["schedule_change"]["before"]["next"].is_string(), "{made:#}");
+        console.run(&[&edit[..], &["--schedule", r#"{"jitter": "30m"}"#]].concat()).succeeded();
+        console
+            .run(&[&edit[..], &["--every", "10m"]].concat())
+            .ended(2)
+            .says(&["jitter", r#"`{"jitter": null}` removes it"#]);
+    }
+}
+
+#[tokio::test]
 async fn a_quarantined_job_shows_its_reason_until_its_schedule_is_edited() {
     for backend in BOTH {
         let console = Console::with_tenant(backend).await;

@@ -16,6 +16,9 @@ const BYTES_MAX: usize = 4096;
 /// The longest valid duration, in seconds: a hundred years.
 const SECONDS_MAX: u64 = 36_525 * 86_400;
 
+/// The forms of a schedule. Each is the name of the field that it must have.
+pub(super) const FORMS: [&str; 3] = ["cron", "every", "at"];
+
 /// The fields, and the forms of schedule that may have them.
 const FIELDS: [(&str, &[&str]); 10] = [
     ("cron", &["cron"]),
@@ -35,32 +38,38 @@ pub(super) struct Fields(Vec<(String, Value)>);
 
 impl Fields {
     pub(super) fn read(json: &str) -> Result<Fields, ScheduleError> {
-        if json.len() > BYTES_MAX {
-            let message = format!("its text has {} bytes, more than {BYTES_MAX}", json.len());
-            return Err(invalid(message));
-        }
-        let fields = serde_json::from_str(json).map(|Object(fields)| Fields(fields));
-        let fields = fields.map_err(|error| {
-            let remedy = r#"write an object such as {"cron":"0 2 * * *"}"#;
-            invalid(format!("cannot be parsed: {}", shown(&error.to_string()))).remedy(remedy)
-        })?;
+        let fields = Fields(Fields::parse(json)?);
         fields.check()?;
         Ok(fields)
     }
 
-    fn check(&self) -> Result<(), ScheduleError> {
-        for (index, (name, _)) in self.0.iter().enumerate() {
+    /// The fields of a JSON object, all known and none given twice.
+    pub(super) fn parse(json: &str) -> Result<Vec<(String, Value)>, ScheduleError> {
+        if json.len() > BYTES_MAX {
+            let message = format!("its text has {} bytes, more than {BYTES_MAX}", json.len());
+            return Err(invalid(message));
+        }
+        let fields = serde_json::from_str(json).map(|Object(fields)| fields);
+        let fields = fields.map_err(|error| {
+            let remedy = r#"write an object such as {"cron":"0 2 * * *"}"#;
+            invalid(format!("cannot be parsed: {}", shown(&error.to_string()))).remedy(remedy)
+        })?;
+        for (index, (name, _)) in fields.iter().enumerate() {
             if !FIELDS.iter().any(|(known, _)| known == name) {
                 let known = FIELDS.map(|(known, _)| known);
                 let remedy = did_you_mean(name, known)
                     .unwrap_or_else(|| format!("use one of {}", known.join(", ")));
                 return Err(invalid(format!("unknown field `{}`", shown(name))).remedy(remedy));
             }
-            if self.0[..index].iter().any(|(before, _)| before == name) {
+            if fields[..index].iter().any(|(before, _)| before == name) {
                 return Err(invalid(format!("`{name}` is given twice")));
             }
         }
-        let forms = ["cron", "every", "at"].into_iter().filter(|form| self.get(form).is_some());
+        Ok(fields)
+    }
+
+    fn check(&self) -> Result<(), ScheduleError> {
+        let forms = FORMS.into_iter().filter(|form| self.get(form).is_some());
         let forms: Vec<&str> = forms.collect();
         let [form] = forms[..] else {
             let message = match forms[..] {
@@ -127,6 +136,11 @@ impl Fields {
     fn get(&self, name: &str) -> Option<&Value> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value)
     }
+}
+
+/// Whether a schedule of this form may have the field.
+pub(super) fn is_valid_with(name: &str, form: &str) -> bool {
+    FIELDS.iter().any(|(known, forms)| *known == name && forms.contains(&form))
 }
 
 fn invalid(message: impl Into<String>) -> ScheduleError {

@@ -12,7 +12,7 @@ use shared::clock::Time;
 use shared::execution::Execution;
 use shared::id::JobId;
 use shared::job::{Job, MisfirePolicy, OrphanPolicy, OverlapPolicy};
-use shared::schedule::Spread;
+use shared::schedule::{Patch, Spread};
 use shared::store::{JobEdit, NewJob};
 
 use super::extract::{Body, Page, Path, Query, Reason, given, limit, present, times};
@@ -21,6 +21,7 @@ use super::tenant::PageQuery;
 use crate::AppState;
 use crate::access::Visitor;
 use crate::problem::{Problem, made};
+use operations::failure::Failure;
 use operations::finding::Finding;
 use operations::job::{find, next_time, schedule_of};
 use operations::occurrence_report::report;
@@ -53,7 +54,11 @@ pub(super) async fn show(
 
 /// A job with its version as its ETag.
 fn tagged(job: &Job) -> Response {
-    ([(header::ETAG, format!("\"{}\"", job.version))], Json(job)).into_response()
+    (etag(job), Json(job)).into_response()
+}
+
+fn etag(job: &Job) -> [(header::HeaderName, String); 1] {
+    [(header::ETAG, format!("\"{}\"", job.version))]
 }
 
 /// The fields of a job. A missing one stays as it is, or gets its default.
@@ -93,8 +98,8 @@ pub(super) struct Definition {
 }
 
 impl Definition {
-    fn edit(self, spread: Spread) -> Result<JobEdit, Problem> {
-        let schedule = self.schedule.map(|schedule| checked(schedule, spread)).transpose()?;
+    /// What the body says, with the schedule as it is.
+    fn edit(self) -> Result<JobEdit, Problem> {
         if let Some(Some(target)) = &self.notify {
             let wrong = |why| Problem::new(StatusCode::BAD_REQUEST, why);
             shared::notification::check(target).map_err(wrong)?;
@@ -102,7 +107,7 @@ impl Definition {
         Ok(JobEdit {
             job_type: self.job_type,
             payload: self.payload,
-            schedule,
+            schedule: self.schedule,
             is_enabled: self.is_enabled,
             queue: self.queue,
             timeout_seconds: self.timeout_seconds,
@@ -126,13 +131,14 @@ pub(super) async fn add(
     let (at, actor) = state.enter_to_change(&visitor, &slug, definition.reason.as_deref()).await?;
     let name = definition.name.clone();
     // The job has no id yet, which its schedule does not need to be read.
-    let edit = definition.edit(Spread::new(at.tenant.id, JobId(0)))?;
-    let (Some(name), Some(job_type), Some(schedule)) = (name, &edit.job_type, &edit.schedule)
-    else {
+    let edit = definition.edit()?;
+    let spread = Spread::new(at.tenant.id, JobId(0));
+    let schedule = edit.schedule.clone().map(|schedule| checked(schedule, spread)).transpose()?;
+    let (Some(name), Some(job_type), Some(schedule)) = (name, &edit.job_type, schedule) else {
         let text = "a job needs a name, a job_type and a schedule";
         return Err(Problem::new(StatusCode::BAD_REQUEST, text));
     };
-    let new = NewJob::new(&name, job_type, schedule.clone()).with(edit);
+    let new = NewJob::new(&name, job_type, schedule).with(edit);
     let job = made(operations::job::add(&state.context, &actor, &at, &new).await?)?;
     Ok((StatusCode::CREATED, tagged(&job)).into_response())
 }
@@ -149,14 +155,17 @@ pub(super) async fn edit(
     if definition.name.is_some() {
         return Err(Problem::new(StatusCode::BAD_REQUEST, "a job keeps its name"));
     }
-    let found = find(&at, &name).await?;
-    let edit = definition.edit(Spread::new(at.tenant.id, found.id))?;
+    let mut edit = definition.edit()?;
     if edit == JobEdit::default() {
         return Err(Problem::new(StatusCode::BAD_REQUEST, "nothing to change"));
     }
-    let context = &state.context;
-    let job = made(operations::job::edit(context, &actor, &at, &name, if_version, &edit).await?)?;
-    Ok(tagged(&job))
+    let patch = edit.schedule.take().map(|schedule| Patch::read(&schedule.to_string()));
+    let patch = patch.transpose().map_err(|error| Failure::Usage(error.picture()))?;
+    let (context, patch) = (&state.context, patch.as_ref());
+    let edited =
+        operations::job::patch(context, &actor, &at, &name, if_version, &edit, patch).await?;
+    let edited = made(edited)?;
+    Ok((etag(&edited.job), Json(edited)).into_response())
 }
 
 /// The version that the edit is for; none for any.

@@ -99,6 +99,15 @@ fn of_jobs() -> Vec<NamedSchema> {
         ("updated_at", time()),
     ];
     let job: Vec<NamedSchema> = definition.iter().chain(&engines).cloned().collect();
+    let meaning = || whole(&[("words", text()), ("next", maybe(time()))]);
+    let schedule_change = whole(&[
+        ("before", maybe(meaning())),
+        ("after", meaning()),
+        ("kept", list(text())),
+        ("dropped", list(text())),
+    ]);
+    let changed = [("schedule_change", maybe(schedule_change))];
+    let edited_job: Vec<NamedSchema> = job.iter().chain(&changed).cloned().collect();
     let edit: Vec<NamedSchema> = definition.iter().cloned().chain([("reason", reason())]).collect();
     let new: Vec<NamedSchema> = edit.iter().cloned().chain([("name", name())]).collect();
     // At least one change is required.
@@ -106,6 +115,7 @@ fn of_jobs() -> Vec<NamedSchema> {
     edited["anyOf"] = definition.iter().map(|(name, _)| json!({"required": [name]})).collect();
     vec![
         ("Job", whole(&job)),
+        ("EditedJob", whole(&edited_job)),
         ("JobPage", page("Job")),
         ("JobEdit", edited),
         ("NewJob", given(&new, &["name", "job_type", "schedule"])),

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Redirect};
-use shared::schedule::Spread;
 use shared::store::{JobEdit, TenantEdit};
 use shared::tenant::TenantStatus;
 
@@ -84,14 +83,15 @@ pub(super) async fn edit_schedule(
 ) -> Answer {
     let (at, actor) = state.enter_to_change(&form.visitor, &slug, form.get("reason")).await?;
     let job = operations::job::find(&at, &name).await?;
-    let spread = Spread::new(at.tenant.id, job.id);
     let text = form.get("schedule").unwrap_or_default();
-    let (written, _) = schedule::understood(text, form.get("timezone"), spread)?;
+    let patch = schedule::understood(text, form.get("timezone"), &job)?;
     let version = form.get("version").and_then(|text| text.parse().ok());
     let version = version.ok_or_else(|| Failure::Usage("the form lacks the version".to_owned()))?;
-    let edit = JobEdit { schedule: Some(written), ..JobEdit::default() };
-    let context = &state.context;
-    made(operations::job::edit(context, &actor, &at, &name, Some(version), &edit).await?)?;
+    let (context, edit) = (&state.context, JobEdit::default());
+    let version = Some(version);
+    let edited =
+        operations::job::patch(context, &actor, &at, &name, version, &edit, Some(&patch)).await?;
+    made(edited)?;
     Ok(Redirect::to(&of_job(&slug, &name, "")).into_response())
 }
 

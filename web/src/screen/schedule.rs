@@ -6,21 +6,22 @@ use axum::Extension;
 use axum::extract::{Path, Query, State};
 use axum::response::IntoResponse;
 use serde::Deserialize;
-use serde_json::Value;
 use shared::job::Job;
-use shared::schedule::{Schedule, Spread};
+use shared::schedule::Patch;
 
 use super::Answer;
 use super::job::due_times;
+
 use crate::AppState;
 use crate::access::Visitor;
 use crate::form::form;
 use crate::html::{Html, html};
-use crate::page::{Page, of_job, of_tenant};
+use crate::page::{Page, maybe_when, of_job, of_tenant};
 use operations::context::TenantContext;
 use operations::failure::Failure;
 use operations::job::find;
-use operations::schedule::{due, read, written};
+use operations::schedule::{due, patch};
+use operations::schedule_change::{self, Meaning};
 
 /// How many runs ahead are shown.
 const AHEAD: u16 = 10;
@@ -48,14 +49,15 @@ pub(super) async fn show(
     let body = html!(
         "<form method=\"get\" action=\"{}\" class=\"form\"><input type=\"hidden\" name=\"name\" value=\"{}\">\
          <label>Schedule <textarea name=\"schedule\" rows=\"4\" spellcheck=\"false\" required>{}</textarea></label>\
-         <label>Time zone, for a cron expression <input name=\"timezone\" value=\"{}\" placeholder=\"UTC\" autocomplete=\"off\"></label>\
+         <label>Time zone, for a cron expression <input name=\"timezone\" value=\"{}\" placeholder=\"{}\" autocomplete=\"off\"></label>\
          <button>Preview</button></form>\
-         <p class=\"note\">A cron expression such as <code>0 2 * * 1-5</code>, or JSON such as \
-         <code>{}</code>.</p>{}",
+         <p class=\"note\">A cron expression such as <code>0 2 * * 1-5</code>, which keeps the other options, or \
+         the whole schedule as JSON such as <code>{}</code>.</p>{}",
         action,
         job.name,
         text,
         query.timezone,
+        job.schedule["timezone"].as_str().unwrap_or("UTC"),
         r#"{"every": "15m"}"#,
         tried
     );
@@ -77,15 +79,18 @@ fn meaning(
     text: &str,
     query: &ScheduleQuery,
 ) -> Html {
-    let timezone = Some(query.timezone.trim()).filter(|zone| !zone.is_empty());
-    let spread = Spread::new(at.tenant.id, job.id);
-    let schedule = match understood(text, timezone, spread) {
-        Ok((_, schedule)) => schedule,
+    let read = understood(text, Some(query.timezone.as_str()), job)
+        .and_then(|patch| schedule_change::apply(&patch, at, job));
+    let (value, change) = match read {
+        Ok(read) => read,
         Err(failure) => {
             return html!("<pre class=\"error\" role=\"alert\">{}</pre>", failure.to_string());
         }
     };
-    let times = due(&schedule, schedule.first_after(at.now.time()), AHEAD);
+    let times = match operations::job::read_schedule(at, job, &value) {
+        Ok(schedule) => due(&schedule, change.after.next, AHEAD),
+        Err(_) => Vec::new(),
+    };
     let save = visitor.may_change().then(|| {
         let inside = html!(
             "<input type=\"hidden\" name=\"schedule\" value=\"{}\"><input type=\"hidden\" name=\"timezone\" value=\"{}\">\
@@ -96,28 +101,34 @@ fn meaning(
         );
         html!("<div class=\"form\">{}</div>", form(&of_job(&at.tenant.slug, &job.name, "/schedule"), visitor, inside))
     });
+    let listed = |title: &'static str, options: &[String]| match options.is_empty() {
+        true => Html::default(),
+        false => html!("<p>{}: {}.</p>", title, options.join(", ")),
+    };
+    let as_it_is = change.before.as_ref().map(|Meaning { words, next }| {
+        let next = maybe_when(*next, at.now.time());
+        html!("<p>Until now it runs {}; next: {}.</p>", words, next)
+    });
     html!(
-        "<h2>Preview</h2><p class=\"words\">Runs {}.</p>{}{}",
-        schedule.describe(),
+        "<h2>Preview</h2><p class=\"words\">Runs {}.</p>{}{}{}{}{}",
+        change.after.words,
+        as_it_is,
+        listed("Kept", &change.kept),
+        listed("Dropped, since the new schedule cannot have it", &change.dropped),
         due_times(&times, at.now.time()),
         save
     )
 }
 
-/// A schedule as a job stores it, and as the engine reads it.
-pub(super) fn understood(
-    text: &str,
-    timezone: Option<&str>,
-    spread: Spread,
-) -> Result<(Value, Schedule), Failure> {
-    let text = written(text, timezone).map_err(|failure| match failure {
+/// What the form changes of the job's schedule. JSON shows a whole schedule, so it replaces it; a cron
+/// expression keeps what it does not say.
+pub(super) fn understood(text: &str, timezone: Option<&str>, job: &Job) -> Result<Patch, Failure> {
+    let timezone = timezone.map(str::trim).filter(|zone| !zone.is_empty());
+    let patch = patch(text, timezone).map_err(|failure| match failure {
         // Failures name the command's flag; here it is a field.
         Failure::Usage(text) => Failure::Usage(text.replace("--timezone", "time zone")),
         other => other,
     })?;
-    let schedule = read(&text, spread)?;
-    let value = serde_json::from_str(&text);
-    let value =
-        value.map_err(|error| Failure::Usage(format!("the schedule is not JSON: {error}")))?;
-    Ok((value, schedule))
+    let is_whole = text.trim_start().starts_with('{');
+    Ok(if is_whole { patch.replacing(&job.schedule) } else { patch })
 }

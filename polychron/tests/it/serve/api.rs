@@ -50,7 +50,7 @@ fn compare(place: &str, value: &Value, schema: &Value, document: &Value, found: 
             found.push(format!("{place}: {name} is missing"));
         }
     }
-    for (name, field) in value.as_object().unwrap() {
+    for (name, field) in value.as_object().into_iter().flatten() {
         match properties.get(name) {
             Some(schema) => compare(&format!("{place}.{name}"), field, schema, document, found),
             None => found.push(format!("{place}: {name} is told of nowhere")),
@@ -193,5 +193,17 @@ async fn nobodys_change_is_lost() {
             (&job["schedule"], &job["payload"]),
             (&json!({"every": "2h"}), &json!({"n": 1}))
         );
+        // The schedule is a merge patch, too.
+        let zoned = json!({"schedule": {"cron": "0 9 * * *", "timezone": "Europe/London"}});
+        patch("*", zoned).ended(200);
+        let edited = patch("*", json!({"schedule": {"cron": "30 9 * * *"}})).ended(200).value();
+        let expected = json!({"cron": "30 9 * * *", "timezone": "Europe/London"});
+        assert_eq!(edited["schedule"], expected);
+        let change = &edited["schedule_change"];
+        assert_eq!(change["kept"], json!([r#"timezone "Europe/London""#]));
+        assert_eq!(change["after"]["words"], json!("at 09:30 every day, London time"));
+        let edited = patch("*", json!({"schedule": {"timezone": null}})).ended(200).value();
+        assert_eq!(edited["schedule"], json!({"cron": "30 9 * * *"}));
+        patch("*", json!({"schedule": {}})).tells_problem(400, "names no field");
     }
 }

@@ -78,6 +78,14 @@ async fn a_schedule_is_previewed_and_then_saved_unless_somebody_was_faster() {
         server.submit(&tried, page, &fields).ended(412).shows(&["now at version 2"]);
         let odd = [("schedule", "0 25 * * *"), ("version", "2")];
         server.submit(&tried, page, &odd).ended(400).shows(&["hour 25"]);
+        // A cron expression keeps the zone; JSON is the whole schedule.
+        let tried = format!("{page}&schedule=0+3+*+*+*&timezone=");
+        let kept = ["Until now it runs at 02:00", "Kept: timezone &quot;Europe/London&quot;"];
+        server.get(&tried).ended(200).shows(&kept);
+        let fields = [("schedule", "0 3 * * *"), ("timezone", ""), ("version", "2")];
+        follow(&server, server.submit(&tried, page, &fields)).shows(&["at 03:00", "London"]);
+        let fields = [("schedule", r#"{"cron": "0 3 * * *"}"#), ("version", "3")];
+        follow(&server, server.submit(&tried, page, &fields)).shows(&["at 03:00", "UTC"]);
     }
 }
 
