@@ -188,3 +188,48 @@ async fn an_answer_that_echoes_the_secret_does_not_keep_it() {
         assert!(kept.contains("you sent [secret]") && !kept.contains("horse"), "{kept}");
     }
 }
+
+/// Wherever the cut at 1 KiB falls, and however the server writes the secret.
+#[tokio::test]
+async fn an_answer_is_cut_after_it_was_redacted() {
+    let secret = "correct-horse-battery".to_owned();
+    for (echo, part) in [
+        (secret.clone(), "corr"),
+        ("%63orrect%2Dhorse%2Dbattery".to_owned(), "%63or"),
+        ("Y29ycmVjdC1ob3JzZS1iYXR0ZXJ5".to_owned(), "Y29y"),
+    ] {
+        for before in [1024 - echo.len() - 1, 1024 - echo.len(), 1010, 1020, 1023, 1024] {
+            // Secrets before it make the redacted text shorter than the answer.
+            let body = format!("{secret}{}{echo} and more", "x".repeat(before - secret.len()));
+            for status in ["200 OK", "500 Oops"] {
+                let peer = Peer::start("127.0.0.1", &[text(status, "", &body)]).await;
+                let payload = json!({"url": peer.url("/"), "headers": {"authorization": secret}});
+                let context = FakeContext::new().secrets(std::slice::from_ref(&secret));
+                let kept =
+                    format!("{:?}", context.run_type(&known(&[HERE]), "http", payload).await);
+                assert!(kept.contains("[secret]xxx"), "{kept}");
+                assert!(!kept.contains(part) && kept.len() < 1500, "{before}: {kept}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_host_of_a_secret_url_is_in_no_error() {
+    // Nothing listens there; a name that does not resolve; one that leads to an internal address.
+    for host in ["127.0.0.1:9", "hooks.secret-supplier.invalid", "localhost:9"] {
+        let secret = format!("http://{host}/services/T0/B1?key=abcdef");
+        let context = FakeContext::new().secrets(std::slice::from_ref(&secret));
+        let allowed = if host.starts_with("127") { vec![HERE] } else { Vec::new() };
+        let ran = context.run_type(&known(&allowed), "http", json!({"url": secret})).await;
+        let kept = format!("{ran:?}");
+        let name = host.split(':').next().unwrap();
+        assert!(kept.contains("[secret]") || kept.contains("not public"), "{kept}");
+        assert!(!kept.contains(name) && !kept.contains("services"), "{kept}");
+    }
+    let peer = Peer::start("127.0.0.1", &[text("500 Oops", "", "no")]).await;
+    let secret = peer.url("/services/T0/B1?key=abcdef");
+    let context = FakeContext::new().secrets(std::slice::from_ref(&secret));
+    let ran = context.run_type(&known(&[HERE]), "http", json!({"url": secret})).await;
+    assert_eq!(ran.failure().message, "[secret] answered 500");
+}

@@ -136,3 +136,21 @@ async fn an_unreachable_database_is_retried() {
         assert!(ran.failure().message.starts_with("payload"), "{:?}", ran.failure());
     }
 }
+
+/// A database quotes words of a statement in its errors.
+#[tokio::test]
+async fn a_statement_that_is_a_secret_is_refused() {
+    let folder = Folder::new();
+    for url in databases(&folder).await {
+        let secret = "hunter2 hunter2".to_owned();
+        let context = FakeContext::new().database(url.clone()).secrets(&[secret.clone()]);
+        let payload = json!({"statements": ["SELECT 1", secret]});
+        let ran = context.run_type(&known(&[]), "sql", payload).await;
+        let failure = ran.failure();
+        assert!(
+            failure.message.starts_with("payload.statements[1] contains a secret"),
+            "{failure:?}"
+        );
+        assert!(!failure.retry && !format!("{ran:?}").contains("hunter2"), "{ran:?}");
+    }
+}

@@ -45,6 +45,15 @@ impl Redactor {
         redacted + &text[from..]
     }
 
+    /// The first `bytes_max` bytes of a text without secrets; a secret across the cut is replaced as a
+    /// whole. If the text itself was cut before, at least [`longest`](Redactor::longest) bytes must
+    /// follow the first `bytes_max`.
+    pub fn redact_beginning(&self, text: &str, bytes_max: usize) -> String {
+        let cut = text.floor_char_boundary(bytes_max);
+        let across = self.ranges(text).into_iter().find(|(start, end)| *start < cut && *end > cut);
+        self.redact(&text[..across.map_or(cut, |(_, end)| end)])
+    }
+
     /// The JSON without secrets, in names as well as in values.
     pub fn redact_json(&self, value: Value) -> Value {
         if self.0.is_empty() {
@@ -70,7 +79,7 @@ impl Redactor {
     }
 
     /// The most bytes that a secret may take in a text; 0 without secrets.
-    pub(crate) fn longest(&self) -> usize {
+    pub fn longest(&self) -> usize {
         self.0.iter().map(|secret| secret.len() * EXPANSION_MAX).max().unwrap_or_default()
     }
 
@@ -156,6 +165,25 @@ mod tests {
         {
             assert_eq!(hook.redact(&format!("{text}: refused")), "[secret]: refused");
         }
+    }
+
+    #[test]
+    fn a_cut_leaves_no_beginning_of_a_secret() {
+        let redactor = redactor("hunter2-hunter2");
+        for text in ["hunter2-hunter2", "aHVudGVyMi1odW50ZXIy", "%68unter2%2Dhunter2"] {
+            for before in 0..40 {
+                let text = format!("{}{text} and more", "x".repeat(before));
+                let kept = redactor.redact_beginning(&text, 30);
+                for part in ["hu", "r2", "aHV", "%6"] {
+                    assert!(!kept.contains(part), "{before}: {kept}");
+                }
+                assert!(kept.len() <= 30 + SHOWN.len(), "{kept}");
+            }
+        }
+        // Many secrets before it shorten the text, but what follows the cut stays away.
+        let text = "hunter2-hunter2 ".repeat(5) + "hunter2-hunt";
+        assert_eq!(redactor.redact_beginning(&text, 80), "[secret] ".repeat(5));
+        assert_eq!(redactor.redact_beginning("äöü", 3), "ä");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use hyper::client::conn::http1;
 use hyper::header::HeaderMap;
 use hyper::{Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use shared::secrets::Redactor;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -41,7 +42,7 @@ pub(super) struct Exchange {
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
-    /// The first [`BODY_BYTES_MAX`] bytes, as text.
+    /// The first [`BODY_BYTES_MAX`] bytes, as text without secrets.
     pub(super) body: String,
     /// Whether there was more.
     pub(super) body_cut: bool,
@@ -118,20 +119,26 @@ where
         .body(Full::new(Bytes::from(call.body.clone())))?;
     *request.headers_mut() = call.headers.clone();
     let response = sender.send_request(request).await?;
-    receive(response).await
+    receive(response, &call.redactor).await
 }
 
-async fn receive(response: Response<Incoming>) -> Result<Answer, HandlerError> {
+/// Redacts before it cuts: part of a secret that the server echoes would not be recognised.
+async fn receive(
+    response: Response<Incoming>,
+    redactor: &Redactor,
+) -> Result<Answer, HandlerError> {
     let (head, mut body) = response.into_parts();
     let mut kept = Vec::new();
-    while kept.len() <= BODY_BYTES_MAX {
+    let most = BODY_BYTES_MAX + redactor.longest();
+    while kept.len() <= most {
         match body.frame().await {
             Some(frame) => kept.extend(frame?.into_data().unwrap_or_default()),
             None => break,
         }
     }
     let body_cut = kept.len() > BODY_BYTES_MAX;
-    kept.truncate(BODY_BYTES_MAX);
-    let body = String::from_utf8_lossy(&kept).into_owned();
+    // A frame may be large; a character may be longer as U+FFFD.
+    kept.truncate(most);
+    let body = redactor.redact_beginning(&String::from_utf8_lossy(&kept), BODY_BYTES_MAX);
     Ok(Answer { status: head.status, headers: head.headers, body, body_cut })
 }

@@ -89,25 +89,27 @@ impl Resolver {
     }
 }
 
-/// Whether an address is in none of IANA's special-purpose ranges.
+/// Whether an address is in none of IANA's special-purpose ranges, and is no address at which clouds
+/// serve their machines.
 fn is_public_v4(address: Ipv4Addr) -> bool {
-    const SPECIAL: [([u8; 4], u32); 16] = [
-        ([0, 0, 0, 0], 8),       // this network
-        ([10, 0, 0, 0], 8),      // private
-        ([100, 64, 0, 0], 10),   // carrier-grade NAT
-        ([127, 0, 0, 0], 8),     // loopback
-        ([169, 254, 0, 0], 16),  // link-local, cloud metadata
-        ([172, 16, 0, 0], 12),   // private
-        ([192, 0, 0, 0], 24),    // protocol assignments
-        ([192, 0, 2, 0], 24),    // documentation
+    const SPECIAL: [([u8; 4], u32); 17] = [
+        ([0, 0, 0, 0], 8),        // this network
+        ([10, 0, 0, 0], 8),       // private
+        ([100, 64, 0, 0], 10),    // carrier-grade NAT; Alibaba's metadata (100.100.100.200)
+        ([127, 0, 0, 0], 8),      // loopback
+        ([168, 63, 129, 16], 32), // Azure's wire server: a public address that only machines there reach
+        ([169, 254, 0, 0], 16), // link-local; metadata of AWS, Google, Azure, DigitalOcean and others
+        ([172, 16, 0, 0], 12),  // private
+        ([192, 0, 0, 0], 24),   // protocol assignments; Oracle's metadata (192.0.0.192)
+        ([192, 0, 2, 0], 24),   // documentation
         ([192, 31, 196, 0], 24), // AS112
         ([192, 52, 193, 0], 24), // AMT
-        ([192, 88, 99, 0], 24),  // 6to4 relays
-        ([192, 168, 0, 0], 16),  // private
+        ([192, 88, 99, 0], 24), // 6to4 relays
+        ([192, 168, 0, 0], 16), // private
         ([192, 175, 48, 0], 24), // AS112
-        ([198, 18, 0, 0], 15),   // benchmarks
+        ([198, 18, 0, 0], 15),  // benchmarks
         ([198, 51, 100, 0], 24), // documentation
-        ([203, 0, 113, 0], 24),  // documentation
+        ([203, 0, 113, 0], 24), // documentation
     ];
     let is_in = |(network, prefix): ([u8; 4], u32)| {
         (Ipv4Addr::from(network).to_bits() ^ address.to_bits()).leading_zeros() >= prefix
@@ -116,15 +118,21 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
     address.octets()[0] < 224 && !SPECIAL.into_iter().any(is_in)
 }
 
-/// Only 2000::/3 is in public use, apart from special ranges within it.
+/// Only 2000::/3 is in public use, apart from special ranges within it. What is outside includes the
+/// metadata of AWS (fd00:ec2::254) and Google (fd20:ce::254), and NAT64 (64:ff9b::/96 and
+/// 64:ff9b:1::/48), which leads to any IPv4 address.
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let parts = address.segments();
+    let v4 = |high: u16, low: u16| Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low));
     match parts {
-        [0x2001, 0..=0x01ff, ..] | [0x2001, 0x0db8, ..] => false, // protocol assignments, documentation
-        [0x3fff, 0..=0x0fff, ..] => false,                        // documentation
+        // Protocol assignments, among them Teredo and ORCHID; documentation.
+        [0x2001, 0..=0x01ff, ..] | [0x2001, 0x0db8, ..] | [0x3fff, 0..=0x0fff, ..] => false,
+        [0x2620, 0x004f, 0x8000, ..] => false, // AS112
         // 6to4 leads to the IPv4 address that it contains.
-        [0x2002, high, low, ..] => {
-            is_public_v4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)))
+        [0x2002, high, low, ..] => is_public_v4(v4(high, low)),
+        // ISATAP, within any prefix.
+        [0x2000..=0x3fff, _, _, _, 0x0000 | 0x0200, 0x5efe, high, low] => {
+            is_public_v4(v4(high, low))
         }
         [0x2000..=0x3fff, ..] => true,
         _ => false,
@@ -178,12 +186,42 @@ mod tests {
             "[fd12::1]",
             "[ff02::1]",
             "[64:ff9b::7f00:1]",
+            "[64:ff9b::808:808]",
+            "[64:ff9b:1::a9fe:a9fe]",
             "[2002:7f00:1::]",
             "[2002:a9fe:a9fe::1]",
             "[2001:db8::1]",
             "[2001::1]",
             "127.0.0.1.",
             "①②⑦.0.0.1",
+            // What clouds serve their machines.
+            "168.63.129.16",
+            "0xa83f8110",
+            "[::ffff:168.63.129.16]",
+            "[2002:a83f:8110::1]",
+            "100.100.100.200",
+            "100.127.255.254",
+            "192.0.0.192",
+            "169.254.170.2",
+            "169.254.42.42",
+            "[fd00:ec2::254]",
+            "[fd00:ec2::23]",
+            "[fd20:ce::254]",
+            "[fd00:42::42]",
+            // Other addresses within an address.
+            "[::ffff:0:127.0.0.1]",
+            "[2001:0:4136:e378:8000:63bf:f5ff:fffe]",
+            "[2606:4700::5efe:7f00:1]",
+            "[2606:4700::200:5efe:a00:1]",
+            "[2620:4f:8000::1]",
+            "[3fff::1]",
+            "[5f00::1]",
+            "[100::1]",
+            "[fec0::1]",
+            "198.19.255.255",
+            "192.88.99.1",
+            "192.175.48.6",
+            "198.51.100.7",
         ] {
             let refusal = check(&guard, &format!("http://{host}/")).await.unwrap_err();
             assert!(
@@ -194,9 +232,18 @@ mod tests {
         for url in ["ftp://1.1.1.1/", "file:///etc/passwd", "gopher://1.1.1.1/", "unix:/run/x"] {
             assert!(check(&guard, url).await.is_err(), "{url}");
         }
-        for host in
-            ["1.1.1.1", "172.32.0.1", "[2606:4700::1111]", "[2002:101:101::]", "223.255.255.255"]
-        {
+        for host in [
+            "1.1.1.1",
+            "172.32.0.1",
+            "[2606:4700::1111]",
+            "[2002:101:101::]",
+            "223.255.255.255",
+            "168.63.129.17",
+            "100.63.255.255",
+            "100.128.0.1",
+            "192.0.1.1",
+            "[2606:4700::5efe:101:101]",
+        ] {
             assert!(check(&guard, &format!("https://{host}/")).await.is_ok(), "{host}");
         }
     }

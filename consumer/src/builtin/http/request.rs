@@ -10,6 +10,7 @@ use hyper::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 use shared::clock::Time;
+use shared::secrets::Redactor;
 use url::{Origin, Url};
 
 use crate::{Context, HandlerError};
@@ -102,6 +103,8 @@ pub(super) struct Call {
     pub(super) method: Method,
     pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
+    /// Redacts the payload's secrets in the answer.
+    pub(super) redactor: Redactor,
 }
 
 impl Call {
@@ -146,7 +149,8 @@ impl Call {
             let signature = sign(secret, &id, timestamp, &body)?;
             headers.insert("webhook-signature", HeaderValue::from_str(&signature)?);
         }
-        let mut call = Call { url, method, headers, body };
+        let redactor = context.redactor.clone();
+        let mut call = Call { url, method, headers, body, redactor };
         call.name_host()?;
         Ok(call)
     }
