@@ -26,20 +26,17 @@
 //! }
 //! ```
 
+mod folder;
 pub mod testing;
 
-use std::fs::{DirBuilder, File, TryLockError};
-use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use consumer::{Consumer, Registry};
 use producer::{Peers, Producer};
 use shared::clock::Clock;
 use shared::config::Config;
-use shared::database_url::DatabaseUrl;
 use shared::id::TenantId;
 use shared::queue::{MemoryBroker, Queue};
 use shared::random::Random;
@@ -49,72 +46,10 @@ use shared::telemetry::Telemetry;
 use shared::tenant::{Tenant, TenantStatus};
 use shared::tenants::Tenants;
 
+pub use folder::DataFolder;
+
 /// How long a change by another process may go unnoticed.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
-
-/// A folder with a control database and the tenants' databases. It is locked while this exists,
-/// because two engines on one folder would each have a queue of their own.
-pub struct DataFolder {
-    path: PathBuf,
-    _lock: File,
-}
-
-impl DataFolder {
-    /// Opens a folder; creates it, accessible to this user only, if it is missing.
-    ///
-    /// # Errors
-    /// If another process uses it, or it cannot be created.
-    pub fn open(path: &Path) -> Result<DataFolder> {
-        let tenants = path.join("tenants");
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(&tenants);
-        made.with_context(|| format!("the data folder {} cannot be created", path.display()))?;
-        let path = path.canonicalize()?;
-        let lock =
-            File::create(path.join("lock")).context("the data folder cannot be written to")?;
-        match lock.try_lock() {
-            Ok(()) => Ok(DataFolder { path, _lock: lock }),
-            Err(TryLockError::WouldBlock) => bail!(
-                "another process uses the data folder {}: stop it, or choose another folder with --data",
-                path.display()
-            ),
-            Err(TryLockError::Error(error)) => {
-                Err(error).context("the data folder cannot be locked")
-            }
-        }
-    }
-
-    /// Its path.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The control database in it.
-    pub fn control_url(&self) -> DatabaseUrl {
-        DatabaseUrl::of_sqlite_file(&self.path.join("control.db"))
-    }
-
-    /// A tenant's database in it.
-    pub fn tenant_url(&self, slug: &str) -> DatabaseUrl {
-        DatabaseUrl::of_sqlite_file(&self.path.join("tenants").join(format!("{slug}.db")))
-    }
-
-    /// Deletes every database in it.
-    ///
-    /// # Errors
-    /// If one cannot be deleted.
-    pub fn clear(&self) -> Result<()> {
-        for folder in [self.path.clone(), self.path.join("tenants")] {
-            for entry in std::fs::read_dir(&folder)? {
-                let path = entry?.path();
-                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                if [".db", ".db-wal", ".db-shm"].iter().any(|ending| name.ends_with(ending)) {
-                    std::fs::remove_file(&path)?;
-                }
-            }
-        }
-        Ok(())
-    }
-}
 
 /// A producer and a consumer over one [`DataFolder`], not yet running.
 pub struct Engine {
@@ -153,9 +88,10 @@ impl Engine {
         name: &str,
     ) -> Result<Arc<Store>> {
         let url = folder.tenant_url(slug);
-        migrate(&url, Schema::Tenant).await?;
         let now = self.tenants.clock().wall_time();
         let id = TenantId::new(now, &Random::system());
+        folder.mark(id, slug)?;
+        migrate(&url, Schema::Tenant).await?;
         let store = Arc::new(Store::new(id, &url, self.tenants.connections())?);
         store.claim_database(false).await?;
         let tenant = Tenant {

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use consumer::{Registry, diagnostic};
 use embedded::{DataFolder, Engine};
 use shared::clock::Clock;
@@ -32,7 +32,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 /// left in the folder is removed first.
 ///
 /// # Errors
-/// When the folder cannot be used.
+/// When the folder cannot be used, or has data that is no demo's.
 pub(crate) async fn run(
     folder: &Path,
     mut config: Config,
@@ -41,7 +41,7 @@ pub(crate) async fn run(
     colour: bool,
 ) -> Result<()> {
     let folder = DataFolder::open(folder)?;
-    folder.clear().context("what the last demo left cannot be removed")?;
+    folder.begin_demonstration().await?;
     config.drain_timeout = DRAIN_TIMEOUT;
     let engine = Engine::new(&folder, config.clone()).await?;
     let stores = add_tenants(&folder, &engine).await?;

@@ -16,6 +16,7 @@ pub(crate) enum Verb {
     /// The password is read from standard input; only its hash is written. With --token, a token for
     /// the API is created instead, and shown once.
     #[command(after_help = "Examples:
+  umask 077     # a file that everybody can read is refused
   polychron user new ann --role operator >> users.toml
   polychron user new support --role viewer --tenant acme >> users.toml
   polychron user new deploy --role operator --token >> users.toml")]

@@ -21,6 +21,7 @@ pub use network::Network;
 pub use system_user::SystemUser;
 
 use crate::database_url::DatabaseUrl;
+use crate::private_file;
 use crate::queue::AmqpUrl;
 use crate::secrets::Secrets;
 use crate::string_enum::string_enum;
@@ -363,12 +364,10 @@ impl Reader<'_> {
         }
         let file_variable = format!("{}_FILE", key.name);
         if let Some(path) = environment.get(&file_variable).filter(|_| key.secret) {
-            return match std::fs::read_to_string(Path::new(path)) {
+            return match private_file::read(Path::new(path)) {
                 Ok(value) => Some((value.trim().to_owned(), file_variable)),
                 Err(error) => {
-                    self.problems.push(format!(
-                        "{file_variable} names {path}, which cannot be read: {error}"
-                    ));
+                    self.problems.push(format!("{file_variable} names {path}, which {error}"));
                     None
                 }
             };

@@ -28,6 +28,7 @@ pub mod notification;
 pub mod outcome;
 pub mod output;
 pub mod printable;
+pub mod private_file;
 pub mod process;
 pub mod queue;
 pub mod random;

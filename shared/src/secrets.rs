@@ -15,7 +15,7 @@ use serde_json::Value;
 
 pub use redactor::Redactor;
 
-use crate::config;
+use crate::{config, private_file};
 
 /// What stands in a payload for a secret.
 const MARKER: &str = "$secret";
@@ -55,8 +55,8 @@ impl Secrets {
     /// # Errors
     /// What is wrong with it, in a sentence.
     pub fn read(file: &Path) -> Result<Secrets, String> {
-        let text = std::fs::read_to_string(file)
-            .map_err(|error| format!("names a file that cannot be read: {error}"))?;
+        let text =
+            private_file::read(file).map_err(|error| format!("names a file that {error}"))?;
         Secrets::parse(&text)
     }
 
@@ -134,7 +134,7 @@ impl Secrets {
         })?;
         let text = match (&secret.environment, &secret.file) {
             (Some(variable), _) => config::environment(variable),
-            (_, Some(file)) => std::fs::read_to_string(file).ok(),
+            (_, Some(file)) => private_file::read(file).ok(),
             (None, None) => None,
         };
         let text = text.map(|text| text.trim().to_owned()).unwrap_or_default();
@@ -142,8 +142,8 @@ impl Secrets {
             Ok(text)
         } else {
             Err(format!(
-                "the secret `{name}` cannot be read where the operator says it is, or has not \
-                 {BYTES_MIN} to {BYTES_MAX} bytes"
+                "the secret `{name}` cannot be read where the operator says it is, is in a file that \
+                 everybody can read, or has not {BYTES_MIN} to {BYTES_MAX} bytes"
             ))
         }
     }
@@ -153,8 +153,10 @@ impl Secrets {
 mod tests {
     use super::*;
     use serde_json::json;
+    use std::os::unix::fs::PermissionsExt as _;
 
     fn secrets(folder: &Path) -> Secrets {
+        private_file::create(folder).unwrap();
         std::fs::write(folder, "hunter2-hunter2\n").unwrap();
         let text = format!(
             "[SMTP]\nfile = \"{0}\"\ntenants = [\"acme\"]\n[ALL]\nfile = \"{0}\"\ntenants = [\"*\"]\n",
@@ -165,7 +167,8 @@ mod tests {
 
     #[test]
     fn a_reference_is_resolved_for_those_who_may_and_shown_to_nobody() {
-        let file = std::env::temp_dir().join("polychron-secrets-test-resolve");
+        let folder = testkit::Folder::new();
+        let file = folder.path("secret");
         let secrets = secrets(&file);
         let payload = json!({"auth": [{"$secret": "SMTP"}], "to": "ann"}).to_string();
         let Resolved { payload, redactor } = secrets.resolve("acme", &payload).unwrap();
@@ -182,6 +185,11 @@ mod tests {
         assert!(refusal.starts_with("payload[0]: this tenant has no secret `SMTP`"), "{refusal}");
         assert_eq!(refused(&nobodys).unwrap(), refusal.replace("SMTP", "NONE"));
         assert!(secrets.resolve("globex", r#"{"$secret":"ALL"}"#).is_ok());
+        // A rotated secret in a file that everybody can read is not used.
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let refusal = secrets.resolve("globex", r#"{"$secret":"ALL"}"#).err().unwrap();
+        assert!(refusal.contains("everybody can read"), "{refusal}");
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
         // Anything but exactly one name is no reference.
         assert!(
             secrets.resolve("globex", r#"{"$secret":"SMTP","x":1}"#).unwrap().redactor.longest()

@@ -84,7 +84,7 @@ pub use schema::Schema;
 pub use session::Planning;
 pub use sweep::{SentBefore, Unheard};
 pub use tenant_database::{TenantDatabase, WrongDatabase};
-pub use tenants::TenantEdit;
+pub use tenants::{TenantEdit, list_tenants_of_file};
 pub use workers::Worker;
 
 use crate::clock::Time;

@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use axum::http::{HeaderMap, StatusCode, header};
 use ring::hmac;
 use shared::clock::{BootTime, Clock};
+use shared::private_file;
 use shared::random::Random;
 use tracing::{error, info};
 
@@ -289,8 +290,7 @@ fn read(path: &Path) -> Result<Vec<User>, Failure> {
     let wrong = |what: String| {
         Failure::Usage(format!("POLYCHRON_USERS names {}, which {what}", path.display()))
     };
-    let text = std::fs::read_to_string(path);
-    let text = text.map_err(|error| wrong(format!("cannot be read: {error}")))?;
+    let text = private_file::read(path).map_err(|error| wrong(error.to_string()))?;
     // TOML's full error repeats the line, which may hold a hash; its message alone does not.
     let users: Users = toml::from_str(&text)
         .map_err(|error| wrong(format!("is no file of users: {}", error.message())))?;

@@ -22,7 +22,7 @@ async fn main() -> Result<()> {
     let config = config::read("saas", ABOUT, &[]);
     shared::logging::start("error", config.log_format, true);
     let folder = DataFolder::open(Path::new("saas-data"))?;
-    folder.clear()?;
+    folder.begin_demonstration().await?;
     let engine = Engine::new(&folder, config).await?;
     let mut stores = Vec::new();
     for (slug, name) in TENANTS {

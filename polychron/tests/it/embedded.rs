@@ -1,5 +1,7 @@
 //! The engine in one process: `demo` and `up`.
 
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use testkit::eventually;
@@ -91,6 +93,61 @@ async fn a_folder_has_one_engine_and_survives_its_death() {
     })
     .await;
     assert_eq!((rows.len(), rows[0].attempt), (2, 2), "{rows:#?}");
+}
+
+#[tokio::test]
+async fn a_demo_deletes_nothing_that_is_no_demos() {
+    let console = Console::with_tenant(Backend::Sqlite).await;
+    let folder = console.folder.path("").display().to_string();
+    let refused = console.run(&["demo", "--for", "1s", "--data", &folder]).ended(1);
+    refused.says(&["nothing was deleted", "choose another folder with --data"]);
+    console.run(&["job", "list", "acme"]).succeeded();
+}
+
+/// Everything that is created or used may hold URLs with passwords.
+#[tokio::test]
+async fn files_are_for_their_owner_only_whatever_the_umask_and_the_mode_before() {
+    let console = Console::bare(Backend::Sqlite).await;
+    let run = |arguments: &[&str], input: &str| {
+        let mut command = Command::new("/bin/sh");
+        let script =
+            r#"umask 0; program=$1 input=$2; shift 2; printf %s "$input" | "$program" "$@""#;
+        command
+            .args(["-c", script, "-", env!("CARGO_BIN_EXE_polychron"), input])
+            .args(arguments)
+            .env_clear()
+            .env("DATABASE_URL", console.control.expose());
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    };
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let control = console.folder.path("control.db");
+    run(&["migrate"], "");
+    assert_eq!(format!("{:o}", mode(&control)), "600", "created");
+    std::fs::set_permissions(&control, std::fs::Permissions::from_mode(0o644)).unwrap();
+    run(&["migrate"], "");
+    assert_eq!(format!("{:o}", mode(&control)), "600", "corrected");
+
+    let (new, shared) = (console.folder.path("acme.db"), console.folder.path("globex.db"));
+    run(&["tenant", "add", "acme"], &format!("sqlite://{}", new.display()));
+    assert_eq!(format!("{:o}", mode(&new)), "600");
+    // The application's own file, which programs of other users may open, stays as it is.
+    std::fs::write(&shared, "").unwrap();
+    std::fs::set_permissions(&shared, std::fs::Permissions::from_mode(0o660)).unwrap();
+    run(&["tenant", "add", "globex"], &format!("sqlite://{}", shared.display()));
+    assert_eq!(format!("{:o}", mode(&shared)), "660");
+
+    let data = console.folder.path("data");
+    run(&["demo", "--for", "1s", "--no-dashboard", "--data", &data.display().to_string()], "");
+    let all = [data.clone(), data.join("tenants")].map(|folder| {
+        assert_eq!(format!("{:o}", mode(&folder)), "700", "{}", folder.display());
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path())
+    });
+    let files: Vec<_> = all.into_iter().flatten().filter(|path| path.is_file()).collect();
+    assert!(files.len() >= 6, "{files:?}");
+    for file in files {
+        assert_eq!(format!("{:o}", mode(&file)), "600", "{}", file.display());
+    }
 }
 
 #[tokio::test]

@@ -1,10 +1,12 @@
 //! Settings on the command line.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use clap::{Arg, ArgMatches, Command};
 
 use super::{CONFIG_FILE, Config, KEYS, Key, Problems, Sources};
+use crate::private_file;
 
 /// Adds a flag for each setting that is not secret, and lists the secret ones in the help.
 pub fn command(command: Command) -> Command {
@@ -55,16 +57,29 @@ pub fn from_arguments(matches: &ArgMatches, required: &[&str]) -> Result<Config,
         .collect();
     let path = matches.get_one::<String>(CONFIG_FILE).or(environment.get(CONFIG_FILE)).cloned();
     let file = match path {
-        Some(path) => match std::fs::read_to_string(&path) {
+        Some(path) => match settings_file(Path::new(&path)) {
             Ok(text) => Some(text),
-            Err(error) => {
-                let problem = format!("the configuration file {path} cannot be read: {error}");
-                return Err(Problems(vec![problem]));
+            Err(problem) => {
+                return Err(Problems(vec![format!("the configuration file {path} {problem}")]));
             }
         },
         None => None,
     };
     Config::read(&Sources { flags, environment, file }, required)
+}
+
+/// Reads a file of settings. Only if it holds a secret one must others not read it.
+fn settings_file(path: &Path) -> Result<String, String> {
+    let unfit = match private_file::read(path) {
+        Ok(text) => return Ok(text),
+        Err(unfit) => unfit,
+    };
+    let text = std::fs::read_to_string(path).map_err(|_| unfit.to_string())?;
+    let table = text.parse::<toml::Table>().unwrap_or_default();
+    match KEYS.iter().find(|key| key.secret && table.contains_key(&key.in_file())) {
+        Some(key) => Err(format!("holds `{}` but {unfit}", key.in_file())),
+        None => Ok(text),
+    }
 }
 
 /// An environment variable that is not a setting of Polychron, such as `NO_COLOR` or a tenant's

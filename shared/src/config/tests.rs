@@ -1,3 +1,5 @@
+use std::os::unix::fs::PermissionsExt as _;
+
 use super::*;
 
 fn read_with(environment: &[(&str, &str)], file: Option<&str>) -> Result<Config, Problems> {
@@ -72,10 +74,15 @@ fn a_required_setting_must_be_set_and_may_be_in_a_file() {
     let mut sources = Sources::default();
     let Problems(problems) = Config::read(&sources, &["DATABASE_URL"]).unwrap_err();
     assert!(problems[0].starts_with("DATABASE_URL is not set"), "{problems:?}");
-    let folder = std::env::temp_dir().join("polychron-config-test-url");
-    std::fs::write(&folder, "sqlite:///x.db\n").unwrap();
-    let path = folder.display().to_string();
+    let folder = testkit::Folder::new();
+    let file = folder.path("url");
+    crate::private_file::create(&file).unwrap();
+    std::fs::write(&file, "sqlite:///x.db\n").unwrap();
+    let path = file.display().to_string();
     sources.environment.insert("DATABASE_URL_FILE".into(), path);
     let config = Config::read(&sources, &["DATABASE_URL"]).unwrap();
     assert_eq!(config.database_url.unwrap().expose(), "sqlite:///x.db");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let Problems(problems) = Config::read(&sources, &["DATABASE_URL"]).unwrap_err();
+    assert!(problems[0].contains("can be read by every user"), "{problems:?}");
 }

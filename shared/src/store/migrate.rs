@@ -1,5 +1,7 @@
 //! How a database is brought up to date.
 
+use std::io::ErrorKind;
+use std::path::Path;
 use std::str::FromStr as _;
 use std::time::Duration;
 
@@ -15,6 +17,7 @@ use super::schema::{BASELINE, Migrations, Schema, is_missing_table};
 use super::session::{Open, Planning, quote_identifier};
 use super::sql;
 use crate::database_url::DatabaseUrl;
+use crate::private_file;
 use crate::tenant::Tenant;
 
 /// The longest a migration may take; large tables may need their time.
@@ -123,6 +126,8 @@ impl<'a> Migration<'a> {
     }
 
     async fn run_sqlite(&self, options: SqliteConnectOptions) -> Result<Migrated> {
+        let file = options.get_filename().to_path_buf();
+        self.protect(&file)?;
         let mut connection = open_new(&options.create_if_missing(true)).await?;
         // sqlx locks nothing here, so all of it is one transaction of ours, in which its own become
         // savepoints.
@@ -140,6 +145,37 @@ impl<'a> Migration<'a> {
         transaction.commit().await?;
         connection.close().await?;
         Ok(self.migrated(version_of(&applied), None))
+    }
+
+    /// Creates an SQLite file that is missing, for this user only. A control database that is there
+    /// holds URLs with passwords, so it is restricted, too; a tenant's may be shared with programs of
+    /// other users. SQLite creates a `-wal` and a `-shm` with the same mode.
+    fn protect(&self, file: &Path) -> Result<()> {
+        // SQLite's own names for what is in memory.
+        if file.as_os_str().is_empty() || file.to_string_lossy().starts_with([':', '?']) {
+            return Ok(());
+        }
+        // If the folder is missing or read-only, opening the file says so.
+        let is_new = private_file::create(file).unwrap_or_default();
+        if is_new || self.schema != Schema::Control {
+            return Ok(());
+        }
+        for ending in ["", "-wal", "-shm"] {
+            let mut name = file.as_os_str().to_owned();
+            name.push(ending);
+            match private_file::restrict(Path::new(&name)) {
+                Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                    return Err(StoreError::Setup(format!(
+                        "other users can read the control database {}, which holds passwords, and \
+                         it is another user's: let the owner run `chmod 600`",
+                        Path::new(&name).display()
+                    )));
+                }
+                // It is missing, or opening it says what is wrong.
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(())
     }
 
     /// Makes the PostgreSQL schema if it isn't there, or says which right is missing to make it, or

@@ -1,11 +1,12 @@
 //! The tenants that the control database lists.
 
-use sqlx::{query, query_as};
+use sqlx::{Connection as _, SqliteConnection, query, query_as};
 
 use super::control::Control;
-use super::db::run_on_either;
+use super::db::{Options, run_on_either};
 use super::db_time::DbTime;
 use super::error::Result;
+use super::session::{Open as _, Planning};
 use super::sql;
 use crate::database_url::DatabaseUrl;
 use crate::id::TenantId;
@@ -24,6 +25,19 @@ pub struct TenantEdit {
     pub schema: Option<String>,
     /// The most of its executions at once; the inner none means without limit.
     pub max_running: Option<Option<i32>>,
+}
+
+/// Every tenant that an SQLite control database lists. Its connection is closed afterwards, so that
+/// the file can be deleted.
+///
+/// # Errors
+/// If the file is missing or cannot be read.
+pub async fn list_tenants_of_file(url: &DatabaseUrl) -> Result<Vec<Tenant>> {
+    let Options::Sqlite(options) = Options::of(url)? else { return Ok(Vec::new()) };
+    let mut connection = SqliteConnection::open(&options, Planning::Free, None).await?;
+    let tenants = query_as(sql::LIST_TENANTS.sqlite).fetch_all(&mut connection).await;
+    connection.close().await?;
+    Ok(tenants?)
 }
 
 impl Control {

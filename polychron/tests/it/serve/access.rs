@@ -1,6 +1,9 @@
 //! Who gets in, and what they may do.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use serde_json::json;
+use shared::private_file;
 use testkit::eventually;
 
 use super::server::{Response, Server};
@@ -35,6 +38,7 @@ async fn with_users() -> (Console, String) {
         quick("sue", "role = \"operator\"\ntenants = [\"acme\"]"),
     ];
     let file = console.folder.path("users.toml");
+    private_file::create(&file).unwrap();
     std::fs::write(&file, users.concat()).unwrap();
     console.set("POLYCHRON_USERS", &file.display().to_string());
     (console, token)
@@ -191,6 +195,7 @@ async fn without_users_only_the_machine_itself_is_answered() {
 async fn a_file_of_users_that_cannot_be_meant_is_refused() {
     let mut console = Console::new(BOTH[0]).await;
     let file = console.folder.path("users.toml");
+    private_file::create(&file).unwrap();
     console.set("POLYCHRON_USERS", &file.display().to_string());
     let hash = format!("sha256${}", "0".repeat(64));
     for (text, says) in [
@@ -214,6 +219,13 @@ async fn a_file_of_users_that_cannot_be_meant_is_refused() {
         std::fs::write(&file, &text).unwrap();
         let refused = console.run(&["serve", "--listen", "127.0.0.1:0"]).ended(2);
         refused.says(&["POLYCHRON_USERS", says]).keeps(&["s3cret"]);
+    }
+    for (mode, says) in
+        [(0o644, "can be read by every user"), (0o602, "can be changed by every user")]
+    {
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        let refused = console.run(&["serve", "--listen", "127.0.0.1:0"]).ended(2);
+        refused.says(&["POLYCHRON_USERS", says, "chmod o="]);
     }
     std::fs::remove_file(&file).unwrap();
     console.run(&["serve", "--listen", "127.0.0.1:0"]).ended(2).says(&["cannot be read"]);
