@@ -8,6 +8,7 @@ pub mod tenants;
 
 use shared::clock::Clock;
 use shared::config::Config;
+use shared::schedule::ZoneRules;
 use shared::store::{Connections, Control};
 
 use super::context;
@@ -35,6 +36,8 @@ pub async fn check(
     let control = context::control(config, &connections)?;
     let mut report = Report::default();
     report.findings.push(Finding::ok("settings", "all can be read"));
+    let rules = ZoneRules::current();
+    report.findings.push(Finding::ok("time zones", format!("rules of version {rules}")));
     broker::check(config, &mut report).await;
     let Some(needs) = of_control(&control, config, &connections, &mut report, on_step).await else {
         return Ok(report);

@@ -16,7 +16,7 @@ pub struct Due {
     /// The wall clock in the schedule's zone.
     pub local: DateTime<FixedOffset>,
     /// That zone.
-    pub timezone: &'static str,
+    pub timezone: String,
     /// How a clock change affects it, if one does.
     pub clocks: Option<String>,
 }
@@ -39,7 +39,7 @@ pub fn due(schedule: &Schedule, first: Option<Time>, n: u16) -> Vec<Due> {
     let due = times.map(|explained| Due {
         at: explained.at,
         local: explained.local,
-        timezone: schedule.timezone(),
+        timezone: schedule.timezone().to_owned(),
         clocks: explained.change.map(|change| change.to_string()),
     });
     due.collect()

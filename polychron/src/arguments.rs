@@ -19,7 +19,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 some tenants failed,
 
 /// Scheduled jobs for software whose tenants each own a database.
 #[derive(Parser)]
-#[command(name = "polychron", version)]
+#[command(name = "polychron", version, long_version = long_version())]
 #[command(arg_required_else_help = true, subcommand_required = true)]
 pub(crate) struct Arguments {
     /// The format of the data on standard output
@@ -33,6 +33,12 @@ pub(crate) struct Arguments {
     pub(crate) dry_run: bool,
     #[command(subcommand)]
     pub(crate) verb: Verb,
+}
+
+/// The version of the program, and of the time zone rules that are part of it.
+fn long_version() -> String {
+    let rules = shared::schedule::ZoneRules::built_in();
+    format!("{}\ntime zone rules: {rules}", env!("CARGO_PKG_VERSION"))
 }
 
 #[derive(Subcommand)]
@@ -158,7 +164,7 @@ pub(crate) fn command() -> Command {
         command.mut_subcommand(daemon, |daemon| {
             let example = daemon.get_after_help().map(ToString::to_string).unwrap_or_default();
             let daemon = daemon.after_long_help(format!("{example}\n\n{settings}"));
-            daemon.args(&hidden).version(env!("CARGO_PKG_VERSION"))
+            daemon.args(&hidden).version(env!("CARGO_PKG_VERSION")).long_version(long_version())
         })
     })
 }

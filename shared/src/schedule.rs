@@ -6,7 +6,7 @@
 //! A schedule is a set of instants, its *occurrences*, in one of three forms: a cron expression in
 //! a time zone (`cron`), a fixed period (`every`), or a single instant (`at`). All functions here
 //! are queries over that set. The set depends only on the schedule's text, the job's [`Spread`] and
-//! the built-in time zone data. `docs/schedules.md` documents the syntax.
+//! the time zone rules. `docs/schedules.md` documents the syntax.
 //!
 //! A cron expression is parsed by `expression` (with `field`, `item` and `days`). `wall_clock`
 //! enumerates the local times that it matches, and `cron` maps those to instants with the clock
@@ -26,12 +26,15 @@ mod set;
 mod spread;
 mod wall_clock;
 mod zone;
+mod zone_rules;
 
 pub use cron::{Fold, Gap};
 pub use error::ScheduleError;
 pub use explain::{ClockChange, Explained};
 pub use patch::{Patch, Patched};
 pub use spread::Spread;
+pub use zone::Zone;
+pub use zone_rules::ZoneRules;
 
 use crate::clock::Time;
 use cron::CronRule;
@@ -210,7 +213,7 @@ impl Rule {
 }
 
 fn read_cron(text: &str, fields: &Fields, spread: Spread) -> Result<Rule, ScheduleError> {
-    let zone = fields.zone("timezone")?.unwrap_or_default();
+    let zone = fields.zone("timezone")?.unwrap_or_else(Zone::utc);
     let gap = fields.variant("gap")?.unwrap_or(Gap::First);
     let fold = fields.variant("fold")?.unwrap_or(Fold::First);
     let expression = Expression::read(text, spread)?;

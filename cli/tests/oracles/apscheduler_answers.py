@@ -5,8 +5,8 @@
 Each line of output is a trigger with what it was made of, what it prints, all of its fields, and
 its next times after three instants, none of which is near a change of clocks.
 
-    pip install apscheduler==3.11.3 tzdata==2025.2, and run with PYTHONTZPATH set to nothing, so that
-the time zone data is that of chrono-tz.
+    pip install apscheduler==3.11.3 tzdata==2026.6, and run with PYTHONTZPATH set to nothing, so that
+the time zone data is the built-in one.
 """
 
 import json

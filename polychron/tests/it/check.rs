@@ -89,7 +89,8 @@ async fn settings_are_checked_everywhere_and_help_needs_none() {
     let mut console = Console::new(BOTH[0]).await;
     console.run(&["--help"]).succeeded();
     console.run(&["job", "add", "--help"]).succeeded();
-    console.run(&["--version"]).succeeded();
+    let version = console.run(&["--version"]).succeeded();
+    assert!(version.stdout.contains("time zone rules: 20"), "{version:#?}");
     console.run(&[]).ended(2);
     console.run(&["tenant", "list", "--database-url", "sqlite://x"]).ended(2);
     console.run(&["tenant", "list", "-o", "xml"]).ended(2);

@@ -6,14 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use chrono::{DateTime, Datelike, TimeDelta, Timelike, Weekday};
-use chrono_tz::Tz;
+use chrono::{DateTime, Datelike, FixedOffset, TimeDelta, Timelike, Weekday};
 use serde_json::{Value, json};
 use shared::clock::Time;
 use shared::execution::{ErrorKind, Execution, Status};
 use shared::id::JobId;
 use shared::job::{Job, MisfirePolicy, OverlapPolicy};
 use shared::outcome::Outcome;
+use shared::schedule::ZoneRules;
 use shared::store::{ClaimTerms, Finish, Worker};
 
 use crate::table::{SOON, Suspension, Table, WORKER, poll};
@@ -77,8 +77,9 @@ fn at(text: &str) -> Time {
     text.parse().unwrap()
 }
 
-fn local(time: Time, zone: &str) -> DateTime<Tz> {
-    time.with_timezone(&zone.parse::<Tz>().unwrap())
+fn local(time: Time, zone: &str) -> DateTime<FixedOffset> {
+    let offset = ZoneRules::current().find(zone).unwrap().offset_at(time);
+    time.with_timezone(&FixedOffset::east_opt(offset as i32).unwrap())
 }
 
 fn clock(time: Time, zone: &str) -> (u32, u32, u32) {

@@ -7,10 +7,8 @@
 //! the gap before the span, the span's first instant is an occurrence, too. `next`, `prev` and
 //! `count` all follow these rules.
 
-use chrono_tz::Tz;
-
 use super::wall_clock::WallClock;
-use super::zone::{self, Span};
+use super::zone::{Span, Zone};
 use crate::string_enum::string_enum;
 
 string_enum! {
@@ -39,8 +37,7 @@ string_enum! {
 #[derive(Clone, Debug)]
 pub(super) struct CronRule {
     pub wall: WallClock,
-    pub zone: Tz,
-    spans: &'static [Span],
+    pub zone: Zone,
     pub gap: Gap,
     pub fold: Fold,
 }
@@ -65,18 +62,18 @@ struct LocalRange {
 impl CronRule {
     /// The rule for `wall` in `zone`. An expression that follows elapsed time ignores `gap` and
     /// `fold`: it skips a gap and runs through both passes of a fold.
-    pub(super) fn new(wall: WallClock, zone: Tz, gap: Gap, fold: Fold) -> CronRule {
+    pub(super) fn new(wall: WallClock, zone: Zone, gap: Gap, fold: Fold) -> CronRule {
         let elapsed = wall.expression().elapsed;
         let (gap, fold) = if elapsed { (Gap::Skip, Fold::Both) } else { (gap, fold) };
-        CronRule { wall, zone, spans: zone::spans(zone), gap, fold }
+        CronRule { wall, zone, gap, fold }
     }
 
     /// The first occurrence after `after`.
     pub(super) fn next(&self, after: i64) -> Option<i64> {
         let mut lower = after + 1;
         let mut lookahead = Lookahead { wall: &self.wall, known: None };
-        for index in zone::index(self.spans, lower)..self.spans.len() {
-            let Span { begin, offset } = self.spans[index];
+        for index in self.zone.index(lower)..self.zone.spans().len() {
+            let Span { begin, offset } = self.zone.spans()[index];
             if begin >= lower {
                 if self.fires_after_gap(index, &mut lookahead) {
                     return Some(begin);
@@ -94,9 +91,9 @@ impl CronRule {
 
     /// The last occurrence before `before`.
     pub(super) fn prev(&self, before: i64) -> Option<i64> {
-        let last = zone::index(self.spans, before - 1);
+        let last = self.zone.index(before - 1);
         for index in (0..=last).rev() {
-            let Span { begin, offset } = self.spans[index];
+            let Span { begin, offset } = self.zone.spans()[index];
             let range = self.local_range(index);
             let time = self.wall.prev(range.until.min(before + offset));
             if let Some(time) = time.filter(|time| *time >= range.from) {
@@ -112,9 +109,9 @@ impl CronRule {
     /// How many occurrences are later than `after` and not later than `until`.
     pub(super) fn count(&self, after: i64, until: i64) -> u64 {
         let mut count = 0;
-        let last = zone::index(self.spans, until);
-        for index in zone::index(self.spans, after + 1)..=last {
-            let Span { begin, offset } = self.spans[index];
+        let last = self.zone.index(until);
+        for index in self.zone.index(after + 1)..=last {
+            let Span { begin, offset } = self.zone.spans()[index];
             let range = self.local_range(index);
             let from = range.from.max(after + 1 + offset);
             count += self.wall.count(from, range.until.min(until + 1 + offset));
@@ -132,15 +129,15 @@ impl CronRule {
 
     /// Local time minus UTC at `instant`, in seconds.
     pub(super) fn offset(&self, instant: i64) -> i64 {
-        self.spans[zone::index(self.spans, instant)].offset
+        self.zone.spans()[self.zone.index(instant)].offset
     }
 
     /// How a clock change affected the occurrence at `instant`.
     pub(super) fn clock_change(&self, instant: i64) -> Option<Change> {
-        let index = zone::index(self.spans, instant);
-        let Span { begin, offset } = self.spans[index];
+        let index = self.zone.index(instant);
+        let Span { begin, offset } = self.zone.spans()[index];
         let local = instant + offset;
-        let before = index.checked_sub(1).map(|index| self.spans[index].offset);
+        let before = index.checked_sub(1).map(|index| self.zone.spans()[index].offset);
         if let Some(before) = before {
             if instant == begin && self.gap == Gap::First && before < offset {
                 let planned = self.wall.next(begin + before).filter(|time| *time < local);
@@ -150,7 +147,7 @@ impl CronRule {
                 return Some(Change::SecondPass);
             }
         }
-        let next = self.spans.get(index + 1)?;
+        let next = self.zone.spans().get(index + 1)?;
         (local >= next.begin + next.offset).then_some(Change::FirstPass)
     }
 
@@ -160,20 +157,20 @@ impl CronRule {
         if self.gap == Gap::Skip || index == 0 {
             return false;
         }
-        let Span { begin, offset } = self.spans[index];
-        let gap = begin + self.spans[index - 1].offset..begin + offset;
+        let Span { begin, offset } = self.zone.spans()[index];
+        let gap = begin + self.zone.spans()[index - 1].offset..begin + offset;
         !gap.is_empty() && lookahead.next(gap.start).is_some_and(|time| gap.contains(&time))
     }
 
     fn local_range(&self, index: usize) -> LocalRange {
-        let Span { begin, offset } = self.spans[index];
+        let Span { begin, offset } = self.zone.spans()[index];
         let mut range = LocalRange { from: i64::MIN, until: i64::MAX };
         if index > 0 {
-            let before = self.spans[index - 1].offset;
+            let before = self.zone.spans()[index - 1].offset;
             let second_pass_counts = self.fold != Fold::First;
             range.from = begin + if second_pass_counts { offset } else { offset.max(before) };
         }
-        if let Some(next) = self.spans.get(index + 1) {
+        if let Some(next) = self.zone.spans().get(index + 1) {
             let first_pass_counts = self.fold != Fold::Second;
             let after = if first_pass_counts { offset } else { offset.min(next.offset) };
             range.until = next.begin + after;

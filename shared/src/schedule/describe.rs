@@ -1,15 +1,14 @@
 //! Describes schedules in words.
 
-use chrono::Timelike;
-use chrono_tz::Tz;
-
 use super::cron::{CronRule, Fold, Gap};
 use super::days::{Days, DaysOfMonth, DaysOfWeek, MonthDay, WeekDay};
 use super::expression::Expression;
 use super::field::{MONTH_NAMES, WEEKDAY_NAMES};
 use super::set::Set;
+use super::zone::Zone;
 use super::{Rule, SECOND, Schedule, time, zone};
 use crate::clock::Time;
+use chrono::Timelike;
 
 /// The most times of day that are listed individually.
 const TIMES_MAX: u32 = 6;
@@ -35,10 +34,10 @@ impl Schedule {
     }
 
     /// The IANA name of its time zone; `UTC` unless it is a cron schedule with a `timezone`.
-    pub fn timezone(&self) -> &'static str {
+    pub fn timezone(&self) -> &str {
         match &self.rule {
             Rule::Cron(rule) => rule.zone.name(),
-            Rule::Every { .. } | Rule::At(_) => Tz::UTC.name(),
+            Rule::Every { .. } | Rule::At(_) => "UTC",
         }
     }
 }
@@ -57,7 +56,7 @@ fn cron(rule: &CronRule) -> String {
         words +=
             &format!(" in {}", listing(months, |month| MONTH_NAMES[month as usize - 1].into()));
     }
-    words += &format!(", {}", zone_name(rule.zone));
+    words += &format!(", {}", zone_name(&rule.zone));
     if !expression.elapsed {
         words += match rule.gap {
             Gap::First => "",
@@ -209,7 +208,7 @@ fn instant(micros: i64) -> String {
 }
 
 /// "London time".
-fn zone_name(zone: Tz) -> String {
+fn zone_name(zone: &Zone) -> String {
     match zone.name().rsplit_once('/') {
         Some((area, city)) if area != "Etc" => format!("{} time", city.replace('_', " ")),
         _ => zone.name().to_owned(),

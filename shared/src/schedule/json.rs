@@ -3,12 +3,13 @@
 use std::fmt;
 
 use chrono::{DateTime, Datelike};
-use chrono_tz::{TZ_VARIANTS, Tz};
 use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
 use serde_json::Value;
 
 use super::error::{ScheduleError, did_you_mean, shown};
+use super::zone::Zone;
+use super::zone_rules::ZoneRules;
 use crate::clock::Time;
 
 /// The longest valid text, in bytes.
@@ -118,7 +119,7 @@ impl Fields {
     }
 
     /// A time zone.
-    pub(super) fn zone(&self, name: &'static str) -> Result<Option<Tz>, ScheduleError> {
+    pub(super) fn zone(&self, name: &'static str) -> Result<Option<Zone>, ScheduleError> {
         self.text(name)?.map(|text| read_zone(name, text)).transpose()
     }
 
@@ -199,10 +200,10 @@ fn varies_in_length(unit: &str) -> bool {
     ["M", "month", "months", "y", "yr", "yrs", "year", "years"].contains(&unit)
 }
 
-fn read_zone(name: &'static str, text: &str) -> Result<Tz, ScheduleError> {
-    text.parse().map_err(|_| {
-        let known = TZ_VARIANTS.iter().map(|zone| zone.name());
-        let remedy = did_you_mean(text, known)
+fn read_zone(name: &'static str, text: &str) -> Result<Zone, ScheduleError> {
+    let rules = ZoneRules::current();
+    rules.find(text).ok_or_else(|| {
+        let remedy = did_you_mean(text, rules.names())
             .unwrap_or_else(|| "write an IANA name such as Europe/London, or UTC".to_owned());
         ScheduleError::new(name, format!("`{}` isn't a time zone", shown(text))).remedy(remedy)
     })

@@ -6,7 +6,7 @@ Each line of input is an expression, a zone and an instant in seconds since 1970
 the same line is written with the answer in seconds since 1970 added, or with `refused`, `none` or
 `hangs` (no answer within a second).
 
-The time zone data has to be that of chrono-tz: pip install cronsim==2.8 tzdata==2025.2, and run
+The time zone data has to be the built-in one: pip install cronsim==2.8 tzdata==2026.6, and run
 with PYTHONTZPATH set to nothing, so that the machine's own data is not used.
 """
 

@@ -2,10 +2,10 @@
 //! candidates, and it parses no expressions: random cases come with their meaning.
 
 use chrono::{MappedLocalTime, NaiveDateTime, TimeDelta, TimeZone};
-use chrono_tz::Tz;
 use shared::clock::Time;
 
 use super::cases::{Draw, Expression};
+use super::tz::Tz;
 
 /// One schedule, with everything that the search needs.
 struct Case {
@@ -137,8 +137,13 @@ fn a_search_by_hours_finds_the_same_days() {
             |text: &str| super::cases::Field { text: text.into(), values: vec![0], star: false };
         let expression =
             Expression { second: None, minute: field("0"), hour: field("0"), ..expression };
-        let case = Case { expression, zone: Tz::UTC, gap: "first", fold: "first" };
-        let from = draw.instant(Tz::UTC).0.date_naive().and_time(chrono::NaiveTime::MIN).and_utc();
+        let case = Case { expression, zone: Tz::named("UTC"), gap: "first", fold: "first" };
+        let from = draw
+            .instant(Tz::named("UTC"))
+            .0
+            .date_naive()
+            .and_time(chrono::NaiveTime::MIN)
+            .and_utc();
         check(&case, from.try_into().unwrap(), 24 * 800, TimeDelta::hours(1), &draw);
     }
 }

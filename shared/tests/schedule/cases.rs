@@ -2,9 +2,10 @@
 //! parser; random zones; and random instants, most of them near a clock change.
 
 use chrono::{Datelike, NaiveDateTime, Offset, TimeDelta, TimeZone, Timelike};
-use chrono_tz::{TZ_VARIANTS, Tz};
 use shared::clock::Time;
 use shared::random::Random;
+
+use super::tz::Tz;
 
 /// Zones with unusual clock changes, and a few without any.
 pub(crate) const ZONES: [&str; 30] = [
@@ -65,8 +66,9 @@ impl Draw {
     }
 
     pub(crate) fn zone(&self) -> Tz {
-        let any = TZ_VARIANTS[self.below(TZ_VARIANTS.len() as u32) as usize];
-        if self.chance(20) { any } else { self.of(&ZONES).parse().unwrap() }
+        let all: Vec<Tz> = Tz::all().collect();
+        let any = self.of(&all);
+        if self.chance(20) { any } else { Tz::named(self.of(&ZONES)) }
     }
 
     /// An instant from 1972 to 2060. If the zone changes its clocks, three in four are within a day

@@ -11,6 +11,7 @@ mod describe;
 mod oracles;
 mod refusals;
 mod rules;
+mod tz;
 
 use shared::clock::Time;
 use shared::id::{JobId, TenantId};

@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use chrono::TimeDelta;
-use chrono_tz::Tz;
 use shared::clock::Time;
 
 use super::cases::{Draw, next_change};
+use super::tz::Tz;
 use super::{scaled, try_read};
 
 /// One question: what is the first occurrence of `expression` in `zone` after `instant`?
@@ -205,7 +205,7 @@ fn cronsim_agrees_except_for_known_differences() {
         let at = |seconds: &str| Time::from_timestamp(seconds.parse().unwrap(), 0).unwrap();
         let triple = Triple {
             expression: expression.to_owned(),
-            zone: zone.parse().unwrap(),
+            zone: Tz::named(zone),
             instant: at(instant),
         };
         let theirs = match answer {

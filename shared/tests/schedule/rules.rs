@@ -235,9 +235,9 @@ fn extreme_times_do_not_panic() {
 
 #[test]
 fn every_zone_can_be_used() {
-    for zone in chrono_tz::TZ_VARIANTS.iter().step_by(23) {
+    for zone in super::tz::Tz::all() {
         let json = format!(r#"{{"cron":"0 12 * * *","timezone":"{}"}}"#, zone.name());
         let next = try_read(&json).unwrap().next_after(time("2026-02-01T00:00:00Z")).unwrap();
-        assert_eq!(next.with_timezone(zone).format("%H:%M:%S").to_string(), "12:00:00", "{json}");
+        assert_eq!(next.with_timezone(&zone).format("%H:%M:%S").to_string(), "12:00:00", "{json}");
     }
 }

@@ -1,11 +1,9 @@
 //! Times as Python writes them: with an offset, with a zone's abbreviation, or in a zone that is
 //! stated elsewhere.
 
-use chrono::{
-    DateTime, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, TimeZone, Utc,
-};
-use chrono_tz::Tz;
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, Utc};
 use shared::clock::Time;
+use shared::schedule::ZoneRules;
 
 /// Reads `2026-12-01 09:00:00`, with `T`, fractions, an offset or an abbreviation, or only a day,
 /// which begins at midnight. A local time that occurs twice is the first of the two, as in Python.
@@ -26,22 +24,20 @@ pub(super) fn read(text: &str, timezone: &str) -> Result<Time, String> {
     if abbreviation == Some("UTC") {
         return in_range(local.and_utc());
     }
-    let zone: Tz = timezone
-        .parse()
-        .map_err(|_| format!("`{timezone}` isn't a time zone such as Europe/London"))?;
-    let candidates = match zone.from_local_datetime(&local) {
-        LocalResult::Single(time) => vec![time],
-        LocalResult::Ambiguous(first, second) => vec![first, second],
-        LocalResult::None => return Err(format!("`{text}` was skipped by a change of clocks")),
+    let zone = ZoneRules::current()
+        .find(timezone)
+        .ok_or_else(|| format!("`{timezone}` isn't a time zone such as Europe/London"))?;
+    let candidates = zone.instants_of(local);
+    if candidates.is_empty() {
+        return Err(format!("`{text}` was skipped by a change of clocks"));
+    }
+    let named = |time: &Time| {
+        abbreviation.is_none_or(|abbreviation| zone.abbreviation_at(*time) == abbreviation)
     };
-    let named = |time: &&DateTime<Tz>| {
-        abbreviation.is_none_or(|abbreviation| time.format("%Z").to_string() == abbreviation)
-    };
-    let found = candidates.iter().find(named).map(DateTime::to_utc);
-    in_range(found.ok_or_else(|| {
+    candidates.into_iter().find(named).ok_or_else(|| {
         let abbreviation = abbreviation.unwrap_or_default();
         format!("`{abbreviation}` isn't what {timezone} is called then; say --timezone")
-    })?)
+    })
 }
 
 /// As a schedule takes it.
