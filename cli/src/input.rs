@@ -7,6 +7,7 @@ use serde_json::Value;
 use shared::clock::{Time, delta};
 use shared::id::ExecutionId;
 use shared::job::PAYLOAD_BYTES_MAX;
+use shared::private_file;
 
 use crate::output::say;
 use operations::failure::Failure;
@@ -40,6 +41,12 @@ pub(crate) fn payload(text: &str) -> Result<Value, Failure> {
 pub(crate) fn read_file(flag: &str, path: &str) -> Result<String, Failure> {
     let text = std::fs::File::open(path).and_then(read);
     text.map_err(|error| Failure::Usage(format!("{flag}: {path} cannot be read: {error}")))
+}
+
+/// The text of a file with a password, which others must not be able to read or change.
+pub(crate) fn read_private_file(flag: &str, path: &str) -> Result<String, Failure> {
+    let text = private_file::read(path.as_ref());
+    text.map_err(|why| Failure::Usage(format!("{flag}: {path}, which {why}")))
 }
 
 /// The text of standard input.

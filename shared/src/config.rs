@@ -77,6 +77,8 @@ keys! {
     HTTP = "POLYCHRON_HTTP", "off", "address on which producer and consumer serve /metrics, /health/live and /health/ready, such as 127.0.0.1:9090";
     LISTEN = "POLYCHRON_LISTEN", "127.0.0.1:8484", "address on which `polychron serve`, `up` and `demo` serve dashboard and API; without POLYCHRON_USERS only loopback";
     USERS = "POLYCHRON_USERS", "", "a TOML file with the users of dashboard and API; `polychron user new` writes its entries";
+    SESSION = "POLYCHRON_SESSION", "12h", "how long a sign-in to the dashboard lasts at most; one that is not used for two hours ends earlier";
+    PROXIES = "POLYCHRON_PROXIES", "", "the proxies in front of the dashboard, whose X-Forwarded-For is believed: networks such as 10.1.0.0/16,127.0.0.1";
     MANAGEMENT = "POLYCHRON_MANAGEMENT", "", "RabbitMQ's management UI, http:// or https://, for the dashboard's link to it";
     CONNECTIONS = "POLYCHRON_CONNECTIONS", "20", "maximum number of connections of one process to one database server";
     ACK_TIMEOUT = "POLYCHRON_ACK_TIMEOUT", "30m", "RabbitMQ's consumer_timeout, which AMQP does not report; `check` compares the longest job timeout with it";
@@ -179,6 +181,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The file of the users of dashboard and API.
     pub users: Option<PathBuf>,
+    /// How long a sign-in to the dashboard lasts at most.
+    pub session: Duration,
+    /// The proxies whose `X-Forwarded-For` names the client.
+    pub proxies: Vec<Network>,
     /// The address of RabbitMQ's management UI, for links.
     pub management: Option<String>,
     /// The maximum number of connections of this process to one database server.
@@ -269,6 +275,8 @@ impl Config {
             http: reader.parse(&HTTP, address).flatten(),
             listen: reader.parse(&LISTEN, listen).unwrap_or(LISTEN_DEFAULT),
             users: reader.parse(&USERS, PathBuf::from_str),
+            session: reader.duration(&SESSION, 1, 30 * 86_400),
+            proxies: reader.parse(&PROXIES, networks).unwrap_or_default(),
             management: reader.parse(&MANAGEMENT, web_address),
             connections: reader
                 .parse(&CONNECTIONS, |text| whole_number(text, 1, 10_000))

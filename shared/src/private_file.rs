@@ -1,5 +1,5 @@
 //! Files that hold secrets: only this user may read ours, whatever the umask says, and those of the
-//! operator are refused if everybody can read or change them.
+//! operator are refused if others can read or change them.
 
 use std::fs::{File, Metadata, Permissions};
 use std::io::{self, Read as _};
@@ -14,7 +14,11 @@ const FILE_MODE: u32 = 0o600;
 /// The rights of everybody but the owner.
 const RIGHTS_OF_OTHERS: u32 = 0o077;
 const READABLE_BY_ALL: u32 = 0o004;
-const WRITABLE_BY_ALL: u32 = 0o002;
+/// The group may read: packages and containers give a service its secrets in this way. It may not
+/// decide what they are.
+const WRITABLE_BY_OTHERS: u32 = 0o022;
+/// The most bytes of such a file.
+const BYTES_MAX: u64 = 1024 * 1024;
 /// Where container engines mount secrets, readable by every user of the container.
 const MOUNTED_SECRETS: [&str; 2] = ["/run/secrets", "/var/run/secrets"];
 
@@ -30,20 +34,23 @@ pub enum Unfit {
         .0.display()
     )]
     Readable(PathBuf),
-    /// Everybody can change it.
-    #[error("can be changed by every user of this machine: run `chmod o= {}`", .0.display())]
+    /// Others can change it.
+    #[error("can be changed by other users of this machine: run `chmod g-w,o= {}`", .0.display())]
     Writable(PathBuf),
+    /// It is far larger than such a file can be.
+    #[error("cannot be read: it has more than {BYTES_MAX} bytes")]
+    TooLarge,
 }
 
 /// Reads a file in which an operator keeps secrets. A pipe is read whatever its mode: `<(command)`.
 ///
 /// # Errors
-/// If everybody can read or change it. What a container engine mounted as a secret may be readable.
+/// If everybody can read it, or others can change it. What a container engine mounted as a secret may be readable.
 pub fn read(path: &Path) -> Result<String, Unfit> {
-    let mut file = File::open(path)?;
+    let file = File::open(path)?;
     let metadata = file.metadata()?;
     if metadata.is_file() {
-        if metadata.mode() & WRITABLE_BY_ALL != 0 {
+        if metadata.mode() & WRITABLE_BY_OTHERS != 0 {
             return Err(Unfit::Writable(path.to_path_buf()));
         }
         let mounted = MOUNTED_SECRETS.iter().any(|folder| path.starts_with(folder));
@@ -52,7 +59,10 @@ pub fn read(path: &Path) -> Result<String, Unfit> {
         }
     }
     let mut text = String::new();
-    file.read_to_string(&mut text)?;
+    file.take(BYTES_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > BYTES_MAX {
+        return Err(Unfit::TooLarge);
+    }
     Ok(text)
 }
 
@@ -113,17 +123,22 @@ mod tests {
     #[test]
     fn a_file_that_everybody_can_read_or_change_is_refused() {
         let folder = Folder::new();
-        for fits in [0o600, 0o400, 0o640, 0o660] {
+        for fits in [0o600, 0o400, 0o640] {
             assert_eq!(read(&file(&folder, fits)).unwrap(), "hunter2", "{fits:o}");
         }
-        for (unfit, problem) in
-            [(0o644, "can be read by"), (0o604, "can be read by"), (0o602, "can be changed by")]
-        {
+        for (unfit, problem, remedy) in [
+            (0o644, "can be read by", "chmod o="),
+            (0o604, "can be read by", "chmod o="),
+            (0o602, "can be changed by", "chmod g-w,o="),
+            (0o620, "can be changed by", "chmod g-w,o="),
+            (0o666, "can be changed by", "chmod g-w,o="),
+        ] {
             let path = file(&folder, unfit);
             let refusal = read(&path).unwrap_err().to_string();
             assert!(refusal.contains(problem), "{unfit:o}: {refusal}");
-            assert!(refusal.contains(&format!("chmod o= {}", path.display())), "{refusal}");
+            assert!(refusal.contains(&format!("{remedy} {}", path.display())), "{refusal}");
         }
+        assert!(matches!(read(Path::new("/dev/zero")), Err(Unfit::TooLarge)));
         // The mode of what a link leads to counts.
         let link = folder.path("link");
         std::os::unix::fs::symlink(folder.path("644"), &link).unwrap();

@@ -40,6 +40,13 @@ pub fn program(name: &str) -> PathBuf {
     found.unwrap_or_else(|| panic!("there is no {name} by {}; build it first", this.display()))
 }
 
+/// Writes a file that only its owner may read, as users' and secrets' must be.
+pub fn write_private(path: impl AsRef<std::path::Path>, text: &str) {
+    std::fs::write(&path, text).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&path, mode).unwrap();
+}
+
 /// A unique name.
 fn fresh_name() -> String {
     format!("t{}", Uuid::from_bytes(shared::random::Random::system().bytes()).simple())

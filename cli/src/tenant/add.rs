@@ -180,7 +180,9 @@ async fn prepare(
 pub(super) fn database_url(file: Option<&str>) -> Result<DatabaseUrl, Failure> {
     let (place, text) = match (file, config::environment(DATABASE_URL)) {
         (Some("-"), _) => ("standard input", input::read_stdin("--database-url-file")?),
-        (Some(path), _) => ("--database-url-file", input::read_file("--database-url-file", path)?),
+        (Some(path), _) => {
+            ("--database-url-file", input::read_private_file("--database-url-file", path)?)
+        }
         (None, Some(text)) => (DATABASE_URL, text),
         (None, None) => {
             let prompt = "The tenant's database URL, postgres:// or sqlite://, then Enter:";
