@@ -23,7 +23,11 @@ struct ErrorFields {
 /// The exit code. Nothing else decides it.
 pub fn code(failure: &Failure) -> u8 {
     match failure {
-        Failure::Failed(_) | Failure::Conflict(_) | Failure::Stale(_) | Failure::Refused(_) => 1,
+        Failure::Failed(_)
+        | Failure::Conflict(_)
+        | Failure::Stale(_)
+        | Failure::Refused(_)
+        | Failure::Forbidden(_) => 1,
         Failure::Usage(_) | Failure::Settings(_) => 2,
         Failure::NotFound(_) => 3,
         Failure::SomeTenants { .. } => 4,
@@ -39,6 +43,7 @@ fn kind(failure: &Failure) -> &'static str {
         Failure::Refused(_) => "refused",
         Failure::Usage(_) => "usage",
         Failure::Settings(_) => "settings",
+        Failure::Forbidden(_) => "forbidden",
         Failure::NotFound(_) => "not_found",
         Failure::SomeTenants { .. } => "some_tenants",
         Failure::Unreachable(_) => "unreachable",

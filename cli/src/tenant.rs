@@ -184,8 +184,8 @@ async fn edit(arguments: Edit, session: &Session) -> Result<(), Failure> {
         store.now().await.map_err(|error| Failure::tenant(&moved, error))?;
     }
     let max_running = max_running.map(|Limit(limit)| limit);
-    change(&tenant, &TenantEdit { name, max_running, database_url, schema, status: None }, session)
-        .await
+    let edit = TenantEdit { name, max_running, database_url, schema, ..TenantEdit::default() };
+    change(&tenant, &edit, session).await
 }
 
 async fn switch(slug: &str, status: TenantStatus, session: &Session) -> Result<(), Failure> {

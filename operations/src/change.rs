@@ -17,6 +17,7 @@ pub struct Actor {
     name: String,
     reason: Option<String>,
     is_dry_run: bool,
+    is_limited: bool,
 }
 
 impl Actor {
@@ -30,12 +31,23 @@ impl Actor {
             let text = format!("reason: it has more than {REASON_CHARS_MAX} characters");
             return Err(Failure::Usage(text));
         }
-        Ok(Actor { name, reason: reason.map(str::to_owned), is_dry_run: false })
+        Ok(Actor { name, reason: reason.map(str::to_owned), is_dry_run: false, is_limited: false })
     }
 
     /// The same actor, whose changes are only shown if `is_dry_run`.
     pub fn with_dry_run(self, is_dry_run: bool) -> Actor {
         Actor { is_dry_run, ..self }
+    }
+
+    /// The same actor; limited to some tenants if `is_limited`. They cannot undo what an operator of
+    /// all tenants has set for one of them.
+    pub fn with_limit(self, is_limited: bool) -> Actor {
+        Actor { is_limited, ..self }
+    }
+
+    /// Whether they are limited to some tenants.
+    pub fn is_limited(&self) -> bool {
+        self.is_limited
     }
 
     /// Whether changes are only shown, and none is made.

@@ -25,6 +25,9 @@ pub enum Failure {
     /// The settings are wrong.
     #[error(transparent)]
     Settings(#[from] Problems),
+    /// The user may not do this.
+    #[error("{0}")]
+    Forbidden(String),
     /// There is nothing of that name.
     #[error("{0}")]
     NotFound(String),

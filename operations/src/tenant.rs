@@ -94,13 +94,39 @@ pub async fn poll(context: &Context, tenant: &Tenant) -> Result<PollSummary, Str
     store.poll().await.map_err(|error| reason(&error))
 }
 
-/// Edits a tenant, and returns it as it is then.
+/// Whether an edit would undo what an operator of all tenants may have set: a suspension, a limit, or
+/// where the tenant's tables are.
+fn loosens(tenant: &Tenant, edit: &TenantEdit) -> bool {
+    let resumes = edit
+        .status
+        .is_some_and(|status| status != tenant.status && status != TenantStatus::Suspended);
+    let raises = match (edit.max_running, tenant.max_running) {
+        (None, _) | (Some(_), None) => false,
+        (Some(None), Some(_)) => true,
+        (Some(Some(new)), Some(old)) => new > old,
+    };
+    resumes || raises || edit.database_url.is_some() || edit.schema.is_some()
+}
+
+fn not_yours(slug: &str) -> Failure {
+    Failure::Forbidden(format!(
+        "your role is limited to some tenants: you may suspend {slug} and lower its max_running, \
+         but only an operator of all tenants may resume it or raise its limit"
+    ))
+}
+
+/// Edits a tenant, and returns it as it is then. An actor who is limited to tenants may suspend the
+/// tenant and lower its limit, but undo neither.
 pub async fn edit(
     context: &Context,
     actor: &Actor,
     tenant: &Tenant,
     edit: &TenantEdit,
 ) -> Result<Change<Tenant>, Failure> {
+    let edit = &TenantEdit { only_tighten: actor.is_limited(), ..edit.clone() };
+    if edit.only_tighten && loosens(tenant, edit) {
+        return Err(not_yours(&tenant.slug));
+    }
     let action = match edit.status {
         Some(TenantStatus::Suspended) => "tenant.suspend",
         Some(TenantStatus::Active) => "tenant.resume",
@@ -118,7 +144,11 @@ pub async fn edit(
     let planned = planned.towards(facts(&edited));
     let change_it = async {
         let now = context.control.now().await.map_err(Failure::control)?;
-        context.control.edit_tenant(tenant.id, edit, now).await.map_err(Failure::control)?;
+        let is_edited = context.control.edit_tenant(tenant.id, edit, now).await;
+        // Somebody may have set another limit since it was read.
+        if !is_edited.map_err(Failure::control)? && edit.only_tighten {
+            return Err(not_yours(&tenant.slug));
+        }
         let tenant = context.tenant(&tenant.slug).await?;
         let facts = facts(&tenant);
         Ok((tenant, facts))

@@ -48,6 +48,7 @@ impl From<Failure> for Problem {
             Failure::Stale(_) => StatusCode::PRECONDITION_FAILED,
             Failure::Usage(_) => StatusCode::BAD_REQUEST,
             Failure::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Failure::Forbidden(_) => StatusCode::FORBIDDEN,
             Failure::NotFound(_) => StatusCode::NOT_FOUND,
             Failure::Unreachable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Failure::Failed(_) | Failure::Settings(_) | Failure::SomeTenants { .. } => {

@@ -25,6 +25,9 @@ pub struct TenantEdit {
     pub schema: Option<String>,
     /// The most of its executions at once; the inner none means without limit.
     pub max_running: Option<Option<i32>>,
+    /// Whether nothing is changed if the edit would resume the tenant or raise its limit. The
+    /// statement compares, so that a limit set meanwhile holds as well.
+    pub only_tighten: bool,
 }
 
 /// Every tenant that an SQLite control database lists. Its connection is closed afterwards, so that
@@ -95,6 +98,7 @@ impl Control {
                 .bind(edit.max_running.flatten())
                 .bind(now)
                 .bind(&edit.schema)
+                .bind(edit.only_tighten)
                 .execute(connection)
                 .await?;
             Ok(done.rows_affected() > 0)
