@@ -87,7 +87,7 @@ pub(crate) enum Other {
     Serve,
     #[command(flatten)]
     Operators(cli::Verb),
-    /// Make entries for the users of dashboard and API
+    /// Make and revoke entries for the users of dashboard and API
     #[command(subcommand)]
     User(user::Verb),
     /// Write a shell's completions to standard output

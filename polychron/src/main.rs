@@ -124,7 +124,7 @@ async fn dispatch(
             Ok(Box::pin(up::run(&data, config?, !no_dashboard)).await?)
         }
         Other::Serve => serve::run(config?).await,
-        Other::User(verb) => user::run(verb),
+        Other::User(verb) => user::run(verb, config, request),
         Other::Completions { shell } => completions::run(shell, arguments::command()),
     }
 }

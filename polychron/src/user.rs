@@ -1,12 +1,14 @@
-//! `polychron user new`: an entry for the file that says who may use dashboard and API.
+//! `polychron user new` and `revoke`: the entries of the file that says who may use dashboard and API.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
 
 use clap::{Args, Subcommand, ValueEnum};
+use cli::Request;
 use cli::input::read_secret;
 use cli::output::say;
 use operations::failure::Failure;
+use shared::config::{Config, Problems};
 use web::user::{Role, User};
 
 #[derive(Subcommand)]
@@ -21,6 +23,17 @@ pub(crate) enum Verb {
   polychron user new support --role viewer --tenant acme >> users.toml
   polychron user new deploy --role operator --token >> users.toml")]
     New(New),
+    /// End all sessions of a user, and refuse their password and token from now on
+    ///
+    /// Marks the user's entry in the file of users (POLYCHRON_USERS) as revoked. Every `polychron serve`
+    /// that reads this file sees it within two seconds. To let the user in again, replace the entry by
+    /// a new one.
+    #[command(after_help = "Example:
+  polychron user revoke ann --users /etc/polychron/users.toml")]
+    Revoke {
+        /// The user's name
+        name: String,
+    },
 }
 
 #[derive(Args)]
@@ -55,8 +68,34 @@ impl From<RoleName> for Role {
     }
 }
 
-pub(crate) fn run(verb: Verb) -> Result<(), Failure> {
-    let Verb::New(New { name, role, tenants, token }) = verb;
+/// `config` names the file of users.
+pub(crate) fn run(
+    verb: Verb,
+    config: Result<Config, Problems>,
+    request: &Request,
+) -> Result<(), Failure> {
+    match verb {
+        Verb::New(arguments) => new(arguments),
+        Verb::Revoke { name } => {
+            let missing = "name the file of users by --users or POLYCHRON_USERS";
+            let file = config?.users.ok_or_else(|| Failure::Usage(missing.to_owned()))?;
+            if request.dry_run {
+                web::revoke::find(&file, &name)?;
+                say(&format!("nothing was changed: --dry-run; would revoke user {name}"));
+                return Ok(());
+            }
+            web::revoke::revoke(&file, &name)?;
+            say(&format!(
+                "user {name} is revoked: sessions, password and token end within two seconds \
+                 wherever {} is used",
+                file.display()
+            ));
+            Ok(())
+        }
+    }
+}
+
+fn new(New { name, role, tenants, token }: New) -> Result<(), Failure> {
     let tenants: BTreeSet<String> = tenants.into_iter().collect();
     let tenants = (!tenants.is_empty()).then_some(tenants);
     let user = if token {

@@ -14,7 +14,7 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
-pub use places::Connection;
+pub use places::{Connection, network};
 use serde_json::json;
 pub use serving::{Limits, serve_until};
 use tokio_util::sync::CancellationToken;
@@ -66,9 +66,14 @@ pub async fn serve(listener: TcpListener, routes: Router) {
 
 /// Health and metrics.
 pub fn health_routes(telemetry: Telemetry) -> Router {
+    let ready = Router::new().route("/health/ready", get(ready)).with_state(telemetry.clone());
+    liveness_routes(telemetry).merge(ready)
+}
+
+/// Liveness and metrics, of a process that probes nothing.
+pub fn liveness_routes(telemetry: Telemetry) -> Router {
     Router::new()
         .route("/health/live", get(live))
-        .route("/health/ready", get(ready))
         .route("/metrics", get(metrics))
         .with_state(telemetry)
 }
@@ -76,11 +81,18 @@ pub fn health_routes(telemetry: Telemetry) -> Router {
 /// 503 when one of the process's loops stands still: restart it.
 async fn live(State(telemetry): State<Telemetry>) -> impl IntoResponse {
     let stalled = telemetry.liveness.stalled();
-    if stalled.is_empty() {
-        (StatusCode::OK, Json(json!({"status": "live"})))
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"status": "not live", "stalled": stalled})))
+    let panicked = telemetry.metrics.requests_panicked.get();
+    let (code, mut body) = match stalled.is_empty() {
+        true => (StatusCode::OK, json!({"status": "live"})),
+        false => {
+            (StatusCode::SERVICE_UNAVAILABLE, json!({"status": "not live", "stalled": stalled}))
+        }
+    };
+    // A defect to report; to restart the process would not mend it.
+    if panicked > 0 {
+        body["requests_panicked"] = panicked.into();
     }
+    (code, Json(body))
 }
 
 /// 503 when the process is of no use now, or is about to stop: send it no work.

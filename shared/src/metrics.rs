@@ -105,6 +105,11 @@ impl Metrics {
         }
     }
 
+    /// Counts a refused attempt to use dashboard or API.
+    pub fn sign_in_refused(&self, reason: &'static str) {
+        self.sign_ins_refused.get_or_create(&[("reason", reason)]).inc();
+    }
+
     /// Counts a publish by the broker's confirm.
     pub fn published(&self, confirm: Confirm) {
         let label = match confirm {

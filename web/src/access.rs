@@ -3,32 +3,45 @@
 //! Without a file, every request is an operator's, as every user of the machine could be; that is why
 //! only the loopback address is served then.
 
-use std::collections::{BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
+mod device;
+mod pace;
+mod sessions;
+pub(crate) mod users_file;
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use axum::http::{HeaderMap, StatusCode, header};
 use ring::hmac;
-use shared::clock::{BootTime, Clock};
-use shared::private_file;
+use shared::clock::Clock;
+use shared::config::Config;
+use shared::metrics::Metrics;
 use shared::random::Random;
-use tracing::{error, info};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tracing::{error, info, warn};
 
+pub(crate) use self::device::COOKIE as DEVICE_COOKIE;
+use self::pace::{Pace, Verdict};
+use self::sessions::Sessions;
+use self::users_file::UsersFile;
 use crate::problem::Problem;
 use crate::secret::{self, hex};
-use crate::user::{Role, User, Users};
+use crate::user::{Role, User};
 use operations::failure::Failure;
 
 /// The name of the cookie that holds a session.
 pub(crate) const COOKIE: &str = "polychron_session";
-/// How long an idle session lasts.
-const IDLE_LIMIT: Duration = Duration::from_secs(12 * 3600);
-/// The most sessions; the least recently used is dropped first.
-const SESSIONS_MAX: usize = 10_000;
-/// The most attempts at one name's password within [`TRIES_WITHIN`].
-const TRIES_MAX: u32 = 5;
-const TRIES_WITHIN: Duration = Duration::from_secs(60);
+/// How many passwords are checked at once, and how many of them of known browsers: a check takes a
+/// large part of a second of a processor, and strangers must not keep users waiting.
+const CHECKS: usize = 2;
+const CHECKS_OF_DEVICES: usize = 1;
+/// How long an attempt waits for its turn.
+const TURN_LIMIT: Duration = Duration::from_secs(15);
+/// The longest part of a name that is logged.
+const NAME_CHARS_LOGGED: usize = 64;
 
 /// The user who makes a request.
 #[derive(Clone, Debug)]
@@ -68,70 +81,63 @@ impl Visitor {
         self.role == Role::Operator
     }
 
+    /// Under which name their connections and requests are counted.
+    pub(crate) fn user(&self) -> &str {
+        self.name.as_deref().unwrap_or("loopback")
+    }
+
     /// Their name in the audit.
     pub(crate) fn actor(&self) -> String {
-        format!("web:{}", self.name.as_deref().unwrap_or("loopback"))
+        format!("web:{}", self.user())
     }
 }
 
 /// Authenticates visitors.
 pub(crate) struct Access {
-    file: Option<Mutex<File>>,
+    file: Option<Mutex<UsersFile>>,
     clock: Clock,
     random: Random,
+    metrics: Metrics,
     /// Signs form keys; new at every start.
     key: hmac::Key,
-    /// By the hash of the cookie.
-    sessions: Mutex<HashMap<String, Session>>,
-    tries: Mutex<HashMap<String, Tries>>,
+    sessions: Mutex<Sessions>,
+    pace: Mutex<Pace>,
+    checks: Semaphore,
+    checks_of_devices: Semaphore,
 }
 
-/// The file of users, as last read.
-struct File {
-    path: PathBuf,
-    /// Changes with the file.
-    mark: Option<Mark>,
-    users: Arc<Vec<User>>,
+/// What a user needs to sign in.
+pub(crate) struct Credentials<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) password: String,
+    /// The client's address.
+    pub(crate) address: IpAddr,
+    /// The client's cookies may show that the user has signed in there before.
+    pub(crate) headers: &'a HeaderMap,
 }
 
-impl File {
-    fn read(path: &Path) -> Result<File, Failure> {
-        // The mark first: the file is read again if it is written meanwhile.
-        let mark = mark(path);
-        Ok(File { path: path.to_owned(), mark, users: Arc::new(read(path)?) })
-    }
-}
-
-/// When a file was written, and its length.
-type Mark = (SystemTime, u64);
-
-fn mark(path: &Path) -> Option<Mark> {
-    let metadata = path.metadata().ok()?;
-    Some((metadata.modified().ok()?, metadata.len()))
-}
-
-struct Session {
-    user: String,
-    used: BootTime,
-}
-
-#[derive(Clone, Copy)]
-struct Tries {
-    count: u32,
-    since: BootTime,
+/// The cookies' values of a user who has signed in.
+#[derive(Debug)]
+pub(crate) struct SignedIn {
+    pub(crate) session: String,
+    /// Marks the browser as known to this user.
+    pub(crate) device: String,
 }
 
 impl Access {
-    /// With the users of this file; open if there is none.
+    /// With the users of the file that the settings name; open if there is none.
     pub(crate) fn new(
-        file: Option<&Path>,
+        config: &Config,
         clock: Clock,
         random: Random,
+        metrics: Metrics,
     ) -> Result<Access, Failure> {
-        let file = file.map(File::read).transpose()?.map(Mutex::new);
+        let file = config.users.as_deref().map(UsersFile::open).transpose()?.map(Mutex::new);
         let key = hmac::Key::new(hmac::HMAC_SHA256, &random.bytes::<32>());
-        let (sessions, tries) = (Mutex::default(), Mutex::default());
-        Ok(Access { file, clock, random, key, sessions, tries })
+        let (sessions, pace) = (Mutex::new(Sessions::new(config.session)), Mutex::default());
+        let checks = Semaphore::new(CHECKS);
+        let checks_of_devices = Semaphore::new(CHECKS_OF_DEVICES);
+        Ok(Access { file, clock, random, metrics, key, sessions, pace, checks, checks_of_devices })
     }
 
     /// Whether no sign-in is needed.
@@ -144,24 +150,19 @@ impl Access {
     pub(crate) fn refresh(&self) {
         let Some(file) = &self.file else { return };
         let mut file = lock(file);
-        let mark = mark(&file.path);
-        if mark == file.mark {
-            return;
-        }
-        file.mark = mark;
-        match read(&file.path) {
-            Ok(users) => {
-                let stays = |session: &Session| {
-                    let named = |users: &[User]| {
-                        users.iter().find(|user| user.name == session.user).cloned()
-                    };
-                    named(&users) == named(&file.users)
+        match file.changed() {
+            None => {}
+            Some(Ok(users)) => {
+                let named = |users: &[User], name: &str| {
+                    users.iter().find(|user| user.name == name).cloned()
                 };
-                lock(&self.sessions).retain(|_, session| stays(session));
+                let ended = self
+                    .sessions()
+                    .end_unless(|name| named(&users, name) == named(&file.users, name));
                 file.users = Arc::new(users);
-                info!("the file of users was read again");
+                info!("the file of users was read again; sessions ended: {ended}");
             }
-            Err(failure) => error!("the users stay as they were: {failure}"),
+            Some(Err(failure)) => error!("the users stay as they were: {failure}"),
         }
     }
 
@@ -176,68 +177,106 @@ impl Access {
             let form_key = Some(self.form_key("loopback"));
             return Some(Visitor { name: None, role: Role::Operator, tenants: None, form_key });
         };
-        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        let bearer = text(header::AUTHORIZATION).and_then(|text| text.strip_prefix("Bearer "));
-        let (user, form_key) = match bearer {
+        let mut users = users.iter().filter(|user| !user.revoked);
+        let (user, form_key) = match bearer(headers) {
             Some(token) => {
-                let hash = secret::of_token(token.trim());
-                (users.iter().find(|user| user.token.as_ref() == Some(&hash))?, None)
+                let hash = secret::of_token(token);
+                (users.find(|user| user.token.as_ref() == Some(&hash))?, None)
             }
             None => {
-                let id = session_id(text(header::COOKIE)?)?;
-                let name = self.of_session(id)?;
-                (users.iter().find(|user| user.name == name)?, Some(self.form_key(id)))
+                let id = cookie(headers, COOKIE)?;
+                let name = self.sessions().user(self.clock.boot_time(), id)?;
+                (users.find(|user| user.name == name)?, Some(self.form_key(id)))
             }
         };
         let User { name, role, tenants, .. } = user.clone();
         Some(Visitor { name: Some(name), role, tenants, form_key })
     }
 
-    /// Signs a user in, and returns the value of their cookie.
-    pub(crate) async fn sign_in(&self, name: &str, password: String) -> Result<String, Refusal> {
-        if !self.may_try(name) {
-            return Err(Refusal::TooOften);
+    /// Counts a request whose token is unknown, and logs an address's first.
+    pub(crate) fn refused(&self, headers: &HeaderMap, address: IpAddr) {
+        if bearer(headers).is_none() {
+            return;
         }
+        self.metrics.sign_in_refused("token");
+        if lock(&self.pace).is_first_token(self.clock.boot_time(), address) {
+            warn!(%address, "a request was refused: its token is unknown");
+        }
+    }
+
+    /// Signs a user in. What the answer is, and how long it takes, does not tell whether there is a
+    /// user of that name.
+    pub(crate) async fn sign_in(&self, given: Credentials<'_>) -> Result<SignedIn, Refusal> {
+        let Credentials { name, password, address, headers } = given;
         let users = self.users().unwrap_or_default();
-        let user = users.iter().find(|user| user.name == name);
-        let hash = user.and_then(|user| user.password.clone());
-        // Takes equally long for an unknown name.
-        let hash = hash.unwrap_or_else(|| secret::NOBODY.to_owned());
+        let user = users.iter().find(|user| user.name == name && !user.revoked);
+        let user = user.filter(|user| user.password.is_some());
+        let device = user.and_then(|user| device::of(user, cookie(headers, DEVICE_COOKIE)?));
+        let (checks, verdict) = match device {
+            Some(device) => (&self.checks_of_devices, self.try_of_device(device)),
+            None => (&self.checks, self.try_of_stranger(name, address)),
+        };
+        if let Verdict::TooMany { is_first } = verdict {
+            return Err(self.too_often(is_first, name, address));
+        }
+        let Ok(Ok(_turn)) = timeout(TURN_LIMIT, checks.acquire()).await else {
+            return Err(self.too_often(false, name, address));
+        };
+        let hash = match user.and_then(|user| user.password.clone()) {
+            Some(hash) => hash,
+            None => self.decoy(&users, name),
+        };
         let checked = tokio::task::spawn_blocking(move || secret::is_password(&password, &hash));
-        if !checked.await.unwrap_or(false) {
+        let is_right = checked.await.unwrap_or(false);
+        let Some(user) = user.filter(|_| is_right) else {
+            self.metrics.sign_in_refused("password");
+            warn!(user = shown(name), %address, "a sign-in was refused: wrong name or password");
             return Err(Refusal::Wrong);
+        };
+        lock(&self.pace).succeeded(address, &secret::of_token(name));
+        let session = hex(&self.random.bytes::<32>());
+        self.sessions().begin(self.clock.boot_time(), &session, name);
+        let device = match device {
+            Some(known) => device::cookie(user, known),
+            None => device::cookie(user, &hex(&self.random.bytes::<16>())),
+        };
+        Ok(SignedIn { session, device })
+    }
+
+    fn try_of_device(&self, device: &str) -> Verdict {
+        lock(&self.pace).attempt_of_device(self.clock.boot_time(), device)
+    }
+
+    fn try_of_stranger(&self, name: &str, address: IpAddr) -> Verdict {
+        lock(&self.pace).attempt(self.clock.boot_time(), address, &secret::of_token(name))
+    }
+
+    fn too_often(&self, is_first: bool, name: &str, address: IpAddr) -> Refusal {
+        self.metrics.sign_in_refused("pace");
+        if is_first {
+            warn!(user = shown(name), %address, "sign-ins are refused: too many attempts");
         }
-        self.tries().remove(name);
-        let id = hex(&self.random.bytes::<32>());
-        let session = Session { user: name.to_owned(), used: self.clock.boot_time() };
-        let mut sessions = self.sessions();
-        if sessions.len() >= SESSIONS_MAX {
-            let least_used = sessions.iter().min_by_key(|(_, session)| session.used);
-            if let Some(key) = least_used.map(|(key, _)| key.clone()) {
-                sessions.remove(&key);
-            }
-        }
-        sessions.insert(secret::of_token(&id), session);
-        Ok(id)
+        Refusal::TooOften
+    }
+
+    /// A hash that no password has, for a name without one. It takes as long to compare as that of
+    /// one of the users, and always the same one for a name: their number of rounds may differ.
+    fn decoy(&self, users: &[User], name: &str) -> String {
+        let hashes: Vec<&String> = users.iter().filter_map(|user| user.password.as_ref()).collect();
+        let draw = hmac::sign(&self.key, name.as_bytes());
+        let draw = draw
+            .as_ref()
+            .iter()
+            .fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(*byte)));
+        let like = draw.checked_rem(hashes.len()).and_then(|at| hashes.get(at));
+        secret::decoy(like.map_or("", |hash| hash))
     }
 
     /// Ends a session.
     pub(crate) fn sign_out(&self, headers: &HeaderMap) {
-        let cookie = headers.get(header::COOKIE).and_then(|value| value.to_str().ok());
-        if let Some(id) = cookie.and_then(session_id) {
-            self.sessions().remove(&secret::of_token(id));
+        if let Some(id) = cookie(headers, COOKIE) {
+            self.sessions().end(id);
         }
-    }
-
-    fn of_session(&self, id: &str) -> Option<String> {
-        let now = self.clock.boot_time();
-        let mut sessions = self.sessions();
-        let session = sessions.get_mut(&secret::of_token(id))?;
-        if now - session.used > IDLE_LIMIT {
-            return None;
-        }
-        session.used = now;
-        Some(session.user.clone())
     }
 
     /// The form key of a session, which no other site can know.
@@ -245,31 +284,19 @@ impl Access {
         hex(hmac::sign(&self.key, session.as_bytes()).as_ref())
     }
 
-    /// Counts an attempt. Unknown names are counted together: they must take no memory.
-    fn may_try(&self, name: &str) -> bool {
-        let users = self.users().unwrap_or_default();
-        let name = if users.iter().any(|user| user.name == name) { name } else { "" };
-        let now = self.clock.boot_time();
-        let mut tries = self.tries();
-        let tries = tries.entry(name.to_owned()).or_insert(Tries { count: 0, since: now });
-        if now - tries.since > TRIES_WITHIN {
-            *tries = Tries { count: 0, since: now };
-        }
-        tries.count += 1;
-        tries.count <= TRIES_MAX
-    }
-
-    fn sessions(&self) -> MutexGuard<'_, HashMap<String, Session>> {
+    fn sessions(&self) -> MutexGuard<'_, Sessions> {
         lock(&self.sessions)
-    }
-
-    fn tries(&self) -> MutexGuard<'_, HashMap<String, Tries>> {
-        lock(&self.tries)
     }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The start of a name that a stranger wrote, for the log, which makes it printable.
+fn shown(name: &str) -> &str {
+    let end = name.char_indices().nth(NAME_CHARS_LOGGED);
+    end.map_or(name, |(at, _)| &name[..at])
 }
 
 /// Why a user was not signed in.
@@ -281,36 +308,14 @@ pub(crate) enum Refusal {
     TooOften,
 }
 
-fn session_id(cookies: &str) -> Option<&str> {
-    let mut cookies = cookies.split(';').filter_map(|cookie| cookie.trim().split_once('='));
-    cookies.find(|(name, _)| *name == COOKIE).map(|(_, value)| value)
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let text = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    text.strip_prefix("Bearer ").map(str::trim)
 }
 
-fn read(path: &Path) -> Result<Vec<User>, Failure> {
-    let wrong = |what: String| {
-        Failure::Usage(format!("POLYCHRON_USERS names {}, which {what}", path.display()))
-    };
-    let text = private_file::read(path).map_err(|error| wrong(error.to_string()))?;
-    // TOML's full error repeats the line, which may hold a hash; its message alone does not.
-    let users: Users = toml::from_str(&text)
-        .map_err(|error| wrong(format!("is no file of users: {}", error.message())))?;
-    let mut names = BTreeSet::new();
-    for User { name, password, token, .. } in &users.user {
-        if name.is_empty() || !names.insert(name) {
-            return Err(wrong(format!("has no name for a user, or twice the name `{name}`")));
-        }
-        if password.is_none() && token.is_none() {
-            return Err(wrong(format!("gives user `{name}` neither a password nor a token")));
-        }
-        let is_sound = password.as_ref().is_none_or(|password| secret::is_hash(password))
-            && token.as_ref().is_none_or(|token| token.starts_with(secret::TOKEN));
-        if !is_sound {
-            let remedy = "`polychron user new` makes it";
-            return Err(wrong(format!("holds no hash for user `{name}`: {remedy}")));
-        }
-    }
-    match users.user.is_empty() {
-        true => Err(wrong("names nobody".to_owned())),
-        false => Ok(users.user),
-    }
+/// The value of a cookie.
+fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let cookies = headers.get(header::COOKIE)?.to_str().ok()?;
+    let mut cookies = cookies.split(';').filter_map(|cookie| cookie.trim().split_once('='));
+    cookies.find(|(known, _)| *known == name).map(|(_, value)| value)
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::{Query, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::routing::get;
@@ -17,6 +17,7 @@ use axum::{Extension, Router};
 use chrono::TimeDelta;
 use futures_util::stream;
 use serde::Deserialize;
+use shared::clock::BootTime;
 use shared::store::Store;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
@@ -26,26 +27,35 @@ use crate::problem::Problem;
 
 /// How often a tenant with open pages is polled.
 const ASK_EVERY: Duration = Duration::from_secs(2);
+/// The address of the stream.
+pub(crate) const EVENTS: &str = "/events";
 /// The most pages that may listen at once.
 const LISTENERS_MAX: usize = 200;
+/// The most of them of one user, so that none keeps the others from listening.
+const LISTENERS_EACH_MAX: usize = 16;
+/// How long one stream lasts. The browser asks for another, with the access checks of a request.
+const STREAM_LIMIT: Duration = Duration::from_secs(300);
 /// How many executions are read to detect a change.
 const RECENT: i64 = 30;
 
 /// The pages that listen.
 pub(crate) struct Events {
     places: Arc<Semaphore>,
+    /// How many pages of each user listen.
+    users: Arc<Mutex<HashMap<String, usize>>>,
     /// A fingerprint of each tenant with open pages.
     tenants: Mutex<HashMap<String, watch::Receiver<u64>>>,
 }
 
 impl Default for Events {
     fn default() -> Events {
-        Events { places: Arc::new(Semaphore::new(LISTENERS_MAX)), tenants: Mutex::default() }
+        let places = Arc::new(Semaphore::new(LISTENERS_MAX));
+        Events { places, users: Arc::default(), tenants: Mutex::default() }
     }
 }
 
 pub(crate) fn routes() -> Router<Arc<AppState>> {
-    Router::new().route("/events", get(events))
+    Router::new().route(EVENTS, get(events))
 }
 
 #[derive(Deserialize)]
@@ -56,10 +66,10 @@ struct EventsQuery {
 async fn events(
     State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
+    headers: HeaderMap,
     Query(EventsQuery { tenant }): Query<EventsQuery>,
 ) -> Result<impl IntoResponse, Problem> {
-    let full = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too many pages listen already");
-    let place = state.events.places.clone().try_acquire_owned().map_err(|_| full())?;
+    let place = state.events.enter(visitor.user())?;
     let changes = match tenant {
         None => state.fleet.rounds(),
         Some(slug) => {
@@ -67,20 +77,72 @@ async fn events(
             state.events.of_tenant(&state, &slug, entered.store)
         }
     };
-    let events = stream::unfold((changes, place), next_change);
+    let until = state.context.connections.clock().boot_time() + STREAM_LIMIT;
+    let listening = Listening { state, headers, changes, until, _place: place };
+    let events = stream::unfold(listening, Listening::next_change);
     Ok(Sse::new(events).keep_alive(KeepAlive::default()))
 }
 
-type Listening = (watch::Receiver<u64>, OwnedSemaphorePermit);
+/// A page that listens.
+struct Listening {
+    state: Arc<AppState>,
+    /// Show who listens.
+    headers: HeaderMap,
+    changes: watch::Receiver<u64>,
+    until: BootTime,
+    _place: ListenerPlace,
+}
 
-async fn next_change(
-    (mut changes, place): Listening,
-) -> Option<(Result<Event, Infallible>, Listening)> {
-    changes.changed().await.ok()?;
-    Some((Ok(Event::default().data("changed")), (changes, place)))
+impl Listening {
+    /// None ends the stream: its time is over, or the visitor's session or token has ended.
+    async fn next_change(mut self) -> Option<(Result<Event, Infallible>, Listening)> {
+        let clock = self.state.context.connections.clock().clone();
+        let left = self.until - clock.boot_time();
+        tokio::select! {
+            changed = self.changes.changed() => changed.ok()?,
+            () = clock.sleep(left) => return None,
+        }
+        self.state.access.visitor(&self.headers)?;
+        Some((Ok(Event::default().data("changed")), self))
+    }
+}
+
+/// A place among those that listen. Dropping it gives the place back.
+struct ListenerPlace {
+    _place: OwnedSemaphorePermit,
+    user: String,
+    users: Arc<Mutex<HashMap<String, usize>>>,
+}
+
+impl Drop for ListenerPlace {
+    fn drop(&mut self) {
+        let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = users.get_mut(&self.user) {
+            *count -= 1;
+            if *count == 0 {
+                users.remove(&self.user);
+            }
+        }
+    }
 }
 
 impl Events {
+    /// Takes a place for a page of a user.
+    fn enter(&self, user: &str) -> Result<ListenerPlace, Problem> {
+        let refused = |status, text: &str| Err(Problem::new(status, text));
+        let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
+        let theirs = users.get(user).copied().unwrap_or_default();
+        if theirs >= LISTENERS_EACH_MAX {
+            let text = "too many pages of yours listen already; close some";
+            return refused(StatusCode::TOO_MANY_REQUESTS, text);
+        }
+        let Ok(place) = self.places.clone().try_acquire_owned() else {
+            return refused(StatusCode::SERVICE_UNAVAILABLE, "too many pages listen already");
+        };
+        users.insert(user.to_owned(), theirs + 1);
+        Ok(ListenerPlace { _place: place, user: user.to_owned(), users: self.users.clone() })
+    }
+
     /// Subscribes to a tenant's changes; polls its database from the first subscriber on.
     fn of_tenant(
         &self,
@@ -124,4 +186,23 @@ async fn mark(store: &Store) -> Option<u64> {
         (row.id, row.status, row.started_at).hash(&mut hasher);
     }
     Some(hasher.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_user_does_not_take_all_places() {
+        let events = Events::default();
+        let mut taken: Vec<_> =
+            (0..LISTENERS_EACH_MAX).map(|_| events.enter("vic").unwrap()).collect();
+        let refused = events.enter("vic").err().unwrap();
+        assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+        assert!(events.enter("root").is_ok());
+        taken.pop();
+        taken.push(events.enter("vic").unwrap());
+        drop(taken);
+        assert!(events.users.lock().unwrap().is_empty(), "nothing is kept of who has gone");
+    }
 }

@@ -1,6 +1,8 @@
 //! The first check of every request: where it comes from, who makes it and what they may do; and the
 //! security headers of every response.
 
+use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,11 +11,19 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
+use futures_util::FutureExt as _;
+use shared::config::Config;
+use shared::http::{Connection, network};
+use shared::metrics::Metrics;
 use tokio::time::timeout;
+use tracing::error;
 
 use crate::AppState;
+use crate::access::Visitor;
+use crate::events::EVENTS;
 use crate::html::in_url;
 use crate::html_error::HtmlError;
+use crate::in_flight::until_sent;
 use crate::problem::Problem;
 
 /// Nothing from elsewhere, nothing inline, in no frame.
@@ -34,8 +44,8 @@ pub(crate) async fn guard(
 ) -> Response {
     let is_api = request.uri().path().starts_with("/api/");
     let mut response = match admit(&state, &mut request) {
-        Ok(()) => match whole(request).await {
-            Ok(request) => next.run(request).await,
+        Ok(()) => match answer(&state, request, next).await {
+            Ok(response) => response,
             Err(problem) if is_api => problem.into_response(),
             Err(problem) => HtmlError(problem).into_response(),
         },
@@ -58,6 +68,39 @@ pub(crate) async fn guard(
         set(&mut response, header::CACHE_CONTROL, "no-store");
     }
     response
+}
+
+/// The response of what is behind the guard. A panic there ends this request only.
+async fn answer(state: &Arc<AppState>, request: Request, next: Next) -> Result<Response, Problem> {
+    let visitor = request.extensions().get::<Visitor>();
+    // Streams of events last; they have places of their own.
+    let place = match visitor.filter(|_| request.uri().path() != EVENTS) {
+        Some(visitor) => Some(state.in_flight.enter(visitor.user()).await?),
+        None => None,
+    };
+    let request = whole(request).await?;
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let response = caught(&state.metrics, &method, &path, next.run(request)).await?;
+    Ok(match place {
+        Some(place) => until_sent(response, place),
+        None => response,
+    })
+}
+
+/// The response; a problem if making it panicked.
+async fn caught(
+    metrics: &Metrics,
+    method: &Method,
+    path: &str,
+    response: impl Future<Output = Response>,
+) -> Result<Response, Problem> {
+    AssertUnwindSafe(response).catch_unwind().await.map_err(|_| {
+        metrics.requests_panicked.inc();
+        // The panic's own message, with its place, is on standard error.
+        error!(%method, path, "a request panicked: this is a defect of Polychron");
+        let detail = "it went wrong, by a defect of Polychron; see the log";
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
+    })
 }
 
 /// The request with its whole body, which must arrive in time.
@@ -131,7 +174,18 @@ fn admit(state: &AppState, request: &mut Request) -> Result<(), Denial> {
     }
     let path = request.uri().path();
     let is_open = OPEN.contains(&path);
-    match state.access.visitor(request.headers()) {
+    let visitor = state.access.visitor(request.headers());
+    let connection = request.extensions().get::<Connection>().cloned();
+    match (&visitor, connection) {
+        // When places are short, the connections of signed-in users are closed last.
+        (Some(visitor), Some(connection)) => connection.signed_in(visitor.user()),
+        (None, Some(connection)) => {
+            let address = client_address(&state.context.config, &connection, request.headers());
+            state.access.refused(request.headers(), address);
+        }
+        (_, None) => {}
+    }
+    match visitor {
         Some(visitor) if changes && !visitor.may_change() && path != "/logout" && !is_open => {
             Err(Denial::LooksOnly)
         }
@@ -142,6 +196,31 @@ fn admit(state: &AppState, request: &mut Request) -> Result<(), Denial> {
         None if is_open => Ok(()),
         None => Err(Denial::Unknown),
     }
+}
+
+/// The client's address, as counted: its peer's, or what a proxy that the operator trusts says. The
+/// last entry of `X-Forwarded-For` that is no such proxy's is the one that a proxy has added itself;
+/// a client can write those before it.
+pub(crate) fn client_address(
+    config: &Config,
+    connection: &Connection,
+    headers: &HeaderMap,
+) -> IpAddr {
+    address_of(config, connection.address(), headers)
+}
+
+fn address_of(config: &Config, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    let is_proxy = |address: IpAddr| config.proxies.iter().any(|proxy| proxy.contains(address));
+    let mut address = peer;
+    let lists: Vec<&str> =
+        headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok()).collect();
+    let mut forwarded = lists.iter().rev().flat_map(|list| list.rsplit(','));
+    while is_proxy(address)
+        && let Some(Ok(next)) = forwarded.next().map(|text| text.trim().parse::<IpAddr>())
+    {
+        address = next.to_canonical();
+    }
+    network(address)
 }
 
 fn names_loopback(headers: &HeaderMap) -> bool {
@@ -169,6 +248,8 @@ fn is_foreign(headers: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
+
     use super::*;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -176,6 +257,19 @@ mod tests {
             (HeaderName::from_static(name), HeaderValue::from_static(value))
         };
         pairs.iter().map(pair).collect()
+    }
+
+    #[tokio::test]
+    async fn a_panic_ends_its_request_only() {
+        let metrics = Metrics::new(shared::clock::Clock::System);
+        let answer = |response| caught(&metrics, &Method::GET, "/", response);
+        let panics = Box::pin(async { panic!("a defect") });
+        assert_eq!(answer(panics).await.unwrap_err().status, StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(metrics.requests_panicked.get(), 1);
+        let goes_on: Pin<Box<dyn Future<Output = Response>>> =
+            Box::pin(async { "fine".into_response() });
+        assert_eq!(caught(&metrics, &Method::GET, "/", goes_on).await.unwrap().status(), 200);
+        assert_eq!(metrics.requests_panicked.get(), 1);
     }
 
     #[test]
@@ -192,6 +286,31 @@ mod tests {
             assert_eq!(names_loopback(&headers(&[("host", host)])), expected, "{host}");
         }
         assert!(!names_loopback(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn a_client_is_whom_the_last_trusted_proxy_names() {
+        let peer = |config: &str, peer: &str, forwarded: &'static [&'static str]| {
+            let sources = shared::config::Sources {
+                flags: [("POLYCHRON_PROXIES".to_owned(), config.to_owned())].into(),
+                ..Default::default()
+            };
+            let config = Config::read(&sources, &[]).unwrap();
+            let forwarded = forwarded.iter().map(|list| {
+                let name = HeaderName::from_static("x-forwarded-for");
+                (name, HeaderValue::from_static(list))
+            });
+            let mut headers = HeaderMap::new();
+            headers.extend(forwarded.map(|(name, value)| (Some(name), value)));
+            address_of(&config, peer.parse().unwrap(), &headers).to_string()
+        };
+        assert_eq!(peer("", "10.0.0.1", &["192.0.2.1"]), "10.0.0.1", "nobody is trusted");
+        assert_eq!(peer("10.0.0.0/8", "10.0.0.1", &["192.0.2.1"]), "192.0.2.1");
+        assert_eq!(peer("10.0.0.0/8", "10.0.0.1", &["6.6.6.6, 192.0.2.1, 10.0.0.2"]), "192.0.2.1");
+        assert_eq!(peer("10.0.0.0/8", "10.0.0.1", &["6.6.6.6", "192.0.2.1"]), "192.0.2.1");
+        assert_eq!(peer("10.0.0.0/8", "10.0.0.1", &["nonsense"]), "10.0.0.1");
+        assert_eq!(peer("10.0.0.0/8", "192.0.2.9", &["192.0.2.1"]), "192.0.2.9");
+        assert_eq!(peer("::1", "::1", &["2001:db8::7:8:9:a"]), "2001:db8::");
     }
 
     #[test]

@@ -14,9 +14,11 @@ mod form;
 mod guard;
 mod html;
 mod html_error;
+mod in_flight;
 mod overview;
 mod page;
 mod problem;
+pub mod revoke;
 mod screen;
 mod secret;
 pub mod user;
@@ -33,6 +35,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use shared::config::Config;
 use shared::http::{Limits, serve_until};
+use shared::metrics::Metrics;
 use shared::shutdown::Shutdown;
 use shared::store::{DbTime, Worker};
 use tokio::net::TcpListener;
@@ -41,6 +44,7 @@ use tokio::time::timeout;
 use access::{Access, Visitor};
 use fleet::FleetCache;
 use html_error::HtmlError;
+use in_flight::InFlight;
 use operations::change::Actor;
 use operations::context::{Context, TenantContext, unknown_tenant};
 use operations::failure::Failure;
@@ -61,6 +65,8 @@ pub(crate) struct AppState {
     access: Access,
     fleet: FleetCache,
     events: events::Events,
+    in_flight: InFlight,
+    metrics: Metrics,
 }
 
 /// The dashboard and the API at their address, before they serve.
@@ -70,14 +76,14 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds the address that the settings name.
+    /// Binds the address that the settings name. Refused sign-ins and panics count in `metrics`.
     ///
     /// # Errors
     /// When it cannot be bound, or others could reach it without signing in.
-    pub async fn bind(context: Context) -> Result<Server, Failure> {
-        let Config { listen, users, .. } = &context.config;
-        let clock = context.connections.clock().clone();
-        let access = Access::new(users.as_deref(), clock.clone(), context.random.clone())?;
+    pub async fn bind(context: Context, metrics: Metrics) -> Result<Server, Failure> {
+        let Config { listen, .. } = &context.config;
+        let (clock, random) = (context.connections.clock().clone(), context.random.clone());
+        let access = Access::new(&context.config, clock.clone(), random, metrics.clone())?;
         if access.is_open() && !listen.ip().is_loopback() {
             return Err(Failure::Usage(format!(
                 "POLYCHRON_LISTEN is `{listen}`, which others can reach, and nobody would be asked \
@@ -92,7 +98,9 @@ impl Server {
             ))
         })?;
         let (fleet, events) = (FleetCache::new(clock), events::Events::default());
-        Ok(Server { state: Arc::new(AppState { context, access, fleet, events }), listener })
+        let in_flight = InFlight::default();
+        let state = Arc::new(AppState { context, access, fleet, events, in_flight, metrics });
+        Ok(Server { state, listener })
     }
 
     /// Its address, as a URL.
@@ -186,7 +194,7 @@ impl AppState {
 
     /// The actor of a change.
     fn actor(&self, visitor: &Visitor, reason: Option<&str>) -> Result<Actor, Problem> {
-        Ok(Actor::new(visitor.actor(), reason)?)
+        Ok(Actor::new(visitor.actor(), reason)?.with_limit(!visitor.sees_all()))
     }
 
     /// The control database's time.

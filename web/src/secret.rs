@@ -12,9 +12,6 @@ const PASSWORD: &str = "pbkdf2-sha256$";
 const ROUNDS: NonZeroU32 = NonZeroU32::new(600_000).expect("is not zero");
 /// The most rounds that are accepted: a file of users could otherwise exhaust the processor.
 const ROUNDS_MAX: u32 = 10_000_000;
-/// A hash that no password has, as costly to compare as any other.
-pub(crate) const NOBODY: &str = "pbkdf2-sha256$600000$00000000000000000000000000000000$0000000000000000000000000000000000000000000000000000000000000000";
-
 /// The hash of a password, with its salt.
 pub(crate) fn of_password(password: &str, salt: [u8; 16]) -> String {
     let mut hash = [0; 32];
@@ -42,6 +39,12 @@ fn parts(text: &str) -> Option<(NonZeroU32, Vec<u8>, Vec<u8>)> {
     (is_sound && parts.next().is_none()).then_some((rounds, salt, hash))
 }
 
+/// A hash that no password has, and that takes as long to compare as `like`.
+pub(crate) fn decoy(like: &str) -> String {
+    let rounds = parts(like).map_or(ROUNDS, |(rounds, _, _)| rounds);
+    format!("{PASSWORD}{rounds}${}${}", hex(&[0; 16]), hex(&[0; 32]))
+}
+
 /// The hash of a token.
 pub(crate) fn of_token(token: &str) -> String {
     format!("{TOKEN}{}", hex(digest::digest(&digest::SHA256, token.as_bytes()).as_ref()))
@@ -52,7 +55,8 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn bytes(hex: &str) -> Option<Vec<u8>> {
+/// The bytes that hexadecimal stands for.
+pub(crate) fn bytes(hex: &str) -> Option<Vec<u8>> {
     let pair = |at: usize| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok();
     (0..hex.len()).step_by(2).map(pair).collect()
 }
@@ -69,7 +73,9 @@ mod tests {
         pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, rounds, &[7; 16], b"secret", &mut hash);
         let hash = format!("{PASSWORD}2${}${}", hex(&[7; 16]), hex(&hash));
         assert!(is_hash(&hash) && is_password("secret", &hash) && !is_password("Secret", &hash));
-        assert!(is_hash(NOBODY));
+        let decoy = decoy(&hash);
+        assert!(decoy.starts_with("pbkdf2-sha256$2$") && !is_password("secret", &decoy));
+        assert!(is_hash(&decoy) && is_hash(&super::decoy("")));
         for odd in ["", "secret", "pbkdf2-sha256$0$00$00", "pbkdf2-sha256$2$zz$zz", &hash[..60]] {
             assert!(!is_hash(odd) && !is_password("secret", odd), "{odd}");
         }

@@ -46,6 +46,9 @@ pub struct User {
     pub password: Option<String>,
     /// The hash of the token for the API.
     pub token: Option<String>,
+    /// Whether password, token and sessions are refused.
+    #[serde(default)]
+    pub revoked: bool,
 }
 
 /// The file of users.
@@ -73,7 +76,7 @@ impl User {
             return Err(Failure::Usage(text));
         }
         let hash = secret::of_password(password, Random::system().bytes::<16>());
-        Ok(User { name, role, tenants, password: Some(hash), token: None })
+        Ok(User { name, role, tenants, password: Some(hash), token: None, revoked: false })
     }
 
     /// A user of the API, with the hash of a new token; and that token.
@@ -84,17 +87,18 @@ impl User {
     ) -> (User, String) {
         let token = format!("polychron_{}", hex(&Random::system().bytes::<32>()));
         let hash = secret::of_token(&token);
-        (User { name, role, tenants, password: None, token: Some(hash) }, token)
+        (User { name, role, tenants, password: None, token: Some(hash), revoked: false }, token)
     }
 
     /// The entry of the file, as text. A string is written in TOML as it is in JSON.
     pub fn entry(&self) -> String {
-        let User { name, role, tenants, password, token } = self;
+        let User { name, role, tenants, password, token, revoked } = self;
         let role = role.as_str();
         let mut lines = vec![format!("name = {}", json!(name)), format!("role = {}", json!(role))];
         lines.extend(tenants.as_ref().map(|tenants| format!("tenants = {}", json!(tenants))));
         lines.extend(password.as_ref().map(|hash| format!("password = {}", json!(hash))));
         lines.extend(token.as_ref().map(|hash| format!("token = {}", json!(hash))));
+        lines.extend(revoked.then(|| "revoked = true".to_owned()));
         format!("[[user]]\n{}\n\n", lines.join("\n"))
     }
 }
@@ -111,6 +115,7 @@ mod tests {
             tenants: Some(["acme".to_owned()].into()),
             password: Some("hash".to_owned()),
             token: None,
+            revoked: false,
         };
         let Users { user: read } = toml::from_str(&user.entry()).unwrap();
         assert_eq!((&read[0].name, read[0].role), (&user.name, user.role));

@@ -28,7 +28,10 @@ pub(super) struct Places {
 /// One connection's place.
 #[derive(Debug)]
 pub(super) struct Place {
+    /// The peer's network, whose places are counted together.
     peer: IpAddr,
+    /// The peer's own address.
+    address: IpAddr,
     places: std::sync::Weak<Places>,
     /// The value of [`Places::progress`] when bytes last moved.
     progressed: AtomicU64,
@@ -50,6 +53,7 @@ impl Places {
         let number = self.tick();
         let place = Arc::new(Place {
             peer: network(peer),
+            address: peer.to_canonical(),
             places: Arc::downgrade(self),
             progressed: AtomicU64::new(number),
             user: Mutex::default(),
@@ -86,8 +90,8 @@ fn close_one(taken: &mut HashMap<u64, Arc<Place>>, may: impl Fn(&Place) -> bool)
     }
 }
 
-/// One IPv6 user has a whole /64.
-fn network(peer: IpAddr) -> IpAddr {
+/// What counts as one peer: one user of IPv6 has a whole /64.
+pub fn network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6((u128::from(address) & !u128::from(u64::MAX)).into()),
         v4 => v4,
@@ -125,6 +129,11 @@ impl Drop for Taken {
 pub struct Connection(pub(super) Arc<Place>);
 
 impl Connection {
+    /// The peer's address.
+    pub fn address(&self) -> IpAddr {
+        self.0.address
+    }
+
     /// Notes who has signed in on this connection: when places are short, it is closed after those
     /// of strangers. It holds for some connections of each user.
     pub fn signed_in(&self, user: &str) {

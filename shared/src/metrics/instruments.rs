@@ -96,6 +96,10 @@ instruments! {
         "results_unwritten", "Outcomes that wait to be written.";
     broker_state: Family<StaticLabels<2>, Gauge> = Family::default(),
         "broker_state", "1 for the state that a connection to the broker is in.";
+    sign_ins_refused: Family<StaticLabels<1>, Counter> = Family::default(),
+        "sign_ins_refused", "Attempts to use dashboard or API that were refused: a wrong name or password, an unknown token, or too many attempts.";
+    requests_panicked: Counter = Counter::default(),
+        "requests_panicked", "Requests to dashboard or API that ended in a panic of our own code.";
     tenants: Family<StaticLabels<1>, Gauge> = Family::default(),
         "tenants", "Tenants by the health of their database, as this process sees it.";
     connections: Family<StaticLabels<2>, Gauge> = Family::default(),

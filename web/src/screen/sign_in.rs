@@ -2,19 +2,24 @@
 
 use std::sync::Arc;
 
-use axum::Form;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
+use axum::{Extension, Form};
 use serde::Deserialize;
+use shared::http::Connection;
 
 use super::Answer;
 use crate::AppState;
-use crate::access::{COOKIE, Refusal};
+use crate::access::{COOKIE, Credentials, DEVICE_COOKIE, Refusal, SignedIn};
 use crate::document::document;
 use crate::form::Filled;
+use crate::guard::client_address;
 use crate::html::{Html, html};
 use crate::html_error::HtmlError;
+
+/// Only signing in needs to know the browser; for a year.
+const DEVICE_PLACE: &str = "/login; Max-Age=31536000";
 
 #[derive(Deserialize)]
 pub(super) struct SignInQuery {
@@ -47,7 +52,7 @@ fn sign_in(to: &str, complaint: Option<&str>) -> Html {
 }
 
 #[derive(Deserialize)]
-pub(super) struct Credentials {
+pub(super) struct SignInForm {
     name: String,
     password: String,
     #[serde(default)]
@@ -56,13 +61,19 @@ pub(super) struct Credentials {
 
 pub(super) async fn enter(
     State(state): State<Arc<AppState>>,
+    Extension(connection): Extension<Connection>,
     headers: HeaderMap,
-    Form(Credentials { name, password, to }): Form<Credentials>,
+    Form(SignInForm { name, password, to }): Form<SignInForm>,
 ) -> Response {
-    match state.access.sign_in(&name, password).await {
-        Ok(session) => {
-            let cookie = cookie(&session, &headers);
-            ([(header::SET_COOKIE, cookie)], Redirect::to(here_only(&to))).into_response()
+    let address = client_address(&state.context.config, &connection, &headers);
+    let credentials = Credentials { name: &name, password, address, headers: &headers };
+    match state.access.sign_in(credentials).await {
+        Ok(SignedIn { session, device }) => {
+            let cookies = AppendHeaders([
+                (header::SET_COOKIE, cookie(COOKIE, &session, "/", &headers)),
+                (header::SET_COOKIE, cookie(DEVICE_COOKIE, &device, DEVICE_PLACE, &headers)),
+            ]);
+            (cookies, Redirect::to(here_only(&to))).into_response()
         }
         Err(refusal) => {
             let (status, text) = match refusal {
@@ -89,10 +100,10 @@ pub(super) async fn leave(
 
 /// Whether the request came by TLS, as a proxy says. A false claim only loses the claimant's own
 /// cookie.
-fn cookie(session: &str, headers: &HeaderMap) -> String {
+fn cookie(name: &str, value: &str, place: &str, headers: &HeaderMap) -> String {
     let proto = headers.get("x-forwarded-proto").and_then(|proto| proto.to_str().ok());
     let secure = if proto == Some("https") { "; Secure" } else { "" };
-    format!("{COOKIE}={session}; Path=/; HttpOnly; SameSite=Strict{secure}")
+    format!("{name}={value}; Path={place}; HttpOnly; SameSite=Strict{secure}")
 }
 
 /// A path of ours, and never another site, however it is spelled.

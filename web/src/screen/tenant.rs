@@ -86,7 +86,14 @@ fn actions(tenant: &Tenant, visitor: &Visitor) -> Html {
         TenantStatus::Active => {
             let meaning =
                 "No new executions of this tenant start until it is resumed. Running ones may end.";
-            careful_form(&address("/suspend"), visitor, "Suspend", meaning)
+            let meaning = match visitor.sees_all() {
+                true => meaning.to_owned(),
+                false => format!("{meaning} Only an operator of all tenants can resume it."),
+            };
+            careful_form(&address("/suspend"), visitor, "Suspend", &meaning)
+        }
+        TenantStatus::Suspended if !visitor.sees_all() => {
+            html!("<p>Only an operator of all tenants can resume it.</p>")
         }
         TenantStatus::Suspended => {
             let meaning =

@@ -1,10 +1,7 @@
 //! Who gets in, and what they may do.
 
-use std::os::unix::fs::PermissionsExt as _;
-
 use serde_json::json;
-use shared::private_file;
-use testkit::eventually;
+use testkit::{eventually, write_private};
 
 use super::server::{Response, Server};
 use crate::console::{BOTH, Console};
@@ -38,8 +35,7 @@ async fn with_users() -> (Console, String) {
         quick("sue", "role = \"operator\"\ntenants = [\"acme\"]"),
     ];
     let file = console.folder.path("users.toml");
-    private_file::create(&file).unwrap();
-    std::fs::write(&file, users.concat()).unwrap();
+    write_private(&file, &users.concat());
     console.set("POLYCHRON_USERS", &file.display().to_string());
     (console, token)
 }
@@ -158,6 +154,148 @@ async fn whoever_is_limited_to_a_tenant_does_not_learn_of_others() {
 }
 
 #[tokio::test]
+async fn what_an_operator_of_all_tenants_has_set_a_limited_one_cannot_lift() {
+    let (console, token) = with_users().await;
+    let mut server = Server::start(&console);
+    sign_in(&mut server, "sue");
+    let acme = "/api/v1/tenants/acme";
+    let bearer = format!("Authorization: Bearer {token}");
+    let root = |body: serde_json::Value| {
+        let json = "Content-Type: application/json";
+        server.send("PATCH", acme, &[&bearer, json], &body.to_string()).ended(200);
+    };
+    let sue = |body: serde_json::Value| server.json("PATCH", acme, &body);
+    // What she may do: less than she has.
+    sue(json!({"max_running": 7})).ended(200);
+    sue(json!({"status": "active", "max_running": 7, "name": "Acme"})).ended(200);
+    root(json!({"max_running": 3}));
+    for raised in [json!({"max_running": null}), json!({"max_running": 4})] {
+        sue(raised).tells_problem(403, "only an operator of all tenants");
+    }
+    sue(json!({"max_running": 2})).ended(200);
+    sue(json!({"status": "suspended"})).ended(200);
+    for lifted in [
+        json!({"status": "active"}),
+        json!({"status": "active", "max_running": null}),
+        json!({"status": "active", "max_running": 1}),
+    ] {
+        sue(lifted).tells_problem(403, "only an operator of all tenants");
+    }
+    let page = server.get("/tenants/acme").ended(200);
+    assert!(!page.body.contains("/tenants/acme/resume"), "{page:#?}");
+    server.submit("/tenants/acme/notify", "/tenants/acme/resume", &[]).ended(403);
+    let now = server.get(acme).ended(200).value();
+    assert_eq!((&now["status"], &now["max_running"]), (&json!("suspended"), &json!(2)));
+    root(json!({"status": "active", "max_running": null}));
+}
+
+#[tokio::test]
+async fn a_revoked_user_is_out_at_once() {
+    let (console, token) = with_users().await;
+    let mut server = Server::start(&console);
+    sign_in(&mut server, "vic");
+    server.get("/tenants").ended(200);
+    let bearer = format!("Authorization: Bearer {token}");
+    let by_token = || server.send("GET", "/api/v1/tenants", &[&bearer], "").status;
+    assert_eq!(by_token(), 200);
+    console.run(&["user", "revoke", "nobody"]).ended(3).says(&["no user `nobody`"]);
+    console.run(&["user", "revoke", "vic", "--dry-run"]).succeeded();
+    server.get("/tenants").ended(200);
+    for name in ["vic", "deploy"] {
+        console.run(&["user", "revoke", name]).succeeded();
+    }
+    console.run(&["user", "revoke", "vic"]).ended(1).says(&["revoked already"]);
+    eventually("the token has ended", || async { (by_token() == 401).then_some(()) }).await;
+    server.get("/tenants").ended(303);
+    server.post("/login", &[("name", "vic"), ("password", PASSWORD)]).ended(403);
+    let file = console.folder.path("users.toml");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&file.metadata().unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    // The others stay.
+    sign_in(&mut server, "sue");
+}
+
+#[tokio::test]
+async fn a_session_ends_however_much_it_is_used() {
+    let (mut console, _) = with_users().await;
+    console.set("POLYCHRON_SESSION", "3s");
+    let mut server = Server::start(&console);
+    sign_in(&mut server, "vic");
+    server.get("/consumers").ended(200);
+    eventually("the session has ended", || async {
+        (server.get("/consumers").status == 303).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_known_browser_and_a_trusted_proxy_keep_strangers_from_locking_somebody_out() {
+    let (mut console, _) = with_users().await;
+    console.set("POLYCHRON_PROXIES", "127.0.0.1");
+    let server = Server::start(&console);
+    let form = "Content-Type: application/x-www-form-urlencoded";
+    let sign_in = |name: &str, password: &str, from: &str, more: &[&str]| {
+        let from = format!("X-Forwarded-For: {from}");
+        let body = format!("name={name}&password={}", password.replace(' ', "+"));
+        server.send("POST", "/login", &[&[form, from.as_str()], more].concat(), &body)
+    };
+    let known = sign_in("sue", PASSWORD, "192.0.2.1", &[]).ended(303);
+    let device = known.head.lines().find(|line| line.contains("polychron_device=")).unwrap();
+    let device = device.split([' ', ';']).nth(1).unwrap();
+    for name in ["sue", "unknown"] {
+        let statuses: Vec<u16> =
+            (0..6).map(|_| sign_in(name, "wrong", "192.0.2.66", &[]).status).collect();
+        assert_eq!(statuses, [403, 403, 403, 403, 403, 429], "{name}");
+    }
+    // What a client writes before the proxy's own entry counts for nothing.
+    sign_in("sue", "wrong", "203.0.113.5, 192.0.2.66", &[]).ended(429);
+    sign_in("sue", PASSWORD, "192.0.2.2", &[]).ended(303);
+    let device = format!("Cookie: {device}");
+    sign_in("sue", PASSWORD, "192.0.2.66", &[&device]).ended(303);
+    sign_in("vic", PASSWORD, "192.0.2.66", &[&device]).ended(303);
+}
+
+#[tokio::test]
+async fn refusals_are_logged_and_counted() {
+    let (mut console, _) = with_users().await;
+    let address = shared_port();
+    console.set("POLYCHRON_HTTP", &address);
+    let log = console.folder.path("log");
+    let mut command = console.command(&["serve", "--listen", "127.0.0.1:0"]);
+    command.env("POLYCHRON_LOG", "warn");
+    let server = Server::logging_to(command, &log);
+    server
+        .post("/login", &[("name", "su\u{1b}[2Je\nERROR forged"), ("password", "wrong")])
+        .ended(403);
+    for _ in 0..3 {
+        server.send("GET", "/api/v1/tenants", &["Authorization: Bearer wrong"], "").ended(401);
+    }
+    let text = eventually("it is logged", || async {
+        let text = std::fs::read_to_string(&log).unwrap();
+        text.contains("its token is unknown").then_some(text)
+    })
+    .await;
+    assert!(text.contains("a sign-in was refused: wrong name or password"), "{text}");
+    assert!(text.contains("su\\u{1b}[2Je\\nERROR forged"), "{text}");
+    assert!(
+        !text.contains('\u{1b}') && text.matches("its token is unknown").count() == 1,
+        "{text}"
+    );
+    let metrics = server.get_from(&address, "/metrics").ended(200);
+    metrics.shows(&[
+        "polychron_sign_ins_refused_total{reason=\"password\"} 1",
+        "polychron_sign_ins_refused_total{reason=\"token\"} 3",
+    ]);
+    server.get_from(&address, "/health/live").ended(200);
+}
+
+/// An address that was free a moment ago.
+fn shared_port() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().to_string()
+}
+
+#[tokio::test]
 async fn passwords_are_not_to_be_guessed() {
     let (console, _) = with_users().await;
     let server = Server::start(&console);
@@ -195,7 +333,6 @@ async fn without_users_only_the_machine_itself_is_answered() {
 async fn a_file_of_users_that_cannot_be_meant_is_refused() {
     let mut console = Console::new(BOTH[0]).await;
     let file = console.folder.path("users.toml");
-    private_file::create(&file).unwrap();
     console.set("POLYCHRON_USERS", &file.display().to_string());
     let hash = format!("sha256${}", "0".repeat(64));
     for (text, says) in [
@@ -216,16 +353,15 @@ async fn a_file_of_users_that_cannot_be_meant_is_refused() {
             "twice",
         ),
     ] {
-        std::fs::write(&file, &text).unwrap();
+        write_private(&file, &text);
         let refused = console.run(&["serve", "--listen", "127.0.0.1:0"]).ended(2);
         refused.says(&["POLYCHRON_USERS", says]).keeps(&["s3cret"]);
     }
-    for (mode, says) in
-        [(0o644, "can be read by every user"), (0o602, "can be changed by every user")]
-    {
-        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+    for mode in [0o644, 0o660, 0o602] {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(&file, mode).unwrap();
         let refused = console.run(&["serve", "--listen", "127.0.0.1:0"]).ended(2);
-        refused.says(&["POLYCHRON_USERS", says, "chmod o="]);
+        refused.says(&["POLYCHRON_USERS", "run `chmod "]);
     }
     std::fs::remove_file(&file).unwrap();
     console.run(&["serve", "--listen", "127.0.0.1:0"]).ended(2).says(&["cannot be read"]);

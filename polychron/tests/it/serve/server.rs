@@ -1,7 +1,9 @@
 //! The server in a process of its own, and a client that sends exactly what a test wants.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -37,8 +39,17 @@ impl Server {
         Server::of(console.command(&["serve", "--listen", "127.0.0.1:0"]))
     }
 
+    /// The same, of a command whose log goes to a file as well.
+    pub(super) fn logging_to(command: Command, log: &Path) -> Server {
+        Server::spawn(command, Box::new(File::create(log).unwrap()))
+    }
+
     /// Of a command that serves beside what else it does.
-    pub(super) fn of(mut command: Command) -> Server {
+    pub(super) fn of(command: Command) -> Server {
+        Server::spawn(command, Box::new(std::io::sink()))
+    }
+
+    fn spawn(mut command: Command, mut log: Box<dyn Write + Send>) -> Server {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
@@ -52,7 +63,7 @@ impl Server {
             said += &line;
         };
         // It must never wait for somebody to read what it logs.
-        std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
+        std::thread::spawn(move || std::io::copy(&mut stderr, &mut log));
         Server { child, address, headers: Vec::new() }
     }
 
@@ -63,6 +74,11 @@ impl Server {
 
     pub(super) fn get(&self, path: &str) -> Response {
         self.send("GET", path, &[], "")
+    }
+
+    /// From another address of the same process.
+    pub(super) fn get_from(&self, address: &str, path: &str) -> Response {
+        Server::read(Server::open_at(address, "GET", path, &[], "", &[]))
     }
 
     /// Sends JSON.
@@ -90,7 +106,10 @@ impl Server {
     }
 
     pub(super) fn send(&self, method: &str, path: &str, headers: &[&str], body: &str) -> Response {
-        let mut stream = self.open(method, path, headers, body);
+        Server::read(self.open(method, path, headers, body))
+    }
+
+    fn read(mut stream: TcpStream) -> Response {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
@@ -100,14 +119,25 @@ impl Server {
 
     /// Sends a request whose answer the test reads by itself.
     pub(super) fn open(&self, method: &str, path: &str, headers: &[&str], body: &str) -> TcpStream {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
+        Server::open_at(&self.address, method, path, headers, body, &self.headers)
+    }
+
+    fn open_at(
+        address: &str,
+        method: &str,
+        path: &str,
+        headers: &[&str],
+        body: &str,
+        always: &[String],
+    ) -> TcpStream {
+        let mut stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         let mut request = format!("{method} {path} HTTP/1.0\r\n");
         let is_given = headers.iter().any(|header| header.starts_with("Host:"));
         if !is_given {
-            request += &format!("Host: {}\r\n", self.address);
+            request += &format!("Host: {address}\r\n");
         }
-        for header in headers.iter().copied().chain(self.headers.iter().map(String::as_str)) {
+        for header in headers.iter().copied().chain(always.iter().map(String::as_str)) {
             request += &format!("{header}\r\n");
         }
         request += &format!("Content-Length: {}\r\n\r\n{body}", body.len());
