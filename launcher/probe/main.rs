@@ -37,6 +37,7 @@ async fn engine() {
             environment: vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())],
             folder: "/".into(),
             user: None,
+            channel: None,
         },
         confinement: Confinement { own_signals_only, ..Confinement::default() },
     };

@@ -2,7 +2,7 @@
 
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdStream;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -73,6 +73,10 @@ pub struct Launched {
     pub output: Receiver,
     /// Its standard errors.
     pub errors: Receiver,
+    /// The socket to it, if [`Start::Program`] names a variable for its descriptor.
+    pub channel: Option<UnixStream>,
+    /// Its process id.
+    pub pid: i32,
     /// Tells which of the requested restrictions are in force.
     pub landlock: Landlock,
     /// Waits for it and stops it.
@@ -106,19 +110,26 @@ impl Launcher {
         let (child_input, input) = io::pipe()?;
         let (output, child_output) = io::pipe()?;
         let (errors, child_errors) = io::pipe()?;
-        let stdio = [child_input.into(), child_output.into(), child_errors.into()];
+        let mut passed = vec![child_input.into(), child_output.into(), child_errors.into()];
+        let channel = match &launch.start {
+            Start::Program { channel: Some(_), .. } => {
+                let (channel, theirs) = StdStream::pair()?;
+                passed.push(theirs.into());
+                Some(from_std(channel)?)
+            }
+            Start::Program { channel: None, .. } | Start::Role { .. } => None,
+        };
         let request = Request {
             version: VERSION,
             parent: i32::try_from(std::process::id()).unwrap_or_default(),
             start: launch.start,
             confinement: launch.confinement,
         };
-        ours.set_nonblocking(true)?;
-        let control = UnixStream::from_std(ours)?;
+        let control = from_std(ours)?;
         let mut running = Running { control, unread: Vec::new(), _launcher: process };
-        running.request(&request, stdio).await.map_err(|_| LaunchError::Lost)?;
-        let landlock = match running.reply().await? {
-            Reply::Started(landlock) => landlock,
+        running.request(&request, passed).await.map_err(|_| LaunchError::Lost)?;
+        let (landlock, pid) = match running.reply().await? {
+            Reply::Started { landlock, pid } => (landlock, pid),
             Reply::Refused(reason) => return Err(LaunchError::Refused(reason)),
             Reply::Exited(_) => return Err(LaunchError::Lost),
         };
@@ -126,6 +137,8 @@ impl Launcher {
             input: Sender::from_owned_fd(input.into())?,
             output: Receiver::from_owned_fd(output.into())?,
             errors: Receiver::from_owned_fd(errors.into())?,
+            channel,
+            pid,
             landlock,
             running,
         })
@@ -141,7 +154,7 @@ impl Running {
         match self.reply().await? {
             Reply::Exited(exit) => Ok(exit),
             Reply::Refused(reason) => Err(LaunchError::Refused(reason)),
-            Reply::Started(_) => Err(LaunchError::Lost),
+            Reply::Started { .. } => Err(LaunchError::Lost),
         }
     }
 
@@ -152,12 +165,12 @@ impl Running {
         let _ = self.send(&Order::Stop { grace_millis }).await;
     }
 
-    async fn request(&mut self, request: &Request, stdio: [OwnedFd; 3]) -> io::Result<()> {
+    async fn request(&mut self, request: &Request, passed: Vec<OwnedFd>) -> io::Result<()> {
         let mut line = serde_json::to_vec(request)?;
         line.push(b'\n');
         let sent = {
-            let descriptors = [stdio[0].as_fd(), stdio[1].as_fd(), stdio[2].as_fd()];
-            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
+            let descriptors: Vec<BorrowedFd<'_>> = passed.iter().map(|fd| fd.as_fd()).collect();
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
             let mut ancillary = SendAncillaryBuffer::new(&mut space);
             ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
             // The buffer of a new socket is empty, so this does not block.
@@ -185,6 +198,11 @@ impl Running {
             }
         }
     }
+}
+
+fn from_std(stream: StdStream) -> io::Result<UnixStream> {
+    stream.set_nonblocking(true)?;
+    UnixStream::from_std(stream)
 }
 
 /// A launcher to start; the socket becomes its standard input.

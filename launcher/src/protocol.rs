@@ -1,12 +1,13 @@
 //! The protocol between engine and launcher: JSON, one message per line, over a Unix socket. The
-//! program's three standard descriptors are attached to the first byte of the request.
+//! program's standard descriptors, and its channel if it has one, are attached to the first byte of
+//! the request.
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 /// Changes with the protocol, because engine and launcher may be different builds.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 /// The longest request, in bytes.
 pub(crate) const REQUEST_BYTES_MAX: usize = 64 << 20;
 /// The longest of the other messages, in bytes.
@@ -37,6 +38,9 @@ pub enum Start {
         folder: PathBuf,
         /// The user it runs as; the engine's user if none is given.
         user: Option<User>,
+        /// The environment variable that tells the program the descriptor of a socket to the engine
+        /// ([`Launched::channel`](crate::Launched::channel)); `None` if it needs no socket.
+        channel: Option<String>,
     },
     /// A function of ours, see [`Role`](crate::Role).
     Role {
@@ -100,7 +104,11 @@ pub struct Files {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Reply {
     /// The program runs.
-    Started(Landlock),
+    Started {
+        landlock: Landlock,
+        /// Its process id.
+        pid: i32,
+    },
     /// The program could not be started.
     Refused(String),
     /// The program has exited, and all its descendants are dead.

@@ -14,9 +14,18 @@ use crate::protocol::{MESSAGE_BYTES_MAX, Order, REQUEST_BYTES_MAX, Request};
 /// Standard input, output and errors of a program.
 pub(crate) type Stdio = [OwnedFd; 3];
 
+/// The descriptors that come with a request.
+pub(crate) struct Passed {
+    pub(crate) stdio: Stdio,
+    pub(crate) channel: Option<OwnedFd>,
+}
+
+/// The most descriptors that come with a request.
+const PASSED_MAX: usize = 4;
+
 /// Waits for the request. `None`: the engine closed the socket instead.
-pub(crate) fn receive_request(control: BorrowedFd<'_>) -> io::Result<Option<(Request, Stdio)>> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
+pub(crate) fn receive_request(control: BorrowedFd<'_>) -> io::Result<Option<(Request, Passed)>> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(PASSED_MAX))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let mut buffer = vec![0; 64 << 10];
     let received = {
@@ -43,8 +52,9 @@ pub(crate) fn receive_request(control: BorrowedFd<'_>) -> io::Result<Option<(Req
         }
         line.extend_from_slice(&buffer[..count]);
     }
+    let channel = if passed.len() == PASSED_MAX { passed.pop() } else { None };
     let stdio = passed.try_into().map_err(|_| io::Error::other("it takes three descriptors"))?;
-    Ok(Some((serde_json::from_slice(&line)?, stdio)))
+    Ok(Some((serde_json::from_slice(&line)?, Passed { stdio, channel })))
 }
 
 /// Sends a message.

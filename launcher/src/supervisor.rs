@@ -2,7 +2,7 @@
 //! tree, and reports the exit once the tree is dead.
 
 use std::io::{self, Read as _, Write as _};
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd, RawFd};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::panic::catch_unwind;
@@ -20,12 +20,15 @@ use rustix::time::{
 use crate::confine::{confine_launcher, confine_program};
 use crate::protocol::{Confinement, Exit, Order, Reply, Request, Start, VERSION};
 use crate::role::Role;
-use crate::socket::{Inbox, Stdio, receive_request, send};
+use crate::socket::{Inbox, Passed, Stdio, receive_request, send};
 use crate::system;
 use crate::tree::Tree;
 
 /// Exit status of a launcher, or of a role, that failed.
 const FAILED: i32 = 1;
+/// The descriptor of a program's channel: a digit, since some shells know no higher ones. In the
+/// launcher it is the first one opened, the one for signals, which a program does not need.
+const CHANNEL: RawFd = 3;
 /// Delay between two rounds of SIGKILL.
 const KILL_EVERY: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
 /// The most rounds. A process in uninterruptible sleep may outlast them.
@@ -49,7 +52,7 @@ fn run(control: BorrowedFd<'_>, roles: &[Role]) -> io::Result<()> {
     system::close_from(3)?;
     let signals = system::take_signals()?;
     set_parent_process_death_signal(Some(Signal::TERM))?;
-    let Some((request, stdio)) = receive_request(control)? else {
+    let Some((request, passed)) = receive_request(control)? else {
         return Ok(()); // not needed
     };
     if request.version != VERSION {
@@ -62,12 +65,13 @@ fn run(control: BorrowedFd<'_>, roles: &[Role]) -> io::Result<()> {
     let Confinement { own_signals_only, files, .. } = &request.confinement;
     let (landlock, sealed) = confine_launcher(*own_signals_only)?;
     let scratch = Scratch::make(files.as_ref().and_then(|files| files.scratch.as_deref()));
-    let main = match start(&request, &stdio, scratch.path(), roles) {
+    let main = match start(&request, &passed, scratch.path(), roles) {
         Ok(main) => main,
         Err(error) => return send(control, &Reply::Refused(error.to_string())),
     };
-    drop(stdio);
-    send(control, &Reply::Started(landlock))?;
+    drop(passed);
+    let pid = main.as_raw_nonzero().get();
+    send(control, &Reply::Started { landlock, pid })?;
     let tree = Tree::new(sealed, parent);
     let mut supervisor = Supervisor { control, signals, parent, tree, main, exit: None };
     let stayed = supervisor.stay();
@@ -82,27 +86,28 @@ fn run(control: BorrowedFd<'_>, roles: &[Role]) -> io::Result<()> {
 /// Starts the requested program or role; returns its process.
 fn start(
     request: &Request,
-    stdio: &Stdio,
+    passed: &Passed,
     scratch: Option<&Path>,
     roles: &[Role],
 ) -> io::Result<Pid> {
     match &request.start {
-        Start::Program { .. } => start_program(request, stdio, scratch),
+        Start::Program { .. } => start_program(request, passed, scratch),
         Start::Role { name, argument } => {
             let role = roles.iter().find(|role| role.name == name);
             let role = role.ok_or_else(|| {
                 io::Error::other(format!("the launcher has no role {name}: it is another program"))
             })?;
-            start_role(*role, argument, &request.confinement, stdio, scratch)
+            start_role(*role, argument, &request.confinement, &passed.stdio, scratch)
         }
     }
 }
 
-fn start_program(request: &Request, stdio: &Stdio, scratch: Option<&Path>) -> io::Result<Pid> {
-    let Start::Program { path, arguments, environment, folder, user } = &request.start else {
+fn start_program(request: &Request, passed: &Passed, scratch: Option<&Path>) -> io::Result<Pid> {
+    let Start::Program { path, arguments, environment, folder, user, channel } = &request.start
+    else {
         return Err(io::Error::other("this is no program"));
     };
-    let [input, output, errors] = stdio;
+    let [input, output, errors] = &passed.stdio;
     let mut command = Command::new(path);
     command
         .args(arguments)
@@ -116,10 +121,17 @@ fn start_program(request: &Request, stdio: &Stdio, scratch: Option<&Path>) -> io
     if let Some(user) = user {
         command.uid(user.user).gid(user.group);
     }
+    let socket = passed.channel.as_ref().map(OwnedFd::try_clone).transpose()?;
+    if let (Some(name), Some(_)) = (channel, &socket) {
+        command.env(name, CHANNEL.to_string());
+    }
     let (confinement, launcher) = (request.confinement.clone(), getpid());
     let scratch = scratch.map(Path::to_path_buf);
     system::before_program(&mut command, move || {
         system::release_signals();
+        if let Some(socket) = &socket {
+            system::duplicate_to(socket, CHANNEL)?;
+        }
         confine_program(&confinement, scratch.as_deref(), launcher)
     })?;
     let child = command.spawn()?;

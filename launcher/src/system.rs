@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "each block says why it is sound")]
 
 use std::io;
-use std::os::fd::{FromRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
@@ -52,6 +52,14 @@ pub(crate) fn close_from(first: RawFd) -> io::Result<()> {
         // SAFETY: as above. The descriptor of the listing is in the list and already closed.
         unsafe { libc::close(fd) };
     }
+    Ok(())
+}
+
+/// Makes `at` another descriptor of the same socket, which stays open in a program that is executed.
+/// Closes what was at `at`; call it only in a child that is about to execute a program.
+pub(crate) fn duplicate_to(socket: &OwnedFd, at: RawFd) -> io::Result<()> {
+    // SAFETY: no pointers. The child uses nothing that was open at `at`.
+    check(unsafe { libc::dup2(socket.as_raw_fd(), at) })?;
     Ok(())
 }
 

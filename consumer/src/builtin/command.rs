@@ -89,6 +89,7 @@ impl Command {
             environment,
             folder: PathBuf::from("/"),
             user: self.user,
+            channel: None,
         };
         let confinement = Confinement { own_signals_only: true, ..Confinement::default() };
         let launched = launching::launch(&self.launcher, Launch { start, confinement }).await;

@@ -142,7 +142,7 @@ async fn a_program_may_run_as_another_user() {
     let user = Some(User { user: NOBODY, group: NOBODY });
     let arguments =
         vec!["-c".into(), format!("id -u; id -G; cat /proc/{}/environ", std::process::id())];
-    let start = Start::Program { path, arguments, environment, folder, user };
+    let start = Start::Program { path, arguments, environment, folder, user, channel: None };
     let launched = launch(start, confined(true)).await;
     if !rustix::process::getuid().is_root() {
         assert!(

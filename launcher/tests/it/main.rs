@@ -27,6 +27,7 @@ fn shell(script: &str) -> Start {
         environment: vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())],
         folder: "/".into(),
         user: None,
+        channel: None,
     }
 }
 

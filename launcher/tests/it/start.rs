@@ -1,7 +1,7 @@
 //! What a program receives, and how its exit is reported.
 
 use polychron_launcher::{Confinement, Exit, Launch, LaunchError, Launcher, Start};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::{confined, finished, launch, run, shell};
 
@@ -18,6 +18,7 @@ async fn a_program_gets_what_is_said_and_nothing_else() {
         environment: vec![("ANSWER".into(), "42".into())],
         folder: "/usr".into(),
         user: None,
+        channel: None,
     };
     let mut launched = launch(start, Confinement::default()).await.unwrap();
     launched.input.write_all("ü".repeat(10_000).as_bytes()).await.unwrap();
@@ -50,6 +51,7 @@ async fn what_cannot_be_started_says_why() {
         environment: Vec::new(),
         folder: "/".into(),
         user: None,
+        channel: None,
     };
     let role = Start::Role { name: "nobody".into(), argument: String::new() };
     for (start, problem) in [(missing, "No such file"), (role, "no role nobody")] {
@@ -95,4 +97,23 @@ async fn a_launcher_that_nobody_asks_goes_with_its_engine() {
         .spawn()
         .unwrap();
     assert!(lonely.wait().unwrap().success());
+}
+
+#[tokio::test]
+async fn a_program_gets_a_socket_if_it_is_to() {
+    let script = r#"echo "on $CHANNEL" >&"$CHANNEL"; read -r line <&"$CHANNEL"; echo "got $line"; ls /proc/$$/fd | wc -w"#;
+    let Start::Program { path, environment, folder, user, .. } = shell("") else { unreachable!() };
+    let arguments = vec!["-c".into(), script.into()];
+    let channel = Some("CHANNEL".to_owned());
+    let start = Start::Program { path, arguments, environment, folder, user, channel };
+    let mut launched = launch(start, confined(true)).await.unwrap();
+    assert!(std::path::Path::new(&format!("/proc/{}", launched.pid)).exists());
+    let mut socket = launched.channel.take().unwrap();
+    socket.write_all(b"hello\n").await.unwrap();
+    let mut said = String::new();
+    socket.read_to_string(&mut said).await.unwrap();
+    assert!(said == "on 3\n", "{said}");
+    let (output, exit) = finished(launched).await;
+    // Input, output, errors and the socket; nothing else was inherited.
+    assert_eq!((output.as_str(), exit), ("got hello\n4\n", Exit::Status(0)));
 }
