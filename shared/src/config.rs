@@ -6,6 +6,7 @@
 //! anything starts.
 
 mod flags;
+mod handlers;
 mod network;
 mod system_user;
 
@@ -17,6 +18,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 pub use flags::{command, environment, exit, from_arguments, read};
+pub use handlers::{
+    HANDLER_PROTOCOL, HANDLER_SOCKET, HandlerCommand, HandlerLimits, handler_environment,
+};
 pub use network::Network;
 pub use system_user::SystemUser;
 
@@ -88,6 +92,7 @@ keys! {
     HTTP_ALLOW = "POLYCHRON_HTTP_ALLOW", "", "private addresses that `http` jobs may call: networks such as 10.1.0.0/16,127.0.0.1";
     COMMANDS = "POLYCHRON_COMMANDS", "", "programs that `command` jobs may run, by absolute path, separated by commas";
     COMMAND_USER = "POLYCHRON_COMMAND_USER", "", "the user that those programs run as, a name or UID:GID; by default the consumer's own. Needs the privilege to switch to it";
+    HANDLERS = "POLYCHRON_HANDLERS", "", "a command that starts handler processes, such as `python -m polychron app.jobs`; one a line, or [[handlers]] tables in the file (docs/handlers.md)";
     EXCHANGES = "POLYCHRON_EXCHANGES", "", "exchanges that `amqp` jobs may publish to, separated by commas; {tenant} in a name stands for the tenant's slug";
     EXCHANGES_URL = "POLYCHRON_EXCHANGES_URL", secret, "", "the RabbitMQ that has those exchanges, if it is not the one in AMQP_URL";
     SECRETS = "POLYCHRON_SECRETS", "", "a TOML file with the secrets that payloads may name, and the tenants that may use them";
@@ -203,6 +208,8 @@ pub struct Config {
     pub commands: Vec<PathBuf>,
     /// The user that they run as; none: the consumer's own.
     pub command_user: Option<SystemUser>,
+    /// Commands that start handler processes.
+    pub handlers: Vec<HandlerCommand>,
     /// Exchanges that `amqp` jobs may publish to.
     pub exchanges: Vec<String>,
     /// The broker with those exchanges; none: the one in `amqp_url`.
@@ -251,7 +258,8 @@ impl Config {
     /// # Errors
     /// All problems together.
     pub fn read(sources: &Sources, required: &[&str]) -> Result<Config, Problems> {
-        let mut reader = Reader { sources, file: BTreeMap::new(), problems: Vec::new() };
+        let mut reader =
+            Reader { sources, file: BTreeMap::new(), handlers: None, problems: Vec::new() };
         reader.read_file();
         reader.refuse_unknown();
         for key in KEYS.iter().filter(|key| required.contains(&key.name)) {
@@ -288,6 +296,7 @@ impl Config {
             http_allow: reader.parse(&HTTP_ALLOW, networks).unwrap_or_default(),
             commands: reader.parse(&COMMANDS, programs).unwrap_or_default(),
             command_user: reader.parse(&COMMAND_USER, SystemUser::from_str),
+            handlers: reader.handlers(),
             exchanges: reader.parse(&EXCHANGES, exchanges).unwrap_or_default(),
             exchanges_url: reader.parse(&EXCHANGES_URL, AmqpUrl::from_str),
             secrets: reader
@@ -306,6 +315,8 @@ impl Config {
 struct Reader<'a> {
     sources: &'a Sources,
     file: BTreeMap<String, String>,
+    /// The file's value of the one setting that may have tables.
+    handlers: Option<toml::Value>,
     problems: Vec<String>,
 }
 
@@ -323,6 +334,10 @@ impl Reader<'_> {
         };
         let known: BTreeSet<String> = KEYS.iter().map(Key::in_file).collect();
         for (name, value) in table {
+            if name == HANDLERS.in_file() {
+                self.handlers = Some(value);
+                continue;
+            }
             let text = match value {
                 toml::Value::String(text) => Some(text),
                 toml::Value::Integer(number) => Some(number.to_string()),
@@ -350,7 +365,7 @@ impl Reader<'_> {
         let known: BTreeSet<String> = KEYS
             .iter()
             .flat_map(|key| [key.name.to_owned(), format!("{}_FILE", key.name)])
-            .chain([CONFIG_FILE.to_owned()])
+            .chain([CONFIG_FILE, HANDLER_SOCKET, HANDLER_PROTOCOL].map(str::to_owned))
             .collect();
         for name in self.sources.environment.keys() {
             let ours = name.starts_with("POLYCHRON_") && !name.starts_with("POLYCHRON_TEST_");
@@ -402,6 +417,19 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+
+    fn handlers(&mut self) -> Vec<HandlerCommand> {
+        if self.text(&HANDLERS).is_some() {
+            return self.parse(&HANDLERS, handlers::lines).unwrap_or_default();
+        }
+        let read = self.handlers.as_ref().map_or(Ok(Vec::new()), handlers::tables);
+        read.unwrap_or_else(|why| {
+            let problem =
+                format!("`handlers` in the configuration file: {why} ({})", HANDLERS.help);
+            self.problems.push(problem);
+            Vec::new()
+        })
     }
 
     fn duration(&mut self, key: &Key, seconds_min: u64, seconds_max: u64) -> Duration {

@@ -79,6 +79,8 @@ string_enum! {
         Timeout = "timeout",
         /// The handler panicked.
         Panic = "panic",
+        /// The handler process exited or was killed while it held the execution.
+        Crash = "crash",
         /// The consumer has no handler for the job's type.
         UnknownType = "unknown_type",
         /// The lease expired: the worker died, hung or lost its connection.

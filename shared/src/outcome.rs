@@ -40,6 +40,13 @@ pub enum Outcome {
         /// Where, with the backtrace.
         detail: String,
     },
+    /// The handler process exited or was killed while it held the execution.
+    Crash {
+        /// The exit status or the signal.
+        message: String,
+        /// The end of its output, if there is any.
+        detail: Option<String>,
+    },
     /// The consumer has no handler for this type.
     UnknownType {
         /// The job's type.
@@ -110,6 +117,7 @@ impl Outcome {
                 None,
             ),
             Outcome::Panic { message, detail } => failed(Kind::Panic, message, Some(detail)),
+            Outcome::Crash { message, detail } => failed(Kind::Crash, message, detail.as_deref()),
             Outcome::UnknownType { job_type, known } => failed(
                 Kind::UnknownType,
                 &format!(
@@ -147,6 +155,9 @@ impl Outcome {
             }
             Outcome::Panic { message, detail } => {
                 Outcome::Panic { message: text(message), detail: text(detail) }
+            }
+            Outcome::Crash { message, detail } => {
+                Outcome::Crash { message: text(message), detail: detail.map(text) }
             }
             Outcome::Timeout { .. }
             | Outcome::UnknownType { .. }

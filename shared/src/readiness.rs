@@ -4,7 +4,7 @@
 //! A process is not ready only if it can do no work at all. If single tenants' databases are
 //! unavailable, it is degraded: taking it out of service would only harm the other tenants.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -38,6 +38,7 @@ pub struct Readiness(Arc<Inner>);
 struct Inner {
     clock: Clock,
     results: Mutex<Results>,
+    handlers: OnceLock<Box<dyn Fn() -> Vec<HandlerStatus> + Send + Sync>>,
 }
 
 #[derive(Default)]
@@ -85,13 +86,35 @@ pub struct Probes {
 pub enum ReadinessState {
     /// It can do all its work.
     Ready,
-    /// It works, but not for all tenants, or it cannot publish.
+    /// It works, but not for all tenants or job types, or it cannot publish.
     Degraded,
     /// It can do no work.
     #[serde(rename = "not ready")]
     NotReady,
     /// It was asked to stop.
     Stopping,
+}
+
+/// A command that starts handler processes.
+#[derive(Clone, Debug, Serialize)]
+pub struct HandlerStatus {
+    /// The command.
+    pub command: String,
+    /// The job types that it handles; empty if it has not said so yet.
+    pub types: Vec<String>,
+    /// `ready`, `starting` or `not ready`.
+    pub status: &'static str,
+    /// Why it is not ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Its processes, including those that are starting or ending.
+    pub processes: usize,
+    /// The executions in its processes.
+    pub running: usize,
+    /// The processes that have said nothing for a while although they have executions.
+    pub silent: usize,
+    /// The end of what the last process that ended wrote outside of executions.
+    pub last_output: String,
 }
 
 /// The reply to a readiness probe.
@@ -102,6 +125,8 @@ pub struct Report {
     broker: Part,
     control: Part,
     tenants: TenantsPart,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    handlers: Vec<HandlerStatus>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -128,7 +153,12 @@ struct UnhealthyTenant {
 impl Readiness {
     /// The state of a process that has not started yet.
     pub fn new(clock: Clock) -> Readiness {
-        Readiness(Arc::new(Inner { clock, results: Mutex::default() }))
+        Readiness(Arc::new(Inner { clock, results: Mutex::default(), handlers: OnceLock::new() }))
+    }
+
+    /// Includes these in reports. Only the first call has an effect.
+    pub fn show_handlers(&self, status: impl Fn() -> Vec<HandlerStatus> + Send + Sync + 'static) {
+        let _ = self.0.handlers.set(Box::new(status));
     }
 
     /// Probes until the process is asked to stop. `watchdog` is this loop's.
@@ -194,7 +224,8 @@ impl Readiness {
         let (mut broker, control) = (part(&results.broker, now), part(&results.control, now));
         let Some(watched) = &results.watched else {
             let tenants = TenantsPart::default();
-            return Report { status: ReadinessState::NotReady, broker, control, tenants };
+            let (status, handlers) = (ReadinessState::NotReady, self.handlers());
+            return Report { status, broker, control, tenants, handlers };
         };
         if broker.status == "ok" {
             let states = [Some(&watched.publishing), watched.receiving.as_ref()];
@@ -203,17 +234,22 @@ impl Readiness {
                 broker = Part { status: "blocked", reason: reason.map(str::to_owned) };
             }
         }
-        let tenants = tenants_part(&watched.tenants);
+        let (tenants, handlers) = (tenants_part(&watched.tenants), self.handlers());
+        let some_wait = handlers.iter().any(|command| command.status != "ready");
         let status = if watched.drain.is_cancelled() {
             ReadinessState::Stopping
         } else if broker.status == "lost" || control.status == "lost" {
             ReadinessState::NotReady
-        } else if broker.status == "blocked" || tenants.unhealthy_count > 0 {
+        } else if broker.status == "blocked" || tenants.unhealthy_count > 0 || some_wait {
             ReadinessState::Degraded
         } else {
             ReadinessState::Ready
         };
-        Report { status, broker, control, tenants }
+        Report { status, broker, control, tenants, handlers }
+    }
+
+    fn handlers(&self) -> Vec<HandlerStatus> {
+        self.0.handlers.get().map(|status| status()).unwrap_or_default()
     }
 
     fn results(&self) -> MutexGuard<'_, Results> {

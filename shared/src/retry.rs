@@ -54,6 +54,7 @@ pub fn next_attempt(outcome: &Outcome, attempts: &Attempts, random: f64) -> Opti
         Outcome::Failure(Failure { retry_after: None, .. })
         | Outcome::Timeout { .. }
         | Outcome::Panic { .. }
+        | Outcome::Crash { .. }
         | Outcome::UnknownType { .. } => left.then(backoff),
         Outcome::Lost { .. } => (left && may_orphan).then(immediately),
         // This attempt does not count, so there is always one left.
@@ -98,6 +99,7 @@ mod tests {
             (failure(false), None, None),
             (Outcome::Timeout { limit: Duration::ZERO }, retry, retry),
             (Outcome::Panic { message: String::new(), detail: String::new() }, retry, retry),
+            (Outcome::Crash { message: String::new(), detail: None }, retry, retry),
             (Outcome::UnknownType { job_type: String::new(), known: vec![] }, retry, retry),
             (Outcome::Lost { worker: worker() }, rescue, None),
             (Outcome::Shutdown { worker: worker() }, rescue, None),

@@ -60,7 +60,12 @@ impl Secrets {
         Secrets::parse(&text)
     }
 
-    fn parse(text: &str) -> Result<Secrets, String> {
+    /// Whether a secret is in this variable of the environment.
+    pub(crate) fn reads_variable(&self, name: &str) -> bool {
+        self.0.values().any(|secret| secret.environment.as_deref() == Some(name))
+    }
+
+    pub(crate) fn parse(text: &str) -> Result<Secrets, String> {
         // The reader's own complaint would quote what may be a secret in the wrong place.
         let secrets: BTreeMap<String, Secret> = toml::from_str(text).map_err(|_| {
             "names a file that is malformed: it must have a table for each secret, such as \

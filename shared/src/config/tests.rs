@@ -25,6 +25,7 @@ fn the_defaults_are_as_documented() {
     assert_eq!((unlimited.keep, unlimited.keep_per_job), (None, None));
     // Access to other systems is off by default.
     assert!(config.http_allow.is_empty() && config.commands.is_empty());
+    assert!(config.handlers.is_empty());
     assert!(config.exchanges.is_empty() && config.secrets == Secrets::default());
     assert!(!config.diagnostics && config.database_url.is_none());
 }
@@ -57,11 +58,12 @@ fn all_problems_are_reported_together_without_secrets() {
         ("POLYCHRON_KEEP", "1m"),
         ("POLYCHRON_HTTP_ALLOW", "10.0.0.0/40"),
         ("POLYCHRON_COMMANDS", "backup"),
+        ("POLYCHRON_HANDLERS", "python 'x"),
         ("POLYCHRON_EXCHANGES", "polychron.jobs"),
         ("POLYCHRON_SECRETS", "/nowhere/secrets.toml"),
     ];
     let Problems(problems) = read_with(&environment, Some("prefech = 5")).unwrap_err();
-    assert_eq!(problems.len(), 12, "{problems:#?}");
+    assert_eq!(problems.len(), 13, "{problems:#?}");
     let text = numbered(&problems);
     assert!(!text.contains("s3cret") && !text.contains("ann:"), "{text}");
     for name in environment.map(|(name, _)| name).iter().chain(&["prefech"]) {
@@ -85,4 +87,19 @@ fn a_required_setting_must_be_set_and_may_be_in_a_file() {
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
     let Problems(problems) = Config::read(&sources, &["DATABASE_URL"]).unwrap_err();
     assert!(problems[0].contains("can be read by every user"), "{problems:?}");
+}
+
+#[test]
+fn handlers_are_command_lines_or_tables() {
+    let file = "handlers = [\"python -m app\", { command = \"node jobs.js\", processes = 2 }]";
+    let read = read_with(&[], Some(file)).unwrap().handlers;
+    assert_eq!(
+        (read.len(), read[0].label().as_str(), read[1].processes),
+        (2, "python -m app", Some(2))
+    );
+    let environment = [("POLYCHRON_HANDLERS", "ruby jobs.rb")];
+    let read = read_with(&environment, Some(file)).unwrap().handlers;
+    assert_eq!((read.len(), read[0].label().as_str()), (1, "ruby jobs.rb"));
+    let Problems(problems) = read_with(&[], Some("[[handlers]]\nprocesses = 1")).unwrap_err();
+    assert!(problems[0].contains("entry 1 is malformed: missing field `command`"), "{problems:?}");
 }

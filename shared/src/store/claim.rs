@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use sqlx::{FromRow, query, query_as};
+use sqlx::{FromRow, query, query_as, query_scalar};
 
-use super::db::{Db, begin_immediate, column, json, run};
+use super::db::{Db, begin_immediate, column, json, run, run_on_either};
 use super::db_time::DbTime;
 use super::error::Result;
 use super::types::{Nearest, OrFail};
@@ -55,7 +55,8 @@ pub struct Claim {
     /// When the attempt times out.
     #[sqlx(try_from = "Nearest")]
     pub deadline_at: Time,
-    max_attempts: i32,
+    /// The job's maximum number of attempts that count.
+    pub max_attempts: i32,
     retry_base_seconds: i32,
     #[sqlx(try_from = "OrFail")]
     orphan_policy: OrphanPolicy,
@@ -132,6 +133,15 @@ impl Store {
                 Ok(claims)
             }),
         }
+    }
+
+    /// The job type of a dispatched row, which only its job has. None: it cannot be claimed.
+    pub async fn read_job_type(&self, id: ExecutionId) -> Result<Option<String>> {
+        let found: Option<Option<String>> =
+            run_on_either!(self.db.proved().await?, sql::READ_JOB_TYPE, |text, connection| {
+                query_scalar(text).bind(id).fetch_optional(connection)
+            })?;
+        Ok(found.flatten())
     }
 
     /// Renews the worker's leases. Rows missing from the answer are no longer its own.

@@ -85,6 +85,7 @@ statements! { TENANT:
     TAKE_BACK_SWEEP = pair "tenant/take_back_sweep";
     CLAIM = pair "tenant/claim";
     READ_CLAIMED = sqlite "tenant/read_claimed";
+    READ_JOB_TYPE = both "tenant/read_job_type";
     HEARTBEAT = pair "tenant/heartbeat";
     REPORT = pair "tenant/report";
     FINISH = pair "tenant/finish";

@@ -92,6 +92,11 @@ impl TenantDatabase {
         TenantDatabase { url, session, clock, deadline, interrupt, pool: OnceLock::new() }
     }
 
+    /// Its URL, with the password.
+    pub fn url(&self) -> &DatabaseUrl {
+        &self.url
+    }
+
     /// Whether it is an SQLite file, and not PostgreSQL.
     pub fn is_sqlite(&self) -> bool {
         self.url.is_sqlite()
