@@ -6,7 +6,6 @@
 mod amqp;
 mod command;
 mod http;
-mod launching;
 mod notification;
 mod sql;
 

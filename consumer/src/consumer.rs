@@ -17,11 +17,13 @@ use shared::telemetry::Telemetry;
 use shared::tenants::Tenants;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::executor::Executor;
 use crate::handler::Registry;
+use crate::handler_process::Handlers;
 use crate::handler_threads::HandlerThreads;
 use crate::heartbeat::Leases;
 use crate::reporter::Reporter;
@@ -60,83 +62,126 @@ impl Consumer {
     /// If it cannot start. Later failures are retried.
     pub async fn run(self, shutdown: Shutdown) -> anyhow::Result<bool> {
         let handlers = HandlerThreads::start(self.config.prefetch)?;
-        Ok(self.run_on(handlers.handle(), shutdown).await)
+        self.run_on(handlers.handle(), shutdown).await
     }
 
     /// The same with handlers on a runtime of the caller's. On the runtime that runs this, a handler
     /// that blocks would stop everything; only tests that control every step should do that.
-    pub async fn run_on(self, handlers: Handle, shutdown: Shutdown) -> bool {
+    ///
+    /// # Errors
+    /// As for [`run`](Consumer::run).
+    pub async fn run_on(self, runtime: Handle, shutdown: Shutdown) -> anyhow::Result<bool> {
         let Consumer { tenants, queue, registry, config, random, telemetry } = self;
         let clock = tenants.clock().clone();
         tokio::select! {
             biased;
             () = tenants.wait_for_first() => {}
-            () = shutdown.drain.cancelled() => return true,
+            () = shutdown.drain.cancelled() => return Ok(true),
         }
         let name = process::name(&random);
+        let handlers = tokio::select! {
+            biased;
+            started = start_handlers(&config, &registry, &name, &telemetry, &clock) => started?,
+            // Dropping the processes kills them.
+            () = shutdown.drain.cancelled() => return Ok(true),
+        };
         let slots = Arc::new(Semaphore::new(config.prefetch));
         let connection = format!("polychron consumer {name}");
         let (publisher, publishing) = queue.publisher(&connection, &config.queues);
         let (mut receiver, receiving) = queue.receiver(&connection, &config.queues, slots.clone());
         watch(&telemetry, &config, &tenants, &publisher, &receiver, &shutdown);
         let metrics = telemetry.metrics.clone();
-        let terms = ClaimTerms {
-            worker: name.clone(),
-            queues: config.queues.clone(),
-            lease: config.lease,
-            default_timeout: config.job_timeout,
-        };
+        let terms = claim_terms(&name, &config);
         let writers = Arc::new(Writers::new(tenants.clone(), terms, random, metrics.clone()));
         let leases = Arc::new(Leases::new(tenants.clone(), &name, config.lease, metrics.clone()));
-        measure(&telemetry, &registry, &config, &slots, &writers);
         let reporter = Arc::new(Reporter::new(tenants.clone(), &name));
         let runner = Runner {
             worker: name.clone(),
             registry,
+            handlers: handlers.clone(),
             secrets: config.secrets.clone(),
-            executor: Executor::new(handlers, clock.clone()),
+            executor: Executor::new(runtime, clock.clone()),
             reporter: reporter.clone(),
             release: shutdown.release.clone(),
             clock: clock.clone(),
         };
+        measure(&telemetry, &runner, &config, &slots, &writers);
         let worker = Arc::new(Worker {
             name: name.clone(),
             tenants: TenantLookup::new(tenants.clone()),
             publisher,
             runner,
             writers: writers.clone(),
-            leases: leases.clone(),
+            leases,
             slots,
-            detached: worker::detached_claims(),
+            detached: worker::detached(),
+            waiting: worker::detached(),
+            handlers: handlers.clone(),
             in_flight: InFlight::default(),
             metrics,
             tracer: telemetry.tracer.clone(),
             release: shutdown.release.clone(),
-            clock: clock.clone(),
+            drain: shutdown.drain.clone(),
+            clock,
         });
         let queues = config.queues.join(",");
         info!(worker = name, slots = config.prefetch, queues, "executing jobs");
 
-        // These go on until the last result is written.
-        let mut background = tokio::task::JoinSet::new();
+        let mut background = background(&worker, &config, &tenants, &telemetry, reporter);
         background.spawn(publishing);
-        background.spawn(leases.run(telemetry.watch("heartbeats")));
-        background.spawn(keep_fresh(tenants.clone(), telemetry.watch("refresh")));
-        let watchdog = telemetry.watch("register");
-        background.spawn(registration::run(worker.clone(), config.clone(), clock, watchdog));
-        background.spawn(reporter.run());
         let receiving = tokio::spawn(receiving);
 
         let serving = serve_all(&worker, &mut receiver, &shutdown).await;
         drain(&serving, &worker, &config, &shutdown).await;
         let is_clean = tokio::time::timeout(FLUSH_LIMIT, writers.flushed()).await.is_ok();
+        handlers.end().await;
         telemetry.tracer.flush(FLUSH_LIMIT).await;
         drop(receiver);
         let _ = tokio::time::timeout(CLOSE_LIMIT, receiving).await;
         registration::end(tenants.control(), &name).await;
         background.shutdown().await;
-        is_clean
+        Ok(is_clean)
     }
+}
+
+fn claim_terms(worker: &str, config: &Config) -> ClaimTerms {
+    ClaimTerms {
+        worker: worker.to_owned(),
+        queues: config.queues.clone(),
+        lease: config.lease,
+        default_timeout: config.job_timeout,
+    }
+}
+
+/// Starts the handler processes, and shows them in health.
+async fn start_handlers(
+    config: &Config,
+    registry: &Registry,
+    worker: &str,
+    telemetry: &Telemetry,
+    clock: &Clock,
+) -> anyhow::Result<Handlers> {
+    let handlers = Handlers::start(config, registry.job_types(), worker, clock).await?;
+    let shown = handlers.clone();
+    telemetry.readiness.show_handlers(move || shown.status());
+    Ok(handlers)
+}
+
+/// What goes on until the last result is written.
+fn background(
+    worker: &Arc<Worker>,
+    config: &Config,
+    tenants: &Arc<Tenants>,
+    telemetry: &Telemetry,
+    reporter: Arc<Reporter>,
+) -> JoinSet<()> {
+    let mut background = JoinSet::new();
+    background.spawn(worker.leases.clone().run(telemetry.watch("heartbeats")));
+    background.spawn(keep_fresh(tenants.clone(), telemetry.watch("refresh")));
+    let (clock, watchdog) = (worker.clock.clone(), telemetry.watch("register"));
+    background.spawn(registration::run(worker.clone(), config.clone(), clock, watchdog));
+    background.spawn(reporter.run());
+    background
 }
 
 /// The handlers of every consumer: the built-in job types, those among them that need a setting if
@@ -175,13 +220,13 @@ fn watch(
 /// Gauges that are read when metrics are scraped.
 fn measure(
     telemetry: &Telemetry,
-    registry: &Registry,
+    runner: &Runner,
     config: &Config,
     slots: &Arc<Semaphore>,
     writers: &Arc<Writers>,
 ) {
     let (all, slots, writers) = (config.prefetch, slots.clone(), writers.clone());
-    telemetry.metrics.set_known_job_types(registry.job_types());
+    telemetry.metrics.set_known_job_types(runner.job_types());
     telemetry.metrics.slots.set(all as i64);
     telemetry.metrics.at_scrape(move |figures| {
         figures.slots_in_use.set(all.saturating_sub(slots.available_permits()) as i64);

@@ -1,7 +1,7 @@
 //! What a handler knows about its execution, and what it works with.
 
 use std::fmt::Display;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use shared::clock::Time;
 use shared::id::{ExecutionId, JobId, TenantId};
@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::error::HandlerError;
+use crate::stop::StopReason;
 
 /// The execution that a handler runs for. Clones share it.
 ///
@@ -66,6 +67,11 @@ pub struct Context {
     /// }
     /// ```
     pub cancelled: CancellationToken,
+    pub(crate) job_type: String,
+    /// How many attempts the job allows.
+    pub(crate) max_attempts: i32,
+    /// Why it was cancelled; set before [`cancelled`](Context::cancelled) is.
+    pub(crate) stopped: Arc<OnceLock<StopReason>>,
     pub(crate) database: Arc<TenantDatabase>,
     pub(crate) output: Output,
     pub(crate) redactor: Redactor,

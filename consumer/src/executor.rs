@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 use crate::context::Context;
 use crate::handler::ErasedHandler;
 use crate::panics::{self, CatchPanic};
-use crate::stop::Stops;
+use crate::stop::{StopReason, Stops};
 
 /// How long a handler may take to return once it was told to stop; then it is aborted.
 const ABORT_AFTER: Duration = Duration::from_secs(2);
@@ -51,9 +51,10 @@ impl Executor {
         stops: Stops,
     ) -> (Outcome, Option<Lingering>) {
         let (cancelled, blocking) = (context.cancelled.clone(), context.blocking.clone());
-        let output = context.output.clone();
+        let (output, reason) = (context.output.clone(), context.stopped.clone());
         let (report, mut reported) = oneshot::channel();
-        let mut running = self.handlers.spawn(async move {
+        let runtime = if handler.is_ours() { Handle::current() } else { self.handlers.clone() };
+        let mut running = runtime.spawn(async move {
             let future = handler.run(payload, context);
             let outcome = CatchPanic { future, output }.await;
             let _ = report.send(outcome); // after a stop nothing receives it
@@ -65,14 +66,23 @@ impl Executor {
                 let down = |_| Outcome::Shutdown { worker: stops.worker };
                 return (outcome.unwrap_or_else(down), still_blocking(blocking));
             }
-            () = stops.signals.cancel.cancelled() => Outcome::Cancelled,
-            () = self.clock.sleep(stops.time_left) => Outcome::Timeout { limit: stops.limit },
-            () = stops.signals.lost.cancelled() => Outcome::Lost { worker: stops.worker },
-            () = stops.release.cancelled() => Outcome::Shutdown { worker: stops.worker },
+            () = stops.signals.cancel.cancelled() => StopReason::Request,
+            () = self.clock.sleep(stops.time_left) => StopReason::Timeout,
+            () = stops.signals.lost.cancelled() => StopReason::LeaseLost,
+            () = stops.release.cancelled() => StopReason::Shutdown,
         };
+        let _ = reason.set(stopped); // nothing else sets it
         cancelled.cancel();
-        let lost = matches!(stopped, Outcome::Lost { .. });
-        let abort_after = if lost { ABORT_LOST_AFTER } else { ABORT_AFTER };
+        let abort_after = match stopped {
+            StopReason::LeaseLost => ABORT_LOST_AFTER,
+            StopReason::Request | StopReason::Timeout | StopReason::Shutdown => ABORT_AFTER,
+        };
+        let outcome = match stopped {
+            StopReason::Request => Outcome::Cancelled,
+            StopReason::Timeout => Outcome::Timeout { limit: stops.limit },
+            StopReason::LeaseLost => Outcome::Lost { worker: stops.worker },
+            StopReason::Shutdown => Outcome::Shutdown { worker: stops.worker },
+        };
         let clock = self.clock.clone();
         let lingering = tokio::spawn(async move {
             tokio::select! {
@@ -87,7 +97,7 @@ impl Executor {
             blocking.close();
             blocking.wait().await;
         });
-        (stopped, Some(lingering))
+        (outcome, Some(lingering))
     }
 }
 

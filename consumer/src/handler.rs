@@ -163,6 +163,12 @@ impl Registry {
 /// A handler whose payload and result are JSON, as the executor runs it.
 pub(crate) trait ErasedHandler: Send + Sync {
     fn run(self: Arc<Self>, payload: String, context: Context) -> BoxFuture<'static, Outcome>;
+
+    /// Whether it is code of ours that never blocks. It then runs on our own runtime, which saves
+    /// waking another thread.
+    fn is_ours(&self) -> bool {
+        false
+    }
 }
 
 struct Typed<H, P> {

@@ -32,13 +32,16 @@ pub mod diagnostic;
 mod error;
 mod executor;
 mod handler;
+mod handler_process;
 mod handler_threads;
 mod heartbeat;
+mod launching;
 mod panics;
 mod registration;
 mod reporter;
 mod stop;
 pub mod testing;
+mod utf8;
 mod worker;
 mod writer;
 

@@ -32,7 +32,7 @@ pub(crate) async fn run(worker: Arc<Worker>, config: Config, clock: Clock, watch
                 pid,
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 queues: config.queues.clone(),
-                job_types: worker.runner.registry.job_types(),
+                job_types: worker.runner.job_types(),
                 slots: config.prefetch as i32,
                 running: running as i32,
                 started_at: now.time(),

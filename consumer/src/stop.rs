@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 /// How one attempt is told to stop.
@@ -11,6 +12,20 @@ pub(crate) struct StopSignals {
     pub(crate) lost: CancellationToken,
     /// Cancelled when an operator asked to cancel the execution.
     pub(crate) cancel: CancellationToken,
+}
+
+/// Why an attempt is stopped, as a handler process is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum StopReason {
+    /// Its deadline has passed.
+    Timeout,
+    /// An operator asked to cancel it.
+    Request,
+    /// The row is no longer this worker's.
+    LeaseLost,
+    /// The consumer shuts down.
+    Shutdown,
 }
 
 /// Everything that ends an attempt before its handler does.

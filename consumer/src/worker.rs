@@ -11,6 +11,7 @@ mod in_flight;
 mod instrumentation;
 mod runner;
 mod tenant_lookup;
+mod waiting;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,19 +28,22 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use crate::handler_process::{Handlers, Reserved};
 use crate::heartbeat::Leases;
 use crate::writer::{Arrival, Claimed, Writers};
-use attempt::Attempt;
+use attempt::{Attempt, Held};
 pub(crate) use in_flight::InFlight;
 use in_flight::InFlightGuard;
 pub(crate) use runner::Runner;
 pub(crate) use tenant_lookup::TenantLookup;
+use waiting::Waiting;
 
 /// How long a slot waits for a tenant's database. Then the slot serves other deliveries, and the
 /// claim or the result goes on without it.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// How many claims may go on without a slot. Further ones are left to the sweeper.
-const DETACHED_CLAIMS_MAX: usize = 256;
+/// How many claims may go on without a slot, and how many deliveries may wait for a handler process
+/// without one. Further ones are left to the sweeper.
+const DETACHED_MAX: usize = 256;
 /// How long to wait before trying again to bury an unreadable message.
 const BURY_EVERY: Duration = Duration::from_secs(5);
 
@@ -54,11 +58,16 @@ pub(crate) struct Worker {
     pub(crate) slots: Arc<Semaphore>,
     /// Permits for claims that go on without a slot.
     pub(crate) detached: Arc<Semaphore>,
+    /// Permits for deliveries that wait for a handler process without a slot.
+    pub(crate) waiting: Arc<Semaphore>,
+    pub(crate) handlers: Handlers,
     pub(crate) in_flight: InFlight,
     pub(crate) metrics: Metrics,
     pub(crate) tracer: Tracer,
     /// Cancelled when the process gives back what still runs.
     pub(crate) release: CancellationToken,
+    /// Cancelled when the process takes no more work.
+    pub(crate) drain: CancellationToken,
     pub(crate) clock: Clock,
 }
 
@@ -70,9 +79,20 @@ pub(crate) struct Received {
     pub(crate) arrival: Arrival,
 }
 
-/// The permits for [`Worker::detached`].
-pub(crate) fn detached_claims() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(DETACHED_CLAIMS_MAX))
+/// The permits for [`Worker::detached`], and those for [`Worker::waiting`].
+pub(crate) fn detached() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(DETACHED_MAX))
+}
+
+/// A delivery that may be claimed: there is room for its handler.
+struct Claimable {
+    tenant: Arc<OpenTenant>,
+    message: Message,
+    /// `None` if it was acknowledged already.
+    delivery: Option<Delivery>,
+    slot: OwnedSemaphorePermit,
+    in_flight: InFlightGuard,
+    reserved: Reserved,
 }
 
 impl Worker {
@@ -96,6 +116,24 @@ impl Worker {
             }
         };
         let Some(tenant) = tenant else { return delivery.ack() };
+        match self.handlers.try_reserve(tenant.tenant.id) {
+            Some(reserved) => {
+                let delivery = Some(delivery);
+                let claimable = Claimable { tenant, message, delivery, slot, in_flight, reserved };
+                self.claim(claimable, arrival).await;
+            }
+            None => {
+                drop(arrival);
+                let waiting = Waiting { tenant, message, delivery, slot, in_flight };
+                self.wait_for_process(waiting).await;
+            }
+        }
+    }
+
+    /// Claims a row and runs it.
+    async fn claim(self: Arc<Self>, claimable: Claimable, arrival: Option<Arrival>) {
+        let Claimable { tenant, message, delivery, slot, in_flight, reserved } = claimable;
+        let ack = |delivery: Option<Delivery>| delivery.into_iter().for_each(Delivery::ack);
         let mut claimed = self.writers.claim(&tenant, message.execution);
         drop(arrival);
         // A database that is backing off does not answer at once.
@@ -105,19 +143,19 @@ impl Worker {
             biased;
             answer = &mut claimed => match answer {
                 Ok(Claimed::Yours(claim, claimed_at)) => {
-                    let (worker, delivery) = (self, Some(delivery));
-                    let claim = *claim;
-                    Attempt { worker, tenant, claim, claimed_at, delivery, slot, in_flight }.run().await;
+                    let (worker, claim) = (self, *claim);
+                    let held = Held { delivery, slot, in_flight, reserved };
+                    Attempt { worker, tenant, claim, claimed_at, held }.run().await;
                 }
                 Ok(Claimed::Refused) => {
                     debug!(tenant = tenant.slug(), execution = %message.execution, "the claim was refused");
-                    delivery.ack();
+                    ack(delivery);
                 }
-                Ok(Claimed::Failed) | Err(_) => delivery.ack(),
+                Ok(Claimed::Failed) | Err(_) => ack(delivery),
             },
             () = self.clock.sleep(patience) => {
-                delivery.ack();
-                drop(slot);
+                ack(delivery);
+                drop((slot, reserved));
                 // Without a permit the row stays dispatched, for the sweeper.
                 let Ok(_permit) = self.detached.clone().try_acquire_owned() else { return };
                 tokio::select! {
@@ -132,8 +170,8 @@ impl Worker {
         }
     }
 
-    /// Runs a claim that succeeded after its slot was given away. It waits for a free slot as long as
-    /// its lease certainly holds, and its deadline counts from the claim.
+    /// Runs a claim that succeeded after its slot was given away. It waits for a free slot, and for room
+    /// in a handler process, as long as its lease certainly holds. Its deadline counts from the claim.
     async fn run_late(
         self: Arc<Self>,
         tenant: Arc<OpenTenant>,
@@ -141,14 +179,18 @@ impl Worker {
         claimed_at: BootTime,
         in_flight: InFlightGuard,
     ) {
-        let slot = tokio::select! {
+        let room = async {
+            let reserved = self.handlers.reserve(&claim.job_type, tenant.tenant.id).await?;
+            Some((reserved, self.slots.clone().acquire_owned().await.ok()?))
+        };
+        let room = tokio::select! {
             biased;
-            slot = self.slots.clone().acquire_owned() => slot.ok(),
+            room = room => room,
             () = self.clock.sleep(self.leases.interval()) => None,
         };
-        let Some(slot) = slot else { return self.writers.give_back(&tenant, &claim) };
-        let (worker, delivery) = (self, None);
-        Attempt { worker, tenant, claim, claimed_at, delivery, slot, in_flight }.run().await;
+        let Some((reserved, slot)) = room else { return self.writers.give_back(&tenant, &claim) };
+        let held = Held { delivery: None, slot, in_flight, reserved };
+        Attempt { worker: self, tenant, claim, claimed_at, held }.run().await;
     }
 
     /// Moves an unreadable message to the dead-letter queue, where people can look at it.

@@ -117,10 +117,17 @@ impl TestEngine {
     }
 }
 
-impl Drop for TestEngine {
-    fn drop(&mut self) {
+impl TestEngine {
+    /// Stops the engine: what still runs is given back.
+    pub fn stop(&self) {
         self.shutdown.drain.cancel();
         self.shutdown.release.cancel();
+    }
+}
+
+impl Drop for TestEngine {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 
@@ -148,6 +155,11 @@ impl TestTenant {
             Ok(execution) => execution,
             Err(_) => bail!("job {} did not end within {} s", job.name, END_LIMIT.as_secs()),
         }
+    }
+
+    /// Tells the engine to look for due jobs now, after a change by plain SQL.
+    pub async fn wake(&self) {
+        self.publisher.wake(self.id).await;
     }
 
     /// A job's executions, newest first.

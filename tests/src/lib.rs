@@ -250,3 +250,9 @@ pub async fn add_tenant(
     control.insert_tenant(&tenant).await.unwrap();
     TestTenant { slug, url, store }
 }
+
+/// The command line of `testkit/fixtures/handler.py` with these arguments.
+pub fn handler_command(arguments: &str) -> String {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../testkit/fixtures/handler.py");
+    format!("/usr/bin/python3 {script} {arguments}")
+}

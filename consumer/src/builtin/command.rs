@@ -24,7 +24,8 @@ use shared::output::Output;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::unix::pipe::{Receiver, Sender};
 
-use super::launching;
+use crate::launching;
+use crate::utf8::Utf8;
 use crate::{Context, Handler, HandlerError};
 
 /// How long a program may take to end after SIGTERM; then it gets SIGKILL. Shorter than the time
@@ -169,22 +170,9 @@ async fn feed(mut pipe: Sender, input: Vec<u8>) {
 
 /// Copies a program's output to the execution's.
 async fn read(mut pipe: Receiver, output: &Output) {
-    let mut buffer = [0; 8192];
-    // May end within a character.
-    let mut pending = Vec::new();
+    let (mut buffer, mut utf8) = ([0; 8192], Utf8::default());
     while let Ok(count @ 1..) = pipe.read(&mut buffer).await {
-        pending.extend_from_slice(&buffer[..count]);
-        let whole = whole_characters(&pending);
-        output.write(&String::from_utf8_lossy(&pending[..whole]));
-        pending.drain(..whole);
+        output.write(&utf8.push(&buffer[..count]));
     }
-    output.write(&String::from_utf8_lossy(&pending));
-}
-
-/// How many bytes form whole characters. Bytes that are not UTF-8 at all count as whole.
-fn whole_characters(bytes: &[u8]) -> usize {
-    match std::str::from_utf8(bytes) {
-        Err(error) if error.error_len().is_none() => error.valid_up_to(),
-        _ => bytes.len(),
-    }
+    output.write(&utf8.rest());
 }

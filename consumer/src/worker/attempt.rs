@@ -18,6 +18,7 @@ use super::instrumentation::Timing;
 use super::runner::{Executed, time_limit};
 use super::{PATIENCE, Worker};
 use crate::executor::Lingering;
+use crate::handler_process::{Reserved, TypeChanged};
 use crate::writer::FinishReply;
 
 /// How many results may wait to be written. While there are more, slots wait for theirs, which
@@ -31,10 +32,17 @@ pub(super) struct Attempt {
     pub(super) claim: Claim,
     /// When the claim was sent. Lease and deadline count from here.
     pub(super) claimed_at: BootTime,
+    pub(super) held: Held,
+}
+
+/// What a claimed row occupies.
+pub(super) struct Held {
     /// `None` if it was acknowledged already.
     pub(super) delivery: Option<Delivery>,
     pub(super) slot: OwnedSemaphorePermit,
     pub(super) in_flight: InFlightGuard,
+    /// Room in handler processes.
+    pub(super) reserved: Reserved,
 }
 
 impl Attempt {
@@ -44,13 +52,21 @@ impl Attempt {
         if self.has_expired() {
             return self.give_back();
         }
-        let Attempt { worker, tenant, claim, claimed_at, delivery, slot, in_flight } = self;
+        let Attempt { worker, tenant, claim, claimed_at, held } = self;
+        let Held { delivery, slot, in_flight, reserved } = held;
+        let in_process = match worker.runner.handlers.handler(&claim.job_type, reserved) {
+            Ok(in_process) => in_process,
+            Err(TypeChanged) => {
+                worker.writers.give_back(&tenant, &claim);
+                return delivery.into_iter().for_each(Delivery::ack);
+            }
+        };
         let hold = worker.leases.hold(tenant.tenant.id, claim.id, claimed_at);
         failpoint::reach("after_claim");
         let started_at = worker.clock.boot_time();
         worker.note_lateness(&claim, started_at - claimed_at);
         let Executed { outcome, output, lingering, database } =
-            worker.runner.run(&tenant, &claim, claimed_at, hold.signals()).await;
+            worker.runner.run(&tenant, &claim, claimed_at, hold.signals(), in_process).await;
         failpoint::reach("after_effect");
         worker.log(&tenant, &claim, &outcome, started_at);
 
@@ -83,7 +99,7 @@ impl Attempt {
 
     fn give_back(self) {
         self.worker.writers.give_back(&self.tenant, &self.claim);
-        if let Some(delivery) = self.delivery {
+        if let Some(delivery) = self.held.delivery {
             delivery.ack();
         }
     }

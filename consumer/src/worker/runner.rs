@@ -15,7 +15,8 @@ use tokio_util::task::TaskTracker;
 use crate::context::Context;
 use crate::error::HandlerError;
 use crate::executor::{Executor, Lingering};
-use crate::handler::Registry;
+use crate::handler::{ErasedHandler, Registry};
+use crate::handler_process::Handlers;
 use crate::reporter::Reporter;
 use crate::stop::{StopSignals, Stops};
 
@@ -23,6 +24,7 @@ use crate::stop::{StopSignals, Stops};
 pub(crate) struct Runner {
     pub(crate) worker: String,
     pub(crate) registry: Registry,
+    pub(crate) handlers: Handlers,
     pub(crate) secrets: Secrets,
     pub(crate) executor: Executor,
     pub(crate) reporter: Arc<Reporter>,
@@ -47,13 +49,23 @@ pub(super) fn time_limit(claim: &Claim) -> Duration {
 }
 
 impl Runner {
-    /// Runs the handler of a row that was claimed at `claimed_at`.
+    /// The job types that have a handler.
+    pub(crate) fn job_types(&self) -> Vec<String> {
+        let mut types = self.registry.job_types();
+        types.extend(self.handlers.job_types());
+        types.sort();
+        types
+    }
+
+    /// Runs the handler of a row that was claimed at `claimed_at`: the one `in_process` if a handler
+    /// process has it, else one of this program.
     pub(super) async fn run(
         &self,
         tenant: &OpenTenant,
         claim: &Claim,
         claimed_at: BootTime,
         signals: StopSignals,
+        in_process: Option<Arc<dyn ErasedHandler>>,
     ) -> Executed {
         let cancelled = CancellationToken::new();
         let (url, clock) = (&tenant.tenant.database_url, self.clock.clone());
@@ -66,9 +78,10 @@ impl Runner {
             lingering: None,
             database: database.clone(),
         };
-        let Some(handler) = self.registry.get(&claim.job_type) else {
+        let handler = in_process.or_else(|| self.registry.get(&claim.job_type));
+        let Some(handler) = handler else {
             let job_type = claim.job_type.clone();
-            let known = self.registry.job_types();
+            let known = self.job_types();
             return not_started(Outcome::UnknownType { job_type, known });
         };
         let Resolved { payload, redactor } =
@@ -87,6 +100,9 @@ impl Runner {
             scheduled_for: claim.scheduled_for,
             deadline_at: claim.deadline_at,
             cancelled,
+            job_type: claim.job_type.clone(),
+            max_attempts: claim.max_attempts,
+            stopped: Arc::default(),
             database: database.clone(),
             output: output.clone(),
             redactor: redactor.clone(),

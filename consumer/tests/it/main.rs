@@ -5,6 +5,7 @@ mod amqp;
 mod batches;
 mod command;
 mod database;
+mod handler_process;
 mod http;
 mod notification;
 mod peer;

@@ -11,9 +11,9 @@ use shared::random::Random;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::net::unix::pipe::Receiver;
 
-use super::super::launching;
 use super::Script;
 use super::child::{self, Assignment, Message};
+use crate::launching;
 use crate::{Context, HandlerError};
 
 /// The child process, for the launcher.

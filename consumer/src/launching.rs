@@ -1,4 +1,4 @@
-//! How the built-in types launch programs.
+//! Launches programs for job types.
 
 use std::sync::Once;
 
@@ -6,12 +6,12 @@ use launcher::{Landlock, Launch, LaunchError, Launched, Launcher};
 use tracing::warn;
 
 /// Launches a program. Warns once if the kernel cannot confine it.
-pub(super) async fn launch(launcher: &Launcher, launch: Launch) -> Result<Launched, LaunchError> {
+pub(crate) async fn launch(launcher: &Launcher, launch: Launch) -> Result<Launched, LaunchError> {
     static WARNED: Once = Once::new();
     let launched = launcher.launch(launch).await?;
     if launched.landlock == Landlock::Unavailable {
         WARNED.call_once(|| {
-            warn!("the kernel has no Landlock: `sql` and `command` jobs are less confined");
+            warn!("the kernel has no Landlock: `sql` and `command` jobs and handler processes are less confined");
         });
     }
     Ok(launched)

@@ -1,0 +1,457 @@
+//! The processes of one command: who waits for room in one, which have some, and what they offer.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use shared::clock::{BootTime, Clock};
+use shared::config::HandlerCommand;
+use shared::id::TenantId;
+use shared::readiness::HandlerStatus;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+
+use super::protocol::Hello;
+use super::restarts::Restarts;
+use super::run::{Place, Request};
+use super::types::Types;
+
+/// The number of a process within its pool.
+pub(super) type ProcessNumber = u64;
+
+/// The processes of one command.
+pub(super) struct Pool {
+    /// The number of the command.
+    pub(super) number: usize,
+    /// The command as people know it.
+    pub(super) label: String,
+    pub(super) command: HandlerCommand,
+    pub(super) clock: Clock,
+    slots: usize,
+    types: Types,
+    /// A command has said which types it has.
+    heard: Arc<Notify>,
+    state: Mutex<State>,
+    /// Something changed that may call for another process.
+    pub(super) changed: Notify,
+    /// A process has exited.
+    gone: Notify,
+    /// How the first start went.
+    first: watch::Sender<First>,
+}
+
+/// How the first start of a command went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum First {
+    Pending,
+    Heard,
+    Failed,
+    /// Another handler has one of its types.
+    Conflict(String),
+}
+
+#[derive(Default)]
+struct State {
+    processes: BTreeMap<ProcessNumber, Entry>,
+    waiting: VecDeque<Waiting>,
+    last_number: ProcessNumber,
+    /// What the last hello offered; none before the first.
+    types: Option<BTreeSet<String>>,
+    restarts: Restarts,
+    /// What the last process that died wrote outside of executions.
+    last_output: String,
+    /// Processes of earlier generations run old code.
+    generation: u32,
+    ending: bool,
+}
+
+struct Entry {
+    requests: mpsc::UnboundedSender<Request>,
+    generation: u32,
+    started_at: BootTime,
+    /// What its hello offered; none before.
+    offer: Option<Offer>,
+    /// Takes no more.
+    retired: bool,
+    /// Places that are taken.
+    taken: usize,
+    /// The tenant whose executions it holds.
+    tenant: Option<TenantId>,
+    silent: bool,
+}
+
+/// What a process offers.
+struct Offer {
+    types: BTreeSet<String>,
+    /// How many executions at once.
+    concurrency: usize,
+}
+
+struct Waiting {
+    job_type: String,
+    tenant: TenantId,
+    place: oneshot::Sender<Place>,
+}
+
+/// Whether another process is to be started.
+pub(super) enum Next {
+    /// Start this one; it gets these requests.
+    Start(ProcessNumber, mpsc::UnboundedReceiver<Request>),
+    /// One is needed, but not before.
+    At(BootTime),
+    /// None is needed.
+    Enough,
+    /// The pool has ended.
+    Ended,
+}
+
+/// How a process ended.
+pub(super) enum End {
+    /// It was asked to exit, or had executions in hand.
+    Expected,
+    /// It exited by itself with nothing in hand.
+    Died(String),
+    /// It said no valid hello.
+    Refused(String),
+}
+
+impl Pool {
+    pub(super) fn new(
+        number: usize,
+        command: HandlerCommand,
+        slots: usize,
+        types: Types,
+        heard: Arc<Notify>,
+        clock: Clock,
+    ) -> Pool {
+        let (label, first) = (command.label(), watch::Sender::new(First::Pending));
+        let (state, changed, gone) = (Mutex::default(), Notify::new(), Notify::new());
+        Pool { number, label, command, clock, slots, types, heard, state, changed, gone, first }
+    }
+
+    /// How the first start went.
+    pub(super) async fn first(&self) -> First {
+        let mut first = self.first.subscribe();
+        // The sender lives as long as this.
+        let decided = first.wait_for(|first| *first != First::Pending).await;
+        decided.map_or(First::Failed, |first| first.clone())
+    }
+
+    /// What the command offers; none if it has not said so yet.
+    pub(super) fn offered(&self) -> Option<BTreeSet<String>> {
+        self.state().types.clone()
+    }
+
+    /// Whether its types are known and it can be expected to run them.
+    pub(super) fn is_ready(&self) -> bool {
+        let state = self.state();
+        state.types.is_some() && state.restarts.not_ready().is_none()
+    }
+
+    /// Room in a process for an execution of any type, if there is some and nobody waits for it. None
+    /// if the processes offer different types.
+    pub(super) fn try_reserve(self: &Arc<Self>, tenant: TenantId) -> Option<Place> {
+        let mut state = self.state();
+        if !state.waiting.is_empty() || !state.offers_are_alike() {
+            return None;
+        }
+        self.place(&mut state, tenant, None).map(|(_, place)| place)
+    }
+
+    /// Waits for room in a process.
+    pub(super) async fn reserve(
+        self: &Arc<Self>,
+        job_type: &str,
+        tenant: TenantId,
+    ) -> Option<Place> {
+        let (place, reserved) = oneshot::channel();
+        {
+            let mut state = self.state();
+            let job_type = job_type.to_owned();
+            state.waiting.push_back(Waiting { job_type, tenant, place });
+            self.assign(&mut state);
+        }
+        self.changed.notify_one();
+        reserved.await.ok()
+    }
+
+    /// Decides whether to start another process.
+    pub(super) fn next(&self) -> Next {
+        let mut state = self.state();
+        if state.ending {
+            return Next::Ended;
+        }
+        state.waiting.retain(|waiting| !waiting.place.is_closed());
+        let current = |entry: &&Entry| entry.generation == state.generation && !entry.retired;
+        let usable = state.processes.values().filter(current).count();
+        let is_starting = |entry: &&Entry| current(entry) && entry.offer.is_none();
+        let starting = state.processes.values().filter(is_starting).count();
+        let (all, most) = (state.processes.len(), self.processes_max(&state));
+        let is_needed = match usable {
+            // While others only end what they hold, the first of the new ones may exceed the limit.
+            0 => all <= most,
+            _ => state.waiting.len() > starting && all < most,
+        };
+        if !is_needed {
+            return Next::Enough;
+        }
+        let now = self.clock.boot_time();
+        if state.restarts.next() > now {
+            return Next::At(state.restarts.next());
+        }
+        state.last_number += 1;
+        let (number, (requests, received)) = (state.last_number, mpsc::unbounded_channel());
+        let entry = Entry {
+            requests,
+            generation: state.generation,
+            started_at: now,
+            offer: None,
+            retired: false,
+            taken: 0,
+            tenant: None,
+            silent: false,
+        };
+        state.processes.insert(number, entry);
+        Next::Start(number, received)
+    }
+
+    /// A process said hello.
+    ///
+    /// # Errors
+    /// Why it is not accepted.
+    pub(super) fn heard(
+        self: &Arc<Self>,
+        number: ProcessNumber,
+        hello: &Hello,
+    ) -> Result<(), String> {
+        let offered: BTreeSet<String> = hello.types.iter().cloned().collect();
+        let types = match self.command.types.is_empty() {
+            true => offered,
+            false => {
+                if let Some(missing) = self.command.types.difference(&offered).next() {
+                    return Err(format!("it does not offer `{missing}`, which `types` names"));
+                }
+                self.command.types.clone()
+            }
+        };
+        let mut all = self.state().offered_by_others(number);
+        all.extend(types.iter().cloned());
+        if let Err(conflict) = self.types.claim(self.number, &self.label, &all) {
+            self.decide(First::Conflict(conflict.clone()));
+            return Err(conflict);
+        }
+        let mut state = self.state();
+        state.types = Some(all);
+        state.restarts.heard();
+        let Some(entry) = state.processes.get_mut(&number) else { return Ok(()) };
+        entry.offer = Some(Offer { types, concurrency: hello.concurrency() });
+        let generation = entry.generation;
+        for old in state.processes.values_mut().filter(|entry| entry.generation < generation) {
+            retire(old);
+        }
+        self.assign(&mut state);
+        drop(state);
+        self.decide(First::Heard);
+        self.heard.notify_waiters();
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    /// A process takes no more executions.
+    pub(super) fn retire(&self, number: ProcessNumber) {
+        if let Some(entry) = self.state().processes.get_mut(&number) {
+            entry.retired = true;
+        }
+        self.changed.notify_one();
+    }
+
+    /// A process is silent, or no longer.
+    pub(super) fn silent(&self, number: ProcessNumber, silent: bool) {
+        if let Some(entry) = self.state().processes.get_mut(&number) {
+            entry.silent = silent;
+        }
+    }
+
+    /// A process ended an execution.
+    pub(super) fn worked(&self) {
+        self.state().restarts.worked();
+    }
+
+    /// A process and all that it started are dead.
+    pub(super) fn exited(&self, number: ProcessNumber, end: &End, last_output: String) {
+        let (mut state, now) = (self.state(), self.clock.boot_time());
+        let entry = state.processes.remove(&number);
+        let lived = entry.map_or(Duration::ZERO, |entry| now - entry.started_at);
+        if !last_output.is_empty() {
+            state.last_output = last_output;
+        }
+        match end {
+            End::Expected => {}
+            End::Died(reason) => state.restarts.died(now, lived, reason),
+            End::Refused(reason) => state.restarts.refused(now, reason),
+        }
+        drop(state);
+        if !matches!(end, End::Expected) {
+            self.decide(First::Failed);
+        }
+        self.changed.notify_one();
+        self.gone.notify_waiters();
+    }
+
+    /// Starts processes anew: the old ones end what they hold once a new one has said hello.
+    pub(super) fn reload(&self) {
+        self.state().generation += 1;
+        self.changed.notify_one();
+    }
+
+    /// Ends all processes. Returns once they are dead.
+    pub(super) async fn end(&self) {
+        {
+            let mut state = self.state();
+            state.ending = true;
+            state.waiting.clear();
+            for entry in state.processes.values() {
+                let _ = entry.requests.send(Request::End); // it may have exited
+            }
+        }
+        self.changed.notify_one();
+        loop {
+            let mut gone = pin!(self.gone.notified());
+            gone.as_mut().enable();
+            if self.state().processes.is_empty() {
+                return;
+            }
+            gone.await;
+        }
+    }
+
+    /// What health shows.
+    pub(super) fn status(&self) -> HandlerStatus {
+        let state = self.state();
+        let is_up = |entry: &&Entry| entry.offer.is_some() && !entry.retired;
+        let up = state.processes.values().filter(is_up).count();
+        let (status, reason) = match (state.restarts.not_ready(), up) {
+            (Some(reason), _) => ("not ready", Some(reason.to_owned())),
+            (None, 0) => ("starting", None),
+            (None, _) => ("ready", None),
+        };
+        HandlerStatus {
+            command: self.label.clone(),
+            types: state.types.iter().flatten().cloned().collect(),
+            status,
+            reason,
+            processes: state.processes.len(),
+            running: state.processes.values().map(|entry| entry.taken).sum(),
+            silent: state.processes.values().filter(|entry| entry.silent).count(),
+            last_output: state.last_output.clone(),
+        }
+    }
+
+    fn decide(&self, how: First) {
+        self.first.send_if_modified(|first| {
+            let pending = *first == First::Pending;
+            if pending {
+                *first = how;
+            }
+            pending
+        });
+    }
+
+    /// The most processes. A process that holds one tenant's executions only must not keep the
+    /// others' waiting, so there may be one for each slot, however many each can hold.
+    fn processes_max(&self, state: &State) -> usize {
+        let offered =
+            state.processes.values().filter_map(|entry| Some(entry.offer.as_ref()?.concurrency));
+        let offered = offered.max();
+        let each = if self.command.share_tenants { offered.unwrap_or(1) } else { 1 };
+        self.command.processes.unwrap_or_else(|| self.slots.div_ceil(each))
+    }
+
+    /// Gives room to those who wait, strictly in order: a tenant with much to do must not keep a
+    /// process from becoming free for the next.
+    fn assign(self: &Arc<Self>, state: &mut State) {
+        while let Some(waiting) = state.waiting.pop_front() {
+            if waiting.place.is_closed() {
+                continue;
+            }
+            let Some((number, place)) = self.place(state, waiting.tenant, Some(&waiting.job_type))
+            else {
+                state.waiting.push_front(waiting);
+                return;
+            };
+            if let Err(place) = waiting.place.send(place) {
+                // The wait was given up just now. Releasing the place would lock the state again.
+                place.disarm();
+                state.release(number);
+            }
+        }
+    }
+
+    /// Takes room in a process; one that holds executions of this tenant already comes first.
+    fn place(
+        self: &Arc<Self>,
+        state: &mut State,
+        tenant: TenantId,
+        job_type: Option<&String>,
+    ) -> Option<(ProcessNumber, Place)> {
+        let share = self.command.share_tenants;
+        let fits = |entry: &Entry| {
+            !entry.retired
+                && entry.offer.as_ref().is_some_and(|offer| {
+                    let has = |job_type| offer.types.contains(job_type);
+                    entry.taken < offer.concurrency && job_type.is_none_or(has)
+                })
+                && (share || entry.tenant.is_none_or(|other| other == tenant))
+        };
+        let fitting = state.processes.iter_mut().filter(|(_, entry)| fits(entry));
+        let (number, entry) = fitting.max_by_key(|(_, entry)| entry.taken)?;
+        entry.taken += 1;
+        entry.tenant = Some(tenant);
+        let (pool, number) = (self.clone(), *number);
+        Some((number, Place::new(entry.requests.clone(), move || pool.release(number))))
+    }
+
+    fn release(self: Arc<Self>, number: ProcessNumber) {
+        let mut state = self.state();
+        state.release(number);
+        self.assign(&mut state);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Whether all processes that take executions offer the same types.
+    fn offers_are_alike(&self) -> bool {
+        let usable = self.processes.values().filter(|entry| !entry.retired);
+        let mut offers = usable.filter_map(|entry| Some(&entry.offer.as_ref()?.types));
+        let Some(first) = offers.next() else { return true };
+        offers.all(|types| types == first)
+    }
+
+    /// The types that processes other than this one go on to offer.
+    fn offered_by_others(&self, number: ProcessNumber) -> BTreeSet<String> {
+        let generation = self.processes.get(&number).map_or(0, |entry| entry.generation);
+        let others = self.processes.iter().filter(|(other, entry)| {
+            **other != number && !entry.retired && entry.generation >= generation
+        });
+        let offers = others.filter_map(|(_, entry)| entry.offer.as_ref());
+        offers.flat_map(|offer| offer.types.iter().cloned()).collect()
+    }
+
+    fn release(&mut self, number: ProcessNumber) {
+        if let Some(entry) = self.processes.get_mut(&number) {
+            entry.taken = entry.taken.saturating_sub(1);
+            if entry.taken == 0 {
+                entry.tenant = None;
+            }
+        }
+    }
+}
+
+fn retire(entry: &mut Entry) {
+    entry.retired = true;
+    let _ = entry.requests.send(Request::Retire); // it may have exited
+}

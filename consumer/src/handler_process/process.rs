@@ -1,0 +1,318 @@
+//! One handler process, from its start to the death of its process tree.
+//!
+//! Whatever it sends or leaves out costs only the executions that it holds. It is replaced after any
+//! mistake, once those have ended; only a deadline, a cancellation or a lost lease stop one.
+
+mod ending;
+mod messages;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::AsFd as _;
+use std::os::unix::net::UnixStream as StdStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use launcher::{Launch, Launched, Launcher, Running};
+use shared::clock::{BootTime, Clock};
+use shared::id::ExecutionId;
+use shared::outcome::Outcome;
+use tokio::net::UnixStream;
+use tokio::sync::mpsc;
+use tracing::{info, warn};
+
+use super::pipe::Pipe;
+use super::pool::{End, Pool, ProcessNumber};
+use super::process_log::ProcessLog;
+use super::protocol::{Lines, Order};
+use super::run::{Request, Run, Stop, grace};
+use crate::stop::StopReason;
+
+/// How long a process may take to say hello.
+const HELLO_LIMIT: Duration = Duration::from_secs(30);
+/// How long the other executions of a process have that is to be killed because of one.
+const OTHERS_LIMIT: Duration = Duration::from_secs(30);
+/// How long a process may take to exit after its socket was closed.
+const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+/// The same if it closed the socket itself, which a process does that is exiting.
+const EXIT_LIMIT: Duration = Duration::from_secs(2);
+/// How many bytes are read at once, to leave time for other work.
+const READ_BYTES_MAX: usize = 64 << 10;
+
+/// What a process is started with.
+pub(super) struct Starter {
+    pub(super) launcher: Launcher,
+    /// How to start it, or why that is impossible.
+    pub(super) launch: Result<Launch, String>,
+    /// The consumer's name.
+    pub(super) worker: String,
+}
+
+/// A running process.
+struct Process {
+    pool: Arc<Pool>,
+    number: ProcessNumber,
+    worker: String,
+    clock: Clock,
+    pid: i32,
+    running: Running,
+    socket: UnixStream,
+    /// The same socket, to read what it has without asking the reactor, which may not know yet.
+    raw: StdStream,
+    /// Whether the process can still send.
+    is_heard: bool,
+    /// Whether it closed the socket by itself.
+    is_lost: bool,
+    lines: Lines,
+    /// Messages that the socket has not taken yet.
+    unsent: Vec<u8>,
+    output: Pipe,
+    errors: Pipe,
+    log: ProcessLog,
+    hello_by: BootTime,
+    /// How many executions it offers to hold at once; none before its hello.
+    concurrency: Option<usize>,
+    runs: BTreeMap<ExecutionId, Run>,
+    executed: u64,
+    heard_at: BootTime,
+    /// It promises to say something before that much time passes.
+    silent_after: Option<Duration>,
+    is_silent: bool,
+    /// Takes no more executions.
+    is_retired: bool,
+    /// Why its hello was not accepted.
+    refusal: Option<String>,
+    /// When the other executions end that have to give way to a stuck one.
+    others_end: Option<BootTime>,
+    stage: Stage,
+}
+
+/// How far the end of a process is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Running,
+    /// The socket is closed; SIGTERM follows at this time.
+    Closing(BootTime),
+    /// SIGTERM was sent; the launcher sends SIGKILL.
+    Stopping,
+}
+
+/// Starts a process and stays with it until its tree is dead.
+pub(super) async fn run(
+    pool: Arc<Pool>,
+    number: ProcessNumber,
+    requests: mpsc::UnboundedReceiver<Request>,
+    starter: Arc<Starter>,
+) {
+    match start(&pool, number, &starter).await {
+        Ok(process) => Box::pin(process.stay(requests)).await,
+        Err(reason) => {
+            let command = &pool.label;
+            warn!(command, "a handler process cannot be started: {reason}");
+            pool.exited(number, &End::Refused(reason), String::new());
+        }
+    }
+}
+
+async fn start(
+    pool: &Arc<Pool>,
+    number: ProcessNumber,
+    starter: &Starter,
+) -> Result<Process, String> {
+    let launched = crate::launching::launch(&starter.launcher, starter.launch.clone()?).await;
+    let Launched { output, errors, channel, pid, running, .. } =
+        launched.map_err(|error| error.to_string())?;
+    let socket = channel.ok_or_else(|| "the launcher passed no socket".to_owned())?;
+    let raw = socket.as_fd().try_clone_to_owned().map_err(|error| error.to_string())?;
+    let raw = StdStream::from(raw);
+    let pipe = |pipe| Pipe::new(pipe).map_err(|error: io::Error| error.to_string());
+    let (clock, label) = (pool.clock.clone(), pool.label.clone());
+    let now = clock.boot_time();
+    info!(command = label, pid, "a handler process was started");
+    Ok(Process {
+        pool: pool.clone(),
+        number,
+        worker: starter.worker.clone(),
+        log: ProcessLog::new(label, pid, clock.clone()),
+        clock,
+        pid,
+        running,
+        raw,
+        socket,
+        is_heard: true,
+        is_lost: false,
+        lines: Lines::default(),
+        unsent: Vec::new(),
+        output: pipe(output)?,
+        errors: pipe(errors)?,
+        hello_by: now + HELLO_LIMIT,
+        concurrency: None,
+        runs: BTreeMap::new(),
+        executed: 0,
+        heard_at: now,
+        silent_after: None,
+        is_silent: false,
+        is_retired: false,
+        refusal: None,
+        others_end: None,
+        stage: Stage::Running,
+    })
+}
+
+impl Process {
+    async fn stay(mut self, mut requests: mpsc::UnboundedReceiver<Request>) {
+        let exit = loop {
+            let next = self.next_deadline().map(|at| at - self.clock.boot_time());
+            let clock = self.clock.clone();
+            let timer = async move {
+                match next {
+                    Some(wait) => clock.sleep(wait).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                Some(request) = requests.recv() => self.asked(request).await,
+                ready = self.socket.readable(), if self.is_heard => {
+                    let _ = ready; // an error is seen by reading
+                    self.read().await;
+                }
+                ready = self.socket.writable(), if !self.unsent.is_empty() => {
+                    let _ = ready;
+                    self.write().await;
+                }
+                text = self.output.next() => self.written(&text),
+                text = self.errors.next() => self.written(&text),
+                exit = self.running.wait() => break exit,
+                () = timer => self.on_time().await,
+            }
+        };
+        self.exited(exit, requests);
+    }
+
+    async fn asked(&mut self, request: Request) {
+        match request {
+            Request::Start(run) if self.is_retired || self.stage != Stage::Running => run.reject(),
+            Request::Start(run) => {
+                self.unsent.extend_from_slice(&run.line);
+                self.runs.insert(run.id, Run { line: Vec::new(), ..*run });
+                self.write().await;
+            }
+            Request::Cancel { id, why } => {
+                let at = self.clock.boot_time() + grace(why);
+                let Some(run) = self.runs.get_mut(&id) else { return };
+                run.stop = Some(Stop { at, why });
+                let grace_ms = u64::try_from(grace(why).as_millis()).unwrap_or_default();
+                let cancel = Order::Cancel { id, why, grace_ms };
+                self.unsent.extend_from_slice(&cancel.line().unwrap_or_default());
+                self.write().await;
+            }
+            Request::Retire => {
+                self.retire();
+                self.close_if_idle().await;
+            }
+            Request::End => {
+                self.retire();
+                for run in self.runs.values_mut() {
+                    let now = self.clock.boot_time();
+                    run.stop.get_or_insert(Stop { at: now, why: StopReason::Shutdown });
+                }
+                self.close_if_idle().await;
+            }
+        }
+    }
+
+    /// Sends what the socket takes. A process that does not read delays nothing but itself.
+    async fn write(&mut self) {
+        while !self.unsent.is_empty() {
+            match self.socket.try_write(&self.unsent) {
+                Ok(count) => drop(self.unsent.drain(..count)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(_) => {
+                    self.unsent.clear();
+                    return self.lost_contact();
+                }
+            }
+        }
+    }
+
+    async fn read(&mut self) {
+        // On the heap: it would make the future large.
+        let mut buffer = vec![0; READ_BYTES_MAX];
+        match self.socket.try_read(&mut buffer) {
+            Ok(0) => self.lost_contact(),
+            Ok(count) => {
+                self.lines.push(&buffer[..count]);
+                self.take_messages();
+                self.close_if_idle().await;
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => self.lost_contact(),
+        }
+    }
+
+    /// The process has closed its end of the socket, so no answer can come any more.
+    fn lost_contact(&mut self) {
+        self.is_heard = false;
+        self.retire();
+        if self.stage == Stage::Running {
+            self.is_lost = true;
+            self.stage = Stage::Closing(self.clock.boot_time() + EXIT_LIMIT);
+        }
+    }
+
+    /// What the process wrote to its standard output or errors.
+    fn written(&mut self, text: &str) {
+        let mut runs = self.runs.values();
+        match (self.concurrency, runs.next(), runs.next()) {
+            (Some(1), Some(run), None) => run.output.write(text),
+            _ => {
+                // Several executions may have written it; none of their secrets is to be logged.
+                let text =
+                    self.runs.values().fold(text.to_owned(), |text, run| run.output.redact(&text));
+                self.log.write(&text);
+            }
+        }
+    }
+
+    fn retire(&mut self) {
+        if !self.is_retired {
+            self.is_retired = true;
+            self.pool.retire(self.number);
+        }
+    }
+
+    /// Replaces the process after a mistake, once its executions have ended.
+    fn replace(&mut self, mistake: &str) {
+        if !self.is_retired {
+            let (command, pid, running) = (&self.pool.label, self.pid, self.runs.len());
+            warn!(command, pid, running, "a handler process is replaced: {mistake}");
+            self.retire();
+        }
+    }
+
+    /// Ends an execution that the process has answered.
+    fn end(&mut self, run: Run, outcome: Outcome) {
+        self.executed += 1;
+        self.pool.worked();
+        if self.is_worn() {
+            self.retire();
+        }
+        run.end(outcome);
+    }
+
+    /// Whether the process has done as much, or grown as large, as the operator allows.
+    fn is_worn(&self) -> bool {
+        let command = &self.pool.command;
+        command.recycle_after.is_some_and(|most| self.executed >= most)
+            || command.recycle_above.is_some_and(|most| resident_bytes(self.pid) > most)
+    }
+}
+
+/// The resident memory of a process; 0 if it cannot be read.
+fn resident_bytes(pid: i32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kibibytes =
+        line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+    kibibytes.unwrap_or_default() << 10
+}

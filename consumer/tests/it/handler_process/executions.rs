@@ -1,0 +1,118 @@
+//! What an execution gets and gives back: as for Rust handlers.
+
+use serde_json::json;
+
+use super::{how, job, report, start, start_with, table};
+use shared::store::NewJob;
+
+#[tokio::test]
+async fn an_execution_gets_what_it_needs_of_its_own_tenant() {
+    let fixture = start("").await;
+    let row = fixture.run(json!({"text": "a\nb ü €", "n": 12345678901234567890u64})).await;
+    assert_eq!(how(&row), "success");
+    let got = row.result.unwrap();
+    assert_eq!(got["payload"], json!({"text": "a\nb ü €", "n": 12345678901234567890u64}));
+    assert_eq!(
+        (&got["type"], &got["tenant"], &got["attempt"]),
+        (&json!("report"), &json!("acme"), &json!(1))
+    );
+    assert_eq!(got["max_attempts"], 1);
+    assert!(got["job"].as_str().unwrap().starts_with("report "));
+    let url = got["database_url"].as_str().unwrap();
+    assert!(url.starts_with("sqlite:///") && url.ends_with("/acme.db"), "{url}");
+    assert!(got["idempotency_key"].as_str().unwrap().starts_with(&fixture.acme.id.to_string()));
+    let traceparent = format!("00-{}-", row.id.to_string().replace('-', ""));
+    assert!(got["traceparent"].as_str().unwrap().starts_with(&traceparent));
+    let timeout = got["timeout_ms"].as_u64().unwrap();
+    assert!((1_700_000..=1_800_000).contains(&timeout), "{timeout}");
+    assert!(got["deadline"].as_str().unwrap() > got["scheduled_for"].as_str().unwrap());
+}
+
+#[tokio::test]
+async fn an_error_says_what_the_handler_said() {
+    let fixture = start("").await;
+    let with = json!({"kind": "ValueError", "message": "no such month", "detail": "Traceback", "retry": false});
+    let job = NewJob { max_attempts: 3, ..report(json!({"do": "fail", "with": with})) };
+    let row = fixture.acme.run_job(&job).await.unwrap();
+    assert_eq!((how(&row).as_str(), row.attempt), ("failed/handler: ValueError: no such month", 1));
+    assert_eq!(row.error_detail.as_deref(), Some("Traceback"));
+    let with = json!({"message": "busy", "retry_after_ms": 1});
+    let job = NewJob { max_attempts: 2, ..report(json!({"do": "fail", "with": with})) };
+    let row = fixture.acme.run_job(&job).await.unwrap();
+    assert_eq!((how(&row).as_str(), row.attempt), ("failed/handler: busy", 2));
+}
+
+#[tokio::test]
+async fn results_are_limited_as_for_rust_handlers() {
+    let fixture = start("").await;
+    let row = fixture.run(json!({"do": "deep"})).await;
+    assert_eq!(row.result.unwrap()["polychron_cut"]["nested_more_than"], 100);
+    let row = fixture.run(json!({"do": "large"})).await;
+    assert_eq!(row.result.unwrap()["polychron_cut"]["bytes"], 200_002);
+}
+
+#[tokio::test]
+async fn secrets_are_resolved_and_redacted_everywhere() {
+    let folder = testkit::Folder::new();
+    std::fs::write(folder.path("secret"), "hunter2-hunter2").unwrap();
+    let secrets =
+        format!("[SMTP]\nfile = '{}'\ntenants = ['acme']\n", folder.path("secret").display());
+    std::fs::write(folder.path("secrets.toml"), secrets).unwrap();
+    let settings =
+        format!("secrets = '{}'\n{}", folder.path("secrets.toml").display(), table("report", ""));
+    let fixture = start_with(&settings).await;
+    let secret = json!({"$secret": "SMTP"});
+    let row = fixture.run(json!({"do": "say", "text": secret})).await;
+    assert_eq!((how(&row).as_str(), row.result.unwrap()), ("success", json!({"text": "[secret]"})));
+    assert_eq!(row.progress.unwrap(), json!({"done": 3, "total": 9, "message": "[secret]"}));
+    let output = row.output.unwrap();
+    for line in ["[secret]\n", "to errors [secret]\n", "WARNING [secret]\n"] {
+        assert!(output.contains(line), "{output}");
+    }
+    assert!(!output.contains("hunter2"));
+    let row = fixture.run(json!({"do": "say", "text": secret, "fail": true})).await;
+    assert_eq!(how(&row), "failed/handler: ValueError: [secret]");
+    assert_eq!(row.error_detail.as_deref(), Some("[secret]"));
+}
+
+#[tokio::test]
+async fn a_process_inherits_only_what_it_may() {
+    let more = "folder = '/usr'\nenvironment = { MODE = 'test' }\nlimits = { open_files = 77 }";
+    let fixture = start_with(&table("report", more)).await;
+    let got = fixture.run(json!({"do": "environment"})).await.result.unwrap();
+    assert_eq!((&got["folder"], &got["environment"]["MODE"]), (&json!("/usr"), &json!("test")));
+    // Input, output, errors and the socket.
+    assert_eq!(got["descriptors"], 4);
+    let names: Vec<&String> = got["environment"].as_object().unwrap().keys().collect();
+    let ours = names.iter().filter(|name| name.starts_with("POLYCHRON_"));
+    assert_eq!(ours.collect::<Vec<_>>(), [&"POLYCHRON_PROTOCOL"], "{names:?}");
+    assert!(got["environment"]["PATH"].is_string());
+}
+
+#[tokio::test]
+async fn rust_handlers_and_built_in_types_go_on_beside() {
+    let fixture = start("").await;
+    let row = fixture.acme.run_job(&job("rust", json!(7))).await.unwrap();
+    assert_eq!(row.result, Some(json!(7)));
+    let payload = json!({"statements": ["SELECT 1"]});
+    let row = fixture.acme.run_job(&job("sql", payload)).await.unwrap();
+    assert_eq!(how(&row), "success");
+    let row = fixture.acme.run_job(&job("mail", json!(null))).await.unwrap();
+    assert!(
+        how(&row).contains("no handler for job type `mail`") && how(&row).contains("report, rust"),
+        "{}",
+        how(&row)
+    );
+}
+
+#[tokio::test]
+async fn output_belongs_to_the_execution_in_hand() {
+    let fixture = start("").await;
+    for number in 0..20 {
+        let text = format!("line {number}");
+        let row = fixture.run(json!({"do": "say", "text": text})).await;
+        let output = row.output.unwrap();
+        assert!(output.contains(&format!("{text}\n")), "{output}");
+        assert_eq!(output.lines().count(), 3, "only its own: {output}");
+    }
+}

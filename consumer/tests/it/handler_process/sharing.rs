@@ -1,0 +1,94 @@
+//! Processes that hold several executions at once.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+use shared::store::NewJob;
+use testkit::eventually;
+
+use super::{ended, how, report, start_with, table};
+
+fn pids(marks: &[String]) -> BTreeSet<&str> {
+    marks.iter().filter_map(|mark| mark.split(' ').next()).collect()
+}
+
+#[tokio::test]
+async fn one_process_holds_several_executions_of_one_tenant() {
+    let fixture = start_with(&table("--concurrency 3 report", "processes = 2")).await;
+    let globex = fixture.engine.add_tenant("globex").await.unwrap();
+    let payload = json!({"mark": fixture.path("mark"), "wait": fixture.path("go")});
+    for _ in 0..3 {
+        fixture.add(&fixture.acme, &report(payload.clone())).await;
+    }
+    assert_eq!(pids(&fixture.marked("mark", 3).await).len(), 1, "all in one process");
+    fixture.add(&globex, &report(payload.clone())).await;
+    let marks = fixture.marked("mark", 4).await;
+    assert_eq!(pids(&marks).len(), 2, "another tenant gets a process of its own: {marks:?}");
+    fixture.touch("go");
+}
+
+#[tokio::test]
+async fn tenants_share_a_process_if_the_operator_says_so() {
+    let more = "processes = 1\nshare_tenants = true";
+    let fixture = start_with(&table("--concurrency 3 report", more)).await;
+    let globex = fixture.engine.add_tenant("globex").await.unwrap();
+    let payload = json!({"mark": fixture.path("mark"), "wait": fixture.path("go")});
+    fixture.add(&fixture.acme, &report(payload.clone())).await;
+    fixture.add(&globex, &report(payload.clone())).await;
+    assert_eq!(pids(&fixture.marked("mark", 2).await).len(), 1);
+    fixture.touch("go");
+}
+
+#[tokio::test]
+async fn a_tenant_with_much_to_do_lets_others_have_the_process() {
+    let fixture = start_with(&table("--concurrency 2 report", "processes = 1")).await;
+    let globex = fixture.engine.add_tenant("globex").await.unwrap();
+    let payload = json!({"mark": fixture.path("mark"), "do": "sleep", "seconds": 0.05});
+    for _ in 0..30 {
+        fixture.add(&fixture.acme, &report(payload.clone())).await;
+    }
+    fixture.marked("mark", 1).await;
+    fixture.add(&globex, &report(payload)).await;
+    let marks = eventually("globex's turn", || async {
+        let marks = fixture.marks("mark");
+        marks.iter().any(|mark| mark.contains("globex")).then_some(marks)
+    })
+    .await;
+    assert!(marks.len() < 31, "it did not have to wait for all of acme's: {}", marks.len());
+}
+
+#[tokio::test]
+async fn a_stuck_execution_costs_its_process_but_not_its_neighbours() {
+    let fixture = start_with(&table("--concurrency 2 report", "processes = 1")).await;
+    let other = report(json!({"wait": fixture.path("go"), "mark": fixture.path("mark")}));
+    let other = fixture.begin(&other).await;
+    fixture.marked("mark", 1).await;
+    let stuck = NewJob {
+        timeout_seconds: Some(1),
+        ..report(json!({"do": "sleep", "seconds": 600, "mark": fixture.path("mark")}))
+    };
+    let stuck = fixture.begin(&stuck).await;
+    fixture.marked("mark", 2).await;
+    assert_eq!(
+        how(&ended(&fixture.acme.store, stuck).await),
+        "failed/timeout: ran longer than its 1s"
+    );
+    // The next one finds no room in that process, which is about to be replaced.
+    let next = report(json!({"mark": fixture.path("mark")}));
+    fixture.add(&fixture.acme, &next).await;
+    let next = fixture.marked("mark", 3).await;
+    assert_eq!(pids(&next).len(), 2, "{next:?}");
+    fixture.touch("go");
+    assert_eq!(how(&ended(&fixture.acme.store, other).await), "success");
+}
+
+#[tokio::test]
+async fn a_crash_of_a_shared_process_ends_all_it_holds() {
+    let fixture = start_with(&table("--concurrency 2 report", "processes = 1")).await;
+    let payload = json!({"wait": fixture.path("never"), "mark": fixture.path("mark")});
+    let other = fixture.begin(&report(payload)).await;
+    fixture.marked("mark", 1).await;
+    let row = fixture.run(json!({"do": "exit", "status": 7})).await;
+    assert_eq!(how(&row), "failed/crash: the handler process exited with status 7");
+    assert_eq!(how(&ended(&fixture.acme.store, other).await), how(&row));
+}
