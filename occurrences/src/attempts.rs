@@ -67,6 +67,7 @@ fn incomplete(row: &Execution, scope: &Scope) -> Option<String> {
             Some(Kind::Handler),
             Some(Kind::Timeout),
             Some(Kind::Panic),
+            Some(Kind::Crash),
             Some(Kind::UnknownType),
             Some(Kind::Lost),
         ],
@@ -124,7 +125,10 @@ fn unexplained(row: &Execution, next: &Execution) -> Option<String> {
     }
     let explained = match (next.trigger, row.status, row.error_kind) {
         (Trigger::Retry, Status::Failed, Some(kind)) => {
-            matches!(kind, Kind::Handler | Kind::Timeout | Kind::Panic | Kind::UnknownType)
+            matches!(
+                kind,
+                Kind::Handler | Kind::Timeout | Kind::Panic | Kind::Crash | Kind::UnknownType
+            )
         }
         (Trigger::Rescue, Status::Failed, Some(Kind::Lost)) => true,
         (Trigger::Rescue, Status::Cancelled, Some(Kind::Shutdown)) => true,
@@ -151,7 +155,7 @@ fn of_last(rows: &[Execution], last: &Execution, job: &Job) -> Option<Violation>
     }
     let follows = match last.error_kind {
         // A handler may have said that its error is permanent.
-        Some(Kind::Timeout | Kind::Panic | Kind::UnknownType) => charged < most,
+        Some(Kind::Timeout | Kind::Panic | Kind::Crash | Kind::UnknownType) => charged < most,
         Some(Kind::Lost) => charged < most && job.orphan_policy == OrphanPolicy::Retry,
         Some(Kind::Shutdown) => job.orphan_policy == OrphanPolicy::Retry,
         Some(Kind::Handler | Kind::Cancelled | Kind::Misfire | Kind::Overlap) | None => false,

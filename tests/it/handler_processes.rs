@@ -101,8 +101,6 @@ async fn a_hangup_brings_new_code_and_interrupts_nothing() {
     let (process, address) = consumer(&system, &command, &[]);
     add(&system, "before", json!({})).await;
     let before = pid(&ended(&system, "before").await);
-    add(&system, "meanwhile", json!({"wait": go})).await;
-    running(&system, "meanwhile").await;
 
     // New code that does not start: the old goes on.
     std::fs::remove_file(&types).unwrap();
@@ -110,8 +108,10 @@ async fn a_hangup_brings_new_code_and_interrupts_nothing() {
     process.logged("handler processes are started anew").await;
     process.logged("a handler process died with nothing in hand").await;
     add(&system, "still", json!({})).await;
-    ended(&system, "still").await;
+    assert_eq!(pid(&ended(&system, "still").await), before);
 
+    add(&system, "meanwhile", json!({"wait": go})).await;
+    running(&system, "meanwhile").await;
     std::fs::write(&types, "report mail").unwrap();
     eventually("the new code is loaded", || async {
         let report = get(address, "/health/ready").await?.json();
