@@ -1,6 +1,7 @@
 //! `polychron schedule …`: previews schedules, and imports those of other programs.
 
 mod import;
+mod translate;
 
 use clap::{Args, Subcommand};
 use shared::clock::{Clock, Time};
@@ -22,6 +23,12 @@ pub enum Verb {
   polychron schedule preview '30 1 * * *' --timezone Europe/London --from 2026-10-23T00:00:00Z
   polychron schedule preview '{\"every\": \"90m\", \"from\": \"2026-01-01T00:00:00Z\"}' -o json")]
     Preview(Preview),
+    /// Show what an expression means in each scheduler's language that it is valid in
+    #[command(after_help = "Examples:
+  polychron schedule translate '0 0 12 ? * 2-6'
+  polychron schedule translate 'Mon..Fri *-*-* 09:00:00' --timezone Europe/London
+  polychron schedule translate 'rate(5 minutes)' -o json")]
+    Translate(translate::Translate),
     /// Translate another scheduler's file to jobs, and add them
     #[command(subcommand)]
     Import(import::Source),
@@ -57,6 +64,7 @@ pub(crate) async fn run(
 ) -> Result<(), Failure> {
     match verb {
         Verb::Preview(arguments) => preview(arguments, output),
+        Verb::Translate(arguments) => translate::run(arguments, output),
         Verb::Import(source) => Box::pin(import::run(source, config, output, request)).await,
     }
 }

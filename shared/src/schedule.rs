@@ -15,6 +15,7 @@
 mod cron;
 mod days;
 mod describe;
+mod dialect;
 mod error;
 mod explain;
 mod expression;
@@ -26,9 +27,11 @@ mod set;
 mod spread;
 mod wall_clock;
 mod zone;
+mod zone_alias;
 mod zone_rules;
 
 pub use cron::{Fold, Gap};
+pub use dialect::{Reading, readings};
 pub use error::ScheduleError;
 pub use explain::{ClockChange, Explained};
 pub use patch::{Patch, Patched};
@@ -64,7 +67,11 @@ enum Rule {
         period: i64,
         from: i64,
     },
-    At(i64),
+    /// In microseconds since 1970.
+    At {
+        at: i64,
+        zone: Zone,
+    },
 }
 
 /// The purpose of `jitter` in [`Spread::pick`]; the cron fields use smaller numbers.
@@ -75,8 +82,14 @@ impl Schedule {
     ///
     /// # Errors
     ///
-    /// If the text is invalid or the schedule has no occurrence.
+    /// If the text is invalid or the schedule has no occurrence. If it is valid in another
+    /// scheduler's language, the error says what it means there.
     pub fn read(json: &str, spread: Spread) -> Result<Schedule, ScheduleError> {
+        Schedule::parse(json, spread).map_err(|error| dialect::explain(json, error))
+    }
+
+    /// The same, whatever languages the text could be in.
+    fn parse(json: &str, spread: Spread) -> Result<Schedule, ScheduleError> {
         let fields = Fields::read(json)?;
         let rule = Rule::read(&fields, spread)?;
         let delay = read_delay(&fields, &rule, spread)?;
@@ -99,7 +112,7 @@ impl Schedule {
     /// whether that is too late.
     pub fn first_after(&self, since: Time) -> Option<Time> {
         match self.rule {
-            Rule::At(_) => self.first(),
+            Rule::At { .. } => self.first(),
             Rule::Cron(_) | Rule::Every { .. } => self.next_after(since),
         }
     }
@@ -154,7 +167,10 @@ impl Rule {
             return Ok(Rule::Every { period: period * SECOND, from });
         }
         match fields.time("at")? {
-            Some(at) => Ok(Rule::At(micros(at))),
+            Some(at) => {
+                let zone = fields.zone("timezone")?.unwrap_or_else(Zone::utc);
+                Ok(Rule::At { at: micros(at), zone })
+            }
             None => Err(ScheduleError::new("schedule", "has none of `cron`, `every` and `at`")),
         }
     }
@@ -168,7 +184,7 @@ impl Rule {
                 Some(after - (after - from) % period + period)
             }
             Rule::Every { from, .. } => Some(*from),
-            Rule::At(at) => Some(*at).filter(|at| *at > after),
+            Rule::At { at, .. } => Some(*at).filter(|at| *at > after),
         }
     }
 
@@ -185,7 +201,7 @@ impl Rule {
                 let last = before - 1;
                 (last >= *from).then(|| last - (last - from) % period)
             }
-            Rule::At(at) => Some(*at).filter(|at| *at < before),
+            Rule::At { at, .. } => Some(*at).filter(|at| *at < before),
         }
     }
 
@@ -197,7 +213,7 @@ impl Rule {
                 let up_to = |time: i64| if time < *from { 0 } else { (time - from) / period + 1 };
                 (up_to(until) - up_to(after)).unsigned_abs()
             }
-            Rule::At(at) => u64::from(after < *at && *at <= until),
+            Rule::At { at, .. } => u64::from(after < *at && *at <= until),
         }
     }
 
@@ -207,7 +223,7 @@ impl Rule {
         match self {
             Rule::Cron(rule) => rule.wall.period_within(limit),
             Rule::Every { period, .. } => Some(period / SECOND).filter(|period| *period <= limit),
-            Rule::At(_) => None,
+            Rule::At { .. } => None,
         }
     }
 }

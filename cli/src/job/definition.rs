@@ -17,13 +17,13 @@ pub(super) struct Timing {
     /// A cron expression of five fields, or six with seconds in front
     #[arg(long, value_name = "EXPR", conflicts_with_all = ["every", "at", "schedule"])]
     cron: Option<String>,
-    /// The time zone of the cron expression, such as Europe/London; UTC by default, or as it was
-    #[arg(long, value_name = "ZONE", conflicts_with_all = ["every", "at"])]
+    /// The time zone of the cron expression or of a local time, such as Europe/London; UTC by default, or as it was
+    #[arg(long, value_name = "ZONE", conflicts_with = "every")]
     timezone: Option<String>,
     /// A fixed interval, such as 15m
     #[arg(long, value_name = "DURATION", conflicts_with_all = ["at", "schedule"])]
     every: Option<String>,
-    /// Once, at this time, such as 2026-12-01T09:00:00Z
+    /// Once, at this time, such as 2026-12-01T09:00:00Z; without Z or an offset, in --timezone
     #[arg(long, value_name = "TIME", conflicts_with = "schedule")]
     at: Option<String>,
     /// A schedule as JSON with its options, or a cron expression; an edit keeps the options that it does not
@@ -53,7 +53,10 @@ impl Timing {
         Ok(Some(match (cron.as_ref().or(schedule.as_ref()), every, at, timezone) {
             (Some(text), .., timezone) => schedule::written(text, timezone.as_deref())?,
             (None, Some(every), ..) => json!({"every": every}).to_string(),
-            (None, None, Some(at), _) => json!({"at": at}).to_string(),
+            (None, None, Some(at), Some(timezone)) => {
+                json!({"at": at, "timezone": timezone}).to_string()
+            }
+            (None, None, Some(at), None) => json!({"at": at}).to_string(),
             (None, None, None, Some(timezone)) => json!({"timezone": timezone}).to_string(),
             (None, None, None, None) => return Ok(None),
         }))

@@ -1,6 +1,6 @@
 //! `polychron schedule preview` and `polychron job next`.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::console::{BOTH, Console};
 
@@ -68,4 +68,27 @@ async fn a_job_tells_its_next_times() {
         let next = console.run(&["job", "next", "acme", "a", "-n", "3", "-o", "json"]).succeeded();
         assert_eq!(times(&next.json()), ["2099-01-01T00:00:00Z"]);
     }
+}
+
+#[tokio::test]
+async fn all_readings_of_an_expression_are_shown_with_their_times() {
+    let console = Console::with_tenant(BOTH[0]).await;
+    let translate = |text: &str| {
+        let from = "2026-12-01T00:00:00Z";
+        console.run(&["schedule", "translate", text, "--from", from, "-o", "json"])
+    };
+    let readings = translate("0 0 12 ? * 2-6").succeeded().json();
+    assert_eq!(readings[0]["schedule"], json!({"cron": "0 12 * * MON-FRI"}), "{readings:#}");
+    assert_eq!(readings[1]["schedule"], json!({"cron": "0 12 * * TUE-SAT"}), "{readings:#}");
+    assert_eq!(readings[0]["next"][0], json!("2026-12-01T12:00:00Z"), "{readings:#}");
+    let shown = console.run(&["schedule", "translate", "rate(5 minutes)"]).succeeded();
+    assert!(shown.stdout.contains("EventBridge") && shown.stdout.contains("every 5 minutes"));
+    translate("0 25 * * *").ended(2).says(&["hour 25 is outside"]);
+    let preview = ["schedule", "preview", "0 9 * * *", "--timezone", "PST"];
+    console.run(&preview).ended(2).says(&["`America/Los_Angeles`", "US Pacific"]);
+    let local = ["job", "add", "acme", "eve", "--type", "noop", "--at", "2076-12-24T18:00:00"];
+    console.run(&local).ended(2).says(&["without a zone"]);
+    console.run(&[&local[..], &["--timezone", "Europe/Berlin"]].concat()).succeeded();
+    let next = console.run(&["job", "next", "acme", "eve", "-o", "json"]).succeeded().json();
+    assert_eq!(next[0]["at"], json!("2076-12-24T17:00:00Z"));
 }

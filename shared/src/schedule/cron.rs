@@ -127,11 +127,6 @@ impl CronRule {
         count
     }
 
-    /// Local time minus UTC at `instant`, in seconds.
-    pub(super) fn offset(&self, instant: i64) -> i64 {
-        self.zone.spans()[self.zone.index(instant)].offset
-    }
-
     /// How a clock change affected the occurrence at `instant`.
     pub(super) fn clock_change(&self, instant: i64) -> Option<Change> {
         let index = self.zone.index(instant);

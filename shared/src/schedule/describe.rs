@@ -19,16 +19,22 @@ impl Schedule {
         let mut words = match &self.rule {
             Rule::Cron(rule) => cron(rule),
             Rule::Every { period, from } => every(period / SECOND, *from),
-            Rule::At(at) => format!("once, at {}", instant(*at)),
+            Rule::At { at, zone } => format!("once, at {}", local(*at, zone)),
         };
         if self.delay > 0 {
             words += &format!(", each {} later (jitter)", duration(self.delay / SECOND));
         }
+        let utc = Zone::utc();
+        let zone = match &self.rule {
+            Rule::Cron(rule) => &rule.zone,
+            Rule::At { zone, .. } => zone,
+            Rule::Every { .. } => &utc,
+        };
         if self.start > i64::MIN {
-            words += &format!(", not before {}", instant(self.start));
+            words += &format!(", not before {}", local(self.start, zone));
         }
         if self.end < zone::END * SECOND - 1 {
-            words += &format!(", not after {}", instant(self.end));
+            words += &format!(", not after {}", local(self.end, zone));
         }
         words
     }
@@ -37,7 +43,8 @@ impl Schedule {
     pub fn timezone(&self) -> &str {
         match &self.rule {
             Rule::Cron(rule) => rule.zone.name(),
-            Rule::Every { .. } | Rule::At(_) => "UTC",
+            Rule::At { zone, .. } => zone.name(),
+            Rule::Every { .. } => "UTC",
         }
     }
 }
@@ -196,6 +203,16 @@ fn duration(seconds: i64) -> String {
     parts.join(" ")
 }
 
+/// "2026-12-01 09:00 UTC", or "2026-12-01 10:00, Berlin time".
+fn local(micros: i64, zone: &Zone) -> String {
+    if zone.name() == "UTC" {
+        return instant(micros);
+    }
+    let offset = zone.offset_at(time(micros).unwrap_or(Time::MAX));
+    let local = instant(micros + offset * SECOND);
+    format!("{}, {}", local.trim_end_matches(" UTC"), zone_name(zone))
+}
+
 /// "2026-12-01 09:00 UTC", with seconds and microseconds only if they are not zero.
 fn instant(micros: i64) -> String {
     let at = time(micros).unwrap_or(Time::MAX);
@@ -211,6 +228,10 @@ fn instant(micros: i64) -> String {
 fn zone_name(zone: &Zone) -> String {
     match zone.name().rsplit_once('/') {
         Some((area, city)) if area != "Etc" => format!("{} time", city.replace('_', " ")),
+        // These sound as if they had summer time.
+        None if ["EST", "MST", "HST"].contains(&zone.name()) => {
+            format!("{} (no summer time)", zone.name())
+        }
         _ => zone.name().to_owned(),
     }
 }

@@ -30,6 +30,11 @@ impl ScheduleError {
         ScheduleError { remedy: Some(remedy.into()), ..self }
     }
 
+    /// The same fault at the same place, in other words.
+    pub(super) fn saying(self, message: String, remedy: String) -> ScheduleError {
+        ScheduleError { message, remedy: Some(remedy), ..self }
+    }
+
     /// Marks a range of a cron expression, in bytes, as faulty.
     pub(super) fn at(self, expression: &str, range: Range<usize>) -> ScheduleError {
         let location = Location { expression: expression.to_owned(), range };

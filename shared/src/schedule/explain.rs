@@ -42,8 +42,14 @@ impl Schedule {
     }
 
     fn explain(&self, at: Time) -> Explained {
-        let Rule::Cron(rule) = &self.rule else {
-            return Explained { at, local: at.fixed_offset(), change: None };
+        let rule = match &self.rule {
+            Rule::Cron(rule) => rule,
+            Rule::At { zone, .. } => {
+                return Explained { at, local: local(at, zone.offset_at(at)), change: None };
+            }
+            Rule::Every { .. } => {
+                return Explained { at, local: at.fixed_offset(), change: None };
+            }
         };
         // Clock changes apply to the time that the expression matches, before jitter.
         let matched = (micros(at) - self.delay).div_euclid(SECOND);
@@ -55,11 +61,13 @@ impl Schedule {
             Change::FirstPass => Some(ClockChange::FirstPass),
             Change::SecondPass => Some(ClockChange::SecondPass),
         });
-        let offset =
-            i32::try_from(rule.offset(at.timestamp())).ok().and_then(FixedOffset::east_opt);
-        let local = offset.map_or(at.fixed_offset(), |offset| at.with_timezone(&offset));
-        Explained { at, local, change }
+        Explained { at, local: local(at, rule.zone.offset_at(at)), change }
     }
+}
+
+fn local(at: Time, offset: i64) -> DateTime<FixedOffset> {
+    let offset = i32::try_from(offset).ok().and_then(FixedOffset::east_opt);
+    offset.map_or(at.fixed_offset(), |offset| at.with_timezone(&offset))
 }
 
 impl fmt::Display for ClockChange {

@@ -87,6 +87,14 @@ impl Expression {
             None => Set::range(0, 0),
         };
         let [minute, hour, day, month, weekday] = rest;
+        if let Some((_, step)) = weekday.divide('/')
+            && second.is_some()
+            && step.text().parse::<u32>().is_ok_and(|step| step > 7)
+        {
+            // Only somebody who means seconds writes it.
+            let error = weekday.error("day of week has a step of more than a week");
+            return Err(error.remedy("the seconds are the first of six fields"));
+        }
         let star = |part: Part<'_>| part.text().starts_with('*');
         Ok(Expression {
             seconds,

@@ -2,13 +2,14 @@
 
 use std::fmt;
 
-use chrono::{DateTime, Datelike};
+use chrono::{DateTime, Datelike, NaiveDateTime};
 use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
 use serde_json::Value;
 
 use super::error::{ScheduleError, did_you_mean, shown};
 use super::zone::Zone;
+use super::zone_alias;
 use super::zone_rules::ZoneRules;
 use crate::clock::Time;
 
@@ -23,7 +24,7 @@ pub(super) const FORMS: [&str; 3] = ["cron", "every", "at"];
 /// The fields, and the forms of schedule that may have them.
 const FIELDS: [(&str, &[&str]); 10] = [
     ("cron", &["cron"]),
-    ("timezone", &["cron"]),
+    ("timezone", &["cron", "at"]),
     ("gap", &["cron"]),
     ("fold", &["cron"]),
     ("every", &["every"]),
@@ -110,7 +111,25 @@ impl Fields {
 
     /// An instant.
     pub(super) fn time(&self, name: &'static str) -> Result<Option<Time>, ScheduleError> {
-        self.text(name)?.map(|text| read_time(name, text)).transpose()
+        let Some(text) = self.text(name)? else { return Ok(None) };
+        match local_time(text) {
+            Some(local) => self.local(name, local).map(Some),
+            None => read_time(name, text).map(Some),
+        }
+    }
+
+    /// The instant at which local clocks in the schedule's zone show a time. One that is repeated is
+    /// the first pass, but the second one for an `end`; one that is skipped is the first instant
+    /// after the gap.
+    fn local(&self, name: &'static str, local: NaiveDateTime) -> Result<Time, ScheduleError> {
+        let Some(zone) = self.zone("timezone")? else {
+            let error = ScheduleError::new(name, "is a local time without a zone");
+            return Err(error.remedy("add Z, an offset such as +01:00, or a field `timezone`"));
+        };
+        let instants = zone.instants_of(local);
+        let instant = if name == "end" { instants.last() } else { instants.first() };
+        let instant = instant.copied().or_else(|| zone.instant_after_gap(local));
+        instant.filter(in_bounds).ok_or_else(|| out_of_bounds(name, &local.to_string()))
     }
 
     /// A duration in whole seconds, at least one.
@@ -166,12 +185,23 @@ fn read_time(name: &'static str, text: &str) -> Result<Time, ScheduleError> {
             .remedy(example)
     })?;
     // Converting through microseconds also turns a leap second into the following second.
-    let time = Time::from_timestamp_micros(time.timestamp_micros())
-        .filter(|time| (1970..=2100).contains(&time.year()));
-    time.ok_or_else(|| {
-        let message = format!("`{}` is outside the years 1970 to 2100", shown(text));
-        ScheduleError::new(name, message)
-    })
+    let time = Time::from_timestamp_micros(time.timestamp_micros()).filter(in_bounds);
+    time.ok_or_else(|| out_of_bounds(name, text))
+}
+
+/// A time without an offset, to the minute or finer.
+fn local_time(text: &str) -> Option<NaiveDateTime> {
+    let formats = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M"];
+    formats.iter().find_map(|format| NaiveDateTime::parse_from_str(text, format).ok())
+}
+
+fn in_bounds(time: &Time) -> bool {
+    (1970..=2100).contains(&time.year())
+}
+
+fn out_of_bounds(name: &'static str, text: &str) -> ScheduleError {
+    let message = format!("`{}` is outside the years 1970 to 2100", shown(text));
+    ScheduleError::new(name, message)
 }
 
 fn read_seconds(name: &'static str, text: &str) -> Result<i64, ScheduleError> {
@@ -203,7 +233,8 @@ fn varies_in_length(unit: &str) -> bool {
 fn read_zone(name: &'static str, text: &str) -> Result<Zone, ScheduleError> {
     let rules = ZoneRules::current();
     rules.find(text).ok_or_else(|| {
-        let remedy = did_you_mean(text, rules.names())
+        let remedy = zone_alias::remedy(text, &rules)
+            .or_else(|| did_you_mean(text, rules.names()))
             .unwrap_or_else(|| "write an IANA name such as Europe/London, or UTC".to_owned());
         ScheduleError::new(name, format!("`{}` isn't a time zone", shown(text))).remedy(remedy)
     })

@@ -120,9 +120,10 @@ mod tests {
             (
                 daily,
                 json!({"at": "2026-12-01T09:00:00Z"}),
-                json!({"at": "2026-12-01T09:00:00Z", "end": "2027-01-01T00:00:00Z"}),
-                &["end"],
-                &["gap", "jitter", "timezone"],
+                json!({"at": "2026-12-01T09:00:00Z", "timezone": "Europe/London",
+                       "end": "2027-01-01T00:00:00Z"}),
+                &["end", "timezone"],
+                &["gap", "jitter"],
             ),
             (
                 json!({"every": "1h", "from": "2026-01-01T00:20:00Z"}),

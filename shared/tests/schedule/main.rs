@@ -8,6 +8,7 @@ mod brute_force;
 mod cases;
 mod clocks;
 mod describe;
+mod dialects;
 mod oracles;
 mod refusals;
 mod rules;
