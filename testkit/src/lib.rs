@@ -4,6 +4,7 @@
 
 mod lying_server;
 mod old_schema;
+mod overloads;
 mod tenant_database;
 
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use uuid::Uuid;
 
 pub use lying_server::{Lie, LyingServer};
 pub use old_schema::migrate_to;
+pub use overloads::plant_overloads;
 pub use tenant_database::{TenantDatabase, both_stores};
 
 /// A variable that `scripts/services` sets. Without it the test fails rather than being skipped.

@@ -5,11 +5,11 @@ SELECT DISTINCT CAST(taken.name AS text)
 FROM (
     SELECT relname AS name, oid AS relation
     FROM pg_class
-    WHERE relnamespace = to_regnamespace(quote_ident(current_schema()))
+    WHERE relnamespace = CAST(to_regnamespace(quote_ident(CAST(current_schema() AS text))) AS oid)
     UNION ALL
     SELECT typname, typrelid
     FROM pg_type
-    WHERE typnamespace = to_regnamespace(quote_ident(current_schema()))
+    WHERE typnamespace = CAST(to_regnamespace(quote_ident(CAST(current_schema() AS text))) AS oid)
 ) AS taken
 WHERE taken.name IN ('job', 'job_execution')
   AND NOT EXISTS (

@@ -12,6 +12,6 @@ WITH place AS (
 SELECT name,
        oid IS NOT NULL,
        coalesce(has_schema_privilege(oid, 'USAGE') AND has_schema_privilege(oid, 'CREATE'), false),
-       format('GRANT USAGE, CREATE ON SCHEMA %I TO %I', name, current_user),
-       format('GRANT CREATE ON DATABASE %I TO %I', current_database(), current_user)
+       pg_catalog.format('GRANT USAGE, CREATE ON SCHEMA %I TO %I', name, current_user),
+       pg_catalog.format('GRANT CREATE ON DATABASE %I TO %I', current_database(), current_user)
 FROM found

@@ -12,8 +12,11 @@ UPDATE polychron_job_execution e
 SET status = 'running',
     worker = $2,
     started_at = $3,
-    lease_until = least($4, $3::timestamptz + make_interval(secs => coalesce(j.timeout_seconds, $5))),
-    deadline_at = $3::timestamptz + make_interval(secs => coalesce(j.timeout_seconds, $5)),
+    lease_until = least(
+        $4,
+        $3::timestamptz + make_interval(secs => coalesce(j.timeout_seconds, $5)::float8)
+    ),
+    deadline_at = $3::timestamptz + make_interval(secs => coalesce(j.timeout_seconds, $5)::float8),
     job_version = j.version,
     payload = coalesce(e.payload, j.payload)
 FROM polychron_job j

@@ -45,7 +45,7 @@ WITH turn AS (
     UPDATE polychron_job_execution e
     SET status = 'dispatched',
         dispatched_at = $2
-    FROM turn, unnest($14::uuid[]) AS w(id)
+    FROM turn, pg_catalog.unnest($14::uuid[]) AS w(id)
     WHERE e.id = w.id
       AND e.status = 'scheduled'
       AND NOT e.cancel_requested

@@ -8,7 +8,7 @@ SELECT id,
        CAST(schedule AS text) AS schedule,
        overlap_policy,
        (SELECT CAST(sum(extract(epoch FROM finished_at - started_at)) AS float8)
-                   / count(DISTINCT scheduled_for)
+                   / CAST(pg_catalog.count(DISTINCT scheduled_for) AS float8)
         FROM (
             SELECT scheduled_for, started_at, finished_at
             FROM polychron_job_execution

@@ -35,7 +35,7 @@ WITH oldest AS MATERIALIZED (
     JOIN polychron_job_execution USING (scheduled_for)
     WHERE job_id = $1
     GROUP BY scheduled_for
-    HAVING count(finished_at) = count(*) AND max(finished_at) < $5
+    HAVING count(*) FILTER (WHERE finished_at IS NULL) = 0 AND max(finished_at) < $5
 ), gone AS (
     DELETE FROM polychron_job_execution
     WHERE job_id = $1

@@ -7,11 +7,12 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row as _, raw_sql};
 
 /// The settings of every PostgreSQL session. Sent as statements, because a pooler in between refuses
 /// start-up parameters. Custom plans, because a generic plan made while `polychron_job_execution` is small
-/// scans it whole for as long as it is cached.
+/// scans it whole for as long as it is cached. A policy that would hide rows from us fails instead.
 const ALWAYS: &str = "SET statement_timeout = '5s'; SET lock_timeout = '2s'; \
                        SET idle_in_transaction_session_timeout = '10s'; \
                        SET plan_cache_mode = 'force_custom_plan'; \
-                       SET synchronous_commit = 'on'; SET TimeZone = 'UTC'";
+                       SET synchronous_commit = 'on'; SET TimeZone = 'UTC'; \
+                       SET row_security = 'off'; SET client_min_messages = 'warning'";
 /// Where all rows are found by their keys: the planner prefers scans, sorts and merge joins on tables
 /// without statistics, or when most rows are due at once; forbid them. A table of one row, which has no
 /// other plan, then seems so expensive that the statement would be JIT-compiled; forbid that, too.
@@ -47,6 +48,9 @@ impl Planning {
 ///
 /// The session's path is that one schema, then `pg_temp`. PostgreSQL searches `pg_catalog` first
 /// unless the path names it, and `pg_temp` too: named last, no temporary table can pass for ours.
+/// Functions and operators in that schema are still candidates, and one that matches the arguments
+/// better wins over that of `pg_catalog`. So our statements cast their arguments to exactly what
+/// `pg_catalog` takes, or qualify the name, as `count("any")` needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum SearchPath {
     /// In the schema of this name.
@@ -57,15 +61,18 @@ pub(super) enum SearchPath {
 }
 
 impl SearchPath {
-    fn statement(&self) -> String {
+    /// Runs under the role's own path, in which anything may pass for PostgreSQL's, so every name in it
+    /// is qualified.
+    pub(super) fn statement(&self) -> String {
         match self {
             SearchPath::Named(schema) => {
                 format!("SET search_path = {}, pg_temp", quote_identifier(schema))
             }
             SearchPath::WhereIs(table) => format!(
                 "SELECT pg_catalog.set_config('search_path', pg_catalog.concat_ws(', ', coalesce( \
-                 (SELECT relnamespace::regnamespace::text FROM pg_catalog.pg_class \
-                  WHERE oid = pg_catalog.to_regclass('{table}')), \
+                 (SELECT relnamespace::pg_catalog.regnamespace::pg_catalog.text \
+                  FROM pg_catalog.pg_class \
+                  WHERE oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass('{table}')), \
                  pg_catalog.quote_ident(pg_catalog.current_schema())), 'pg_temp'), false)"
             ),
         }
@@ -124,7 +131,7 @@ impl Open for PgConnection {
 /// The server's process that answers; asked without a prepared statement, which a shared session
 /// may know already.
 async fn backend(connection: &mut PgConnection) -> sqlx::Result<i32> {
-    raw_sql("SELECT pg_backend_pid()").fetch_one(connection).await?.try_get(0)
+    raw_sql("SELECT pg_catalog.pg_backend_pid()").fetch_one(connection).await?.try_get(0)
 }
 
 impl Open for SqliteConnection {

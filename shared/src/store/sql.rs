@@ -94,6 +94,7 @@ statements! { TENANT:
     READ_EXPIRED = both "tenant/read_expired";
     READ_SERVER = postgres "tenant/read_server";
     COUNT_CHANGES = postgres "tenant/count_changes";
+    READ_SESSION = postgres "tenant/read_session";
     END_SESSIONS = postgres "tenant/end_sessions";
     READ_IDENTITY = both "tenant/read_identity";
     CLAIM_DATABASE = both "tenant/claim_database";

@@ -7,7 +7,7 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
@@ -21,7 +21,7 @@ use super::db::Options;
 use super::error::{StoreError, chain};
 use super::read_limits::ReadLimits;
 use super::sql;
-use crate::clock::{BootTime, Clock};
+use crate::clock::{BootTime, Clock, Time};
 use crate::database_url::DatabaseUrl;
 use crate::id::ExecutionId;
 
@@ -42,15 +42,20 @@ const SQLITE_LOOK_EVERY: i32 = 10_000;
 /// The database of the tenant whose job runs, under the role that the tenant's URL names.
 pub struct TenantDatabase {
     url: DatabaseUrl,
-    /// What the server lists its sessions under.
-    session: String,
+    /// What the server lists its sessions under, unless they rename themselves.
+    name: String,
     clock: Clock,
     /// When the execution times out.
     deadline: BootTime,
     /// Ends what SQLite is at, which has no server that could be asked to.
     interrupt: CancellationToken,
     pool: OnceLock<Pool>,
+    /// The PostgreSQL sessions that were opened.
+    sessions: Arc<Mutex<Vec<Session>>>,
 }
+
+/// What identifies a PostgreSQL session, whatever it sets: its process, and when it started.
+type Session = (i32, Option<Time>);
 
 enum Pool {
     Postgres(PgPool),
@@ -87,9 +92,15 @@ impl TenantDatabase {
         deadline: BootTime,
         cancelled: CancellationToken,
     ) -> TenantDatabase {
-        let session = format!("polychron {execution}");
-        let (url, interrupt) = (url.clone(), cancelled.child_token());
-        TenantDatabase { url, session, clock, deadline, interrupt, pool: OnceLock::new() }
+        TenantDatabase {
+            url: url.clone(),
+            name: format!("polychron {execution}"),
+            clock,
+            deadline,
+            interrupt: cancelled.child_token(),
+            pool: OnceLock::new(),
+            sessions: Arc::default(),
+        }
     }
 
     /// Its URL, with the password.
@@ -158,7 +169,7 @@ impl TenantDatabase {
         }
         let pool = match Options::of(&self.url)? {
             Options::Postgres(options) => {
-                let options = limits.apply(options.application_name(&self.session));
+                let options = limits.apply(options.application_name(&self.name));
                 Pool::Postgres(self.open_postgres(options))
             }
             Options::Sqlite(options) => Pool::Sqlite(self.open_sqlite(*options)),
@@ -168,6 +179,7 @@ impl TenantDatabase {
 
     fn open_postgres(&self, options: PgConnectOptions) -> PgPool {
         let (clock, deadline) = (self.clock.clone(), self.deadline + SERVER_GRACE);
+        let sessions = self.sessions.clone();
         PgPoolOptions::new()
             .max_connections(CONNECTIONS_MAX)
             .acquire_timeout(ACQUIRE_LIMIT)
@@ -176,7 +188,11 @@ impl TenantDatabase {
             .after_connect(move |connection, _| {
                 let left = deadline - clock.boot_time();
                 let left = left.as_millis().clamp(1, i32::MAX as u128);
+                let sessions = sessions.clone();
                 Box::pin(async move {
+                    let session = sqlx::query_as(sql::READ_SESSION.postgres);
+                    let session: Session = session.fetch_one(&mut *connection).await?;
+                    sessions.lock().unwrap_or_else(PoisonError::into_inner).push(session);
                     let session = format!(
                         "SET statement_timeout = {left}; \
                          SET idle_in_transaction_session_timeout = {left}"
@@ -231,15 +247,18 @@ impl TenantDatabase {
         let options = PgConnectOptions::from_str(self.url.expose())?.disable_statement_logging();
         let options = ReadLimits::SCRIPT.apply(options);
         let mut connection: PgConnection = options.connect().await?;
+        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (processes, started): (Vec<_>, Vec<_>) = sessions.into_iter().unzip();
         sqlx::query(sql::END_SESSIONS.postgres)
-            .bind(&self.session)
+            .bind(processes)
+            .bind(started)
             .execute(&mut connection)
             .await?;
         connection.close().await
     }
 
     fn complain(&self, reason: &str) {
-        let session = &self.session;
+        let session = &self.name;
         warn!(
             session,
             "a handler's session could not be ended; the server does so after the deadline: {reason}"

@@ -10,6 +10,7 @@ mod lying_server;
 mod migrations;
 mod monitoring;
 mod names;
+mod overloads;
 mod pooler;
 mod queue;
 mod readiness;
