@@ -21,7 +21,7 @@ use uuid::Uuid;
 pub use lying_server::{Lie, LyingServer};
 pub use old_schema::migrate_to;
 pub use overloads::plant_overloads;
-pub use tenant_database::{TenantDatabase, both_stores};
+pub use tenant_database::{TEMPLATE, TEMPLATE_SCHEMA, TenantDatabase, both_stores};
 
 /// A variable that `scripts/services` sets. Without it the test fails rather than being skipped.
 #[expect(clippy::disallowed_methods, reason = "the servers' addresses come from the environment")]
@@ -56,10 +56,16 @@ fn fresh_name() -> String {
 
 /// A new, empty PostgreSQL database.
 pub async fn postgres_database() -> DatabaseUrl {
+    copy_of_database("template1").await
+}
+
+/// A new PostgreSQL database, a copy of one to which nobody is connected.
+pub async fn copy_of_database(template: &str) -> DatabaseUrl {
     let admin = setting("POLYCHRON_TEST_POSTGRES");
     let name = fresh_name();
     let mut connection = PgConnection::connect(&admin).await.unwrap();
-    connection.execute(AssertSqlSafe(format!("CREATE DATABASE {name}"))).await.unwrap();
+    let create = format!("CREATE DATABASE {name} TEMPLATE {template}");
+    connection.execute(AssertSqlSafe(create)).await.unwrap();
     connection.close().await.unwrap();
     let (server, _) = admin.rsplit_once('/').unwrap();
     format!("{server}/{name}").parse().unwrap()

@@ -11,7 +11,7 @@ use shared::store::{Connections, DbTime, Schema, Store, migrate};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row, SqliteConnection};
 use tokio::sync::Mutex;
 
-use crate::{Folder, postgres_database};
+use crate::{Folder, copy_of_database, postgres_database};
 
 /// A tenant's database, claimed for that tenant.
 pub struct TenantDatabase {
@@ -32,18 +32,45 @@ enum Session {
     Sqlite(SqliteConnection),
 }
 
+/// The schema of the tables in a database that tests copy.
+pub const TEMPLATE_SCHEMA: &str = "lies";
+
+/// The variable that names the database which [`TenantDatabase::postgres`] copies.
+pub const TEMPLATE: &str = "POLYCHRON_TEST_TEMPLATE";
+
+#[expect(clippy::disallowed_methods, reason = "a test passes it to a process of its own")]
+fn over_template() -> Option<String> {
+    std::env::var(TEMPLATE).ok()
+}
+
 /// One of each kind, for a test that does the same with both.
 pub async fn both_stores() -> [TenantDatabase; 2] {
     [TenantDatabase::postgres().await, TenantDatabase::sqlite().await]
 }
 
 impl TenantDatabase {
-    /// In PostgreSQL.
+    /// In PostgreSQL; where [`over_template`] is set, as a copy of that database.
     pub async fn postgres() -> TenantDatabase {
+        if let Some(template) = over_template() {
+            return TenantDatabase::copy_of(&template).await;
+        }
         let url = postgres_database().await;
         migrate(&url, Schema::Tenant).await.unwrap();
         let session = Session::Postgres(PgConnection::connect(url.expose()).await.unwrap());
         TenantDatabase::claimed(url, session, None).await
+    }
+
+    /// A copy of a database whose tables are in the schema [`TEMPLATE_SCHEMA`]. The test's own session
+    /// sees views of them in `public`, so it doesn't see what else is in that schema.
+    async fn copy_of(template: &str) -> TenantDatabase {
+        let url = copy_of_database(template).await;
+        let mut session = PgConnection::connect(url.expose()).await.unwrap();
+        let views = ["polychron_identity", "polychron_job", "polychron_job_execution"]
+            .map(|table| format!("CREATE VIEW {table} AS SELECT * FROM {TEMPLATE_SCHEMA}.{table}"));
+        sqlx::raw_sql(AssertSqlSafe(views.join("; "))).execute(&mut session).await.unwrap();
+        let options = format!("?options=-c%20search_path%3D{TEMPLATE_SCHEMA},pg_catalog");
+        let url = format!("{}{options}", url.expose()).parse().unwrap();
+        TenantDatabase::claimed(url, Session::Postgres(session), None).await
     }
 
     /// In SQLite.

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use polychron_consumer::sqlx::{self, Connection as _, PgConnection};
 use polychron_consumer::testing::{FakeContext, Ran};
 use serde_json::{Value, json};
 use shared::database_url::DatabaseUrl;
 use shared::outcome::Outcome;
-use testkit::{Folder, eventually, execute, postgres_database};
+use testkit::{Folder, eventually, eventually_within, execute, postgres_database};
 use tokio_util::sync::CancellationToken;
 
 use crate::database::{count, sessions};
@@ -102,6 +103,42 @@ async fn cancel_and_timeouts_end_the_statement_on_the_server() {
     assert!(ran.failure().message.contains("statement timeout"), "{:?}", ran.failure());
     assert!(ran.failure().retry);
     assert_eq!(sessions(&url).await, 0);
+}
+
+/// How many sessions this database has besides the one that asks, under whatever name.
+async fn all_sessions(url: &DatabaseUrl) -> i64 {
+    let mut connection = PgConnection::connect(url.expose()).await.unwrap();
+    let query = "SELECT count(*) FROM pg_catalog.pg_stat_activity
+                 WHERE datname = current_database() AND pid <> pg_catalog.pg_backend_pid()";
+    sqlx::query_scalar(query).fetch_one(&mut connection).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_session_ends_at_the_deadline_whatever_it_sets() {
+    let url = postgres_database().await;
+    // What the server has to say about its sessions, as the role sees it.
+    execute(
+        &url,
+        "CREATE SCHEMA lies;
+         CREATE VIEW lies.pg_stat_activity AS SELECT * FROM pg_catalog.pg_stat_activity WHERE false;
+         CREATE FUNCTION lies.pg_backend_pid() RETURNS integer LANGUAGE sql AS 'SELECT 1';
+         CREATE FUNCTION lies.pg_terminate_backend(integer) RETURNS boolean LANGUAGE sql AS 'SELECT true';
+         DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = lies, pg_catalog, public',
+                                    current_database()); END $$",
+    )
+    .await;
+    let hide = "SET application_name = 'psql'; SET statement_timeout = 0;
+                SET idle_in_transaction_session_timeout = 0; SELECT pg_sleep(3601)";
+    let limit = Duration::from_millis(500);
+    for statements in [json!([hide]), json!(["BEGIN", hide])] {
+        let payload = json!({"statements": statements, "transaction": false});
+        let context = FakeContext::new().database(url.clone()).timeout(limit);
+        let ran = context.run_type(&known(&[]), "sql", payload).await;
+        assert!(matches!(ran.outcome, Outcome::Timeout { .. }), "{:?}", ran.outcome);
+        // The server ends a session a moment after it was told to.
+        let ended = || async { (all_sessions(&url).await == 0).then_some(()) };
+        eventually_within(Duration::from_secs(10), "the session ends", ended).await;
+    }
 }
 
 #[tokio::test]

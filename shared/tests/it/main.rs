@@ -14,5 +14,6 @@ mod overloads;
 mod pooler;
 mod queue;
 mod readiness;
+mod rights;
 mod statements;
 mod store;

@@ -1,0 +1,1 @@
+-- Nothing to do: SQLite has no roles. Both databases have the same versions.
