@@ -84,11 +84,14 @@ impl Runner {
             let known = self.job_types();
             return not_started(Outcome::UnknownType { job_type, known });
         };
-        let Resolved { payload, redactor } =
-            match self.secrets.resolve(tenant.slug(), &claim.payload) {
-                Ok(resolved) => resolved,
-                Err(why) => return not_started(HandlerError::new(why).into()),
-            };
+        let Some(payload) = &claim.payload else {
+            let too_long = "the payload is longer than 64 KiB: shorten it in the job";
+            return not_started(HandlerError::new(too_long).final_().into());
+        };
+        let Resolved { payload, redactor } = match self.secrets.resolve(tenant.slug(), payload) {
+            Ok(resolved) => resolved,
+            Err(why) => return not_started(HandlerError::new(why).into()),
+        };
         let output = Output::new(redactor.clone());
         let context = Context {
             tenant: tenant.tenant.id,

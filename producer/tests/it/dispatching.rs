@@ -249,7 +249,7 @@ async fn a_manual_run_heeds_neither_misfire_nor_overlap() {
     let row = table.tenant.store.find_execution(id).await.unwrap().unwrap();
     assert_eq!((row.status, row.trigger), (Status::Dispatched, Trigger::Manual));
     let claims = table.claim(9).await;
-    assert_eq!(claims[0].payload, payload.to_string());
+    assert_eq!(claims[0].payload, Some(payload.to_string()));
 }
 
 #[tokio::test]

@@ -6,8 +6,9 @@
 -- Differs because SQLite has no intervals and cannot return columns of a joined table.
 -- Parameters: $1 execution ids in order, $2 worker, $3 now, $4 lease end, $5 default timeout in
 --   seconds, $6 queues that the worker serves.
--- Result: the claimed rows, with `uncharged`, the number of attempts that ended by a shutdown. Left
---   out: rows that are final, cancelled or another worker's, and rows of other queues.
+-- Result: the claimed rows, without a payload that is too long, and with `uncharged`, the number of
+--   attempts that ended by a shutdown. Left out: rows that are final, cancelled or another worker's, and
+--   rows of other queues.
 UPDATE polychron_job_execution e
 SET status = 'running',
     worker = $2,
@@ -25,9 +26,14 @@ WHERE e.id = ANY($1::uuid[])
   AND j.queue = ANY($6::text[])
   AND (e.status = 'dispatched' OR (e.status = 'running' AND e.worker = $2))
   AND NOT e.cancel_requested
-RETURNING e.id, e.job_id, j.name, j.job_type, e.payload::text AS payload, e.scheduled_for, e.attempt,
-          e.started_at, e.lease_until, e.deadline_at,
-          j.max_attempts, j.retry_base_seconds, j.orphan_policy, j.failing_since IS NOT NULL AS job_fails,
+RETURNING e.id, e.job_id,
+          CASE WHEN octet_length(j.name) > 800 THEN '(too long)' ELSE j.name END AS name,
+          CASE WHEN octet_length(j.job_type) > 400 THEN '(too long)' ELSE j.job_type END AS job_type,
+          CASE WHEN octet_length(e.payload::text) <= 65536 THEN e.payload::text END AS payload,
+          e.scheduled_for, e.attempt, e.started_at, e.lease_until, e.deadline_at,
+          j.max_attempts, j.retry_base_seconds,
+          CASE WHEN octet_length(j.orphan_policy) > 20 THEN 'fail' ELSE j.orphan_policy END AS orphan_policy,
+          j.failing_since IS NOT NULL AS job_fails,
           -- A first attempt has none before it: most claims are spared the subquery.
           CASE WHEN e.attempt = 1 THEN 0 ELSE (
               SELECT count(*)

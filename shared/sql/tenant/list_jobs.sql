@@ -3,5 +3,6 @@
 -- Result: the jobs.
 FROM polychron_job
 WHERE name > $1
+  AND octet_length(name) <= 800
 ORDER BY name
 LIMIT $2

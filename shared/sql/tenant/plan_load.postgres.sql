@@ -4,9 +4,11 @@
 -- Parameters: $1 job id after which the page starts, $2 most rows.
 -- Result: id, name, schedule, overlap policy and seconds in a slot; null: it has never run.
 SELECT id,
-       name,
-       CAST(schedule AS text) AS schedule,
-       overlap_policy,
+       CASE WHEN octet_length(name) > 800 THEN '(too long)' ELSE name END AS name,
+       CASE WHEN octet_length(CAST(schedule AS text)) > 4096 THEN '(too long)'
+            ELSE CAST(schedule AS text) END AS schedule,
+       CASE WHEN octet_length(overlap_policy) > 20 THEN '(too long)'
+            ELSE overlap_policy END AS overlap_policy,
        (SELECT CAST(sum(extract(epoch FROM finished_at - started_at)) AS float8)
                    / CAST(pg_catalog.count(DISTINCT scheduled_for) AS float8)
         FROM (

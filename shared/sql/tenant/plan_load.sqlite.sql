@@ -4,9 +4,10 @@
 -- Parameters: $1 job id after which the page starts, $2 most rows.
 -- Result: id, name, schedule, overlap policy and seconds in a slot; null: it has never run.
 SELECT id,
-       name,
-       CAST(schedule AS text) AS schedule,
-       overlap_policy,
+       CASE WHEN octet_length(name) > 800 THEN '(too long)' ELSE name END AS name,
+       CASE WHEN octet_length(schedule) > 4096 THEN '(too long)' ELSE schedule END AS schedule,
+       CASE WHEN octet_length(overlap_policy) > 20 THEN '(too long)'
+            ELSE overlap_policy END AS overlap_policy,
        (SELECT sum(unixepoch(finished_at, 'subsec') - unixepoch(started_at, 'subsec'))
                    / count(DISTINCT scheduled_for)
         FROM (

@@ -6,5 +6,7 @@ SELECT job_type,
        max(timeout_seconds) AS longest_timeout_seconds
 FROM polychron_job
 WHERE is_enabled
+  AND octet_length(job_type) <= 400
+  AND octet_length(queue) <= 64
 GROUP BY job_type, queue
 ORDER BY job_type, queue

@@ -39,8 +39,8 @@ pub struct Claim {
     pub name: String,
     /// Its type.
     pub job_type: String,
-    /// What the handler is given, as JSON text.
-    pub payload: String,
+    /// What the handler is given, as JSON text. None: it is longer than a payload may be.
+    pub payload: Option<String>,
     /// The occurrence.
     #[sqlx(try_from = "Nearest")]
     pub scheduled_for: Time,

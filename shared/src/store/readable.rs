@@ -1,12 +1,22 @@
 //! Jobs that cannot be read: a tenant owns its table, and may have dropped the constraints that keep
-//! a time within the years that a program knows, or a policy among the words that it has.
+//! a time within the years that a program knows, a policy among the words that it has, or a text at its
+//! length.
 
-use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
+use sqlx::{Column as _, ColumnIndex, Decode, FromRow, Row, Type, ValueRef as _};
 use tracing::warn;
 
 use super::Store;
 use super::error::Result;
 use crate::id::JobId;
+
+/// Our statements read a value as null that is longer than its column allows, so that it is never in
+/// memory.
+pub(super) const TOO_LONG: &str = "it is too long";
+
+/// Whether a column is null.
+pub(super) fn is_null<R: Row, I: ColumnIndex<R>>(row: &R, column: I) -> bool {
+    row.try_get_raw(column).is_ok_and(|value| value.is_null())
+}
 
 /// A job as it was read, or which one it was that could not be.
 pub(super) enum Readable<T> {
@@ -19,17 +29,21 @@ where
     JobId: Decode<'r, R::Database> + Type<R::Database>,
     i32: Decode<'r, R::Database> + Type<R::Database>,
     &'static str: ColumnIndex<R>,
+    usize: ColumnIndex<R>,
 {
     fn from_row(row: &'r R) -> sqlx::Result<Readable<T>> {
-        match T::from_row(row) {
-            Ok(job) => Ok(Readable::Job(job)),
-            Err(sqlx::Error::ColumnDecode { index, source }) => {
-                let (id, version) = (row.try_get("id")?, row.try_get("version")?);
-                let reason = format!("{} cannot be read: {source}", index.trim_matches('"'));
-                Ok(Readable::Unreadable { id, version, reason })
+        // None of these columns may be null. SQLite's driver would read null as an empty text.
+        let null = row.columns().iter().find(|column| is_null(row, column.ordinal()));
+        let reason = match (null, T::from_row(row)) {
+            (Some(column), _) => format!("{} cannot be read: {TOO_LONG}", column.name()),
+            (None, Ok(job)) => return Ok(Readable::Job(job)),
+            (None, Err(sqlx::Error::ColumnDecode { index, source })) => {
+                format!("{} cannot be read: {source}", index.trim_matches('"'))
             }
-            Err(error) => Err(error),
-        }
+            (None, Err(error)) => return Err(error),
+        };
+        let (id, version) = (row.try_get("id")?, row.try_get("version")?);
+        Ok(Readable::Unreadable { id, version, reason })
     }
 }
 

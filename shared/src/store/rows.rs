@@ -6,6 +6,7 @@
 use serde_json::Value;
 use sqlx::{Decode, FromRow, Row, Type};
 
+use super::readable::{TOO_LONG, is_null};
 use super::types::Nearest;
 use crate::execution::{Execution, Status, Trigger};
 use crate::id::{ExecutionId, JobId};
@@ -86,6 +87,10 @@ where
     T: Decode<'r, R::Database> + Type<R::Database> + Unreadable,
     &'static str: sqlx::ColumnIndex<R>,
 {
+    if !T::MAY_BE_NULL && is_null(row, column) {
+        unreadable.get_or_insert_with(|| format!("this row's {column} cannot be read: {TOO_LONG}"));
+        return T::unreadable();
+    }
     row.try_get(column).unwrap_or_else(|error| {
         unreadable.get_or_insert_with(|| {
             let cause = match &error {
@@ -100,6 +105,9 @@ where
 
 /// What stands for a column that cannot be read.
 trait Unreadable {
+    /// Whether null is an ordinary value.
+    const MAY_BE_NULL: bool = false;
+
     fn unreadable() -> Self;
 }
 
@@ -119,7 +127,6 @@ unreadable! {
     String = String::new(),
     JobId = JobId(0),
     ExecutionId = ExecutionId(uuid::Uuid::nil()),
-    Nearest = Nearest(None),
     Status = Status::Failed,
     Trigger = Trigger::Schedule,
     MisfirePolicy = MisfirePolicy::Skip,
@@ -127,7 +134,18 @@ unreadable! {
     OrphanPolicy = OrphanPolicy::Fail,
 }
 
+/// Some times may be null; none of them is read as null for its length.
+impl Unreadable for Nearest {
+    const MAY_BE_NULL: bool = true;
+
+    fn unreadable() -> Nearest {
+        Nearest(None)
+    }
+}
+
 impl<T> Unreadable for Option<T> {
+    const MAY_BE_NULL: bool = true;
+
     fn unreadable() -> Option<T> {
         None
     }

@@ -24,13 +24,13 @@ macro_rules! text {
     (columns $columns:literal $path:literal) => {
         Sql {
             name: $path,
-            postgres: text!(@columns $columns $path),
-            sqlite: text!(@columns $columns $path),
+            postgres: text!(@columns $columns ".postgres" $path),
+            sqlite: text!(@columns $columns ".sqlite" $path),
         }
     };
-    (@columns $columns:literal $path:literal) => {
+    (@columns $columns:literal $dialect:literal $path:literal) => {
         concat!(
-            include_str!(concat!("../../sql/columns/", $columns, ".sql")),
+            include_str!(concat!("../../sql/columns/", $columns, $dialect, ".sql")),
             include_str!(concat!("../../sql/", $path, ".sql"))
         )
     };
@@ -68,19 +68,19 @@ macro_rules! statements {
 statements! { TENANT:
     READ_TENANT_SCHEMA = both "tenant/read_schema";
     READ_TENANT_VERSION = both "tenant/read_version";
-    POLL = both "tenant/poll";
-    READ_UNARMED = both "tenant/read_unarmed";
+    POLL = pair "tenant/poll";
+    READ_UNARMED = pair "tenant/read_unarmed";
     ARM = pair "tenant/arm";
     QUARANTINE = both "tenant/quarantine";
-    READ_DUE = both "tenant/read_due";
-    READ_WAITING = both "tenant/read_waiting";
+    READ_DUE = pair "tenant/read_due";
+    READ_WAITING = pair "tenant/read_waiting";
     DISPATCH = postgres "tenant/dispatch";
     TAKE_TURN = sqlite "tenant/take_turn";
     ADVANCE = sqlite "tenant/advance";
     INSERT_OCCURRENCE = sqlite "tenant/insert_occurrence";
     RELEASE_WAITING = sqlite "tenant/release_waiting";
     MARK_PUBLISHED = pair "tenant/mark_published";
-    READ_UNHEARD = both "tenant/read_unheard";
+    READ_UNHEARD = pair "tenant/read_unheard";
     SWEEP = pair "tenant/sweep";
     TAKE_BACK_SWEEP = pair "tenant/take_back_sweep";
     CLAIM = pair "tenant/claim";
@@ -91,7 +91,7 @@ statements! { TENANT:
     FINISH = pair "tenant/finish";
     FINISH_LAST = postgres "tenant/finish_last";
     INSERT_NEXT_ATTEMPT = sqlite "tenant/insert_next_attempt";
-    READ_EXPIRED = both "tenant/read_expired";
+    READ_EXPIRED = pair "tenant/read_expired";
     READ_SERVER = postgres "tenant/read_server";
     COUNT_CHANGES = postgres "tenant/count_changes";
     READ_SESSION = postgres "tenant/read_session";
@@ -124,13 +124,13 @@ statements! { TENANT:
     LIST_RECENT = both "tenant/list_recent";
     LIST_OPEN = columns "execution" "tenant/list_open";
     COUNT_DUE = both "tenant/count_due";
-    READ_ALERT_STATE = both "tenant/read_alert_state";
+    READ_ALERT_STATE = pair "tenant/read_alert_state";
     MARK_FAILING = both "tenant/mark_failing";
     MARK_LATE = both "tenant/mark_late";
-    FIND_NOTIFIER = both "tenant/find_notifier";
+    FIND_NOTIFIER = pair "tenant/find_notifier";
     INSERT_NOTIFIER = both "tenant/insert_notifier";
     INSERT_NOTIFICATION = both "tenant/insert_notification";
-    READ_UNSTARTED = both "tenant/read_unstarted";
+    READ_UNSTARTED = pair "tenant/read_unstarted";
     LIST_LATE = both "tenant/list_late";
     NEXT_HISTORY = both "tenant/next_history";
     PRUNE = pair "tenant/prune";

@@ -19,6 +19,7 @@ mod claim;
 mod dispatch;
 mod finish;
 mod hostile_rows;
+mod huge_rows;
 mod identity;
 mod lease;
 mod load;

@@ -10,6 +10,7 @@ use crate::id::{ExecutionId, JobId};
 use crate::store::db::run_on_either;
 use crate::store::db_time::DbTime;
 use crate::store::error::Result;
+use crate::store::types::Nearest;
 use crate::store::{Store, sql};
 
 /// How many executions a filter by status looks through for one page.
@@ -44,10 +45,13 @@ pub struct Recent {
     /// What brought it into being.
     pub trigger: Trigger,
     /// Its occurrence.
+    #[sqlx(try_from = "Nearest")]
     pub scheduled_for: Time,
     /// When a worker claimed it.
+    #[sqlx(try_from = "Nearest")]
     pub started_at: Option<Time>,
     /// When it became final.
+    #[sqlx(try_from = "Nearest")]
     pub finished_at: Option<Time>,
 }
 

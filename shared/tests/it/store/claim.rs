@@ -30,7 +30,7 @@ async fn a_claim_returns_what_the_worker_needs(database: TenantDatabase) {
     let now = database.advance(Duration::from_secs(2));
     let claim = store.claim(&[id], &terms("w"), now).await.unwrap().remove(0);
     assert_eq!((claim.id, claim.name.as_str(), claim.job_type.as_str()), (id, "a", "noop"));
-    let given: serde_json::Value = serde_json::from_str(&claim.payload).unwrap();
+    let given: serde_json::Value = serde_json::from_str(claim.payload.as_ref().unwrap()).unwrap();
     assert_eq!(given, serde_json::json!({"to": "ann"}));
     assert_eq!(
         (claim.scheduled_for, claim.attempt, claim.started_at),

@@ -24,7 +24,7 @@ fn far_times(database: &TenantDatabase) -> &'static [&'static str] {
 }
 
 /// Drops what keeps the tables' values within their bounds.
-async fn drop_constraints(database: &TenantDatabase) {
+pub(super) async fn drop_constraints(database: &TenantDatabase) {
     if database.is_sqlite() {
         let list = "SELECT name FROM sqlite_master WHERE type = 'trigger'";
         for trigger in database.texts(list).await {

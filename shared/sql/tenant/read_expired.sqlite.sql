@@ -1,13 +1,17 @@
 -- Reads running rows whose lease has ended: their worker died, hangs or is cut off. Not in the order
 -- of ids, which would lead SQLite through the whole history.
+-- Differs because SQLite's rows are read here: a huge one is left alone there.
 -- Parameters: $1 the lease ended before, $2 most rows.
 -- Result: the rows and what decides their next attempt, with `uncharged`, the number of attempts that
 --   ended by a shutdown; a row of a deleted job gets no next attempt.
-SELECT e.id, e.job_id, e.worker, e.attempt, e.scheduled_for, e.started_at, e.lease_until, e.deadline_at,
-       coalesce(j.name, '') AS name,
+SELECT e.id, e.job_id,
+       CASE WHEN octet_length(e.worker) > 400 THEN '(too long)' ELSE e.worker END AS worker,
+       e.attempt, e.scheduled_for, e.started_at, e.lease_until, e.deadline_at,
+       coalesce(CASE WHEN octet_length(j.name) <= 800 THEN j.name END, '') AS name,
        coalesce(j.max_attempts, 1) AS max_attempts,
        coalesce(j.retry_base_seconds, 0) AS retry_base_seconds,
-       coalesce(j.orphan_policy, 'fail') AS orphan_policy,
+       coalesce(CASE WHEN octet_length(j.orphan_policy) <= 20 THEN j.orphan_policy END, 'fail')
+           AS orphan_policy,
        (SELECT count(*)
         FROM polychron_job_execution p
         WHERE p.job_id = e.job_id
@@ -18,5 +22,9 @@ LEFT JOIN polychron_job j ON j.id = e.job_id
 WHERE e.finished_at IS NULL
   AND e.status = 'running'
   AND e.lease_until < $1
+  AND coalesce(octet_length(e.payload), 0) + coalesce(octet_length(e.result), 0)
+      + coalesce(octet_length(e.output), 0)
+      + coalesce(octet_length(e.error_message), 0) + coalesce(octet_length(e.error_detail), 0)
+      + coalesce(octet_length(e.progress), 0) + coalesce(octet_length(e.worker), 0) <= 8388608
 ORDER BY e.lease_until, e.id
 LIMIT $2

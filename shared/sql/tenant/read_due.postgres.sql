@@ -2,12 +2,19 @@
 -- it is left out until it has been due since $2, or at once if its grace is short, because that it is
 -- due must be on record in time. (A name is in a list if taking ",name," out changes the list: both
 -- databases can do that.)
+-- Differs because JSON is text in SQLite, whose rows are read here: a huge one is left alone there.
 -- Parameters: $1 now, $2 read a job of any queue if due since, $3 queues with capacity, as ",a,b,",
 --   $4 most rows, $5 seconds of grace below which a job is never held.
 -- Result: the jobs, with their number of open executions and of those that wait their turn.
-SELECT j.id, j.name, j.job_type, j.queue, j.version, j.next_run_at,
-       CAST(j.schedule AS text) AS schedule,
-       j.misfire_policy, j.misfire_grace_seconds, j.overlap_policy,
+SELECT j.id,
+       CASE WHEN octet_length(j.name) <= 800 THEN j.name END AS name,
+       CASE WHEN octet_length(j.job_type) <= 400 THEN j.job_type END AS job_type,
+       CASE WHEN octet_length(j.queue) <= 64 THEN j.queue END AS queue,
+       j.version, j.next_run_at,
+       CASE WHEN octet_length(CAST(j.schedule AS text)) <= 4096 THEN CAST(j.schedule AS text) END AS schedule,
+       CASE WHEN octet_length(j.misfire_policy) <= 20 THEN j.misfire_policy END AS misfire_policy,
+       j.misfire_grace_seconds,
+       CASE WHEN octet_length(j.overlap_policy) <= 20 THEN j.overlap_policy END AS overlap_policy,
        (SELECT count(*)
         FROM polychron_job_execution e
         WHERE e.job_id = j.id AND e.finished_at IS NULL) AS open,
@@ -21,6 +28,6 @@ WHERE j.is_enabled
   AND j.next_run_at <= $1
   AND (j.next_run_at <= $2
        OR j.misfire_grace_seconds < $5
-       OR replace($3, ',' || j.queue || ',', '') <> $3)
+       OR (octet_length(j.queue) <= 64 AND replace($3, ',' || j.queue || ',', '') <> $3))
 ORDER BY j.next_run_at, j.id
 LIMIT $4

@@ -1,9 +1,13 @@
 -- Reads scheduled rows that may be dispatched: retries and manual runs whose time has come, and
 -- occurrences that wait their turn, once no other attempt of their job is open or comes before them,
 -- unless the overlap policy allows them to run at the same time.
+-- Differs because SQLite's rows are read here: a huge one is left alone there.
 -- Parameters: $1 now, $2 queues with capacity, as ",a,b," (see read_due.sql), $3 most rows.
 -- Result: the rows and where to publish them.
-SELECT e.id, e.scheduled_for, e.attempt, j.name, j.job_type, j.queue
+SELECT e.id, e.scheduled_for, e.attempt,
+       CASE WHEN octet_length(j.name) > 800 THEN '(too long)' ELSE j.name END AS name,
+       CASE WHEN octet_length(j.job_type) > 400 THEN '(too long)' ELSE j.job_type END AS job_type,
+       j.queue
 FROM polychron_job_execution e
 JOIN polychron_job j ON j.id = e.job_id
 WHERE e.finished_at IS NULL
@@ -20,6 +24,11 @@ WHERE e.finished_at IS NULL
                            OR o.available_at IS NOT NULL
                            OR o.scheduled_for < e.scheduled_for)
                 ))))
+  AND octet_length(j.queue) <= 64
   AND replace($2, ',' || j.queue || ',', '') <> $2
+  AND coalesce(octet_length(e.payload), 0) + coalesce(octet_length(e.result), 0)
+      + coalesce(octet_length(e.output), 0)
+      + coalesce(octet_length(e.error_message), 0) + coalesce(octet_length(e.error_detail), 0)
+      + coalesce(octet_length(e.progress), 0) + coalesce(octet_length(e.worker), 0) <= 8388608
 ORDER BY coalesce(e.available_at, e.scheduled_for), e.id
 LIMIT $3

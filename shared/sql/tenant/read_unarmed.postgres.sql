@@ -1,9 +1,10 @@
 -- Reads jobs that have no next time: new and edited ones.
+-- Differs because JSON is text in SQLite, whose rows are read here: a huge one is left alone there.
 -- Parameters: $1 most rows.
 -- Result: id, version and schedule.
 SELECT id,
        version,
-       CAST(schedule AS text) AS schedule
+       CASE WHEN octet_length(CAST(schedule AS text)) <= 4096 THEN CAST(schedule AS text) END AS schedule
 FROM polychron_job
 WHERE is_enabled
   AND quarantined_reason IS NULL

@@ -1,0 +1,18 @@
+SELECT id,
+       CASE WHEN octet_length(name) <= 800 THEN name END AS name,
+       CASE WHEN octet_length(job_type) <= 400 THEN job_type END AS job_type,
+       CASE WHEN octet_length(payload) <= 65536 THEN payload END AS payload,
+       CASE WHEN octet_length(schedule) <= 4096 THEN schedule END AS schedule,
+       is_enabled, next_run_at,
+       CASE WHEN octet_length(queue) <= 64 THEN queue END AS queue,
+       timeout_seconds, max_attempts, retry_base_seconds,
+       CASE WHEN octet_length(misfire_policy) <= 20 THEN misfire_policy END AS misfire_policy,
+       misfire_grace_seconds,
+       CASE WHEN octet_length(overlap_policy) <= 20 THEN overlap_policy END AS overlap_policy,
+       CASE WHEN octet_length(orphan_policy) <= 20 THEN orphan_policy END AS orphan_policy,
+       version, schedule_since,
+       CASE WHEN octet_length(quarantined_reason) > 65536 THEN '(too long)'
+            ELSE quarantined_reason END AS quarantined_reason,
+       pruned_until,
+       CASE WHEN octet_length(notify) > 4096 THEN '"(too long)"' ELSE notify END AS notify,
+       failing_since, late_since, created_at, updated_at

@@ -1,0 +1,17 @@
+SELECT id, job_id, CAST(NULL AS text) AS job_name, scheduled_for,
+       CASE WHEN octet_length(trigger) <= 20 THEN trigger END AS trigger,
+       attempt,
+       CASE WHEN octet_length(status) <= 20 THEN status END AS status,
+       available_at, dispatched_at, published_at, publish_count, started_at, finished_at,
+       lease_until, deadline_at,
+       CASE WHEN octet_length(worker) > 400 THEN '(too long)' ELSE worker END AS worker,
+       cancel_requested, job_version,
+       CAST(NULL AS text) AS payload,
+       CASE WHEN octet_length(error_kind) > 40 THEN '(too long)' ELSE error_kind END AS error_kind,
+       CASE WHEN octet_length(error_message) > 65536 THEN '(too long)'
+            ELSE error_message END AS error_message,
+       CAST(NULL AS text) AS error_detail,
+       CAST(NULL AS text) AS result,
+       CAST(NULL AS text) AS output,
+       CAST(NULL AS text) AS progress,
+       stands_for
