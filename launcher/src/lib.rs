@@ -14,6 +14,9 @@
 //!
 //! Requests go through the socket, because every user of the machine can read the arguments of a
 //! process. [`Launcher`] is the engine's side.
+//!
+//! All unsafe code of the workspace is in this crate, so it also bounds connections to SQLite files
+//! that others wrote ([`bound_sqlite`]).
 
 mod answer;
 mod confine;
@@ -21,6 +24,7 @@ mod engine;
 mod protocol;
 mod role;
 mod socket;
+mod sqlite;
 mod supervisor;
 mod system;
 mod tree;
@@ -29,3 +33,4 @@ pub use answer::{answer, make_unreadable, use_program};
 pub use engine::{Launch, LaunchError, Launched, Launcher, Running};
 pub use protocol::{Confinement, Exit, Files, Landlock, Limit, Start, User};
 pub use role::Role;
+pub use sqlite::bound_sqlite;

@@ -58,6 +58,10 @@ impl Options {
                 .synchronous(SqliteSynchronous::Full)
                 .busy_timeout(SQLITE_BUSY_LIMIT)
                 .pragma("trusted_schema", "OFF")
+                // The file itself may name a cache of any size, and be damaged on purpose.
+                .pragma("cache_size", "-2000")
+                .pragma("cell_size_check", "ON")
+                .pragma("mmap_size", "0")
                 .disable_statement_logging();
             return Ok(Options::Sqlite(Box::new(options)));
         }
@@ -79,13 +83,17 @@ pub(super) async fn limited<T>(statement: impl Future<Output = sqlx::Result<T>>)
 /// How often a move that collided with another (deadlock, serialisation) is tried in all.
 pub(super) const TRIES: usize = 4;
 
+/// A move that has taken so long already is not tried again: a file that is locked for good, or a server
+/// that answers at its limit, would hold its caller for several limits.
+pub(super) const TRY_WITHIN: Duration = Duration::from_secs(2);
+
 /// Runs a statement on a connection of one kind of database.
 macro_rules! run {
     ($database:expr, |$connection:ident| $statement:expr) => {{
         let database = $database;
         #[cfg(feature = "faults")]
         let under_way = database.enter(std::any::type_name_of_val(&|| ())).await?;
-        let mut tries = 0;
+        let (mut tries, began) = (0, database.boot_time());
         let answer = loop {
             let mut held = match database.acquire().await {
                 Ok(held) => held,
@@ -103,6 +111,7 @@ macro_rules! run {
                     }
                     tries += 1;
                     if tries == crate::store::db::TRIES
+                        || database.boot_time() - began > crate::store::db::TRY_WITHIN
                         || !matches!(error, crate::store::error::StoreError::Conflict(_))
                     {
                         break Err(error);

@@ -37,7 +37,14 @@ pub(super) struct Idle<C> {
     /// The number of its database in this process.
     pub(super) database: u64,
     pub(super) since: BootTime,
+    pub(super) connection: Live<C>,
+}
+
+/// A connection. What it is at ends with it (see `Open::watch`).
+pub(super) struct Live<C> {
     pub(super) connection: C,
+    #[expect(dead_code, reason = "its end is noticed")]
+    pub(super) alive: Arc<()>,
 }
 
 /// One unit of a server's budget, in use; dropping it gives the unit back.
@@ -50,7 +57,7 @@ impl<C> Permit<C> {
     }
 
     /// Checks the connection in and wakes a waiter. It counts as idle from now on, or from `since`.
-    pub(super) fn check_in(self, database: u64, connection: C, since: Option<BootTime>) {
+    pub(super) fn check_in(self, database: u64, connection: Live<C>, since: Option<BootTime>) {
         let since = since.unwrap_or_else(|| self.0.clock.boot_time());
         self.0.state().idle.push(Idle { database, since, connection });
     }

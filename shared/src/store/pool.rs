@@ -21,7 +21,7 @@ use tracing::warn;
 
 use super::caught::caught;
 use super::error::{Result, StoreError};
-use super::idle_pool::{CheckedOut, Idle, Permit, Server};
+use super::idle_pool::{CheckedOut, Idle, Live, Permit, Server};
 use super::read_limits::{READ_LIMITS_ARE_KEPT, ReadLimits};
 use super::session::{Open, Planning, SearchPath};
 use crate::clock::{BootTime, Clock};
@@ -30,6 +30,9 @@ use crate::clock::{BootTime, Clock};
 const ACQUIRE_LIMIT: Duration = Duration::from_secs(3);
 /// A connection that was idle for longer is pinged before it is used.
 const TRUSTED_FOR: Duration = Duration::from_secs(5);
+/// How many connections to an SQLite file may still be closing: one instruction of a hostile trigger can
+/// take years, and must not cost a thread for each attempt.
+const SQLITE_CLOSING: usize = 1;
 /// The longest wait for the second session that shows whether sessions are shared.
 const PROBE_LIMIT: Duration = Duration::from_secs(1);
 
@@ -131,7 +134,9 @@ impl Pool {
         options: SqliteConnectOptions,
         at_once: usize,
     ) -> Database<SqliteConnection> {
-        self.database(self.0.sqlite.clone(), options, None, at_once)
+        let mut database = self.database(self.0.sqlite.clone(), options, None, at_once);
+        database.files = Some(Arc::new(Semaphore::new(at_once + SQLITE_CLOSING)));
+        database
     }
 
     fn database<C: Open>(
@@ -149,6 +154,7 @@ impl Pool {
             path,
             planning: self.0.planning,
             turns: Arc::new(Semaphore::new(at_once)),
+            files: None,
             #[cfg(feature = "faults")]
             gate: self.0.gate.clone(),
         }
@@ -172,6 +178,8 @@ pub(super) struct Database<C: Open> {
     path: Option<SearchPath>,
     planning: Planning,
     turns: Arc<Semaphore>,
+    /// The connections to an SQLite file whose threads have not ended.
+    files: Option<Arc<Semaphore>>,
     #[cfg(feature = "faults")]
     gate: Option<super::gate::Gate>,
 }
@@ -185,6 +193,11 @@ impl<C: Open> Database<C> {
     /// How it is connected to.
     pub(super) fn options(&self) -> &C::Options {
         &self.options
+    }
+
+    /// The time since this machine was started.
+    pub(super) fn boot_time(&self) -> BootTime {
+        self.server.clock.boot_time()
     }
 
     /// Closes its idle connections.
@@ -221,7 +234,7 @@ impl<C: Open> Database<C> {
                     let age = self.server.clock.boot_time() - since;
                     if age < TRUSTED_FOR
                         || matches!(
-                            timeout(ACQUIRE_LIMIT, caught(connection.ping())).await,
+                            timeout(ACQUIRE_LIMIT, caught(connection.connection.ping())).await,
                             Ok(Ok(()))
                         )
                     {
@@ -245,11 +258,11 @@ impl<C: Open> Database<C> {
     /// A new connection. The first one to a server checks, with a second connection beside it, that
     /// each gets a session of its own; other callers wait for the check. If no second connection can
     /// be had, the check is skipped.
-    async fn open(&self) -> Result<C> {
+    async fn open(&self) -> Result<Live<C>> {
         let mut first = None;
         let prove = async || {
             let connection = first.insert(self.connect().await?);
-            match timeout(PROBE_LIMIT, connection.is_shared(&self.options)).await {
+            match timeout(PROBE_LIMIT, connection.connection.is_shared(&self.options)).await {
                 Ok(Ok(true)) => Err(StoreError::Pooled),
                 Ok(_) | Err(_) => Ok(()),
             }
@@ -261,15 +274,23 @@ impl<C: Open> Database<C> {
         }
     }
 
-    async fn connect(&self) -> sqlx::Result<C> {
-        C::open(&self.options, self.planning, self.path.as_ref()).await
+    async fn connect(&self) -> sqlx::Result<Live<C>> {
+        let file = match &self.files {
+            // The semaphore is never closed, so that its error cannot come.
+            Some(files) => files.clone().acquire_owned().await.ok(),
+            None => None,
+        };
+        let mut connection = C::open(&self.options, self.planning, self.path.as_ref()).await?;
+        let alive = Arc::new(());
+        connection.watch(Arc::downgrade(&alive), file).await?;
+        Ok(Live { connection, alive })
     }
 }
 
 /// A connection in use. Dropping it closes it: only [`Held::keep`] makes it available again, so
 /// that one whose statement was given up halfway never serves anybody else.
 pub(super) struct Held<C> {
-    connection: C,
+    connection: Live<C>,
     place: Permit<C>,
     database: u64,
     /// Since when it was idle, if it serves another database than its own. Its idle time counts on, so
@@ -290,13 +311,13 @@ impl<C> Held<C> {
 impl<C> Deref for Held<C> {
     type Target = C;
     fn deref(&self) -> &C {
-        &self.connection
+        &self.connection.connection
     }
 }
 
 impl<C> DerefMut for Held<C> {
     fn deref_mut(&mut self) -> &mut C {
-        &mut self.connection
+        &mut self.connection.connection
     }
 }
 

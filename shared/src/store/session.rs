@@ -1,9 +1,12 @@
 //! How a database session is opened: its settings, where it finds our tables, and whether it is ours
 //! alone.
 
+use std::sync::Weak;
+
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row as _, raw_sql};
+use tokio::sync::OwnedSemaphorePermit;
 
 /// The settings of every PostgreSQL session. Sent as statements, because a pooler in between refuses
 /// start-up parameters. Custom plans, because a generic plan made while `polychron_job_execution` is small
@@ -20,6 +23,9 @@ const BY_KEYS: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off; \
                        SET enable_mergejoin = off; SET jit = off";
 /// Where each statement is planned once, perhaps while the table is still empty.
 const ONCE: &str = "SET plan_cache_mode = 'force_generic_plan'";
+
+/// SQLite instructions between two checks whether a statement is still wanted.
+const SQLITE_CHECK_EVERY: i32 = 10_000;
 
 /// How PostgreSQL plans the statements of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +100,16 @@ pub(super) trait Open: Connection + Sized + Send + 'static {
         path: Option<&SearchPath>,
     ) -> impl Future<Output = sqlx::Result<Self>> + Send;
 
+    /// Interrupts what the connection is at once `alive` is gone, and holds `file` until then and until
+    /// the connection is closed. PostgreSQL's server gives a statement up by itself.
+    fn watch(
+        &mut self,
+        _alive: Weak<()>,
+        _file: Option<OwnedSemaphorePermit>,
+    ) -> impl Future<Output = sqlx::Result<()>> + Send {
+        async { Ok(()) }
+    }
+
     /// Whether others have this connection's session, too.
     fn is_shared(
         &mut self,
@@ -141,7 +157,27 @@ impl Open for SqliteConnection {
         _: Planning,
         _: Option<&SearchPath>,
     ) -> sqlx::Result<SqliteConnection> {
-        options.connect().await
+        let mut connection = options.connect().await?;
+        let mut handle = connection.lock_handle().await?;
+        launcher::bound_sqlite(&mut handle)
+            .map_err(|error| sqlx::Error::Configuration(error.into()))?;
+        drop(handle);
+        Ok(connection)
+    }
+
+    /// A trigger of the tenant's may compute without end, on the connection's own thread. The handler
+    /// is dropped by that thread, once it is done with the connection.
+    async fn watch(
+        &mut self,
+        alive: Weak<()>,
+        file: Option<OwnedSemaphorePermit>,
+    ) -> sqlx::Result<()> {
+        let goes_on = move || {
+            let _held_until_closed = &file;
+            alive.strong_count() > 0
+        };
+        self.lock_handle().await?.set_progress_handler(SQLITE_CHECK_EVERY, goes_on);
+        Ok(())
     }
 
     async fn is_shared(&mut self, _: &SqliteConnectOptions) -> sqlx::Result<bool> {
