@@ -13,7 +13,7 @@ use crate::message::{
     BackendMessage, BackendMessageFormat, EncodeMessage, FrontendMessage, Notice, Notification,
     ParameterStatus, ReceivedMessage,
 };
-use crate::net::{self, BufferedSocket, Socket};
+use crate::net::{self, BufferedSocket, Socket, WithSocket};
 use crate::options::{PgReadLimits, Received};
 use crate::{PgConnectOptions, PgDatabaseError, PgSeverity};
 
@@ -49,7 +49,14 @@ impl PgStream {
     pub(super) async fn connect(options: &PgConnectOptions) -> Result<Self, Error> {
         let socket_result = match options.fetch_socket() {
             Some(ref path) => net::connect_uds(path, MaybeUpgradeTls(options)).await?,
-            None => net::connect_tcp(&options.host, options.port, MaybeUpgradeTls(options)).await?,
+            None => {
+                // Otherwise Nagle's algorithm holds small messages in a row back, each for the 40 ms of a
+                // delayed acknowledgement: two of them while a session is opened over TLS.
+                let host = options.host.trim_matches(['[', ']']);
+                let socket = tokio::net::TcpStream::connect((host, options.port)).await?;
+                socket.set_nodelay(true)?;
+                MaybeUpgradeTls(options).with_socket(socket).await
+            }
         };
 
         let socket = socket_result?;
