@@ -1,11 +1,16 @@
 //! The tenants that the control database lists.
 
-use sqlx::{Connection as _, SqliteConnection, query, query_as};
+use std::io;
+
+use sqlx::{
+    ColumnIndex, Connection as _, Decode, FromRow, Row, SqliteConnection, Type, ValueRef as _,
+    query, query_as,
+};
 
 use super::control::Control;
 use super::db::{Options, run_on_either};
 use super::db_time::DbTime;
-use super::error::Result;
+use super::error::{Result, StoreError};
 use super::session::{Open as _, Planning};
 use super::sql;
 use crate::database_url::DatabaseUrl;
@@ -30,6 +35,39 @@ pub struct TenantEdit {
     pub only_tighten: bool,
 }
 
+/// A row of the list of tenants.
+struct Listed {
+    /// How many tenants the list has.
+    tenants: i64,
+    /// One of them; none if there is none.
+    tenant: Option<Tenant>,
+}
+
+impl<'r, R: Row> FromRow<'r, R> for Listed
+where
+    Tenant: FromRow<'r, R>,
+    i64: Decode<'r, R::Database> + Type<R::Database>,
+    &'static str: ColumnIndex<R>,
+{
+    fn from_row(row: &'r R) -> sqlx::Result<Listed> {
+        let is_empty = row.try_get_raw("id")?.is_null();
+        let tenant = if is_empty { None } else { Some(Tenant::from_row(row)?) };
+        Ok(Listed { tenants: row.try_get("tenants")?, tenant })
+    }
+}
+
+/// The tenants of a list. Whoever is missing is taken for removed, so a list that ended early is an
+/// error: sqlx takes the end of an SQLite thread for the end of the rows.
+fn complete(rows: Vec<Listed>) -> Result<Vec<Tenant>> {
+    let expected = rows.first().map(|row| row.tenants);
+    let tenants: Vec<Tenant> = rows.into_iter().filter_map(|row| row.tenant).collect();
+    if expected == Some(tenants.len() as i64) {
+        return Ok(tenants);
+    }
+    let early = io::Error::new(io::ErrorKind::UnexpectedEof, "the list of tenants ended early");
+    Err(StoreError::Unreachable(early.into()))
+}
+
 /// Every tenant that an SQLite control database lists. Its connection is closed afterwards, so that
 /// the file can be deleted.
 ///
@@ -40,15 +78,16 @@ pub async fn list_tenants_of_file(url: &DatabaseUrl) -> Result<Vec<Tenant>> {
     let mut connection = SqliteConnection::open(&options, Planning::Free, None).await?;
     let tenants = query_as(sql::LIST_TENANTS.sqlite).fetch_all(&mut connection).await;
     connection.close().await?;
-    Ok(tenants?)
+    complete(tenants?)
 }
 
 impl Control {
     /// Every tenant, by slug.
     pub async fn list_tenants(&self) -> Result<Vec<Tenant>> {
-        run_on_either!(&self.db, sql::LIST_TENANTS, |text, connection| {
+        let rows = run_on_either!(&self.db, sql::LIST_TENANTS, |text, connection| {
             query_as(text).fetch_all(connection)
-        })
+        })?;
+        complete(rows)
     }
 
     /// Tenants by slug, a page of those after `after`.

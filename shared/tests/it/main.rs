@@ -7,6 +7,7 @@ mod change_token_postgres;
 mod change_token_sqlite;
 mod connections;
 mod hostile_sqlite;
+mod listing;
 mod lying_server;
 mod migrations;
 mod monitoring;
