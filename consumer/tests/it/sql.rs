@@ -180,7 +180,8 @@ async fn a_statement_that_is_a_secret_is_refused() {
     let folder = Folder::new();
     for url in databases(&folder).await {
         let secret = "hunter2 hunter2".to_owned();
-        let context = FakeContext::new().database(url.clone()).secrets(&[secret.clone()]);
+        let context =
+            FakeContext::new().database(url.clone()).secrets(std::slice::from_ref(&secret));
         let payload = json!({"statements": ["SELECT 1", secret]});
         let ran = context.run_type(&known(&[]), "sql", payload).await;
         let failure = ran.failure();
