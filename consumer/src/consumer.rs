@@ -82,7 +82,7 @@ impl Consumer {
         let handlers = tokio::select! {
             biased;
             started = start_handlers(&config, &registry, &name, &telemetry, &clock) => started?,
-            // Dropping the processes kills them.
+            // The launchers kill the processes when this one exits.
             () = shutdown.drain.cancelled() => return Ok(true),
         };
         let slots = Arc::new(Semaphore::new(config.prefetch));

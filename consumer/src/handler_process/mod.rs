@@ -73,12 +73,14 @@ impl Handlers {
         clock: &Clock,
     ) -> anyhow::Result<Handlers> {
         let (types, heard) = (Types::of_program(own), Arc::new(Notify::new()));
+        // Those that the settings name are known before the first process has said them.
+        for (number, command) in config.handlers.iter().enumerate() {
+            types.claim(number, &command.label(), &command.types).map_err(anyhow::Error::msg)?;
+        }
         let launcher = Launcher::itself_or(shared::config::launcher());
         let mut pools = Vec::new();
         for (number, command) in config.handlers.iter().enumerate() {
             let (types, heard) = (types.clone(), heard.clone());
-            // Known before the first process has said them.
-            types.claim(number, &command.label(), &command.types).map_err(anyhow::Error::msg)?;
             let pool =
                 Pool::new(number, command.clone(), config.prefetch, types, heard, clock.clone());
             let pool = Arc::new(pool);

@@ -71,8 +71,10 @@ struct Entry {
     started_at: BootTime,
     /// What its hello offered; none before.
     offer: Option<Offer>,
-    /// Takes no more.
+    /// Takes no more; another one may be started.
     retired: bool,
+    /// Takes no more, and is about to exit; another one is started when it has.
+    lost: bool,
     /// Places that are taken.
     taken: usize,
     /// The tenant whose executions it holds.
@@ -207,6 +209,7 @@ impl Pool {
             started_at: now,
             offer: None,
             retired: false,
+            lost: false,
             taken: 0,
             tenant: None,
             silent: false,
@@ -263,6 +266,14 @@ impl Pool {
             entry.retired = true;
         }
         self.changed.notify_one();
+    }
+
+    /// A process takes no more executions, and is about to exit. What its exit means for the next one
+    /// is decided then.
+    pub(super) fn lost(&self, number: ProcessNumber) {
+        if let Some(entry) = self.state().processes.get_mut(&number) {
+            entry.lost = true;
+        }
     }
 
     /// A process is silent, or no longer.
@@ -328,7 +339,7 @@ impl Pool {
     /// What health shows.
     pub(super) fn status(&self) -> HandlerStatus {
         let state = self.state();
-        let is_up = |entry: &&Entry| entry.offer.is_some() && !entry.retired;
+        let is_up = |entry: &&Entry| entry.offer.is_some() && !entry.retired && !entry.lost;
         let up = state.processes.values().filter(is_up).count();
         let (status, reason) = match (state.restarts.not_ready(), up) {
             (Some(reason), _) => ("not ready", Some(reason.to_owned())),
@@ -397,6 +408,7 @@ impl Pool {
         let share = self.command.share_tenants;
         let fits = |entry: &Entry| {
             !entry.retired
+                && !entry.lost
                 && entry.offer.as_ref().is_some_and(|offer| {
                     let has = |job_type| offer.types.contains(job_type);
                     entry.taken < offer.concurrency && job_type.is_none_or(has)
@@ -425,7 +437,7 @@ impl Pool {
 impl State {
     /// Whether all processes that take executions offer the same types.
     fn offers_are_alike(&self) -> bool {
-        let usable = self.processes.values().filter(|entry| !entry.retired);
+        let usable = self.processes.values().filter(|entry| !entry.retired && !entry.lost);
         let mut offers = usable.filter_map(|entry| Some(&entry.offer.as_ref()?.types));
         let Some(first) = offers.next() else { return true };
         offers.all(|types| types == first)

@@ -253,7 +253,8 @@ impl Process {
     /// The process has closed its end of the socket, so no answer can come any more.
     fn lost_contact(&mut self) {
         self.is_heard = false;
-        self.retire();
+        self.is_retired = true;
+        self.pool.lost(self.number);
         if self.stage == Stage::Running {
             self.is_lost = true;
             self.stage = Stage::Closing(self.clock.boot_time() + EXIT_LIMIT);

@@ -11,6 +11,7 @@ use tracing::{info, warn};
 
 use super::{CLOSE_LIMIT, OTHERS_LIMIT, Process, Stage};
 use crate::handler_process::pool::End;
+use crate::handler_process::protocol::Order;
 use crate::handler_process::run::{Request, Run, term_limit};
 use crate::stop::StopReason;
 
@@ -84,16 +85,19 @@ impl Process {
         let others = self.runs.values().filter(|run| !is_stuck(run)).count();
         let until = *self.others_end.get_or_insert(now + OTHERS_LIMIT);
         if others == 0 || now >= until {
-            self.give_back_others();
+            self.give_back_others().await;
             self.stop(why).await;
         }
     }
 
-    /// Marks the executions that were not cancelled: they are not charged.
-    fn give_back_others(&mut self) {
+    /// Cancels the other executions. They are not charged.
+    async fn give_back_others(&mut self) {
         for run in self.runs.values_mut().filter(|run| run.stop.is_none()) {
             run.is_given_back = true;
+            let cancel = Order::Cancel { id: run.id, why: StopReason::Shutdown, grace_ms: 0 };
+            self.unsent.extend_from_slice(&cancel.line().unwrap_or_default());
         }
+        self.write().await;
     }
 
     /// SIGTERM to the process tree, and SIGKILL after a while.

@@ -89,7 +89,8 @@ impl Process {
             let (command, pid) = (&self.pool.label, self.pid);
             warn!(command, pid, "a handler process is not used: {problem}");
             self.refusal = Some(problem.to_owned());
-            self.retire();
+            self.is_retired = true;
+            self.pool.lost(self.number);
         }
     }
 

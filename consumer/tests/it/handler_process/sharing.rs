@@ -92,3 +92,26 @@ async fn a_crash_of_a_shared_process_ends_all_it_holds() {
     assert_eq!(how(&row), "failed/crash: the handler process exited with status 7");
     assert_eq!(how(&ended(&fixture.acme.store, other).await), how(&row));
 }
+
+#[tokio::test]
+async fn neighbours_that_do_not_end_in_time_are_given_back_uncharged() {
+    let fixture = start_with(&table("--concurrency 2 report", "processes = 1")).await;
+    let other = NewJob {
+        max_attempts: 1,
+        ..report(json!({"mark": fixture.path("mark"), "wait": fixture.path("go")}))
+    };
+    let first = fixture.begin(&other).await;
+    fixture.marked("mark", 1).await;
+    let stuck =
+        NewJob { timeout_seconds: Some(1), ..report(json!({"do": "sleep", "seconds": 600})) };
+    fixture.begin(&stuck).await;
+    let row = ended(&fixture.acme.store, first).await;
+    assert!(how(&row).starts_with("cancelled/shutdown: "), "{}", how(&row));
+    fixture.touch("go");
+    let last = eventually("the next attempt", || async {
+        let rows = fixture.acme.executions(&other.name).await.unwrap();
+        rows.into_iter().find(|row| row.attempt == 2 && row.status.is_final())
+    })
+    .await;
+    assert_eq!(how(&last), "success", "although one attempt is allowed");
+}
