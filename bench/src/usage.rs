@@ -33,6 +33,12 @@ pub fn costs(jobs: u32, seconds: f64, before: &[Usage; 3], after: &[Usage; 3]) -
 }
 
 impl Usage {
+    /// The usage of a process without its running descendants. Zero for one that does not exist.
+    pub fn of(pid: u32) -> Usage {
+        let found = all_processes().find(|(other, _)| *other == pid);
+        found.map(|(_, process)| process.usage).unwrap_or_default()
+    }
+
     /// The usage of a process, its running descendants, and those that have ended and were waited for.
     /// Zero for a process that does not exist.
     pub fn of_tree(root: u32) -> Usage {

@@ -2,6 +2,7 @@
 
 mod burst;
 mod fairness;
+mod languages;
 mod latency;
 mod pages;
 mod peers;
@@ -55,6 +56,8 @@ enum Case {
     Burst,
     /// A tenant beside one with very much to do, and a tenant's limit
     Fairness,
+    /// No-op handlers in Python and Node processes, beside Rust handlers and Python schedulers
+    Languages,
     /// How long after its due time a handler is called, beside a hand-written program
     Latency,
     /// The dashboard and the API over 10,000 tenants with 1,000,000 executions
@@ -80,6 +83,7 @@ async fn main() -> anyhow::Result<()> {
         let sheets = match case {
             Case::Burst => vec![burst::measure(&options).await?],
             Case::Fairness => vec![fairness::measure(&options).await?],
+            Case::Languages => vec![languages::measure(&options).await?],
             Case::Latency => vec![latency::measure(&options).await?],
             Case::Pages => pages::measure(&options).await?,
             Case::Peers => vec![peers::measure(&options).await?],

@@ -30,7 +30,7 @@ const LIMIT: Duration = Duration::from_secs(900);
 const OURS: [(usize, usize); 3] = [(2, 5), (2, 50), (4, 50)];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Peer {
+pub(crate) enum Peer {
     Apscheduler,
     Celery,
     Procrastinate,
@@ -78,7 +78,7 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<Sheet> {
 }
 
 /// One peer's processes and their database.
-struct Run {
+pub(crate) struct Run {
     peer: Peer,
     database_url: String,
     amqp_url: String,
@@ -86,7 +86,7 @@ struct Run {
 }
 
 impl Peer {
-    fn name(self) -> String {
+    pub(crate) fn name(self) -> String {
         format!("{self:?}").to_lowercase()
     }
 
@@ -127,7 +127,7 @@ impl Peer {
     }
 
     /// Starts the processes and waits until they are ready.
-    async fn start(self, jobs: u32) -> anyhow::Result<Run> {
+    pub(crate) async fn start(self, jobs: u32) -> anyhow::Result<Run> {
         let database_url = postgres_database().await;
         if self == Peer::Apscheduler {
             execute(&database_url, include_str!("../../../peers/apscheduler_poll.sql")).await;
@@ -168,14 +168,14 @@ impl Peer {
 }
 
 /// Where `scripts/bench-peers` installs: beside the folder of this program.
-fn installed() -> anyhow::Result<PathBuf> {
+pub(crate) fn installed() -> anyhow::Result<PathBuf> {
     let this = std::env::current_exe()?;
     Ok(this.ancestors().nth(2).context("this program lies in no folder")?.join("bench/peers"))
 }
 
 impl Run {
     /// Adds the jobs, measures until they are done, and cleans up.
-    async fn measure(self, servers: &Servers, jobs: u32) -> anyhow::Result<Sample> {
+    pub(crate) async fn measure(self, servers: &Servers, jobs: u32) -> anyhow::Result<Sample> {
         let mut connection = PgConnection::connect(&self.database_url).await?;
         let ours = || self.processes.iter().map(|process| Usage::of_tree(process.pid())).sum();
         let usage = || [servers.postgres(), servers.rabbitmq(), ours()];

@@ -120,26 +120,40 @@ pub(crate) async fn start_polychron(prefetch: usize, consumers: usize) -> anyhow
     let system = System::new(1).await;
     let prefetch = prefetch.to_string();
     let start = |_| system.consumer(&[("POLYCHRON_PREFETCH", &prefetch)]);
-    let mut processes: Vec<Process> = (0..consumers).map(start).collect();
-    for consumer in &processes {
-        consumer.logged("connected to the broker for receiving").await;
-    }
-    let producer = system.producer(&[]);
-    producer.logged("connected to the broker for publishing").await;
-    processes.push(producer);
-    let tenant = system.control.list_tenants().await?.remove(0);
-    Ok(Run {
-        database_url: tenant.database_url.expose().to_owned(),
-        amqp_url: system.amqp_url.clone(),
-        control_url: Some(system.control_url().to_owned()),
-        wake: Some(tenant.id.to_string()),
-        processes,
-    })
+    Run::of(&system, (0..consumers).map(start).collect()).await
 }
 
 impl Run {
+    /// Polychron with these consumers and a producer, once they are connected.
+    pub(crate) async fn of(system: &System, mut processes: Vec<Process>) -> anyhow::Result<Run> {
+        for consumer in &processes {
+            consumer.logged("connected to the broker for receiving").await;
+        }
+        let producer = system.producer(&[]);
+        producer.logged("connected to the broker for publishing").await;
+        processes.push(producer);
+        let tenant = system.control.list_tenants().await?.remove(0);
+        Ok(Run {
+            database_url: tenant.database_url.expose().to_owned(),
+            amqp_url: system.amqp_url.clone(),
+            control_url: Some(system.control_url().to_owned()),
+            wake: Some(tenant.id.to_string()),
+            processes,
+        })
+    }
+
     /// Adds the jobs, measures until they are done, and cleans up.
     pub(crate) async fn measure(self, servers: &Servers, jobs: u32) -> anyhow::Result<Sample> {
+        Ok(self.measure_watching(servers, jobs, || ()).await?.0)
+    }
+
+    /// The same, and what `watch` returns while the processes still run.
+    pub(crate) async fn measure_watching<T>(
+        self,
+        servers: &Servers,
+        jobs: u32,
+        watch: impl FnOnce() -> T,
+    ) -> anyhow::Result<(Sample, T)> {
         let mut connection = PgConnection::connect(&self.database_url).await?;
         sqlx::query(include_str!("../../../sql/insert_due_jobs.sql"))
             .bind(i64::from(jobs))
@@ -152,9 +166,10 @@ impl Run {
         let before = usage();
         let seconds = wait_until_done(&mut connection, jobs).await;
         let sample = costs(jobs, seconds, &before, &usage());
+        let watched = watch();
         drop(connection);
         self.clear().await?;
-        Ok(sample)
+        Ok((sample, watched))
     }
 
     /// Wakes the producer, if it is ours.
