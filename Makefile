@@ -16,8 +16,9 @@ N ?= 1
 sim: ## simulate N seeds, starting at SEED (make sim SEED=7 N=1000)
 	SEED=$(SEED) N=$(N) cargo test --profile sim --quiet --package polychron-tests --test simulation -- --ignored --nocapture seeds_by_hand
 
-chaos: ## kill, pause and disconnect real processes (make chaos T=name runs one test)
-	scripts/services run scripts/chaos $(T)
+HANDLERS ?= rust
+chaos: ## kill, pause and disconnect real processes (make chaos T=name runs one test; HANDLERS=python)
+	POLYCHRON_TEST_HANDLERS=$(HANDLERS) scripts/services run scripts/chaos $(T)
 
 MINUTES ?= 30
 chaos-mix: ## inject all these faults at random (make chaos-mix MINUTES=30 SEED=7)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use polychron_tests::{Process, System};
+use polychron_tests::{Process, System, with_python_handlers};
 use rustix::process::Signal;
 use shared::execution::{ErrorKind, Status};
 use testkit::eventually;
@@ -159,7 +159,10 @@ async fn handlers_that_block_panic_or_ignore_a_stop_affect_only_their_own_row() 
     };
     assert_eq!(kind("block").0, Some(ErrorKind::Timeout));
     assert_eq!(kind("slow").0, Some(ErrorKind::Timeout));
-    assert_eq!(kind("panic"), (Some(ErrorKind::Panic), "out of paper".to_owned()));
+    match with_python_handlers() {
+        true => assert_eq!(kind("panic").0, Some(ErrorKind::Crash)),
+        false => assert_eq!(kind("panic"), (Some(ErrorKind::Panic), "out of paper".to_owned())),
+    }
     assert!(kind("unreadable").1.contains("payload.seconds"), "{}", kind("unreadable").1);
     assert_eq!(kind("unknown").0, Some(ErrorKind::UnknownType));
     assert_eq!(rows.iter().filter(|row| row.status == Status::Success).count(), JOBS);

@@ -98,7 +98,7 @@ impl System {
         Process::start("polychron-producer", &self.environment(settings))
     }
 
-    /// Starts a consumer with the diagnostic job types.
+    /// Starts a consumer with the diagnostic job types ([`with_python_handlers`]).
     pub fn consumer(&self, settings: &[(&str, &str)]) -> Process {
         Process::start("polychron-consumer", &self.environment(settings))
     }
@@ -130,11 +130,13 @@ impl System {
     }
 
     fn environment(&self, settings: &[(&str, &str)]) -> Vec<(String, String)> {
-        let base = [
-            ("DATABASE_URL", self.control_url.expose()),
-            ("AMQP_URL", &self.amqp_url),
-            ("POLYCHRON_DIAGNOSTICS", "on"),
-        ];
+        let python = fixture("diagnostic.py");
+        let diagnostic = match with_python_handlers() {
+            true => ("POLYCHRON_HANDLERS", python.as_str()),
+            false => ("POLYCHRON_DIAGNOSTICS", "on"),
+        };
+        let base =
+            [("DATABASE_URL", self.control_url.expose()), ("AMQP_URL", &self.amqp_url), diagnostic];
         let all = base.iter().chain(settings);
         all.map(|(name, value)| (name.to_string(), value.to_string())).collect()
     }
@@ -253,6 +255,17 @@ pub async fn add_tenant(
 
 /// The command line of `testkit/fixtures/handler.py` with these arguments.
 pub fn handler_command(arguments: &str) -> String {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../testkit/fixtures/handler.py");
-    format!("/usr/bin/python3 {script} {arguments}")
+    format!("{} {arguments}", fixture("handler.py"))
+}
+
+/// The command line of a Python program in `testkit/fixtures`.
+fn fixture(name: &str) -> String {
+    format!("/usr/bin/python3 {}/../testkit/fixtures/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Whether consumers run the diagnostic job types in Python processes: POLYCHRON_TEST_HANDLERS=python.
+/// Otherwise they are Rust handlers.
+#[expect(clippy::disallowed_methods, reason = "the suites are run with either kind of handler")]
+pub fn with_python_handlers() -> bool {
+    std::env::var("POLYCHRON_TEST_HANDLERS").is_ok_and(|kind| kind == "python")
 }
