@@ -127,14 +127,16 @@ class Tenant:
         """The file of its SQLite database."""
         return self._engine.folder / "tenants" / f"{self.slug}.db"
 
-    def run(self, job_type: str, payload: Any = None, *, max_attempts: int = 1) -> Execution:
-        """Runs a job of this type once, and waits for its end."""
+    def run(
+        self, job_type: str, payload: Any = None, *, max_attempts: int = 1, timeout: int = 60
+    ) -> Execution:
+        """Runs a job of this type once, and waits for its end. `timeout` is that of the job, in seconds."""
         job = f"test-{next(_numbers)}"
         polychron = self._engine.polychron
         # A schedule that is not due while the test runs.
         polychron(
             "job", "add", self.slug, job, "--type", job_type, "--every", "365d",
-            "--max-attempts", str(max_attempts),
+            "--max-attempts", str(max_attempts), "--timeout", f"{timeout}s",
             "--payload", encode({} if payload is None else payload).decode(),
         )  # fmt: skip
         polychron("job", "run", self.slug, job, "--wait", may_fail=True)
@@ -179,7 +181,12 @@ class Engine:
 
 
 @contextlib.contextmanager
-def engine(*modules: str, arguments: Sequence[str] = (), program: str | None = None) -> Iterator[Engine]:
+def engine(
+    *modules: str,
+    arguments: Sequence[str] = (),
+    others: Sequence[str] = (),
+    program: str | None = None,
+) -> Iterator[Engine]:
     """Runs whole jobs in tests: starts the embedded engine with the handlers in `modules`.
 
         with engine("app.jobs") as polychron:
@@ -187,11 +194,13 @@ def engine(*modules: str, arguments: Sequence[str] = (), program: str | None = N
             assert acme.run("report", {"month": "2026-11"}).result == {"pages": 12}
 
     `arguments` are further ones of `python -m polychron`, such as `["--flask", "app:create_app"]`.
+    `others` are handler commands in other languages.
     """
     program = program or os.environ.get("POLYCHRON_PROGRAM") or shutil.which("polychron")
     if program is None:
         raise RuntimeError("the program `polychron` is neither on the PATH nor in POLYCHRON_PROGRAM")
-    handlers = shlex.join([sys.executable, "-m", "polychron", *modules, *arguments])
+    command = shlex.join([sys.executable, "-m", "polychron", *modules, *arguments])
+    handlers = "\n".join([command, *others])
     with tempfile.TemporaryDirectory(prefix="polychron-") as name, tempfile.TemporaryFile() as log:
         folder = Path(name).resolve() / "data"
         process = subprocess.Popen(
