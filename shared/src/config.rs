@@ -107,6 +107,8 @@ const CONFIG_FILE: &str = "POLYCHRON_CONFIG";
 
 /// The program that launches others for a process that cannot do so itself, such as a test harness.
 const LAUNCHER: &str = "POLYCHRON_LAUNCHER";
+/// Tells tests of handlers in other languages where `polychron` is (`sdk/python`).
+const PROGRAM: &str = "POLYCHRON_PROGRAM";
 
 /// The program that `POLYCHRON_LAUNCHER` names, else `polychron` on the `PATH`.
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
@@ -365,7 +367,10 @@ impl Reader<'_> {
         let known: BTreeSet<String> = KEYS
             .iter()
             .flat_map(|key| [key.name.to_owned(), format!("{}_FILE", key.name)])
-            .chain([CONFIG_FILE, HANDLER_SOCKET, HANDLER_PROTOCOL].map(str::to_owned))
+            .chain(
+                [CONFIG_FILE, HANDLER_SOCKET, HANDLER_PROTOCOL, LAUNCHER, PROGRAM]
+                    .map(str::to_owned),
+            )
             .collect();
         for name in self.sources.environment.keys() {
             let ours = name.starts_with("POLYCHRON_") && !name.starts_with("POLYCHRON_TEST_");

@@ -103,3 +103,11 @@ fn handlers_are_command_lines_or_tables() {
     let Problems(problems) = read_with(&[], Some("[[handlers]]\nprocesses = 1")).unwrap_err();
     assert!(problems[0].contains("entry 1 is malformed: missing field `command`"), "{problems:?}");
 }
+
+#[test]
+fn variables_that_others_read_are_no_misspelt_settings() {
+    for name in ["POLYCHRON_FD", "POLYCHRON_LAUNCHER", "POLYCHRON_PROGRAM"] {
+        assert!(read_with(&[(name, "/usr/bin/polychron")], None).is_ok(), "{name}");
+    }
+    assert!(read_with(&[("POLYCHRON_PROGRAMM", "x")], None).is_err());
+}
