@@ -15,12 +15,23 @@ const PLAIN: &str = "_-./:,@+=";
 /// Programs that only prepare for the one that a line is about.
 const PREPARATIONS: [&str; 3] = ["cd", "test", "["];
 /// Settings of cron itself, which it doesn't hand to the commands.
-const OF_CRON: [&str; 5] = ["SHELL", "MAILTO", "MAILFROM", "CRON_TZ", "RANDOM_DELAY"];
+const OF_CRON: [&str; 6] =
+    ["SHELL", "MAILTO", "MAILFROM", "CRON_TZ", "RANDOM_DELAY", "START_HOURS_RANGE"];
+/// Users that own lines of system crontabs. None of these names is a program's.
+const USERS: [&str; 8] =
+    ["root", "www-data", "ubuntu", "nobody", "debian", "ec2-user", "vagrant", "centos"];
+/// Programs that are first in many commands, and no user's name.
+const PROGRAMS: [&str; 16] = [
+    "bash", "sh", "zsh", "cd", "php", "python", "python3", "perl", "ruby", "node", "env", "test",
+    "curl", "wget", "nice", "flock",
+];
 
 /// Translates `text`. `system`: its lines name a user. `timezone` is that of its machine.
 pub(super) fn read(text: &str, system: bool, timezone: Option<&str>) -> Import {
     let mut reader = Reader { system, timezone, ..Reader::default() };
     let mut entries = Vec::new();
+    // Editors on Windows write one.
+    let text = text.trim_start_matches('\u{feff}');
     for (index, line) in text.lines().enumerate() {
         let line = line.trim();
         if let Some(comment) = line.strip_prefix('#') {
@@ -33,7 +44,11 @@ pub(super) fn read(text: &str, system: bool, timezone: Option<&str>) -> Import {
             reader.comment = None;
         }
     }
-    Import { entries, remarks: reader.remarks() }
+    let mut remarks = reader.remarks();
+    if entries.is_empty() {
+        remarks.push("the file has no entries: only comments, settings and empty lines".to_owned());
+    }
+    Import { entries, remarks }
 }
 
 /// What has been read so far.
@@ -91,17 +106,23 @@ impl<'a> Reader<'a> {
     /// The zone that cron would follow on this line.
     fn zone(&mut self, notes: &mut Vec<String>) -> &'a str {
         if let Some(zone) = self.setting("CRON_TZ") {
+            if self.timezone.is_some_and(|machines| machines != zone) {
+                notes.push(
+                    "CRON_TZ is followed, as by cronie; Debian's cron ignores it: remove it if \
+                     the file comes from there"
+                        .to_owned(),
+                );
+            }
             return zone;
         }
-        if let Some(zone) = self.timezone {
-            return zone;
-        }
-        if let Some(zone) = self.setting("TZ") {
+        if self.setting("TZ").is_some() {
             notes.push(
-                "TZ is taken for the time zone of the schedule, too; \
-                        if your cron only hands it to commands, say --timezone"
+                "TZ is handed to the command only, as in every cron; the schedule follows the \
+                 machine's zone, which --timezone says"
                     .to_owned(),
             );
+        }
+        if let Some(zone) = self.timezone {
             return zone;
         }
         self.assumed_utc = true;
@@ -179,6 +200,9 @@ impl<'a> Reader<'a> {
         if self.setting("RANDOM_DELAY").is_some() {
             remarks.push("RANDOM_DELAY is left out; `jitter` in a schedule is alike".to_owned());
         }
+        if self.setting("START_HOURS_RANGE").is_some() {
+            remarks.push("START_HOURS_RANGE is anacron's and is left out".to_owned());
+        }
         remarks
     }
 }
@@ -209,7 +233,46 @@ fn divide(text: &str, system: bool) -> Result<Line<'_>, String> {
         let columns = if system { "a user and a command" } else { "a command" };
         return Err(format!("it isn't {fields} fields of time, then {columns}"));
     }
+    if let Some(reason) = misread(fields, user, command) {
+        return Err(reason);
+    }
     Ok(Line { timing: timing.join(" "), user, command })
+}
+
+/// Why the columns cannot be what they are taken for, if so: a job that runs the wrong command every
+/// minute is worse than none.
+fn misread(fields: usize, user: Option<&str>, command: &str) -> Option<String> {
+    let mut words = command.split_whitespace();
+    let first = words.next().unwrap_or_default();
+    let number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if first.starts_with('*') {
+        let reason =
+            "its command would begin with `*`: it seems to have six or seven fields of time";
+        return Some(format!("{reason}, of which cron knows five; write it as a job by hand"));
+    }
+    if let Some(user) = user {
+        let is_name = |char: char| char.is_ascii_alphanumeric() || "_-.".contains(char);
+        if PROGRAMS.contains(&user) || !user.chars().all(is_name) || number(user) {
+            return Some(format!(
+                "`{user}` is no user, as it is in a system crontab: leave --system out"
+            ));
+        }
+    } else if USERS.contains(&first) {
+        return Some(format!(
+            "its command would be `{first}`, a user's name, as in a system crontab: say --system"
+        ));
+    }
+    if first.starts_with('-') {
+        return Some(format!(
+            "its command would begin with the flag `{first}` of BSD's cron; remove it"
+        ));
+    }
+    if number(first) && (fields == 1 || words.next().is_some_and(|second| second.contains('.'))) {
+        return Some(
+            "it is a line of an anacrontab, which has a delay and an identifier".to_owned(),
+        );
+    }
+    None
 }
 
 /// What of `text` begins with the next of its words.

@@ -75,7 +75,7 @@ fn settings_hold_for_the_lines_below_them() {
         ]
     );
     let zone = |text, timezone| jobs_zone(text, timezone);
-    assert_eq!(zone("TZ=Asia/Tokyo\n@daily /bin/a", None), "Asia/Tokyo");
+    assert_eq!(zone("TZ=Asia/Tokyo\n@daily /bin/a", None), "UTC");
     assert_eq!(zone("TZ=Asia/Tokyo\n@daily /bin/a", Some("Europe/Paris")), "Europe/Paris");
     assert_eq!(zone("@daily /bin/a", None), "UTC");
     let assumed = |text| {
@@ -132,4 +132,41 @@ fn lines_that_cannot_be_translated_are_refused_one_by_one() {
         assert!(reason.contains(says) && reason.is_empty() == says.is_empty(), "{reason}: {says}");
     }
     assert_eq!(entries[5].job.as_ref().unwrap().schedule["cron"], "H(0-30) H * * *");
+}
+
+#[test]
+fn columns_that_would_be_misread_are_refused() {
+    for (line, system, says) in [
+        ("* * * * * * * echo 1", false, "six or seven fields"),
+        ("0 2 * * * * /bin/a", false, "six or seven fields"),
+        ("17 * * * * root cd / && run-parts /etc/cron.hourly", false, "say --system"),
+        ("0 5 * * * ubuntu /usr/bin/python /srv/a.py", false, "say --system"),
+        ("0 5 * * * bash -c a", true, "leave --system out"),
+        ("0 5 * * * $VV/bin/a b", true, "leave --system out"),
+        ("0 5 * * * /usr/bin/a b", true, "leave --system out"),
+        ("0 5 * * * -n -q /usr/bin/a", false, "BSD's cron"),
+        ("@monthly 45 cron.monthly run-parts /etc/cron.monthly", false, "anacrontab"),
+    ] {
+        let entry = read(line, system, None).entries.remove(0);
+        let reason = entry.job.expect_err(line);
+        assert!(reason.contains(says), "{line}: {reason}");
+    }
+    for (line, system) in [
+        ("0 5 * * * php /srv/a.php", false),
+        ("0 5 * * * [ -x /bin/a ] && /bin/a", false),
+        ("0 5 * * * root /bin/a", true),
+        ("0 5 * * * www-data php /srv/a.php", true),
+    ] {
+        assert!(read(line, system, None).entries[0].job.is_ok(), "{line}");
+    }
+}
+
+#[test]
+fn a_file_without_entries_and_a_byte_order_mark_are_no_riddle() {
+    for text in ["", "# nothing\nPATH=/bin\n"] {
+        let remarks = read(text, false, None).remarks;
+        assert!(remarks.iter().any(|remark| remark.contains("no entries")), "{remarks:?}");
+    }
+    let jobs = jobs("\u{feff}0 5 * * * /bin/a\n", false, None);
+    assert_eq!(jobs[0].schedule["cron"], "0 5 * * *");
 }
