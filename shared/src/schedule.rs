@@ -4,7 +4,8 @@
 //! `producer/src/dispatcher.rs`, which asks for the next occurrence when one is due.
 //!
 //! A schedule is a set of instants, its *occurrences*, in one of three forms: a cron expression in
-//! a time zone (`cron`), a fixed period (`every`), or a single instant (`at`). All functions here
+//! a time zone (`cron`), a period (`every`; with a `timezone` a calendar interval), or a single
+//! instant (`at`). All functions here
 //! are queries over that set. The set depends only on the schedule's text, the job's [`Spread`] and
 //! the time zone rules. `docs/schedules.md` documents the syntax.
 //!
@@ -12,6 +13,7 @@
 //! enumerates the local times that it matches, and `cron` maps those to instants with the clock
 //! changes listed in `zone`.
 
+mod calendar;
 mod cron;
 mod days;
 mod describe;
@@ -40,6 +42,7 @@ pub use zone::Zone;
 pub use zone_rules::ZoneRules;
 
 use crate::clock::Time;
+use calendar::{CalendarRule, Step};
 use cron::CronRule;
 use expression::Expression;
 use json::Fields;
@@ -62,6 +65,7 @@ pub struct Schedule {
 #[derive(Clone, Debug)]
 enum Rule {
     Cron(Box<CronRule>),
+    Calendar(Box<CalendarRule>),
     /// In microseconds; `from` is since 1970.
     Every {
         period: i64,
@@ -113,7 +117,7 @@ impl Schedule {
     pub fn first_after(&self, since: Time) -> Option<Time> {
         match self.rule {
             Rule::At { .. } => self.first(),
-            Rule::Cron(_) | Rule::Every { .. } => self.next_after(since),
+            Rule::Cron(_) | Rule::Calendar(_) | Rule::Every { .. } => self.next_after(since),
         }
     }
 
@@ -162,6 +166,9 @@ impl Rule {
         if let Some(expression) = fields.text("cron")? {
             return read_cron(expression, fields, spread);
         }
+        if let (Some(period), Some(zone)) = (fields.text("every")?, fields.zone("timezone")?) {
+            return read_calendar(period, zone, fields);
+        }
         if let Some(period) = fields.seconds("every")? {
             let from = fields.time("from")?.map_or(0, micros);
             return Ok(Rule::Every { period: period * SECOND, from });
@@ -180,6 +187,7 @@ impl Rule {
         match self {
             // Occurrences are whole seconds: those after 1.5 s are those after 1 s.
             Rule::Cron(rule) => Some(rule.next(after.div_euclid(SECOND))? * SECOND),
+            Rule::Calendar(rule) => rule.next(after),
             Rule::Every { period, from } if after >= *from => {
                 Some(after - (after - from) % period + period)
             }
@@ -197,6 +205,7 @@ impl Rule {
                 let whole = before.rem_euclid(SECOND) == 0;
                 Some(rule.prev(if whole { seconds } else { seconds + 1 })? * SECOND)
             }
+            Rule::Calendar(rule) => rule.prev(before),
             Rule::Every { period, from } => {
                 let last = before - 1;
                 (last >= *from).then(|| last - (last - from) % period)
@@ -209,6 +218,7 @@ impl Rule {
     fn count(&self, after: i64, until: i64) -> u64 {
         match self {
             Rule::Cron(rule) => rule.count(after.div_euclid(SECOND), until.div_euclid(SECOND)),
+            Rule::Calendar(rule) => rule.count(after, until),
             Rule::Every { period, from } => {
                 let up_to = |time: i64| if time < *from { 0 } else { (time - from) / period + 1 };
                 (up_to(until) - up_to(after)).unsigned_abs()
@@ -222,6 +232,7 @@ impl Rule {
     fn period_within(&self, limit: i64) -> Option<i64> {
         match self {
             Rule::Cron(rule) => rule.wall.period_within(limit),
+            Rule::Calendar(rule) => Some(rule.period()).filter(|period| *period <= limit),
             Rule::Every { period, .. } => Some(period / SECOND).filter(|period| *period <= limit),
             Rule::At { .. } => None,
         }
@@ -241,6 +252,21 @@ fn read_cron(text: &str, fields: &Fields, spread: Spread) -> Result<Rule, Schedu
         return Err(error.at(text, 0..text.len()).remedy("check its day and month fields"));
     }
     Ok(Rule::Cron(Box::new(rule)))
+}
+
+/// A period on the calendar of a zone.
+fn read_calendar(text: &str, zone: Zone, fields: &Fields) -> Result<Rule, ScheduleError> {
+    let Some(step) = Step::read(text) else {
+        let message = format!("can't be used with `every` of `{}`", error::shown(text));
+        let remedy =
+            "leave it out, or count whole days, weeks, months or years: 10d, 2w, 3 months, 1y";
+        return Err(ScheduleError::new("timezone", message).remedy(remedy));
+    };
+    let Some(from) = fields.local_time("from", &zone)? else {
+        let error = ScheduleError::new("from", "is missing: the first local time of the interval");
+        return Err(error.remedy(r#"write "from":"2026-01-02T09:00:00" for 09:00 on every date"#));
+    };
+    Ok(Rule::Calendar(Box::new(CalendarRule::new(step, zone, from))))
 }
 
 /// The delay that the job's jitter adds, in microseconds. It is a whole number of seconds to keep

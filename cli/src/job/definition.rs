@@ -18,11 +18,14 @@ pub(super) struct Timing {
     #[arg(long, value_name = "EXPR", conflicts_with_all = ["every", "at", "schedule"])]
     cron: Option<String>,
     /// The time zone of the cron expression or of a local time, such as Europe/London; UTC by default, or as it was
-    #[arg(long, value_name = "ZONE", conflicts_with = "every")]
+    #[arg(long, value_name = "ZONE")]
     timezone: Option<String>,
-    /// A fixed interval, such as 15m
+    /// A fixed interval, such as 15m; with --timezone and --from, days, weeks, months or years on the calendar
     #[arg(long, value_name = "DURATION", conflicts_with_all = ["at", "schedule"])]
     every: Option<String>,
+    /// The first time of --every, such as 2026-01-02T09:00:00 in --timezone
+    #[arg(long, value_name = "TIME", requires = "every")]
+    from: Option<String>,
     /// Once, at this time, such as 2026-12-01T09:00:00Z; without Z or an offset, in --timezone
     #[arg(long, value_name = "TIME", conflicts_with = "schedule")]
     at: Option<String>,
@@ -49,10 +52,18 @@ impl Timing {
 
     /// The flags as JSON.
     fn text(&self) -> Result<Option<String>, Failure> {
-        let Timing { cron, timezone, every, at, schedule } = self;
+        let Timing { cron, timezone, every, from, at, schedule } = self;
         Ok(Some(match (cron.as_ref().or(schedule.as_ref()), every, at, timezone) {
             (Some(text), .., timezone) => schedule::written(text, timezone.as_deref())?,
-            (None, Some(every), ..) => json!({"every": every}).to_string(),
+            (None, Some(every), ..) => {
+                let mut schedule = json!({"every": every});
+                for (field, given) in [("from", from), ("timezone", timezone)] {
+                    if let Some(given) = given {
+                        schedule[field] = given.as_str().into();
+                    }
+                }
+                schedule.to_string()
+            }
             (None, None, Some(at), Some(timezone)) => {
                 json!({"at": at, "timezone": timezone}).to_string()
             }

@@ -7,7 +7,7 @@ use shared::id::{JobId, TenantId};
 use shared::schedule::{Reading, Spread, readings};
 use uuid::Uuid;
 
-use crate::output::{Column, Output, column, maybe, time, whole_column};
+use crate::output::{Column, Output, maybe, time, whole_column};
 use operations::failure::Failure;
 use operations::schedule::read;
 

@@ -63,6 +63,12 @@ async fn a_job_is_added_as_its_flags_say() {
                        "timeout_seconds": 5400}),
             ),
             (
+                "fortnightly",
+                &["--every", "2w", "--timezone", "Europe/London", "--from", "2026-01-02T09:00:00"],
+                json!({"schedule": {"every": "2w", "timezone": "Europe/London",
+                                    "from": "2026-01-02T09:00:00"}}),
+            ),
+            (
                 "at",
                 &["--at", "2026-12-01T09:00:00Z", "--payload", &file, "--disabled"],
                 json!({"schedule": {"at": "2026-12-01T09:00:00Z"}, "payload": {"from": "file"},
@@ -104,7 +110,7 @@ async fn a_job_is_added_as_its_flags_say() {
             .lines()
             .map(|line| serde_json::from_str::<Value>(line).unwrap()["name"].clone())
             .collect();
-        assert_eq!(names, ["at", "cron", "every", "json", "text"]);
+        assert_eq!(names, ["at", "cron", "every", "fortnightly", "json", "text"]);
     }
 }
 
@@ -216,7 +222,7 @@ async fn an_edit_of_a_schedule_keeps_what_it_does_not_name() {
         console
             .run(&[&edit[..], &["--timezone", "Asia/Tokyo"]].concat())
             .ended(2)
-            .says(&["timezone", "can't be used with `every`"]);
+            .says(&["timezone", "can't be used with `every` of `1h`"]);
         let dry = [&edit[..], &["--every", "2h", "--dry-run", "-o", "json"]].concat();
         let dry = console.run(&dry).succeeded().json();
         for side in ["before", "after"] {

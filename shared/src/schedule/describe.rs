@@ -1,5 +1,6 @@
 //! Describes schedules in words.
 
+use super::calendar::{CalendarRule, Step};
 use super::cron::{CronRule, Fold, Gap};
 use super::days::{Days, DaysOfMonth, DaysOfWeek, MonthDay, WeekDay};
 use super::expression::Expression;
@@ -8,7 +9,7 @@ use super::set::Set;
 use super::zone::Zone;
 use super::{Rule, SECOND, Schedule, time, zone};
 use crate::clock::Time;
-use chrono::Timelike;
+use chrono::{Datelike, Timelike};
 
 /// The most times of day that are listed individually.
 const TIMES_MAX: u32 = 6;
@@ -18,6 +19,7 @@ impl Schedule {
     pub fn describe(&self) -> String {
         let mut words = match &self.rule {
             Rule::Cron(rule) => cron(rule),
+            Rule::Calendar(rule) => calendar(rule),
             Rule::Every { period, from } => every(period / SECOND, *from),
             Rule::At { at, zone } => format!("once, at {}", local(*at, zone)),
         };
@@ -27,6 +29,7 @@ impl Schedule {
         let utc = Zone::utc();
         let zone = match &self.rule {
             Rule::Cron(rule) => &rule.zone,
+            Rule::Calendar(rule) => &rule.zone,
             Rule::At { zone, .. } => zone,
             Rule::Every { .. } => &utc,
         };
@@ -43,6 +46,7 @@ impl Schedule {
     pub fn timezone(&self) -> &str {
         match &self.rule {
             Rule::Cron(rule) => rule.zone.name(),
+            Rule::Calendar(rule) => rule.zone.name(),
             Rule::At { zone, .. } => zone.name(),
             Rule::Every { .. } => "UTC",
         }
@@ -176,6 +180,31 @@ fn days_of_week(days: &DaysOfWeek) -> Option<String> {
         WeekDay::Last(day) => format!("the last {} of the month", name(*day)),
     }));
     Some(join(&parts))
+}
+
+/// "every 2 weeks on Friday at 09:00, London time, from 2026-01-02".
+fn calendar(rule: &CalendarRule) -> String {
+    let (first, at) = rule.first();
+    let number_of = |number: u32, unit: &str| match number {
+        1 => format!("every {unit}"),
+        _ => format!("every {number} {unit}s"),
+    };
+    let dates = match rule.step {
+        Step::Days(days) if days % 7 == 0 => {
+            let weekday = WEEKDAY_NAMES[first.weekday().num_days_from_sunday() as usize];
+            format!("{} on {weekday}", number_of(days / 7, "week"))
+        }
+        Step::Days(days) => number_of(days, "day"),
+        Step::Months(months) if months % 12 == 0 => {
+            let month = MONTH_NAMES[first.month0() as usize];
+            format!("{} on {} {month}", number_of(months / 12, "year"), first.day())
+        }
+        Step::Months(months) => {
+            format!("{} on the {}", number_of(months, "month"), ordinal(first.day()))
+        }
+    };
+    let format = if at.second() == 0 && at.nanosecond() == 0 { "%H:%M" } else { "%H:%M:%S%.f" };
+    format!("{dates} at {}, {}, from {first}", at.format(format), zone_name(&rule.zone))
 }
 
 fn every(seconds: i64, from: i64) -> String {

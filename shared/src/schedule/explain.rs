@@ -42,18 +42,17 @@ impl Schedule {
     }
 
     fn explain(&self, at: Time) -> Explained {
-        let rule = match &self.rule {
-            Rule::Cron(rule) => rule,
-            Rule::At { zone, .. } => {
-                return Explained { at, local: local(at, zone.offset_at(at)), change: None };
-            }
+        // Clock changes apply to the time that the rule names, before jitter.
+        let matched = micros(at) - self.delay;
+        let (zone, change) = match &self.rule {
+            Rule::Cron(rule) => (&rule.zone, rule.clock_change(matched.div_euclid(SECOND))),
+            Rule::Calendar(rule) => (&rule.zone, rule.clock_change(matched)),
+            Rule::At { zone, .. } => (zone, None),
             Rule::Every { .. } => {
                 return Explained { at, local: at.fixed_offset(), change: None };
             }
         };
-        // Clock changes apply to the time that the expression matches, before jitter.
-        let matched = (micros(at) - self.delay).div_euclid(SECOND);
-        let change = rule.clock_change(matched).and_then(|change| match change {
+        let change = change.and_then(|change| match change {
             Change::Moved { planned } => {
                 let planned = DateTime::from_timestamp(planned, 0)?.naive_utc();
                 Some(ClockChange::Moved { planned })
@@ -61,7 +60,7 @@ impl Schedule {
             Change::FirstPass => Some(ClockChange::FirstPass),
             Change::SecondPass => Some(ClockChange::SecondPass),
         });
-        Explained { at, local: local(at, rule.zone.offset_at(at)), change }
+        Explained { at, local: local(at, zone.offset_at(at)), change }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, Datelike, NaiveDateTime};
+use chrono::{DateTime, Datelike, NaiveDateTime, TimeDelta};
 use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
 use serde_json::Value;
@@ -24,7 +24,7 @@ pub(super) const FORMS: [&str; 3] = ["cron", "every", "at"];
 /// The fields, and the forms of schedule that may have them.
 const FIELDS: [(&str, &[&str]); 10] = [
     ("cron", &["cron"]),
-    ("timezone", &["cron", "at"]),
+    ("timezone", &["cron", "every", "at"]),
     ("gap", &["cron"]),
     ("fold", &["cron"]),
     ("every", &["every"]),
@@ -132,6 +132,25 @@ impl Fields {
         instant.filter(in_bounds).ok_or_else(|| out_of_bounds(name, &local.to_string()))
     }
 
+    /// A time as local clocks in a zone show it.
+    pub(super) fn local_time(
+        &self,
+        name: &'static str,
+        zone: &Zone,
+    ) -> Result<Option<NaiveDateTime>, ScheduleError> {
+        let Some(text) = self.text(name)? else { return Ok(None) };
+        let local = match local_time(text) {
+            Some(local) => local,
+            None => {
+                let time = read_time(name, text)?;
+                let offset = TimeDelta::seconds(zone.offset_at(time));
+                time.naive_utc().checked_add_signed(offset).unwrap_or_default()
+            }
+        };
+        let is_in_bounds = (1970..=2100).contains(&local.year());
+        if is_in_bounds { Ok(Some(local)) } else { Err(out_of_bounds(name, text)) }
+    }
+
     /// A duration in whole seconds, at least one.
     pub(super) fn seconds(&self, name: &'static str) -> Result<Option<i64>, ScheduleError> {
         self.text(name)?.map(|text| read_seconds(name, text)).transpose()
@@ -211,7 +230,8 @@ fn read_seconds(name: &'static str, text: &str) -> Result<i64, ScheduleError> {
     };
     if text.split(|char: char| !char.is_alphabetic()).any(varies_in_length) {
         let message = format!("`{}` has months or years, which vary in length", shown(text));
-        return Err(ScheduleError::new(name, message).remedy("use `cron` for those"));
+        return Err(ScheduleError::new(name, message)
+            .remedy("use `cron` for those, or add a `timezone` and `from`"));
     }
     let duration = humantime::parse_duration(text)
         .map_err(|_| error(format!("`{}` isn't a duration", shown(text))))?;

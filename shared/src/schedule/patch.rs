@@ -69,6 +69,10 @@ impl Patch {
                 // The patch names another form.
                 Some(form) if FORMS.contains(&name.as_str()) && name != form => {}
                 Some(form) if !json::is_valid_with(name, form) => dropped.push(name.clone()),
+                // There it would make a period a calendar interval.
+                Some(&"every") if name == "timezone" && !current.contains_key("every") => {
+                    dropped.push(name.clone());
+                }
                 _ => {
                     if !FORMS.contains(&name.as_str()) {
                         kept.push(name.clone());

@@ -149,7 +149,7 @@ fn quartz_matches(field: &QuartzDay, date: NaiveDate) -> bool {
         QuartzDay::Range(from, to) => weekday >= from || weekday <= to,
         QuartzDay::Nth(day, nth) => weekday == day && (date.day() - 1) / 7 + 1 == nth,
         QuartzDay::Last(day) => weekday == day && week_later.month() != date.month(),
-        QuartzDay::Every(first, step) => weekday >= first && (weekday - first) % step == 0,
+        QuartzDay::Every(first, step) => weekday >= first && (weekday - first).is_multiple_of(step),
     }
 }
 

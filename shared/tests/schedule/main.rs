@@ -5,6 +5,7 @@
 extern crate polychron_shared as shared;
 
 mod brute_force;
+mod calendar;
 mod cases;
 mod clocks;
 mod describe;

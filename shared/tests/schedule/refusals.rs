@@ -140,7 +140,7 @@ fn errors_name_the_fault_in_the_json() {
         ),
         (
             r#"{"every":"1h","timezone":"UTC"}"#,
-            "timezone: can't be used with `every`; leave it out, or use `cron` or `at`",
+            "timezone: can't be used with `every` of `1h`; leave it out, or count whole days, weeks, months or years: 10d, 2w, 3 months, 1y",
         ),
         (
             r#"{"at":"2026-01-01T00:00:00Z","jitter":"1m"}"#,
@@ -179,7 +179,7 @@ fn errors_name_the_fault_in_a_field() {
         ),
         (
             r#"{"every":"15M"}"#,
-            "every: `15M` has months or years, which vary in length; use `cron` for those",
+            "every: `15M` has months or years, which vary in length; use `cron` for those, or add a `timezone` and `from`",
         ),
         (
             r#"{"every":"200000d"}"#,

@@ -97,8 +97,11 @@ pub(super) fn written(values: &[u32], (first, last): (u32, u32), names: &[&str])
     parts.join(",")
 }
 
-/// The bounds of a run of years without gaps: the first, and the last unless it goes on for ever.
-pub(super) fn years(text: &str, range: &str) -> Option<(Option<u32>, Option<u32>)> {
+/// The first and the last year; none: there is no such bound.
+pub(super) type Years = (Option<u32>, Option<u32>);
+
+/// The bounds of a run of years without gaps.
+pub(super) fn years(text: &str, range: &str) -> Option<Years> {
     if text == "*" {
         return Some((None, None));
     }

@@ -1,7 +1,7 @@
 //! Calendar events of systemd: `Mon..Fri *-*-* 09:00:00`.
 
 use super::Reading;
-use super::fields::{WEEKDAYS, values, written, years};
+use super::fields::{WEEKDAYS, Years, values, written, years};
 
 const LANGUAGE: &str = "systemd's OnCalendar";
 
@@ -65,7 +65,7 @@ fn event(text: &str) -> Option<Reading> {
 }
 
 /// A day field, a month field and the years of `2026-01..06-*`, `*-*~03` or `01-15`.
-fn of_date(text: &str) -> Option<(String, String, (Option<u32>, Option<u32>))> {
+fn of_date(text: &str) -> Option<(String, String, Years)> {
     let (rest, from_end) = match text.split_once('~') {
         Some((rest, days)) => (rest, Some(days)),
         None => (text, None),
