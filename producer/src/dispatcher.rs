@@ -31,20 +31,21 @@ const BATCH_MIN: u32 = 20;
 /// From this many jobs or waiting rows on, a dispatch is a burst.
 const BURST_MIN: usize = 10;
 
-/// What a dispatch has found and done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum DispatchOutcome {
-    /// Nothing was due that could be dispatched.
-    #[default]
+/// What is left to do at a tenant, in the order of urgency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Remaining {
+    /// Nothing that could be done now.
     Nothing,
+    /// Perhaps nothing: it takes a new summary to tell.
+    Unknown,
     /// What is due waits until a queue has capacity.
     QueuesFull,
-    /// Everything that was due is dispatched, and it was much: more will be due in a moment.
+    /// Nothing, but much was dispatched: more will be due in a moment.
     Burst,
-    /// Something was dispatched, or another producer dispatched first: there may be more.
+    /// There may be more.
     More,
-    /// A full batch was dispatched, and more of the same is due.
-    FullBatch,
+    /// More full batches, which can be dispatched by the same summary.
+    FullBatches,
 }
 
 /// Dispatches jobs of one tenant.
@@ -105,22 +106,19 @@ impl Dispatcher<'_> {
     }
 
     /// Dispatches what is due and what has waited, as far as there is capacity.
-    pub async fn dispatch(&self, summary: &PollSummary) -> Result<DispatchOutcome> {
+    pub async fn dispatch(&self, summary: &PollSummary) -> Result<Remaining> {
         match self.dispatch_batch(summary, BATCH_MAX).await {
             // The database refused some job's data. The job must not fail its neighbours, so the jobs
             // are dispatched one by one, oldest first, until the refused one is quarantined.
             Err(StoreError::Refused(_)) => {
                 let summary = self.tenant.store.poll().await?;
-                match self.dispatch_batch(&summary, 1).await? {
-                    DispatchOutcome::FullBatch => Ok(DispatchOutcome::More),
-                    outcome => Ok(outcome),
-                }
+                Ok(self.dispatch_batch(&summary, 1).await?.min(Remaining::More))
             }
-            outcome => outcome,
+            remaining => remaining,
         }
     }
 
-    async fn dispatch_batch(&self, summary: &PollSummary, at_most: u32) -> Result<DispatchOutcome> {
+    async fn dispatch_batch(&self, summary: &PollSummary, at_most: u32) -> Result<Remaining> {
         let (store, now) = (&self.tenant.store, self.now);
         let mut quota = self.tenant_quota(summary);
         let demand = Demand { wanted: quota.min(at_most), waiting_tenants: self.waiting_tenants };
@@ -146,8 +144,8 @@ impl Dispatcher<'_> {
         if dispatch.advances.is_empty() && dispatch.released.is_empty() {
             let blocked = queues_short && (has_due(summary, now) || has_waiting(summary, now));
             return Ok(match blocked {
-                true => DispatchOutcome::QueuesFull,
-                false => DispatchOutcome::Nothing,
+                true => Remaining::QueuesFull,
+                false => Remaining::Nothing,
             });
         }
         let is_burst = jobs.len().max(waiting.len()) >= BURST_MIN;
@@ -161,11 +159,12 @@ impl Dispatcher<'_> {
             done => done?,
         };
         Ok(match full_batch {
-            true if done => DispatchOutcome::FullBatch,
-            true => DispatchOutcome::More,
-            false if queues_short => DispatchOutcome::QueuesFull,
-            false if is_burst => DispatchOutcome::Burst,
-            false => DispatchOutcome::More,
+            // A limit on the tenant's running executions needs the count of a new summary.
+            true if done && self.tenant.tenant.max_running.is_none() => Remaining::FullBatches,
+            true => Remaining::More,
+            false if queues_short => Remaining::QueuesFull,
+            false if is_burst => Remaining::Burst,
+            false => Remaining::More,
         })
     }
 

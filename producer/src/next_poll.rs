@@ -3,15 +3,14 @@
 
 use std::time::Duration;
 
-use shared::clock::BootTime;
-use shared::random::Random;
+use shared::clock::{BootTime, Time};
+use shared::store::ChangeToken;
 
 use crate::capacity::Pauses;
+use crate::dispatcher::Remaining;
 use crate::planner::HOLD;
+use crate::poll_facts::{PollFacts, ReadSummary};
 use crate::poll_interval::Intervals;
-use crate::poll_result::{
-    PollFacts, PollResult, ReadSummary, Remaining, STAYS_WARM_FOR, Unchanged,
-};
 
 /// While rows are dispatched or wait for their turn, the tenant is polled this often.
 const IN_PROGRESS_EVERY: Duration = Duration::from_secs(10);
@@ -20,6 +19,8 @@ const OVERDUE_AFTER: Duration = Duration::from_secs(1);
 /// After a burst, jobs that keep coming due are dispatched together this often. A poll, a read and a
 /// dispatch cost the database the same for one job as for a hundred.
 const GATHER_FOR: Duration = Duration::from_millis(25);
+/// A connection that was used more recently than this is still open.
+const STAYS_WARM_FOR: Duration = Duration::from_secs(4);
 /// A connection is opened this long before it is needed.
 const WARM_UP: Duration = Duration::from_millis(100);
 /// What the database refused as data, and a poll that panicked, is tried again after this long.
@@ -31,6 +32,22 @@ const ASK_EVERY: Duration = Duration::from_millis(2);
 const POLL_WAITING_EVERY: Duration = Duration::from_millis(50);
 /// The shortest time between two such polls of one tenant.
 const POLL_WAITING_MIN: Duration = Duration::from_secs(1);
+
+/// How a poll has ended.
+#[derive(Debug)]
+pub enum PollResult {
+    /// The tenant was polled.
+    Polled(Box<PollFacts>),
+    /// The poll was skipped for this reason; for an unchanged tenant, with how long it is until there is
+    /// something to do.
+    Skipped(SkipIf, Option<Duration>),
+    /// The database refused a statement as data.
+    Refused,
+    /// The database cannot be used, and may be tried again after this long.
+    Failed(Duration),
+    /// The poll panicked.
+    Panicked,
+}
 
 /// When a tenant is polled next. The default: at once, and in full.
 #[derive(Debug, Default)]
@@ -50,7 +67,14 @@ pub enum SkipIf {
     #[default]
     Never,
     /// The tenant's database is as it was, and nothing is due soon.
-    Unchanged(Unchanged),
+    Unchanged {
+        /// The change token from before the last poll.
+        token: ChangeToken,
+        /// When there will be something to do, by the tenant's database; none: never.
+        until: Option<Time>,
+        /// Until when an equal token replaces polls; none: without limit.
+        trusted_until: Option<BootTime>,
+    },
     /// The queues are full, as they have been since the poll at `since`.
     QueuesFull {
         /// When the tenant was polled last.
@@ -65,31 +89,39 @@ pub struct Terms {
     pub now: BootTime,
     /// The tenant's poll intervals.
     pub intervals: Intervals,
+    /// How long the queues make tenants pause.
+    pub pauses: Pauses,
     /// How many tenants wait for capacity, this one included.
     pub waiting_tenants: usize,
     /// Whether a wake for this tenant came during the poll.
     pub woken: bool,
     /// Whether the tenant was polled because all tenants were, at once.
     pub in_herd: bool,
-    /// Spreads the tenants.
-    pub jitter: Jitter,
+    /// A random number from 0 to 1 that spreads the tenants, lest thousands of them be polled at once.
+    pub jitter: f64,
 }
 
-/// Random numbers from 0 to 1 that spread tenants, lest thousands of them be polled at once.
-#[derive(Clone, Copy, Debug)]
-pub struct Jitter {
-    /// Of the interval, by a tenth.
-    pub interval: f64,
-    /// Of a herd, over the whole interval.
-    pub herd: f64,
-    /// Of the time for which change tokens are trusted, by half.
-    pub trust: f64,
-}
-
-impl Jitter {
-    /// Draws the numbers.
-    pub fn draw(random: &Random) -> Jitter {
-        Jitter { interval: random.unit(), herd: random.unit(), trust: random.unit() }
+impl SkipIf {
+    /// Whether a poll at `now` may be skipped, if the token or the queues turn out to be as they were and
+    /// there is something to do in `due_in`.
+    pub fn may_skip(
+        &self,
+        now: BootTime,
+        due_in: Option<Duration>,
+        waiting_tenants: usize,
+    ) -> bool {
+        match self {
+            SkipIf::Never => false,
+            // Shortly before something is due, the connection is opened whatever the token says.
+            SkipIf::Unchanged { trusted_until, .. } => {
+                due_in.is_none_or(|due_in| due_in > STAYS_WARM_FOR)
+                    && trusted_until.is_none_or(|until| now < until)
+            }
+            SkipIf::QueuesFull { since } => {
+                let in_turn = POLL_WAITING_EVERY * waiting_tenants as u32;
+                now - *since < in_turn.clamp(POLL_WAITING_MIN, HOLD)
+            }
+        }
     }
 }
 
@@ -101,24 +133,20 @@ pub fn next(result: PollResult, terms: &Terms) -> NextPoll {
     }
     match result {
         PollResult::Polled(facts) => after_poll(*facts, terms),
-        PollResult::Unchanged(unchanged, due_in) => {
-            let wait = wait_for_event(terms.intervals.probe, due_in, terms);
-            NextPoll { wait, skip_if: SkipIf::Unchanged(unchanged), reuse: None }
+        PollResult::Skipped(SkipIf::QueuesFull { since }, _) => wait_for_capacity(since, terms),
+        PollResult::Skipped(skip_if, due_in) => {
+            let interval = terms.intervals.probe.unwrap_or(terms.intervals.poll);
+            let wait = wait_for_event(interval, due_in, terms);
+            NextPoll { wait, skip_if, reuse: None }
         }
-        PollResult::QueuesFull(since, pauses) => wait_for_capacity(since, pauses, terms),
         PollResult::Refused | PollResult::Panicked => after(REFUSED_AFTER),
         PollResult::Failed(retry_in) => after(retry_in),
     }
 }
 
-/// Whether a tenant that has waited for capacity for so long is polled although the queues are full.
-pub fn polls_although_full(waited: Duration, waiting_tenants: usize) -> bool {
-    waited >= (POLL_WAITING_EVERY * waiting_tenants as u32).clamp(POLL_WAITING_MIN, HOLD)
-}
-
 fn after_poll(facts: PollFacts, terms: &Terms) -> NextPoll {
-    let refill = facts.pauses.refill;
-    let mut next = match facts.remaining() {
+    let refill = terms.pauses.refill;
+    let mut next = match facts.remaining {
         Remaining::FullBatches => {
             let mut read = facts.read;
             read.summary.dispatch_no += 1;
@@ -128,17 +156,21 @@ fn after_poll(facts: PollFacts, terms: &Terms) -> NextPoll {
         Remaining::Unknown => return NextPoll::default(),
         Remaining::Nothing => return until_next_event(facts, terms),
         Remaining::Burst => after(refill.max(GATHER_FOR)),
-        Remaining::QueuesFull => wait_for_capacity(terms.now, facts.pauses, terms),
+        Remaining::QueuesFull => wait_for_capacity(terms.now, terms),
     };
     // Neither a burst nor full queues delay pruning.
-    next.wait = facts.prune_in(terms.now).map_or(next.wait, |prune_in| next.wait.min(prune_in));
+    if let Some(prune_at) = facts.prune_at {
+        next.wait = next.wait.min(facts.until(prune_at, terms.now));
+    }
     next
 }
 
 fn until_next_event(facts: PollFacts, terms: &Terms) -> NextPoll {
     let Intervals { poll, probe, trust } = terms.intervals;
-    let interval = if facts.change_token.is_some() { probe } else { poll };
-    let mut wait = wait_for_event(interval, facts.next_event_in(terms.now), terms);
+    let interval = probe.filter(|_| facts.change_token.is_some()).unwrap_or(poll);
+    let until = facts.next_event();
+    let due_in = until.map(|until| facts.until(until, terms.now));
+    let mut wait = wait_for_event(interval, due_in, terms);
     if facts.is_in_progress() {
         wait = wait.min(IN_PROGRESS_EVERY);
     }
@@ -149,25 +181,23 @@ fn until_next_event(facts: PollFacts, terms: &Terms) -> NextPoll {
         return after(wait);
     }
     if terms.in_herd {
-        wait = wait.mul_f64(terms.jitter.herd);
+        wait = wait.mul_f64(terms.jitter);
     }
-    let until = facts.next_event();
     let Some(token) = facts.change_token else { return after(wait) };
-    let trusted_until =
-        trust.map(|trust| terms.now + trust.mul_f64(0.5 + 0.5 * terms.jitter.trust));
-    let skip_if = SkipIf::Unchanged(Unchanged { token, until, trusted_until });
+    let trusted_until = trust.map(|trust| terms.now + trust.mul_f64(0.5 + 0.5 * terms.jitter));
+    let skip_if = SkipIf::Unchanged { token, until, trusted_until };
     NextPoll { wait, skip_if, reuse: None }
 }
 
-fn wait_for_capacity(since: BootTime, pauses: Pauses, terms: &Terms) -> NextPoll {
+fn wait_for_capacity(since: BootTime, terms: &Terms) -> NextPoll {
     let turn = ASK_EVERY * terms.waiting_tenants as u32;
-    let wait = pauses.retry.max(pauses.refill).max(turn);
+    let wait = terms.pauses.retry.max(terms.pauses.refill).max(turn);
     NextPoll { wait, skip_if: SkipIf::QueuesFull { since }, reuse: None }
 }
 
 /// Waits for the interval, or for what is due before; then the connection is opened a little early.
 fn wait_for_event(interval: Duration, due_in: Option<Duration>, terms: &Terms) -> Duration {
-    let interval = interval.mul_f64(1.0 - 0.1 * terms.jitter.interval);
+    let interval = interval.mul_f64(1.0 - 0.1 * terms.jitter);
     let wait = due_in.map_or(interval, |due_in| interval.min(due_in));
     if wait > STAYS_WARM_FOR { wait - WARM_UP } else { wait }
 }

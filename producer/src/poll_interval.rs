@@ -42,9 +42,10 @@ struct OverloadedServer {
 pub struct Intervals {
     /// The longest time between two polls.
     pub poll: Duration,
-    /// The longest time between two change probes.
-    pub probe: Duration,
-    /// For how long change probes may replace polls. None: without limit.
+    /// The longest time between two change probes. None: its server cannot be probed, or need not be.
+    pub probe: Option<Duration>,
+    /// For how long change probes may replace polls. None: without limit. Only tenants of an overloaded
+    /// server, to which connections do not last, have a limit.
     pub trust: Option<Duration>,
 }
 
@@ -74,14 +75,18 @@ impl PollIntervals {
 
     /// The intervals of a tenant.
     pub fn of(&self, tenant: &OpenTenant) -> Intervals {
-        match self.overloaded_server(tenant) {
+        let poll = self.configured;
+        let Some(address) = tenant.store.server() else {
+            return Intervals { poll, probe: Some(poll), trust: None }; // a file
+        };
+        match self.overloaded().get(address) {
             Some(server) => Intervals {
                 poll: server.interval,
                 // Statistics lag a little; twice as many probes keep the poll interval all the same.
-                probe: self.configured / 2,
+                probe: Some(poll / 2),
                 trust: Some(server.interval * TRUSTED_INTERVALS),
             },
-            None => Intervals { poll: self.configured, probe: self.configured, trust: None },
+            None => Intervals { poll, probe: None, trust: None },
         }
     }
 
@@ -90,17 +95,6 @@ impl PollIntervals {
         let overloaded = self.overloaded();
         let without = overloaded.values().filter(|server| server.lacks_statistics);
         without.map(|server| server.interval).max().unwrap_or(self.configured)
-    }
-
-    /// Whether a tenant's server has so many tenants that connections to them do not last.
-    pub fn is_overloaded(&self, tenant: &OpenTenant) -> bool {
-        self.overloaded_server(tenant).is_some()
-    }
-
-    /// Whether a change probe can replace polls of this tenant: always for an SQLite file, and on an
-    /// overloaded server.
-    pub fn uses_probes(&self, tenant: &OpenTenant) -> bool {
-        tenant.store.server().is_none() || self.is_overloaded(tenant)
     }
 
     /// Records whether the statistics of a tenant's server have answered a change probe. Returns
@@ -125,10 +119,6 @@ impl PollIntervals {
             );
         }
         true
-    }
-
-    fn overloaded_server(&self, tenant: &OpenTenant) -> Option<OverloadedServer> {
-        self.overloaded().get(tenant.store.server()?).copied()
     }
 
     fn overloaded(&self) -> MutexGuard<'_, HashMap<String, OverloadedServer>> {
@@ -183,14 +173,15 @@ mod tests {
         assert_eq!(intervals.of(&crowd[0]).poll, POLL, "the tenants have not been counted");
         intervals.count(crowd.iter().chain(&few).chain(&files));
         let seconds = Duration::from_secs;
-        let rare = Intervals { poll: seconds(200), probe: POLL / 2, trust: Some(seconds(800)) };
+        let rare =
+            Intervals { poll: seconds(200), probe: Some(POLL / 2), trust: Some(seconds(800)) };
         assert_eq!(intervals.of(&crowd[0]), rare);
-        let usual = Intervals { poll: POLL, probe: POLL, trust: None };
-        assert_eq!([intervals.of(&few[0]), intervals.of(&files[0])], [usual; 2]);
-        assert!(intervals.uses_probes(&crowd[0]) && intervals.uses_probes(&files[0]));
-        assert!(!intervals.uses_probes(&few[0]));
+        let usual = Intervals { poll: POLL, probe: None, trust: None };
+        assert_eq!(intervals.of(&few[0]), usual);
+        let file = Intervals { probe: Some(POLL), ..usual };
+        assert_eq!(intervals.of(&files[0]), file);
         intervals.count(few.iter());
-        assert!(!intervals.uses_probes(&crowd[0]));
+        assert_eq!(intervals.of(&crowd[0]), usual);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! Concurrency is limited. A slow poll gives its permit back early, and tenants whose database is ailing
 //! have permits of their own, so that others do not wait behind a database that is away or slow.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,9 +17,8 @@ use tokio::task::{self, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::next_poll::{self, Jitter, NextPoll, Terms};
+use crate::next_poll::{self, NextPoll, PollResult, SkipIf, Terms};
 use crate::partition::Partition;
-use crate::poll_result::PollResult;
 use crate::tenant_poll::{PollRequest, TenantPoller};
 use crate::timer_queue::TimerQueue;
 
@@ -30,16 +29,14 @@ const AILING_POLLS_MAX: usize = 16;
 const SLOW_AFTER: Duration = Duration::from_millis(500);
 
 /// A tenant that this producer watches.
+#[derive(Default)]
 struct Watched {
-    tenant: Arc<OpenTenant>,
-    /// Whether the tenant is in the partition. The record of one that is not is kept until its poll
-    /// has ended.
-    is_ours: bool,
+    /// None: the tenant is no longer in the partition, and its record is kept until its poll has ended.
+    tenant: Option<Arc<OpenTenant>>,
     in_flight: Option<InFlight>,
     next: NextPoll,
     /// Whether it is polled next because all tenants are, at once.
     in_herd: bool,
-    waits_for_capacity: bool,
     /// Whether it was suspended at its last poll.
     was_suspended: bool,
 }
@@ -50,20 +47,6 @@ struct InFlight {
     woken: bool,
 }
 
-impl Watched {
-    fn new(tenant: Arc<OpenTenant>) -> Watched {
-        Watched {
-            tenant,
-            is_ours: false,
-            in_flight: None,
-            next: NextPoll::default(),
-            in_herd: false,
-            waits_for_capacity: false,
-            was_suspended: false,
-        }
-    }
-}
-
 /// Starts polls and plans the next ones.
 pub(crate) struct PollLoop {
     tenants: Arc<Tenants>,
@@ -71,8 +54,8 @@ pub(crate) struct PollLoop {
     watched: BTreeMap<TenantId, Watched>,
     timers: TimerQueue,
     polls: JoinSet<(TenantId, PollResult)>,
-    /// How many watched tenants wait for capacity.
-    waiting_tenants: usize,
+    /// The watched tenants that wait for capacity.
+    waiting: BTreeSet<TenantId>,
     /// The list of all tenants that `watched` was updated from.
     listed: Arc<BTreeMap<TenantId, Arc<OpenTenant>>>,
     partitions: watch::Receiver<Partition>,
@@ -94,7 +77,7 @@ impl PollLoop {
             watched: BTreeMap::new(),
             timers: TimerQueue::default(),
             polls: JoinSet::new(),
-            waiting_tenants: 0,
+            waiting: BTreeSet::new(),
             listed: Arc::default(),
             partitions,
             healthy: Arc::new(Semaphore::new(HEALTHY_POLLS_MAX)),
@@ -115,7 +98,7 @@ impl PollLoop {
         loop {
             self.watchdog.ping();
             self.update_watched();
-            let wait = self.start_due_polls().unwrap_or(PING_EVERY).min(PING_EVERY);
+            let wait = self.start_due_polls().min(PING_EVERY);
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
@@ -144,27 +127,24 @@ impl PollLoop {
         }
         let partition = self.partitions.borrow_and_update().clone();
         let is_ours = |id: &TenantId| listed.contains_key(id) && partition.contains(*id);
-        let mut changed = Vec::new();
-        for (id, tenant) in listed.iter().filter(|(id, _)| is_ours(id)) {
-            let watched = self.watched.entry(*id).or_insert_with(|| Watched::new(tenant.clone()));
-            if watched.is_ours && Arc::ptr_eq(&watched.tenant, tenant) {
-                continue;
-            }
-            (watched.tenant, watched.is_ours) = (tenant.clone(), true);
-            changed.push(*id);
-        }
+        self.waiting.retain(is_ours);
         self.watched.retain(|id, watched| {
-            watched.is_ours = watched.is_ours && is_ours(id);
-            watched.is_ours || watched.in_flight.is_some()
+            watched.tenant.take_if(|_| !is_ours(id));
+            watched.tenant.is_some() || watched.in_flight.is_some()
         });
-        let ours = || self.watched.values().filter(|watched| watched.is_ours);
-        self.waiting_tenants = ours().filter(|watched| watched.waits_for_capacity).count();
+        for (id, tenant) in listed.iter().filter(|(id, _)| is_ours(id)) {
+            let known = &mut self.watched.entry(*id).or_default().tenant;
+            if !known.as_ref().is_some_and(|known| Arc::ptr_eq(known, tenant)) {
+                *known = Some(tenant.clone());
+                self.wake_in_herd(*id);
+            }
+        }
         let TenantPoller { intervals, metrics, .. } = &*self.poller;
         intervals.count(listed.values().map(Arc::as_ref));
-        metrics.tenants_watched.set(ours().count() as i64);
+        let ours = self.watched.values().filter(|watched| watched.tenant.is_some());
+        metrics.tenants_watched.set(ours.count() as i64);
         metrics.poll_interval.set(intervals.longest().as_secs_f64());
         self.listed = listed;
-        changed.into_iter().for_each(|id| self.wake_in_herd(id));
     }
 
     fn wake_all(&mut self) {
@@ -192,54 +172,45 @@ impl PollLoop {
         self.timers.set_no_later_than(id, self.poller.clock.boot_time());
     }
 
-    /// Starts the polls whose timer has fired, as far as there are permits. Returns how long until the
-    /// next timer fires; none: there is none.
-    fn start_due_polls(&mut self) -> Option<Duration> {
+    /// Starts the polls whose timer has fired, as far as there are permits. Returns how long to wait for
+    /// the next one.
+    fn start_due_polls(&mut self) -> Duration {
         let mut without_permit = Vec::new();
         let now = self.poller.clock.boot_time();
-        while let Some(id) = self.timers.pop_due(now) {
-            let Some(watched) = self.watched.get(&id) else { continue };
-            if !watched.is_ours || watched.in_flight.is_some() {
-                continue;
-            }
-            let health = &watched.tenant.health;
+        while self.healthy.available_permits() + self.ailing.available_permits() > 0
+            && let Some(id) = self.timers.pop_due(now)
+        {
+            let idle = self.watched.get(&id).filter(|watched| watched.in_flight.is_none());
+            let Some(tenant) = idle.and_then(|watched| watched.tenant.clone()) else { continue };
+            let health = &tenant.health;
             let breaker_open_for = health.breaker_open_for();
+            let permits = if health.is_ailing() { &self.ailing } else { &self.healthy };
             if !breaker_open_for.is_zero() {
                 self.timers.set(id, now + breaker_open_for);
-                continue;
-            }
-            let permits = if health.is_ailing() { &self.ailing } else { &self.healthy };
-            match permits.clone().try_acquire_owned() {
-                Ok(permit) => self.start_poll(id, permit),
-                Err(_) => without_permit.push(id),
-            }
-            if self.healthy.available_permits() == 0 && self.ailing.available_permits() == 0 {
-                break;
+            } else if let Ok(permit) = permits.clone().try_acquire_owned() {
+                self.start_poll(tenant, permit);
+            } else {
+                without_permit.push(id);
             }
         }
-        let permits_ran_out = !without_permit.is_empty();
-        for id in without_permit {
-            self.timers.set(id, now);
-        }
-        let next_at = self.timers.next_at();
-        let lag = next_at.map(|at| now - at).unwrap_or_default();
-        self.poller.metrics.poll_lag.set(lag.as_secs_f64());
-        match next_at {
-            // A permit comes back within `SLOW_AFTER`, maybe without a poll having ended.
-            Some(at) if at <= now && permits_ran_out => Some(SLOW_AFTER / 10),
-            next => next.map(|at| at - now),
-        }
+        without_permit.into_iter().for_each(|id| self.timers.set(id, now));
+        let next_at = self.timers.next_at().unwrap_or(now + PING_EVERY);
+        self.poller.metrics.poll_lag.set((now - next_at).as_secs_f64());
+        // What is due by now needs a permit. One comes back within `SLOW_AFTER`, maybe without a poll
+        // having ended.
+        if next_at <= now { SLOW_AFTER / 10 } else { next_at - now }
     }
 
-    fn start_poll(&mut self, id: TenantId, permit: OwnedSemaphorePermit) {
-        let Some(watched) = self.watched.get_mut(&id) else { return };
-        let is_active = watched.tenant.is_active();
+    fn start_poll(&mut self, tenant: Arc<OpenTenant>, permit: OwnedSemaphorePermit) {
+        let id = tenant.tenant.id;
+        let watched = self.watched.entry(id).or_default();
+        let is_active = tenant.is_active();
         let was_suspended = std::mem::replace(&mut watched.was_suspended, !is_active);
         let request = PollRequest {
-            tenant: watched.tenant.clone(),
+            tenant,
             plan: std::mem::take(&mut watched.next),
             resumed: was_suspended && is_active,
-            waiting_tenants: self.waiting_tenants,
+            waiting_tenants: self.waiting.len(),
         };
         let poller = self.poller.clone();
         let task = self.polls.spawn(async move {
@@ -261,22 +232,24 @@ impl PollLoop {
     fn plan_next(&mut self, id: TenantId, result: PollResult) {
         let Some(watched) = self.watched.get_mut(&id) else { return };
         let woken = watched.in_flight.take().is_some_and(|in_flight| in_flight.woken);
-        if !watched.is_ours {
+        let Some(tenant) = &watched.tenant else {
             self.watched.remove(&id);
             return;
-        }
-        let waits = result.waits_for_capacity();
-        let waited = std::mem::replace(&mut watched.waits_for_capacity, waits);
-        self.waiting_tenants = self.waiting_tenants + usize::from(waits) - usize::from(waited);
+        };
+        self.waiting.remove(&id);
         let terms = Terms {
             now: self.poller.clock.boot_time(),
-            intervals: self.poller.intervals.of(&watched.tenant),
-            waiting_tenants: self.waiting_tenants,
+            intervals: self.poller.intervals.of(tenant),
+            pauses: self.poller.capacity.pauses(),
+            waiting_tenants: 1 + self.waiting.len(),
             woken,
             in_herd: std::mem::take(&mut watched.in_herd),
-            jitter: Jitter::draw(&self.poller.random),
+            jitter: self.poller.random.unit(),
         };
         watched.next = next_poll::next(result, &terms);
+        if matches!(watched.next.skip_if, SkipIf::QueuesFull { .. }) {
+            self.waiting.insert(id);
+        }
         self.timers.set_no_later_than(id, terms.now + watched.next.wait);
     }
 
@@ -285,7 +258,8 @@ impl PollLoop {
         let task = |watched: &Watched| watched.in_flight.as_ref().map(|in_flight| in_flight.task);
         let found = self.watched.iter().find(|(_, watched)| task(watched) == Some(error.id()));
         let Some((id, watched)) = found else { return };
-        warn!(tenant = watched.tenant.slug(), "a poll panicked: {error}");
+        let tenant = watched.tenant.as_ref().map(|tenant| tenant.slug());
+        warn!(tenant, "a poll panicked: {error}");
         self.plan_next(*id, PollResult::Panicked);
     }
 }

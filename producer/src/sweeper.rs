@@ -12,6 +12,7 @@ use shared::tenants::OpenTenant;
 use tracing::info;
 
 use crate::capacity::{Demand, QueueCapacity};
+use crate::dispatcher::Remaining;
 use crate::messenger::Messenger;
 
 /// A message without a confirm is repeated after this long. One whose repetition the broker refused
@@ -31,18 +32,6 @@ pub enum SweepScope {
     /// Every dispatched row. For a tenant that was suspended until now: consumers have discarded the
     /// messages that they received meanwhile.
     All,
-}
-
-/// What a sweep has found and done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SweepOutcome {
-    /// Nothing is left to sweep.
-    #[default]
-    Nothing,
-    /// Some rows wait until a queue has capacity.
-    QueuesFull,
-    /// There may be more rows.
-    More,
 }
 
 /// The services that a sweep uses.
@@ -67,13 +56,14 @@ pub fn next_at(summary: &PollSummary) -> Option<Time> {
 }
 
 impl Sweeper<'_> {
-    /// Sweeps one tenant, as far as the queues have capacity. `now` is the time of its database.
+    /// Sweeps one tenant, as far as the queues have capacity, and returns what is left to sweep. `now` is
+    /// the time of its database.
     pub async fn sweep(
         &self,
         tenant: &Arc<OpenTenant>,
         scope: SweepScope,
         now: DbTime,
-    ) -> Result<SweepOutcome> {
+    ) -> Result<Remaining> {
         let before = match scope {
             SweepScope::All => SentBefore { dispatched: now, published: [now; 5] },
             SweepScope::Overdue => SentBefore {
@@ -84,15 +74,15 @@ impl Sweeper<'_> {
         let demand = Demand { wanted: BATCH_MAX, waiting_tenants: self.waiting_tenants };
         let mut reservation = self.capacity.reserve(demand).await;
         if reservation.total() == 0 {
-            return Ok(SweepOutcome::QueuesFull);
+            return Ok(Remaining::QueuesFull);
         }
         let mut rows = tenant.store.read_unheard(&before, BATCH_MAX.into()).await?;
         let found = rows.len();
         rows.retain(|row| reservation.spend(&row.ready.queue, 1));
-        let outcome = match found {
-            _ if rows.len() < found => SweepOutcome::QueuesFull,
-            _ if found as u32 == BATCH_MAX => SweepOutcome::More,
-            _ => SweepOutcome::Nothing,
+        let remaining = match found {
+            _ if rows.len() < found => Remaining::QueuesFull,
+            _ if found as u32 == BATCH_MAX => Remaining::More,
+            _ => Remaining::Nothing,
         };
         if !rows.is_empty() {
             let swept = tenant.store.sweep(&rows, now).await?;
@@ -106,6 +96,6 @@ impl Sweeper<'_> {
             );
             self.messenger.send(tenant, ready, Some(now)).await;
         }
-        Ok(outcome)
+        Ok(remaining)
     }
 }

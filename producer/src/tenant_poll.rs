@@ -7,20 +7,20 @@ use std::time::Duration;
 use shared::clock::{Clock, delta};
 use shared::metrics::Metrics;
 use shared::random::Random;
-use shared::store::{ChangeToken, Result, StoreError, chain};
+use shared::store::{ChangeToken, DbTime, PollSummary, Result, StoreError, chain};
 use shared::tenants::OpenTenant;
 use tracing::warn;
 
-use crate::capacity::{Demand, Pauses, QueueCapacity};
-use crate::dispatcher::{DispatchOutcome, Dispatcher};
+use crate::capacity::{Demand, QueueCapacity};
+use crate::dispatcher::{Dispatcher, Remaining};
 use crate::lateness::Lateness;
 use crate::messenger::Messenger;
-use crate::next_poll::{NextPoll, SkipIf, polls_although_full};
+use crate::next_poll::{NextPoll, PollResult, SkipIf};
+use crate::poll_facts::{PollFacts, ReadSummary};
 use crate::poll_interval::PollIntervals;
-use crate::poll_result::{Moment, PollFacts, PollResult, ReadSummary, Remaining};
 use crate::pruner::Pruner;
 use crate::rescuer;
-use crate::sweeper::{self, SweepOutcome, SweepScope, Sweeper};
+use crate::sweeper::{self, SweepScope, Sweeper};
 
 /// For how long the summary of a poll may be reused while full batches are dispatched: to count what is
 /// open may mean to read thousands of rows.
@@ -64,88 +64,89 @@ impl TenantPoller {
     /// Polls a tenant unless that is unnecessary, and records the health of its database.
     pub async fn poll(&self, request: PollRequest) -> PollResult {
         let (tenant, started) = (request.tenant.clone(), self.clock.boot_time());
-        let result = self.try_poll(request).await;
-        match &result {
-            Ok(_) => tenant.health.succeeded(tenant.slug(), self.clock.boot_time() - started),
-            Err(error) => tenant.health.failed(tenant.slug(), error),
-        }
-        result.unwrap_or_else(|error| match error {
-            StoreError::Refused(_) | StoreError::Conflict(_) => {
-                warn!(tenant = tenant.slug(), "the poll failed: {}", chain(&error));
-                PollResult::Refused
+        let error = match self.try_poll(request).await {
+            Ok(result) => {
+                tenant.health.succeeded(tenant.slug(), self.clock.boot_time() - started);
+                return result;
             }
-            _ => PollResult::Failed(tenant.health.breaker_open_for()),
-        })
+            Err(error) => error,
+        };
+        tenant.health.failed(tenant.slug(), &error);
+        if matches!(error, StoreError::Refused(_) | StoreError::Conflict(_)) {
+            warn!(tenant = tenant.slug(), "the poll failed: {}", chain(&error));
+            return PollResult::Refused;
+        }
+        PollResult::Failed(tenant.health.breaker_open_for())
     }
 
     async fn try_poll(&self, mut request: PollRequest) -> Result<PollResult> {
         let NextPoll { skip_if, reuse, .. } = std::mem::take(&mut request.plan);
-        if let Some(skipped) = self.skip(&request, skip_if).await {
-            return Ok(skipped);
+        let due_in = match skip_if {
+            SkipIf::Unchanged { until, .. } => until.map(|at| request.tenant.store.until(at)),
+            SkipIf::Never | SkipIf::QueuesFull { .. } => None,
+        };
+        if self.can_skip(&request, &skip_if, due_in).await {
+            return Ok(PollResult::Skipped(skip_if, due_in));
         }
-        let tenant = &request.tenant;
         let reuse = reuse.filter(|read| self.clock.boot_time() - read.read_at < REUSE_FOR);
         if reuse.is_none() {
             self.metrics.polls.inc();
         }
-        let now = self.moment(tenant).await?;
+        let tenant = &request.tenant;
+        let is_overloaded = self.intervals.of(tenant).trust.is_some();
+        let now = tenant.store.now().await?;
         // Taken before the poll, so that the next probe sees whatever changes meanwhile.
         let change_token = self.probe(tenant).await;
         if self.intervals.record_probe(tenant, change_token.is_some()) {
             self.metrics.poll_interval.set(self.intervals.longest().as_secs_f64());
         }
         let mut facts = self.pass(&request, reuse, now).await?;
-        let has_more = !matches!(facts.remaining(), Remaining::QueuesFull | Remaining::Nothing);
-        if has_more && self.intervals.is_overloaded(tenant) {
+        let has_more = !matches!(facts.remaining, Remaining::QueuesFull | Remaining::Nothing);
+        if has_more && is_overloaded {
             // The next poll would take another connection, so it is made on this one.
+            let now = tenant.store.now().await?;
             request.resumed = false;
-            let now = self.moment(&request.tenant).await?;
             facts = self.pass(&request, None, now).await?;
         }
         facts.change_token = change_token;
-        let due_in = facts.next_event_in(self.clock.boot_time());
-        if facts.is_at_rest() && due_in.is_none_or(|due_in| due_in > CLOSED_IF_UNNEEDED_FOR) {
+        let needed_soon = facts.next_event().is_some_and(|event| {
+            facts.until(event, self.clock.boot_time()) <= CLOSED_IF_UNNEEDED_FOR
+        });
+        if facts.is_at_rest() && !needed_soon {
             request.tenant.store.close_idle();
         }
         Ok(PollResult::Polled(Box::new(facts)))
     }
 
-    /// Skips the poll if it is unnecessary. The tenant's database is not opened for that.
-    async fn skip(&self, request: &PollRequest, skip_if: SkipIf) -> Option<PollResult> {
-        let tenant = &request.tenant;
+    /// Whether the poll is unnecessary. The tenant's database is not opened to find out.
+    async fn can_skip(
+        &self,
+        request: &PollRequest,
+        skip_if: &SkipIf,
+        due_in: Option<Duration>,
+    ) -> bool {
+        let &PollRequest { ref tenant, waiting_tenants, .. } = request;
+        if !skip_if.may_skip(self.clock.boot_time(), due_in, waiting_tenants) {
+            return false;
+        }
         match skip_if {
-            SkipIf::Never => None,
-            SkipIf::Unchanged(unchanged) => {
-                let due_in = unchanged.until.map(|until| tenant.store.until(until));
-                if !unchanged.may_skip(self.clock.boot_time(), due_in)
-                    || self.probe(tenant).await.as_ref() != Some(&unchanged.token)
-                {
-                    return None;
-                }
-                self.metrics.polls_skipped.inc();
-                Some(PollResult::Unchanged(unchanged, due_in))
+            SkipIf::Never => false,
+            SkipIf::Unchanged { token, .. } => {
+                let is_unchanged = self.probe(tenant).await.as_ref() == Some(token);
+                self.metrics.polls_skipped.inc_by(is_unchanged.into());
+                is_unchanged
             }
-            SkipIf::QueuesFull { since } => {
-                let waiting_tenants = request.waiting_tenants;
+            SkipIf::QueuesFull { .. } => {
                 let demand = Demand { wanted: u32::MAX, waiting_tenants };
-                if polls_although_full(self.clock.boot_time() - since, waiting_tenants)
-                    || self.capacity.would_grant(demand).await
-                {
-                    return None;
-                }
-                Some(PollResult::QueuesFull(since, self.capacity.pauses()))
+                !self.capacity.would_grant(demand).await
             }
         }
     }
 
     /// Reads the tenant's change token, where change probes are used.
     async fn probe(&self, tenant: &OpenTenant) -> Option<ChangeToken> {
-        if self.intervals.uses_probes(tenant) { tenant.store.change_token().await } else { None }
-    }
-
-    async fn moment(&self, tenant: &OpenTenant) -> Result<Moment> {
-        let db = tenant.store.now().await?;
-        Ok(Moment { db, boot: self.clock.boot_time() })
+        self.intervals.of(tenant).probe?;
+        tenant.store.change_token().await
     }
 
     /// Does at a tenant what there is to do, by the summary `reuse` or by a new one.
@@ -153,72 +154,61 @@ impl TenantPoller {
         &self,
         request: &PollRequest,
         reuse: Option<ReadSummary>,
-        now: Moment,
+        now: DbTime,
     ) -> Result<PollFacts> {
-        let tenant = &request.tenant;
-        let read = match reuse {
-            Some(read) => read,
+        let (tenant, began_at) = (&request.tenant, (now, self.clock.boot_time()));
+        let (read, mut remaining) = match reuse {
+            Some(read) => (read, Remaining::Unknown),
             None => {
-                ReadSummary { summary: tenant.store.poll().await?, read_at: self.clock.boot_time() }
+                let summary = tenant.store.poll().await?;
+                (ReadSummary { summary, read_at: self.clock.boot_time() }, Remaining::Nothing)
             }
         };
-        let mut facts = PollFacts {
-            polled_at: now,
-            read,
-            is_reused: reuse.is_some(),
-            is_active: tenant.is_active(),
-            is_limited: tenant.tenant.max_running.is_some(),
-            rescued: 0,
-            armed: false,
-            notified: false,
-            dispatch: DispatchOutcome::Nothing,
-            sweep: SweepOutcome::Nothing,
-            prune_at: None,
-            change_token: None,
-            pauses: Pauses::default(),
-        };
-        let lease_until = facts.read.summary.next_lease_until;
-        if lease_until.is_some_and(|until| until < now.db - delta(rescuer::GRACE)) {
-            facts.rescued = rescuer::rescue(tenant, now.db, &self.random, &self.metrics).await?;
+        let lease_until = read.summary.next_lease_until;
+        if lease_until.is_some_and(|until| until < now - delta(rescuer::GRACE))
+            && rescuer::rescue(tenant, now, &self.random, &self.metrics).await? > 0
+        {
+            remaining = Remaining::More;
         }
-        if facts.is_active {
-            self.serve_active(request, &mut facts).await?;
+        let (is_active, mut prune_at) = (tenant.is_active(), None);
+        if is_active {
+            remaining = remaining.max(self.serve(request, &read.summary, now).await?);
+            // Pruning waits until the tenant need not be polled again at once.
+            if matches!(remaining, Remaining::Nothing | Remaining::QueuesFull | Remaining::Burst) {
+                self.pruner.step(tenant, now).await?;
+                prune_at = self.pruner.next_at(tenant.tenant.id);
+            }
         }
-        facts.pauses = self.capacity.pauses();
-        Ok(facts)
+        Ok(PollFacts { began_at, read, remaining, is_active, prune_at, change_token: None })
     }
 
-    /// Does what is done for active tenants only.
-    async fn serve_active(&self, request: &PollRequest, facts: &mut PollFacts) -> Result<()> {
+    /// Arms, dispatches, sweeps and checks for lateness: what is done for active tenants only.
+    async fn serve(
+        &self,
+        request: &PollRequest,
+        summary: &PollSummary,
+        now: DbTime,
+    ) -> Result<Remaining> {
         let TenantPoller { capacity, messenger, random, metrics, .. } = self;
         let &PollRequest { ref tenant, resumed, waiting_tenants, .. } = request;
-        let (summary, now) = (facts.read.summary, facts.polled_at.db);
         let dispatcher =
             Dispatcher { tenant, capacity, waiting_tenants, messenger, random, now, metrics };
+        let mut remaining = Remaining::Nothing;
         if summary.unarmed {
             dispatcher.arm().await?;
-            facts.armed = true;
+            remaining = Remaining::More; // an armed job may be due already
         }
-        facts.dispatch = dispatcher.dispatch(&summary).await?;
-        let sweeper = Sweeper { capacity, waiting_tenants, messenger, metrics };
-        if resumed && summary.dispatched > 0 {
-            facts.sweep = sweeper.sweep(tenant, SweepScope::All, now).await?;
-        } else if sweeper::next_at(&summary).is_some_and(|at| at <= now) {
-            facts.sweep = sweeper.sweep(tenant, SweepScope::Overdue, now).await?;
+        remaining = remaining.max(dispatcher.dispatch(summary).await?);
+        let sweep_is_due = sweeper::next_at(summary).is_some_and(|at| at <= now);
+        if sweep_is_due || (resumed && summary.dispatched > 0) {
+            let scope = if resumed { SweepScope::All } else { SweepScope::Overdue };
+            let sweeper = Sweeper { capacity, waiting_tenants, messenger, metrics };
+            remaining = remaining.max(sweeper.sweep(tenant, scope, now).await?);
         }
         // Executions that a suspension held up are given time to start.
-        if !resumed {
-            facts.notified = self.lateness.check(tenant, &summary, now).await?;
+        if !resumed && self.lateness.check(tenant, summary, now).await? {
+            remaining = remaining.max(Remaining::More);
         }
-        // Pruning waits until the tenant need not be polled again at once.
-        let is_urgent = matches!(
-            facts.remaining(),
-            Remaining::FullBatches | Remaining::More | Remaining::Unknown
-        );
-        if !is_urgent {
-            self.pruner.step(tenant, now).await?;
-            facts.prune_at = self.pruner.next_at(tenant.tenant.id);
-        }
-        Ok(())
+        Ok(remaining)
     }
 }

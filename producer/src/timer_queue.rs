@@ -3,19 +3,16 @@
 //! A tenant has at most one timer. [`TimerQueue::pop_due`] removes it, and the poll loop sets the next
 //! one when the poll has ended.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use shared::clock::BootTime;
 use shared::id::TenantId;
 
-/// A min-heap of timers with lazy deletion. Timers of the same instant fire in the order in which
-/// they were set, so that tenants take turns.
+/// Timers of the same instant fire in the order in which they were set, so that tenants take turns.
 #[derive(Default)]
 pub(crate) struct TimerQueue {
-    heap: BinaryHeap<Reverse<(BootTime, u64, TenantId)>>,
-    /// Each tenant's timer. A heap entry that differs from it is stale.
-    current: HashMap<TenantId, (BootTime, u64)>,
+    timers: BTreeSet<(BootTime, u64, TenantId)>,
+    by_tenant: HashMap<TenantId, (BootTime, u64)>,
     /// Numbers the timers in the order in which they were set.
     sequence: u64,
 }
@@ -24,33 +21,29 @@ impl TimerQueue {
     /// Sets a tenant's timer to `at`, and replaces the one that it has.
     pub(crate) fn set(&mut self, tenant: TenantId, at: BootTime) {
         self.sequence += 1;
-        self.current.insert(tenant, (at, self.sequence));
-        self.heap.push(Reverse((at, self.sequence, tenant)));
+        if let Some((at, sequence)) = self.by_tenant.insert(tenant, (at, self.sequence)) {
+            self.timers.remove(&(at, sequence, tenant));
+        }
+        self.timers.insert((at, self.sequence, tenant));
     }
 
     /// Sets a tenant's timer to `at`, unless it has one that fires earlier.
     pub(crate) fn set_no_later_than(&mut self, tenant: TenantId, at: BootTime) {
-        if self.current.get(&tenant).is_none_or(|(current, _)| at < *current) {
+        if self.by_tenant.get(&tenant).is_none_or(|(current, _)| at < *current) {
             self.set(tenant, at);
         }
     }
 
     /// When the next timer fires.
-    pub(crate) fn next_at(&mut self) -> Option<BootTime> {
-        while let Some(Reverse((at, sequence, tenant))) = self.heap.peek() {
-            if self.current.get(tenant) == Some(&(*at, *sequence)) {
-                return Some(*at);
-            }
-            self.heap.pop();
-        }
-        None
+    pub(crate) fn next_at(&self) -> Option<BootTime> {
+        self.timers.first().map(|(at, ..)| *at)
     }
 
     /// Removes the next timer that has fired by `now`.
     pub(crate) fn pop_due(&mut self, now: BootTime) -> Option<TenantId> {
         self.next_at().filter(|at| *at <= now)?;
-        let Reverse((_, _, tenant)) = self.heap.pop()?;
-        self.current.remove(&tenant);
+        let (_, _, tenant) = self.timers.pop_first()?;
+        self.by_tenant.remove(&tenant);
         Some(tenant)
     }
 }
@@ -90,7 +83,7 @@ mod tests {
         assert_eq!(timers.next_at(), Some(seconds(9)));
         timers.set_no_later_than(tenant(1), seconds(4));
         assert_eq!(timers.pop_due(seconds(20)), Some(tenant(1)));
-        assert_eq!(timers.pop_due(seconds(20)), None, "the stale timer is discarded");
+        assert_eq!(timers.pop_due(seconds(20)), None, "the later timer was replaced");
         timers.set(tenant(1), seconds(3));
         timers.set(tenant(1), seconds(7));
         assert_eq!(timers.next_at(), Some(seconds(7)), "a later time replaces an earlier one");

@@ -10,9 +10,7 @@ use testkit::Folder;
 use uuid::Uuid;
 
 use super::*;
-use crate::dispatcher::DispatchOutcome::{self, Burst, FullBatch, More, Nothing, QueuesFull};
-use crate::poll_result::Moment;
-use crate::sweeper::SweepOutcome;
+use crate::dispatcher::Remaining::{Burst, FullBatches, More, Nothing, QueuesFull, Unknown};
 
 /// When the poll ends. It began 1 s before.
 fn now() -> BootTime {
@@ -67,19 +65,12 @@ fn at_rest() -> PollFacts {
     };
     let boot = boot_time(999_000);
     PollFacts {
-        polled_at: Moment { db: DbTime::shown_by(&ManualClock::new(noon())), boot },
+        began_at: (DbTime::shown_by(&ManualClock::new(noon())), boot),
         read: ReadSummary { summary, read_at: boot },
-        is_reused: false,
+        remaining: Nothing,
         is_active: true,
-        is_limited: false,
-        rescued: 0,
-        armed: false,
-        notified: false,
-        dispatch: Nothing,
-        sweep: SweepOutcome::Nothing,
         prune_at: None,
         change_token: None,
-        pauses: Pauses { refill: millis(3), retry: millis(20) },
     }
 }
 
@@ -93,19 +84,20 @@ fn summary(change: impl FnOnce(&mut PollSummary)) -> PollResult {
     polled(|facts| change(&mut facts.read.summary))
 }
 
-fn dispatched(outcome: DispatchOutcome) -> PollResult {
-    polled(|facts| facts.dispatch = outcome)
+fn leaving(remaining: Remaining) -> PollResult {
+    polled(|facts| facts.remaining = remaining)
 }
 
 /// A tenant that is polled every 30 s and probed every 15 s, by itself and without jitter.
 fn terms() -> Terms {
     Terms {
         now: now(),
-        intervals: Intervals { poll: millis(30_000), probe: millis(15_000), trust: None },
+        intervals: Intervals { poll: millis(30_000), probe: Some(millis(15_000)), trust: None },
+        pauses: Pauses { refill: millis(3), retry: millis(20) },
         waiting_tenants: 1,
         woken: false,
         in_herd: false,
-        jitter: Jitter { interval: 0.0, herd: 0.5, trust: 0.5 },
+        jitter: 0.0,
     }
 }
 
@@ -126,8 +118,8 @@ fn planned(result: PollResult, terms: &Terms) -> Planned {
     let next = next(result, terms);
     let skip = match next.skip_if {
         SkipIf::Never => Skip::Never,
-        SkipIf::Unchanged(it) => {
-            Skip::Unchanged(it.trusted_until.map(|until| until.since_boot().as_secs()))
+        SkipIf::Unchanged { trusted_until, .. } => {
+            Skip::Unchanged(trusted_until.map(|until| until.since_boot().as_secs()))
         }
         SkipIf::QueuesFull { since } => Skip::QueuesFull(since.since_boot().as_secs()),
     };
@@ -144,38 +136,11 @@ const NEVER: Skip = Skip::Never;
 
 #[test]
 fn a_poll_that_leaves_work_is_followed_by_another() {
-    let swept = |outcome| polled(|facts| facts.sweep = outcome);
-    let limited = polled(|facts| {
-        facts.dispatch = FullBatch;
-        facts.is_limited = true;
-    });
-    let full_and_armed = polled(|facts| {
-        facts.dispatch = FullBatch;
-        facts.armed = true;
-    });
-    let burst_and_rescued = polled(|facts| {
-        facts.dispatch = Burst;
-        facts.rescued = 1;
-    });
-    let reused = |outcome| {
-        polled(|facts| {
-            facts.dispatch = outcome;
-            facts.is_reused = true;
-        })
-    };
     let rows = vec![
-        ("a full batch: reuse the summary", dispatched(FullBatch), (3, NEVER, Some(8))),
-        ("a full batch is more urgent than what was armed", full_and_armed, (3, NEVER, Some(8))),
-        ("a limit on running rows needs a new summary", limited, (3, NEVER, None)),
-        ("some were dispatched", dispatched(More), (3, NEVER, None)),
-        ("jobs were armed", polled(|facts| facts.armed = true), (3, NEVER, None)),
-        ("rows were rescued", polled(|facts| facts.rescued = 1), (3, NEVER, None)),
-        ("a notification was written", polled(|facts| facts.notified = true), (3, NEVER, None)),
-        ("there is more to sweep", swept(SweepOutcome::More), (3, NEVER, None)),
-        ("a burst: gather", dispatched(Burst), (25, NEVER, None)),
-        ("what was rescued is more urgent than to gather", burst_and_rescued, (3, NEVER, None)),
-        ("nothing by a reused summary: read a new one", reused(Nothing), (0, NEVER, None)),
-        ("a full batch by a reused summary", reused(FullBatch), (3, NEVER, Some(8))),
+        ("full batches: reuse the summary", leaving(FullBatches), (3, NEVER, Some(8))),
+        ("there may be more", leaving(More), (3, NEVER, None)),
+        ("a burst: gather", leaving(Burst), (25, NEVER, None)),
+        ("nothing by a reused summary: read a new one", leaving(Unknown), (0, NEVER, None)),
     ];
     check(rows, terms());
 }
@@ -183,20 +148,13 @@ fn a_poll_that_leaves_work_is_followed_by_another() {
 #[test]
 fn a_tenant_that_waits_for_capacity_asks_in_turn() {
     let waits = Skip::QueuesFull(1000);
-    let swept = polled(|facts| facts.sweep = SweepOutcome::QueuesFull);
-    let rows = vec![
-        ("the dispatch waits", dispatched(QueuesFull), (20, waits, None)),
-        ("the sweep waits", swept, (20, waits, None)),
-    ];
-    check(rows, terms());
-    let still = PollResult::QueuesFull(
-        boot_time(990_000),
-        Pauses { refill: millis(50), retry: millis(20) },
-    );
-    let rows = vec![("it was not polled since", still, (50, Skip::QueuesFull(990), None))];
-    check(rows, terms());
+    check(vec![("for the first time", leaving(QueuesFull), (20, waits, None))], terms());
+    let still = PollResult::Skipped(SkipIf::QueuesFull { since: boot_time(990_000) }, None);
+    check(vec![("not polled since", still, (20, Skip::QueuesFull(990), None))], terms());
+    let refilled = Terms { pauses: Pauses { refill: millis(50), retry: millis(20) }, ..terms() };
+    check(vec![("it was filled just now", leaving(QueuesFull), (50, waits, None))], refilled);
     let many = Terms { waiting_tenants: 1000, ..terms() };
-    check(vec![("many tenants ask", dispatched(QueuesFull), (2000, waits, None))], many);
+    check(vec![("many tenants ask", leaving(QueuesFull), (2000, waits, None))], many);
 }
 
 #[test]
@@ -209,7 +167,8 @@ fn a_tenant_that_waits_for_capacity_is_polled_in_turn_although_the_queues_are_fu
         (29_999, 1_000_000, false),
         (30_000, 1_000_000, true), // as long as due jobs are held
     ] {
-        let polls = polls_although_full(millis(waited), waiting_tenants);
+        let full = SkipIf::QueuesFull { since: boot_time(0) };
+        let polls = !full.may_skip(boot_time(waited), None, waiting_tenants);
         assert_eq!(polls, expected, "{waited} ms, {waiting_tenants} tenants");
     }
 }
@@ -250,9 +209,9 @@ fn a_tenant_where_nothing_is_due_is_polled_at_its_interval_or_when_something_is(
 
 #[test]
 fn a_burst_and_full_queues_do_not_delay_pruning() {
-    let pruning = |outcome| {
+    let pruning = |remaining| {
         polled(|facts| {
-            facts.dispatch = outcome;
+            facts.remaining = remaining;
             facts.prune_at = ahead(10);
         })
     };
@@ -274,8 +233,8 @@ fn at_rest_an_equal_change_token_replaces_polls() {
         })
     };
     let unchanged = |due_in| {
-        let it = Unchanged { token: token.clone(), until: None, trusted_until: None };
-        PollResult::Unchanged(it, due_in)
+        let token = token.clone();
+        PollResult::Skipped(SkipIf::Unchanged { token, until: None, trusted_until: None }, due_in)
     };
     let probed = Skip::Unchanged(None);
     let rows = vec![
@@ -296,19 +255,21 @@ fn at_rest_an_equal_change_token_replaces_polls() {
     check(rows, terms());
     let trust = Some(Duration::from_secs(800));
     let overloaded = Terms { intervals: Intervals { trust, ..terms().intervals }, ..terms() };
-    let trusted = Skip::Unchanged(Some(1000 + 600));
+    let trusted = Skip::Unchanged(Some(1000 + 400));
     check(vec![("trusted for a time", with_token(|_| {}), (14_900, trusted, None))], overloaded);
 }
 
 #[test]
 fn a_change_token_is_not_trusted_shortly_before_something_is_due_nor_for_ever() {
-    let it = Unchanged { token: token(), until: None, trusted_until: Some(now()) };
-    assert!(
-        it.may_skip(boot_time(999_999), None)
-            && it.may_skip(boot_time(999_999), Some(millis(4001)))
-    );
-    assert!(!it.may_skip(boot_time(999_999), Some(millis(4000))));
-    assert!(!it.may_skip(now(), None));
+    let skip_if = SkipIf::Unchanged { token: token(), until: None, trusted_until: Some(now()) };
+    for (at, due_in, expected) in [
+        (999_999, None, true),
+        (999_999, Some(millis(4001)), true),
+        (999_999, Some(millis(4000)), false),
+        (1_000_000, None, false),
+    ] {
+        assert_eq!(skip_if.may_skip(boot_time(at), due_in, 0), expected, "{at}, {due_in:?}");
+    }
 }
 
 #[test]
@@ -325,8 +286,8 @@ fn a_failed_poll_is_repeated_later() {
 fn a_wake_during_the_poll_has_the_tenant_polled_at_once() {
     let rows = vec![
         ("at rest", polled(|facts| facts.change_token = Some(token())), (0, NEVER, None)),
-        ("full queues", dispatched(QueuesFull), (0, NEVER, None)),
-        ("a summary from before the wake is not reused", dispatched(FullBatch), (0, NEVER, None)),
+        ("full queues", leaving(QueuesFull), (0, NEVER, None)),
+        ("a summary from before the wake is not reused", leaving(FullBatches), (0, NEVER, None)),
     ];
     check(rows, Terms { woken: true, ..terms() });
 }
@@ -335,16 +296,15 @@ fn a_wake_during_the_poll_has_the_tenant_polled_at_once() {
 fn a_herd_at_rest_is_spread_over_the_whole_interval_and_others_over_a_tenth() {
     let due = || summary(|summary| summary.next_due_at = ahead(8000));
     let rows = vec![
-        ("at rest", polled(|_| {}), (14_950, NEVER, None)),
+        ("at rest", polled(|_| {}), (14_200, NEVER, None)),
         ("before it is due", due(), (3950, NEVER, None)),
         ("in progress", summary(|summary| summary.dispatched = 1), (10_000, NEVER, None)),
-        ("more to do", dispatched(More), (3, NEVER, None)),
+        ("more to do", leaving(More), (3, NEVER, None)),
     ];
-    check(rows, Terms { in_herd: true, ..terms() });
-    let jitter = Jitter { interval: 1.0, ..terms().jitter };
+    check(rows, Terms { in_herd: true, jitter: 0.5, ..terms() });
     let rows = vec![
         ("at rest", polled(|_| {}), (26_900, NEVER, None)),
         ("what is due is not spread", due(), (7900, NEVER, None)),
     ];
-    check(rows, Terms { jitter, ..terms() });
+    check(rows, Terms { jitter: 1.0, ..terms() });
 }

@@ -14,7 +14,6 @@ use super::*;
 use crate::capacity::QueueCapacity;
 use crate::lateness::Lateness;
 use crate::messenger::Messenger;
-use crate::next_poll::SkipIf;
 use crate::poll_interval::PollIntervals;
 use crate::pruner::Pruner;
 
@@ -72,6 +71,11 @@ async fn fixture() -> Fixture {
     let (partition, partitions) = watch::channel(Partition::whole());
     let poll_loop = PollLoop::new(tenants, poller, partitions, Watchdog::default());
     Fixture { poll_loop, partition, ids, _folder: folder }
+}
+
+/// A poll that was skipped since the queues were full.
+fn queues_full() -> PollResult {
+    PollResult::Skipped(SkipIf::QueuesFull { since: BootTime::ZERO }, None)
 }
 
 impl Fixture {
@@ -159,13 +163,12 @@ async fn nothing_is_remembered_of_a_tenant_that_has_departed() {
     let mut it = fixture().await;
     let [waits, in_flight, _] = it.ids[..] else { unreachable!() };
     it.poll_loop.update_watched();
-    let pauses = crate::capacity::Pauses::default();
-    it.put_in_flight(waits, async move { PollResult::QueuesFull(BootTime::ZERO, pauses) });
+    it.put_in_flight(waits, async { queues_full() });
     it.end_a_poll().await;
-    assert_eq!(it.poll_loop.waiting_tenants, 1);
+    assert_eq!(it.poll_loop.waiting.len(), 1);
     it.put_in_flight(in_flight, async { PollResult::Refused });
     it.change_partition(Partition::tiny());
-    assert_eq!((it.poll_loop.watched.len(), it.poll_loop.waiting_tenants), (1, 0));
+    assert_eq!((it.poll_loop.watched.len(), it.poll_loop.waiting.len()), (1, 0));
     it.end_a_poll().await;
     it.poll_loop.wake(in_flight);
     it.poll_loop.start_due_polls();
@@ -177,8 +180,7 @@ async fn a_wake_makes_the_next_poll_unskippable() {
     let mut it = fixture().await;
     let id = it.ids[0];
     it.poll_loop.update_watched();
-    let pauses = crate::capacity::Pauses::default();
-    it.put_in_flight(id, async move { PollResult::QueuesFull(BootTime::ZERO, pauses) });
+    it.put_in_flight(id, async { queues_full() });
     it.end_a_poll().await;
     let skips = |it: &Fixture| !matches!(it.poll_loop.watched[&id].next.skip_if, SkipIf::Never);
     assert!(skips(&it));

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use polychron_producer::next_poll::{NextPoll, SkipIf};
-use polychron_producer::poll_result::Unchanged;
 use polychron_producer::tenant_poll::TenantPoller;
 use serde_json::{Value, json};
 use shared::clock::Clock;
@@ -113,25 +112,22 @@ impl Resting {
     }
 }
 
-/// What the next poll is skipped by.
-fn unchanged(next: &mut NextPoll) -> Option<&mut Unchanged> {
-    match &mut next.skip_if {
-        SkipIf::Unchanged(unchanged) => Some(unchanged),
-        SkipIf::Never | SkipIf::QueuesFull { .. } => None,
-    }
+/// Whether the next poll is skipped if the tenant is unchanged.
+fn skips_if_unchanged(next: &NextPoll) -> bool {
+    matches!(next.skip_if, SkipIf::Unchanged { .. })
 }
 
 #[tokio::test]
 async fn an_sqlite_tenant_is_not_opened_until_its_files_change() {
     let one = Resting::new().await;
-    let mut polled = one.poll().await;
-    assert!(unchanged(&mut polled.next).is_none(), "the files were modified just now");
+    let polled = one.poll().await;
+    assert!(!skips_if_unchanged(&polled.next), "the files were modified just now");
     assert_eq!(one.connections.count().sqlite, (0, 0), "no connection is kept");
     one.age().await;
     let mut polled = one.poll().await;
     let (polls, _) = one.polls();
     for skipped in 1..=3 {
-        assert!(unchanged(&mut polled.next).is_some());
+        assert!(skips_if_unchanged(&polled.next));
         polled = one.poll_again(polled.next).await;
         assert_eq!(one.polls(), (polls, skipped));
         assert!((25..=30).contains(&polled.wait.as_secs()), "{:?}", polled.wait);
@@ -148,8 +144,8 @@ async fn an_sqlite_tenant_is_not_opened_until_its_files_change() {
 async fn a_tenant_of_an_overloaded_server_is_not_polled_until_the_statistics_show_a_change() {
     let one = Resting::on_overloaded_server().await;
     let connected = || one.connections.count().postgres;
-    let mut polled = one.poll().await;
-    assert!(unchanged(&mut polled.next).is_some());
+    let polled = one.poll().await;
+    assert!(skips_if_unchanged(&polled.next));
     assert!((13..=15).contains(&polled.wait.as_secs()), "well within the poll interval");
     let known = Cell::new(Some(polled.next));
     let poll_again = async || {
@@ -165,9 +161,9 @@ async fn a_tenant_of_an_overloaded_server_is_not_polled_until_the_statistics_sho
     assert!(connected().0 <= 1, "for the server's statistics: {:?}", connected());
     // Statistics are not trusted for ever.
     let mut next = known.take().unwrap();
-    let doubted = unchanged(&mut next).unwrap();
-    assert!(doubted.trusted_until.is_some_and(|until| until > Clock::System.boot_time()));
-    doubted.trusted_until = Some(Clock::System.boot_time());
+    let SkipIf::Unchanged { trusted_until, .. } = &mut next.skip_if else { panic!("{next:?}") };
+    assert!(trusted_until.is_some_and(|until| until > Clock::System.boot_time()));
+    *trusted_until = Some(Clock::System.boot_time());
     known.set(Some(next));
     let before = one.polls();
     poll_again().await;
@@ -202,14 +198,13 @@ async fn what_is_due_is_dispatched_although_the_files_are_unchanged() {
     one.poll().await;
     one.age().await;
     let mut polled = one.poll().await;
-    let rest = unchanged(&mut polled.next).expect("nothing is in progress");
-    assert_eq!(rest.until, Some(soon));
+    let SkipIf::Unchanged { until, .. } = &mut polled.next.skip_if else { panic!("in progress") };
+    assert_eq!(*until, Some(soon));
     assert!(polled.wait <= Duration::from_secs(10));
     assert_eq!(one.connections.count().sqlite, (1, 1), "kept, because it is needed soon");
     let before = one.polls();
     // This close to its time, the connection is opened, whatever the files say.
-    let rest = unchanged(&mut polled.next).unwrap();
-    rest.until = Some(Clock::System.wall_time() + TimeDelta::seconds(3));
+    *until = Some(Clock::System.wall_time() + TimeDelta::seconds(3));
     one.poll_again(polled.next).await;
     assert_eq!(one.polls(), (before.0 + 1, before.1));
 }

@@ -7,9 +7,8 @@ use std::time::Duration;
 use polychron_producer::capacity::QueueCapacity;
 use polychron_producer::lateness::Lateness;
 use polychron_producer::messenger::Messenger;
-use polychron_producer::next_poll::{self, Jitter, NextPoll, Terms};
+use polychron_producer::next_poll::{self, NextPoll, PollResult, Terms};
 use polychron_producer::poll_interval::PollIntervals;
-use polychron_producer::poll_result::PollResult;
 use polychron_producer::pruner::Pruner;
 use polychron_producer::tenant_poll::{PollRequest, TenantPoller};
 use serde_json::{Value, json};
@@ -221,10 +220,11 @@ pub(crate) async fn poll(
     let terms = Terms {
         now: poller.clock.boot_time(),
         intervals: poller.intervals.of(tenant),
-        waiting_tenants: usize::from(result.waits_for_capacity()),
+        pauses: poller.capacity.pauses(),
+        waiting_tenants: 1,
         woken: false,
         in_herd: false,
-        jitter: Jitter::draw(&poller.random),
+        jitter: poller.random.unit(),
     };
     let next = next_poll::next(result, &terms);
     Polled { wait: next.wait, next }
