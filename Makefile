@@ -1,6 +1,6 @@
 # `make help` lists the targets. CI runs `make check`, which works the same everywhere.
 
-.PHONY: help test sim chaos chaos-mix versions bench api pages traces sdk check fmt lint doc deny audit demo services
+.PHONY: help test sim chaos chaos-mix fuzz versions bench api pages traces sdk check fmt lint doc deny audit demo services
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -23,6 +23,10 @@ chaos: ## kill, pause and disconnect real processes (make chaos T=name runs one 
 MINUTES ?= 30
 chaos-mix: ## inject all these faults at random (make chaos-mix MINUTES=30 SEED=7)
 	SEED=$(SEED) MINUTES=$(MINUTES) scripts/services run scripts/chaos minutes_by_hand --ignored
+
+# Every target at a time of its own, at low priority. A failing input is kept in /tmp, and named.
+fuzz: ## feed each decoder with mutated inputs for as long (make fuzz MINUTES=60 T=rows)
+	POLYCHRON_FUZZ_SECONDS=$$(($(MINUTES) * 60)) nice -n 19 cargo test --profile sim -p polychron-shared -p polychron-cli --test fuzz --lib fuzz_$(T) -- --nocapture --test-threads=2
 
 versions: ## run this version beside another one (make versions OLD=commit)
 	scripts/two-versions $(OLD)

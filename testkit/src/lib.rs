@@ -2,6 +2,7 @@
 //! `scripts/services` starts, and waiting for conditions without fixed sleeps.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop right there")]
 
+mod fuzz;
 mod lying_server;
 mod old_schema;
 mod overloads;
@@ -18,6 +19,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use uuid::Uuid;
 
+pub use fuzz::fuzz;
 pub use lying_server::{Lie, LyingServer};
 pub use old_schema::migrate_to;
 pub use overloads::plant_overloads;

@@ -8,7 +8,7 @@ mod apscheduler;
 mod crontab;
 mod settle;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -173,17 +173,86 @@ fn cron(expression: &str, timezone: &str) -> Value {
     json!({"cron": expression, "timezone": timezone})
 }
 
-/// The names given in one import.
+/// The names given in one import, each with the number to try next for one like it.
 #[derive(Default)]
-struct Names(HashSet<String>);
+struct Names(HashMap<String, u64>);
 
 impl Names {
     /// The name itself the first time, `name-2` the second: the same at every import of the file.
     fn unique(&mut self, name: &str) -> String {
-        let numbered = (2..).map(|number| format!("{name}-{number}"));
-        let mut candidates = std::iter::once(name.to_owned()).chain(numbered);
-        let free = candidates.find(|candidate| !self.0.contains(candidate)).unwrap_or_default();
-        self.0.insert(free.clone());
+        let mut free = name.to_owned();
+        // Numbers are not tried again, or a thousand equal names would take a million attempts.
+        while self.0.contains_key(&free) {
+            let number = self.0.entry(name.to_owned()).or_insert(2);
+            free = format!("{name}-{number}");
+            *number += 1;
+        }
+        self.0.insert(free.clone(), 2);
         free
+    }
+}
+
+#[cfg(test)]
+mod fuzz {
+    //! What a stranger's file holds: `make fuzz` runs these for longer.
+
+    use testkit::fuzz;
+
+    use super::*;
+
+    const WORDS: [&str; 24] = [
+        "*",
+        "*/",
+        "-",
+        "~",
+        "L",
+        "@daily",
+        "@every",
+        "CRON_TZ=",
+        "MAILTO=",
+        "SHELL=",
+        "%",
+        "\\%",
+        "&&",
+        "'",
+        "\"trigger\"",
+        "\"cron\"",
+        "\"interval\"",
+        "\"date\"",
+        "last",
+        "1st fri",
+        "trigger: cron[",
+        "next run at: ",
+        "(trigger: interval[",
+        "Europe/Berlin",
+    ];
+
+    /// Each job that would be imported is one that the engine accepts.
+    fn outcome(import: Import) -> String {
+        let mut outcome = import.entries.len().min(3).to_string();
+        for Entry { job, .. } in import.entries {
+            if let Err(reason) = job.and_then(|job| check(&job)) {
+                outcome.extend(reason.chars().filter(|c| c.is_ascii_lowercase()).take(40));
+            }
+        }
+        outcome
+    }
+
+    #[test]
+    fn fuzz_crontab() {
+        fuzz("crontab", &WORDS, |text| {
+            let text = String::from_utf8_lossy(text);
+            let read = |system| outcome(crontab::read(&text, system, Some("Europe/Berlin")));
+            read(false) + &read(true)
+        });
+    }
+
+    #[test]
+    fn fuzz_apscheduler() {
+        let reader = apscheduler::Reader { timezone: None, job_type: None };
+        fuzz("apscheduler", &WORDS, |text| match reader.read(&String::from_utf8_lossy(text)) {
+            Ok(import) => outcome(import),
+            Err(failure) => failure.to_string().chars().take(20).collect(),
+        });
     }
 }
