@@ -1,7 +1,6 @@
 //! The faults of the mix.
 
 use rustix::process::Signal;
-use shared::clock::Clock;
 use shared::store::TenantEdit;
 use shared::tenant::TenantStatus;
 use testkit::{

@@ -69,7 +69,7 @@ impl Mix {
     async fn run_by_hand(&self, tenant: &TestTenant) {
         let name = format!("job-{}", self.below(3));
         let Ok(now) = tenant.store.now().await else { return };
-        let id = ExecutionId::new(now, &self.random);
+        let id = ExecutionId::new(now.time(), &self.random);
         let done = tenant.store.run_job(&name, id, None, now).await;
         self.note(&format!("{} {name} is run by hand: {}", tenant.slug, done.is_ok()));
     }
