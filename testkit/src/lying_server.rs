@@ -85,11 +85,6 @@ impl LyingServer {
     pub fn tell(&self, lie: Option<Lie>) {
         self.lie.send_replace(lie);
     }
-
-    /// The same for another task, which may outlive this borrow.
-    pub fn teller(&self) -> watch::Sender<Option<Lie>> {
-        self.lie.clone()
-    }
 }
 
 impl Drop for LyingServer {
