@@ -5,6 +5,7 @@
 //! wrong becomes an exit code ([`exit`]).
 
 mod check;
+mod dead;
 mod each_tenant;
 mod execution;
 pub mod exit;
@@ -60,6 +61,9 @@ pub enum Verb {
     /// Computed from the schedules of the active tenants' enabled jobs and the durations of their
     /// latest runs. Manual runs and `max_running` are not taken into account.
     Forecast(forecast::Arguments),
+    /// List and remove messages that no consumer could parse
+    #[command(subcommand)]
+    Dead(dead::Verb),
     /// Preview schedules, and import those of cron and APScheduler
     #[command(subcommand)]
     Schedule(schedule::Verb),
@@ -74,6 +78,7 @@ impl Verb {
             | Verb::Tenant(_)
             | Verb::Job(_)
             | Verb::Execution(_)
+            | Verb::Dead(_)
             | Verb::Forecast(_) => &["DATABASE_URL"],
             Verb::Schedule(_) => &[],
         }
@@ -98,6 +103,7 @@ pub async fn run(
         Verb::Tenant(verb) => tenant::run(verb, &session(config?).await?).await,
         Verb::Job(verb) => Box::pin(job::run(verb, &session(config?).await?)).await,
         Verb::Execution(verb) => execution::run(verb, &session(config?).await?).await,
+        Verb::Dead(verb) => dead::run(verb, &session(config?).await?).await,
         Verb::Forecast(arguments) => forecast::run(arguments, &session(config?).await?).await,
         Verb::Schedule(verb) => Box::pin(schedule::run(verb, config, output, request)).await,
     }

@@ -1,7 +1,7 @@
 //! How results are shown: aligned text for people, JSON for programs.
 //!
-//! Text has no tabs, and colours only on a terminal. Control characters are removed: a job's name could
-//! otherwise rewrite the operator's screen.
+//! Text has no tabs, and colours only on a terminal. What a terminal would act on is escaped, in JSON
+//! too: a job's name could otherwise rewrite the operator's screen, or look like another.
 
 mod stream;
 
@@ -9,7 +9,7 @@ use std::io::{ErrorKind, IsTerminal, Write};
 
 use clap::ValueEnum;
 use serde::Serialize;
-use shared::config;
+use shared::{config, printable};
 
 use crate::exit;
 use operations::failure::Failure;
@@ -233,10 +233,14 @@ fn tint(cell: &str) -> &'static str {
     }
 }
 
-/// The text without control characters, which could drive the terminal.
+/// The text with escapes for what a terminal would act on, on one line or on several. White space
+/// between words is no attack.
 fn printable(text: &str, lines: bool) -> String {
-    let keep = |c: char| !c.is_control() || (lines && c == '\n');
-    text.trim_end().chars().map(|c| if keep(c) { c } else { ' ' }).collect()
+    let text = text.trim_end().replace('\t', " ");
+    match lines {
+        true => printable::lines(&text).into_owned(),
+        false => printable::line(&text.replace(['\n', '\r'], " ")).into_owned(),
+    }
 }
 
 fn shortened(cell: &str) -> String {
@@ -249,7 +253,9 @@ fn shortened(cell: &str) -> String {
 fn json<T: Serialize + ?Sized>(item: &T, pretty: bool) -> Result<String, Failure> {
     let text =
         if pretty { serde_json::to_string_pretty(item) } else { serde_json::to_string(item) };
-    text.map_err(|error| Failure::Failed(format!("cannot be written as JSON: {error}")))
+    let text =
+        text.map_err(|error| Failure::Failed(format!("cannot be written as JSON: {error}")))?;
+    Ok(printable::json(&text).into_owned())
 }
 
 fn write(text: &str) -> Result<(), Failure> {
@@ -270,7 +276,7 @@ fn written(text: &str) -> Result<bool, Failure> {
 /// Writes a line for people to standard error.
 pub fn say(text: &str) {
     // If standard error is closed, there is no one to write to.
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let _ = writeln!(std::io::stderr(), "{}", printable::lines(text));
 }
 
 #[cfg(test)]
@@ -288,7 +294,26 @@ mod tests {
     fn a_table_is_aligned_without_tabs_and_without_what_steers_a_terminal() {
         let items = [("a\tb\x1b[2J\nc".to_owned(), 7), (String::new(), 10)];
         let text = plain(false).table(&titles(COLUMNS), &rows(&items, COLUMNS));
-        assert_eq!(text, "NAME       N\na b [2J c  7\n-          10\n");
+        assert_eq!(text, "NAME            N\na b\\u{1b}[2J c  7\n-               10\n");
+    }
+
+    #[test]
+    fn a_hostile_name_neither_drives_the_terminal_nor_looks_like_another() {
+        let hostile = "pay\u{202e}lol\u{200b}\u{9b}31m\u{feff}";
+        let items = [(hostile.to_owned(), 7)];
+        let output = plain(false);
+        let shown = [
+            output.table(&titles(COLUMNS), &rows(&items, COLUMNS)),
+            output.lines(&items[0], COLUMNS),
+            json(&items, true).unwrap(),
+            json_lines(&items).unwrap(),
+        ];
+        for text in &shown {
+            let is_unsafe = |c: char| printable::is_unsafe(c) && c != '\n';
+            assert!(text.contains("pay\\u") && !text.contains(is_unsafe), "{text:?}");
+        }
+        let value: serde_json::Value = serde_json::from_str(&shown[2]).unwrap();
+        assert_eq!(value[0][0], hostile, "a program reads what it is");
     }
 
     #[test]

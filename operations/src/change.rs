@@ -64,15 +64,23 @@ impl Actor {
         target: Option<String>,
         before: Option<Value>,
     ) -> PlannedChange {
+        let planned = self.plan_for_all(action);
+        let tenants = Some(tenant.slug.clone());
+        let audit = store::Change { tenant: tenants, target, before, ..planned.audit };
+        PlannedChange { audit, tenant: Some(tenant.id), ..planned }
+    }
+
+    /// Plans a change that concerns no tenant in particular.
+    pub fn plan_for_all(&self, action: &str) -> PlannedChange {
         let audit = store::Change {
             actor: self.name.clone(),
             action: action.to_owned(),
-            tenant: Some(tenant.slug.clone()),
-            target,
-            before,
+            tenant: None,
+            target: None,
+            before: None,
             reason: self.reason.clone(),
         };
-        PlannedChange { audit, tenant: tenant.id, after: None, is_dry_run: self.is_dry_run }
+        PlannedChange { audit, tenant: None, after: None, is_dry_run: self.is_dry_run }
     }
 }
 
@@ -80,8 +88,8 @@ impl Actor {
 #[derive(Clone, Debug)]
 pub struct PlannedChange {
     pub(super) audit: store::Change,
-    /// The tenant it is made at.
-    pub(super) tenant: TenantId,
+    /// The tenant it is made at; none if it concerns all.
+    pub(super) tenant: Option<TenantId>,
     /// What it would lead to, as far as that is known beforehand.
     pub(super) after: Option<Value>,
     pub(super) is_dry_run: bool,

@@ -2,6 +2,7 @@
 
 mod broker;
 pub mod consumers;
+mod exposure;
 pub mod occurrences;
 mod producers;
 pub mod tenants;
@@ -38,6 +39,7 @@ pub async fn check(
     report.findings.push(Finding::ok("settings", "all can be read"));
     let rules = ZoneRules::current();
     report.findings.push(Finding::ok("time zones", format!("rules of version {rules}")));
+    report.findings.extend(exposure::of_settings(config));
     broker::check(config, &mut report).await;
     let Some(needs) = of_control(&control, config, &connections, &mut report, on_step).await else {
         return Ok(report);
@@ -83,7 +85,10 @@ async fn of_control(
         format!("{place} answers, its schema is known; tenants listed: {}", tenants.len());
     report.findings.push(Finding::ok("control database", finding));
     report.findings.extend(producers::compare(&producers, tenants.len()));
+    report.findings.extend(exposure::of_tenants(config, &tenants));
     let needs = tenants::check(tenants, connections, &mut report.findings, on_step).await;
+    let superusers: Vec<&str> = needs.superusers.iter().map(String::as_str).collect();
+    report.findings.extend(exposure::of_superusers(&superusers));
     report.findings.extend(consumers::compare(&workers, &needs));
     Some(needs)
 }

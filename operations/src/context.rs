@@ -172,7 +172,7 @@ impl Context {
         let recording = Box::pin(self.record(planned, make));
         async move {
             let change = recording.await?;
-            if let Change::Made(_) = &change {
+            if let (Change::Made(_), Some(tenant)) = (&change, tenant) {
                 self.wake(tenant).await;
             }
             Ok(change)

@@ -8,6 +8,7 @@ mod changes;
 pub mod check;
 mod conditions;
 pub mod context;
+pub mod dead;
 pub mod execution;
 pub mod explain;
 pub mod failure;

@@ -1,8 +1,11 @@
 //! The URL of a database. It may contain a password, so it is displayed without secrets.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::Path;
 use std::str::FromStr;
+
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 /// A `postgres://` or `sqlite://` URL. `Debug` and `Display` leave out user, password and
 /// parameters.
@@ -34,10 +37,47 @@ impl DatabaseUrl {
         &self.0
     }
 
+    /// Who connects to which server, and how. None: SQLite, or no URL.
+    pub fn connection(&self) -> Option<ServerConnection> {
+        if self.is_sqlite() {
+            return None;
+        }
+        let options = PgConnectOptions::from_str(&self.0).ok()?;
+        let (host, port) = (options.get_host().to_owned(), options.get_port());
+        let is_verified =
+            matches!(options.get_ssl_mode(), PgSslMode::VerifyCa | PgSslMode::VerifyFull);
+        let is_local = options.get_socket().is_some() || is_loopback(&host);
+        let role = options.get_username().to_owned();
+        Some(ServerConnection { role, host, port, is_verified, is_local })
+    }
+
     /// Whether it is the URL of an SQLite file.
     pub fn is_sqlite(&self) -> bool {
         self.0.starts_with("sqlite:")
     }
+}
+
+/// A connection to a PostgreSQL server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerConnection {
+    /// The role that connects.
+    pub role: String,
+    /// The server's host, or the folder of its socket.
+    pub host: String,
+    /// The server's port.
+    pub port: u16,
+    /// Whether TLS is required and the server's certificate verified.
+    pub is_verified: bool,
+    /// Whether nothing leaves this machine.
+    pub is_local: bool,
+}
+
+/// Whether a host is this machine: a loopback address, or the folder of a socket.
+pub fn is_loopback(host: &str) -> bool {
+    let host = host.trim_matches(['[', ']']);
+    host == "localhost"
+        || host.starts_with('/')
+        || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
 impl FromStr for DatabaseUrl {

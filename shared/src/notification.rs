@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::clock::Time;
 use crate::execution::ErrorKind;
 use crate::id::ExecutionId;
+use crate::printable;
 use crate::string_enum::string_enum;
 
 /// The job whose executions are notifications. Its payload is the tenant's target, which applies to
@@ -131,13 +132,36 @@ pub fn payload(
             return None;
         }
     }
-    target.insert("notification".to_owned(), json!(notification));
+    target.insert("notification".to_owned(), readable(notification));
     Some(Value::Object(target))
+}
+
+/// A notification as JSON. People read it in chats and mails, where a hostile name or error would
+/// show as something else: such characters are escaped.
+fn readable(notification: &NotificationPayload) -> Value {
+    let mut value = json!(notification);
+    for text in value.as_object_mut().into_iter().flat_map(|fields| fields.values_mut()) {
+        if let Value::String(text) = text {
+            *text = printable::lines(text).into_owned();
+        }
+    }
+    value
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hostile_name_or_error_is_escaped() {
+        let mut hostile = notification(Event::Failed);
+        hostile.job = "pay\u{202e}lol\u{200b}".to_owned();
+        hostile.error_message = Some("one\ntwo\u{1b}[2J\u{9b}".to_owned());
+        let target = json!({"url": "https://example.org"});
+        let sent = payload(None, &target, &hostile).unwrap();
+        assert_eq!(sent["notification"]["job"], "pay\\u{202e}lol\\u{200b}");
+        assert_eq!(sent["notification"]["error_message"], "one\ntwo\\u{1b}[2J\\u{9b}");
+    }
 
     fn notification(event: Event) -> NotificationPayload {
         let at = "2026-11-24T12:00:00Z".parse().unwrap();

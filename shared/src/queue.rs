@@ -19,7 +19,10 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{Semaphore, watch};
 
 pub use memory::MemoryBroker;
-pub use rabbit::{AmqpUrl, BrokerReport, InvalidAmqpUrl, Posted, inspect, post};
+pub use rabbit::{
+    AmqpUrl, BrokerReport, DeadMessage, InvalidAmqpUrl, Posted, empty_dead, inspect, list_dead,
+    post,
+};
 pub use wake::Wake;
 
 use crate::id::TenantId;
@@ -146,6 +149,15 @@ impl Publisher {
         match &self.0 {
             PublishTo::Rabbit(publisher) => publisher.depth(queue).await,
             PublishTo::Memory(broker) => Some(broker.depth(queue)),
+        }
+    }
+
+    /// How many unreadable messages lie buried; the oldest beyond a thousand are removed. None: the
+    /// broker cannot be reached.
+    pub async fn dead_depth(&self) -> Option<u32> {
+        match &self.0 {
+            PublishTo::Rabbit(publisher) => publisher.dead_depth().await,
+            PublishTo::Memory(broker) => Some(broker.dead_depth()),
         }
     }
 

@@ -259,6 +259,13 @@ impl Readiness {
 
 /// Measures the depth of each queue. A missing queue shows that the broker answers, too.
 async fn measure_depths(probes: &Probes, metrics: &Metrics) -> Result<(), &'static str> {
+    match timeout(PROBE_TIMEOUT, probes.publisher.dead_depth()).await {
+        Ok(Some(depth)) => {
+            metrics.dead_messages.set(depth.into());
+        }
+        Ok(None) => {}
+        Err(_) => return Err("the broker does not answer"),
+    }
     for queue in &probes.queues {
         match timeout(PROBE_TIMEOUT, probes.publisher.depth(queue)).await {
             Ok(depth) => metrics.queue_depth(queue, depth.map(|depth| depth.ready)),

@@ -82,6 +82,16 @@ impl Secrets {
         Ok(Secrets(secrets))
     }
 
+    /// The secrets whose file cannot be used, each with the reason.
+    pub fn unfit(&self) -> Vec<(String, String)> {
+        let reason = |(name, secret): (&String, &Secret)| {
+            let file = secret.file.as_deref()?;
+            let unfit = private_file::read(file).err()?;
+            Some((name.clone(), format!("{}, which {unfit}", file.display())))
+        };
+        self.0.iter().filter_map(reason).collect()
+    }
+
     /// Puts a tenant's secrets into a payload.
     ///
     /// # Errors

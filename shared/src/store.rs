@@ -136,6 +136,16 @@ impl Store {
         self.clock.now(self.db.proved().await?).await
     }
 
+    /// Whether the role that connects is a superuser of its server. SQLite has none.
+    pub async fn is_superuser(&self) -> Result<bool> {
+        match self.db.proved().await? {
+            Db::Sqlite(_) => Ok(false),
+            Db::Postgres(database) => db::run!(database, |connection| async {
+                sqlx::query_scalar(sql::READ_SUPERUSER.postgres).fetch_one(connection).await
+            }),
+        }
+    }
+
     /// How long until the database's clock shows `time`.
     pub fn until(&self, time: Time) -> Duration {
         self.clock.until(self.db.unproved(), time)

@@ -3,6 +3,7 @@
 //! The routes and the OpenAPI document (`/api/v1/openapi.json`) are both made from the table
 //! [`OPERATIONS`], so that the document cannot lack one.
 
+mod budget;
 mod document;
 mod execution;
 mod extract;
@@ -92,6 +93,8 @@ const OPERATIONS: &[Operation] = &[
     read("/api/v1/consumers", "listConsumers", "The live consumer processes", &[], "Consumers", || get(fleet::consumers)),
     read("/api/v1/producers", "listProducers", "The live producer processes, and how many tenants each watches", &[], "Producers", || get(fleet::producers)),
     read("/api/v1/queues", "listQueues", "The queues and how full they are", &[], "Queues", || get(fleet::queues)),
+    read("/api/v1/dead", "listDead", "The oldest messages that no consumer could parse, at most 100", &[], "DeadMessages", || get(fleet::dead)),
+    change("post", "/api/v1/dead/empty", "emptyDead", "Remove all of them, for good", "Reason", "Emptied", || post(fleet::empty_dead)),
     read("/api/v1/audit", "listAudit", "Who changed what, and why, the newest first",
          &[parameter("tenant", asked, "Only what was changed at this tenant"), parameter("target", asked, "Only what was done to this job or execution"), parameter("before", integer, OLDER), LIMIT],
          "AuditPage", || get(fleet::audit)),

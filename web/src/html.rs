@@ -6,6 +6,8 @@
 
 use std::fmt::{self, Display};
 
+use shared::printable;
+
 /// Text that is HTML already.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Html(pub(crate) String);
@@ -40,11 +42,20 @@ impl Fill for Option<Html> {
     }
 }
 
+/// The value of a form's field: sent back as it is, so that only what is special in HTML is escaped.
+pub(crate) struct Exact<'a>(pub(crate) &'a str);
+
+impl Fill for Exact<'_> {
+    fn fill(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        escape(self.0, |_| false, f)
+    }
+}
+
 macro_rules! escaped {
     ($($type:ty),+) => { $(
         impl Fill for $type {
             fn fill(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                escape(&self.to_string(), f)
+                escape(&self.to_string(), printable::is_unsafe, f)
             }
         }
     )+ };
@@ -58,8 +69,9 @@ impl<T: Fill + ?Sized> Fill for &T {
     }
 }
 
-/// Replaces control characters, too: browsers drop or misread them.
-fn escape(text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+/// Writes control, bidirectional and zero-width characters as escapes, too: browsers drop or misread
+/// them, or show one name as another.
+fn escape(text: &str, is_unsafe: impl Fn(char) -> bool, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     for c in text.chars() {
         match c {
             '&' => f.write_str("&amp;")?,
@@ -68,7 +80,7 @@ fn escape(text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             '"' => f.write_str("&quot;")?,
             '\'' => f.write_str("&#39;")?,
             '\n' | '\t' => f.write_str(if c == '\n' { "\n" } else { "\t" })?,
-            c if c.is_control() => f.write_str("\u{fffd}")?,
+            c if is_unsafe(c) => write!(f, "{}", c.escape_default())?,
             c => f.write_str(c.encode_utf8(&mut [0; 4]))?,
         }
     }
@@ -138,7 +150,20 @@ mod tests {
             cell.0,
             "<td title=\"&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt;&amp;&#39;\"><b>7</b></td>"
         );
-        assert_eq!(html!("{}", "a\u{1b}[2J\nb\0").0, "a\u{fffd}[2J\nb\u{fffd}");
+        assert_eq!(html!("{}", "a\u{1b}[2J\nb\0").0, "a\\u{1b}[2J\nb\\u{0}");
+        let name = "pay\u{202e}lol\u{200b}\u{9b}\u{feff}";
+        let shown = "pay\\u{202e}lol\\u{200b}\\u{9b}\\u{feff}";
+        assert_eq!(
+            html!("<b title=\"{}\">{}</b>", name, name).0,
+            format!("<b title=\"{shown}\">{shown}</b>")
+        );
+    }
+
+    #[test]
+    fn a_fields_value_is_sent_back_as_it_is() {
+        let name = "pay\u{202e}lol\u{200b}<\"";
+        let field = html!("<input value=\"{}\">", Exact(name)).0;
+        assert_eq!(field, "<input value=\"pay\u{202e}lol\u{200b}&lt;&quot;\">");
     }
 
     #[test]

@@ -222,6 +222,12 @@ pub(crate) struct QueueDepth {
 }
 
 impl AppState {
+    /// How many messages no consumer could parse; none while the broker cannot be asked.
+    async fn dead_messages(&self) -> Option<u32> {
+        let depth = self.context.publisher()?.dead_depth();
+        timeout(DEPTH_LIMIT, depth).await.ok().flatten()
+    }
+
     /// The queues of the settings and of the live consumers.
     async fn queues(&self, workers: &[Worker]) -> Vec<QueueDepth> {
         let mut names: BTreeSet<&String> = self.context.config.queues.iter().collect();

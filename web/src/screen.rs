@@ -3,6 +3,7 @@
 mod audit;
 mod change;
 mod consumers;
+mod dead;
 mod execution;
 mod executions;
 mod job;
@@ -43,6 +44,8 @@ pub(crate) fn routes() -> Router<Arc<AppState>> {
         .route("/login", get(sign_in::show).post(sign_in::enter))
         .route("/logout", post(sign_in::leave))
         .route("/consumers", get(consumers::show))
+        .route("/dead", get(dead::show))
+        .route("/dead/empty", post(dead::empty))
         .route("/audit", get(audit::show))
         .route("/tenants", get(tenants::show))
         .route("/tenants/{tenant}", get(tenant::show))

@@ -22,6 +22,8 @@ const QUARANTINED_MAX: i64 = 20;
 pub struct Needs {
     /// Job types and their queues, each with the tenants that use them.
     pub types: BTreeMap<(String, String), BTreeSet<String>>,
+    /// Tenants that are reached as a superuser of their server.
+    pub superusers: Vec<String>,
     /// The longest timeout that any job states.
     pub longest_timeout: Option<Duration>,
 }
@@ -45,7 +47,7 @@ pub(super) async fn check(
         step.done += 1;
         on_step(step);
         let subject = format!("tenant {}", tenant.slug);
-        let (summaries, quarantined) = match answer {
+        let (summaries, quarantined, is_superuser) = match answer {
             Ok(answer) => answer,
             Err(error) => {
                 let finding = format!("{}: {}", tenant.database_url, reason(&error));
@@ -53,6 +55,9 @@ pub(super) async fn check(
                 continue;
             }
         };
+        if is_superuser {
+            needs.superusers.push(tenant.slug.clone());
+        }
         let jobs: i64 = summaries.iter().map(|summary| summary.jobs).sum();
         let (status, url) = (tenant.status, &tenant.database_url);
         findings.push(Finding::ok(
@@ -70,9 +75,11 @@ pub(super) async fn check(
 async fn ask(
     tenant: &Tenant,
     connections: &Connections,
-) -> Result<(Vec<JobSummary>, Vec<Quarantined>), StoreError> {
+) -> Result<(Vec<JobSummary>, Vec<Quarantined>, bool), StoreError> {
     let store = Store::of(tenant, connections)?;
-    Ok((store.summarize_jobs().await?, store.list_quarantined(QUARANTINED_MAX).await?))
+    let summaries = store.summarize_jobs().await?;
+    let quarantined = store.list_quarantined(QUARANTINED_MAX).await?;
+    Ok((summaries, quarantined, store.is_superuser().await?))
 }
 
 impl Needs {

@@ -5,14 +5,16 @@ use shared::clock::Clock;
 use shared::store::{Connections, Control, Producer, Worker};
 use testkit::virtual_host;
 
-use crate::console::{BOTH, Console};
+use crate::console::{BOTH, Backend, Console};
+use sqlx::{Connection as _, Executor as _};
 
-/// The findings of a level, each as "subject: finding".
+/// The findings of a level, each as "subject: finding", without those about security: the tests'
+/// servers have superusers and default passwords.
 fn findings(report: &Value, level: &str) -> Vec<String> {
     let findings = report.as_array().unwrap().iter();
     let text = |finding: &Value, field: &str| finding[field].as_str().unwrap().to_owned();
     findings
-        .filter(|finding| finding["level"] == level)
+        .filter(|finding| finding["level"] == level && finding["subject"] != "security")
         .map(|finding| format!("{}: {}", text(finding, "subject"), text(finding, "finding")))
         .collect()
 }
@@ -43,6 +45,58 @@ async fn all_is_well_once_a_consumer_knows_the_jobs_types() {
         let report = console.run(&["check", "-o", "json"]).succeeded().json();
         assert!(findings(&report, "warning").is_empty());
     }
+}
+
+#[tokio::test]
+async fn what_exposes_tenants_is_a_warning_until_it_is_mended() {
+    let mut console = Console::with_tenant(Backend::Postgres).await;
+    console.set("AMQP_URL", &virtual_host().await);
+    let security = |console: &Console| -> Vec<String> {
+        let report = console.run(&["check", "-o", "json"]).json();
+        let findings = report.as_array().unwrap().iter();
+        let ours = findings.filter(|finding| finding["subject"] == "security");
+        ours.map(|finding| {
+            assert!(finding["level"] == "warning" && finding["remedy"].is_string(), "{finding}");
+            finding["finding"].as_str().unwrap().to_owned()
+        })
+        .collect()
+    };
+    let found = security(&console);
+    for exposed in [
+        "guest with RabbitMQ's default password",
+        "the role of acme is a superuser",
+        "shared by acme, and the control database",
+    ] {
+        assert!(found.iter().any(|finding| finding.contains(exposed)), "{exposed}: {found:#?}");
+    }
+    assert_eq!(found.len(), 3, "{found:#?}");
+    // A role of its own for the tenant.
+    let url = console.database("globex").await;
+    let (_, database) = url.expose().rsplit_once('/').unwrap();
+    let mut admin = sqlx::PgConnection::connect(url.expose()).await.unwrap();
+    let role = format!("{database}_owner");
+    let make = format!(
+        "CREATE ROLE {role} LOGIN PASSWORD 'x'; ALTER DATABASE {database} OWNER TO {role}; \
+         ALTER SCHEMA public OWNER TO {role}"
+    );
+    admin.execute(sqlx::AssertSqlSafe(make)).await.unwrap();
+    let options: sqlx::postgres::PgConnectOptions = url.expose().parse().unwrap();
+    let own =
+        format!("postgres://{role}:x@{}:{}/{database}", options.get_host(), options.get_port());
+    console.run(&["tenant", "remove", "acme", "--yes"]).succeeded();
+    console.add_tenant("globex", &own.parse().unwrap(), &[]).succeeded();
+    let found = security(&console);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(found[0].contains("guest"), "{found:#?}");
+    // The files that hold who may do what.
+    let file = console.folder.path("users.toml");
+    testkit::write_private(&file, "");
+    console.set("POLYCHRON_USERS", &file.display().to_string());
+    assert_eq!(security(&console).len(), 1);
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    std::fs::set_permissions(&file, mode).unwrap();
+    let found = security(&console);
+    assert!(found.iter().any(|finding| finding.contains("chmod")), "{found:#?}");
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ mod api;
 mod audit;
 mod changes;
 mod live;
+mod matrix;
 mod pages;
 mod server;
 mod why;

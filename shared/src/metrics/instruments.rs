@@ -100,6 +100,8 @@ instruments! {
         "sign_ins_refused", "Attempts to use dashboard or API that were refused: a wrong name or password, an unknown token, or too many attempts.";
     requests_panicked: Counter = Counter::default(),
         "requests_panicked", "Requests to dashboard or API that ended in a panic of our own code.";
+    dead_messages: Gauge = Gauge::default(),
+        "dead_messages", "Unreadable messages in polychron.dead, as the broker last said.";
     tenants: Family<StaticLabels<1>, Gauge> = Family::default(),
         "tenants", "Tenants by the health of their database, as this process sees it.";
     connections: Family<StaticLabels<2>, Gauge> = Family::default(),

@@ -136,6 +136,10 @@ impl MemoryBroker {
         ready.filter_map(|body| Message::decode(&body.bytes).ok()).collect()
     }
 
+    pub(super) fn dead_depth(&self) -> u32 {
+        u32::try_from(self.0.queues().dead.len()).unwrap_or(u32::MAX)
+    }
+
     pub(super) fn depth(&self, queue: &str) -> Depth {
         let queues = self.0.queues();
         let ready = queues.ready.get(queue).map_or(0, VecDeque::len);

@@ -8,6 +8,7 @@
 
 mod acks;
 mod address;
+mod dead;
 mod keep_connected;
 mod post;
 mod publisher;
@@ -22,6 +23,8 @@ use lapin::{Channel, Connection, ConnectionProperties, ExchangeKind};
 use tokio::time::timeout;
 
 pub use address::{AmqpUrl, InvalidAmqpUrl};
+use dead::BODY_BYTES_MAX;
+pub use dead::{DeadMessage, empty_dead, list_dead};
 pub use post::{Posted, post};
 pub(super) use publisher::{Publisher, publisher};
 pub(super) use receiver::{Receipt, Receiver, receiver};

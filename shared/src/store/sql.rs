@@ -93,6 +93,7 @@ statements! { TENANT:
     INSERT_NEXT_ATTEMPT = sqlite "tenant/insert_next_attempt";
     READ_EXPIRED = pair "tenant/read_expired";
     READ_SERVER = postgres "tenant/read_server";
+    READ_SUPERUSER = postgres "tenant/read_superuser";
     COUNT_CHANGES = postgres "tenant/count_changes";
     READ_SESSION = postgres "tenant/read_session";
     END_SESSIONS = postgres "tenant/end_sessions";

@@ -10,6 +10,7 @@ use shared::execution::{Execution, Status};
 use shared::id::ExecutionId;
 use shared::store::ExecutionFilter;
 
+use super::budget::Budget;
 use super::extract::{Body, Page, Path, Query, Reason, limit};
 use crate::AppState;
 use crate::access::Visitor;
@@ -35,9 +36,21 @@ pub(super) async fn list(
     let limit = limit(query.limit)?;
     let at = state.enter(&visitor, &slug).await?;
     let ExecutionsQuery { job, status, before, .. } = query;
-    let page = execution::page(&at, &ExecutionFilter { before, job, status }, limit).await?;
-    let next = page.next.map(|next| next.to_string());
-    Ok(Json(Page { items: page.executions, next }))
+    let mut filter = ExecutionFilter { before, job, status };
+    let mut budget = Budget::new();
+    let next = loop {
+        let batch = budget.next_batch(limit);
+        let page = execution::page(&at, &filter, batch).await?;
+        let is_full = page.executions.len() as i64 == batch;
+        if !budget.add(page.executions) {
+            break budget.items.last().map(|last| last.id);
+        }
+        if !is_full || page.next.is_none() || budget.next_batch(limit) == 0 {
+            break page.next;
+        }
+        filter.before = page.next;
+    };
+    Ok(Json(Page { items: budget.items, next: next.map(|next| next.to_string()) }))
 }
 
 pub(super) async fn show(

@@ -11,10 +11,14 @@ use shared::schedule::Spread;
 use shared::store::{Audit, AuditFilter, Producer, Worker};
 use uuid::Uuid;
 
-use super::extract::{Page, Query, limit, times};
+use operations::dead::Emptied;
+use shared::queue::DeadMessage;
+
+use super::budget::Budget;
+use super::extract::{Body, Page, Query, Reason, limit, times};
 use crate::access::Visitor;
 use crate::overview::{Overview, overview};
-use crate::problem::Problem;
+use crate::problem::{Problem, made};
 use crate::{AppState, QueueDepth};
 use operations::failure::Failure;
 use operations::fleet;
@@ -74,11 +78,37 @@ pub(super) async fn audit(
     let limit = limit(query.limit)?;
     let AuditQuery { tenant, target, before, .. } = query;
     let filter = AuditFilter { before, tenant, target };
-    let items = state.context.control.list_audit(&filter, limit).await;
-    let items = items.map_err(Failure::control)?;
-    let is_full = items.len() as i64 == limit;
-    let next = items.last().filter(|_| is_full).map(|audit| audit.id.to_string());
-    Ok(Json(Page { items, next }))
+    let (mut budget, mut filter) = (Budget::new(), filter);
+    let is_over = loop {
+        let batch = budget.next_batch(limit);
+        let audits = state.context.control.list_audit(&filter, batch).await;
+        let audits = audits.map_err(Failure::control)?;
+        let is_full = audits.len() as i64 == batch;
+        let fits = budget.add(audits);
+        if !fits || !is_full || budget.next_batch(limit) == 0 {
+            break fits && !is_full;
+        }
+        filter.before = budget.items.last().map(|audit| audit.id);
+    };
+    let next = budget.items.last().filter(|_| !is_over).map(|audit| audit.id.to_string());
+    Ok(Json(Page { items: budget.items, next }))
+}
+
+pub(super) async fn dead(
+    State(state): State<Arc<AppState>>,
+    Extension(visitor): Extension<Visitor>,
+) -> Result<Json<Vec<DeadMessage>>, Problem> {
+    visitor.must_see_all()?;
+    Ok(Json(operations::dead::list(&state.context, operations::dead::SHOWN_MAX).await?))
+}
+
+pub(super) async fn empty_dead(
+    State(state): State<Arc<AppState>>,
+    Extension(visitor): Extension<Visitor>,
+    Body(Reason { reason }): Body<Reason>,
+) -> Result<Json<Emptied>, Problem> {
+    let actor = state.actor(&visitor, reason.as_deref())?;
+    Ok(Json(made(operations::dead::empty(&state.context, &actor).await?)?))
 }
 
 #[derive(Deserialize)]

@@ -15,6 +15,7 @@ use shared::job::{Job, MisfirePolicy, OrphanPolicy, OverlapPolicy};
 use shared::schedule::{Patch, Spread};
 use shared::store::{JobEdit, NewJob};
 
+use super::budget::Budget;
 use super::extract::{Body, Page, Path, Query, Reason, given, limit, present, times};
 use super::fleet::Preview;
 use super::tenant::PageQuery;
@@ -37,10 +38,19 @@ pub(super) async fn list(
 ) -> Result<Json<Page<Job>>, Problem> {
     let limit = limit(asked)?;
     let at = state.enter(&visitor, &slug).await?;
-    let items = operations::job::page(&at, &after, limit).await?;
-    let is_full = items.len() as i64 == limit;
-    let next = items.last().filter(|_| is_full).map(|job| job.name.clone());
-    Ok(Json(Page { items, next }))
+    let (mut budget, mut after) = (Budget::new(), after);
+    let is_over = loop {
+        let batch = budget.next_batch(limit);
+        let jobs = operations::job::page(&at, &after, batch).await?;
+        let is_full = jobs.len() as i64 == batch;
+        let fits = budget.add(jobs);
+        if !fits || !is_full || budget.next_batch(limit) == 0 {
+            break fits && !is_full;
+        }
+        after = budget.items.last().map(|job| job.name.clone()).unwrap_or_default();
+    };
+    let next = budget.items.last().filter(|_| !is_over).map(|job| job.name.clone());
+    Ok(Json(Page { items: budget.items, next }))
 }
 
 pub(super) async fn show(

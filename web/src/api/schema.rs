@@ -227,6 +227,7 @@ fn of_the_rest() -> Vec<NamedSchema> {
         ("consumers", maybe(integer())),
         ("slots", integer()),
     ];
+    let dead = [("reason", maybe(text())), ("bytes", integer()), ("body", text())];
     let due = [("at", time()), ("local", time()), ("timezone", text()), ("clocks", maybe(text()))];
     let problem = [("title", text()), ("status", integer()), ("detail", text())];
     vec![
@@ -238,6 +239,8 @@ fn of_the_rest() -> Vec<NamedSchema> {
         ("Audit", whole(&audit)),
         ("AuditPage", page("Audit")),
         ("Queues", list(whole(&queue))),
+        ("DeadMessages", list(whole(&dead))),
+        ("Emptied", whole(&[("removed", integer())])),
         ("Preview", whole(&[("words", text()), ("times", list(whole(&due)))])),
     ]
 }

@@ -13,7 +13,7 @@ use shared::store::{Audit, AuditFilter};
 use super::{Answer, LINES};
 use crate::AppState;
 use crate::access::Visitor;
-use crate::html::{Html, html, in_url};
+use crate::html::{Exact, Html, html, in_url};
 use crate::page::{Page, badge, of_tenant, older, table, text, when};
 use operations::failure::Failure;
 use operations::format::maybe;
@@ -50,7 +50,7 @@ pub(super) async fn show(
     let body = html!(
         "<form method=\"get\" class=\"filter\"><label>Tenant <input name=\"tenant\" value=\"{}\"></label>\
          <button>Filter</button></form>{}{}",
-        query.tenant,
+        Exact(&query.tenant),
         found,
         older(next, "Older changes")
     );

@@ -34,15 +34,22 @@ pub(super) async fn show(
     });
     let producers = dispatching(&fleet::producers(&state.context.control).await?, now.time());
     let body = html!(
-        "<h2>Processes</h2>{}<h2>Queues</h2>{}{}<h2>Producers</h2>{}",
+        "<h2>Processes</h2>{}<h2>Queues</h2>{}{}{}<h2>Producers</h2>{}",
         processes,
         waiting(&queues),
+        unreadable(state.dead_messages().await),
         management,
         producers
     );
     let live = Some("/events".to_owned());
     Ok(Page { visitor: &visitor, title: "Consumers", trail: Vec::new(), live, body }
         .into_response())
+}
+
+/// How many messages no consumer could parse.
+fn unreadable(count: Option<u32>) -> Html {
+    let count = count.map_or("unknown".to_owned(), |count| count.to_string());
+    html!("<p><a href=\"/dead\">Unreadable messages</a>: {}</p>", count)
 }
 
 fn processes(workers: &[Worker], now: shared::clock::Time) -> Html {

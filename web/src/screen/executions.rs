@@ -13,7 +13,7 @@ use shared::store::ExecutionFilter;
 use super::{Answer, LINES};
 use crate::AppState;
 use crate::access::Visitor;
-use crate::html::{Html, html, in_url};
+use crate::html::{Exact, Html, html, in_url};
 use crate::page::{Page, badge, maybe_when, of_job, of_tenant, older, short, table, text, when};
 use operations::execution::job_name;
 use operations::failure::Failure;
@@ -80,7 +80,7 @@ fn filters(query: &ExecutionsQuery) -> Html {
         "<form method=\"get\" class=\"filter\"><label>Job <input name=\"job\" value=\"{}\"></label>\
          <label>Status <select name=\"status\"><option value=\"\">any</option>{}</select></label>\
          <button>Filter</button></form>",
-        query.job,
+        Exact(&query.job),
         Status::ALL.iter().map(|status| option(status.as_str())).collect::<Html>()
     )
 }

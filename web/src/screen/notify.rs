@@ -9,13 +9,14 @@ use serde::Deserialize;
 use serde_json::Value;
 use shared::job::Job;
 use shared::notification::{Event, NOTIFIER};
+use shared::printable;
 use shared::store::JobEdit;
 
 use super::{Answer, JobQuery};
 use crate::AppState;
 use crate::access::Visitor;
 use crate::form::{Filled, form};
-use crate::html::{Html, html};
+use crate::html::{Exact, Html, html};
 use crate::page::{Page, of_job, of_tenant};
 use crate::problem::made;
 use operations::context::TenantContext;
@@ -76,7 +77,7 @@ fn page(
         Whose::Tenant(_) => (format!("Default notifications of {}", at.tenant.name), String::new()),
     };
     let name = matches!(whose, Whose::Job(_))
-        .then(|| html!("<input type=\"hidden\" name=\"name\" value=\"{}\">", place));
+        .then(|| html!("<input type=\"hidden\" name=\"name\" value=\"{}\">", Exact(&place)));
     let default = matches!(whose, Whose::Job(_))
         .then(|| html!(", <code>default</code> for the tenant's target"));
     let body = html!(
@@ -88,7 +89,7 @@ fn page(
          write its name.</p>{}",
         whose.address(at),
         name,
-        text,
+        printable::json(&text).as_ref(),
         r#"{"url": {"$secret": "OPS_HOOK"}, "on": ["failed", "recovered"]}"#,
         default,
         tried.map(|text| meaning(at, visitor, whose, text))
@@ -157,7 +158,7 @@ fn meaning(at: &TenantContext, visitor: &Visitor, whose: &Whose, text: &str) -> 
             "<input type=\"hidden\" name=\"target\" value=\"{}\"><input type=\"hidden\" name=\"version\" value=\"{}\">\
              <label>Reason, for the audit <input name=\"reason\" maxlength=\"500\" autocomplete=\"off\"></label>\
              <button>Save this target</button>",
-            text,
+            Exact(text),
             version
         );
         html!("<div class=\"form\">{}</div>", form(&whose.address(at), visitor, inside))

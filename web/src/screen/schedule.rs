@@ -7,6 +7,7 @@ use axum::extract::{Path, Query, State};
 use axum::response::IntoResponse;
 use serde::Deserialize;
 use shared::job::Job;
+use shared::printable;
 use shared::schedule::Patch;
 
 use super::Answer;
@@ -15,7 +16,7 @@ use super::job::due_times;
 use crate::AppState;
 use crate::access::Visitor;
 use crate::form::form;
-use crate::html::{Html, html};
+use crate::html::{Exact, Html, html};
 use crate::page::{Page, maybe_when, of_job, of_tenant};
 use operations::context::TenantContext;
 use operations::failure::Failure;
@@ -54,9 +55,9 @@ pub(super) async fn show(
          <p class=\"note\">A cron expression such as <code>0 2 * * 1-5</code>, which keeps the other options, or \
          the whole schedule as JSON such as <code>{}</code>.</p>{}",
         action,
-        job.name,
-        text,
-        query.timezone,
+        Exact(&job.name),
+        printable::json(&text).as_ref(),
+        Exact(&query.timezone),
         job.schedule["timezone"].as_str().unwrap_or("UTC"),
         r#"{"every": "15m"}"#,
         tried
@@ -97,7 +98,7 @@ fn meaning(
              <input type=\"hidden\" name=\"version\" value=\"{}\">\
              <label>Reason, for the audit <input name=\"reason\" maxlength=\"500\" autocomplete=\"off\"></label>\
              <button>Save this schedule</button>",
-            text, query.timezone, job.version
+            Exact(text), Exact(&query.timezone), job.version
         );
         html!("<div class=\"form\">{}</div>", form(&of_job(&at.tenant.slug, &job.name, "/schedule"), visitor, inside))
     });

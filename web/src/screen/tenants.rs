@@ -12,7 +12,7 @@ use super::{Answer, LINES};
 use crate::AppState;
 use crate::access::Visitor;
 use crate::fleet::TenantSnapshot;
-use crate::html::{Html, html, in_url};
+use crate::html::{Exact, Html, html, in_url};
 use crate::page::{Page, badge, of_tenant, older, short, table, text};
 
 #[derive(Deserialize)]
@@ -67,7 +67,7 @@ pub(super) async fn show(
     let search = html!(
         "<form method=\"get\" class=\"filter\"><label>Search <input type=\"search\" name=\"search\" value=\"{}\"></label>\
          <button>Search</button></form>",
-        query.search
+        Exact(&query.search)
     );
     let next = found.last().filter(|_| found.len() as i64 == LINES).map(|snapshot| {
         format!("/tenants?search={}&after={}", in_url(&query.search), in_url(&snapshot.tenant.slug))

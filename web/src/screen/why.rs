@@ -17,7 +17,7 @@ use super::Answer;
 use super::now::finding;
 use crate::AppState;
 use crate::access::Visitor;
-use crate::html::{Html, html, in_url};
+use crate::html::{Exact, Html, html, in_url};
 use crate::page::{Page, badge, of_job, of_tenant, table, text, when};
 use operations::context::TenantContext;
 use operations::explain::explain;
@@ -88,7 +88,7 @@ fn question(slug: &str, job: &Job, at: &str) -> Html {
          <label>Planned time <input name=\"at\" value=\"{}\" placeholder=\"2026-12-01T02:00:00Z\" autocomplete=\"off\" size=\"28\"></label>\
          <button>What became of it?</button></form>",
         of_job(slug, &job.name, "/why"),
-        job.name,
+        Exact(&job.name),
         at
     )
 }

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::Fault;
-use crate::database_url::without_secrets;
+use crate::database_url::{is_loopback, without_secrets};
 
 /// The time between two heartbeats, in seconds. A dead connection is detected after two.
 const HEARTBEAT_SECONDS: u16 = 10;
@@ -39,6 +39,24 @@ impl AmqpUrl {
         let mut uri = AMQPUri::from_str(&self.0).unwrap_or_default();
         uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
         uri
+    }
+}
+
+impl AmqpUrl {
+    /// Whether the connection is encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        self.to_lapin().scheme == AMQPScheme::AMQPS
+    }
+
+    /// Whether nothing leaves this machine.
+    pub fn is_local(&self) -> bool {
+        is_loopback(&self.to_lapin().authority.host)
+    }
+
+    /// Whether it is the user that every RabbitMQ begins with, with its password.
+    pub fn has_default_password(&self) -> bool {
+        let user = self.to_lapin().authority.userinfo;
+        user.username == "guest" && user.password == "guest"
     }
 }
 

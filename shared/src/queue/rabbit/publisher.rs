@@ -34,6 +34,7 @@ pub(in crate::queue) struct Publisher {
 enum Command {
     Publish(Vec<Outgoing>, oneshot::Sender<Vec<Confirm>>),
     Depth(String, oneshot::Sender<Option<Depth>>),
+    DeadDepth(oneshot::Sender<Option<u32>>),
     Wake(Wake),
     Bury(Vec<u8>, String, oneshot::Sender<Vec<Confirm>>),
 }
@@ -70,6 +71,10 @@ impl Publisher {
 
     pub(in crate::queue) async fn depth(&self, queue: &str) -> Option<Depth> {
         self.ask(|reply| Command::Depth(queue.to_owned(), reply)).await.flatten()
+    }
+
+    pub(in crate::queue) async fn dead_depth(&self) -> Option<u32> {
+        self.ask(Command::DeadDepth).await.flatten()
     }
 
     pub(in crate::queue) async fn wake(&self, wake: Wake) {

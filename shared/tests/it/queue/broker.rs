@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use shared::message::Outgoing;
-use shared::queue::{AmqpUrl, BrokerState, Confirm, Queue, Wake, inspect};
+use shared::queue::{AmqpUrl, BrokerState, Confirm, Queue, Wake, empty_dead, inspect, list_dead};
 use testkit::{eventually, management};
 use tokio::sync::Semaphore;
 
@@ -29,6 +29,7 @@ on_rabbit! {
     a_deleted_queue_is_declared_again,
     a_receiver_raises_its_prefetch_when_slots_become_free,
     the_depth_of_a_missing_queue_is_none,
+    unreadable_messages_are_bounded_listed_and_removed,
     an_inspection_returns_the_version_or_the_error,
 }
 
@@ -43,6 +44,36 @@ async fn unroutable_messages_are_identified_among_many_in_flight(broker: Broker)
             .collect();
         assert_eq!(publisher.publish(messages).await, expected, "every {every}");
     }
+}
+
+async fn unreadable_messages_are_bounded_listed_and_removed(broker: Broker) {
+    let Queue::Rabbit(url) = broker.queue.clone() else { unreachable!() };
+    assert!(list_dead(&url, 10).await.unwrap().is_empty(), "there is no queue yet");
+    assert_eq!(empty_dead(&url).await, Ok(0));
+    let publisher = broker.publisher(&["default"]).await;
+    assert_eq!(publisher.dead_depth().await, Some(0));
+    let hostile = "\u{1b}[2J\u{202e}".as_bytes().to_vec();
+    assert!(publisher.bury(hostile, "it is no message").await);
+    assert!(publisher.bury(vec![b'x'; 200_000], "it is too long").await);
+    // Listed twice: listing leaves them in their order.
+    for _ in 0..2 {
+        let found = list_dead(&url, 10).await.unwrap();
+        assert_eq!(found.len(), 2);
+        assert_eq!(found[0].body, "\\u{1b}[2J\\u{202e}");
+        assert_eq!(found[0].reason.as_deref(), Some("it is no message"));
+        assert_eq!((found[1].bytes, found[1].body.len()), (200_000, 1000));
+    }
+    for n in 0..1100 {
+        let body = n.to_string().into_bytes();
+        assert!(publisher.bury(body, "it is no message").await);
+    }
+    let depth = publisher.dead_depth().await.unwrap();
+    assert!((990..=1001).contains(&depth), "{depth}");
+    let oldest = list_dead(&url, 1).await.unwrap().remove(0);
+    assert_ne!(oldest.bytes, 200_000, "the oldest were removed");
+    let removed = empty_dead(&url).await.unwrap();
+    assert!((990..=1001).contains(&removed), "{removed}");
+    assert_eq!(publisher.dead_depth().await, Some(0));
 }
 
 async fn overlapping_batches_get_their_own_confirms(broker: Broker) {

@@ -16,8 +16,9 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::super::{
-    AmqpUrl, Connected, DEAD_QUEUE, Fault, JOBS_EXCHANGE, NAME_BYTES_MAX, WAKE_EXCHANGE, answer,
-    close, connect, declare_dead, declare_jobs, declare_wake, open_channel, queue_name, short,
+    AmqpUrl, BODY_BYTES_MAX, Connected, DEAD_QUEUE, Fault, JOBS_EXCHANGE, NAME_BYTES_MAX,
+    WAKE_EXCHANGE, answer, close, connect, dead, declare_dead, declare_jobs, declare_wake,
+    open_channel, queue_name, short,
 };
 use super::{CONFIRM_LIMIT, Command};
 use crate::liveness::{PING_EVERY, Watchdog};
@@ -112,10 +113,20 @@ impl OpenSession {
                 Ok(())
             }
             Command::Wake(wake) => self.wake(wake).await,
-            Command::Bury(body, reason, reply) => {
+            Command::DeadDepth(reply) => {
+                let depth = dead::depth(&self.connection, &mut self.plain).await?;
+                let _ = reply.send(Some(depth)); // the caller may have given up
+                Ok(())
+            }
+            Command::Bury(mut body, reason, reply) => {
                 declare_dead(&self.plain, self.version.as_deref()).await?;
+                // Makes room, so that a flood of garbage does not fill the broker's disk.
+                dead::depth(&self.connection, &mut self.plain).await?;
                 let mut headers = FieldTable::default();
-                headers.insert("reason".into(), header(reason));
+                let length = i64::try_from(body.len()).unwrap_or(i64::MAX);
+                headers.insert(dead::LENGTH.into(), AMQPValue::LongLongInt(length));
+                body.truncate(BODY_BYTES_MAX);
+                headers.insert(dead::REASON.into(), header(reason));
                 let properties =
                     BasicProperties::default().with_delivery_mode(2).with_headers(headers);
                 let (exchange, key) = ("", DEAD_QUEUE);
