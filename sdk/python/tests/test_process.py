@@ -161,11 +161,11 @@ def busy(p, ctx):
     except Cancelled as error: return [error.why, ctx.cancelled]
 @job('async')
 async def asynchronous(p, ctx):
-    try: ctx.progress(1); await asyncio.wait_for(asyncio.gather(asyncio.sleep(600), inner()), 700)
+    try: await asyncio.wait_for(asyncio.gather(asyncio.sleep(600), inner(ctx)), 700)
     except Cancelled as error: return [error.why, ctx.cancelled, stopped]
 stopped = []
-async def inner():
-    try: await asyncio.sleep(600)
+async def inner(ctx):
+    try: ctx.progress(1); await asyncio.sleep(600)
     finally: stopped.append("inner")
 """
 
