@@ -1,6 +1,6 @@
 # `make help` lists the targets. CI runs `make check`, which works the same everywhere.
 
-.PHONY: help test sim chaos chaos-mix fuzz versions bench api pages traces sdk check fmt lint doc deny audit demo services
+.PHONY: help test sim chaos chaos-mix fuzz versions bench api pages traces sdk wheel check fmt lint doc deny audit demo services
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -46,6 +46,10 @@ pages: ## operate the dashboard in Chromium, and check its accessibility
 
 traces: ## test the export of traces, which is off by default
 	scripts/services run scripts/traces
+
+PROFILE ?= release
+wheel: ## build a wheel with program and SDK, and try it (make wheel PROFILE=dev)
+	PROFILE=$(PROFILE) scripts/wheel
 
 sdk: ## check and test the SDKs, and their conformance to the handler protocol
 	scripts/services run scripts/sdk
