@@ -9,7 +9,7 @@ use std::io::{ErrorKind, IsTerminal, Write};
 
 use clap::ValueEnum;
 use serde::Serialize;
-use shared::{config, printable};
+use shared::{environment, printable};
 
 use crate::exit;
 use operations::failure::Failure;
@@ -65,7 +65,7 @@ pub(crate) const fn whole_column<T>(title: &'static str, cell: fn(&T) -> String)
 impl Output {
     /// In this format, coloured on a terminal unless `NO_COLOR` is set.
     pub fn new(format: Format) -> Output {
-        let colour = std::io::stdout().is_terminal() && config::environment("NO_COLOR").is_none();
+        let colour = std::io::stdout().is_terminal() && environment::variable("NO_COLOR").is_none();
         Output { format, colour }
     }
 

@@ -1,7 +1,8 @@
 //! What every command works with: the operations' context, who asks, and where results are shown.
 
 use serde::Serialize;
-use shared::config::{self, Config};
+use shared::config::Config;
+use shared::environment;
 use shared::tenant::{Tenant, TenantStatus};
 
 use crate::output::{Column, Output, column, maybe, say, whole_column};
@@ -71,7 +72,7 @@ impl Session {
 
 /// The person who runs this command.
 fn actor(request: &Request) -> Result<Actor, Failure> {
-    let user = config::environment("USER").or_else(|| config::environment("LOGNAME"));
+    let user = environment::variable("USER").or_else(|| environment::variable("LOGNAME"));
     let name = format!("cli:{}", user.as_deref().unwrap_or("unknown"));
     let actor = Actor::new(name, request.reason.as_deref())?;
     Ok(actor.with_dry_run(request.dry_run))

@@ -32,7 +32,7 @@ pub fn answer() {
 /// Adds the built-in job types that the settings allow.
 pub(crate) fn register(registry: &mut Registry, config: &Config, clock: &Clock) {
     registry.insert("http", http::Http::new(config.http_allow.clone(), clock.clone()));
-    let launcher = Launcher::itself_or(shared::config::launcher());
+    let launcher = Launcher::itself_or(shared::environment::launcher());
     registry.insert("sql", sql::Sql::new(launcher.clone()));
     let notification = notification::Notification::new(config.http_allow.clone(), clock.clone());
     registry.insert(shared::notification::JOB_TYPE, notification);

@@ -22,11 +22,7 @@ pub fn reach(name: &str) {
     }
 
     static ARMED: LazyLock<Option<Armed>> = LazyLock::new(|| {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "a test configures the process by its environment"
-        )]
-        let text = std::env::var("POLYCHRON_TEST_FAILPOINT").ok()?;
+        let text = crate::environment::variable("POLYCHRON_TEST_FAILPOINT")?;
         let (name, action) = text.split_once(':')?;
         let (action, count) = action.split_once('@').unwrap_or((action, "1"));
         let countdown = AtomicU32::new(count.parse().ok()?);

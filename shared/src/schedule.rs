@@ -9,7 +9,7 @@
 //! are queries over that set. The set depends only on the schedule's text, the job's [`Spread`] and
 //! the time zone rules. `docs/schedules.md` documents the syntax.
 //!
-//! A cron expression is parsed by `expression` (with `field`, `item` and `days`). `wall_clock`
+//! A cron expression is parsed by `expression` (with `part`, `field`, `item` and `days`). `wall_clock`
 //! enumerates the local times that it matches, and `cron` maps those to instants with the clock
 //! changes listed in `zone`.
 
@@ -24,6 +24,7 @@ mod expression;
 mod field;
 mod item;
 mod json;
+mod part;
 mod patch;
 mod set;
 mod spread;

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 pub use redactor::Redactor;
 
-use crate::{config, private_file};
+use crate::{environment, private_file};
 
 /// What stands in a payload for a secret.
 const MARKER: &str = "$secret";
@@ -148,7 +148,7 @@ impl Secrets {
             )
         })?;
         let text = match (&secret.environment, &secret.file) {
-            (Some(variable), _) => config::environment(variable),
+            (Some(variable), _) => environment::variable(variable),
             (_, Some(file)) => private_file::read(file).ok(),
             (None, None) => None,
         };

@@ -7,8 +7,8 @@
 //! adopted by force.
 
 use clap::Args;
-use shared::config;
 use shared::database_url::DatabaseUrl;
+use shared::environment;
 use shared::id::TenantId;
 use shared::store::{Migration, StoreError};
 use shared::tenant::{Tenant, TenantStatus};
@@ -178,7 +178,7 @@ async fn prepare(
 
 /// A tenant's database URL: from the file, else from the environment, else from standard input.
 pub(super) fn database_url(file: Option<&str>) -> Result<DatabaseUrl, Failure> {
-    let (place, text) = match (file, config::environment(DATABASE_URL)) {
+    let (place, text) = match (file, environment::variable(DATABASE_URL)) {
         (Some("-"), _) => ("standard input", input::read_stdin("--database-url-file")?),
         (Some(path), _) => {
             ("--database-url-file", input::read_private_file("--database-url-file", path)?)

@@ -77,7 +77,7 @@ impl Handlers {
         for (number, command) in config.handlers.iter().enumerate() {
             types.claim(number, &command.label(), &command.types).map_err(anyhow::Error::msg)?;
         }
-        let launcher = Launcher::itself_or(shared::config::launcher());
+        let launcher = Launcher::itself_or(shared::environment::launcher());
         let mut pools = Vec::new();
         for (number, command) in config.handlers.iter().enumerate() {
             let (types, heard) = (types.clone(), heard.clone());

@@ -6,6 +6,7 @@ use std::path::Path;
 use clap::{Arg, ArgMatches, Command};
 
 use super::{CONFIG_FILE, Config, KEYS, Key, Problems, Sources};
+use crate::environment;
 use crate::private_file;
 
 /// Adds a flag for each setting that is not secret, and lists the secret ones in the help.
@@ -52,9 +53,7 @@ pub fn from_arguments(matches: &ArgMatches, required: &[&str]) -> Result<Config,
             flags.insert(key.name.to_owned(), value.clone());
         }
     }
-    let environment: BTreeMap<String, String> = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect();
+    let environment = environment::variables();
     let path = matches.get_one::<String>(CONFIG_FILE).or(environment.get(CONFIG_FILE)).cloned();
     let file = match path {
         Some(path) => match settings_file(Path::new(&path)) {
@@ -80,13 +79,6 @@ fn settings_file(path: &Path) -> Result<String, String> {
         Some(key) => Err(format!("holds `{}` but {unfit}", key.in_file())),
         None => Ok(text),
     }
-}
-
-/// An environment variable that is not a setting of Polychron, such as `NO_COLOR` or a tenant's
-/// secret. None if it is unset or empty.
-pub fn environment(name: &str) -> Option<String> {
-    let value = std::env::vars_os().find(|(key, _)| key == name)?.1;
-    value.into_string().ok().filter(|value| !value.is_empty())
 }
 
 /// Reads the settings of a daemon. If they are invalid, prints the problems and exits with status 2.

@@ -8,6 +8,7 @@ use std::str::FromStr as _;
 use serde::Deserialize;
 
 use super::{KEYS, SystemUser};
+use crate::environment;
 use crate::secrets::Secrets;
 
 /// The variable that tells a handler process the descriptor of its socket.
@@ -181,10 +182,7 @@ pub(super) fn tables(value: &toml::Value) -> Result<Vec<HandlerCommand>, String>
 /// contain the URL of the control database, and the secrets that payloads name.
 pub fn handler_environment(secrets: &Secrets) -> BTreeMap<String, String> {
     // What is not UTF-8 cannot be passed on in a request to the launcher.
-    let all = std::env::vars_os();
-    let texts =
-        all.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    of_handlers(texts, secrets)
+    of_handlers(environment::variables().into_iter(), secrets)
 }
 
 fn of_handlers(

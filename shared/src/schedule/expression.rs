@@ -4,12 +4,11 @@
 //! neither day field begins with `*`, a day needs to match only one of them; `a/n` runs from `a` to
 //! the field's maximum. The extensions are an optional seconds field, `L`, `W`, `#` and `H`.
 
-use std::ops::Range;
-
 use super::days::Days;
 use super::error::{ScheduleError, shown};
 use super::field::Field;
 use super::item::{self, Values};
+use super::part::Part;
 use super::set::Set;
 use super::spread::Spread;
 
@@ -28,36 +27,6 @@ pub(super) struct Expression {
     pub elapsed: bool,
 }
 
-/// A part of the expression's text, with its position in bytes.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Part<'a> {
-    pub expression: &'a str,
-    pub start: usize,
-    pub end: usize,
-}
-
-impl<'a> Part<'a> {
-    pub(super) fn text(self) -> &'a str {
-        &self.expression[self.start..self.end]
-    }
-
-    /// The sub-part at `range`, in bytes from this part's start.
-    pub(super) fn slice(self, range: Range<usize>) -> Part<'a> {
-        Part { start: self.start + range.start, end: self.start + range.end, ..self }
-    }
-
-    /// Splits at the first `separator`, which is dropped.
-    pub(super) fn divide(self, separator: char) -> Option<(Part<'a>, Part<'a>)> {
-        let at = self.text().find(separator)?;
-        let after = at + separator.len_utf8();
-        Some((self.slice(0..at), self.slice(after..self.text().len())))
-    }
-
-    pub(super) fn error(self, message: impl Into<String>) -> ScheduleError {
-        ScheduleError::new("cron", message).at(self.expression, self.start..self.end)
-    }
-}
-
 impl Expression {
     /// Parses `text`; `spread` chooses the values of `H`.
     pub(super) fn read(text: &str, spread: Spread) -> Result<Expression, ScheduleError> {
@@ -65,7 +34,7 @@ impl Expression {
             let message = format!("the expression has {} bytes, more than {BYTES_MAX}", text.len());
             return Err(ScheduleError::new("cron", message).remedy("split it into several jobs"));
         }
-        let parts = parts(text);
+        let parts = Part::split(text);
         if let Some(first) = parts.first().filter(|first| first.text().contains("TZ=")) {
             let error = first.error("the time zone isn't part of the expression");
             return Err(error.remedy(r#"set it in a field of its own: "timezone":"Europe/London""#));
@@ -130,15 +99,6 @@ fn values(field: Field, part: Part<'_>, spread: Spread) -> Result<Values, Schedu
             None => return Ok(values),
         }
     }
-}
-
-/// Splits at white space.
-fn parts(text: &str) -> Vec<Part<'_>> {
-    let parts = text.split_whitespace().map(|part| {
-        let start = part.as_ptr().addr() - text.as_ptr().addr();
-        Part { expression: text, start, end: start + part.len() }
-    });
-    parts.collect()
 }
 
 /// The expression that a nickname such as `@daily` abbreviates.

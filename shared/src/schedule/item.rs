@@ -2,8 +2,8 @@
 
 use super::days::{DaysOfMonth, DaysOfWeek, MonthDay, WeekDay};
 use super::error::{ScheduleError, did_you_mean, shown};
-use super::expression::Part;
 use super::field::{Field, WEEKDAY_NAMES};
+use super::part::Part;
 use super::set::Set;
 use super::spread::Spread;
 
