@@ -18,7 +18,7 @@ use crate::each_tenant::{Jobs, Tenants};
 use crate::output::{Column, column, maybe, time, whole_column};
 use crate::session::Session;
 use operations::failure::Failure;
-use operations::job::{find, state, timing};
+use operations::job::{Switch, find, state, timing};
 
 #[derive(Subcommand)]
 pub enum Verb {
@@ -50,12 +50,12 @@ pub enum Verb {
     #[command(after_help = "Examples:
   polychron job pause acme ping
   polychron job pause --all-tenants ping -y")]
-    Pause(switch::Switch),
+    Pause(switch::Arguments),
     /// Resume a paused job, from now on
     #[command(after_help = "Examples:
   polychron job resume acme ping
   polychron job resume --all-tenants ping -y")]
-    Resume(switch::Switch),
+    Resume(switch::Arguments),
     /// Show when a job is due next, with its own spread of `H` and jitter
     #[command(after_help = "Examples:
   polychron job next acme nightly-report -n 10
@@ -124,8 +124,8 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<(), Failure> {
         Verb::List(tenants) => list::run(tenants, session).await,
         Verb::Show(jobs) => show(jobs, session).await,
         Verb::Edit(arguments) => Box::pin(edit::run(arguments, session)).await,
-        Verb::Pause(arguments) => switch::run(arguments, false, session).await,
-        Verb::Resume(arguments) => switch::run(arguments, true, session).await,
+        Verb::Pause(arguments) => switch::run(arguments, Switch::Pause, session).await,
+        Verb::Resume(arguments) => switch::run(arguments, Switch::Resume, session).await,
         Verb::Next(arguments) => next::run(arguments, session).await,
         Verb::Explain(arguments) => explain::run(arguments, session).await,
         Verb::Run(arguments) => run::run(arguments, session).await,

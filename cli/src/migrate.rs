@@ -10,6 +10,7 @@ use shared::clock::Clock;
 use shared::config::Config;
 use shared::store::{
     Connections, Control, Migrated, Migration, OldProgram, Schema, Store, StoreError, TenantEdit,
+    Views,
 };
 use shared::tenant::Tenant;
 
@@ -80,7 +81,7 @@ pub(crate) async fn run(
         .as_ref()
         .ok_or_else(|| Failure::Usage("DATABASE_URL is not set".to_owned()))?;
     let dry_run = request.dry_run;
-    let migration = Migration { url, schema: Schema::Control, within: None, views: false };
+    let migration = Migration { url, schema: Schema::Control, within: None, views: Views::Leave };
     let migrated = if dry_run {
         migration.preview().await.map_err(Failure::control)?
     } else {
@@ -106,7 +107,8 @@ pub(crate) async fn run(
     let mut step = Step::new("migrating", all);
     progress.show(step);
     let mut reports = vec![report(None, url.to_string(), Ok(migrated))];
-    let migrate = |tenant| of_tenant(tenant, &control, &connections, arguments.views, dry_run);
+    let views = if arguments.views { Views::Make } else { Views::Leave };
+    let migrate = |tenant| of_tenant(tenant, &control, &connections, views, dry_run);
     let mut each = stream::iter(tenants).map(migrate).buffered(AT_ONCE);
     while let Some(report) = each.next().await {
         reports.push(report);
@@ -173,7 +175,7 @@ async fn of_tenant(
     tenant: Tenant,
     control: &Control,
     connections: &Connections,
-    views: bool,
+    views: Views,
     dry_run: bool,
 ) -> Report {
     let migration = Migration::of(&tenant, views);
@@ -188,7 +190,8 @@ async fn of_tenant(
             // The role's default may change; where the tables are does not.
             let schema = migrated.within.clone();
             let edit = TenantEdit { schema, ..TenantEdit::default() };
-            control.edit_tenant(tenant.id, &edit, now).await?;
+            // If it was removed meanwhile, its schema does not matter.
+            let _ = control.edit_tenant(tenant.id, &edit, now).await?;
         }
         Ok(migrated)
     };

@@ -22,7 +22,7 @@ use shared::trace::Tracer;
 use tracing::error;
 
 use crate::builtin::answer;
-use crate::consumer::{Consumer, known_types};
+use crate::consumer::{Consumer, Stopped, known_types};
 use crate::context::Context;
 use crate::error::HandlerError;
 use crate::handler::{Handler, Registry};
@@ -142,9 +142,9 @@ impl Builder {
         let listener = http::bind_or_exit("polychron-consumer", config.http);
         logging::start(&config.log, config.log_format, true);
         match execute(self.registry, config, listener) {
-            Ok(true) => ExitCode::SUCCESS,
+            Ok(Stopped::AllWritten) => ExitCode::SUCCESS,
             // The executions that were left running are in the log.
-            Ok(false) => ExitCode::FAILURE,
+            Ok(Stopped::ResultsMissing) => ExitCode::FAILURE,
             Err(error) => {
                 error!("{error:#}");
                 ExitCode::FAILURE
@@ -157,14 +157,14 @@ fn execute(
     registry: Registry,
     config: Config,
     listener: Option<TcpListener>,
-) -> anyhow::Result<bool> {
+) -> anyhow::Result<Stopped> {
     // One thread is enough, since handlers have a runtime of their own. Waking a second one would
     // cost more than it gains.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start threads")?;
-    let clean = runtime.block_on(async {
+    let stopped = runtime.block_on(async {
         let mut telemetry = Telemetry::new(Clock::System);
         telemetry.tracer =
             Tracer::start(config.collector.as_ref(), "polychron-consumer", Clock::System);
@@ -190,5 +190,5 @@ fn execute(
     });
     // Threads that are still blocked must not delay the exit: their rows were given back.
     runtime.shutdown_background();
-    clean
+    stopped
 }

@@ -55,12 +55,22 @@ pub struct Consumer {
     pub telemetry: Telemetry,
 }
 
+/// How a consumer stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// It wrote every result.
+    AllWritten,
+    /// It could not write every result. The executions without one are rescued when their leases
+    /// expire.
+    ResultsMissing,
+}
+
 impl Consumer {
-    /// Executes jobs until `shutdown` asks it to stop. Returns whether every result was written.
+    /// Executes jobs until `shutdown` asks it to stop.
     ///
     /// # Errors
     /// If it cannot start. Later failures are retried.
-    pub async fn run(self, shutdown: Shutdown) -> anyhow::Result<bool> {
+    pub async fn run(self, shutdown: Shutdown) -> anyhow::Result<Stopped> {
         let handlers = HandlerThreads::start(self.config.prefetch)?;
         self.run_on(handlers.handle(), shutdown).await
     }
@@ -70,20 +80,20 @@ impl Consumer {
     ///
     /// # Errors
     /// As for [`run`](Consumer::run).
-    pub async fn run_on(self, runtime: Handle, shutdown: Shutdown) -> anyhow::Result<bool> {
+    pub async fn run_on(self, runtime: Handle, shutdown: Shutdown) -> anyhow::Result<Stopped> {
         let Consumer { tenants, queue, registry, config, random, telemetry } = self;
         let clock = tenants.clock().clone();
         tokio::select! {
             biased;
             () = tenants.wait_for_first() => {}
-            () = shutdown.drain.cancelled() => return Ok(true),
+            () = shutdown.drain.cancelled() => return Ok(Stopped::AllWritten),
         }
         let name = process::name(&random);
         let handlers = tokio::select! {
             biased;
             started = start_handlers(&config, &registry, &name, &telemetry, &clock) => started?,
             // The launchers kill the processes when this one exits.
-            () = shutdown.drain.cancelled() => return Ok(true),
+            () = shutdown.drain.cancelled() => return Ok(Stopped::AllWritten),
         };
         let slots = Arc::new(Semaphore::new(config.prefetch));
         let connection = format!("polychron consumer {name}");
@@ -133,14 +143,14 @@ impl Consumer {
 
         let serving = serve_all(&worker, &mut receiver, &shutdown).await;
         drain(&serving, &worker, &config, &shutdown).await;
-        let is_clean = tokio::time::timeout(FLUSH_LIMIT, writers.flushed()).await.is_ok();
+        let flushed = tokio::time::timeout(FLUSH_LIMIT, writers.flushed()).await;
         handlers.end().await;
         telemetry.tracer.flush(FLUSH_LIMIT).await;
         drop(receiver);
         let _ = tokio::time::timeout(CLOSE_LIMIT, receiving).await;
         registration::end(tenants.control(), &name).await;
         background.shutdown().await;
-        Ok(is_clean)
+        Ok(if flushed.is_ok() { Stopped::AllWritten } else { Stopped::ResultsMissing })
     }
 }
 

@@ -47,7 +47,7 @@ mod writer;
 
 pub use builder::{Builder, REQUIRED_SETTINGS};
 pub use builtin::answer;
-pub use consumer::{Consumer, known_types};
+pub use consumer::{Consumer, Stopped, known_types};
 pub use context::Context;
 pub use error::HandlerError;
 pub use handler::{Handler, Registry};

@@ -82,7 +82,7 @@ impl Reporter {
                 let changes = watched.output.changes();
                 if changes > watched.reported {
                     watched.reported = changes;
-                    reports.push((*id, watched.output.report(false)));
+                    reports.push((*id, watched.output.report()));
                 }
             }
             if !reports.is_empty() {

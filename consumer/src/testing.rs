@@ -278,7 +278,7 @@ impl FakeContext {
             let _ = lingering.await; // it never fails, and never panics
         }
         database.close().await;
-        let Report { output, progress } = output.report(true);
+        let Report { output, progress } = output.final_report();
         let outcome = outcome.redacted(&redactor);
         Ran { outcome, output: output.unwrap_or_default(), progress }
     }

@@ -20,7 +20,7 @@ use shared::clock::{BootTime, Clock};
 use shared::failpoint;
 use shared::message::{Message, MessageError};
 use shared::metrics::Metrics;
-use shared::queue::{Delivery, Publisher};
+use shared::queue::{Confirm, Delivery, Publisher};
 use shared::store::Claim;
 use shared::tenants::OpenTenant;
 use shared::trace::Tracer;
@@ -197,7 +197,7 @@ impl Worker {
     async fn bury(&self, delivery: Delivery, error: MessageError) {
         warn!("a message was put into polychron.dead: {error}");
         let reason = error.to_string();
-        while !self.publisher.bury(delivery.body.clone(), &reason).await {
+        while self.publisher.bury(delivery.body.clone(), &reason).await != Confirm::Confirmed {
             tokio::select! {
                 biased;
                 () = self.clock.sleep(BURY_EVERY) => {}

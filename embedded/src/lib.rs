@@ -32,7 +32,8 @@ pub mod testing;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
+pub use consumer::Stopped;
 use consumer::{Consumer, Registry};
 use producer::{Peers, Producer};
 use shared::clock::Clock;
@@ -80,7 +81,7 @@ impl Engine {
     /// Adds a tenant with a database of its own in the folder.
     ///
     /// # Errors
-    /// If its database cannot be created, or the slug is taken or malformed.
+    /// If its database cannot be created or belongs to another tenant, or the slug is taken or malformed.
     pub async fn add_tenant(
         &self,
         folder: &DataFolder,
@@ -93,7 +94,8 @@ impl Engine {
         folder.mark(id, slug)?;
         migrate(&url, Schema::Tenant).await?;
         let store = Arc::new(Store::new(id, &url, self.tenants.connections())?);
-        store.claim_database(false).await?;
+        let owned = store.set_owner().await?;
+        ensure!(owned.is_applied(), "the database {url} belongs to another tenant");
         let tenant = Tenant {
             id,
             slug: slug.to_owned(),
@@ -110,11 +112,10 @@ impl Engine {
     }
 
     /// Dispatches and executes jobs until asked to stop, with these handlers and the built-in ones.
-    /// Returns whether every result was written.
     ///
     /// # Errors
     /// If the consumer cannot start.
-    pub async fn run(&self, handlers: Registry, shutdown: Shutdown) -> Result<bool> {
+    pub async fn run(&self, handlers: Registry, shutdown: Shutdown) -> Result<Stopped> {
         let Engine { tenants, queue, config } = self;
         let mut registry = consumer::known_types(config, tenants.clock());
         registry.extend(handlers);
@@ -136,7 +137,7 @@ impl Engine {
             random,
             telemetry,
         };
-        let ((), is_clean) = tokio::join!(producer.run(shutdown.clone()), consumer.run(shutdown));
-        is_clean
+        let ((), stopped) = tokio::join!(producer.run(shutdown.clone()), consumer.run(shutdown));
+        stopped
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use shared::execution::{Execution, Status};
 use shared::id::ExecutionId;
-use shared::store::{ExecutionFilter, Page};
+use shared::store::{ExecutionFilter, Guarded, Page};
 
 use super::change::{Actor, Change};
 use super::job;
@@ -88,8 +88,8 @@ pub async fn run(
     let run = async {
         let asked = at.store.run_job(name, id, payload, at.now).await;
         match asked.map_err(|error| at.failed(error))? {
-            true => Ok((find(at, id).await?, json!({"execution": id}))),
-            false => {
+            Guarded::Applied => Ok((find(at, id).await?, json!({"execution": id}))),
+            Guarded::NoMatch => {
                 job::find(at, name).await?;
                 Err(Failure::Conflict(format!("job {name} was being changed; try again")))
             }
@@ -114,11 +114,11 @@ pub async fn retry(
     let planned = planned.towards(json!({"job": before.job_name, "payload": before.payload}));
     let retry = async {
         match at.store.run_again(id, new, at.now).await.map_err(|error| at.failed(error))? {
-            true => {
+            Guarded::Applied => {
                 let facts = json!({"execution": new, "job": before.job_name});
                 Ok((find(at, new).await?, facts))
             }
-            false => Err(not_again(&find(at, id).await?)),
+            Guarded::NoMatch => Err(not_again(&find(at, id).await?)),
         }
     };
     context.record_and_wake(planned, retry).await

@@ -72,7 +72,7 @@ impl Failure {
             StoreError::Schema { .. }
             | StoreError::TooOld { .. }
             | StoreError::Setup(_)
-            | StoreError::Unclaimed
+            | StoreError::Unowned
             | StoreError::Owned(_)
             | StoreError::Pooled
             | StoreError::Conflict(_)

@@ -5,7 +5,7 @@ use shared::clock::Time;
 use shared::id::JobId;
 use shared::job::Job;
 use shared::schedule::{Patch, Schedule, Spread};
-use shared::store::{JobEdit, NewJob};
+use shared::store::{Guarded, JobEdit, NewJob};
 
 use super::change::{Actor, Change};
 use super::schedule;
@@ -156,7 +156,7 @@ pub async fn edit(
         let edited = at.store.edit_job(name, if_version, edit, at.now).await;
         let edited = edited.map_err(|error| at.failed(error))?;
         let job = find(at, name).await?;
-        if !edited {
+        if edited == Guarded::NoMatch {
             return Err(stale(&job));
         }
         let facts = facts_of(&job, &named);
@@ -192,18 +192,34 @@ fn stale(job: &Job) -> Failure {
     ))
 }
 
-/// Enables or disables a job. None: it is so already.
+/// What to do with a job's future occurrences.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Switch {
+    /// None comes any more.
+    Pause,
+    /// They come again.
+    Resume,
+}
+
+impl Switch {
+    /// The job's `is_enabled` afterwards.
+    pub fn enables(self) -> bool {
+        self == Switch::Resume
+    }
+}
+
+/// Pauses or resumes a job; none if it is paused or enabled already.
 pub async fn switch(
     context: &Context,
     actor: &Actor,
     at: &TenantContext,
     name: &str,
-    on: bool,
+    to: Switch,
 ) -> Result<Option<Change<Job>>, Failure> {
-    if find(at, name).await?.is_enabled == on {
+    if find(at, name).await?.is_enabled == to.enables() {
         return Ok(None);
     }
-    let switched = JobEdit { is_enabled: Some(on), ..JobEdit::default() };
+    let switched = JobEdit { is_enabled: Some(to.enables()), ..JobEdit::default() };
     edit(context, actor, at, name, None, &switched).await.map(Some)
 }
 
@@ -219,8 +235,8 @@ pub async fn delete(
     let planned = planned.towards(json!({"deleted": true}));
     let delete = async {
         match at.store.delete_job(job.id).await.map_err(|error| at.failed(error))? {
-            true => Ok(((), json!({"deleted": true}))),
-            false => Err(Failure::NotFound(format!("job {name} was deleted meanwhile"))),
+            Guarded::Applied => Ok(((), json!({"deleted": true}))),
+            Guarded::NoMatch => Err(Failure::NotFound(format!("job {name} was deleted meanwhile"))),
         }
     };
     context.record_and_wake(planned, delete).await

@@ -6,7 +6,7 @@ use shared::clock::Time;
 use shared::id::TenantId;
 use shared::job::Job;
 use shared::notification::NOTIFIER;
-use shared::store::{JobEdit, PollSummary, TenantEdit};
+use shared::store::{Guarded, JobEdit, PollSummary, TenantEdit};
 use shared::tenant::{Tenant, TenantStatus};
 
 use super::change::{Actor, Change};
@@ -144,9 +144,11 @@ pub async fn edit(
     let planned = planned.towards(facts(&edited));
     let change_it = async {
         let now = context.control.now().await.map_err(Failure::control)?;
-        let is_edited = context.control.edit_tenant(tenant.id, edit, now).await;
-        // Somebody may have set another limit since it was read.
-        if !is_edited.map_err(Failure::control)? && edit.only_tighten {
+        let edited = context.control.edit_tenant(tenant.id, edit, now).await;
+        let edited = edited.map_err(Failure::control)?;
+        // Somebody may have set another limit since it was read. If the tenant was removed, reading it
+        // again fails.
+        if edited == Guarded::NoMatch && edit.only_tighten {
             return Err(not_yours(&tenant.slug));
         }
         let tenant = context.tenant(&tenant.slug).await?;

@@ -68,8 +68,8 @@ pub(crate) async fn run(
     let running = engine.run(registry, shutdown.clone());
     let followed = follow(&stores, &mut stream, &shutdown, length);
     let serving = serve::beside(dashboard, &shutdown);
-    let (clean, followed, ()) = tokio::join!(running, followed, serving);
-    clean?;
+    let (stopped, followed, ()) = tokio::join!(running, followed, serving);
+    stopped?;
     let (mut followers, mut summaries) = followed?;
     // What happened while the engine stopped.
     tell(&mut followers, &mut stream, &mut summaries).await?;

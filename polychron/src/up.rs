@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use consumer::Registry;
+use consumer::{Registry, Stopped};
 use embedded::{DataFolder, Engine};
 use shared::config::Config;
 use shared::shutdown::Shutdown;
@@ -45,8 +45,10 @@ pub(crate) async fn run(folder: &Path, config: Config, with_dashboard: bool) -> 
     };
     let shutdown = Shutdown::on_signals()?;
     let serving = serve::beside(dashboard, &shutdown);
-    let (clean, ()) = tokio::join!(engine.run(Registry::default(), shutdown.clone()), serving);
-    let clean = clean?;
-    ensure!(clean, "not every execution could be given back; their leases will run out");
+    let (stopped, ()) = tokio::join!(engine.run(Registry::default(), shutdown.clone()), serving);
+    ensure!(
+        stopped? == Stopped::AllWritten,
+        "not every execution could be given back; their leases will run out"
+    );
     Ok(())
 }

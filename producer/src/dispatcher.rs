@@ -254,7 +254,7 @@ impl Dispatcher<'_> {
     }
 
     async fn quarantine(&self, job: JobId, version: i32, reason: &str) -> Result<()> {
-        if self.tenant.store.quarantine(job, version, reason).await? {
+        if self.tenant.store.quarantine(job, version, reason).await?.is_applied() {
             warn!(tenant = self.tenant.slug(), job_id = %job, "the job is in quarantine until its schedule is edited: {reason}");
         }
         Ok(())

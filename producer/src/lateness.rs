@@ -12,7 +12,7 @@ use shared::clock::delta;
 use shared::id::{ExecutionId, JobId, TenantId};
 use shared::notification::Event;
 use shared::random::Random;
-use shared::store::{DbTime, Notification, PollSummary, Result};
+use shared::store::{DbTime, Notification, Notified, PollSummary, Result};
 use shared::tenants::OpenTenant;
 use tracing::{info, warn};
 
@@ -63,12 +63,14 @@ impl Lateness {
         let mut notified = false;
         for (job, execution) in &late {
             if !known.contains(job) {
-                notified |= self.notify(tenant, *job, Some(*execution), Event::Late, now).await?;
+                let written = self.notify(tenant, *job, Some(*execution), Event::Late, now).await?;
+                notified |= written == Notified::Inserted;
                 warn!(tenant = tenant.slug(), %job, %execution, "late: it should have started a while ago");
             }
         }
         for job in known.iter().filter(|job| !late.contains_key(*job)) {
-            notified |= self.notify(tenant, *job, None, Event::CaughtUp, now).await?;
+            let written = self.notify(tenant, *job, None, Event::CaughtUp, now).await?;
+            notified |= written == Notified::Inserted;
             info!(tenant = tenant.slug(), %job, "no longer late");
         }
         self.checks().insert(id, Check { at: now, found_late: !late.is_empty() });
@@ -82,7 +84,7 @@ impl Lateness {
         execution: Option<ExecutionId>,
         event: Event,
         now: DbTime,
-    ) -> Result<bool> {
+    ) -> Result<Notified> {
         let notification = Notification { event, id: ExecutionId::new(now.time(), &self.random) };
         tenant.store.notify(job, execution, notification, now).await
     }

@@ -40,7 +40,7 @@ pub async fn rescue(
             Finish::of(outcome, &row.attempts(), (row.id, &row.worker), now, random)
         })
         .collect();
-    let finished = tenant.store.finish(&finishes, Some(expired_before), now).await?;
+    let finished = tenant.store.finish_expired(&finishes, expired_before, now).await?;
     for (row, finish) in expired.iter().zip(&finishes) {
         let Some(finished) = finished.iter().find(|finished| finished.id == row.id) else {
             continue;
@@ -50,7 +50,7 @@ pub async fn rescue(
         let message = finish.ending.error_message.as_deref().unwrap_or_default();
         warn!(
             tenant = tenant.slug(), job = row.name, execution = %row.id, attempt = row.attempt,
-            another_attempt = finished.followed, "rescued: {message}"
+            another_attempt = finished.has_next_attempt, "rescued: {message}"
         );
     }
     Ok(finished.len())

@@ -76,7 +76,7 @@ impl Sweeper<'_> {
         if reservation.total() == 0 {
             return Ok(Remaining::QueuesFull);
         }
-        let mut rows = tenant.store.read_unheard(&before, BATCH_MAX.into()).await?;
+        let mut rows = tenant.store.read_unclaimed(&before, BATCH_MAX.into()).await?;
         let found = rows.len();
         rows.retain(|row| reservation.spend(&row.ready.queue, 1));
         let remaining = match found {

@@ -194,7 +194,7 @@ impl TenantPoller {
         let dispatcher =
             Dispatcher { tenant, capacity, waiting_tenants, messenger, random, now, metrics };
         let mut remaining = Remaining::Nothing;
-        if summary.unarmed {
+        if summary.has_unarmed {
             dispatcher.arm().await?;
             remaining = Remaining::More; // an armed job may be due already
         }

@@ -101,13 +101,21 @@ impl Output {
         self.kept().changes
     }
 
-    /// What to store now. Unless the handler has `finished`, an incomplete line that may end with
-    /// the beginning of a secret is held back.
-    pub fn report(&self, finished: bool) -> Report {
+    /// What to store while the handler runs: an incomplete line that may end with the beginning of a
+    /// secret is held back.
+    pub fn report(&self) -> Report {
         let kept = self.kept();
-        let (redactor, text) = (&self.0.redactor, kept.text.as_str());
-        let end = if finished { text.len() } else { self.safe_end(text) };
-        let text = &text[..end];
+        self.report_until(self.safe_end(&kept.text), &kept)
+    }
+
+    /// What to store once the handler has finished.
+    pub fn final_report(&self) -> Report {
+        let kept = self.kept();
+        self.report_until(kept.text.len(), &kept)
+    }
+
+    fn report_until(&self, end: usize, kept: &Kept) -> Report {
+        let (redactor, text) = (&self.0.redactor, &kept.text[..end]);
         // After a cut, the text may begin with the rest of a secret. Drop that, too.
         let margin = if kept.dropped { redactor.longest() } else { 0 };
         let start = redactor.cut_after(text, margin.min(text.len()));
@@ -183,13 +191,13 @@ mod tests {
     #[test]
     fn the_end_is_kept_and_marked() {
         let output = Output::default();
-        assert_eq!(output.report(true), Report::default());
+        assert_eq!(output.final_report(), Report::default());
         output.line("first");
-        assert_eq!(output.report(false).output.as_deref(), Some("first\n"));
+        assert_eq!(output.report().output.as_deref(), Some("first\n"));
         for n in 0..20_000 {
             output.line(format!("line {n} ü"));
         }
-        let kept = output.report(true).output.unwrap();
+        let kept = output.final_report().output.unwrap();
         assert!(kept.len() <= OUTPUT_BYTES_MAX && kept.len() > OUTPUT_BYTES_MAX - 20);
         assert!(kept.starts_with(CUT) && kept.ends_with("line 19999 ü\n"), "{kept:.40}");
     }
@@ -203,7 +211,7 @@ mod tests {
                 output.write(SECRET);
                 output.write("\n");
             }
-            let kept = output.report(true).output.unwrap();
+            let kept = output.final_report().output.unwrap();
             assert!(kept.contains("[secret]"));
             for part in ["correct", "horse", "battery", "ttery", "ect-h"] {
                 assert!(!kept.contains(part), "shift {shift} shows {part}");
@@ -215,10 +223,10 @@ mod tests {
     fn an_incomplete_secret_is_held_back() {
         let output = with_secret();
         output.write("the password is correct-horse");
-        let shown = output.report(false).output.unwrap_or_default();
+        let shown = output.report().output.unwrap_or_default();
         assert!(!shown.contains("correct"), "{shown}");
         output.write("-battery\n");
-        assert_eq!(output.report(false).output.unwrap(), "the password is [secret]\n");
+        assert_eq!(output.report().output.unwrap(), "the password is [secret]\n");
     }
 
     #[test]
@@ -228,7 +236,7 @@ mod tests {
         output.progress(at(1));
         output.progress(at(2));
         let expected = json!({"done": 2, "total": 10, "message": "at [secret]\u{FFFD}"});
-        assert_eq!(output.report(false).progress, Some(expected));
+        assert_eq!(output.report().progress, Some(expected));
         assert_eq!(output.changes(), 2);
     }
 
@@ -240,7 +248,7 @@ mod tests {
             Output::current().unwrap().line("outer");
         });
         assert!(Output::current().is_none());
-        assert_eq!(inner.report(true).output.unwrap(), "inner\n");
-        assert_eq!(outer.report(true).output.unwrap(), "outer\n");
+        assert_eq!(inner.final_report().output.unwrap(), "inner\n");
+        assert_eq!(outer.final_report().output.unwrap(), "outer\n");
     }
 }

@@ -179,8 +179,8 @@ impl Publisher {
         }
     }
 
-    /// Buries a body that is no message of ours: puts it aside for inspection. False: that failed.
-    pub async fn bury(&self, body: Vec<u8>, reason: &str) -> bool {
+    /// Buries an unreadable message: moves it to the dead-letter queue for inspection.
+    pub async fn bury(&self, body: Vec<u8>, reason: &str) -> Confirm {
         match &self.0 {
             PublishTo::Rabbit(publisher) => publisher.bury(body, reason).await,
             PublishTo::Memory(broker) => broker.bury(body),

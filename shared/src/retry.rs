@@ -23,7 +23,7 @@ pub struct Attempts {
     /// Whether another attempt may follow one that lost its worker.
     pub orphan_policy: OrphanPolicy,
     /// Whether the job was failing when this attempt began.
-    pub job_fails: bool,
+    pub job_is_failing: bool,
 }
 
 /// The next attempt.
@@ -80,7 +80,7 @@ mod tests {
         max_attempts: 3,
         retry_base_seconds: 10,
         orphan_policy: OrphanPolicy::Retry,
-        job_fails: false,
+        job_is_failing: false,
     };
 
     fn failure(retry: bool) -> Outcome {

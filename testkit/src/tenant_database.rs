@@ -88,7 +88,7 @@ impl TenantDatabase {
         let tenant = TenantId::new(Clock::Manual(clock.clone()).wall_time(), &random);
         let session = Mutex::new(session);
         let database = TenantDatabase { url, tenant, clock, random, session, _folder: folder };
-        assert!(database.store().claim_database(false).await.unwrap());
+        assert!(database.store().set_owner().await.unwrap().is_applied());
         database
     }
 

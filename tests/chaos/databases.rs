@@ -170,7 +170,7 @@ async fn tenant_is_suspended_resumed_removed_and_added_again() {
     let set = async |status| {
         let edit = TenantEdit { status: Some(status), ..TenantEdit::default() };
         let now = system.control.now().await.unwrap();
-        assert!(system.control.edit_tenant(listed.id, &edit, now).await.unwrap());
+        assert!(system.control.edit_tenant(listed.id, &edit, now).await.unwrap().is_applied());
     };
     set(TenantStatus::Suspended).await;
     add_jobs(&system, JOBS, 0.0).await;
@@ -183,7 +183,7 @@ async fn tenant_is_suspended_resumed_removed_and_added_again() {
     set(TenantStatus::Active).await;
     eventually("some have run", || async { (tenant.executions().await.len() > 1).then_some(()) })
         .await;
-    assert!(system.control.delete_tenant(listed.id).await.unwrap());
+    assert!(system.control.delete_tenant(listed.id).await.unwrap().is_applied());
     system.control.insert_tenant(&listed).await.unwrap();
     all_succeed(&system, JOBS).await;
 }

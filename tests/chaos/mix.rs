@@ -72,7 +72,7 @@ impl Mix {
             let id = tenant.store.owner().await.unwrap().unwrap();
             let edit = TenantEdit { max_running: Some(Some(2)), ..TenantEdit::default() };
             let now = system.control.now().await.unwrap();
-            assert!(system.control.edit_tenant(id, &edit, now).await.unwrap());
+            assert!(system.control.edit_tenant(id, &edit, now).await.unwrap().is_applied());
         }
         let seats =
             (0..2 * SEATS).map(|n| Seat { is_producer: n < SEATS, process: None, paused: false });

@@ -63,7 +63,9 @@ async fn a_failure_and_its_recovery_are_notified_once_each() {
     let run = async |payload: Value| {
         let now = tenant.store.now().await.unwrap();
         let id = ExecutionId::new(now.time(), &shared::random::Random::system());
-        assert!(tenant.store.run_job("import", id, Some(&payload), now).await.unwrap());
+        assert!(
+            tenant.store.run_job("import", id, Some(&payload), now).await.unwrap().is_applied()
+        );
         eventually("it is over", || async {
             let row = tenant.store.find_execution(id).await.unwrap().unwrap();
             row.status.is_final().then_some(())

@@ -8,7 +8,7 @@ use shared::id::ExecutionId;
 use shared::message::Message;
 use shared::queue::BrokerState;
 use shared::random::Random;
-use shared::store::{DbTime, TenantEdit};
+use shared::store::{DbTime, Guarded, TenantEdit};
 use shared::tenant::TenantStatus;
 use sqlx::{AssertSqlSafe, Executor as _};
 
@@ -29,7 +29,7 @@ pub(crate) struct Faults {
     /// How often a move does not reach the database.
     pub(crate) fails: f64,
     /// How often its answer is lost.
-    pub(crate) unheard: f64,
+    pub(crate) loses_answer: f64,
     /// How often messages are lost, and duplicated.
     lost: f64,
     doubled: f64,
@@ -52,7 +52,7 @@ impl Faults {
             // A database that delays moves long enough is a fault, too.
             briskness: if none { 1.0 } else { *random.one_of(&[0.98, 0.9, 0.7]) },
             fails: some(0.1),
-            unheard: some(0.1),
+            loses_answer: some(0.1),
             lost: some(0.5),
             doubled: some(0.5),
             processes: some(0.05),
@@ -159,7 +159,7 @@ impl World {
     fn meddle_with_the_broker(&mut self) {
         let text = match self.random.below(5) {
             0 => {
-                self.broker.set_full(true);
+                self.broker.refuse();
                 "the queue is full"
             }
             1 => {
@@ -180,7 +180,7 @@ impl World {
             }
             _ => {
                 self.broker.set_state(BrokerState::Open);
-                self.broker.set_full(false);
+                self.broker.accept();
                 "the broker is open"
             }
         };
@@ -227,7 +227,7 @@ impl World {
         let name = format!("job-{job}");
         let asked = self.tenants[tenant].store.run_job(&name, id, None, now);
         // A second manual run in the same microsecond is refused, and so is one at an occurrence.
-        let done = self.own.block_on(asked).unwrap_or_default();
+        let done = self.own.block_on(asked).is_ok_and(Guarded::is_applied);
         self.note(format!("t{tenant} {name} is run by hand: {done}"));
         self.look_at(tenant, Actor::People)
     }
@@ -260,7 +260,7 @@ impl World {
         let edit = TenantEdit { status: Some(status), ..TenantEdit::default() };
         let now = DbTime::shown_by(&self.manual);
         let edited = self.control.edit_tenant(self.tenants[tenant].id, &edit, now);
-        assert!(self.own.block_on(edited).unwrap());
+        assert!(self.own.block_on(edited).unwrap().is_applied());
         self.tenants[tenant].suspended = suspended;
         self.note(format!("t{tenant} is {status}"));
     }
@@ -277,7 +277,7 @@ impl World {
         self.control_dark = false;
         self.cut.clear();
         self.broker.set_state(BrokerState::Open);
-        self.broker.set_full(false);
+        self.broker.accept();
         for tenant in 0..self.tenants.len() {
             self.tenants[tenant].dark = false;
             if self.tenants[tenant].suspended {

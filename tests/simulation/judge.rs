@@ -246,7 +246,7 @@ fn birth(new: &Execution, rows: &BTreeMap<ExecutionId, Execution>, actor: Actor<
                 _ => wrong("born in the middle of its life"),
             }
         }
-        (Actor::Process(_, _, "finish"), Trigger::Retry | Trigger::Rescue) => match before {
+        (Actor::Process(_, _, "finish_if"), Trigger::Retry | Trigger::Rescue) => match before {
             Some(before) if before.status.is_final() && new.status == Status::Scheduled => Ok(()),
             _ => wrong("the attempt before it isn't over"),
         },

@@ -74,7 +74,7 @@ pub(crate) async fn tenant(
     let url = database(folder, &format!("{slug}.db"), Schema::Tenant);
     let id = TenantId::new(now, random);
     let store = Store::new(id, &url, connections).unwrap();
-    assert!(store.claim_database(false).await.unwrap());
+    assert!(store.set_owner().await.unwrap().is_applied());
     let max_running = random.one_in(2).then(|| 1 + random.below(3) as i32);
     let tenant = Tenant {
         id,

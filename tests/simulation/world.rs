@@ -12,7 +12,7 @@ use shared::database_url::DatabaseUrl;
 use shared::id::ExecutionId;
 use shared::queue::{MemoryBroker, Queue};
 use shared::random::Random;
-use shared::store::gate::{Passage, Way};
+use shared::store::gate::{Decision, Passage, Way};
 use shared::store::{Connections, Control};
 use testkit::Folder;
 use tokio::runtime::{Builder, Runtime};
@@ -199,15 +199,16 @@ impl World {
         let passages = self.passages();
         self.forget_passed(&passages);
         if let Some((seat, passage)) = self.overdue(&passages) {
-            self.decide(seat, passage, false)?;
+            self.decide(seat, passage, Decision::Fail)?;
         } else if !passages.is_empty() && self.random.happens(self.faults.briskness) {
             let (seat, passage) = *self.random.one_of(&passages);
-            let goes_on = match passage.way {
-                Way::In if self.is_dark(seat, passage.database) => false,
-                Way::In => !self.random.happens(self.faults.fails),
-                Way::Out => !self.random.happens(self.faults.unheard),
+            let fails = match passage.way {
+                Way::In if self.is_dark(seat, passage.database) => true,
+                Way::In => self.random.happens(self.faults.fails),
+                Way::Out => self.random.happens(self.faults.loses_answer),
             };
-            self.decide(seat, passage, goes_on)?;
+            let decision = if fails { Decision::Fail } else { Decision::Pass };
+            self.decide(seat, passage, decision)?;
         } else {
             self.something(!passages.is_empty())?;
         }
@@ -243,17 +244,17 @@ impl World {
         passages.iter().find(is_late).copied()
     }
 
-    pub(crate) fn decide(&mut self, seat: usize, passage: Passage, goes_on: bool) -> Verdict {
+    pub(crate) fn decide(&mut self, seat: usize, passage: Passage, decision: Decision) -> Verdict {
         let Some(process) = &self.seats[seat].process else { return Ok(()) };
         let (kind, label) = (process.kind, process.label.clone());
-        process.gate.decide(passage.number, goes_on);
+        process.gate.decide(passage.number, decision);
         process.run();
         let Passage { database, name, way, .. } = passage;
         let place = if database == 0 { "control".to_owned() } else { format!("t{}", database - 1) };
-        let failed = if goes_on { "" } else { " FAILS" };
+        let passes = decision == Decision::Pass;
+        let failed = if passes { "" } else { " FAILS" };
         self.note(format!("{label} {name} {place} {way:?}{failed}"));
-        if database > 0 && way == Way::In && goes_on && !name.starts_with("read") && name != "poll"
-        {
+        if database > 0 && way == Way::In && passes && !name.starts_with("read") && name != "poll" {
             self.look_at(database as usize - 1, Actor::Process(kind, &label, name))?;
         }
         Ok(())
@@ -363,7 +364,7 @@ impl World {
                 self.run_until_idle();
             }
             match self.passages().first() {
-                Some((seat, passage)) => self.decide(*seat, *passage, true)?,
+                Some((seat, passage)) => self.decide(*seat, *passage, Decision::Pass)?,
                 None => {
                     let next = self.manual.next_wake().unwrap_or(duration);
                     self.manual.advance(next.max(Duration::from_millis(1)));

@@ -126,7 +126,7 @@ impl System {
         let edit = TenantEdit { database_url, ..TenantEdit::default() };
         let listed = self.control.find_tenant(&tenant.slug).await.unwrap().unwrap();
         let now = self.control.now().await.unwrap();
-        assert!(self.control.edit_tenant(listed.id, &edit, now).await.unwrap());
+        assert!(self.control.edit_tenant(listed.id, &edit, now).await.unwrap().is_applied());
     }
 
     fn environment(&self, settings: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -237,7 +237,7 @@ pub async fn add_tenant(
     let now = Clock::System.wall_time();
     let id = TenantId::new(now, &Random::system());
     let store = Arc::new(Store::new(id, &url, connections).unwrap());
-    assert!(store.claim_database(false).await.unwrap());
+    assert!(store.set_owner().await.unwrap().is_applied());
     let tenant = Tenant {
         id,
         slug: slug.clone(),

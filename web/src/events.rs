@@ -181,7 +181,7 @@ async fn mark(store: &Store) -> Option<u64> {
     let recent = store.list_recent(now - TimeDelta::hours(1), RECENT).await.ok()?;
     let mut hasher = DefaultHasher::new();
     (look.dispatch_no, look.dispatched, look.running, look.waiting).hash(&mut hasher);
-    (look.next_due_at, look.unarmed).hash(&mut hasher);
+    (look.next_due_at, look.has_unarmed).hash(&mut hasher);
     for row in recent {
         (row.id, row.status, row.started_at).hash(&mut hasher);
     }

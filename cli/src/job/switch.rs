@@ -10,10 +10,10 @@ use crate::session::Session;
 use operations::change::Change;
 use operations::context::TenantContext;
 use operations::failure::Failure;
-use operations::job::find;
+use operations::job::{Switch, find};
 
 #[derive(Args)]
-pub struct Switch {
+pub struct Arguments {
     #[command(flatten)]
     jobs: Jobs,
     /// Do not ask for confirmation, with --all-tenants
@@ -21,27 +21,41 @@ pub struct Switch {
     yes: bool,
 }
 
-pub(super) async fn run(arguments: Switch, on: bool, session: &Session) -> Result<(), Failure> {
+pub(super) async fn run(
+    arguments: Arguments,
+    to: Switch,
+    session: &Session,
+) -> Result<(), Failure> {
     let Session { context, actor, output } = session;
     let (tenant, name) = arguments.jobs.named();
     let Some(slug) = tenant else {
-        let doing = if on { "Resuming" } else { "Pausing" };
+        let doing = match to {
+            Switch::Resume => "Resuming",
+            Switch::Pause => "Pausing",
+        };
         let question = Question { doing, name: &name, yes: arguments.yes };
         let switch =
-            async |at: &TenantContext| match operations::job::switch(context, actor, at, &name, on)
+            async |at: &TenantContext| match operations::job::switch(context, actor, at, &name, to)
                 .await?
             {
                 Some(change) => Ok(change),
                 None => find(at, &name).await.map(Change::Made),
             };
-        return everywhere::change(question, session, |job| job.is_enabled != on, switch, COLUMNS)
-            .await;
+        return everywhere::change(
+            question,
+            session,
+            |job| job.is_enabled != to.enables(),
+            switch,
+            COLUMNS,
+        )
+        .await;
     };
     let at = context.enter(&slug).await?;
-    match operations::job::switch(context, actor, &at, &name, on).await? {
+    match operations::job::switch(context, actor, &at, &name, to).await? {
         Some(change) => session.show_change(change, FIELDS),
         None => {
-            say(&format!("job {name} is {} already", if on { "enabled" } else { "paused" }));
+            let state = if to.enables() { "enabled" } else { "paused" };
+            say(&format!("job {name} is {state} already"));
             output.record(&find(&at, &name).await?, FIELDS)
         }
     }

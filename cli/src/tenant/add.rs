@@ -10,7 +10,7 @@ use clap::Args;
 use shared::database_url::DatabaseUrl;
 use shared::environment;
 use shared::id::TenantId;
-use shared::store::{Migration, StoreError};
+use shared::store::{Guarded, Migration, StoreError, Views};
 use shared::tenant::{Tenant, TenantStatus};
 
 use super::show;
@@ -120,7 +120,10 @@ pub(crate) async fn run(arguments: Add, session: &Session) -> Result<(), Failure
         if listed.is_none() {
             context.control.insert_tenant(&tenant).await.map_err(Failure::control)?;
         }
-        let entered = context.store(&tenant)?.claim_database(arguments.adopt).await;
+        let entered = match arguments.adopt {
+            true => context.store(&tenant)?.replace_owner().await.map(|()| Guarded::Applied),
+            false => context.store(&tenant)?.set_owner().await,
+        };
         let entered = entered.map_err(|error| Failure::tenant(&tenant, error))?;
         // Another process may have claimed it for another tenant at the same moment.
         let given_away = || {
@@ -129,7 +132,7 @@ pub(crate) async fn run(arguments: Add, session: &Session) -> Result<(), Failure
                 tenant.slug
             ))
         };
-        entered.then(|| ((), facts(&tenant))).ok_or_else(given_away)
+        entered.is_applied().then(|| ((), facts(&tenant))).ok_or_else(given_away)
     };
     match context.record_and_wake(planned, enter).await? {
         Change::Made(()) => show(&tenant, session).await,
@@ -160,7 +163,7 @@ async fn prepare(
     session: &Session,
 ) -> Result<Option<String>, Failure> {
     let of_tenant = |error| Failure::tenant(tenant, error);
-    let migration = Migration::of(tenant, arguments.views);
+    let migration = Migration::of(tenant, if arguments.views { Views::Make } else { Views::Leave });
     let found = migration.preview().await.map_err(of_tenant)?;
     // Another installation's programs may not survive what a migration does, so ask first. A database
     // without our tables names no one.

@@ -72,7 +72,7 @@ impl Attempt {
 
         let error = outcome.ending().error_kind.map(ErrorKind::as_str);
         let timing = Timing { claimed_at, started_at, ended_at: worker.clock.boot_time() };
-        let mut result = Writing::start(&worker, &tenant, &claim, outcome, output.report(true));
+        let mut result = Writing::start(&worker, &tenant, &claim, outcome, output.final_report());
         result.wait_while_it_is_quick(&worker).await;
         if let Some(lingering) = lingering {
             worker.wait_for(lingering, &tenant, &claim).await;
@@ -161,7 +161,7 @@ impl Worker {
         match reply {
             Some(FinishReply::Recorded(finished)) => {
                 let is_limited = tenant.tenant.max_running.is_some();
-                if finished.followed || finished.freed || is_limited {
+                if finished.has_next_attempt || finished.needs_poll || is_limited {
                     self.publisher.wake(tenant.tenant.id).await;
                 }
             }

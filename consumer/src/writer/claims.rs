@@ -85,7 +85,7 @@ impl Writers {
             StoreError::Denied(_)
                 | StoreError::Schema { .. }
                 | StoreError::TooOld { .. }
-                | StoreError::Unclaimed
+                | StoreError::Unowned
                 | StoreError::Owned(_)
         );
         let now = self.clock.boot_time();

@@ -22,7 +22,7 @@ impl Writers {
         requests.sort_by_key(|request| request.id);
         let finishes: Vec<Finish> =
             requests.iter().map(|request| self.finish_of(request, now)).collect();
-        match tenant.store.finish(&finishes, None, now).await {
+        match tenant.store.finish(&finishes, now).await {
             Ok(mut finished) => {
                 let unsure =
                     requests.iter().zip(&finishes).filter(|(request, _)| request.maybe_written);
@@ -72,7 +72,7 @@ impl Writers {
         let row = tenant.store.find_execution(finish.id).await.ok()??;
         let ours = row.worker.as_ref() == Some(&finish.worker)
             && (row.status, row.error_kind) == (finish.ending.status, finish.ending.error_kind);
-        ours.then_some(Finished { id: finish.id, followed: true, freed: true })
+        ours.then_some(Finished { id: finish.id, has_next_attempt: true, needs_poll: true })
     }
 
     fn finish_of(&self, request: &FinishRequest, now: DbTime) -> Finish {

@@ -18,12 +18,12 @@ async fn fixture(folder: &Folder, clock: Clock) -> (Arc<Writers>, Arc<OpenTenant
     let (now, slug) = (clock.wall_time(), "acme".to_owned());
     let id = TenantId::new(now, &random);
     let store = Store::new(id, &database_url, &connections).unwrap();
-    assert!(store.claim_database(false).await.unwrap());
+    assert!(store.set_owner().await.unwrap().is_applied());
     let mut job = NewJob::new("job", "noop", json!({"every": "1h"}));
     job.orphan_policy = OrphanPolicy::Fail;
     store.insert_job(&job).await.unwrap();
     let (row, now) = (ExecutionId::new(now, &random), store.now().await.unwrap());
-    assert!(store.run_job("job", row, None, now).await.unwrap());
+    assert!(store.run_job("job", row, None, now).await.unwrap().is_applied());
     testkit::execute(&database_url, "UPDATE polychron_job_execution SET status = 'dispatched'")
         .await;
     let control = Control::new(&control_url, &connections).unwrap();
@@ -137,7 +137,7 @@ async fn a_row_that_is_being_given_back_is_not_claimed_again() {
 async fn dispatch_another(tenant: &OpenTenant) -> ExecutionId {
     let later = tenant.store.now().await.unwrap() + Duration::from_secs(1);
     let row = ExecutionId::new(later.time(), &Random::seeded(2));
-    assert!(tenant.store.run_job("job", row, None, later).await.unwrap());
+    assert!(tenant.store.run_job("job", row, None, later).await.unwrap().is_applied());
     let url = &tenant.tenant.database_url;
     testkit::execute(url, "UPDATE polychron_job_execution SET status = 'dispatched'").await;
     row

@@ -101,14 +101,14 @@ async fn dispatched(
     random: &Random,
 ) -> Vec<Outgoing> {
     let store = Store::new(tenant, url, connections).unwrap();
-    assert!(store.claim_database(false).await.unwrap());
+    assert!(store.set_owner().await.unwrap().is_applied());
     store.insert_job(&NewJob::new("job", "noop", json!({"every": "1h"}))).await.unwrap();
     let first = store.now().await.unwrap();
     let mut outgoing = Vec::new();
     for n in 0..DELIVERIES {
         let at = first + TimeDelta::seconds(n);
         let execution = ExecutionId::new(at.time(), random);
-        assert!(store.run_job("job", execution, None, at).await.unwrap());
+        assert!(store.run_job("job", execution, None, at).await.unwrap().is_applied());
         let message = Message { tenant, execution };
         outgoing.push(Outgoing { message, queue: "default".to_owned(), label: label(at.time()) });
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use polychron_embedded::{DataFolder, Engine};
+use polychron_embedded::{DataFolder, Engine, Stopped};
 use shared::config;
 use shared::id::ExecutionId;
 use shared::shutdown::Shutdown;
@@ -33,9 +33,9 @@ async fn main() -> Result<()> {
     }
     let shutdown = Shutdown::on_signals()?;
     let running = engine.run(saas::handlers(), shutdown.clone());
-    let (is_clean, shown) = tokio::join!(running, show(&stores, &shutdown));
+    let (stopped, shown) = tokio::join!(running, show(&stores, &shutdown));
     shown?;
-    anyhow::ensure!(is_clean?, "something was left running");
+    anyhow::ensure!(stopped? == Stopped::AllWritten, "something was left running");
     Ok(())
 }
 

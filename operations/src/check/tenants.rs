@@ -108,7 +108,7 @@ fn remedy(tenant: &Tenant, error: &StoreError) -> String {
     match error {
         StoreError::Schema { .. } | StoreError::Setup(_) => "run `polychron migrate`".to_owned(),
         StoreError::TooOld { .. } => "install a newer program here".to_owned(),
-        StoreError::Unclaimed => {
+        StoreError::Unowned => {
             format!("run `polychron tenant add {slug}` once more, with the same URL")
         }
         StoreError::Owned(_) => format!(

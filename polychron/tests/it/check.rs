@@ -122,7 +122,7 @@ async fn each_problem_is_named_with_its_remedy() {
     console.run(&["job", "add", "acme", "a", "--type", "mail", "--every", "1h"]).succeeded();
     let store = console.store("acme").await;
     let job = store.find_job("a").await.unwrap().unwrap();
-    store.quarantine(job.id, job.version, "no such day").await.unwrap();
+    assert!(store.quarantine(job.id, job.version, "no such day").await.unwrap().is_applied());
     let url = console.database("gone").await;
     console.add_tenant("gone", &url, &[]).succeeded();
     std::fs::remove_file(console.folder.path("gone.db")).unwrap();

@@ -152,7 +152,7 @@ async fn run_to_its_end(store: &Store, first: ExecutionId, outcomes: &[Outcome])
         let (worker, ending) = ("w".to_owned(), outcome.ending());
         let end =
             Finish { id, worker, ending, report: Report::default(), next, notification: None };
-        assert_eq!(store.finish(&[end], None, now).await.unwrap().len(), 1);
+        assert_eq!(store.finish(&[end], now).await.unwrap().len(), 1);
         id = next.map_or(id, |next| next.id);
     }
 }

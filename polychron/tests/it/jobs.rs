@@ -248,7 +248,13 @@ async fn a_quarantined_job_shows_its_reason_until_its_schedule_is_edited() {
         console.run(&["job", "add", "acme", "a", "--type", "noop", "--every", "1h"]).succeeded();
         let store = console.store("acme").await;
         let job = store.find_job("a").await.unwrap().unwrap();
-        store.quarantine(job.id, job.version, "cron: no such \u{1b}[2Jday").await.unwrap();
+        assert!(
+            store
+                .quarantine(job.id, job.version, "cron: no such \u{1b}[2Jday")
+                .await
+                .unwrap()
+                .is_applied()
+        );
         let list = console.run(&["job", "list", "acme"]).succeeded();
         assert!(list.stdout.contains("quarantined") && list.stdout.contains("cron: no such"));
         assert!(!list.stdout.contains(['\u{1b}', '\t']), "{list:#?}");

@@ -19,7 +19,7 @@ async fn adding_is_idempotent_and_finishes_what_was_interrupted() {
         assert_eq!(again["id"], first["id"]);
 
         // As after a crash between the two: listed, but not entered in its database.
-        console.store("acme").await.release_database().await.unwrap();
+        assert!(console.store("acme").await.remove_owner().await.unwrap().is_applied());
         let shown = console.run(&["tenant", "show", "acme", "-o", "json"]).succeeded().json();
         assert!(shown["problem"].as_str().unwrap().contains("belongs to no tenant"));
         let finished = console.add_tenant("acme", &url, &["-o", "json"]).succeeded().json();

@@ -61,7 +61,7 @@ fn at_rest() -> PollFacts {
         unconfirmed_since: None,
         published_since: None,
         next_due_at: None,
-        unarmed: false,
+        has_unarmed: false,
     };
     let boot = boot_time(999_000);
     PollFacts {

@@ -38,7 +38,8 @@ async fn fixture() -> Fixture {
         let url = folder.sqlite_database(&format!("{n}.db"));
         migrate(&url, Schema::Tenant).await.unwrap();
         let id = TenantId::new(now, &random);
-        Store::new(id, &url, &connections).unwrap().claim_database(false).await.unwrap();
+        let store = Store::new(id, &url, &connections).unwrap();
+        assert!(store.set_owner().await.unwrap().is_applied());
         let tenant = Tenant {
             id,
             slug: format!("t{n}"),

@@ -244,7 +244,15 @@ async fn a_manual_run_heeds_neither_misfire_nor_overlap() {
     table.manual.advance(Duration::from_secs(1));
     let id = shared::id::ExecutionId::new(table.now().time(), &table.random);
     let payload = json!({"by": "hand"});
-    assert!(table.tenant.store.run_job("job", id, Some(&payload), table.now()).await.unwrap());
+    assert!(
+        table
+            .tenant
+            .store
+            .run_job("job", id, Some(&payload), table.now())
+            .await
+            .unwrap()
+            .is_applied()
+    );
     table.poll().await;
     let row = table.tenant.store.find_execution(id).await.unwrap().unwrap();
     assert_eq!((row.status, row.trigger), (Status::Dispatched, Trigger::Manual));
@@ -258,7 +266,7 @@ async fn a_manual_run_at_the_time_of_an_occurrence_does_not_take_its_place() {
     table.add("job", every("1h"), |job| job.overlap_policy = OverlapPolicy::Allow).await;
     table.manual.advance(Duration::from_secs(3600));
     let id = shared::id::ExecutionId::new(table.now().time(), &table.random);
-    assert!(table.tenant.store.run_job("job", id, None, table.now()).await.unwrap());
+    assert!(table.tenant.store.run_job("job", id, None, table.now()).await.unwrap().is_applied());
     table.poll().await;
     let triggers: Vec<_> = table.executions().await.iter().map(|row| row.trigger).collect();
     assert_eq!(triggers, [Trigger::Manual, Trigger::Schedule]);

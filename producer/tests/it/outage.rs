@@ -257,7 +257,7 @@ async fn drain(table: &Table, jobs: &[Job]) {
             Finish::of(&success, &claim.attempts(), (claim.id, WORKER), now, &table.random)
         };
         let ends: Vec<Finish> = claims.iter().map(end).collect();
-        assert_eq!(store.finish(&ends, None, now).await.unwrap().len(), claims.len());
+        assert_eq!(store.finish(&ends, now).await.unwrap().len(), claims.len());
     }
 }
 

@@ -125,7 +125,7 @@ async fn a_dispatch_that_was_planned_under_an_old_schedule_comes_to_nothing() {
     let due = store.read_due(now, now, &queues, 9).await.unwrap().remove(0);
     // The job is edited between the read and the dispatch.
     let edit = JobEdit { schedule: Some(every("20m")), ..JobEdit::default() };
-    assert!(store.edit_job("job", None, &edit, now).await.unwrap());
+    assert!(store.edit_job("job", None, &edit, now).await.unwrap().is_applied());
     let advance = Advance {
         job: due.id,
         version: due.version,

@@ -135,9 +135,9 @@ async fn a_publish_that_is_refused_again_does_not_wait_as_if_it_had_been_confirm
     table.add("job", json!({"at": "2026-11-24T12:00:10Z"}), |_| {}).await;
     table.after(10).await;
     table.broker.purge();
-    table.broker.set_full(true);
+    table.broker.refuse();
     table.after(300).await;
-    table.broker.set_full(false);
+    table.broker.accept();
     table.after(10).await;
     assert_eq!(table.broker.take(9).len(), 1, "it comes at the next poll");
     assert_eq!(table.executions().await[0].publish_count, 2, "what was refused doesn't count");

@@ -60,7 +60,7 @@ impl Resting {
         let now = clock.wall_time();
         let id = TenantId::new(now, &random);
         let store = Store::new(id, &url, &connections).unwrap();
-        store.claim_database(false).await.unwrap();
+        assert!(store.set_owner().await.unwrap().is_applied());
         let tenant = Tenant {
             id,
             slug: "acme".into(),

@@ -63,7 +63,7 @@ impl Table {
         migrate(&url, Schema::Tenant).await.unwrap();
         let id = TenantId::new(clock.wall_time(), &random);
         let store = Store::new(id, &url, &connections).unwrap();
-        store.claim_database(false).await.unwrap();
+        assert!(store.set_owner().await.unwrap().is_applied());
         let tenant = Tenant {
             id,
             slug: "acme".into(),
@@ -180,7 +180,7 @@ impl Table {
     pub(crate) async fn finish(&self, claim: &Claim, outcome: Outcome) {
         let now = self.now();
         let end = Finish::of(&outcome, &claim.attempts(), (claim.id, WORKER), now, &self.random);
-        let ended = self.tenant.store.finish(&[end], None, now).await.unwrap();
+        let ended = self.tenant.store.finish(&[end], now).await.unwrap();
         assert_eq!(ended.len(), 1);
     }
 }

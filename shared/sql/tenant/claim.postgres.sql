@@ -33,7 +33,7 @@ RETURNING e.id, e.job_id,
           e.scheduled_for, e.attempt, e.started_at, e.lease_until, e.deadline_at,
           j.max_attempts, j.retry_base_seconds,
           CASE WHEN octet_length(j.orphan_policy) > 20 THEN 'fail' ELSE j.orphan_policy END AS orphan_policy,
-          j.failing_since IS NOT NULL AS job_fails,
+          j.failing_since IS NOT NULL AS job_is_failing,
           -- A first attempt has none before it: most claims are spared the subquery.
           CASE WHEN e.attempt = 1 THEN 0 ELSE (
               SELECT count(*)

@@ -7,8 +7,8 @@
 --   $3 statuses, $4 error kinds, $5 error messages, $6 error details, $7 results, $8 outputs,
 --   $9 progress, $10 ids of the next attempts, $11 their triggers, $12 their available_at;
 --   $13 now, $14 for the rescuer: the lease must have ended before; null for a worker.
--- Result: of each row finished its id, `followed` (a next attempt was inserted) and `freed` (a row of
---   the same job waits, so the producer should poll). Left out: rows that are no longer the worker's.
+-- Result: of each row finished its id, `has_next_attempt` (one was inserted) and `needs_poll` (a row of
+--   the same job waits). Rows that are no longer the worker's are missing.
 WITH i AS MATERIALIZED (
     SELECT *
     FROM unnest(
@@ -65,11 +65,11 @@ WITH i AS MATERIALIZED (
     RETURNING id
 )
 SELECT ended.id,
-       next.id IS NOT NULL AS followed,
+       next.id IS NOT NULL AS has_next_attempt,
        EXISTS (
            SELECT 1
            FROM polychron_job_execution w
            WHERE w.job_id = ended.job_id AND w.finished_at IS NULL AND w.status = 'scheduled'
-       ) AS freed
+       ) AS needs_poll
 FROM ended
 LEFT JOIN next ON next.id = ended.next_id

@@ -3,8 +3,8 @@
 -- Parameters: $1 execution id, $2 worker that must hold it, $3 status, $4 error kind, $5 error
 --   message, $6 error detail, $7 result, $8 output, $9 progress, $10 now, $11 for the rescuer: the
 --   lease must have ended before; null for a worker.
--- Result: cancel_requested and `freed` (a row of the same job waits, so the producer should poll); no
---   row: it is no longer the worker's.
+-- Result: cancel_requested and `needs_poll` (a row of the same job waits); no row: it is no longer the
+--   worker's.
 UPDATE polychron_job_execution
 SET status = $3,
     finished_at = $10,
@@ -25,4 +25,4 @@ RETURNING cancel_requested,
               WHERE w.job_id = polychron_job_execution.job_id
                 AND w.finished_at IS NULL
                 AND w.status = 'scheduled'
-          ) AS freed
+          ) AS needs_poll

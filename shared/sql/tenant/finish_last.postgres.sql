@@ -6,8 +6,8 @@
 -- Parameters, as arrays of one length: $1 execution ids in order, $2 workers that must hold them,
 --   $3 statuses, $4 error kinds, $5 error messages, $6 error details, $7 results, $8 outputs,
 --   $9 progress; $10 now.
--- Result: of each row finished its id, `followed` (never) and `freed` (a row of the same job waits, so
---   the producer should poll). Left out: rows that are no longer the worker's.
+-- Result: of each row finished its id, `has_next_attempt` (false) and `needs_poll` (a row of the same
+--   job waits). Rows that are no longer the worker's are missing.
 UPDATE polychron_job_execution e
 SET status = i.status,
     finished_at = $10,
@@ -25,9 +25,9 @@ WHERE e.id = ANY(ARRAY[i.id])
   AND e.status = 'running'
   AND e.worker = i.worker
 RETURNING e.id,
-          false AS followed,
+          false AS has_next_attempt,
           EXISTS (
               SELECT 1
               FROM polychron_job_execution w
               WHERE w.job_id = e.job_id AND w.finished_at IS NULL AND w.status = 'scheduled'
-          ) AS freed
+          ) AS needs_poll

@@ -12,7 +12,7 @@ SELECT i.tenant_id,
            SELECT 1
            FROM polychron_job
            WHERE is_enabled AND quarantined_reason IS NULL AND next_run_at IS NULL
-       ) AS unarmed
+       ) AS has_unarmed
 FROM polychron_identity i
 CROSS JOIN (
     SELECT count(*) FILTER (WHERE status = 'dispatched') AS dispatched,

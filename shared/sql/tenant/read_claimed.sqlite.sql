@@ -11,7 +11,7 @@ SELECT e.id, e.job_id,
        e.started_at, e.lease_until, e.deadline_at,
        j.max_attempts, j.retry_base_seconds,
        CASE WHEN octet_length(j.orphan_policy) > 20 THEN 'fail' ELSE j.orphan_policy END AS orphan_policy,
-       j.failing_since IS NOT NULL AS job_fails,
+       j.failing_since IS NOT NULL AS job_is_failing,
        CASE WHEN e.attempt = 1 THEN 0 ELSE (
            SELECT count(*)
            FROM polychron_job_execution p

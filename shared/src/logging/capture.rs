@@ -104,7 +104,7 @@ mod tests {
             output.enter(|| tracing::warn!(count = 3, "used hunter2-hunter2"));
             tracing::info!("after");
         });
-        assert_eq!(output.report(true).output.unwrap(), "WARN used [secret] count=3\n");
+        assert_eq!(output.final_report().output.unwrap(), "WARN used [secret] count=3\n");
     }
 
     #[test]

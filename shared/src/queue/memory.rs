@@ -31,7 +31,7 @@ struct Queues {
     ready: HashMap<String, VecDeque<Body>>,
     consumers: HashMap<String, u32>,
     dead: VecDeque<Vec<u8>>,
-    full: bool,
+    refuses: bool,
     /// Messages that have been published and have not arrived yet; see [`MemoryBroker::hold`].
     #[cfg(feature = "faults")]
     held: Option<Vec<(String, Vec<u8>)>>,
@@ -65,16 +65,22 @@ impl MemoryBroker {
         self.0.queues().ready.clear();
     }
 
-    /// Simulates a limit on the queues' length: while the broker is full, it refuses what is published.
-    pub fn set_full(&self, full: bool) {
-        self.0.queues().full = full;
+    /// Simulates a limit on the queues' length: until [`MemoryBroker::accept`], what is published is
+    /// refused.
+    pub fn refuse(&self) {
+        self.0.queues().refuses = true;
+    }
+
+    /// Ends what [`MemoryBroker::refuse`] began.
+    pub fn accept(&self) {
+        self.0.queues().refuses = false;
     }
 
     pub(super) fn publish(&self, messages: Vec<Outgoing>) -> Vec<Confirm> {
         if !self.is_open() {
             return vec![Confirm::Unknown; messages.len()];
         }
-        if self.0.queues().full {
+        if self.0.queues().refuses {
             return vec![Confirm::Refused; messages.len()];
         }
         let confirms = vec![Confirm::Confirmed; messages.len()];
@@ -151,13 +157,13 @@ impl MemoryBroker {
         let _ = self.0.wakes.send(wake); // an error means that nothing listens
     }
 
-    pub(super) fn bury(&self, body: Vec<u8>) -> bool {
+    pub(super) fn bury(&self, body: Vec<u8>) -> Confirm {
         let mut queues = self.0.queues();
         if queues.dead.len() == DEAD_MAX {
             queues.dead.pop_front();
         }
         queues.dead.push_back(body);
-        true
+        Confirm::Confirmed
     }
 
     /// The messages that were buried.

@@ -61,7 +61,7 @@ pub struct Claim {
     #[sqlx(try_from = "OrFail")]
     orphan_policy: OrphanPolicy,
     uncharged: i64,
-    job_fails: bool,
+    job_is_failing: bool,
 }
 
 impl Claim {
@@ -73,7 +73,7 @@ impl Claim {
             max_attempts: self.max_attempts,
             retry_base_seconds: self.retry_base_seconds,
             orphan_policy: self.orphan_policy,
-            job_fails: self.job_fails,
+            job_is_failing: self.job_is_failing,
         }
     }
 }

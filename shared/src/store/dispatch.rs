@@ -5,6 +5,7 @@ use sqlx::{FromRow, query, query_as, query_scalar};
 use super::db::{Db, begin_immediate, column, run, run_on_either};
 use super::db_time::DbTime;
 use super::error::{Result, StoreError};
+use super::guarded::Guarded;
 use super::types::Nearest;
 use super::{Store, sql};
 use crate::clock::Time;
@@ -44,8 +45,8 @@ pub struct PollSummary {
     /// When the first job is due.
     #[sqlx(try_from = "Nearest")]
     pub next_due_at: Option<Time>,
-    /// Whether some job's next time must be worked out.
-    pub unarmed: bool,
+    /// Whether some job's next time must be computed.
+    pub has_unarmed: bool,
 }
 
 /// A job whose next time nobody has worked out.
@@ -178,7 +179,7 @@ impl Store {
                 query_as(text).fetch_optional(connection)
             })?;
         // The database may have changed hands since it was proved.
-        let summary = summary.ok_or(StoreError::Unclaimed)?;
+        let summary = summary.ok_or(StoreError::Unowned)?;
         if summary.tenant_id == self.db.tenant() {
             Ok(summary)
         } else {
@@ -224,12 +225,12 @@ impl Store {
         }
     }
 
-    /// Takes a job out of the due query until its schedule is edited. False: it was edited
-    /// meanwhile.
-    pub async fn quarantine(&self, job: JobId, version: i32, reason: &str) -> Result<bool> {
+    /// Excludes a job from the due query until its schedule is edited. The guard: it still has this
+    /// version.
+    pub async fn quarantine(&self, job: JobId, version: i32, reason: &str) -> Result<Guarded> {
         run_on_either!(self.db.proved().await?, sql::QUARANTINE, |text, connection| async {
             let done = query(text).bind(job).bind(version).bind(reason).execute(connection).await?;
-            Ok(done.rows_affected() > 0)
+            Ok(Guarded::of(done.rows_affected()))
         })
     }
 

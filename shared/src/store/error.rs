@@ -48,10 +48,10 @@ pub enum StoreError {
     /// Our tables or views cannot be made there. The text says what would help.
     #[error("{0}")]
     Setup(String),
-    /// No tenant has been entered in it.
+    /// It contains no tenant's id.
     #[error("the database belongs to no tenant yet: enter it with `polychron tenant add`")]
-    Unclaimed,
-    /// Another tenant's id stands in it.
+    Unowned,
+    /// It contains another tenant's id.
     #[error(
         "the database belongs to tenant {0}: the URL is wrong, or this is a copy; \
          `polychron tenant add --adopt` takes it over on purpose"
@@ -81,7 +81,7 @@ impl StoreError {
             StoreError::Schema { .. }
             | StoreError::TooOld { .. }
             | StoreError::Setup(_)
-            | StoreError::Unclaimed
+            | StoreError::Unowned
             | StoreError::Owned(_) => true,
             StoreError::Unreachable(_)
             | StoreError::TooLarge(_)

@@ -10,6 +10,7 @@ use sqlx::{query, query_as, query_scalar};
 use super::db::run_on_either;
 use super::db_time::DbTime;
 use super::error::Result;
+use super::guarded::Guarded;
 use super::{Store, sql};
 use crate::clock::Time;
 use crate::execution::{Execution, Status};
@@ -37,29 +38,35 @@ pub(super) fn beside_the_second(now: DbTime) -> Time {
 }
 
 impl Store {
-    /// Asks for a manual run, with a payload of its own if one is given. False: no such job.
+    /// Requests a manual run, with `payload` instead of the job's if it is given. The guard: there is
+    /// such a job.
     pub async fn run_job(
         &self,
         name: &str,
         id: ExecutionId,
         payload: Option<&Value>,
         now: DbTime,
-    ) -> Result<bool> {
+    ) -> Result<Guarded> {
         run_on_either!(self.db.proved().await?, sql::RUN_JOB, |text, connection| async {
             let at = beside_the_second(now);
             let done =
                 query(text).bind(id).bind(name).bind(at).bind(payload).execute(connection).await?;
-            Ok(done.rows_affected() > 0)
+            Ok(Guarded::of(done.rows_affected()))
         })
     }
 
-    /// Asks for a manual run, `new`, with the payload that `old` was given. False: `old` isn't
-    /// over, or it or its job is gone.
-    pub async fn run_again(&self, old: ExecutionId, new: ExecutionId, now: DbTime) -> Result<bool> {
+    /// Requests a manual run, `new`, with the payload of `old`. The guard: `old` is final, and its job
+    /// still exists.
+    pub async fn run_again(
+        &self,
+        old: ExecutionId,
+        new: ExecutionId,
+        now: DbTime,
+    ) -> Result<Guarded> {
         run_on_either!(self.db.proved().await?, sql::RUN_AGAIN, |text, connection| async {
             let at = beside_the_second(now);
             let done = query(text).bind(old).bind(new).bind(at).execute(connection).await?;
-            Ok(done.rows_affected() > 0)
+            Ok(Guarded::of(done.rows_affected()))
         })
     }
 

@@ -8,7 +8,7 @@ use super::db::{Db, begin_immediate, column, run, run_on_either};
 use super::db_time::DbTime;
 use super::error::Result;
 use super::notifications::{
-    Notification, notify_postgres, notify_sqlite, read_alert_state_postgres,
+    Notification, Notified, notify_postgres, notify_sqlite, read_alert_state_postgres,
     read_alert_state_sqlite,
 };
 use super::types::{Nearest, OrFail};
@@ -58,7 +58,7 @@ impl Finish {
         let ending = outcome.ending();
         let event = match ending.status {
             Status::Failed if next.is_none() => Some(Event::Failed),
-            Status::Success if attempts.job_fails => Some(Event::Recovered),
+            Status::Success if attempts.job_is_failing => Some(Event::Recovered),
             _ => None,
         };
         let notification =
@@ -85,9 +85,9 @@ pub struct Finished {
     /// The row.
     pub id: ExecutionId,
     /// Whether the next attempt's row was inserted.
-    pub followed: bool,
-    /// Whether a row of the same job or a notification waits, so the producer should poll now.
-    pub freed: bool,
+    pub has_next_attempt: bool,
+    /// Whether the producer should poll now, because a row of the same job or a notification waits.
+    pub needs_poll: bool,
 }
 
 /// A running row whose lease ended.
@@ -131,15 +131,29 @@ impl Expired {
             max_attempts: self.max_attempts,
             retry_base_seconds: self.retry_base_seconds,
             orphan_policy: self.orphan_policy,
-            job_fails: false, // only read after a success
+            job_is_failing: false, // only read after a success
         }
     }
 }
 
 impl Store {
-    /// Writes the ends of running rows. `expired_before`, for the rescuer: only rows whose lease
-    /// ended before it. Rows missing from the answer were somebody else's, or over.
-    pub async fn finish(
+    /// Finishes running rows for the worker that holds them. The answer lacks rows that were another
+    /// worker's, or final.
+    pub async fn finish(&self, ends: &[Finish], now: DbTime) -> Result<Vec<Finished>> {
+        self.finish_if(ends, None, now).await
+    }
+
+    /// Finishes running rows for the rescuer: only those whose leases ended before `expired_before`.
+    pub async fn finish_expired(
+        &self,
+        ends: &[Finish],
+        expired_before: DbTime,
+        now: DbTime,
+    ) -> Result<Vec<Finished>> {
+        self.finish_if(ends, Some(expired_before), now).await
+    }
+
+    async fn finish_if(
         &self,
         ends: &[Finish],
         expired_before: Option<DbTime>,
@@ -235,7 +249,9 @@ async fn notify_of_ends(
     // By job id, the order in which every batch locks jobs: two batches cannot deadlock.
     told.sort_by_key(|(state, ..)| state.job_id);
     for (state, notification, at) in told {
-        ended[at].freed |= notify_postgres(&mut *transaction, &state, notification, now).await?;
+        ended[at].needs_poll |= notify_postgres(&mut *transaction, &state, notification, now)
+            .await?
+            == Notified::Inserted;
     }
     Ok(())
 }
@@ -261,8 +277,8 @@ async fn finish_in(
         .bind(expired_before)
         .fetch_optional(&mut *transaction)
         .await?;
-    let Some((cancel_requested, freed)) = answer else { return Ok(None) };
-    let mut followed = false;
+    let Some((cancel_requested, mut needs_poll)) = answer else { return Ok(None) };
+    let mut has_next_attempt = false;
     if let Some(next) = end.next.filter(|_| !cancel_requested) {
         let done = query(sql::INSERT_NEXT_ATTEMPT.sqlite)
             .bind(end.id)
@@ -271,13 +287,13 @@ async fn finish_in(
             .bind(next.available_at)
             .execute(&mut *transaction)
             .await?;
-        followed = done.rows_affected() > 0;
+        has_next_attempt = done.rows_affected() > 0;
     }
-    let mut freed = freed;
     if let Some(notification) = end.notification
         && let Some(state) = read_alert_state_sqlite(&mut *transaction, None, Some(end.id)).await?
     {
-        freed |= notify_sqlite(&mut *transaction, &state, notification, now).await?;
+        needs_poll |= notify_sqlite(&mut *transaction, &state, notification, now).await?
+            == Notified::Inserted;
     }
-    Ok(Some(Finished { id: end.id, followed, freed }))
+    Ok(Some(Finished { id: end.id, has_next_attempt, needs_poll }))
 }

@@ -28,7 +28,7 @@ struct Queue {
 
 struct Waiting {
     passage: Passage,
-    verdict: oneshot::Sender<bool>,
+    decision: oneshot::Sender<Decision>,
 }
 
 /// A move that waits at the gate.
@@ -53,20 +53,29 @@ pub enum Way {
     Out,
 }
 
+/// What becomes of a move that waits at the gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// It continues.
+    Pass,
+    /// It gets an error.
+    Fail,
+}
+
 impl Gate {
     /// What waits, in the order of arrival.
     pub fn waiting(&self) -> Vec<Passage> {
         let mut queue = self.queue();
-        queue.waiting.retain(|waiting| !waiting.verdict.is_closed());
+        queue.waiting.retain(|waiting| !waiting.decision.is_closed());
         queue.waiting.iter().map(|waiting| waiting.passage).collect()
     }
 
-    /// Lets one go on, or makes it fail.
-    pub fn decide(&self, number: u64, goes_on: bool) {
+    /// Lets a waiting move pass, or makes it fail.
+    pub fn decide(&self, number: u64, decision: Decision) {
         let mut queue = self.queue();
         let at = queue.waiting.iter().position(|waiting| waiting.passage.number == number);
         if let Some(at) = at {
-            let _ = queue.waiting.remove(at).verdict.send(goes_on); // it may have been given up
+            let _ = queue.waiting.remove(at).decision.send(decision); // it may have been given up
         }
     }
 
@@ -75,15 +84,15 @@ impl Gate {
         self.0.under_way.load(Ordering::SeqCst)
     }
 
-    async fn pass(&self, database: u64, name: &'static str, way: Way) -> bool {
-        let (verdict, decided) = oneshot::channel();
+    async fn pass(&self, database: u64, name: &'static str, way: Way) -> Decision {
+        let (decision, decided) = oneshot::channel();
         {
             let mut queue = self.queue();
             queue.arrived += 1;
             let passage = Passage { number: queue.arrived, database, name, way };
-            queue.waiting.push(Waiting { passage, verdict });
+            queue.waiting.push(Waiting { passage, decision });
         }
-        decided.await.unwrap_or(false)
+        decided.await.unwrap_or(Decision::Fail)
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -102,7 +111,7 @@ pub(super) async fn enter(
 ) -> Result<UnderWay> {
     let Some(gate) = gate else { return Ok(UnderWay(None)) };
     let name = code.split("::").filter(|part| *part != "{{closure}}").last().unwrap_or(code);
-    if !gate.pass(database, name, Way::In).await {
+    if gate.pass(database, name, Way::In).await == Decision::Fail {
         let error = std::io::Error::other("the gate is shut");
         return Err(StoreError::Unreachable(sqlx::Error::Io(error)));
     }
@@ -116,8 +125,8 @@ impl UnderWay {
         let Some((gate, database, name)) = self.0.clone() else { return answer };
         drop(self);
         match gate.pass(database, name, Way::Out).await {
-            true => answer,
-            false => Err(StoreError::Slow(7)),
+            Decision::Pass => answer,
+            Decision::Fail => Err(StoreError::Slow(7)),
         }
     }
 }

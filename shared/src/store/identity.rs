@@ -5,6 +5,7 @@ use tokio::sync::OnceCell;
 
 use super::db::{Db, run_on_either};
 use super::error::{Result, StoreError};
+use super::guarded::Guarded;
 use super::schema::{self, Schema};
 use super::{Store, sql};
 use crate::id::TenantId;
@@ -41,7 +42,7 @@ impl TenantDb {
         match owner(&self.db).await? {
             Some(owner) if owner == self.tenant => Ok(()),
             Some(owner) => Err(StoreError::Owned(owner)),
-            None => Err(StoreError::Unclaimed),
+            None => Err(StoreError::Unowned),
         }
     }
 
@@ -52,7 +53,7 @@ impl TenantDb {
 }
 
 async fn owner(db: &Db) -> Result<Option<TenantId>> {
-    run_on_either!(db, sql::READ_IDENTITY, |text, connection| {
+    run_on_either!(db, sql::READ_OWNER, |text, connection| {
         sqlx::query_scalar(text).fetch_optional(connection)
     })
 }
@@ -63,24 +64,30 @@ impl Store {
         owner(self.db.unproved()).await
     }
 
-    /// Writes this tenant's id into its database. Another tenant's id is replaced only when `adopt` is
-    /// set. False: another tenant's id is there.
-    pub async fn claim_database(&self, adopt: bool) -> Result<bool> {
-        let db = self.db.unproved();
-        let done = run_on_either!(db, sql::CLAIM_DATABASE, |text, connection| async {
-            let claiming = sqlx::query(text).bind(self.db.tenant()).bind(adopt);
-            Ok(claiming.execute(connection).await?.rows_affected())
-        })?;
-        Ok(done > 0)
+    /// Writes this tenant's id into its database, unless another tenant's id is there.
+    pub async fn set_owner(&self) -> Result<Guarded> {
+        self.write_owner(false).await
     }
 
-    /// Removes this tenant's id from its database. False: it wasn't there.
-    pub async fn release_database(&self) -> Result<bool> {
+    /// Writes this tenant's id into its database, in place of any other tenant's.
+    pub async fn replace_owner(&self) -> Result<()> {
+        self.write_owner(true).await.map(|_| ())
+    }
+
+    async fn write_owner(&self, replaces_another: bool) -> Result<Guarded> {
         let db = self.db.unproved();
-        let done = run_on_either!(db, sql::RELEASE_DATABASE, |text, connection| async {
+        run_on_either!(db, sql::SET_OWNER, |text, connection| async {
+            let claiming = sqlx::query(text).bind(self.db.tenant()).bind(replaces_another);
+            Ok(Guarded::of(claiming.execute(connection).await?.rows_affected()))
+        })
+    }
+
+    /// Removes this tenant's id from its database, if it is there.
+    pub async fn remove_owner(&self) -> Result<Guarded> {
+        let db = self.db.unproved();
+        run_on_either!(db, sql::REMOVE_OWNER, |text, connection| async {
             let releasing = sqlx::query(text).bind(self.db.tenant());
-            Ok(releasing.execute(connection).await?.rows_affected())
-        })?;
-        Ok(done > 0)
+            Ok(Guarded::of(releasing.execute(connection).await?.rows_affected()))
+        })
     }
 }

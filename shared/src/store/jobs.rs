@@ -7,6 +7,7 @@ use sqlx::{FromRow, query, query_as, query_scalar};
 use super::db::run_on_either;
 use super::db_time::DbTime;
 use super::error::Result;
+use super::guarded::Guarded;
 use super::{Store, sql};
 use crate::id::JobId;
 use crate::job::{Job, MisfirePolicy, OrphanPolicy, OverlapPolicy};
@@ -209,8 +210,7 @@ impl Store {
         })
     }
 
-    /// Changes a job, if its version is still `if_version`. False: it isn't, or there is no such
-    /// job.
+    /// Changes a job. The guard: it exists and, if `if_version` is given, still has that version.
     ///
     /// # Errors
     /// [`Refused`](super::StoreError::Refused) when a constraint is violated; the text names it.
@@ -220,7 +220,7 @@ impl Store {
         if_version: Option<i32>,
         edit: &JobEdit,
         now: DbTime,
-    ) -> Result<bool> {
+    ) -> Result<Guarded> {
         run_on_either!(self.db.proved().await?, sql::EDIT_JOB, |text, connection| async {
             let done = query(text)
                 .bind(name)
@@ -243,15 +243,15 @@ impl Store {
                 .bind(edit.notify.as_ref().and_then(Option::as_ref))
                 .execute(connection)
                 .await?;
-            Ok(done.rows_affected() > 0)
+            Ok(Guarded::of(done.rows_affected()))
         })
     }
 
-    /// Deletes a job, and ends what is open of it. False: it was gone.
-    pub async fn delete_job(&self, job: JobId) -> Result<bool> {
+    /// Deletes a job, if it still exists, and cancels its open executions.
+    pub async fn delete_job(&self, job: JobId) -> Result<Guarded> {
         run_on_either!(self.db.proved().await?, sql::DELETE_JOB, |text, connection| async {
             let done = query(text).bind(job).execute(connection).await?;
-            Ok(done.rows_affected() > 0)
+            Ok(Guarded::of(done.rows_affected()))
         })
     }
 

@@ -34,6 +34,15 @@ const OPEN_AGAIN_AFTER: Duration = Duration::from_millis(50);
 const POSTGRES_VIEWS: &str = include_str!("../../../migrations/tenant/views.postgres.sql");
 const SQLITE_VIEWS: &str = include_str!("../../../migrations/tenant/views.sqlite.sql");
 
+/// Whether a migration makes the read-only views `job` and `job_execution`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Views {
+    /// Makes them.
+    Make,
+    /// Leaves them as they are, present or not.
+    Leave,
+}
+
 /// Brings one database up to date.
 #[derive(Clone, Copy, Debug)]
 pub struct Migration<'a> {
@@ -43,8 +52,8 @@ pub struct Migration<'a> {
     pub schema: Schema,
     /// The PostgreSQL schema that holds them; none: where the role's own search path leads.
     pub within: Option<&'a str>,
-    /// Whether to make the views `job` and `job_execution` as well.
-    pub views: bool,
+    /// What to do with the views.
+    pub views: Views,
 }
 
 /// What a migration did.
@@ -64,12 +73,12 @@ pub struct Migrated {
 /// # Errors
 /// See [`Migration::run`].
 pub async fn migrate(url: &DatabaseUrl, schema: Schema) -> Result<Migrated> {
-    Migration { url, schema, within: None, views: false }.run().await
+    Migration { url, schema, within: None, views: Views::Leave }.run().await
 }
 
 impl<'a> Migration<'a> {
     /// Of a tenant's database, as the control database lists it.
-    pub fn of(tenant: &'a Tenant, views: bool) -> Migration<'a> {
+    pub fn of(tenant: &'a Tenant, views: Views) -> Migration<'a> {
         let (url, within) = (&tenant.database_url, tenant.schema.as_deref());
         Migration { url, schema: Schema::Tenant, within, views }
     }
@@ -116,7 +125,7 @@ impl<'a> Migration<'a> {
         if !is_complete {
             apply(&mut connection, migrations, self.schema, &applied).await?;
         }
-        if self.views {
+        if self.views == Views::Make {
             let taken = sqlx::query_scalar(sql::FIND_TAKEN_NAMES.postgres);
             refuse_taken(taken.fetch_all(&mut connection).await?)?;
             raw_sql(POSTGRES_VIEWS).execute(&mut connection).await?;
@@ -137,7 +146,7 @@ impl<'a> Migration<'a> {
         if !migrations.is_complete(&applied) {
             apply(&mut *transaction, migrations, self.schema, &applied).await?;
         }
-        if self.views {
+        if self.views == Views::Make {
             let taken = sqlx::query_scalar(sql::FIND_TAKEN_NAMES.sqlite);
             refuse_taken(taken.fetch_all(&mut *transaction).await?)?;
             raw_sql(SQLITE_VIEWS).execute(&mut *transaction).await?;

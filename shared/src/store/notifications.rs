@@ -26,6 +26,16 @@ pub struct Notification {
     pub id: ExecutionId,
 }
 
+/// What became of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Notified {
+    /// A notification was inserted; the producer should poll now.
+    Inserted,
+    /// None was inserted: the job's state did not change, or nobody is to be notified.
+    NotNeeded,
+}
+
 /// An occurrence that has not started.
 #[derive(Clone, Copy, Debug, FromRow)]
 pub struct Unstarted {
@@ -104,17 +114,17 @@ macro_rules! for_database {
         }
 
         /// Within a transaction: records the event at the job and, if that changed anything and the job
-        /// or its tenant has a target, inserts the notification. True: it was inserted.
+        /// or its tenant has a target, inserts the notification.
         pub(super) async fn $notify(
             connection: &mut $connection,
             state: &AlertState,
             notification: Notification,
             now: DbTime,
-        ) -> sqlx::Result<bool> {
+        ) -> sqlx::Result<Notified> {
             let (statement, since) = mark(notification.event, now);
             let marking = query(statement.$kind).bind(state.job_id).bind(since);
             if marking.execute(&mut *connection).await?.rows_affected() == 0 {
-                return Ok(false);
+                return Ok(Notified::NotNeeded);
             }
             let own = state.notify();
             let notifier = query_as(sql::FIND_NOTIFIER.$kind).bind(NOTIFIER);
@@ -124,7 +134,7 @@ macro_rules! for_database {
             let of_tenant = serde_json::from_str(of_tenant.unwrap_or("{}")).unwrap_or_default();
             let event_payload = state.payload(notification.event, now);
             let Some(payload) = payload(own.as_ref(), &of_tenant, &event_payload) else {
-                return Ok(false);
+                return Ok(Notified::NotNeeded);
             };
             if notifier.is_none() {
                 query(sql::INSERT_NOTIFIER.$kind)
@@ -135,7 +145,7 @@ macro_rules! for_database {
                 let again = query_as(sql::FIND_NOTIFIER.$kind).bind(NOTIFIER);
                 notifier = again.fetch_optional(&mut *connection).await?;
             }
-            let Some((notifier, _)) = notifier else { return Ok(false) };
+            let Some((notifier, _)) = notifier else { return Ok(Notified::NotNeeded) };
             let first = beside_the_second(now);
             for n in 0..AT_ONCE_MAX {
                 let at = first + chrono::TimeDelta::microseconds(n);
@@ -145,10 +155,10 @@ macro_rules! for_database {
                     .bind(at)
                     .bind(&payload);
                 if inserting.execute(&mut *connection).await?.rows_affected() > 0 {
-                    return Ok(true);
+                    return Ok(Notified::Inserted);
                 }
             }
-            Ok(false)
+            Ok(Notified::NotNeeded)
         }
     };
 }
@@ -171,40 +181,40 @@ impl Store {
         })
     }
 
-    /// Marks a job as late, as this execution shows, or as caught up. True: a notification was
-    /// inserted.
+    /// Marks a job as late, as this execution shows, or as caught up, and inserts the notification if
+    /// one is needed.
     pub async fn notify(
         &self,
         job: JobId,
         execution: Option<ExecutionId>,
         notification: Notification,
         now: DbTime,
-    ) -> Result<bool> {
+    ) -> Result<Notified> {
         match self.db.proved().await? {
             Db::Postgres(database) => run!(database, |connection| async {
                 let mut transaction = connection.begin().await?;
                 let state =
                     read_alert_state_postgres(&mut transaction, Some(job), execution).await?;
-                let told = match state {
+                let notified = match state {
                     Some(state) => {
                         notify_postgres(&mut transaction, &state, notification, now).await?
                     }
-                    None => false,
+                    None => Notified::NotNeeded,
                 };
                 transaction.commit().await?;
-                Ok(told)
+                Ok(notified)
             }),
             Db::Sqlite(database) => run!(database, |connection| async {
                 let mut transaction = begin_immediate(connection).await?;
                 let state = read_alert_state_sqlite(&mut transaction, Some(job), execution).await?;
-                let told = match state {
+                let notified = match state {
                     Some(state) => {
                         notify_sqlite(&mut transaction, &state, notification, now).await?
                     }
-                    None => false,
+                    None => Notified::NotNeeded,
                 };
                 transaction.commit().await?;
-                Ok(told)
+                Ok(notified)
             }),
         }
     }

@@ -56,7 +56,7 @@ impl Store {
             match row {
                 Readable::Job(job) => jobs.push(job),
                 Readable::Unreadable { id, version, reason } => {
-                    if self.quarantine(id, version, &reason).await? {
+                    if self.quarantine(id, version, &reason).await?.is_applied() {
                         let tenant = self.db.tenant();
                         warn!(%tenant, job_id = %id, "the job is in quarantine until its schedule is edited: {reason}");
                     }

@@ -80,7 +80,7 @@ statements! { TENANT:
     INSERT_OCCURRENCE = sqlite "tenant/insert_occurrence";
     RELEASE_WAITING = sqlite "tenant/release_waiting";
     MARK_PUBLISHED = pair "tenant/mark_published";
-    READ_UNHEARD = pair "tenant/read_unheard";
+    READ_UNCLAIMED = pair "tenant/read_unclaimed";
     SWEEP = pair "tenant/sweep";
     TAKE_BACK_SWEEP = pair "tenant/take_back_sweep";
     CLAIM = pair "tenant/claim";
@@ -97,9 +97,9 @@ statements! { TENANT:
     COUNT_CHANGES = postgres "tenant/count_changes";
     READ_SESSION = postgres "tenant/read_session";
     END_SESSIONS = postgres "tenant/end_sessions";
-    READ_IDENTITY = both "tenant/read_identity";
-    CLAIM_DATABASE = both "tenant/claim_database";
-    RELEASE_DATABASE = both "tenant/release_database";
+    READ_OWNER = both "tenant/read_owner";
+    SET_OWNER = both "tenant/set_owner";
+    REMOVE_OWNER = both "tenant/remove_owner";
     INSERT_JOB = both "tenant/insert_job";
     LIST_FROM = columns "small_execution" "tenant/list_from";
     LIST_JOBS = columns "job" "tenant/list_jobs";

@@ -11,7 +11,7 @@ use crate::id::ExecutionId;
 
 /// A dispatched row that needs another message.
 #[derive(Clone, Debug, FromRow)]
-pub struct Unheard {
+pub struct Unclaimed {
     /// The row, with what its message shows.
     #[sqlx(flatten)]
     pub ready: Ready,
@@ -46,9 +46,9 @@ impl Store {
     }
 
     /// Dispatched rows that need another message.
-    pub async fn read_unheard(&self, before: &SentBefore, limit: i64) -> Result<Vec<Unheard>> {
+    pub async fn read_unclaimed(&self, before: &SentBefore, limit: i64) -> Result<Vec<Unclaimed>> {
         let [once, twice, thrice, four_times, oftener] = before.published;
-        run_on_either!(self.db.proved().await?, sql::READ_UNHEARD, |text, connection| {
+        run_on_either!(self.db.proved().await?, sql::READ_UNCLAIMED, |text, connection| {
             query_as(text)
                 .bind(before.dispatched)
                 .bind(once)
@@ -63,7 +63,7 @@ impl Store {
 
     /// Takes rows for another publish. Only the caller may publish those in the answer: the others were
     /// claimed, or swept by another producer.
-    pub async fn sweep(&self, rows: &[Unheard], now: DbTime) -> Result<Vec<ExecutionId>> {
+    pub async fn sweep(&self, rows: &[Unclaimed], now: DbTime) -> Result<Vec<ExecutionId>> {
         match self.db.proved().await? {
             Db::Postgres(database) => run!(database, |connection| {
                 query_scalar(sql::SWEEP.postgres)

@@ -11,6 +11,7 @@ use super::control::Control;
 use super::db::{Options, run_on_either};
 use super::db_time::DbTime;
 use super::error::{Result, StoreError};
+use super::guarded::Guarded;
 use super::session::{Open as _, Planning};
 use super::sql;
 use crate::database_url::DatabaseUrl;
@@ -125,8 +126,13 @@ impl Control {
         })
     }
 
-    /// Changes a tenant. False: it isn't listed any more.
-    pub async fn edit_tenant(&self, id: TenantId, edit: &TenantEdit, now: DbTime) -> Result<bool> {
+    /// Changes a tenant, if it is still listed.
+    pub async fn edit_tenant(
+        &self,
+        id: TenantId,
+        edit: &TenantEdit,
+        now: DbTime,
+    ) -> Result<Guarded> {
         run_on_either!(&self.db, sql::EDIT_TENANT, |text, connection| async {
             let done = query(text)
                 .bind(id)
@@ -140,15 +146,15 @@ impl Control {
                 .bind(edit.only_tighten)
                 .execute(connection)
                 .await?;
-            Ok(done.rows_affected() > 0)
+            Ok(Guarded::of(done.rows_affected()))
         })
     }
 
-    /// Takes a tenant off the list. False: it wasn't on it.
-    pub async fn delete_tenant(&self, id: TenantId) -> Result<bool> {
+    /// Removes a tenant from the list, if it is there.
+    pub async fn delete_tenant(&self, id: TenantId) -> Result<Guarded> {
         run_on_either!(&self.db, sql::DELETE_TENANT, |text, connection| async {
             let done = query(text).bind(id).execute(connection).await?;
-            Ok(done.rows_affected() > 0)
+            Ok(Guarded::of(done.rows_affected()))
         })
     }
 }

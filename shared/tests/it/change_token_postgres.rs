@@ -24,7 +24,9 @@ impl IdleDatabase {
         migrate(&url, Schema::Tenant).await.unwrap();
         let id = TenantId::new(Clock::System.wall_time(), &Random::system());
         let idle = IdleDatabase { id, url };
-        idle.store(&Connections::new(Clock::System, 4)).claim_database(false).await.unwrap();
+        assert!(
+            idle.store(&Connections::new(Clock::System, 4)).set_owner().await.unwrap().is_applied()
+        );
         idle.disconnected().await;
         idle
     }

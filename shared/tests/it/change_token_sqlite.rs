@@ -31,7 +31,7 @@ impl ClosedFile {
         let connections = Connections::new(Clock::System, 4);
         let id = TenantId::new(Clock::System.wall_time(), &Random::system());
         let store = Store::new(id, &url, &connections).unwrap();
-        store.claim_database(false).await.unwrap();
+        assert!(store.set_owner().await.unwrap().is_applied());
         ClosedFile { folder, url, store, connections }
     }
 

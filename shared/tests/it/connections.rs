@@ -232,7 +232,7 @@ async fn files_share_a_budget_but_no_rows() {
         migrate(&url, Schema::Tenant).await.unwrap();
         let tenant = TenantId::new(time, &random);
         let store = Store::new(tenant, &url, &connections).unwrap();
-        assert!(store.claim_database(false).await.unwrap());
+        assert!(store.set_owner().await.unwrap().is_applied());
         stores.push((tenant, Arc::new(store)));
     }
     let callers: Vec<_> = (0..60)

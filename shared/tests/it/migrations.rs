@@ -80,7 +80,7 @@ async fn a_migration_can_be_repeated(empty: Empty) {
         );
     }
     let store = empty.store();
-    assert!(store.claim_database(false).await.unwrap());
+    assert!(store.set_owner().await.unwrap().is_applied());
     assert!(store.poll().await.is_ok());
     migrate(&empty.0, Schema::Tenant).await.unwrap();
     assert!(store.poll().await.is_ok());
@@ -95,7 +95,7 @@ async fn both_schemas_fit_into_one_database(empty: Empty) {
     }
     control.check_schema().await.unwrap();
     assert!(control.list_tenants().await.unwrap().is_empty());
-    assert!(matches!(empty.store().poll().await, Err(StoreError::Unclaimed)));
+    assert!(matches!(empty.store().poll().await, Err(StoreError::Unowned)));
 }
 
 async fn one_of_many_callers_migrates_and_all_succeed(empty: Empty) {
@@ -141,7 +141,7 @@ async fn a_failed_migration_says_why_and_leaves_no_lock(empty: Empty) {
 
 async fn an_older_schema_is_rejected_and_a_newer_one_accepted(empty: Empty) {
     let within = migrate(&empty.0, Schema::Tenant).await.unwrap().within;
-    assert!(empty.store().claim_database(false).await.unwrap());
+    assert!(empty.store().set_owner().await.unwrap().is_applied());
     let (latest, record) = (Schema::Tenant.version(), "polychron_tenant_migration");
     empty
         .execute(&format!(
@@ -174,7 +174,7 @@ async fn an_aborted_migration_releases_its_lock() {
         migration.abort();
     }
     migrate(&empty.0, Schema::Tenant).await.unwrap();
-    assert!(matches!(empty.store().poll().await, Err(StoreError::Unclaimed)));
+    assert!(matches!(empty.store().poll().await, Err(StoreError::Unowned)));
 }
 
 /// A file is migrated so quickly that it takes many callers for some to overlap.

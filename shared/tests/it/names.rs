@@ -7,7 +7,7 @@ use shared::clock::Clock;
 use shared::database_url::DatabaseUrl;
 use shared::id::TenantId;
 use shared::store::{
-    Connections, Control, Migrated, Migration, Schema, Store, StoreError, chain, migrate,
+    Connections, Control, Migrated, Migration, Schema, Store, StoreError, Views, chain, migrate,
 };
 use shared::tenant::{Tenant, TenantStatus};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
@@ -155,7 +155,7 @@ async fn an_applications_tables_with_our_former_names_are_not_touched(empty: Emp
     assert!(lost.is_empty(), "{lost:#?}");
     assert_eq!(empty.texts("SELECT title FROM job").await, ["clerk"]);
     let store = Store::new(tenant_id(), &empty.0, &connections()).unwrap();
-    assert!(store.claim_database(false).await.unwrap());
+    assert!(store.set_owner().await.unwrap().is_applied());
     works_by_plain_sql(&empty, "").await;
     let control = Control::new(&empty.0, &connections()).unwrap();
     control.check_schema().await.unwrap();
@@ -242,13 +242,14 @@ trait ClaimAndPoll {
 
 impl ClaimAndPoll for Store {
     async fn claim_and_poll(&self) -> Result<(), StoreError> {
-        self.claim_database(false).await?;
+        assert!(self.set_owner().await?.is_applied());
         self.poll().await.map(drop)
     }
 }
 
 async fn views_with_the_former_names_are_read_only(empty: Empty) {
-    let migration = Migration { url: &empty.0, schema: Schema::Tenant, within: None, views: true };
+    let migration =
+        Migration { url: &empty.0, schema: Schema::Tenant, within: None, views: Views::Make };
     for _ in 0..2 {
         migration.run().await.unwrap();
     }
@@ -269,7 +270,8 @@ async fn views_with_the_former_names_are_read_only(empty: Empty) {
 
 async fn views_are_rejected_if_their_names_are_taken(empty: Empty) {
     empty.execute("CREATE TABLE job_execution (note text)").await;
-    let migration = Migration { url: &empty.0, schema: Schema::Tenant, within: None, views: true };
+    let migration =
+        Migration { url: &empty.0, schema: Schema::Tenant, within: None, views: Views::Make };
     let refused = migration.run().await.unwrap_err().to_string();
     assert!(refused.contains("something else called job_execution already"), "{refused}");
     assert!(migrate(&empty.0, Schema::Tenant).await.is_ok());
@@ -354,10 +356,10 @@ async fn a_chosen_schema_is_created_and_used() {
     empty.execute(APPLICATION).await;
     let schema = "Our \"own\"; drop";
     let tenant = tenant(&empty.0, Some(schema));
-    let migrated = Migration::of(&tenant, true).run().await.unwrap();
+    let migrated = Migration::of(&tenant, Views::Make).run().await.unwrap();
     assert_eq!(migrated.within.as_deref(), Some(schema));
     let store = Store::of(&tenant, &connections()).unwrap();
-    assert!(store.claim_database(false).await.unwrap());
+    assert!(store.set_owner().await.unwrap().is_applied());
     store.poll().await.unwrap();
     works_by_plain_sql(&empty, "\"Our \"\"own\"\"; drop\".").await;
     assert_eq!(empty.texts("SELECT title FROM job").await, ["clerk"]);
@@ -372,7 +374,7 @@ async fn a_chosen_schema_is_created_and_used() {
         &connections(),
     )
     .unwrap();
-    assert!(other.claim_database(false).await.unwrap());
+    assert!(other.set_owner().await.unwrap().is_applied());
     assert_eq!(store.owner().await.unwrap(), Some(tenant.id));
 }
 
@@ -381,7 +383,7 @@ async fn a_chosen_schema_is_created_and_used() {
 async fn triggers_work_with_any_search_path() {
     let empty = Empty::postgres().await;
     let tenant = tenant(&empty.0, Some("ours"));
-    Migration::of(&tenant, false).run().await.unwrap();
+    Migration::of(&tenant, Views::Leave).run().await.unwrap();
     for path in ["pg_catalog", "pg_temp, public", "nowhere"] {
         empty
             .execute(&format!(
@@ -409,7 +411,7 @@ async fn sessions_use_only_the_tables_in_their_schema() {
     let database = empty.0.expose().rsplit_once('/').unwrap().1;
     empty.execute(&format!("ALTER DATABASE {database} SET search_path = other, public")).await;
     let store = Store::new(tenant_id(), &empty.0, &connections()).unwrap();
-    assert!(store.claim_database(false).await.unwrap());
+    assert!(store.set_owner().await.unwrap().is_applied());
     store.poll().await.unwrap();
     let migrated = migrate(&empty.0, Schema::Tenant).await.unwrap();
     assert_eq!(migrated.within.as_deref(), Some("public"));
@@ -432,16 +434,16 @@ async fn a_missing_privilege_is_named() {
         (Some("ours"), format!("GRANT CREATE ON DATABASE {database} TO {role}")),
     ] {
         let tenant = tenant(&url, schema);
-        let error = Migration::of(&tenant, false).run().await.unwrap_err();
+        let error = Migration::of(&tenant, Views::Leave).run().await.unwrap_err();
         let text = chain(&error);
         assert!(matches!(error, StoreError::Setup(_)) && text.contains(&grant), "{text}");
         empty.execute(&grant).await;
-        assert_eq!(Migration::of(&tenant, false).run().await.unwrap().from, 0);
+        assert_eq!(Migration::of(&tenant, Views::Leave).run().await.unwrap().from, 0);
         empty.execute(&format!("REVOKE CREATE ON SCHEMA public FROM {role}")).await;
         let store = Store::of(&tenant, &connections()).unwrap();
-        assert!(store.claim_database(false).await.unwrap(), "the privilege is needed only once");
+        assert!(store.set_owner().await.unwrap().is_applied(), "the privilege is needed only once");
         assert_eq!(
-            Migration::of(&tenant, false).run().await.unwrap().from,
+            Migration::of(&tenant, Views::Leave).run().await.unwrap().from,
             Schema::Tenant.version()
         );
     }

@@ -280,7 +280,8 @@ async fn an_invalid_message_is_delivered_and_can_be_buried(broker: Broker) {
         let delivery = receiver.next().await;
         assert_eq!(delivery.body, body.as_bytes());
         let reason = Message::decode(&delivery.body).unwrap_err().to_string();
-        assert!(publisher.bury(delivery.body.clone(), &reason).await);
+        let buried = publisher.bury(delivery.body.clone(), &reason).await;
+        assert_eq!(buried, Confirm::Confirmed);
         delivery.ack();
     }
     let dead = broker.dead().await;

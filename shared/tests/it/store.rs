@@ -143,6 +143,6 @@ async fn status(store: &Store, id: ExecutionId) -> Status {
 pub(crate) async fn exercise(database: &TenantDatabase, store: &Store) {
     let claim = claimed(database, store, "exercise", "w").await;
     store.heartbeat(&[claim.id], "w", LEASE, database.now()).await.unwrap();
-    let ended = store.finish(&[end(database, &claim, "w", &failure())], None, database.now()).await;
-    assert!(ended.unwrap()[0].followed);
+    let ended = store.finish(&[end(database, &claim, "w", &failure())], database.now()).await;
+    assert!(ended.unwrap()[0].has_next_attempt);
 }

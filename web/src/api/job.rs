@@ -24,7 +24,7 @@ use crate::access::Visitor;
 use crate::problem::{Problem, made};
 use operations::failure::Failure;
 use operations::finding::Finding;
-use operations::job::{find, next_time, schedule_of};
+use operations::job::{Switch, find, next_time, schedule_of};
 use operations::occurrence_report::report;
 use operations::schedule::{checked, due};
 
@@ -218,7 +218,7 @@ pub(super) async fn pause(
     path: JobPath,
     reason: Body<Reason>,
 ) -> Result<Response, Problem> {
-    switch(state, visitor, path, reason, false).await
+    switch(state, visitor, path, reason, Switch::Pause).await
 }
 
 pub(super) async fn resume(
@@ -227,7 +227,7 @@ pub(super) async fn resume(
     path: JobPath,
     reason: Body<Reason>,
 ) -> Result<Response, Problem> {
-    switch(state, visitor, path, reason, true).await
+    switch(state, visitor, path, reason, Switch::Resume).await
 }
 
 async fn switch(
@@ -235,10 +235,10 @@ async fn switch(
     Extension(visitor): Extension<Visitor>,
     Path((slug, name)): JobPath,
     Body(Reason { reason }): Body<Reason>,
-    on: bool,
+    to: Switch,
 ) -> Result<Response, Problem> {
     let (at, actor) = state.enter_to_change(&visitor, &slug, reason.as_deref()).await?;
-    match operations::job::switch(&state.context, &actor, &at, &name, on).await? {
+    match operations::job::switch(&state.context, &actor, &at, &name, to).await? {
         Some(change) => Ok(tagged(&made(change)?)),
         None => Ok(tagged(&find(&at, &name).await?)),
     }

@@ -14,6 +14,7 @@ use crate::form::Filled;
 use crate::page::{of_job, of_tenant};
 use crate::problem::made;
 use operations::failure::Failure;
+use operations::job::Switch;
 
 pub(super) async fn run_job(
     State(state): State<Arc<AppState>>,
@@ -33,7 +34,7 @@ pub(super) async fn pause_job(
     query: Query<JobQuery>,
     form: Filled,
 ) -> Answer {
-    switch_job(state, slug, query, form, false).await
+    switch_job(state, slug, query, form, Switch::Pause).await
 }
 
 pub(super) async fn resume_job(
@@ -42,7 +43,7 @@ pub(super) async fn resume_job(
     query: Query<JobQuery>,
     form: Filled,
 ) -> Answer {
-    switch_job(state, slug, query, form, true).await
+    switch_job(state, slug, query, form, Switch::Resume).await
 }
 
 async fn switch_job(
@@ -50,10 +51,10 @@ async fn switch_job(
     Path(slug): Path<String>,
     Query(JobQuery { name }): Query<JobQuery>,
     form: Filled,
-    on: bool,
+    to: Switch,
 ) -> Answer {
     let (at, actor) = state.enter_to_change(&form.visitor, &slug, form.get("reason")).await?;
-    if let Some(change) = operations::job::switch(&state.context, &actor, &at, &name, on).await? {
+    if let Some(change) = operations::job::switch(&state.context, &actor, &at, &name, to).await? {
         made(change)?;
     }
     Ok(Redirect::to(&of_job(&slug, &name, "")).into_response())

@@ -119,7 +119,7 @@ async fn limit(system: &System) -> anyhow::Result<Sample> {
     let edit = TenantEdit { max_running: Some(Some(MAX_RUNNING)), ..TenantEdit::default() };
     let now = system.control.now().await?;
     let edited = system.control.edit_tenant(tenant.id, &edit, now).await?;
-    ensure!(edited, "the tenant is not there");
+    ensure!(edited.is_applied(), "the tenant is not there");
     let n = system.tenants.iter().position(|it| it.slug == tenant.slug).unwrap_or_default();
     let connection = tokio::sync::Mutex::new(connect(system, n).await?);
     let _processes = start(system, PRODUCERS).await;

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use polychron_bench::{Sample, Servers, Sheet, Usage, drop_database, drop_virtual_host};
 use serde_json::json;
 use shared::clock::Clock;
@@ -267,7 +267,7 @@ pub(crate) async fn copy_database(
         admin.execute(AssertSqlSafe(statement)).await?;
         let url: DatabaseUrl = format!("{server}/{name}_{n}").parse()?;
         let store = Store::new(*id, &url, &connections)?;
-        store.claim_database(false).await?;
+        ensure!(store.set_owner().await?.is_applied(), "the database is taken");
         urls.push(url);
     }
     Ok(urls)
@@ -290,7 +290,8 @@ pub(crate) async fn copy_file(
     {
         let url = DatabaseUrl::of_sqlite_file(file);
         let connections = Connections::new(Clock::System, 1);
-        Store::new(*first, &url, &connections)?.claim_database(false).await?;
+        let owned = Store::new(*first, &url, &connections)?.set_owner().await?;
+        ensure!(owned.is_applied(), "the database is taken");
     }
     // Closing the last connection checkpoints the write-ahead log.
     while file.with_extension("db-wal").exists() {

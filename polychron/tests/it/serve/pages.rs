@@ -46,7 +46,13 @@ async fn every_page_shows_what_is_there_and_survives_hostile_names() {
         console.run(&["execution", "cancel", "acme", id, "--reason", HOSTILE]).succeeded();
         let store = console.store("acme").await;
         let job = store.find_job(HOSTILE).await.unwrap().unwrap();
-        store.quarantine(job.id, job.version, "<script>alert(3)</script>").await.unwrap();
+        assert!(
+            store
+                .quarantine(job.id, job.version, "<script>alert(3)</script>")
+                .await
+                .unwrap()
+                .is_applied()
+        );
 
         let server = Server::start(&console);
         let escaped = "&lt;script&gt;alert(&quot;1&quot;)";
@@ -131,7 +137,7 @@ async fn a_long_history_is_walked_through_page_by_page() {
             let name = if n % 3 == 0 { "a" } else { "b" };
             let at = start + chrono::TimeDelta::milliseconds(n);
             let id = ExecutionId::new(at.time(), &random);
-            assert!(store.run_job(name, id, None, at).await.unwrap());
+            assert!(store.run_job(name, id, None, at).await.unwrap().is_applied());
             if n % 10 == 0 {
                 store.cancel(id, at).await.unwrap();
             }

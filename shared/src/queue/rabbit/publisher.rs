@@ -84,9 +84,9 @@ impl Publisher {
         }
     }
 
-    pub(in crate::queue) async fn bury(&self, body: Vec<u8>, reason: &str) -> bool {
+    pub(in crate::queue) async fn bury(&self, body: Vec<u8>, reason: &str) -> Confirm {
         let confirms = self.ask(|reply| Command::Bury(body, reason.to_owned(), reply)).await;
-        confirms.is_some_and(|confirms| confirms == [Confirm::Confirmed])
+        confirms.and_then(|confirms| confirms.into_iter().next()).unwrap_or(Confirm::Unknown)
     }
 
     pub(in crate::queue) fn watchdog(&self) -> &Watchdog {

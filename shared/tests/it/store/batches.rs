@@ -2,7 +2,7 @@
 //! second to detect that.
 
 use shared::id::ExecutionId;
-use shared::store::{Store, Unheard};
+use shared::store::{Store, Unclaimed};
 use testkit::TenantDatabase;
 
 use super::sweep::sent_before;
@@ -20,15 +20,15 @@ async fn overlapping_batches_do_not_deadlock(database: TenantDatabase) {
     let ids = many(&database, &store, "open").await;
     let reversed: Vec<ExecutionId> = ids.iter().rev().copied().collect();
     let now = database.now();
-    let unheard: Vec<Unheard> =
-        store.read_unheard(&sent_before(now, now), 99).await.unwrap().into_iter().rev().collect();
+    let unclaimed: Vec<Unclaimed> =
+        store.read_unclaimed(&sent_before(now, now), 99).await.unwrap().into_iter().rev().collect();
     let others: Vec<_> = (0..5).map(|_| database.store()).collect();
     for _ in 0..25 {
         let worker = terms("w");
         let (one, other, third, fourth, fifth) = tokio::join!(
             others[0].mark_published(&ids, now),
             others[1].mark_published(&reversed, now),
-            others[2].sweep(&unheard, now),
+            others[2].sweep(&unclaimed, now),
             others[3].claim(&ids[..20], &worker, now),
             others[4].claim(&reversed[40..], &worker, now),
         );
@@ -42,12 +42,12 @@ async fn overlapping_batches_do_not_deadlock(database: TenantDatabase) {
         let (one, other, worker) = tokio::join!(
             others[0].heartbeat(&ids, "w", LEASE, now),
             others[1].heartbeat(&backwards_ids, "w", LEASE, now),
-            others[2].finish(&backwards[..4], Some(now), now),
+            others[2].finish_expired(&backwards[..4], now, now),
         );
         assert!(one.is_ok() && other.is_ok() && worker.is_ok());
     }
     let (one, other) =
-        tokio::join!(others[0].finish(&ends, None, now), others[1].finish(&backwards, None, now));
+        tokio::join!(others[0].finish(&ends, now), others[1].finish(&backwards, now));
     assert_eq!(one.unwrap().len() + other.unwrap().len(), 60);
     // Finishes without a next attempt use another statement.
     let last = many(&database, &store, "last").await;
@@ -55,7 +55,7 @@ async fn overlapping_batches_do_not_deadlock(database: TenantDatabase) {
     let ends: Vec<_> = claims.iter().map(|claim| end(&database, claim, "w", &success())).collect();
     let backwards: Vec<_> = ends.iter().rev().cloned().collect();
     let (one, other) =
-        tokio::join!(others[0].finish(&ends, None, now), others[1].finish(&backwards, None, now));
+        tokio::join!(others[0].finish(&ends, now), others[1].finish(&backwards, now));
     assert_eq!(one.unwrap().len() + other.unwrap().len(), 60);
     if !database.is_sqlite() {
         // Statistics are reported when a session has been idle or ends.

@@ -96,11 +96,11 @@ async fn rows_that_are_not_claimable_are_not_claimed(database: TenantDatabase) {
     let elsewhere = dispatched(&database, &store, "elsewhere").await;
     database.execute("UPDATE polychron_job SET queue = 'mail' WHERE name = 'elsewhere'").await;
     let over = claimed(&database, &store, "over", "w").await;
-    let done = store.finish(&[end(&database, &over, "w", &success())], None, now).await.unwrap();
+    let done = store.finish(&[end(&database, &over, "w", &success())], now).await.unwrap();
     assert_eq!(done.len(), 1);
     database.insert_job("waits").await;
     let waits = database.execution_id();
-    assert!(store.run_job("waits", waits, None, now).await.unwrap());
+    assert!(store.run_job("waits", waits, None, now).await.unwrap().is_applied());
     for (id, expected) in [
         (cancelled, Status::Dispatched),
         (elsewhere, Status::Dispatched),
@@ -161,7 +161,7 @@ async fn a_claim_counts_the_uncharged_attempts(database: TenantDatabase) {
         let end = end(&database, &claim, "w", outcome);
         let next = end.next.unwrap();
         let now = database.now();
-        assert!(store.finish(&[end], None, now).await.unwrap()[0].followed);
+        assert!(store.finish(&[end], now).await.unwrap()[0].has_next_attempt);
         let now = database.advance(Duration::from_secs(60));
         let release = shared::store::Dispatch { released: vec![next.id], ..Default::default() };
         assert_eq!(super::dispatch(&store, &release, now).await, [next.id]);

@@ -123,12 +123,12 @@ async fn the_last_occurrence_disables_the_job_without_an_edit(database: TenantDa
     assert!(!job.is_enabled && job.next_run_at.is_none());
     assert_eq!((job.version, job.schedule_since), (1, Some(now.time())));
     let summary = store.poll().await.unwrap();
-    assert!(!summary.unarmed && summary.next_due_at.is_none());
+    assert!(!summary.has_unarmed && summary.next_due_at.is_none());
     // Enabling it again is an edit.
     database.execute("UPDATE polychron_job SET is_enabled = true WHERE name = 'once'").await;
     let job = store.find_job("once").await.unwrap().unwrap();
     assert_eq!((job.version, job.schedule_since), (2, None));
-    assert!(store.poll().await.unwrap().unarmed);
+    assert!(store.poll().await.unwrap().has_unarmed);
 }
 
 async fn a_skipped_row_is_final(database: TenantDatabase) {
@@ -205,9 +205,9 @@ async fn a_released_row_is_dispatched_once(database: TenantDatabase) {
     let now = database.now();
     database.insert_job("a").await;
     let (id, unwanted) = (database.execution_id(), database.execution_id());
-    assert!(store.run_job("a", id, None, now).await.unwrap());
-    assert!(store.run_job("a", unwanted, None, now + super::MINUTE).await.unwrap());
-    assert!(!store.run_job("b", database.execution_id(), None, now).await.unwrap());
+    assert!(store.run_job("a", id, None, now).await.unwrap().is_applied());
+    assert!(store.run_job("a", unwanted, None, now + super::MINUTE).await.unwrap().is_applied());
+    assert!(!store.run_job("b", database.execution_id(), None, now).await.unwrap().is_applied());
     database
         .execute(&format!(
             "UPDATE polychron_job_execution SET cancel_requested = true WHERE id = '{unwanted}'"

@@ -29,31 +29,31 @@ async fn a_stale_worker_writes_nothing(database: TenantDatabase) {
     let claim = claimed(&database, &store, "a", "w").await;
     let before = store.find_execution(claim.id).await.unwrap();
     let stale = end(&database, &claim, "other", &failure());
-    assert_eq!(store.finish(&[stale], None, database.now()).await.unwrap().len(), 0);
+    assert_eq!(store.finish(&[stale], database.now()).await.unwrap().len(), 0);
     let mut unknown = end(&database, &claim, "w", &failure());
     unknown.id = database.execution_id();
-    assert_eq!(store.finish(&[unknown], None, database.now()).await.unwrap().len(), 0);
+    assert_eq!(store.finish(&[unknown], database.now()).await.unwrap().len(), 0);
     assert_eq!(store.find_execution(claim.id).await.unwrap(), before);
     assert_eq!(
         database.text("SELECT CAST(count(*) AS text) FROM polychron_job_execution").await,
         "1"
     );
-    assert_eq!(store.finish(&[], None, database.now()).await.unwrap().len(), 0);
+    assert_eq!(store.finish(&[], database.now()).await.unwrap().len(), 0);
 }
 
 async fn a_final_row_never_changes(database: TenantDatabase) {
     let store = database.store();
     let claim = claimed(&database, &store, "a", "w").await;
     let id = claim.id;
-    let done = store.finish(&[end(&database, &claim, "w", &success())], None, database.now()).await;
+    let done = store.finish(&[end(&database, &claim, "w", &success())], database.now()).await;
     assert_eq!(done.unwrap().len(), 1);
     let row = store.find_execution(id).await.unwrap();
     let now = database.advance(Duration::from_secs(7200));
     for outcome in [success(), failure(), Outcome::Cancelled, Outcome::Lost { worker: "w".into() }]
     {
         let late = end(&database, &claim, "w", &outcome);
-        assert_eq!(store.finish(std::slice::from_ref(&late), None, now).await.unwrap().len(), 0);
-        assert_eq!(store.finish(&[late], Some(now), now).await.unwrap().len(), 0);
+        assert_eq!(store.finish(std::slice::from_ref(&late), now).await.unwrap().len(), 0);
+        assert_eq!(store.finish_expired(&[late], now, now).await.unwrap().len(), 0);
     }
     assert_eq!(store.claim(&[id], &terms("w"), now).await.unwrap().len(), 0);
     assert_eq!(store.heartbeat(&[id], "w", super::LEASE, now).await.unwrap().len(), 0);
@@ -79,7 +79,7 @@ async fn a_failure_is_followed_by_the_next_attempt(database: TenantDatabase) {
     database.execute(r#"UPDATE polychron_job SET payload = '{"edited": true}'"#).await;
     let failed = end(&database, &claim, "w", &failure());
     let next = failed.next.unwrap();
-    assert!(store.finish(&[failed], None, database.now()).await.unwrap()[0].followed);
+    assert!(store.finish(&[failed], database.now()).await.unwrap()[0].has_next_attempt);
     let row = store.find_execution(claim.id).await.unwrap().unwrap();
     assert_eq!((row.status, row.error_kind), (Status::Failed, Some(ErrorKind::Handler)));
     assert_eq!(
@@ -106,8 +106,8 @@ async fn attempts_are_numbered_without_gaps(database: TenantDatabase) {
         let next = ended.next.unwrap().id;
         // Written twice, as after a lost reply, and by the rescue, too.
         let both = [ended.clone(), ended];
-        assert_eq!(store.finish(&both, Some(now), now).await.unwrap().len(), 1);
-        assert_eq!(store.finish(&both, None, now).await.unwrap().len(), 0);
+        assert_eq!(store.finish_expired(&both, now, now).await.unwrap().len(), 1);
+        assert_eq!(store.finish(&both, now).await.unwrap().len(), 0);
         let now = database.advance(Duration::from_secs(60));
         let release = Dispatch { released: vec![next], ..Dispatch::default() };
         assert_eq!(dispatch(&store, &release, now).await, [next]);
@@ -115,7 +115,7 @@ async fn attempts_are_numbered_without_gaps(database: TenantDatabase) {
     }
     let last = end(&database, &claim, "w", &failure());
     assert!(last.next.is_none(), "the third of three attempts");
-    assert!(!store.finish(&[last], None, database.now()).await.unwrap()[0].followed);
+    assert!(!store.finish(&[last], database.now()).await.unwrap()[0].has_next_attempt);
     let rows = "SELECT attempt || ' ' || trigger || ' ' || status || ' ' || error_kind FROM polychron_job_execution ORDER BY attempt";
     let expected = ["1 schedule failed handler", "2 retry failed lost", "3 rescue failed handler"];
     assert_eq!(database.texts(rows).await, expected);
@@ -137,8 +137,8 @@ async fn nothing_follows_a_cancelled_row(database: TenantDatabase) {
                 "UPDATE polychron_job_execution SET cancel_requested = true WHERE id = '{id}'"
             ))
             .await;
-        let ended = store.finish(&[ended], None, database.now()).await.unwrap();
-        assert!(ended.len() == 1 && !ended[0].followed);
+        let ended = store.finish(&[ended], database.now()).await.unwrap();
+        assert!(ended.len() == 1 && !ended[0].has_next_attempt);
         assert!(store.find_execution(next.id).await.unwrap().is_none());
     }
     // A success that was written first stays.
@@ -149,7 +149,7 @@ async fn nothing_follows_a_cancelled_row(database: TenantDatabase) {
             "UPDATE polychron_job_execution SET cancel_requested = true WHERE id = '{id}'"
         ))
         .await;
-    store.finish(&[end(&database, &claim, "w", &success())], None, database.now()).await.unwrap();
+    store.finish(&[end(&database, &claim, "w", &success())], database.now()).await.unwrap();
     assert_eq!(super::status(&store, id).await, Status::Success);
 }
 
@@ -165,9 +165,9 @@ async fn a_finish_reports_what_it_freed(database: TenantDatabase) {
     let advances = vec![step(blocker.job_id, now + super::MINUTE)];
     dispatch(&store, &Dispatch { advances, executions: vec![waits], released: vec![] }, now).await;
     let ends = [&alone, &blocker].map(|claim| end(&database, claim, "w", &success()));
-    let mut ended = store.finish(&ends, None, now).await.unwrap();
-    ended.sort_by_key(|ended| ended.freed);
-    let freed: Vec<_> = ended.iter().map(|ended| (ended.id, ended.freed)).collect();
+    let mut ended = store.finish(&ends, now).await.unwrap();
+    ended.sort_by_key(|ended| ended.needs_poll);
+    let freed: Vec<_> = ended.iter().map(|ended| (ended.id, ended.needs_poll)).collect();
     assert_eq!(freed, [(alone.id, false), (blocker.id, true)]);
 }
 
@@ -187,7 +187,7 @@ async fn results_and_errors_are_stored(database: TenantDatabase) {
         let claim = claimed(&database, &store, &format!("job {n}"), "w").await;
         let mut ended = end(&database, &claim, "w", &Outcome::Success(result.clone()));
         ended.report.output = Some(format!("line {n}\n"));
-        assert_eq!(store.finish(&[ended], None, database.now()).await.unwrap().len(), 1);
+        assert_eq!(store.finish(&[ended], database.now()).await.unwrap().len(), 1);
         let row = store.find_execution(claim.id).await.unwrap().unwrap();
         assert_eq!((row.result, row.output), (Some(result), Some(format!("line {n}\n"))));
     }
@@ -200,13 +200,13 @@ async fn results_and_errors_are_stored(database: TenantDatabase) {
         retry: false,
         retry_after: None,
     });
-    store.finish(&[end(&database, &claim, "w", &odd)], None, database.now()).await.unwrap();
+    store.finish(&[end(&database, &claim, "w", &odd)], database.now()).await.unwrap();
     let row = store.find_execution(claim.id).await.unwrap().unwrap();
     assert!(row.error_message.unwrap().starts_with("a\u{FFFD}b ä"));
     assert!(row.error_detail.unwrap().ends_with(" […]"));
     let claim = claimed(&database, &store, "nul", "w").await;
     let nul = Outcome::Success(json!({"a\0": ["\0"]}));
-    store.finish(&[end(&database, &claim, "w", &nul)], None, database.now()).await.unwrap();
+    store.finish(&[end(&database, &claim, "w", &nul)], database.now()).await.unwrap();
     let row = store.find_execution(claim.id).await.unwrap().unwrap();
     assert_eq!(row.result, Some(json!({"a\u{FFFD}": ["\u{FFFD}"]})));
 }
@@ -229,10 +229,10 @@ async fn a_rejected_row_rolls_back_the_batch(database: TenantDatabase) {
             .await;
     }
     let ends = [&good, &bad].map(|claim| end(&database, claim, "w", &success()));
-    let refused = store.finish(&ends, None, database.now()).await;
+    let refused = store.finish(&ends, database.now()).await;
     assert!(matches!(refused, Err(StoreError::Refused(_))), "{refused:?}");
     assert_eq!(super::status(&store, good.id).await, Status::Running);
-    assert_eq!(store.finish(&ends[..1], None, database.now()).await.unwrap().len(), 1);
+    assert_eq!(store.finish(&ends[..1], database.now()).await.unwrap().len(), 1);
     assert_eq!(super::status(&store, bad.id).await, Status::Running);
 }
 
@@ -244,9 +244,9 @@ async fn a_batch_finishes_each_of_its_rows(database: TenantDatabase) {
         let outcome = if n % 3 == 0 { failure() } else { success() };
         ends.push(end(&database, &claim, if n % 5 == 0 { "other" } else { "w" }, &outcome));
     }
-    let ended = store.finish(&ends, None, database.now()).await.unwrap();
+    let ended = store.finish(&ends, database.now()).await.unwrap();
     assert_eq!(ended.len(), 24);
-    assert_eq!(ended.iter().filter(|ended| ended.followed).count(), 8);
+    assert_eq!(ended.iter().filter(|ended| ended.has_next_attempt).count(), 8);
     let counts = "SELECT status || ' ' || count(*) FROM polychron_job_execution GROUP BY status ORDER BY status";
     assert_eq!(
         database.texts(counts).await,
@@ -262,7 +262,7 @@ async fn a_result_nested_too_deeply_is_kept_as_a_note(database: TenantDatabase) 
     let claim = claimed(&database, &store, "deep", "w").await;
     let deep = (0..1500).fold(json!(1), |inner, _| json!([inner]));
     let ended = end(&database, &claim, "w", &Outcome::Success(deep));
-    assert_eq!(store.finish(&[ended], None, database.now()).await.unwrap().len(), 1);
+    assert_eq!(store.finish(&[ended], database.now()).await.unwrap().len(), 1);
     let row = store.find_execution(claim.id).await.unwrap().unwrap();
     assert!(row.result.unwrap()["polychron_cut"].is_object());
 }

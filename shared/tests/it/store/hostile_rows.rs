@@ -124,7 +124,7 @@ async fn numbers_at_their_ends_are_no_overflow(database: TenantDatabase) {
         let claims = store.claim(&[claim.id], &super::terms("w"), now).await.unwrap();
         for claim in claims {
             let end = super::end(&database, &claim, "w", &failure());
-            let _ = store.finish(&[end], None, now).await;
+            let _ = store.finish(&[end], now).await;
         }
     }
 }

@@ -26,17 +26,17 @@ async fn a_database_of_another_tenant_is_rejected(database: TenantDatabase) {
     let text = stranger.poll().await.unwrap_err().to_string();
     assert!(text.contains("--adopt") && text.contains(&database.tenant.to_string()), "{text}");
     database.execute("DELETE FROM polychron_identity").await;
-    assert!(matches!(stranger.poll().await, Err(StoreError::Unclaimed)));
+    assert!(matches!(stranger.poll().await, Err(StoreError::Unowned)));
     assert_eq!(stranger.owner().await.unwrap(), None);
 }
 
 async fn a_database_is_adopted_only_on_request(database: TenantDatabase) {
     let tenant = TenantId::new(database.now().time(), &database.random);
     let stranger = store_of(&database, tenant);
-    assert!(database.store().claim_database(false).await.unwrap(), "its own tenant may, again");
-    assert!(!stranger.claim_database(false).await.unwrap());
+    assert!(database.store().set_owner().await.unwrap().is_applied(), "its own tenant may, again");
+    assert!(!stranger.set_owner().await.unwrap().is_applied());
     assert_eq!(stranger.owner().await.unwrap(), Some(database.tenant));
-    assert!(stranger.claim_database(true).await.unwrap());
+    stranger.replace_owner().await.unwrap();
     assert_eq!(stranger.owner().await.unwrap(), Some(tenant));
     assert_eq!(stranger.poll().await.unwrap().tenant_id, tenant);
     assert_eq!(database.text("SELECT CAST(count(*) AS text) FROM polychron_identity").await, "1");
@@ -49,8 +49,8 @@ async fn a_change_of_owner_is_noticed(database: TenantDatabase) {
     let store = database.store();
     store.poll().await.unwrap();
     let tenant = TenantId::new(database.now().time(), &database.random);
-    assert!(store_of(&database, tenant).claim_database(true).await.unwrap());
+    store_of(&database, tenant).replace_owner().await.unwrap();
     assert!(matches!(store.poll().await, Err(StoreError::Owned(owner)) if owner == tenant));
     database.execute("DELETE FROM polychron_identity").await;
-    assert!(matches!(store.poll().await, Err(StoreError::Unclaimed)));
+    assert!(matches!(store.poll().await, Err(StoreError::Unowned)));
 }

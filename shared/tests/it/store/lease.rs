@@ -66,7 +66,7 @@ async fn an_expired_lease_is_not_renewed(database: TenantDatabase) {
         assert_eq!(heartbeat(&store, &database, &[claim.id]).await.len(), 0);
         assert_eq!(store.read_expired(database.now(), 9).await.unwrap().len(), 1);
         let late = [end(&database, &claim, "w", &success())];
-        let done = store.finish(&late, None, database.now()).await;
+        let done = store.finish(&late, database.now()).await;
         assert_eq!(done.unwrap().len(), 1, "late, but nobody took it back");
     }
 }
@@ -78,7 +78,7 @@ async fn a_heartbeat_reports_cancellations_and_omits_rows_of_others(database: Te
     let others = claimed(&database, &store, "others", "other").await;
     let over = claimed(&database, &store, "over", "w").await;
     let dispatched = super::dispatched(&database, &store, "dispatched").await;
-    store.finish(&[end(&database, &over, "w", &success())], None, database.now()).await.unwrap();
+    store.finish(&[end(&database, &over, "w", &success())], database.now()).await.unwrap();
     let wanted_id = wanted.id;
     database
         .execute(&format!(
@@ -104,7 +104,8 @@ async fn a_rescue_waits_until_the_lease_expires(database: TenantDatabase) {
     let lease_until = at(claim.lease_until);
     for expired_before in [lease_until - TimeDelta::microseconds(1), lease_until] {
         assert_eq!(store.read_expired(expired_before, 9).await.unwrap().len(), 0);
-        let ended = store.finish(std::slice::from_ref(&lost), Some(expired_before), database.now());
+        let ended =
+            store.finish_expired(std::slice::from_ref(&lost), expired_before, database.now());
         assert_eq!(ended.await.unwrap().len(), 0);
     }
     let expired_before = lease_until + TimeDelta::microseconds(1);
@@ -112,11 +113,11 @@ async fn a_rescue_waits_until_the_lease_expires(database: TenantDatabase) {
     // The worker renews the lease between the rescue's read and its write.
     database.advance(Duration::from_secs(30));
     heartbeat(&store, &database, &[claim.id]).await;
-    let ended = store.finish(std::slice::from_ref(&lost), Some(expired_before), database.now());
+    let ended = store.finish_expired(std::slice::from_ref(&lost), expired_before, database.now());
     assert_eq!(ended.await.unwrap().len(), 0);
     let later = expired_before + TimeDelta::seconds(30);
-    let ended = store.finish(&[lost], Some(later), database.now()).await.unwrap();
-    assert!(ended[0].followed);
+    let ended = store.finish_expired(&[lost], later, database.now()).await.unwrap();
+    assert!(ended[0].has_next_attempt);
 }
 
 async fn a_rescue_and_a_late_worker_exclude_each_other(database: TenantDatabase) {
@@ -128,7 +129,7 @@ async fn a_rescue_and_a_late_worker_exclude_each_other(database: TenantDatabase)
         let lost = end(&database, &claim, "w", &Outcome::Lost { worker: "w".into() });
         let (ours, theirs) = ([ours], [lost]);
         let (finished, rescued) =
-            tokio::join!(store.finish(&ours, None, now), rescuer.finish(&theirs, Some(now), now),);
+            tokio::join!(store.finish(&ours, now), rescuer.finish_expired(&theirs, now, now),);
         assert_eq!(finished.unwrap().len() + rescued.unwrap().len(), 1);
     }
 }

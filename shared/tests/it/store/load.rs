@@ -18,7 +18,7 @@ async fn seconds_include_all_attempts_at_an_occurrence(database: TenantDatabase)
     let claim = claimed(&database, &store, "slow", "w").await;
     let now = database.advance(Duration::from_secs(40));
     let first = end(&database, &claim, "w", &failure());
-    store.finish(std::slice::from_ref(&first), None, now).await.unwrap();
+    store.finish(std::slice::from_ref(&first), now).await.unwrap();
     let next = first.next.as_ref().unwrap().id;
     assert_eq!(status(&store, next).await, shared::execution::Status::Scheduled);
     // The next attempt takes half as long.
@@ -30,7 +30,7 @@ async fn seconds_include_all_attempts_at_an_occurrence(database: TenantDatabase)
     let _ = store.dispatch(&release, summary.dispatch_no, retry_at).await.unwrap();
     let again = store.claim(&[next], &terms("w"), retry_at).await.unwrap().remove(0);
     let now = database.advance(Duration::from_secs(20));
-    store.finish(&[end(&database, &again, "w", &success())], None, now).await.unwrap();
+    store.finish(&[end(&database, &again, "w", &success())], now).await.unwrap();
 
     let load = store.plan_load(JobId(0), 10).await.unwrap();
     assert_eq!(load.len(), 1);

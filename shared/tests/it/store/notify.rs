@@ -5,7 +5,7 @@ use shared::execution::{ErrorKind, Execution, Status};
 use shared::id::ExecutionId;
 use shared::notification::{Event, NOTIFIER};
 use shared::outcome::{Failure, Outcome};
-use shared::store::{ExecutionFilter, Notification, Store};
+use shared::store::{ExecutionFilter, Notification, Notified, Store};
 use testkit::TenantDatabase;
 
 use super::{claimed, end, failure, success, terms};
@@ -58,7 +58,7 @@ async fn events(store: &Store) -> Vec<String> {
 async fn again(database: &TenantDatabase, store: &Store, job: &str) -> shared::store::Claim {
     let id = database.execution_id();
     let now = database.advance(std::time::Duration::from_secs(60));
-    assert!(store.run_job(job, id, None, now).await.unwrap());
+    assert!(store.run_job(job, id, None, now).await.unwrap().is_applied());
     database
         .execute(
             "UPDATE polychron_job_execution SET status = 'dispatched' WHERE status = 'scheduled'",
@@ -74,7 +74,7 @@ async fn finish(
     outcome: &Outcome,
 ) -> shared::store::Finished {
     let end = end(database, claim, "w", outcome);
-    store.finish(&[end], None, database.now()).await.unwrap()[0]
+    store.finish(&[end], database.now()).await.unwrap()[0]
 }
 
 async fn the_first_permanent_failure_and_the_recovery_are_notified(database: TenantDatabase) {
@@ -83,7 +83,7 @@ async fn the_first_permanent_failure_and_the_recovery_are_notified(database: Ten
     notify(&database, "a", TARGET).await;
     let began = database.now();
     assert!(
-        finish(&database, &store, &claim, &permanent()).await.freed,
+        finish(&database, &store, &claim, &permanent()).await.needs_poll,
         "the producer should poll"
     );
     let first = &notifications(&store).await[0];
@@ -112,7 +112,7 @@ async fn the_first_permanent_failure_and_the_recovery_are_notified(database: Ten
         (&json!(began.time()), &Value::Null)
     );
     let fourth = again(&database, &store, "a").await;
-    assert!(!finish(&database, &store, &fourth, &success()).await.freed);
+    assert!(!finish(&database, &store, &fourth, &success()).await.needs_poll);
     let fifth = again(&database, &store, "a").await;
     finish(&database, &store, &fifth, &permanent()).await;
     assert_eq!(events(&store).await, ["failed", "recovered", "failed"]);
@@ -122,7 +122,7 @@ async fn an_attempt_with_a_successor_is_not_notified(database: TenantDatabase) {
     let store = database.store();
     let claim = claimed(&database, &store, "a", "w").await;
     notify(&database, "a", TARGET).await;
-    assert!(finish(&database, &store, &claim, &failure()).await.followed);
+    assert!(finish(&database, &store, &claim, &failure()).await.has_next_attempt);
     assert!(notifications(&store).await.is_empty());
     assert_eq!(store.find_job("a").await.unwrap().unwrap().failing_since, None);
     let cancelled = again(&database, &store, "a").await;
@@ -174,7 +174,7 @@ async fn a_finish_that_was_not_written_is_not_notified(database: TenantDatabase)
     let claim = claimed(&database, &store, "a", "w").await;
     notify(&database, "a", TARGET).await;
     let end = end(&database, &claim, "other", &permanent());
-    assert!(store.finish(&[end], None, database.now()).await.unwrap().is_empty());
+    assert!(store.finish(&[end], database.now()).await.unwrap().is_empty());
     assert!(notifications(&store).await.is_empty());
     assert_eq!(store.find_job("a").await.unwrap().unwrap().failing_since, None);
 }
@@ -190,7 +190,7 @@ async fn two_failures_in_one_batch_are_notified_once_each(database: TenantDataba
         ends.push(end(&database, &other, "w", &permanent()));
     }
     ends.sort_by_key(|end| end.id);
-    assert_eq!(store.finish(&ends, None, database.now()).await.unwrap().len(), 4);
+    assert_eq!(store.finish(&ends, database.now()).await.unwrap().len(), 4);
     let mut jobs: Vec<Value> =
         notifications(&store).await.iter().map(|row| payload_of(row)["job"].clone()).collect();
     jobs.sort_by_key(Value::to_string);
@@ -206,18 +206,18 @@ async fn lateness_and_its_end_are_notified_once(database: TenantDatabase) {
     assert_eq!((unstarted[0].id, unstarted.len()), (id, 1));
     assert_eq!(unstarted[0].misfire_grace_seconds, 60);
     let job = unstarted[0].job_id;
-    let tell = async |event, execution: Option<ExecutionId>| {
+    let notify = async |event, execution: Option<ExecutionId>| {
         let notification = Notification { event, id: database.execution_id() };
         store.notify(job, execution, notification, now).await.unwrap()
     };
-    assert!(!tell(Event::CaughtUp, None).await, "it was not late");
-    assert!(tell(Event::Late, Some(id)).await);
-    assert!(!tell(Event::Late, Some(id)).await);
+    assert_eq!(notify(Event::CaughtUp, None).await, Notified::NotNeeded, "it was not late");
+    assert_eq!(notify(Event::Late, Some(id)).await, Notified::Inserted);
+    assert_eq!(notify(Event::Late, Some(id)).await, Notified::NotNeeded);
     assert_eq!(store.list_late().await.unwrap(), [job]);
     store.claim(&[id], &terms("w"), now).await.unwrap();
     assert!(store.read_unstarted(now, 10).await.unwrap().is_empty());
-    assert!(tell(Event::CaughtUp, None).await);
-    assert!(!tell(Event::CaughtUp, None).await);
+    assert_eq!(notify(Event::CaughtUp, None).await, Notified::Inserted);
+    assert_eq!(notify(Event::CaughtUp, None).await, Notified::NotNeeded);
     assert!(store.list_late().await.unwrap().is_empty());
     assert_eq!(events(&store).await, ["late", "caught_up"]);
     let [late, well] = &notifications(&store).await[..] else {

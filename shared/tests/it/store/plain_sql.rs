@@ -33,7 +33,7 @@ async fn three_columns_are_enough_for_a_job(database: TenantDatabase) {
     assert_eq!((job.orphan_policy, job.version), (OrphanPolicy::Retry, 1));
     assert_eq!((job.schedule_since, job.quarantined_reason), (None, None));
     assert_eq!(job.created_at, job.updated_at);
-    assert!(store.poll().await.unwrap().unarmed);
+    assert!(store.poll().await.unwrap().has_unarmed);
 }
 
 async fn invalid_updates_are_rejected(database: TenantDatabase) {
@@ -190,12 +190,11 @@ async fn deleting_a_job_cancels_its_open_executions(database: TenantDatabase) {
     let running = claimed(&database, &store, "a", "w").await;
     let kept = dispatched(&database, &store, "kept").await;
     let waits = database.execution_id();
-    store.run_job("a", waits, None, database.now() + super::MINUTE).await.unwrap();
+    assert!(
+        store.run_job("a", waits, None, database.now() + super::MINUTE).await.unwrap().is_applied()
+    );
     let over = claimed(&database, &store, "over", "w").await;
-    store
-        .finish(&[end(&database, &over, "w", &super::success())], None, database.now())
-        .await
-        .unwrap();
+    store.finish(&[end(&database, &over, "w", &super::success())], database.now()).await.unwrap();
     assert_eq!(database.execute("DELETE FROM polychron_job WHERE name <> 'kept'").await, 2);
     let row = store.find_execution(waits).await.unwrap().unwrap();
     assert_eq!((row.status, row.error_kind), (Status::Cancelled, Some(ErrorKind::Cancelled)));
@@ -204,9 +203,8 @@ async fn deleting_a_job_cancels_its_open_executions(database: TenantDatabase) {
     assert!(row.status == Status::Running && row.cancel_requested);
     let beats = store.heartbeat(&[running.id], "w", super::LEASE, database.now()).await.unwrap();
     assert!(beats[0].cancel_requested);
-    let ended =
-        store.finish(&[end(&database, &running, "w", &failure())], None, database.now()).await;
-    assert!(!ended.unwrap()[0].followed);
+    let ended = store.finish(&[end(&database, &running, "w", &failure())], database.now()).await;
+    assert!(!ended.unwrap()[0].has_next_attempt);
     assert_eq!(super::status(&store, over.id).await, Status::Success);
     assert_eq!(super::status(&store, kept).await, Status::Dispatched);
 }
@@ -222,7 +220,7 @@ async fn a_job_deleted_while_its_attempt_fails_leaves_nothing_open(database: Ten
         let ran = database.execution_id();
         let now = database.now();
         let (ended, deleted, _) = tokio::join!(
-            store.finish(&ends, None, now),
+            store.finish(&ends, now),
             database.execute(&delete),
             store.run_job(&name, ran, None, now + super::MINUTE),
         );

@@ -123,7 +123,7 @@ async fn consume(database: &TenantDatabase, store: &Store, rows: &[ExecutionId])
     store.report(&[(rows[0], Report::default())], "w").await.unwrap();
     for (claim, outcome) in claims.iter().zip([success(), failure(), failure()]) {
         let end = end(database, claim, "w", &outcome);
-        assert_eq!(store.finish(&[end], None, now).await.unwrap().len(), 1);
+        assert_eq!(store.finish(&[end], now).await.unwrap().len(), 1);
         assert!(store.find_execution(claim.id).await.unwrap().is_some());
     }
 }
@@ -149,7 +149,7 @@ const HOT: &[(&str, &str)] = &[
     ("tenant/poll", ""),
     ("tenant/read_due", "now(), now(), ',default,', 100, 60"),
     ("tenant/read_waiting", "now(), ',default,', 100"),
-    ("tenant/read_unheard", "now(), now(), now(), now(), now(), now(), 100"),
+    ("tenant/read_unclaimed", "now(), now(), now(), now(), now(), now(), 100"),
     ("tenant/read_expired", "now(), 100"),
     (
         "tenant/dispatch",

@@ -150,7 +150,7 @@ async fn the_history_of_a_deleted_job_is_pruned_too(database: TenantDatabase) {
         insert(&database, job, minutes, 1, Status::Skipped).await;
     }
     insert(&database, other, 20, 1, Status::Skipped).await;
-    assert!(store.delete_job(job).await.unwrap());
+    assert!(store.delete_job(job).await.unwrap().is_applied());
     assert_eq!(store.next_history(JobId(0)).await.unwrap(), Some(job));
     assert_eq!(store.next_history(job).await.unwrap(), Some(other));
     assert_eq!(store.next_history(other).await.unwrap(), None);

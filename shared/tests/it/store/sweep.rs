@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use shared::execution::Status;
-use shared::store::{DbTime, SentBefore, Unheard};
+use shared::store::{DbTime, SentBefore, Unclaimed};
 use testkit::TenantDatabase;
 
 use super::{MINUTE, claimed, dispatched, terms};
@@ -55,15 +55,17 @@ async fn unclaimed_rows_are_found_by_their_last_message(database: TenantDatabase
         (start - soon, published, vec![confirmed]),
         (now, now, vec![unconfirmed, confirmed]),
     ] {
-        let unheard =
-            store.read_unheard(&sent_before(unconfirmed_since, published_before), 9).await.unwrap();
-        let ids: Vec<_> = unheard.iter().map(|row| row.ready.id).collect();
+        let unclaimed = store
+            .read_unclaimed(&sent_before(unconfirmed_since, published_before), 9)
+            .await
+            .unwrap();
+        let ids: Vec<_> = unclaimed.iter().map(|row| row.ready.id).collect();
         assert_eq!(ids, expected);
     }
-    let unheard = store.read_unheard(&sent_before(now, now), 9).await.unwrap();
-    let counts: Vec<_> = unheard.iter().map(|row| row.publish_count).collect();
+    let unclaimed = store.read_unclaimed(&sent_before(now, now), 9).await.unwrap();
+    let counts: Vec<_> = unclaimed.iter().map(|row| row.publish_count).collect();
     assert_eq!(counts, [0, 1]);
-    let ready = &unheard[1].ready;
+    let ready = &unclaimed[1].ready;
     assert_eq!(
         (ready.name.as_str(), ready.queue.as_str(), ready.attempt),
         ("confirmed", "default", 1)
@@ -83,10 +85,10 @@ async fn the_wait_grows_with_the_number_of_messages(database: TenantDatabase) {
             SentBefore { dispatched: start, published }
         };
         for at in 0..5 {
-            let unheard = store.read_unheard(&times(at), 9).await.unwrap();
-            assert_eq!(unheard.len(), usize::from(at + 1 == count.min(5)), "{at} after {count}");
+            let unclaimed = store.read_unclaimed(&times(at), 9).await.unwrap();
+            assert_eq!(unclaimed.len(), usize::from(at + 1 == count.min(5)), "{at} after {count}");
         }
-        let rows = store.read_unheard(&sent_before(start, start), 9).await.unwrap();
+        let rows = store.read_unclaimed(&sent_before(start, start), 9).await.unwrap();
         assert_eq!(store.sweep(&rows, start).await.unwrap(), [id]);
     }
 }
@@ -102,8 +104,8 @@ async fn the_longest_unclaimed_come_first(database: TenantDatabase) {
         store.mark_published(&[id], now).await.unwrap();
     }
     let now = database.now();
-    let unheard = store.read_unheard(&sent_before(now, now), 2).await.unwrap();
-    let ids: Vec<_> = unheard.iter().map(|row| row.ready.id).collect();
+    let unclaimed = store.read_unclaimed(&sent_before(now, now), 2).await.unwrap();
+    let ids: Vec<_> = unclaimed.iter().map(|row| row.ready.id).collect();
     assert_eq!(ids, [second, third]);
 }
 
@@ -112,9 +114,9 @@ pub(super) fn sent_before(dispatched: DbTime, published: DbTime) -> SentBefore {
     SentBefore { dispatched, published: [published; 5] }
 }
 
-async fn unheard(database: &TenantDatabase) -> Vec<Unheard> {
+async fn unclaimed(database: &TenantDatabase) -> Vec<Unclaimed> {
     let now = database.now();
-    database.store().read_unheard(&sent_before(now, now), 99).await.unwrap()
+    database.store().read_unclaimed(&sent_before(now, now), 99).await.unwrap()
 }
 
 async fn one_of_two_concurrent_sweeps_wins(database: TenantDatabase) {
@@ -122,20 +124,20 @@ async fn one_of_two_concurrent_sweeps_wins(database: TenantDatabase) {
     for n in 0..20 {
         dispatched(&database, &one, &format!("job {n}")).await;
     }
-    let rows = unheard(&database).await;
+    let rows = unclaimed(&database).await;
     let now = database.advance(Duration::from_secs(5));
     let (ours, theirs) = tokio::join!(one.sweep(&rows, now), other.sweep(&rows, now));
     assert_eq!(ours.unwrap().len() + theirs.unwrap().len(), 20);
     let swept = "SELECT DISTINCT publish_count || ' ' || status FROM polychron_job_execution";
     assert_eq!(database.text(swept).await, "1 dispatched");
     assert_eq!(one.sweep(&rows, now).await.unwrap(), []);
-    assert_eq!(one.sweep(&unheard(&database).await, now).await.unwrap().len(), 20);
+    assert_eq!(one.sweep(&unclaimed(&database).await, now).await.unwrap().len(), 20);
 }
 
 async fn a_claimed_row_is_not_swept(database: TenantDatabase) {
     let store = database.store();
     let id = dispatched(&database, &store, "a").await;
-    let rows = unheard(&database).await;
+    let rows = unclaimed(&database).await;
     store.claim(&[id], &terms("w"), database.now()).await.unwrap();
     assert_eq!(store.sweep(&rows, database.now()).await.unwrap(), []);
     let row = store.find_execution(id).await.unwrap().unwrap();
@@ -148,7 +150,7 @@ async fn a_sweep_can_be_undone_only_by_its_producer(database: TenantDatabase) {
     let id = dispatched(&database, &store, "a").await;
     store.mark_published(&[id], database.now()).await.unwrap();
     let swept_at = database.advance(Duration::from_secs(60));
-    assert_eq!(store.sweep(&unheard(&database).await, swept_at).await.unwrap(), [id]);
+    assert_eq!(store.sweep(&unclaimed(&database).await, swept_at).await.unwrap(), [id]);
     let published = async || {
         let row = store.find_execution(id).await.unwrap().unwrap();
         (row.published_at, row.publish_count)

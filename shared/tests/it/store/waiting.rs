@@ -23,7 +23,7 @@ async fn a_poll_reports_what_there_is_to_do(database: TenantDatabase) {
     let summary = store.poll().await.unwrap();
     assert_eq!((summary.tenant_id, summary.dispatch_no), (database.tenant, 0));
     assert_eq!(
-        (summary.dispatched, summary.running, summary.waiting, summary.unarmed),
+        (summary.dispatched, summary.running, summary.waiting, summary.has_unarmed),
         (0, 0, 0, false)
     );
     assert!(
@@ -35,22 +35,34 @@ async fn a_poll_reports_what_there_is_to_do(database: TenantDatabase) {
     let running = claimed(&database, &store, "running", "w").await;
     super::dispatched(&database, &store, "dispatched").await;
     let done = claimed(&database, &store, "done", "w").await;
-    store.finish(&[end(&database, &done, "w", &success())], None, now).await.unwrap();
+    store.finish(&[end(&database, &done, "w", &success())], now).await.unwrap();
     waiting(&database, &store, running.job_id, (now + MINUTE).time()).await;
-    assert!(store.run_job("done", database.execution_id(), None, now + MINUTE * 3).await.unwrap());
-    assert!(store.run_job("done", database.execution_id(), None, now + MINUTE * 2).await.unwrap());
+    assert!(
+        store
+            .run_job("done", database.execution_id(), None, now + MINUTE * 3)
+            .await
+            .unwrap()
+            .is_applied()
+    );
+    assert!(
+        store
+            .run_job("done", database.execution_id(), None, now + MINUTE * 2)
+            .await
+            .unwrap()
+            .is_applied()
+    );
     let summary = store.poll().await.unwrap();
     assert_eq!((summary.dispatched, summary.running, summary.waiting), (1, 1, 1));
     assert_eq!(summary.next_available_at, Some(now.time() + MINUTE * 2));
     assert_eq!(summary.next_lease_until, Some(running.lease_until));
     assert_eq!(summary.next_due_at, Some(now.time() + MINUTE));
     assert_eq!((summary.unconfirmed_since, summary.published_since), (Some(now.time()), None));
-    assert!(!summary.unarmed);
+    assert!(!summary.has_unarmed);
     database.insert_job("unarmed").await;
-    assert!(store.poll().await.unwrap().unarmed);
+    assert!(store.poll().await.unwrap().has_unarmed);
     database.execute("UPDATE polychron_job SET is_enabled = false").await;
     let summary = store.poll().await.unwrap();
-    assert_eq!((summary.unarmed, summary.next_due_at), (false, None));
+    assert_eq!((summary.has_unarmed, summary.next_due_at), (false, None));
 }
 
 /// Adds an occurrence that waits for others to finish.
@@ -90,7 +102,7 @@ async fn an_occurrence_waits_until_earlier_ones_have_finished(database: TenantDa
     // A pending retry means that the occurrence has not finished.
     let failed = end(&database, &running, "w", &super::failure());
     let retry = failed.next.unwrap().id;
-    store.finish(&[failed], None, now).await.unwrap();
+    store.finish(&[failed], now).await.unwrap();
     assert_eq!(ready(&database, &store).await, []);
     database.advance(Duration::from_secs(60));
     assert_eq!(ready(&database, &store).await, [retry]);
@@ -103,9 +115,8 @@ async fn an_occurrence_waits_until_earlier_ones_have_finished(database: TenantDa
     dispatch(&store, &release, database.now()).await;
     assert_eq!(ready(&database, &store).await, []);
     let claim = store.claim(&[second], &super::terms("w"), database.now()).await.unwrap().remove(0);
-    let ended =
-        store.finish(&[end(&database, &claim, "w", &success())], None, database.now()).await;
-    assert!(ended.unwrap()[0].freed);
+    let ended = store.finish(&[end(&database, &claim, "w", &success())], database.now()).await;
+    assert!(ended.unwrap()[0].needs_poll);
     assert_eq!(ready(&database, &store).await, [third]);
     database
         .execute(&format!(
@@ -120,9 +131,15 @@ async fn retries_and_manual_runs_wait_for_their_time(database: TenantDatabase) {
     let claim = claimed(&database, &store, "a", "w").await;
     let (late, soon) = (database.execution_id(), database.execution_id());
     let now = database.now();
-    store.run_job("a", late, Some(&serde_json::json!({"by": "hand"})), now + MINUTE).await.unwrap();
+    assert!(
+        store
+            .run_job("a", late, Some(&serde_json::json!({"by": "hand"})), now + MINUTE)
+            .await
+            .unwrap()
+            .is_applied()
+    );
     assert_eq!(ready(&database, &store).await, []);
-    store.run_job("a", soon, None, now - MINUTE).await.unwrap();
+    assert!(store.run_job("a", soon, None, now - MINUTE).await.unwrap().is_applied());
     assert_eq!(ready(&database, &store).await, [soon], "concurrently with the running one");
     database.advance(Duration::from_secs(60) - Duration::from_micros(1));
     assert_eq!(ready(&database, &store).await, [soon]);
@@ -140,7 +157,9 @@ async fn jobs_of_a_full_queue_wait(database: TenantDatabase) {
     for (name, queue) in [("a", "mail"), ("b", "mail-2"), ("c", "default")] {
         let due = (now - MINUTE).time().to_rfc3339();
         database.insert_job_with(name, &format!("queue = '{queue}', next_run_at = '{due}'")).await;
-        assert!(store.run_job(name, database.execution_id(), None, now).await.unwrap());
+        assert!(
+            store.run_job(name, database.execution_id(), None, now).await.unwrap().is_applied()
+        );
     }
     let names =
         |with_room: &[&str]| with_room.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
@@ -171,7 +190,13 @@ async fn due_jobs_are_read_oldest_first_with_their_open_executions(database: Ten
     let now = database.now();
     let busy = claimed(&database, &store, "busy", "w").await;
     waiting(&database, &store, busy.job_id, (now - MINUTE).time()).await;
-    store.run_job("busy", database.execution_id(), None, now + MINUTE).await.unwrap();
+    assert!(
+        store
+            .run_job("busy", database.execution_id(), None, now + MINUTE)
+            .await
+            .unwrap()
+            .is_applied()
+    );
     for (name, at) in [
         ("busy", now),
         ("late", now - MINUTE),
@@ -209,12 +234,12 @@ async fn an_edit_wins_over_arming_and_quarantine(database: TenantDatabase) {
     assert_eq!((read.len(), read[0].id, read[0].version), (1, job, 1));
     database.execute(r#"UPDATE polychron_job SET schedule = '{"every":"2m"}'"#).await;
     store.arm(&[Arm { job, version: 1, next_run_at: now.time() }], now).await.unwrap();
-    assert!(!store.quarantine(job, 1, "no").await.unwrap());
-    assert!(store.poll().await.unwrap().unarmed);
+    assert!(!store.quarantine(job, 1, "no").await.unwrap().is_applied());
+    assert!(store.poll().await.unwrap().has_unarmed);
 
-    assert!(store.quarantine(job, 2, "no").await.unwrap());
-    assert!(!store.quarantine(job, 2, "again").await.unwrap());
-    assert!(!store.poll().await.unwrap().unarmed);
+    assert!(store.quarantine(job, 2, "no").await.unwrap().is_applied());
+    assert!(!store.quarantine(job, 2, "again").await.unwrap().is_applied());
+    assert!(!store.poll().await.unwrap().has_unarmed);
     assert_eq!(store.read_unarmed(9).await.unwrap().len(), 0);
     let row = store.find_job("a").await.unwrap().unwrap();
     assert_eq!((row.quarantined_reason.as_deref(), row.version), (Some("no"), 2));
