@@ -5,7 +5,6 @@ mod notify;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use serde_json::json;
 use shared::store::TenantEdit;
 use shared::tenant::{Tenant, TenantStatus};
 
@@ -13,9 +12,9 @@ use crate::input::confirm;
 use crate::output::{Column, column, maybe, say, time};
 use crate::session::Session;
 use operations::change::Change;
-use operations::context::Context;
-use operations::failure::{Failure, reason};
-use operations::tenant::{InspectedTenant, TenantView, facts, inspect, poll};
+use operations::failure::Failure;
+use operations::input::schema;
+use operations::tenant::{InspectedTenant, Removal, TenantView, Unreachable, inspect};
 
 #[derive(Subcommand)]
 pub enum Verb {
@@ -84,7 +83,7 @@ pub struct Edit {
     #[arg(long, value_name = "FILE")]
     database_url_file: Option<String>,
     /// The PostgreSQL schema in which its tables are
-    #[arg(long, value_name = "NAME", value_parser = add::schema)]
+    #[arg(long, value_name = "NAME", value_parser = schema)]
     schema: Option<String>,
 }
 
@@ -172,17 +171,6 @@ async fn edit(arguments: Edit, session: &Session) -> Result<(), Failure> {
         Some(path) => Some(add::database_url(Some(path))?),
         None => None,
     };
-    if database_url.is_some() || schema.is_some() {
-        // A wrong URL or schema is detected before it is stored.
-        let moved = Tenant {
-            database_url: database_url.clone().unwrap_or_else(|| tenant.database_url.clone()),
-            schema: schema.clone().or_else(|| tenant.schema.clone()),
-            ..tenant.clone()
-        };
-        add::refuse_schema_of_file(&moved.database_url, schema.as_deref())?;
-        let store = session.context.store(&moved)?;
-        store.now().await.map_err(|error| Failure::tenant(&moved, error))?;
-    }
     let max_running = max_running.map(|Limit(limit)| limit);
     let edit = TenantEdit { name, max_running, database_url, schema, ..TenantEdit::default() };
     change(&tenant, &edit, session).await
@@ -218,52 +206,30 @@ const REMOVED: &[Column<Removed>] = &[
     column("database", |removed| removed.database_url.clone()),
 ];
 
-/// Releases the database first, then removes the tenant from the list: in this order, an interrupted
-/// removal can be repeated.
 async fn remove(arguments: Remove, session: &Session) -> Result<(), Failure> {
     let Remove { slug, yes, forget } = arguments;
     let Session { context, actor, .. } = session;
-    let tenant = context.tenant(&slug).await?;
-    let open = match poll(context, &tenant).await {
-        Ok(open) => (open.dispatched + open.running + open.waiting).to_string(),
-        Err(_) => "unknown how many".to_owned(),
-    };
-    let stays = format!(
-        "its jobs, their history and its open executions ({open}) stay in {}, where nothing runs them any more",
-        tenant.database_url
-    );
+    let removal = Removal::of(context, &slug).await?;
+    let stays = removal.describe();
     if !actor.is_dry_run() {
         confirm(yes, &format!("Removing tenant {slug}: {stays}."))?;
     }
-    let before = Some(facts(&tenant));
-    let planned = actor.plan("tenant.remove", &tenant, None, before);
-    let planned = planned.towards(json!({"removed": true, "open_executions": open}));
-    let take_out = async {
-        let released = release(&tenant, forget, context).await?;
-        // If it was not listed any more, another removal was quicker.
-        let _ = context.control.delete_tenant(tenant.id).await.map_err(Failure::control)?;
-        Ok((released, json!({"released": released})))
-    };
-    let change = context.record_and_wake(planned, take_out).await?;
-    if let Change::Made(_) = &change {
+    let unreachable = if forget { Unreachable::Forget } else { Unreachable::Keep };
+    let change = removal.make(context, actor, unreachable).await.inspect_err(|_| {
+        if !forget {
+            say("the tenant was not removed; --forget removes it without its database");
+        }
+    })?;
+    if let Change::Made(removed) = &change {
+        if let Some(reason) = &removed.still_owned {
+            say(&format!("its database still names it: {reason}"));
+        }
         say(&format!("tenant {slug} is removed; {stays}"));
     }
-    let database_url = tenant.database_url.to_string();
-    let removed = |released| Removed { removed: slug, database_url, released };
-    session.show_change(change.map(removed), REMOVED)
-}
-
-/// Releases a tenant's database. False: it still names the tenant, but that shall be ignored.
-async fn release(tenant: &Tenant, forget: bool, context: &Context) -> Result<bool, Failure> {
-    match context.store(tenant)?.remove_owner().await {
-        Ok(_) => Ok(true),
-        Err(error) if forget => {
-            say(&format!("its database still names it: {}", reason(&error)));
-            Ok(false)
-        }
-        Err(error) => {
-            say("the tenant was not removed; --forget removes it without its database");
-            Err(Failure::tenant(tenant, error))
-        }
-    }
+    let shown = change.map(|operations::tenant::Removed { tenant, still_owned }| Removed {
+        removed: tenant.slug,
+        database_url: tenant.database_url.to_string(),
+        released: still_owned.is_none(),
+    });
+    session.show_change(shown, REMOVED)
 }

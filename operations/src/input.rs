@@ -10,6 +10,30 @@ pub fn time(text: &str) -> Result<Time, String> {
     text.parse().map_err(|_| format!("`{text}` {remedy}"))
 }
 
+/// Reads a tenant's slug, by the rule of the control database.
+pub fn slug(text: &str) -> Result<String, String> {
+    let fits = (1..=63).contains(&text.len())
+        && !text.starts_with('-')
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    match fits {
+        true => Ok(text.to_owned()),
+        false => {
+            Err("it must be 1 to 63 of a-z, 0-9 and -, and begin with a letter or digit".to_owned())
+        }
+    }
+}
+
+/// Reads the name of a PostgreSQL schema, by the rule of PostgreSQL.
+pub fn schema(text: &str) -> Result<String, String> {
+    let fits = (1..=63).contains(&text.len())
+        && !text.starts_with("pg_")
+        && !text.chars().any(char::is_control);
+    match fits {
+        true => Ok(text.to_owned()),
+        false => Err("it must have 1 to 63 bytes and not begin with pg_".to_owned()),
+    }
+}
+
 /// Reads whom to notify of a job's trouble: `off`, a URL, or JSON with headers, events and more.
 pub fn target(text: &str) -> Result<Value, String> {
     let target = match text {
@@ -20,4 +44,25 @@ pub fn target(text: &str) -> Result<Value, String> {
         url => json!({"url": url}),
     };
     notification::check(&target).map(|()| target)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slug_is_checked_before_anything_is_done() {
+        for (text, fits) in [
+            ("acme", true),
+            ("0-day", true),
+            (&"x".repeat(63), true),
+            (&"x".repeat(64), false),
+            ("-acme", false),
+            ("Acme", false),
+            ("a_b", false),
+            ("", false),
+        ] {
+            assert_eq!(slug(text).is_ok(), fits, "{text}");
+        }
+    }
 }

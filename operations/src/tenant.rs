@@ -1,18 +1,25 @@
 //! What can be done with tenants.
 
+mod add;
+mod remove;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 use shared::clock::Time;
+use shared::database_url::DatabaseUrl;
 use shared::id::TenantId;
 use shared::job::Job;
 use shared::notification::NOTIFIER;
 use shared::store::{Guarded, JobEdit, PollSummary, TenantEdit};
 use shared::tenant::{Tenant, TenantStatus};
 
-use super::change::{Actor, Change};
-use super::job;
+use crate::change::{Actor, Change};
 use crate::context::{Context, TenantContext};
 use crate::failure::{Failure, reason};
+use crate::job;
+
+pub use add::{Added, NewTenant, Owned, add};
+pub use remove::{Removal, Removed, Unreachable};
 
 /// A tenant for showing: without the user and password of its database.
 #[derive(Clone, Debug, Serialize)]
@@ -140,6 +147,12 @@ pub async fn edit(
         schema: edit.schema.clone().or_else(|| tenant.schema.clone()),
         ..tenant.clone()
     };
+    if edit.database_url.is_some() || edit.schema.is_some() {
+        // A wrong URL or schema is detected before it is stored.
+        refuse_schema_of_file(&edited.database_url, edit.schema.as_deref())?;
+        let store = context.store(&edited)?;
+        store.now().await.map_err(|error| Failure::tenant(&edited, error))?;
+    }
     let planned = actor.plan(action, tenant, None, Some(facts(tenant)));
     let planned = planned.towards(facts(&edited));
     let change_it = async {
@@ -167,9 +180,28 @@ pub async fn notify(
     if_version: Option<i32>,
     target: Value,
 ) -> Result<Change<Job>, Failure> {
-    at.store.insert_notifier().await.map_err(|error| at.failed(error))?;
+    let failed = |error| at.failed(error);
+    if actor.is_dry_run() {
+        if at.store.find_job(NOTIFIER).await.map_err(failed)?.is_none() {
+            let planned = actor.plan("job.edit", &at.tenant, Some(NOTIFIER.to_owned()), None);
+            return Ok(Change::WouldMake(planned.towards(json!({"payload": target})).into()));
+        }
+    } else {
+        at.store.insert_notifier().await.map_err(failed)?;
+    }
     let edit = JobEdit { payload: Some(target), ..JobEdit::default() };
     job::edit(context, actor, at, NOTIFIER, if_version, &edit).await
+}
+
+/// Only PostgreSQL has schemas.
+fn refuse_schema_of_file(url: &DatabaseUrl, schema: Option<&str>) -> Result<(), Failure> {
+    match schema {
+        Some(_) if url.is_sqlite() => {
+            let text = "--schema: an SQLite database has no schemas; leave it out";
+            Err(Failure::Usage(text.to_owned()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A tenant as the audit records it.

@@ -1,28 +1,16 @@
 //! `polychron schedule import`: translates another scheduler's file to jobs.
 //!
-//! [`crontab`] and [`apscheduler`] translate: each entry of the file becomes a job or is rejected
-//! with a reason, and says how it was translated. [`settle`] then compares the jobs with the tenant's
-//! and adds them if asked to. Each entry has a line in the result.
-
-mod apscheduler;
-mod crontab;
-mod settle;
-
-use std::collections::HashMap;
+//! Without `--apply` it only shows what it would do.
 
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
 use shared::config::{Config, Problems};
-use shared::id::{JobId, TenantId};
-use shared::job::PAYLOAD_BYTES_MAX;
-use shared::schedule::{Schedule, Spread};
-use shared::store::NewJob;
-use uuid::Uuid;
 
 use crate::input;
-use crate::output::{Output, say};
-use crate::session::Request;
+use crate::output::{Column, Output, column, maybe, say, whole_column};
+use crate::session::{Request, Session, mind_suspension};
 use operations::failure::Failure;
+use operations::import::{self, Existing, Import, ImportedEntry, Outcome, apscheduler, crontab};
+use operations::job::timing;
 
 #[derive(Subcommand)]
 pub enum Source {
@@ -90,24 +78,19 @@ pub(crate) struct Terms {
     queue: Option<String>,
 }
 
-/// The translation of a file.
-struct Import {
-    entries: Vec<Entry>,
-    /// Remarks about all entries.
-    remarks: Vec<String>,
-}
-
-/// The translation of one line or item.
-struct Entry {
-    /// Its place in the file.
-    place: String,
-    /// Its text.
-    source: String,
-    /// How it was translated, a sentence each.
-    notes: Vec<String>,
-    /// The job, or why there is none.
-    job: Result<NewJob, String>,
-}
+const COLUMNS: &[Column<ImportedEntry>] = &[
+    column("PLACE", |entry| entry.place.clone()),
+    column("OUTCOME", |entry| entry.outcome.to_string()),
+    column("NAME", |entry| maybe(entry.job.as_ref().map(|job| &job.name))),
+    column("SOURCE", |entry| entry.source.clone()),
+    column("TYPE", |entry| maybe(entry.job.as_ref().map(|job| &job.job_type))),
+    whole_column("SCHEDULE", |entry| maybe(entry.job.as_ref().map(|job| timing(&job.schedule)))),
+    column("PAYLOAD", |entry| maybe(entry.job.as_ref().map(|job| &job.payload))),
+    whole_column("TRANSLATION", |entry| {
+        let sentences = entry.reason.iter().chain(&entry.translation);
+        sentences.map(String::as_str).collect::<Vec<_>>().join("; ")
+    }),
+];
 
 pub(super) async fn run(
     source: Source,
@@ -115,144 +98,66 @@ pub(super) async fn run(
     output: Output,
     request: &Request,
 ) -> Result<(), Failure> {
-    let (Import { mut entries, remarks }, terms) = match source {
+    let (mut translated, terms) = match source {
         Source::Crontab(Crontab { file, system, timezone, terms }) => {
-            (crontab::read(&read(&file)?, system, timezone.as_deref()), terms)
+            let format = if system { crontab::Format::System } else { crontab::Format::User };
+            (crontab::read(&read(&file)?, format, timezone.as_deref()), terms)
         }
         Source::Apscheduler(Apscheduler { file, timezone, job_type, terms }) => {
             let reader = apscheduler::Reader { timezone, job_type };
             (reader.read(&read(&file)?)?, terms)
         }
     };
-    for Entry { job, .. } in &mut entries {
-        if let Ok(new) = job {
-            new.is_enabled &= !terms.disabled;
-            new.queue = terms.queue.clone().unwrap_or_else(|| new.queue.clone());
-        }
-        if let Err(reason) = job.as_ref().map_err(Clone::clone).and_then(check) {
-            *job = Err(reason);
-        }
+    if terms.disabled {
+        translated = translated.paused();
     }
-    remarks.iter().for_each(|remark| say(remark));
-    Box::pin(settle::run(entries, &terms, config, output, request)).await
+    if let Some(queue) = &terms.queue {
+        translated = translated.on_queue(queue);
+    }
+    translated.remarks.iter().for_each(|remark| say(remark));
+    let entries = match &terms.tenant {
+        None => import::preview(translated),
+        Some(slug) => {
+            let session = Session::open(config?, output, request).await?;
+            Box::pin(at_tenant(translated, slug, &terms, &session)).await?
+        }
+    };
+    output.list(&entries, COLUMNS)?;
+    if !terms.apply {
+        say("nothing was changed; --apply --tenant TENANT makes the jobs");
+    }
+    let count = |outcome| entries.iter().filter(|entry| entry.outcome == outcome).count();
+    let (refused, failed) = (count(Outcome::Refused), count(Outcome::Failed));
+    if refused + failed > 0 {
+        let all = entries.len();
+        return Err(Failure::Failed(format!(
+            "{refused} of {all} entries were refused, {failed} failed; the list says why"
+        )));
+    }
+    Ok(())
+}
+
+async fn at_tenant(
+    translated: Import,
+    slug: &str,
+    terms: &Terms,
+    session: &Session,
+) -> Result<Vec<ImportedEntry>, Failure> {
+    let at = session.context.enter(slug).await?;
+    let actor = session.actor.clone();
+    let is_dry_run = actor.is_dry_run() || !terms.apply;
+    let actor = actor.with_dry_run(is_dry_run);
+    let existing = if terms.replace { Existing::Replace } else { Existing::Keep };
+    let entries = import::add(&session.context, &actor, &at, translated, existing).await;
+    if entries.iter().any(ImportedEntry::is_made) {
+        mind_suspension(&at.tenant);
+    }
+    Ok(entries)
 }
 
 fn read(file: &str) -> Result<String, Failure> {
     match file {
         "-" => input::read_stdin("FILE"),
         path => input::read_file("FILE", path),
-    }
-}
-
-/// Checks that the engine and the tables accept the job.
-fn check(job: &NewJob) -> Result<(), String> {
-    // The job is not known yet.
-    let spread = Spread::new(TenantId(Uuid::nil()), JobId(0));
-    Schedule::read(&job.schedule.to_string(), spread).map_err(|error| error.to_string())?;
-    let (name, job_type) = (job.name.chars().count(), job.job_type.chars().count());
-    if !(1..=200).contains(&name) {
-        return Err(format!("its name has {name} characters, not 1 to 200"));
-    }
-    if !(1..=100).contains(&job_type) {
-        return Err(format!("its type has {job_type} characters, not 1 to 100; give --type"));
-    }
-    let bytes = job.payload.to_string().len();
-    if bytes > PAYLOAD_BYTES_MAX {
-        return Err(format!("its payload has {bytes} bytes, more than {PAYLOAD_BYTES_MAX}"));
-    }
-    Ok(())
-}
-
-/// A job with one attempt, since neither source retries.
-fn job(name: &str, job_type: &str, schedule: Value) -> NewJob {
-    NewJob { max_attempts: 1, ..NewJob::new(name, job_type, schedule) }
-}
-
-/// A cron schedule, with the zone stated even if it is the default.
-fn cron(expression: &str, timezone: &str) -> Value {
-    json!({"cron": expression, "timezone": timezone})
-}
-
-/// The names given in one import, each with the number to try next for one like it.
-#[derive(Default)]
-struct Names(HashMap<String, u64>);
-
-impl Names {
-    /// The name itself the first time, `name-2` the second: the same at every import of the file.
-    fn unique(&mut self, name: &str) -> String {
-        let mut free = name.to_owned();
-        // Numbers are not tried again, or a thousand equal names would take a million attempts.
-        while self.0.contains_key(&free) {
-            let number = self.0.entry(name.to_owned()).or_insert(2);
-            free = format!("{name}-{number}");
-            *number += 1;
-        }
-        self.0.insert(free.clone(), 2);
-        free
-    }
-}
-
-#[cfg(test)]
-mod fuzz {
-    //! What a stranger's file holds: `make fuzz` runs these for longer.
-
-    use testkit::fuzz;
-
-    use super::*;
-
-    const WORDS: [&str; 24] = [
-        "*",
-        "*/",
-        "-",
-        "~",
-        "L",
-        "@daily",
-        "@every",
-        "CRON_TZ=",
-        "MAILTO=",
-        "SHELL=",
-        "%",
-        "\\%",
-        "&&",
-        "'",
-        "\"trigger\"",
-        "\"cron\"",
-        "\"interval\"",
-        "\"date\"",
-        "last",
-        "1st fri",
-        "trigger: cron[",
-        "next run at: ",
-        "(trigger: interval[",
-        "Europe/Berlin",
-    ];
-
-    /// Each job that would be imported is one that the engine accepts.
-    fn outcome(import: Import) -> String {
-        let mut outcome = import.entries.len().min(3).to_string();
-        for Entry { job, .. } in import.entries {
-            if let Err(reason) = job.and_then(|job| check(&job)) {
-                outcome.extend(reason.chars().filter(|c| c.is_ascii_lowercase()).take(40));
-            }
-        }
-        outcome
-    }
-
-    #[test]
-    fn fuzz_crontab() {
-        fuzz("crontab", &WORDS, |text| {
-            let text = String::from_utf8_lossy(text);
-            let read = |system| outcome(crontab::read(&text, system, Some("Europe/Berlin")));
-            read(false) + &read(true)
-        });
-    }
-
-    #[test]
-    fn fuzz_apscheduler() {
-        let reader = apscheduler::Reader { timezone: None, job_type: None };
-        fuzz("apscheduler", &WORDS, |text| match reader.read(&String::from_utf8_lossy(text)) {
-            Ok(import) => outcome(import),
-            Err(failure) => failure.to_string().chars().take(20).collect(),
-        });
     }
 }

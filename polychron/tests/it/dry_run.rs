@@ -15,7 +15,7 @@ const TABLES: &[&str] = &[
 ];
 
 #[tokio::test]
-async fn every_verb_that_changes_something_can_be_rehearsed() {
+async fn every_command_that_changes_something_has_a_dry_run() {
     for backend in BOTH {
         let console = Console::new(backend).await;
         let (url, free) = (console.database("acme").await, console.database("free").await);
@@ -46,6 +46,7 @@ async fn every_verb_that_changes_something_can_be_rehearsed() {
             (&["execution", "retry", "acme", "--status", "cancelled", "--since", "1h"], over),
             (&["tenant", "edit", "acme", "--max-running", "7"], "\"max_running\": 7"),
             (&["tenant", "suspend", "acme"], "\"suspended\""),
+            (&["tenant", "notify", "acme", "https://hooks.example/"], "hooks.example"),
             (&["tenant", "remove", "acme"], "tenant.remove"),
             (&["migrate"], "\"to\""),
         ] {
@@ -62,7 +63,7 @@ async fn every_verb_that_changes_something_can_be_rehearsed() {
 }
 
 #[tokio::test]
-async fn a_rehearsal_refuses_what_the_change_would() {
+async fn a_dry_run_refuses_what_the_change_would() {
     let console = Console::with_tenant(BOTH[0]).await;
     console.run(&["job", "add", "acme", "a", "--type", "noop", "--every", "1h"]).succeeded();
     for (line, code) in [

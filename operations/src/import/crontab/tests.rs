@@ -1,13 +1,12 @@
-use super::super::check;
 use super::*;
 use shared::store::NewJob;
 
-fn jobs(text: &str, system: bool, timezone: Option<&str>) -> Vec<NewJob> {
-    read(text, system, timezone).entries.into_iter().map(|entry| entry.job.unwrap()).collect()
+fn jobs(text: &str, format: Format, timezone: Option<&str>) -> Vec<NewJob> {
+    read(text, format, timezone).entries.into_iter().map(|entry| entry.job.unwrap()).collect()
 }
 
 fn argv(command: &str) -> Vec<String> {
-    let job = jobs(&format!("* * * * * {command}"), false, None).remove(0);
+    let job = jobs(&format!("* * * * * {command}"), Format::User, None).remove(0);
     serde_json::from_value(job.payload["argv"].clone()).unwrap()
 }
 
@@ -36,7 +35,7 @@ fn a_command_runs_without_a_shell_only_where_that_is_the_same() {
 #[test]
 fn percent_signs_divide_the_command_from_its_input() {
     let payload =
-        |command: &str| jobs(&format!("* * * * * {command}"), false, None).remove(0).payload;
+        |command: &str| jobs(&format!("* * * * * {command}"), Format::User, None).remove(0).payload;
     assert_eq!(
         payload(r"/usr/bin/mail -s 100\% joe%Hello,%%Bye 5\%"),
         json!({"argv": ["/bin/sh", "-c", "/usr/bin/mail -s 100% joe"], "input": "Hello,\n\nBye 5%\n"})
@@ -47,7 +46,8 @@ fn percent_signs_divide_the_command_from_its_input() {
 
 #[test]
 fn the_programs_that_must_be_allowed_are_told() {
-    let remarks = read("@daily a | b\n@daily /opt/x y\n@daily /opt/x z\n", false, None).remarks;
+    let remarks =
+        read("@daily a | b\n@daily /opt/x y\n@daily /opt/x z\n", Format::User, None).remarks;
     assert!(remarks[0].contains("start /bin/sh, /opt/x ("), "{remarks:?}");
 }
 
@@ -55,7 +55,7 @@ fn the_programs_that_must_be_allowed_are_told() {
 fn settings_hold_for_the_lines_below_them() {
     let text = "0 1 * * * /bin/a\nPATH = \"/opt/bin:/bin\"\nSHELL=/bin/bash\nMAILTO=ops@example.org\n\
                 CRON_TZ=Asia/Tokyo\n0 2 * * * b\nPATH=/bin\nGREETING='a  b'\nCRON_TZ=\n0 3 * * * /bin/c\n";
-    let jobs = jobs(text, false, Some("Europe/Paris"));
+    let jobs = jobs(text, Format::User, Some("Europe/Paris"));
     let shown: Vec<_> = jobs
         .iter()
         .map(|job| (job.schedule["timezone"].as_str().unwrap(), job.payload.clone()))
@@ -79,13 +79,16 @@ fn settings_hold_for_the_lines_below_them() {
     assert_eq!(zone("TZ=Asia/Tokyo\n@daily /bin/a", Some("Europe/Paris")), "Europe/Paris");
     assert_eq!(zone("@daily /bin/a", None), "UTC");
     let assumed = |text| {
-        read(text, false, None).remarks.iter().any(|remark| remark.contains("UTC is assumed"))
+        read(text, Format::User, None)
+            .remarks
+            .iter()
+            .any(|remark| remark.contains("UTC is assumed"))
     };
     assert!(assumed("@daily /bin/a") && !assumed("CRON_TZ=UTC\n@daily /bin/a"));
 }
 
 fn jobs_zone(text: &str, timezone: Option<&str>) -> String {
-    jobs(text, false, timezone)[0].schedule["timezone"].as_str().unwrap().to_owned()
+    jobs(text, Format::User, timezone)[0].schedule["timezone"].as_str().unwrap().to_owned()
 }
 
 #[test]
@@ -96,7 +99,8 @@ fn names_come_from_the_comment_or_the_program_and_are_unique() {
                 # 0 2 * * * /opt/old\n0 3 * * * /opt/backup.sh blog\n\
                 # Nightly\n\n0 4 * * * /opt/backup.sh wiki\n\
                 0 5 * * * A=1 /bin/test -x /opt/x && (/opt/x)\n0 6 * * * %\n";
-    let names: Vec<String> = jobs(text, false, None).into_iter().map(|job| job.name).collect();
+    let names: Vec<String> =
+        jobs(text, Format::User, None).into_iter().map(|job| job.name).collect();
     assert_eq!(
         names,
         ["run-parts", "back-up-the-shop-s-database", "backup-sh", "backup-sh-2", "x", "command"]
@@ -106,7 +110,7 @@ fn names_come_from_the_comment_or_the_program_and_are_unique() {
 #[test]
 fn a_system_crontab_names_users() {
     let text = "@daily root /bin/a\n*/5 0-6 1 JAN sun\twww-data /bin/b c\n";
-    let entries = read(text, true, None).entries;
+    let entries = read(text, Format::System, None).entries;
     assert!(entries[0].notes.iter().any(|note| note.contains("as root")), "{:?}", entries[0].notes);
     let jobs: Vec<NewJob> = entries.into_iter().map(|entry| entry.job.unwrap()).collect();
     assert_eq!(jobs[0].schedule, json!({"cron": "@daily", "timezone": "UTC"}));
@@ -118,14 +122,9 @@ fn a_system_crontab_names_users() {
 #[test]
 fn lines_that_cannot_be_translated_are_refused_one_by_one() {
     let text = "@reboot /bin/a\n61 * * * * /bin/b\n* * * * *\n@daily\n0 5 * *\n0~30 ~ * * * /bin/c\n0 0 30 2 * /bin/d\n";
-    let entries = read(text, false, None).entries;
-    let reasons: Vec<String> = entries
-        .iter()
-        .map(|entry| match &entry.job {
-            Ok(job) => check(job).err().unwrap_or_default(),
-            Err(reason) => reason.clone(),
-        })
-        .collect();
+    let entries = read(text, Format::User, None).entries;
+    let reasons: Vec<String> =
+        entries.iter().map(|entry| entry.job.clone().err().unwrap_or_default()).collect();
     let says = ["@reboot", "minute 61", "a command", "a command", "5 fields", "", "never matches"];
     assert_eq!(reasons.len(), says.len());
     for (reason, says) in reasons.iter().zip(says) {
@@ -136,37 +135,37 @@ fn lines_that_cannot_be_translated_are_refused_one_by_one() {
 
 #[test]
 fn columns_that_would_be_misread_are_refused() {
-    for (line, system, says) in [
-        ("* * * * * * * echo 1", false, "six or seven fields"),
-        ("0 2 * * * * /bin/a", false, "six or seven fields"),
-        ("17 * * * * root cd / && run-parts /etc/cron.hourly", false, "say --system"),
-        ("0 5 * * * ubuntu /usr/bin/python /srv/a.py", false, "say --system"),
-        ("0 5 * * * bash -c a", true, "leave --system out"),
-        ("0 5 * * * $VV/bin/a b", true, "leave --system out"),
-        ("0 5 * * * /usr/bin/a b", true, "leave --system out"),
-        ("0 5 * * * -n -q /usr/bin/a", false, "BSD's cron"),
-        ("@monthly 45 cron.monthly run-parts /etc/cron.monthly", false, "anacrontab"),
+    for (line, format, says) in [
+        ("* * * * * * * echo 1", Format::User, "six or seven fields"),
+        ("0 2 * * * * /bin/a", Format::User, "six or seven fields"),
+        ("17 * * * * root cd / && run-parts /etc/cron.hourly", Format::User, "say --system"),
+        ("0 5 * * * ubuntu /usr/bin/python /srv/a.py", Format::User, "say --system"),
+        ("0 5 * * * bash -c a", Format::System, "leave --system out"),
+        ("0 5 * * * $VV/bin/a b", Format::System, "leave --system out"),
+        ("0 5 * * * /usr/bin/a b", Format::System, "leave --system out"),
+        ("0 5 * * * -n -q /usr/bin/a", Format::User, "BSD's cron"),
+        ("@monthly 45 cron.monthly run-parts /etc/cron.monthly", Format::User, "anacrontab"),
     ] {
-        let entry = read(line, system, None).entries.remove(0);
+        let entry = read(line, format, None).entries.remove(0);
         let reason = entry.job.expect_err(line);
         assert!(reason.contains(says), "{line}: {reason}");
     }
-    for (line, system) in [
-        ("0 5 * * * php /srv/a.php", false),
-        ("0 5 * * * [ -x /bin/a ] && /bin/a", false),
-        ("0 5 * * * root /bin/a", true),
-        ("0 5 * * * www-data php /srv/a.php", true),
+    for (line, format) in [
+        ("0 5 * * * php /srv/a.php", Format::User),
+        ("0 5 * * * [ -x /bin/a ] && /bin/a", Format::User),
+        ("0 5 * * * root /bin/a", Format::System),
+        ("0 5 * * * www-data php /srv/a.php", Format::System),
     ] {
-        assert!(read(line, system, None).entries[0].job.is_ok(), "{line}");
+        assert!(read(line, format, None).entries[0].job.is_ok(), "{line}");
     }
 }
 
 #[test]
 fn a_file_without_entries_and_a_byte_order_mark_are_no_riddle() {
     for text in ["", "# nothing\nPATH=/bin\n"] {
-        let remarks = read(text, false, None).remarks;
+        let remarks = read(text, Format::User, None).remarks;
         assert!(remarks.iter().any(|remark| remark.contains("no entries")), "{remarks:?}");
     }
-    let jobs = jobs("\u{feff}0 5 * * * /bin/a\n", false, None);
+    let jobs = jobs("\u{feff}0 5 * * * /bin/a\n", Format::User, None);
     assert_eq!(jobs[0].schedule["cron"], "0 5 * * *");
 }

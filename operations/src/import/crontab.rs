@@ -26,9 +26,19 @@ const PROGRAMS: [&str; 16] = [
     "curl", "wget", "nice", "flock",
 ];
 
-/// Translates `text`. `system`: its lines name a user. `timezone` is that of its machine.
-pub(super) fn read(text: &str, system: bool, timezone: Option<&str>) -> Import {
-    let mut reader = Reader { system, timezone, ..Reader::default() };
+/// Whose crontab it is, which decides what its lines have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// A user's: times and a command.
+    #[default]
+    User,
+    /// The system's, as in `/etc/crontab`: times, a user and a command.
+    System,
+}
+
+/// Translates `text`. `timezone` is that of its machine; none: UTC.
+pub fn read(text: &str, format: Format, timezone: Option<&str>) -> Import {
+    let mut reader = Reader { format, timezone, ..Reader::default() };
     let mut entries = Vec::new();
     // Editors on Windows write one.
     let text = text.trim_start_matches('\u{feff}');
@@ -48,13 +58,13 @@ pub(super) fn read(text: &str, system: bool, timezone: Option<&str>) -> Import {
     if entries.is_empty() {
         remarks.push("the file has no entries: only comments, settings and empty lines".to_owned());
     }
-    Import { entries, remarks }
+    Import::new(entries, remarks)
 }
 
 /// What has been read so far.
 #[derive(Default)]
 struct Reader<'a> {
-    system: bool,
+    format: Format,
     timezone: Option<&'a str>,
     /// The settings above the present line.
     settings: Vec<(&'a str, &'a str)>,
@@ -88,7 +98,7 @@ impl<'a> Reader<'a> {
     fn entry(&mut self, number: usize, text: &str) -> Entry {
         let comment = self.comment.take().and_then(title);
         let mut notes = Vec::new();
-        let job = divide(text, self.system).map(|line| {
+        let job = divide(text, self.format).map(|line| {
             let name = comment.unwrap_or_else(|| slug(program(line.command)));
             let name = self.names.unique(if name.is_empty() { "command" } else { &name });
             let expression = spread(&line.timing, &mut notes);
@@ -223,14 +233,20 @@ fn unquoted(text: &str) -> &str {
 }
 
 /// Divides a line into its time, its user and its command.
-fn divide(text: &str, system: bool) -> Result<Line<'_>, String> {
+fn divide(text: &str, format: Format) -> Result<Line<'_>, String> {
     let fields = if text.starts_with('@') { 1 } else { 5 };
     let mut words = text.split_whitespace().peekable();
     let timing: Vec<&str> = words.by_ref().take(fields).collect();
-    let user = if system { words.next() } else { None };
+    let user = match format {
+        Format::System => words.next(),
+        Format::User => None,
+    };
     let command = rest(text, &mut words);
     if command.is_empty() {
-        let columns = if system { "a user and a command" } else { "a command" };
+        let columns = match format {
+            Format::System => "a user and a command",
+            Format::User => "a command",
+        };
         return Err(format!("it isn't {fields} fields of time, then {columns}"));
     }
     if let Some(reason) = misread(fields, user, command) {

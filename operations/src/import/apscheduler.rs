@@ -13,7 +13,7 @@ use shared::job::{MisfirePolicy, OverlapPolicy};
 use shared::store::NewJob;
 
 use super::{Entry, Import, Names, cron, job};
-use operations::failure::Failure;
+use crate::failure::Failure;
 
 /// The longest grace that a job may have, in seconds.
 const GRACE_MAX: i64 = 31_536_000;
@@ -41,10 +41,12 @@ const KNOWN: [&str; 17] = [
     "jobstore",
 ];
 
-/// What the command line says of all jobs.
-pub(super) struct Reader {
-    pub(super) timezone: Option<String>,
-    pub(super) job_type: Option<String>,
+/// Translates a file of APScheduler's.
+pub struct Reader {
+    /// The time zone of jobs that state none; none: UTC.
+    pub timezone: Option<String>,
+    /// The type of all jobs; none: each job's function.
+    pub job_type: Option<String>,
 }
 
 /// What stands at one place of the file.
@@ -68,7 +70,7 @@ impl Reader {
     ///
     /// # Errors
     /// If it is meant to be JSON, and isn't a list of objects.
-    pub(super) fn read(&self, text: &str) -> Result<Import, Failure> {
+    pub fn read(&self, text: &str) -> Result<Import, Failure> {
         let found = match text.trim_start().starts_with(['[', '{']) {
             true => listed(text)?,
             false => printed(text),
@@ -87,7 +89,7 @@ impl Reader {
              docs/schedules.md, and a failed run is not tried again, as before"
                 .to_owned(),
         ];
-        Ok(Import { entries, remarks })
+        Ok(Import::new(entries, remarks))
     }
 
     fn translate(

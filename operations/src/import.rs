@@ -1,0 +1,181 @@
+//! Imports the jobs of other schedulers.
+//!
+//! [`crontab`] and [`apscheduler`] translate: each entry of a file becomes a job or is rejected with a
+//! reason, and says how it was translated. [`add`] compares the jobs with a tenant's and adds them.
+//! Each entry has a line in the result.
+
+mod add;
+pub mod apscheduler;
+pub mod crontab;
+
+use std::collections::HashMap;
+
+use serde_json::{Value, json};
+use shared::id::{JobId, TenantId};
+use shared::job::PAYLOAD_BYTES_MAX;
+use shared::schedule::{Schedule, Spread};
+use shared::store::NewJob;
+use uuid::Uuid;
+
+pub use add::{Existing, ImportedEntry, Outcome, add, preview};
+
+/// The translation of a file.
+pub struct Import {
+    /// In the order of the file.
+    pub entries: Vec<Entry>,
+    /// Remarks about all entries.
+    pub remarks: Vec<String>,
+}
+
+/// The translation of one line or item.
+pub struct Entry {
+    /// Its place in the file.
+    pub place: String,
+    /// Its text.
+    pub source: String,
+    /// How it was translated, a sentence each.
+    pub notes: Vec<String>,
+    /// The job, or why there is none.
+    pub job: Result<NewJob, String>,
+}
+
+impl Import {
+    /// Rejects the jobs that the engine or the tables would not accept.
+    fn new(mut entries: Vec<Entry>, remarks: Vec<String>) -> Import {
+        for Entry { job, .. } in &mut entries {
+            if let Err(reason) = job.as_ref().map_err(Clone::clone).and_then(check) {
+                *job = Err(reason);
+            }
+        }
+        Import { entries, remarks }
+    }
+
+    /// The same with all jobs paused.
+    pub fn paused(mut self) -> Import {
+        self.each_job(|job| job.is_enabled = false);
+        self
+    }
+
+    /// The same with all jobs on this queue.
+    pub fn on_queue(mut self, queue: &str) -> Import {
+        self.each_job(|job| job.queue = queue.to_owned());
+        self
+    }
+
+    fn each_job(&mut self, change: impl Fn(&mut NewJob)) {
+        self.entries.iter_mut().flat_map(|entry| entry.job.as_mut()).for_each(change);
+    }
+}
+
+/// Checks that the engine and the tables accept a job.
+fn check(job: &NewJob) -> Result<(), String> {
+    // The job has no id yet, which would choose the values of `H`.
+    let spread = Spread::new(TenantId(Uuid::nil()), JobId(0));
+    Schedule::read(&job.schedule.to_string(), spread).map_err(|error| error.to_string())?;
+    let (name, job_type) = (job.name.chars().count(), job.job_type.chars().count());
+    if !(1..=200).contains(&name) {
+        return Err(format!("its name has {name} characters, not 1 to 200"));
+    }
+    if !(1..=100).contains(&job_type) {
+        return Err(format!("its type has {job_type} characters, not 1 to 100; give --type"));
+    }
+    let bytes = job.payload.to_string().len();
+    if bytes > PAYLOAD_BYTES_MAX {
+        return Err(format!("its payload has {bytes} bytes, more than {PAYLOAD_BYTES_MAX}"));
+    }
+    Ok(())
+}
+
+/// A job with one attempt, since neither source retries.
+fn job(name: &str, job_type: &str, schedule: Value) -> NewJob {
+    NewJob { max_attempts: 1, ..NewJob::new(name, job_type, schedule) }
+}
+
+/// A cron schedule, with the zone stated even if it is the default.
+fn cron(expression: &str, timezone: &str) -> Value {
+    json!({"cron": expression, "timezone": timezone})
+}
+
+/// The names given in one import, each with the number to try next for one like it.
+#[derive(Default)]
+struct Names(HashMap<String, u64>);
+
+impl Names {
+    /// The name itself the first time, `name-2` the second: the same at every import of the file.
+    fn unique(&mut self, name: &str) -> String {
+        let mut free = name.to_owned();
+        // Numbers are not tried again, or a thousand equal names would take a million attempts.
+        while self.0.contains_key(&free) {
+            let number = self.0.entry(name.to_owned()).or_insert(2);
+            free = format!("{name}-{number}");
+            *number += 1;
+        }
+        self.0.insert(free.clone(), 2);
+        free
+    }
+}
+
+#[cfg(test)]
+mod fuzz {
+    //! What a stranger's file holds: `make fuzz` runs these for longer.
+
+    use testkit::fuzz;
+
+    use super::*;
+
+    const WORDS: [&str; 24] = [
+        "*",
+        "*/",
+        "-",
+        "~",
+        "L",
+        "@daily",
+        "@every",
+        "CRON_TZ=",
+        "MAILTO=",
+        "SHELL=",
+        "%",
+        "\\%",
+        "&&",
+        "'",
+        "\"trigger\"",
+        "\"cron\"",
+        "\"interval\"",
+        "\"date\"",
+        "last",
+        "1st fri",
+        "trigger: cron[",
+        "next run at: ",
+        "(trigger: interval[",
+        "Europe/Berlin",
+    ];
+
+    /// Each job that would be imported is one that the engine accepts.
+    fn outcome(import: Import) -> String {
+        let mut outcome = import.entries.len().min(3).to_string();
+        for Entry { job, .. } in import.entries {
+            if let Err(reason) = job.and_then(|job| check(&job)) {
+                outcome.extend(reason.chars().filter(|c| c.is_ascii_lowercase()).take(40));
+            }
+        }
+        outcome
+    }
+
+    #[test]
+    fn fuzz_crontab() {
+        fuzz("crontab", &WORDS, |text| {
+            let text = String::from_utf8_lossy(text);
+            let read = |format| outcome(crontab::read(&text, format, Some("Europe/Berlin")));
+            read(crontab::Format::User) + &read(crontab::Format::System)
+        });
+    }
+
+    #[test]
+    fn fuzz_apscheduler() {
+        let reader = apscheduler::Reader { timezone: None, job_type: None };
+        fuzz("apscheduler", &WORDS, |text| match reader.read(&String::from_utf8_lossy(text)) {
+            Ok(import) => outcome(import),
+            Err(failure) => failure.to_string().chars().take(20).collect(),
+        });
+    }
+}
