@@ -121,7 +121,7 @@ async fn our_search_path_is_set_whatever_is_planted_in_the_roles_own() {
     let time = "2026-11-24T12:00:00Z".parse().unwrap();
     let tenant = TenantId::new(time, &Random::seeded(1));
     let store = Store::new(tenant, &url, &Connections::new(Clock::System, 4)).unwrap();
-    assert!(store.claim_database(false).await.unwrap());
+    assert!(store.set_owner().await.unwrap().is_applied());
     store.poll().await.unwrap();
     store.now().await.unwrap();
 }

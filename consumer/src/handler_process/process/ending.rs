@@ -192,7 +192,7 @@ impl Process {
             return Outcome::Shutdown { worker: self.worker.clone() };
         }
         let output = match self.concurrency {
-            Some(1) => run.output.report(true).output.unwrap_or_default(),
+            Some(1) => run.output.final_report().output.unwrap_or_default(),
             _ => self.log.tail(),
         };
         let from = output.ceil_char_boundary(output.len().saturating_sub(LAST_OUTPUT_BYTES));

@@ -59,7 +59,7 @@ async fn a_huge_value_in_a_job_stops_no_other_job(database: TenantDatabase) {
         let time = now.time().to_rfc3339();
         database.execute(&format!("{set} next_run_at = '{time}' WHERE name = '{column}'")).await;
         let summary = store.poll().await.unwrap();
-        assert!(summary.unarmed && summary.next_due_at.is_some(), "{column}: {summary:?}");
+        assert!(summary.has_unarmed && summary.next_due_at.is_some(), "{column}: {summary:?}");
         let due = store.read_due(now, now, &default_queue(), 99).await.unwrap();
         assert!(due.iter().any(|job| job.id == good), "{column}");
         assert!(due.iter().all(|job| job.schedule.len() < 4096 && job.queue.len() < 64));
@@ -134,7 +134,7 @@ async fn a_huge_value_in_an_execution_stops_no_other_execution(database: TenantD
         assert!(expired.iter().any(|row| row.id == good), "{column}");
         store.read_waiting(later, &default_queue(), 9).await.unwrap();
         let unheard = store
-            .read_unheard(&SentBefore { dispatched: later, published: [later; 5] }, 9)
+            .read_unclaimed(&SentBefore { dispatched: later, published: [later; 5] }, 9)
             .await
             .unwrap();
         assert!(unheard.iter().any(|row| row.ready.id == waits), "{column}");
