@@ -20,7 +20,7 @@ SELECT i.tenant_id,
                  + octet_length(j.schedule)
                  + octet_length(j.queue) + coalesce(octet_length(j.notify), 0)
                  + coalesce(octet_length(j.quarantined_reason), 0) <= 8388608
-       ) AS unarmed
+       ) AS has_unarmed
 FROM polychron_identity i
 CROSS JOIN (
     SELECT count(*) FILTER (WHERE status = 'dispatched') AS dispatched,

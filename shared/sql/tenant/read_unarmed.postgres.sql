@@ -1,0 +1,13 @@
+-- Reads jobs that have no next time: new and edited ones.
+-- Differs because JSON is text in SQLite, whose rows are read here: a huge one is left alone there.
+-- Parameters: $1 most rows.
+-- Result: id, version and schedule.
+SELECT id,
+       version,
+       CASE WHEN octet_length(CAST(schedule AS text)) <= 4096 THEN CAST(schedule AS text) END AS schedule
+FROM polychron_job
+WHERE is_enabled
+  AND quarantined_reason IS NULL
+  AND next_run_at IS NULL
+ORDER BY id
+LIMIT $1
