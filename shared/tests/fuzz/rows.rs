@@ -152,7 +152,7 @@ async fn read(store: &Store, now: DbTime) -> String {
         store.read_unarmed(10).await.is_ok(),
         store.read_due(now, now, &queues, 10).await.is_ok(),
         store.read_waiting(now, &queues, 10).await.is_ok(),
-        store.read_unheard(&before, 10).await.is_ok(),
+        store.read_unclaimed(&before, 10).await.is_ok(),
         store.summarize_jobs().await.is_ok(),
         store.list_quarantined(10).await.is_ok(),
         store.count_due(now, 10).await.is_ok(),
