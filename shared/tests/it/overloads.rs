@@ -6,7 +6,7 @@ use shared::database_url::DatabaseUrl;
 use shared::id::TenantId;
 use shared::random::Random;
 use shared::store::sql::{CONTROL, SCHEMA, Sql, TENANT};
-use shared::store::{Connections, Migration, Schema, Store};
+use shared::store::{Connections, Migration, Schema, Store, Views};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row, raw_sql};
 use testkit::{TEMPLATE, TEMPLATE_SCHEMA, plant_overloads, postgres_database};
 
@@ -24,7 +24,7 @@ async fn planted_database() -> DatabaseUrl {
     let url = postgres_database().await;
     for schema in [Schema::Control, Schema::Tenant] {
         let within = Some(TEMPLATE_SCHEMA);
-        Migration { url: &url, schema, within, views: false }.run().await.unwrap();
+        Migration { url: &url, schema, within, views: Views::Leave }.run().await.unwrap();
     }
     let statements = [CONTROL, TENANT, SCHEMA].concat();
     let texts: Vec<_> = statements.iter().map(|statement| statement.postgres).collect();

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use shared::database_url::DatabaseUrl;
-use shared::store::{Migration, Schema, migrate};
+use shared::store::{Migration, Schema, Views, migrate};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use testkit::{execute, postgres_database, try_execute};
 
@@ -100,7 +100,7 @@ async fn a_stranger_gains_nothing_from_our_functions() {
 #[tokio::test]
 async fn every_function_is_private_and_has_its_own_path() {
     let url = postgres_database().await;
-    Migration { url: &url, schema: Schema::Tenant, within: Some("ours"), views: true }
+    Migration { url: &url, schema: Schema::Tenant, within: Some("ours"), views: Views::Make }
         .run()
         .await
         .unwrap();

@@ -53,8 +53,8 @@ async fn unreadable_messages_are_bounded_listed_and_removed(broker: Broker) {
     let publisher = broker.publisher(&["default"]).await;
     assert_eq!(publisher.dead_depth().await, Some(0));
     let hostile = "\u{1b}[2J\u{202e}".as_bytes().to_vec();
-    assert!(publisher.bury(hostile, "it is no message").await);
-    assert!(publisher.bury(vec![b'x'; 200_000], "it is too long").await);
+    assert_eq!(publisher.bury(hostile, "it is no message").await, Confirm::Confirmed);
+    assert_eq!(publisher.bury(vec![b'x'; 200_000], "it is too long").await, Confirm::Confirmed);
     // Listed twice: listing leaves them in their order.
     for _ in 0..2 {
         let found = list_dead(&url, 10).await.unwrap();
@@ -65,7 +65,7 @@ async fn unreadable_messages_are_bounded_listed_and_removed(broker: Broker) {
     }
     for n in 0..1100 {
         let body = n.to_string().into_bytes();
-        assert!(publisher.bury(body, "it is no message").await);
+        assert_eq!(publisher.bury(body, "it is no message").await, Confirm::Confirmed);
     }
     let depth = publisher.dead_depth().await.unwrap();
     assert!((990..=1001).contains(&depth), "{depth}");
