@@ -61,7 +61,7 @@ fmt: ## check the formatting
 
 lint: ## run clippy, also with the features that are off by default
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	cargo clippy -p polychron-tests --all-targets --features otel --locked -- -D warnings
+	cargo clippy -p polychron-tests --all-targets --features otel,chaos --locked -- -D warnings
 	scripts/import-circles
 
 doc: ## build the API documentation without warnings

@@ -1,7 +1,7 @@
 //! Imports the jobs of other schedulers.
 //!
 //! [`crontab`] and [`apscheduler`] translate: each entry of a file becomes a job or is rejected with a
-//! reason, and says how it was translated. [`add`] compares the jobs with a tenant's and adds them.
+//! reason, and says how it was translated. [`add()`] compares the jobs with a tenant's and adds them.
 //! Each entry has a line in the result.
 
 mod add;

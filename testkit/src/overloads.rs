@@ -44,7 +44,7 @@ const TERNARY: &[&str] = &["replace", "substr", "format"];
 const IMPLICIT: &[&str] = &["=", "<", "<=", ">", ">=", "~~"];
 
 /// Plants overloads of every function and operator of PostgreSQL whose name occurs in these texts, for
-/// all combinations of [`TYPES`]. They cannot be planned: a statement that resolves to one of them
+/// all combinations of `TYPES`. They cannot be planned: a statement that resolves to one of them
 /// fails, even if no row would reach it, with an error that contains `planted` or, where it is used as
 /// an aggregate or a value of another type, an error of the parser.
 pub async fn plant_overloads(url: &DatabaseUrl, schema: &str, texts: &[&str]) {

@@ -49,7 +49,7 @@ pub async fn both_stores() -> [TenantDatabase; 2] {
 }
 
 impl TenantDatabase {
-    /// In PostgreSQL; where [`over_template`] is set, as a copy of that database.
+    /// In PostgreSQL; where `over_template` is set, as a copy of that database.
     pub async fn postgres() -> TenantDatabase {
         if let Some(template) = over_template() {
             return TenantDatabase::copy_of(&template).await;

@@ -1,7 +1,7 @@
 //! Translates the jobs of APScheduler 3: a JSON list, or the lines that its `print_jobs()` prints.
 //!
 //! It has no export of its own; `docs/schedules.md` has the few lines of Python that write the
-//! list. What is printed is less, and is brought into the form of the list first ([`mod@printed`]).
+//! list. The printed lines say less, and are converted to the form of the list first.
 
 mod expression;
 mod local_time;

@@ -1,7 +1,7 @@
 //! The faults of the mix.
 
 use rustix::process::Signal;
-use shared::store::TenantEdit;
+use shared::store::{Guarded, TenantEdit};
 use shared::tenant::TenantStatus;
 use testkit::{
     eventually, execute, management_answers, postgres_server, rabbitmqctl, restart_postgres,
@@ -137,11 +137,12 @@ impl Mix {
         let edit = TenantEdit { status: Some(status), ..TenantEdit::default() };
         let (control, slug) = (&self.system.control, format!("t{which}"));
         // PostgreSQL may just have been killed.
-        eventually("the control database answers", || async {
+        let edited = eventually("the control database answers", || async {
             let listed = control.find_tenant(&slug).await.ok()??;
             control.edit_tenant(listed.id, &edit, control.now().await.ok()?).await.ok()
         })
         .await;
+        assert_eq!(edited, Guarded::Applied);
         self.note(&format!("t{which} is {status}"));
     }
 }

@@ -7,7 +7,7 @@
 use anyhow::ensure;
 use polychron_bench::{Sample, Servers, Sheet, Usage, require_fsync};
 use serde_json::json;
-use tests::{Process, System};
+use tests::System;
 
 use crate::Options;
 use crate::peers::Peer;
