@@ -1,11 +1,11 @@
-//! The process's HTTP side: health for whatever restarts processes and routes work, metrics for
-//! Prometheus. `GET /health/live`, `GET /health/ready`, `GET /metrics`.
+//! The process's HTTP server: `GET /health/live` and `GET /health/ready` for supervisors and load balancers,
+//! `GET /metrics` for Prometheus.
 //!
-//! It runs beside our own loops, never with the handlers, so that it answers however busy they are.
+//! It does not run on the handlers' runtime, so it answers however busy they are.
 
-mod paced;
-mod places;
+mod connection_limit;
 mod serving;
+mod write_timeout;
 
 use std::net::{SocketAddr, TcpListener};
 
@@ -14,7 +14,7 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
-pub use places::{Connection, network};
+pub use connection_limit::{Connection, network};
 use serde_json::json;
 pub use serving::{Limits, serve_until};
 use tokio_util::sync::CancellationToken;
@@ -25,10 +25,10 @@ use crate::metrics::CONTENT_TYPE;
 use crate::readiness::ReadinessState;
 use crate::telemetry::Telemetry;
 
-/// Takes hold of an address.
+/// Binds an address.
 ///
 /// # Errors
-/// What stands in the way, as a problem of the configuration.
+/// If that fails, as a problem of the configuration.
 pub fn bind(address: SocketAddr) -> Result<TcpListener, Problems> {
     let bound = TcpListener::bind(address).and_then(|listener| {
         listener.set_nonblocking(true)?;
@@ -42,8 +42,8 @@ pub fn bind(address: SocketAddr) -> Result<TcpListener, Problems> {
     })
 }
 
-/// For a daemon's main, before anything has started: takes hold of the address that the settings
-/// name, if any, or says what stands in the way and ends the process with status 2.
+/// Binds the address that the settings name, if any. If that fails, prints the reason and exits with status
+/// 2. For a daemon's main, before anything has started.
 pub fn bind_or_exit(program: &str, address: Option<SocketAddr>) -> Option<TcpListener> {
     match bind(address?) {
         Ok(listener) => Some(listener),
@@ -51,7 +51,7 @@ pub fn bind_or_exit(program: &str, address: Option<SocketAddr>) -> Option<TcpLis
     }
 }
 
-/// Serves until it is dropped. To be called within a runtime.
+/// Serves until the future is dropped. Must be called within a tokio runtime.
 pub async fn serve(listener: TcpListener, routes: Router) {
     let serving = async {
         let listener = tokio::net::TcpListener::from_std(listener)?;
@@ -64,13 +64,13 @@ pub async fn serve(listener: TcpListener, routes: Router) {
     }
 }
 
-/// Health and metrics.
+/// The routes of health and metrics.
 pub fn health_routes(telemetry: Telemetry) -> Router {
     let ready = Router::new().route("/health/ready", get(ready)).with_state(telemetry.clone());
     liveness_routes(telemetry).merge(ready)
 }
 
-/// Liveness and metrics, of a process that probes nothing.
+/// The routes of liveness and metrics, for a process that probes no services.
 pub fn liveness_routes(telemetry: Telemetry) -> Router {
     Router::new()
         .route("/health/live", get(live))
@@ -78,7 +78,7 @@ pub fn liveness_routes(telemetry: Telemetry) -> Router {
         .with_state(telemetry)
 }
 
-/// 503 when one of the process's loops stands still: restart it.
+/// 503 if one of the process's loops is stalled, so that a supervisor restarts the process.
 async fn live(State(telemetry): State<Telemetry>) -> impl IntoResponse {
     let stalled = telemetry.liveness.stalled();
     let panicked = telemetry.metrics.requests_panicked.get();
@@ -88,14 +88,14 @@ async fn live(State(telemetry): State<Telemetry>) -> impl IntoResponse {
             (StatusCode::SERVICE_UNAVAILABLE, json!({"status": "not live", "stalled": stalled}))
         }
     };
-    // A defect to report; to restart the process would not mend it.
+    // A panic is a bug to report. It is no reason to fail, because a restart would not fix it.
     if panicked > 0 {
         body["requests_panicked"] = panicked.into();
     }
     (code, Json(body))
 }
 
-/// 503 when the process is of no use now, or is about to stop: send it no work.
+/// 503 if the process can do no work or is stopping, so that it gets no requests.
 async fn ready(State(telemetry): State<Telemetry>) -> impl IntoResponse {
     let report = telemetry.readiness.report();
     let code = match report.status {

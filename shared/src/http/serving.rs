@@ -1,6 +1,6 @@
-//! Connections of an HTTP server. A client that sends or reads drop by drop, or opens connections
-//! and says nothing, must not keep others out: each phase of a request has a time limit, and a full
-//! server closes the connection that has been without progress for the longest.
+//! Serves HTTP connections. A client that sends or reads slowly, or opens connections and sends nothing, must
+//! not lock others out. So each phase of a request has a time limit, and a full server closes the connection
+//! that has made no progress for the longest time.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -14,22 +14,23 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use super::paced::Paced;
-use super::places::{Connection, Places, Taken};
+use super::connection_limit::{Admitted, Connection, ConnectionLimit};
+use super::write_timeout::WriteTimeout;
 
-/// How long to wait when no connection can be accepted, as when there are no file descriptors.
+/// How long to wait after a failure to accept a connection, for example without free file descriptors.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// What clients may take.
+/// The limits on clients.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections at once. One more closes another.
+    /// The maximum number of connections. A further one closes another.
     pub connections: usize,
-    /// Connections of one address (of one /64 of IPv6). One more closes another of the same.
+    /// The maximum number of connections of one address (IPv6: of one /64). A further one closes another of
+    /// the same address.
     pub per_peer: usize,
-    /// How long the head of a request may take to arrive; also how long a connection may idle.
+    /// How long the head of a request may take to arrive; also how long a connection may be idle.
     pub head: Duration,
-    /// While an answer waits to be sent, some of it must be taken in each such period.
+    /// While a response is blocked, the client must receive some of it in each such period.
     pub write: Duration,
 }
 
@@ -40,14 +41,14 @@ impl Default for Limits {
     }
 }
 
-/// Serves until asked to stop, and then until the requests already made are answered.
+/// Serves until `stop` is cancelled, and then until the pending requests are answered.
 pub async fn serve_until(
     listener: TcpListener,
     routes: Router,
     limits: Limits,
     stop: CancellationToken,
 ) {
-    let places = Places::new(limits.connections, limits.per_peer);
+    let limit = ConnectionLimit::new(limits.connections, limits.per_peer);
     let connections = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
@@ -56,8 +57,8 @@ pub async fn serve_until(
         };
         match accepted {
             Ok((stream, peer)) => {
-                let taken = places.take(peer.ip());
-                connections.spawn(serve(stream, taken, routes.clone(), limits, stop.clone()));
+                let admitted = limit.admit(peer.ip());
+                connections.spawn(serve(stream, admitted, routes.clone(), limits, stop.clone()));
             }
             Err(error) => {
                 warn!("cannot accept an HTTP connection: {error}");
@@ -71,20 +72,20 @@ pub async fn serve_until(
 
 async fn serve(
     stream: TcpStream,
-    taken: Taken,
+    admitted: Admitted,
     routes: Router,
     limits: Limits,
     stop: CancellationToken,
 ) {
-    let place = &taken.place;
-    let routes = routes.layer(Extension(Connection(place.clone())));
-    let stream = TokioIo::new(Paced::new(stream, place.clone(), limits.write));
+    let connection = &admitted.connection;
+    let routes = routes.layer(Extension(Connection(connection.clone())));
+    let stream = TokioIo::new(WriteTimeout::new(stream, connection.clone(), limits.write));
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(limits.head);
     let mut serving = pin!(server.serve_connection(stream, TowerToHyperService::new(routes)));
     let served = tokio::select! {
         served = serving.as_mut() => served,
-        () = place.close.cancelled() => return,
+        () = connection.close.cancelled() => return,
         () = stop.cancelled() => {
             serving.as_mut().graceful_shutdown();
             serving.await
@@ -120,7 +121,7 @@ mod tests {
         (address, stop, serving)
     }
 
-    /// What comes until the other side closes.
+    /// Everything received until the other side closes.
     async fn read(stream: &mut TcpStream) -> String {
         let mut answer = Vec::new();
         let read = timeout(PATIENCE, stream.read_to_end(&mut answer)).await;

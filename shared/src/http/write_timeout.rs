@@ -1,4 +1,4 @@
-//! A connection's socket, which notes progress and gives up on a peer that stops reading.
+//! A socket with a write timeout, which closes connections whose peers stop reading.
 
 use std::io;
 use std::pin::Pin;
@@ -10,34 +10,38 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
-use super::places::Place;
+use super::connection_limit::OpenConnection;
 
-/// While an answer waits to be sent, the peer must take this many bytes in each period of
-/// [`Limits::write`](super::Limits::write). Less is an attempt to hold memory and a place.
+/// While a response is blocked, the peer must receive this many bytes in each period of
+/// [`Limits::write`](super::Limits::write). A slower peer would hold memory and a connection for too long.
 const BYTES_A_PERIOD_MIN: usize = 4 * 1024;
 
-/// A socket that fails a write which makes too little progress, with
+/// A socket that records its progress. A write that makes too little progress fails with
 /// [`TimedOut`](io::ErrorKind::TimedOut).
-pub(super) struct Paced {
+pub(super) struct WriteTimeout {
     stream: TcpStream,
-    place: Arc<Place>,
+    connection: Arc<OpenConnection>,
     period: Duration,
-    /// The current period, while the peer does not take all that is offered.
+    /// The current period; none while the peer receives everything at once.
     blocked: Option<Blocked>,
 }
 
 struct Blocked {
     until: Pin<Box<Sleep>>,
-    /// Bytes taken since the period began.
+    /// The bytes written since the period began.
     taken: usize,
 }
 
-impl Paced {
-    pub(super) fn new(stream: TcpStream, place: Arc<Place>, period: Duration) -> Paced {
-        Paced { stream, place, period, blocked: None }
+impl WriteTimeout {
+    pub(super) fn new(
+        stream: TcpStream,
+        connection: Arc<OpenConnection>,
+        period: Duration,
+    ) -> WriteTimeout {
+        WriteTimeout { stream, connection, period, blocked: None }
     }
 
-    /// Called while a write is blocked. Ready: the peer took too little in the whole period.
+    /// Polled while a write is blocked. Ready if the peer has received too little in a whole period.
     fn poll_period(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
         let period = self.period;
         let blocked = self.blocked.get_or_insert_with(|| Blocked {
@@ -68,7 +72,7 @@ impl Paced {
             Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
             Poll::Ready(Ok(taken)) => taken,
         };
-        self.place.progressed();
+        self.connection.progressed();
         match &mut self.blocked {
             Some(blocked) if taken < offered => blocked.taken += taken,
             _ => self.blocked = None,
@@ -77,7 +81,7 @@ impl Paced {
     }
 }
 
-impl AsyncRead for Paced {
+impl AsyncRead for WriteTimeout {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -85,13 +89,13 @@ impl AsyncRead for Paced {
     ) -> Poll<io::Result<()>> {
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         if read.is_ready() {
-            self.place.progressed();
+            self.connection.progressed();
         }
         read
     }
 }
 
-impl AsyncWrite for Paced {
+impl AsyncWrite for WriteTimeout {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
