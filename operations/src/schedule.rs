@@ -60,12 +60,12 @@ pub fn written(text: &str, timezone: Option<&str>) -> Result<String, Failure> {
 
 /// What a person's text changes of a schedule: JSON, or a cron expression.
 pub fn patch(text: &str, timezone: Option<&str>) -> Result<Patch, Failure> {
-    Patch::read(&written(text, timezone)?).map_err(|error| Failure::Usage(error.picture()))
+    Patch::read(&written(text, timezone)?).map_err(|error| Failure::Usage(error.annotated()))
 }
 
 /// Reads a schedule as the engine does. The failure points at what is wrong.
 pub fn read(text: &str, spread: Spread) -> Result<Schedule, Failure> {
-    Schedule::read(text, spread).map_err(|error| Failure::Usage(error.picture()))
+    Schedule::read(text, spread).map_err(|error| Failure::Usage(error.annotated()))
 }
 
 /// The schedule itself, if the engine can read it.

@@ -99,7 +99,7 @@ pub fn apply(
         } else {
             String::new()
         };
-        Failure::Usage(error.picture() + &hint)
+        Failure::Usage(error.annotated() + &hint)
     })?;
     let now = at.now.time();
     let before = Schedule::read(&job.schedule.to_string(), spread).ok().map(|schedule| Meaning {

@@ -112,7 +112,7 @@ impl Pruner {
             newest: NEWEST,
             per_job: self.per_job,
             since: self.executions.map(|kept| now - delta(kept)),
-            settled_before: now - delta(KEPT_AFTER_END),
+            finished_before: now - delta(KEPT_AFTER_END),
         };
         round.at = now + delta(STEP_EVERY);
         for _ in 0..JOBS_MAX {

@@ -30,7 +30,7 @@ impl ScheduleError {
         ScheduleError { remedy: Some(remedy.into()), ..self }
     }
 
-    /// The same fault at the same place, in other words.
+    /// The same error at the same position, with another message and remedy.
     pub(super) fn saying(self, message: String, remedy: String) -> ScheduleError {
         ScheduleError { message, remedy: Some(remedy), ..self }
     }
@@ -62,7 +62,7 @@ impl ScheduleError {
     }
 
     /// The line of `Display` and, below it, the cron expression with the faulty part underlined.
-    pub fn picture(&self) -> String {
+    pub fn annotated(&self) -> String {
         let Some(Location { expression, range }) = &self.location else { return self.to_string() };
         // One column per character; control characters are replaced.
         let line: String = expression.chars().map(printable).collect();
@@ -100,7 +100,7 @@ fn printable(char: char) -> char {
     if char.is_control() { '\u{fffd}' } else { char }
 }
 
-/// "did you mean `x`?" with the word of `known` nearest to `found`, if one is near.
+/// "did you mean `x`?" with the word of `known` that is most similar to `found`, if any is similar.
 pub(super) fn did_you_mean<'a>(
     found: &str,
     known: impl IntoIterator<Item = &'a str>,

@@ -1,4 +1,4 @@
-//! The end of old history: what tenants no longer need to keep, in small batches.
+//! Pruning: deletes old history in small batches.
 
 use sqlx::{query, query_scalar};
 
@@ -9,58 +9,58 @@ use super::{Store, sql};
 use crate::clock::Time;
 use crate::id::JobId;
 
-/// What stays of a job's history.
+/// Which part of a job's history is kept.
 #[derive(Clone, Copy, Debug)]
 pub struct Keep {
-    /// This many of the newest executions stay, whatever else holds. At least 1.
+    /// How many of the newest executions are always kept; at least 1.
     pub newest: i64,
-    /// Beyond this many of the newest, executions go; none: they don't for their number. At least 1.
+    /// The maximum number of executions to keep, at least 1; `None` means unlimited.
     pub per_job: Option<i64>,
-    /// Occurrences before this time go; none: they don't for their age.
+    /// Occurrences before this time are pruned; `None` means that age does not matter.
     pub since: Option<DbTime>,
-    /// What ended after this time stays: somebody may yet wait for it.
-    pub settled_before: DbTime,
+    /// Only occurrences that finished before this time are pruned: clients may still wait for later ones.
+    pub finished_before: DbTime,
 }
 
 impl Store {
-    /// The first job after `after` that has any history, or had: the job itself may be gone.
+    /// The first job with an id after `after` that has executions. The job itself may have been deleted.
     pub async fn next_history(&self, after: JobId) -> Result<Option<JobId>> {
         run_on_either!(self.db.proved().await?, sql::NEXT_HISTORY, |text, connection| {
             query_scalar(text).bind(after).fetch_optional(connection)
         })
     }
 
-    /// Takes up to `limit` of the oldest occurrences of a job out of its history, if they may go,
-    /// each with all its attempts; the answer is how many executions that were. What isn't over
-    /// stays; so do the last success and the last failure (of what may go, until later ones may).
-    /// The job's `pruned_until` says from then on how far that went.
+    /// Deletes up to `limit` of a job's oldest occurrences that `keep` does not protect, each with all its
+    /// attempts. Returns the number of deleted executions. Occurrences with an unfinished attempt are
+    /// kept; so are the last success and the last failure among the candidates, until later ones become
+    /// candidates. The job's `pruned_until` then records the last deleted occurrence.
     pub async fn prune(&self, job: JobId, keep: &Keep, limit: i64) -> Result<u64> {
         match self.db.proved().await? {
             Db::Postgres(database) => {
-                let gone: i64 = run!(database, |connection| {
+                let pruned: i64 = run!(database, |connection| {
                     query_scalar(sql::PRUNE.postgres)
                         .bind(job)
                         .bind(keep.newest)
                         .bind(keep.per_job)
                         .bind(keep.since)
-                        .bind(keep.settled_before)
+                        .bind(keep.finished_before)
                         .bind(limit)
                         .fetch_one(connection)
                 })?;
-                Ok(gone.unsigned_abs())
+                Ok(pruned.unsigned_abs())
             }
             Db::Sqlite(database) => run!(database, |connection| async {
                 let mut transaction = begin_immediate(connection).await?;
-                let gone: Vec<Time> = query_scalar(sql::PRUNE.sqlite)
+                let pruned: Vec<Time> = query_scalar(sql::PRUNE.sqlite)
                     .bind(job)
                     .bind(keep.newest)
                     .bind(keep.per_job)
                     .bind(keep.since)
-                    .bind(keep.settled_before)
+                    .bind(keep.finished_before)
                     .bind(limit)
                     .fetch_all(&mut *transaction)
                     .await?;
-                if let Some(last) = gone.iter().max() {
+                if let Some(last) = pruned.iter().max() {
                     query(sql::MARK_PRUNED.sqlite)
                         .bind(job)
                         .bind(last)
@@ -68,7 +68,7 @@ impl Store {
                         .await?;
                 }
                 transaction.commit().await?;
-                Ok(gone.len() as u64)
+                Ok(pruned.len() as u64)
             }),
         }
     }

@@ -90,7 +90,7 @@ fn fuzz_schedules() {
         let schedule = match Schedule::read(text, spread) {
             Ok(schedule) => schedule,
             Err(error) => {
-                let _ = (error.picture(), error.suggestion(), error.range());
+                let _ = (error.annotated(), error.suggestion(), error.range());
                 return format!("{}: {}", shape(error.field()), shape(error.message()));
             }
         };

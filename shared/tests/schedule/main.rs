@@ -36,7 +36,7 @@ fn try_read(json: &str) -> Result<Schedule, ScheduleError> {
 
 #[track_caller]
 fn read(json: &str) -> Schedule {
-    try_read(json).unwrap_or_else(|error| panic!("{json}: {}", error.picture()))
+    try_read(json).unwrap_or_else(|error| panic!("{json}: {}", error.annotated()))
 }
 
 #[track_caller]

@@ -32,11 +32,11 @@ fn check(expression: &str, underlined: &str, expected: &str) {
 fn an_error_underlines_the_fault() {
     let error = try_read(r#"{"cron":"0 25 * * *"}"#).unwrap_err();
     let expected = "cron: hour 25 is outside 0–23\n    0 25 * * *\n      ^^";
-    assert_eq!(error.picture(), expected);
+    assert_eq!(error.annotated(), expected);
     // Control characters neither break the line nor shift the carets.
     let error = try_read(r#"{"cron":"0 ü\u0007ü 99 * *"}"#).unwrap_err();
     let expected = "    0 ü\u{fffd}ü 99 * *\n      ^^^";
-    assert!(error.picture().ends_with(expected), "{}", error.picture());
+    assert!(error.annotated().ends_with(expected), "{}", error.annotated());
 }
 
 #[test]
@@ -247,7 +247,7 @@ fn no_text_makes_the_parser_panic() {
         }
         let json = serde_json::json!({ "cron": text }).to_string();
         if let Err(error) = try_read(&json) {
-            assert!(!error.picture().is_empty());
+            assert!(!error.annotated().is_empty());
         }
     }
 }

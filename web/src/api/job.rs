@@ -170,7 +170,7 @@ pub(super) async fn edit(
         return Err(Problem::new(StatusCode::BAD_REQUEST, "nothing to change"));
     }
     let patch = edit.schedule.take().map(|schedule| Patch::read(&schedule.to_string()));
-    let patch = patch.transpose().map_err(|error| Failure::Usage(error.picture()))?;
+    let patch = patch.transpose().map_err(|error| Failure::Usage(error.annotated()))?;
     let (context, patch) = (&state.context, patch.as_ref());
     let edited =
         operations::job::patch(context, &actor, &at, &name, if_version, &edit, patch).await?;

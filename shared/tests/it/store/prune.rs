@@ -25,7 +25,7 @@ fn keep(database: &TenantDatabase) -> Keep {
         newest: 2,
         per_job: None,
         since: Some(now - TimeDelta::minutes(10)),
-        settled_before: now - TimeDelta::minutes(1),
+        finished_before: now - TimeDelta::minutes(1),
     }
 }
 
@@ -83,7 +83,7 @@ async fn old_rows_are_pruned_in_batches_and_pruned_until_advances(database: Tena
     store.prune(job, &nothing_stays, 99).await.unwrap();
     assert_eq!(remaining(&database, &store, job).await, [5, 6]);
     // An old occurrence that has only just finished stays, because clients may still wait for it.
-    let recent = Keep { settled_before: database.now() - TimeDelta::hours(1), ..keep };
+    let recent = Keep { finished_before: database.now() - TimeDelta::hours(1), ..keep };
     assert_eq!(store.prune(job, &Keep { newest: 1, ..recent }, 99).await.unwrap(), 0);
 }
 
