@@ -1,23 +1,22 @@
-//! The only place that speaks SQL: every move of a job's life as one guarded statement.
+//! The only module with SQL: every transition of a job or an execution is one guarded statement.
 //!
 //! A [`Store`] is one tenant's database, [`Control`] the database that lists the tenants; either
-//! may be PostgreSQL or SQLite. Zero rows changed is an ordinary answer ("no longer yours"), and
-//! every method says what it means. All times are the database's own ([`Store::now`]).
+//! may be PostgreSQL or SQLite. Zero changed rows are an ordinary result ("no longer yours"), which each
+//! method documents. All times are those of the database's clock ([`Store::now`]).
 //!
-//! Where to find a thing:
+//! Where to find what:
 //!
-//! - by noun, what people define, ask for and read: `jobs.rs`, `executions.rs`; in the control database
+//! - by noun, what users define, request and read: `jobs.rs`, `executions.rs`; in the control database
 //!   `tenants.rs`, `workers.rs`, `producers.rs`, `audit.rs`;
-//! - by verb, the engine's moves in the order of a job's life: `dispatch.rs` (poll, arm, dispatch),
+//! - by verb, the engine's transitions in the order of a job's life: `dispatch.rs` (poll, arm, dispatch),
 //!   `sweep.rs` (messages to publish again), `claim.rs` (claim, heartbeat, report), `finish.rs`,
-//!   `notifications.rs` (alerts, written in the move that they report), `prune.rs`;
+//!   `notifications.rs` (alerts, written in the transition that they report), `prune.rs`;
 //! - below them, `identity.rs` (whose database it is), `db_time.rs` and `server_clock.rs` (its time),
-//!   `db.rs` (how a statement is run), `pool.rs` and `idle_pool.rs` (where its connection comes
-//!   from), `sql.rs` (the
-//!   table of statements), `schema.rs` and `migrate.rs`.
+//!   `db.rs` (runs a statement), `pool.rs` and `idle_pool.rs` (the connections), `sql.rs` (the table of
+//!   statements), `schema.rs` and `migrate.rs`.
 //!
-//! In the life of a job this is the last file; then `producer/rescuer.rs`: what if any of the others
-//! died.
+//! In the life of a job this is the last file. `producer/rescuer.rs` comes after it: it acts if a process
+//! died on the way.
 
 mod audit;
 mod caught;
@@ -98,7 +97,7 @@ use db::Db;
 use identity::TenantDb;
 use server_clock::ServerClock;
 
-/// One tenant's database. Nothing is opened before the first use.
+/// One tenant's database. It is connected to at the first use.
 pub struct Store {
     db: TenantDb,
     clock: ServerClock,
@@ -106,18 +105,18 @@ pub struct Store {
 }
 
 impl Store {
-    /// Prepares to connect to a database whose tables are where its role's search path leads.
+    /// A store of the database at `url`, in which the role's search path leads to our tables.
     ///
     /// # Errors
-    /// Only a URL that cannot be read.
+    /// If the URL is malformed.
     pub fn new(tenant: TenantId, url: &DatabaseUrl, connections: &Connections) -> Result<Store> {
         Store::within(tenant, url, None, connections)
     }
 
-    /// Prepares to connect to a tenant's database, as the control database lists it.
+    /// A store of a tenant's database, as the control database lists it.
     ///
     /// # Errors
-    /// Only a URL that cannot be read.
+    /// If the URL is malformed.
     pub fn of(tenant: &Tenant, connections: &Connections) -> Result<Store> {
         Store::within(tenant.id, &tenant.database_url, tenant.schema.as_deref(), connections)
     }
@@ -153,7 +152,7 @@ impl Store {
         self.clock.until(self.db.unproved(), time)
     }
 
-    /// The PostgreSQL server that the database is on; none: it is an SQLite file.
+    /// The address of the PostgreSQL server; none for an SQLite file.
     pub fn server(&self) -> Option<&str> {
         match self.db.unproved() {
             Db::Postgres(database) => Some(database.server()),
@@ -161,7 +160,7 @@ impl Store {
         }
     }
 
-    /// Closes what connections to the database are idle, for one that will not be needed for long.
+    /// Closes the idle connections to this database. Call it if the database will not be used for a while.
     pub fn close_idle(&self) {
         match self.db.unproved() {
             Db::Postgres(database) => database.close_idle(),

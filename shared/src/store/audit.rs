@@ -1,4 +1,4 @@
-//! Who changed what, and why: the control database's record of what people did.
+//! The audit: who changed what, and why, in the control database.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -10,60 +10,60 @@ use super::error::Result;
 use super::{Control, sql};
 use crate::clock::Time;
 
-/// What somebody is about to change. Holds no payload and no URL with its password: what a
-/// tenant's jobs are given stays in the tenant's own database.
+/// A planned change. It contains no URL with a password and no payload, because payloads stay in the
+/// tenant's own database.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
-    /// Who, such as `cli:ann`.
+    /// Who makes it, such as `cli:ann`.
     pub actor: String,
-    /// What they do, such as `job.pause`.
+    /// The action, such as `job.pause`.
     pub action: String,
-    /// At which tenant.
+    /// The slug of the tenant that it affects.
     pub tenant: Option<String>,
-    /// To what there: a job's name, an execution's id.
+    /// What it changes in the tenant: a job's name or an execution's id.
     pub target: Option<String>,
-    /// What it was like.
+    /// The state before the change.
     pub before: Option<Value>,
-    /// Why, in their words.
+    /// The reason that the actor gives.
     pub reason: Option<String>,
 }
 
 /// A row of `audit`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Audit {
-    /// Counts up.
+    /// Its number, in ascending order.
     pub id: i64,
-    /// When, by the control database's clock.
+    /// When the change was made, by the control database's clock.
     pub at: Time,
-    /// Who.
+    /// Who made it.
     pub actor: String,
-    /// What they did.
+    /// The action.
     pub action: String,
-    /// At which tenant.
+    /// The slug of the tenant that it affected.
     pub tenant: Option<String>,
-    /// To what there.
+    /// What it changed in the tenant.
     pub target: Option<String>,
-    /// What it was like.
+    /// The state before the change.
     pub before: Option<Value>,
-    /// What it was like afterwards; none when the change was refused or did not come about.
+    /// The state after the change; none if the change was refused or failed.
     pub after: Option<Value>,
-    /// Why, in their words.
+    /// The reason that the actor gave.
     pub reason: Option<String>,
 }
 
-/// Which changes to list; what is none does not filter.
+/// Which changes to list. A field that is `None` does not filter.
 #[derive(Clone, Debug, Default)]
 pub struct AuditFilter {
-    /// Only older ones than this, for the next page.
+    /// Only changes with a smaller id, for the next page.
     pub before: Option<i64>,
-    /// Only those at this tenant.
+    /// Only changes that affected this tenant.
     pub tenant: Option<String>,
-    /// Only those to this job or execution.
+    /// Only changes to this job or execution.
     pub target: Option<String>,
 }
 
 impl Control {
-    /// Records a change that is about to be made, for [`Control::complete_audit`].
+    /// Records a planned change. Returns its id, for [`Control::complete_audit`].
     pub async fn insert_audit(&self, change: &Change, now: DbTime) -> Result<i64> {
         run_on_either!(&self.db, sql::INSERT_AUDIT, |text, connection| {
             query_scalar(text)
@@ -78,7 +78,7 @@ impl Control {
         })
     }
 
-    /// Records what came of a change.
+    /// Records the state after a change.
     pub async fn complete_audit(&self, id: i64, after: &Value) -> Result<()> {
         run_on_either!(&self.db, sql::COMPLETE_AUDIT, |text, connection| async {
             query(text).bind(id).bind(after).execute(connection).await?;
@@ -86,7 +86,7 @@ impl Control {
         })
     }
 
-    /// Changes, newest first.
+    /// The changes that `filter` selects, newest first.
     pub async fn list_audit(&self, filter: &AuditFilter, limit: i64) -> Result<Vec<Audit>> {
         run_on_either!(&self.db, sql::LIST_AUDIT, |text, connection| {
             query_as(text)
@@ -98,8 +98,7 @@ impl Control {
         })
     }
 
-    /// Takes entries written before `before` out of the record of changes, looking at the oldest
-    /// `limit`; the answer is how many.
+    /// Deletes those of the oldest `limit` rows that were written before `before`; returns their number.
     pub async fn prune_audit(&self, before: DbTime, limit: i64) -> Result<u64> {
         run_on_either!(&self.db, sql::PRUNE_AUDIT, |text, connection| async {
             let done = query(text).bind(before).bind(limit).execute(connection).await?;

@@ -1,6 +1,5 @@
-//! A panic over what a database sent is that database's failure. sqlx and chrono panic at some of
-//! what a server can send, and what one tenant's server says must not end the loop that serves the
-//! others.
+//! Turns a panic while decoding a database's answer into an error. sqlx and chrono panic at some values
+//! that a server can send, and one tenant's server must not end the loop that serves the others.
 
 use std::panic::AssertUnwindSafe;
 
@@ -8,7 +7,7 @@ use futures_util::FutureExt as _;
 
 use super::error::{Result, StoreError};
 
-/// The answer; [`StoreError::Failed`] when reading it, or what was made of it, panicked.
+/// Awaits the answer. A panic while it is received or decoded becomes [`StoreError::Failed`].
 pub async fn caught<T, E: Into<StoreError>>(
     answer: impl Future<Output = std::result::Result<T, E>>,
 ) -> Result<T> {

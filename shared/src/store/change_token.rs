@@ -1,14 +1,13 @@
-//! Whether a database has changed, told without opening it: of PostgreSQL by its server's
-//! statistics (`changes.rs`), of SQLite by its files.
+//! Change tokens: they tell whether a database has changed, without opening it. For PostgreSQL they come
+//! from the server's statistics (`changes.rs`), for SQLite from the files' metadata.
 //!
-//! The files are only looked at from outside. To open one of them, be it for reading SQLite's own
-//! change counters, would be a trap: closing it again takes away every lock that this process's
-//! connections have on it (POSIX), and two writers at once ruin the database.
+//! The files must not be opened, not even to read SQLite's change counter: closing a file releases every
+//! POSIX lock that this process's connections hold on it, and two concurrent writers corrupt the database.
 //!
-//! What is committed is written to the log beside the database (which SQLite never maps into
-//! memory) or, when that is folded in, to the database: sizes and modification times tell. They are
-//! not finer than a tick of the kernel, and two commits within one may look like one; so times that
-//! have only just passed tell nothing yet.
+//! A commit appends to the write-ahead log, which SQLite never maps into memory; a checkpoint writes to the
+//! database file. Either changes a size or a modification time. Modification times have the resolution of
+//! the kernel's tick, and two commits within one tick may yield the same time. So a token exists only once
+//! the last modification is older than that.
 
 use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt as _;
@@ -21,10 +20,10 @@ use super::changes::Count;
 use super::db::Db;
 use crate::clock::{Clock, Time};
 
-/// Longer than a tick of any file system's clock.
-const SETTLED_AFTER: TimeDelta = TimeDelta::seconds(3);
+/// The minimum age of the last modification: longer than the resolution of any file system's clock.
+const MIN_AGE: TimeDelta = TimeDelta::seconds(3);
 
-/// How a database looks from outside. Two that are equal: nothing was committed in between.
+/// A token of a database's state. If two tokens are equal, nothing was committed between them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChangeToken(Kind);
 
@@ -49,11 +48,10 @@ struct Trace {
 }
 
 impl Store {
-    /// How the database looks from outside. None: it cannot be told reliably, because a file was
-    /// modified just now or isn't there, or a server counts no changes or was not asked for its time
-    /// yet ([`Store::now`]).
+    /// The database's current token. None if there is no reliable one: a file is missing or was modified
+    /// too recently, or the server keeps no statistics, or [`Store::now`] has not read its time yet.
     pub async fn change_token(&self) -> Option<ChangeToken> {
-        // A manual clock is neither the file system's nor a server's.
+        // Modification times and statistics follow real clocks, not a test's manual clock.
         let clock @ Clock::System = self.clock.clock() else { return None };
         Some(ChangeToken(match self.db.unproved() {
             Db::Postgres(database) => {
@@ -62,9 +60,9 @@ impl Store {
             }
             Db::Sqlite(database) => {
                 let path = database.options().get_filename().to_owned();
-                // A file system may hang.
+                // A thread of its own, because a network file system may hang.
                 let files = tokio::task::spawn_blocking(move || Files::of(path)).await.ok()??;
-                Kind::Sqlite(files.has_settled(clock.wall_time()).then_some(files)?)
+                Kind::Sqlite(files.are_old_enough(clock.wall_time()).then_some(files)?)
             }
         }))
     }
@@ -72,22 +70,22 @@ impl Store {
 
 impl Files {
     fn of(path: PathBuf) -> Option<Files> {
-        // SQLite names the log after the file, not after a link to it.
+        // SQLite derives the log's name from the file, not from a symbolic link to it.
         let path = path.canonicalize().ok()?;
         let database = Trace::of(&path)?;
         let mut log = OsString::from(path);
         log.push("-wal");
-        // Whoever opens the database makes an empty log, and removes it again.
+        // Opening the database creates an empty log, and closing it removes the log.
         let log = Trace::of(Path::new(&log)).filter(|log| log.size > 0);
         Some(Files { database, log })
     }
 
-    fn has_settled(&self, now: Time) -> bool {
+    fn are_old_enough(&self, now: Time) -> bool {
         let traces = [Some(&self.database), self.log.as_ref()];
         traces.into_iter().flatten().all(|trace| {
             let (seconds, nanoseconds) = trace.modified;
             let modified = Time::from_timestamp(seconds, nanoseconds as u32);
-            modified.is_some_and(|modified| modified + SETTLED_AFTER <= now)
+            modified.is_some_and(|modified| modified + MIN_AGE <= now)
         })
     }
 }

@@ -1,11 +1,11 @@
-//! Which databases of a PostgreSQL server have changed, told without connecting to each.
+//! Detects which databases of a PostgreSQL server have changed, without connecting to each of them.
 //!
-//! A fresh connection costs a server a hundred times what is asked through it; but its statistics
-//! (`pg_stat_database` in the manual) count the rows written in every database, and can be read in
-//! any of them. A session reports to them when it has nothing to do: a second after its change, ten
-//! at most (`pgstat_report_stat` in PostgreSQL's source; before version 15 only with its next
-//! statement, if it did two within half a second). Whoever relies on them looks for itself now and
-//! then all the same: they may be lost, kept from single databases, or silent on what else matters.
+//! A new connection costs the server a hundred times as much as the poll that it is for. The server's
+//! statistics (`pg_stat_database`) count the rows written in every database, and can be read from any of
+//! them. A session reports its changes when it is idle, after one second and at most ten
+//! (`pgstat_report_stat` in PostgreSQL's source; before version 15 only with its next statement, if it
+//! executed two within half a second). Callers must still poll from time to time, because statistics may
+//! be lost or disabled for single databases, and do not cover everything that a poll depends on.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
@@ -24,17 +24,17 @@ use crate::clock::{BootTime, Clock, Time};
 /// How long one reading serves all of the server's databases.
 const READING_LASTS: Duration = Duration::from_secs(2);
 
-/// How often a database was changed. Two that are equal: nothing was written in between.
+/// The changes that a database counts. If two counts are equal, nothing was written between them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Count {
     identity: DatabaseIdentity,
     rows: i64,
-    /// Since when they are counted.
+    /// When the statistics were last reset.
     since: Option<Time>,
 }
 
-/// The last reading of one server's statistics. Locked while it is taken, so that concurrent callers
-/// share one reading.
+/// The last reading of one server's statistics. It stays locked while a new reading is taken, so
+/// concurrent callers use the same one.
 #[derive(Default)]
 struct ServerChanges(Mutex<Option<Reading>>);
 
@@ -44,20 +44,20 @@ pub(super) struct Changes(Arc<std::sync::Mutex<HashMap<String, Arc<ServerChanges
 
 struct Reading {
     taken: BootTime,
-    /// None: it failed. Empty: nothing is counted.
+    /// None if the reading failed; empty if the server keeps no statistics.
     counts: Option<HashMap<DatabaseIdentity, Count>>,
 }
 
 impl Reading {
-    /// Whether it can be used for a database: it is recent, and knows the database.
+    /// Whether it is recent and covers this database. A failed reading counts as covering it.
     fn serves(&self, identity: &DatabaseIdentity, now: BootTime) -> bool {
-        let knows = self.counts.as_ref().is_none_or(|counts| counts.contains_key(identity));
-        knows && now - self.taken < READING_LASTS
+        let covers = self.counts.as_ref().is_none_or(|counts| counts.contains_key(identity));
+        covers && now - self.taken < READING_LASTS
     }
 }
 
 impl Changes {
-    /// The count for a database. None: the server does not count, or could not be read.
+    /// The count of a database. None if the server keeps no statistics or reading them failed.
     pub(super) async fn count(
         &self,
         identity: DatabaseIdentity,
@@ -70,7 +70,7 @@ impl Changes {
         };
         let mut last = server.0.lock().await;
         if !last.as_ref().is_some_and(|reading| reading.serves(&identity, clock.boot_time())) {
-            // A failure is reported by the poll that follows.
+            // If this fails, so does the poll that follows, which reports the error.
             let counts = read(database).await.ok();
             *last = Some(Reading { taken: clock.boot_time(), counts });
         }

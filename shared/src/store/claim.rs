@@ -1,4 +1,4 @@
-//! The consumer's moves while a row runs: claim, heartbeat, report. Its end: `finish.rs`.
+//! The consumer's statements while a row runs: claim, heartbeat, report. `finish.rs` ends it.
 
 use std::time::Duration;
 
@@ -20,11 +20,11 @@ use crate::retry::Attempts;
 pub struct ClaimTerms {
     /// The worker's name, new at every start of a process.
     pub worker: String,
-    /// The queues it takes from; a row of another one is refused.
+    /// The queues it receives from. A row of another queue is refused.
     pub queues: Vec<String>,
     /// How long the worker may go without a heartbeat.
     pub lease: Duration,
-    /// The timeout of jobs that have none of their own.
+    /// The timeout of jobs without their own.
     pub default_timeout: Duration,
 }
 
@@ -39,12 +39,12 @@ pub struct Claim {
     pub name: String,
     /// Its type.
     pub job_type: String,
-    /// What the handler is given, as JSON text. None: it is longer than a payload may be.
+    /// The handler's input, as JSON text; none if it is longer than a payload may be.
     pub payload: Option<String>,
     /// The occurrence.
     #[sqlx(try_from = "Nearest")]
     pub scheduled_for: Time,
-    /// Which attempt at it.
+    /// The number of the attempt.
     pub attempt: i32,
     /// When the claim was made.
     #[sqlx(try_from = "Nearest")]
@@ -65,7 +65,7 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// Where its occurrence stands.
+    /// The facts that decide about the next attempt.
     pub fn attempts(&self) -> Attempts {
         Attempts {
             attempt: self.attempt,
@@ -135,7 +135,7 @@ impl Store {
         }
     }
 
-    /// The job type of a dispatched row, which only its job has. None: it cannot be claimed.
+    /// The job type of a dispatched row, read from its job. None if the row cannot be claimed.
     pub async fn read_job_type(&self, id: ExecutionId) -> Result<Option<String>> {
         let found: Option<Option<String>> =
             run_on_either!(self.db.proved().await?, sql::READ_JOB_TYPE, |text, connection| {
@@ -173,8 +173,8 @@ impl Store {
         }
     }
 
-    /// Stores the output and progress of running handlers. Rows that are no longer the worker's are
-    /// left alone.
+    /// Stores the output and progress of running handlers. Rows that are no longer the worker's are not
+    /// changed.
     pub async fn report(&self, reports: &[(ExecutionId, Report)], worker: &str) -> Result<()> {
         match self.db.proved().await? {
             Db::Postgres(database) => run!(database, |connection| async {

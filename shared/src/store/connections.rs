@@ -1,5 +1,4 @@
-//! What the stores of one process share: the pool of their connections, and what is known of changes to
-//! the databases of each server.
+//! What the stores of one process share: the connection pool, and the change statistics of each server.
 
 use super::changes::Changes;
 use super::pool::{ConnectionCounts, Pool};
@@ -14,29 +13,28 @@ pub struct Connections {
 }
 
 impl Connections {
-    /// At most `per_server` connections at once to each database server, and as many open SQLite
-    /// files.
+    /// At most `per_server` connections to each database server, and to all SQLite files together.
     pub fn new(clock: Clock, per_server: usize) -> Connections {
         Connections { pool: Pool::new(clock, per_server), changes: Changes::default() }
     }
 
-    /// The same, with statements that are planned so. To be called before anything else.
+    /// Sets how PostgreSQL plans the statements. Call it before anything else.
     pub fn planned(self, planning: Planning) -> Connections {
         Connections { pool: self.pool.planned(planning), ..self }
     }
 
-    /// The same, with a gate that every statement passes. To be called before anything else.
+    /// Adds a gate that every statement passes. Call it before anything else.
     #[cfg(feature = "faults")]
     pub fn behind(self, gate: super::gate::Gate) -> Connections {
         Connections { pool: self.pool.behind(gate), ..self }
     }
 
-    /// The clock by which idle times are measured.
+    /// The clock that measures idle times.
     pub fn clock(&self) -> &Clock {
         self.pool.clock()
     }
 
-    /// Closes what has been idle for long. To be called every few seconds.
+    /// Closes connections that have been idle for too long. Call it every few seconds.
     pub fn close_idle(&self) {
         self.pool.close_idle();
     }

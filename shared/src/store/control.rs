@@ -9,17 +9,17 @@ use super::schema::{self, Schema};
 use super::server_clock::ServerClock;
 use crate::database_url::DatabaseUrl;
 
-/// The database that lists the tenants. Nothing is opened before the first use.
+/// The database that lists the tenants. It is connected to at the first use.
 pub struct Control {
     pub(super) db: Db,
     clock: ServerClock,
 }
 
 impl Control {
-    /// Prepares to connect.
+    /// Connects to nothing yet.
     ///
     /// # Errors
-    /// Only a URL that cannot be read.
+    /// If the URL is malformed.
     pub fn new(url: &DatabaseUrl, connections: &Connections) -> Result<Control> {
         let db = Db::new(url, Schema::Control.search_path(None), connections.pool())?;
         Ok(Control { db, clock: ServerClock::new(connections.clock().clone()) })
@@ -30,7 +30,7 @@ impl Control {
         self.clock.now(&self.db).await
     }
 
-    /// Refuses a schema that is older than this program, or too new for it.
+    /// Checks that the schema is not older than this program, nor too new for it.
     pub async fn check_schema(&self) -> Result<()> {
         schema::check(&self.db, Schema::Control).await
     }

@@ -1,4 +1,4 @@
-//! One database of either kind, and how a statement is run on it.
+//! One database, PostgreSQL or SQLite, and how statements run on it.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -15,14 +15,14 @@ use super::read_limits::ReadLimits;
 use super::session::{Planning, SearchPath};
 use crate::database_url::DatabaseUrl;
 
-/// The longest that one move may take, seen from here. The server gives a statement up after 5 s;
-/// this is the fence for a path that has gone dark.
+/// The client-side timeout of a statement. The server aborts statements after 5 s; this one is for
+/// connections that no longer respond.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(7);
-/// How many connections to one PostgreSQL database a process uses at once.
+/// The maximum number of connections to one PostgreSQL database that a process uses at a time.
 const POSTGRES_AT_ONCE: usize = 4;
-/// SQLite has one writer at a time, so that a second connection would only wait.
+/// SQLite has one writer at a time, so a second connection would only wait.
 const SQLITE_AT_ONCE: usize = 1;
-/// How long SQLite waits for the writers of other processes.
+/// How long SQLite waits for writers in other processes.
 const SQLITE_BUSY_LIMIT: Duration = Duration::from_secs(5);
 
 /// A database of either kind.
@@ -32,7 +32,7 @@ pub(super) enum Db {
 }
 
 impl Db {
-    /// Prepares to connect; nothing is opened yet. `path` says where our tables are in PostgreSQL.
+    /// Connects to nothing yet. `path` tells where our tables are in PostgreSQL.
     pub(super) fn new(url: &DatabaseUrl, path: SearchPath, pool: &Pool) -> Result<Db> {
         Ok(match Options::of(url)? {
             Options::Postgres(options) => {
@@ -43,7 +43,7 @@ impl Db {
     }
 }
 
-/// How a database is connected to.
+/// The options for connecting to a database.
 pub(super) enum Options {
     Postgres(Box<PgConnectOptions>),
     Sqlite(Box<SqliteConnectOptions>),
@@ -54,11 +54,11 @@ impl Options {
         if url.is_sqlite() {
             let options = SqliteConnectOptions::from_str(url.expose())?
                 .journal_mode(SqliteJournalMode::Wal)
-                // A result that was reported as recorded survives a power cut, too.
+                // A result that was reported as recorded must survive a power failure.
                 .synchronous(SqliteSynchronous::Full)
                 .busy_timeout(SQLITE_BUSY_LIMIT)
                 .pragma("trusted_schema", "OFF")
-                // The file itself may name a cache of any size, and be damaged on purpose.
+                // A tenant's file may request a cache of any size, or be corrupted on purpose.
                 .pragma("cache_size", "-2000")
                 .pragma("cell_size_check", "ON")
                 .pragma("mmap_size", "0")
@@ -67,24 +67,24 @@ impl Options {
         }
         let options = PgConnectOptions::from_str(url.expose())?
             .application_name("polychron")
-            // A pooler in between refuses this start-up parameter; nothing here reads floats as text.
+            // Poolers reject this start-up parameter, and we read no floats as text.
             .extra_float_digits(None)
             .disable_statement_logging();
         Ok(Options::Postgres(Box::new(ReadLimits::of(Planning::Free).apply(options))))
     }
 }
 
-/// Waits for a database's answer, but not for ever, and survives reading it.
+/// Awaits a database's answer, with a timeout. A panic while decoding it becomes an error.
 pub(super) async fn limited<T>(statement: impl Future<Output = sqlx::Result<T>>) -> Result<T> {
     let slow = |_| StoreError::Slow(STATEMENT_LIMIT.as_secs());
     timeout(STATEMENT_LIMIT, caught(statement)).await.map_err(slow)?
 }
 
-/// How often a move that collided with another (deadlock, serialisation) is tried in all.
+/// The maximum number of tries of a statement that conflicts with another (deadlock, serialisation).
 pub(super) const TRIES: usize = 4;
 
-/// A move that has taken so long already is not tried again: a file that is locked for good, or a server
-/// that answers at its limit, would hold its caller for several limits.
+/// A statement is not retried after this time. Otherwise a permanently locked file, or a server that
+/// answers just before the timeout, would hold the caller for several timeouts.
 pub(super) const TRY_WITHIN: Duration = Duration::from_secs(2);
 
 /// Runs a statement on a connection of one kind of database.
@@ -143,20 +143,20 @@ macro_rules! run_on_either {
 
 pub(super) use {run, run_on_either};
 
-/// Begins the one kind of transaction that SQLite needs: the one that takes the write lock first,
-/// because a transaction that reads and then writes is refused when another wrote in between.
+/// Begins an SQLite transaction that takes the write lock at once. One that reads first and then writes
+/// would fail if another connection wrote in between.
 pub(super) async fn begin_immediate(
     connection: &mut SqliteConnection,
 ) -> sqlx::Result<sqlx::Transaction<'_, sqlx::Sqlite>> {
     connection.begin_with("BEGIN IMMEDIATE").await
 }
 
-/// One column of a batch, as PostgreSQL takes it.
+/// One column of a batch, to bind as an array in PostgreSQL.
 pub(super) fn column<R, T>(rows: &[R], of: impl FnMut(&R) -> T) -> Vec<T> {
     rows.iter().map(of).collect()
 }
 
-/// A batch of ids or names, as SQLite takes it.
+/// A batch of ids or names, to bind as JSON in SQLite.
 pub(super) fn json<T: serde::Serialize>(values: &[T]) -> String {
     serde_json::to_string(values).unwrap_or_else(|_| "[]".to_owned())
 }

@@ -8,25 +8,24 @@ use chrono::TimeDelta;
 
 use crate::clock::{Clock, ManualClock, Time};
 
-/// An instant of a database's own clock: what the store or the control database says it is now
-/// ([`Store::now`](super::Store::now), [`Control::now`](super::Control::now)), or a span before or
-/// after that. A statement that depends on the time takes one of these, because this machine's wall
-/// time may be wrong.
+/// An instant of a database's clock: its current time ([`Store::now`](super::Store::now),
+/// [`Control::now`](super::Control::now)), or a time relative to that. Statements that depend on the time
+/// take a `DbTime`, because this machine's wall time may be wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DbTime(Time);
 
 impl DbTime {
-    /// Only for what asks the database ([`ServerClock`](super::server_clock::ServerClock)).
+    /// Only for [`ServerClock`](super::server_clock::ServerClock), which reads the database's clock.
     pub(super) fn read(time: Time) -> DbTime {
         DbTime(time)
     }
 
-    /// What a database says in a test that owns the clock: there is no other time then.
+    /// The database's time in a test with a manual clock.
     pub fn shown_by(clock: &ManualClock) -> DbTime {
         DbTime(Clock::Manual(clock.clone()).wall_time())
     }
 
-    /// The instant, as rows hold it.
+    /// The instant, as rows contain it.
     pub fn time(self) -> Time {
         self.0
     }
@@ -67,7 +66,7 @@ impl Sub for DbTime {
     }
 }
 
-/// How long after an instant in a row it is; negative if it is before.
+/// The time since an instant in a row; negative if that is later.
 impl Sub<Time> for DbTime {
     type Output = TimeDelta;
     fn sub(self, earlier: Time) -> TimeDelta {
@@ -75,7 +74,7 @@ impl Sub<Time> for DbTime {
     }
 }
 
-/// How long after the database's time an instant in a row is; negative if it is before.
+/// The time from the database's time to an instant in a row; negative if that has passed.
 impl Sub<DbTime> for Time {
     type Output = TimeDelta;
     fn sub(self, earlier: DbTime) -> TimeDelta {

@@ -1,4 +1,4 @@
-//! The producer's moves: poll, arm, dispatch. `sweep.rs` follows up on the messages.
+//! The producer's transitions: poll, arm, dispatch. `sweep.rs` follows up on the messages.
 
 use sqlx::{FromRow, query, query_as, query_scalar};
 
@@ -13,22 +13,22 @@ use crate::execution::{ErrorKind, Status};
 use crate::id::{ExecutionId, JobId, TenantId};
 use crate::job::{MisfirePolicy, OverlapPolicy};
 
-/// Seconds of misfire grace below which a due job is never held: it must be on record before waiting
-/// for a queue's capacity could count as a misfire.
+/// A due job whose misfire grace is shorter than this, in seconds, is never held: otherwise waiting for a
+/// queue's capacity could make it a misfire.
 pub const HOLD_GRACE_SECONDS: i32 = 60;
 
-/// A summary of what there is to do at a tenant.
+/// A summary of a tenant's due jobs and open rows.
 #[derive(Clone, Copy, Debug, FromRow)]
 pub struct PollSummary {
     /// The tenant whose id the database holds.
     pub tenant_id: TenantId,
-    /// How many dispatches there have been; the next one compares it.
+    /// The number of dispatches so far, which the next dispatch compares.
     pub dispatch_no: i64,
-    /// Rows that may be claimed.
+    /// How many rows may be claimed.
     pub dispatched: i64,
-    /// Rows that a worker holds.
+    /// How many rows a worker holds.
     pub running: i64,
-    /// Occurrences that wait for their turn.
+    /// How many occurrences wait for their turn.
     pub waiting: i64,
     /// When the first retry or manual run is due.
     #[sqlx(try_from = "Nearest")]
@@ -36,10 +36,10 @@ pub struct PollSummary {
     /// When the first lease ends.
     #[sqlx(try_from = "Nearest")]
     pub next_lease_until: Option<Time>,
-    /// The oldest dispatch whose message was never confirmed.
+    /// The time of the oldest dispatch whose message was never confirmed.
     #[sqlx(try_from = "Nearest")]
     pub unconfirmed_since: Option<Time>,
-    /// The oldest publish that no claim has followed.
+    /// The time of the oldest publish whose row has not been claimed.
     #[sqlx(try_from = "Nearest")]
     pub published_since: Option<Time>,
     /// When the first job is due.
@@ -49,14 +49,14 @@ pub struct PollSummary {
     pub has_unarmed: bool,
 }
 
-/// A job whose next time nobody has worked out.
+/// A job whose next time has not been computed.
 #[derive(Clone, Debug, FromRow)]
 pub struct UnarmedJob {
     /// The job.
     pub id: JobId,
     /// Its version when it was read.
     pub version: i32,
-    /// Its schedule, as JSON text that nobody has checked.
+    /// Its schedule, as JSON text that has not been validated.
     pub schedule: String,
 }
 
@@ -67,7 +67,7 @@ pub struct Arm {
     pub job: JobId,
     /// Its version when it was read.
     pub version: i32,
-    /// The time.
+    /// Its first time.
     pub next_run_at: Time,
 }
 
@@ -80,19 +80,19 @@ pub struct DueJob {
     pub name: String,
     /// Its type.
     pub job_type: String,
-    /// Where its executions are published.
+    /// The queue that its executions are published to.
     pub queue: String,
     /// Its version when it was read.
     pub version: i32,
     /// The occurrence that is due.
     pub next_run_at: Time,
-    /// Its schedule, as JSON text that nobody has checked since it was armed.
+    /// Its schedule, as JSON text that has not been validated since the job was armed.
     pub schedule: String,
-    /// What becomes of occurrences seen too late.
+    /// What happens to occurrences that the producer sees too late.
     pub misfire_policy: MisfirePolicy,
-    /// How late is too late.
+    /// How late the producer may see an occurrence before it is a misfire.
     pub misfire_grace_seconds: i32,
-    /// What becomes of an occurrence while another is open.
+    /// What happens to an occurrence whose predecessor has not finished.
     pub overlap_policy: OverlapPolicy,
     /// How many of its rows are not final.
     pub open: i64,
@@ -100,7 +100,7 @@ pub struct DueJob {
     pub waiting: i64,
 }
 
-/// A row that may be dispatched, with what its message shows.
+/// A row that may be dispatched, with the content of its message.
 #[derive(Clone, Debug, FromRow)]
 pub struct Ready {
     /// The row.
@@ -114,18 +114,18 @@ pub struct Ready {
     pub name: String,
     /// The job's type.
     pub job_type: String,
-    /// Where it is published.
+    /// The queue that it is published to.
     pub queue: String,
 }
 
-/// All that one dispatch does.
+/// The changes of one dispatch.
 #[derive(Clone, Debug, Default)]
 pub struct Dispatch {
-    /// The jobs that move on.
+    /// The jobs that advance to their next occurrence.
     pub advances: Vec<Advance>,
     /// The occurrences' rows.
     pub executions: Vec<NewExecution>,
-    /// Waiting rows whose time or turn has come.
+    /// The waiting rows whose time or turn has come.
     pub released: Vec<ExecutionId>,
 }
 
@@ -138,7 +138,7 @@ pub struct Advance {
     pub version: i32,
     /// The occurrence that was due when it was read.
     pub due_at: Time,
-    /// The next one; none uses the schedule up and switches the job off.
+    /// The next occurrence. If there is none, the schedule is exhausted and the job is disabled.
     pub next_run_at: Option<Time>,
 }
 
@@ -151,13 +151,13 @@ pub struct NewExecution {
     pub job: JobId,
     /// The occurrence.
     pub scheduled_for: Time,
-    /// Dispatched, scheduled or skipped.
+    /// Its status: dispatched, scheduled or skipped.
     pub status: Status,
     /// How many occurrences the row accounts for.
     pub stands_for: i32,
     /// Why it is skipped.
     pub error_kind: Option<ErrorKind>,
-    /// The same in a sentence.
+    /// The reason in a sentence.
     pub error_message: Option<String>,
 }
 
@@ -165,20 +165,20 @@ pub struct NewExecution {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Dispatched {
-    /// It was carried out; these rows may be published.
+    /// It was carried out. The messages of these rows may be published.
     Done(Vec<ExecutionId>),
-    /// Another producer dispatched meanwhile: poll again.
+    /// Another producer has dispatched since the poll: poll again.
     Stale,
 }
 
 impl Store {
-    /// What there is to do.
+    /// Polls: returns a summary of the due jobs and open rows.
     pub async fn poll(&self) -> Result<PollSummary> {
         let summary: Option<PollSummary> =
             run_on_either!(self.db.proved().await?, sql::POLL, |text, connection| {
                 query_as(text).fetch_optional(connection)
             })?;
-        // The database may have changed hands since it was proved.
+        // The database's owner may have changed since it was checked.
         let summary = summary.ok_or(StoreError::Unowned)?;
         if summary.tenant_id == self.db.tenant() {
             Ok(summary)
@@ -187,7 +187,7 @@ impl Store {
         }
     }
 
-    /// Jobs whose next time must be worked out.
+    /// Jobs whose next time must be computed.
     pub async fn read_unarmed(&self, limit: i64) -> Result<Vec<UnarmedJob>> {
         let rows =
             run_on_either!(self.db.proved().await?, sql::READ_UNARMED, |text, connection| {
@@ -196,7 +196,7 @@ impl Store {
         self.readable(rows).await
     }
 
-    /// Gives jobs their first times, counted from `since`. Those edited meanwhile are left alone.
+    /// Sets the first times of jobs, computed from `since`. Jobs edited meanwhile are not changed.
     pub async fn arm(&self, arms: &[Arm], since: DbTime) -> Result<()> {
         match self.db.proved().await? {
             Db::Postgres(database) => run!(database, |connection| async {
@@ -234,21 +234,21 @@ impl Store {
         })
     }
 
-    /// Due jobs, oldest first: those of queues with room and, because being seen must be put on
-    /// record in time, those that were due at `seen_by` already or have little grace.
+    /// Due jobs, oldest first: those whose queues are in `with_capacity`, and those that must not be held any
+    /// longer, because they were due at `seen_by` already or have little misfire grace.
     pub async fn read_due(
         &self,
         now: DbTime,
         seen_by: DbTime,
-        with_room: &[String],
+        with_capacity: &[String],
         limit: i64,
     ) -> Result<Vec<DueJob>> {
-        let with_room = listed(with_room);
+        let with_capacity = listed(with_capacity);
         let rows = run_on_either!(self.db.proved().await?, sql::READ_DUE, |text, connection| {
             query_as(text)
                 .bind(now)
                 .bind(seen_by)
-                .bind(&with_room)
+                .bind(&with_capacity)
                 .bind(limit)
                 .bind(HOLD_GRACE_SECONDS)
                 .fetch_all(connection)
@@ -256,20 +256,20 @@ impl Store {
         self.readable(rows).await
     }
 
-    /// Scheduled rows of queues with room whose time or turn has come.
+    /// Scheduled rows whose time or turn has come and whose queues are in `with_capacity`.
     pub async fn read_waiting(
         &self,
         now: DbTime,
-        with_room: &[String],
+        with_capacity: &[String],
         limit: i64,
     ) -> Result<Vec<Ready>> {
-        let with_room = listed(with_room);
+        let with_capacity = listed(with_capacity);
         run_on_either!(self.db.proved().await?, sql::READ_WAITING, |text, connection| {
-            query_as(text).bind(now).bind(&with_room).bind(limit).fetch_all(connection)
+            query_as(text).bind(now).bind(&with_capacity).bind(limit).fetch_all(connection)
         })
     }
 
-    /// Carries a dispatch out, all or nothing, if nobody dispatched since `dispatch_no` was read.
+    /// Carries out a dispatch, all or nothing, if no other has been carried out since `dispatch_no` was read.
     pub async fn dispatch(
         &self,
         dispatch: &Dispatch,
@@ -312,8 +312,8 @@ impl Store {
     }
 }
 
-/// The dispatch in SQLite, within its transaction. Rows of a job that did not advance are left
-/// out, as the one statement in PostgreSQL does by a join.
+/// The dispatch in SQLite, within its transaction. Rows of jobs that did not advance are not inserted;
+/// PostgreSQL's single statement achieves this by a join.
 async fn dispatch_in(
     transaction: &mut sqlx::SqliteConnection,
     dispatch: &Dispatch,
@@ -363,7 +363,7 @@ async fn dispatch_in(
     Ok(Dispatched::Done(ready))
 }
 
-/// Names as `read_due.sql` takes them: `,a,b,`.
+/// Names in the form that `read_due.sql` expects: `,a,b,`.
 fn listed(names: &[String]) -> String {
     names.iter().fold(String::from(","), |list, name| list + name + ",")
 }

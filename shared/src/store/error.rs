@@ -1,69 +1,69 @@
-//! What can go wrong with a database, in the cases that callers tell apart.
+//! The errors of a database, in the cases that callers distinguish.
 
 use crate::id::TenantId;
 
-/// Why a store could not do what it was asked. The text holds no URL, no password and no row.
+/// Why an operation of a store failed. The text contains no URL, no password and no row.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The server cannot be reached, hung up, or takes no more connections.
+    /// The server is unreachable, closed the connection, or accepts no more connections.
     #[error("the database cannot be reached")]
     Unreachable(#[source] sqlx::Error),
-    /// It took too long; whether the statement was carried out is not known.
+    /// The statement timed out. It may or may not have been carried out.
     #[error("the database did not answer within {0} s")]
     Slow(u64),
-    /// It sent more than is taken from a database; the connection is closed.
+    /// The server sent more than the read limits allow. The connection is closed.
     #[error("the database sends too much")]
     TooLarge(#[source] sqlx::Error),
-    /// All connections that this process may open to the server are in use.
+    /// This process's connection budget for the server is exhausted.
     #[error("no connection to the database server became free within {0} s")]
     Busy(u64),
-    /// The user, the password or the rights are wrong.
+    /// The user or password is wrong, or the role lacks a privilege.
     #[error("the database refuses access; correct the tenant's database_url or its role's rights")]
     Denied(#[source] sqlx::Error),
-    /// Something before the database gives one session to several clients.
+    /// A connection pooler gives one session to several clients.
     #[error(
         "the connection pooler before the database works in transaction mode, where sessions are \
          shared and their settings lost: set `pool_mode = session` there"
     )]
     Pooled,
-    /// The schema is not the one this program was built for.
+    /// The schema is older than this program needs.
     #[error("the schema is at version {found}, {expected} is needed: run `polychron migrate`")]
     Schema {
-        /// What the database has; 0 when it has none.
+        /// The version of the database's schema; 0 if it has none.
         found: i64,
-        /// What this program was built with.
+        /// The version that this program was built with.
         expected: i64,
     },
-    /// The schema is newer than this program can use.
+    /// The schema requires a newer program.
     #[error(
         "this program is too old for this database: it knows schema version {built_with}, \
          {minimum} is needed: install a newer one"
     )]
     TooOld {
-        /// What this program was built with.
+        /// The schema version that this program was built with.
         built_with: i64,
-        /// What the database asks for.
+        /// The lowest version that the database accepts.
         minimum: i64,
     },
-    /// Our tables or views cannot be made there. The text says what would help.
+    /// Our tables or views cannot be created. The text names the remedy.
     #[error("{0}")]
     Setup(String),
-    /// It contains no tenant's id.
+    /// The database contains no tenant's id.
     #[error("the database belongs to no tenant yet: enter it with `polychron tenant add`")]
     Unowned,
-    /// It contains another tenant's id.
+    /// The database contains another tenant's id.
     #[error(
         "the database belongs to tenant {0}: the URL is wrong, or this is a copy; \
          `polychron tenant add --adopt` takes it over on purpose"
     )]
     Owned(TenantId),
-    /// The database refused the data.
+    /// The database rejected the data, for example because of a constraint.
     #[error("the database refused the data: {}", message(.0))]
     Refused(#[source] sqlx::Error),
     /// A deadlock or a serialisation failure; the same statement may succeed when repeated.
     #[error("the statement collided with another")]
     Conflict(#[source] sqlx::Error),
-    /// Anything else.
+    /// Any other error.
     #[error("the database failed: {}", message(.0))]
     Failed(#[source] sqlx::Error),
 }
@@ -72,11 +72,11 @@ pub enum StoreError {
 pub type Result<T> = std::result::Result<T, StoreError>;
 
 impl StoreError {
-    /// Whether the connection that brought this answer may be used again.
+    /// Whether the connection that returned this error can be reused.
     pub(super) fn spares_connection(&self) -> bool {
         match self {
             StoreError::Refused(_) | StoreError::Conflict(_) => true,
-            // The server answered, so the session is sound, unless it ended it.
+            // With an SQLSTATE the server has answered, so the session is intact.
             StoreError::Failed(error) | StoreError::Denied(error) => code(error).is_some(),
             StoreError::Schema { .. }
             | StoreError::TooOld { .. }
@@ -114,22 +114,22 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
-/// By SQLSTATE (PostgreSQL manual, appendix A), never by text, which is translated.
+/// Classifies by SQLSTATE (PostgreSQL manual, appendix A), never by the text, which is translated.
 fn of_postgres(code: &str, error: sqlx::Error) -> StoreError {
     match (&code[..2.min(code.len())], code) {
         ("08" | "53" | "57", code) if code != "57014" => StoreError::Unreachable(error),
-        // Read-only, recovering or failing storage: the server is there but cannot serve.
+        // Read-only, in recovery, or failing storage: the server runs but cannot serve.
         ("25" | "58" | "XX", _) => StoreError::Unreachable(error),
         ("28", _) | (_, "42501" | "3D000") => StoreError::Denied(error),
         ("22" | "23", _) => StoreError::Refused(error),
         ("40", _) | (_, "55P03") => StoreError::Conflict(error),
-        // A prepared statement that exists already, or doesn't: somebody else has this session, too.
+        // A prepared statement exists unexpectedly, or is missing: another client uses this session, too.
         (_, "26000" | "42P05") => StoreError::Pooled,
         _ => StoreError::Failed(error),
     }
 }
 
-/// By primary result code (sqlite.org/rescode.html), the low byte of the extended one.
+/// Classifies by the primary result code (sqlite.org/rescode.html), the low byte of the extended code.
 fn of_sqlite(code: &str, error: sqlx::Error) -> StoreError {
     match code.parse::<u32>().unwrap_or_default() & 0xff {
         5 | 6 => StoreError::Conflict(error), // BUSY, LOCKED
@@ -144,7 +144,7 @@ fn code(error: &sqlx::Error) -> Option<String> {
     error.as_database_error()?.code().map(|code| code.into_owned())
 }
 
-/// The database's own sentence: its message without the details, which may quote a row.
+/// The database's message without its details, which may quote a row.
 fn message(error: &sqlx::Error) -> String {
     match error.as_database_error() {
         Some(database) => database.message().to_owned(),
@@ -152,7 +152,7 @@ fn message(error: &sqlx::Error) -> String {
     }
 }
 
-/// The chain of causes in one line, for a log line or a status.
+/// The error and its causes on one line, for a log line or a status.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

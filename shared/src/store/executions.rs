@@ -1,5 +1,5 @@
-//! Executions: those that people ask for or cancel, and the history that they read. Long histories are
-//! read a page at a time (`executions/pages.rs`).
+//! Executions: users request and cancel them, and read their history. `executions/pages.rs` reads long
+//! histories page by page.
 
 mod pages;
 
@@ -18,28 +18,28 @@ use crate::id::{ExecutionId, JobId};
 
 pub use pages::{Page, Recent};
 
-/// Which executions to list; what is none does not filter.
+/// Which executions to list. A field that is `None` does not filter.
 #[derive(Clone, Debug, Default)]
 pub struct ExecutionFilter {
-    /// Only older ones than this, for the next page.
+    /// Only executions older than this one, for the next page.
     pub before: Option<ExecutionId>,
-    /// Only those of the job of this name.
+    /// Only executions of the job with this name.
     pub job: Option<String>,
-    /// Only those of this status.
+    /// Only executions with this status.
     pub status: Option<Status>,
 }
 
-/// When a manual run that is asked for at `now` was meant to run: just before, if that is a whole
-/// second. Rows are unique by this time, and an occurrence of the schedule, which is a whole
-/// second, may still need the place.
-pub(super) fn beside_the_second(now: DbTime) -> Time {
+/// The `scheduled_for` of a manual run that is requested at `now`: `now`, or one microsecond earlier if
+/// that is a whole second. Each job has one first attempt per `scheduled_for`, and the schedule's
+/// occurrences are at whole seconds, so a manual run must not take their key.
+pub(super) fn not_a_whole_second(now: DbTime) -> Time {
     let now = now.time();
     if now.timestamp_subsec_micros() == 0 { now - TimeDelta::microseconds(1) } else { now }
 }
 
 impl Store {
-    /// Requests a manual run, with `payload` instead of the job's if it is given. The guard: there is
-    /// such a job.
+    /// Requests a manual run, with `payload` instead of the job's if it is given. The guard: the job
+    /// exists.
     pub async fn run_job(
         &self,
         name: &str,
@@ -48,7 +48,7 @@ impl Store {
         now: DbTime,
     ) -> Result<Guarded> {
         run_on_either!(self.db.proved().await?, sql::RUN_JOB, |text, connection| async {
-            let at = beside_the_second(now);
+            let at = not_a_whole_second(now);
             let done =
                 query(text).bind(id).bind(name).bind(at).bind(payload).execute(connection).await?;
             Ok(Guarded::of(done.rows_affected()))
@@ -64,14 +64,15 @@ impl Store {
         now: DbTime,
     ) -> Result<Guarded> {
         run_on_either!(self.db.proved().await?, sql::RUN_AGAIN, |text, connection| async {
-            let at = beside_the_second(now);
+            let at = not_a_whole_second(now);
             let done = query(text).bind(old).bind(new).bind(at).execute(connection).await?;
             Ok(Guarded::of(done.rows_affected()))
         })
     }
 
-    /// Asks for the end of an execution. Its status then: `cancelled` if it had not started,
-    /// `running` if its worker has yet to hear of it. None: it was over, or there is none.
+    /// Cancels an execution. Returns its status afterwards: `cancelled` if it had not started, or
+    /// `running` if its worker learns of the request with its next heartbeat. None if the execution was
+    /// final or does not exist.
     pub async fn cancel(&self, id: ExecutionId, now: DbTime) -> Result<Option<Status>> {
         run_on_either!(self.db.proved().await?, sql::CANCEL, |text, connection| {
             query_scalar(text).bind(id).bind(now).fetch_optional(connection)
@@ -85,29 +86,29 @@ impl Store {
         })
     }
 
-    /// One execution.
+    /// The execution with this id.
     pub async fn find_execution(&self, id: ExecutionId) -> Result<Option<Execution>> {
         run_on_either!(self.db.proved().await?, sql::FIND_EXECUTION, |text, connection| {
             query_as(text).bind(id).fetch_optional(connection)
         })
     }
 
-    /// The latest attempt at the occurrence that an execution belongs to. When it is final, the
-    /// occurrence is over.
+    /// The latest attempt at the occurrence that an execution belongs to. If that attempt is final, no
+    /// other follows.
     pub async fn find_last_attempt(&self, id: ExecutionId) -> Result<Option<Execution>> {
         run_on_either!(self.db.proved().await?, sql::FIND_LAST_ATTEMPT, |text, connection| {
             query_as(text).bind(id).fetch_optional(connection)
         })
     }
 
-    /// Every attempt at the occurrence that an execution belongs to, at most `limit`.
+    /// The attempts at the occurrence that an execution belongs to, at most `limit`.
     pub async fn list_attempts(&self, id: ExecutionId, limit: i64) -> Result<Vec<Execution>> {
         run_on_either!(self.db.proved().await?, sql::LIST_ATTEMPTS, |text, connection| {
             query_as(text).bind(id).bind(limit).fetch_all(connection)
         })
     }
 
-    /// Executions, newest first.
+    /// The executions that `filter` selects, newest first.
     pub async fn list_executions(
         &self,
         filter: &ExecutionFilter,
@@ -123,7 +124,7 @@ impl Store {
         })
     }
 
-    /// Executions that are not over, newest first.
+    /// The executions that are not final, newest first.
     pub async fn list_open(&self, filter: &ExecutionFilter, limit: i64) -> Result<Vec<Execution>> {
         run_on_either!(self.db.proved().await?, sql::LIST_OPEN, |text, connection| {
             query_as(text)
@@ -135,17 +136,16 @@ impl Store {
         })
     }
 
-    /// The executions of one job from an occurrence on, the earliest first. Payloads, results, outputs
-    /// and details are left out.
+    /// The executions of one job from the occurrence `from` on, earliest first, without payloads, results,
+    /// outputs and details.
     pub async fn list_from(&self, job: JobId, from: Time, limit: i64) -> Result<Vec<Execution>> {
         run_on_either!(self.db.proved().await?, sql::LIST_FROM, |text, connection| {
             query_as(text).bind(job).bind(from).bind(limit).fetch_all(connection)
         })
     }
 
-    /// Executions in the order of job, occurrence and attempt, a page of those after `after`, with
-    /// occurrences from `from` on and before `to`. Payloads, results, outputs and details are left
-    /// out.
+    /// A page of executions, sorted by job, occurrence and attempt, that begins after `after`. The
+    /// occurrences are in `from..to`. Payloads, results, outputs and details are not read.
     pub async fn read_history(
         &self,
         after: (JobId, Time, i32),

@@ -28,21 +28,20 @@ use crate::retry::{Attempts, next_attempt};
 pub struct Finish {
     /// The row.
     pub id: ExecutionId,
-    /// Who holds it; the guard.
+    /// The worker that holds it; the guard.
     pub worker: String,
-    /// What is written.
+    /// The values that are written.
     pub ending: Ending,
-    /// The handler's output and progress; none keeps what was reported while it ran.
+    /// The handler's output and progress; `None` keeps what was reported while it ran.
     pub report: Report,
-    /// The next attempt's row, if there is to be one.
+    /// The next attempt's row, if another attempt follows.
     pub next: Option<NextRow>,
     /// The notification that it may need.
     pub notification: Option<Notification>,
 }
 
 impl Finish {
-    /// What follows from an outcome: the row's ending, and the next attempt's row if there is to
-    /// be one.
+    /// The finish that follows from an outcome, with the next attempt if there is one.
     pub fn of(
         outcome: &Outcome,
         attempts: &Attempts,
@@ -73,13 +72,13 @@ impl Finish {
 pub struct NextRow {
     /// Its id.
     pub id: ExecutionId,
-    /// Retry or rescue.
+    /// Why it is created: retry or rescue.
     pub trigger: Trigger,
     /// When it may be dispatched.
     pub available_at: Time,
 }
 
-/// A row whose end was written. One that is missing from the answer was no longer the worker's.
+/// A row that was finished. Rows missing from the result were no longer the worker's.
 #[derive(Clone, Copy, Debug, FromRow)]
 pub struct Finished {
     /// The row.
@@ -97,9 +96,9 @@ pub struct Expired {
     pub id: ExecutionId,
     /// The job.
     pub job_id: JobId,
-    /// Who held it.
+    /// The worker that held it.
     pub worker: String,
-    /// Which attempt it was.
+    /// The number of the attempt.
     pub attempt: i32,
     /// The occurrence.
     #[sqlx(try_from = "Nearest")]
@@ -110,7 +109,7 @@ pub struct Expired {
     /// When its lease ended.
     #[sqlx(try_from = "Nearest")]
     pub lease_until: Time,
-    /// When it was to time out.
+    /// When it would have timed out.
     #[sqlx(try_from = "Nearest")]
     pub deadline_at: Time,
     /// The job's name; empty if it was deleted.
@@ -123,7 +122,7 @@ pub struct Expired {
 }
 
 impl Expired {
-    /// Where its occurrence stands.
+    /// The facts that decide about the next attempt.
     pub fn attempts(&self) -> Attempts {
         Attempts {
             attempt: self.attempt,
@@ -137,7 +136,7 @@ impl Expired {
 }
 
 impl Store {
-    /// Finishes running rows for the worker that holds them. The answer lacks rows that were another
+    /// Finishes running rows for the worker that holds them. Rows missing from the result were another
     /// worker's, or final.
     pub async fn finish(&self, ends: &[Finish], now: DbTime) -> Result<Vec<Finished>> {
         self.finish_if(ends, None, now).await
@@ -164,7 +163,7 @@ impl Store {
                 if ends.iter().all(|end| end.notification.is_none()) {
                     return finish_postgres(connection, ends, expired_before, now).await;
                 }
-                // The only move that needs several statements: notifications are inserted with the
+                // The only transition that needs several statements: notifications are inserted with the
                 // result, and results without one keep the single statement.
                 let mut transaction = connection.begin().await?;
                 let mut ended =
@@ -216,7 +215,7 @@ async fn finish_postgres(
         .await
 }
 
-/// A statement that ends rows, with what it writes into them.
+/// A statement that finishes rows, with the parameters that both such statements have.
 fn ending(
     text: &'static str,
     ends: &[&Finish],
@@ -240,15 +239,15 @@ async fn notify_of_ends(
     ended: &mut [Finished],
     now: DbTime,
 ) -> sqlx::Result<()> {
-    let mut told = Vec::new();
+    let mut pending = Vec::new();
     for (end, notification) in ends.iter().filter_map(|end| Some((end, end.notification?))) {
         let Some(at) = ended.iter().position(|ended| ended.id == end.id) else { continue };
         let state = read_alert_state_postgres(&mut *transaction, None, Some(end.id)).await?;
-        told.extend(state.map(|state| (state, notification, at)));
+        pending.extend(state.map(|state| (state, notification, at)));
     }
     // By job id, the order in which every batch locks jobs: two batches cannot deadlock.
-    told.sort_by_key(|(state, ..)| state.job_id);
-    for (state, notification, at) in told {
+    pending.sort_by_key(|(state, ..)| state.job_id);
+    for (state, notification, at) in pending {
         ended[at].needs_poll |= notify_postgres(&mut *transaction, &state, notification, now)
             .await?
             == Notified::Inserted;
@@ -256,7 +255,7 @@ async fn notify_of_ends(
     Ok(())
 }
 
-/// One row's end in SQLite, within the transaction.
+/// Finishes one row in SQLite, within the transaction.
 async fn finish_in(
     transaction: &mut sqlx::SqliteConnection,
     end: &Finish,

@@ -1,7 +1,8 @@
-//! A gate that every statement passes, on its way to the database and again with its answer.
+//! A gate that every operation of the store passes twice: before it reaches the database, and again with
+//! the database's answer.
 //!
-//! Only for the simulation, which decides here when each move goes on, whether the database is
-//! there, and whether its answer is heard. Programs are built without it.
+//! Only the simulation uses it, to decide when each operation continues, whether the database is
+//! reachable, and whether the answer arrives. Release builds do not contain it.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::error::{Result, StoreError};
 
-/// The gate of one process. Clones are the same.
+/// The gate of one process. Clones share it.
 #[derive(Clone, Default)]
 pub struct Gate(Arc<Inner>);
 
@@ -31,55 +32,56 @@ struct Waiting {
     decision: oneshot::Sender<Decision>,
 }
 
-/// A move that waits at the gate.
+/// An operation that waits at the gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Passage {
-    /// Which arrival at this gate it is.
+    /// Its sequence number among the arrivals at this gate.
     pub number: u64,
-    /// Which database of the process: they are numbered as they became known.
+    /// The number of the database, in the order in which this process first used them.
     pub database: u64,
     /// The store's method.
     pub name: &'static str,
-    /// Whether it is on its way to the database, or back.
+    /// Whether the operation is on its way to the database or back.
     pub way: Way,
 }
 
-/// On which side of the database a move waits.
+/// On which side of the database an operation waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// Nothing has been done yet. If it fails, the database cannot be reached.
+    /// Before the database. If the gate fails it, the database was unreachable and nothing was done.
     In,
-    /// It is done, or was refused. If it fails, the caller doesn't learn which.
+    /// After the database, which carried it out or refused it. If the gate fails it, the caller does not
+    /// learn which.
     Out,
 }
 
-/// What becomes of a move that waits at the gate.
+/// What happens to an operation that waits at the gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// It continues.
     Pass,
-    /// It gets an error.
+    /// It returns an error.
     Fail,
 }
 
 impl Gate {
-    /// What waits, in the order of arrival.
+    /// The waiting operations, in the order of arrival.
     pub fn waiting(&self) -> Vec<Passage> {
         let mut queue = self.queue();
         queue.waiting.retain(|waiting| !waiting.decision.is_closed());
         queue.waiting.iter().map(|waiting| waiting.passage).collect()
     }
 
-    /// Lets a waiting move pass, or makes it fail.
+    /// Lets a waiting operation pass, or fails it.
     pub fn decide(&self, number: u64, decision: Decision) {
         let mut queue = self.queue();
         let at = queue.waiting.iter().position(|waiting| waiting.passage.number == number);
         if let Some(at) = at {
-            let _ = queue.waiting.remove(at).decision.send(decision); // it may have been given up
+            let _ = queue.waiting.remove(at).decision.send(decision); // its future may have been dropped
         }
     }
 
-    /// How many moves have been let in and haven't come to an answer yet.
+    /// How many operations have passed the gate inwards and have no answer yet.
     pub fn under_way(&self) -> usize {
         self.0.under_way.load(Ordering::SeqCst)
     }
@@ -100,10 +102,11 @@ impl Gate {
     }
 }
 
-/// A move that was let in.
+/// An operation that has passed the gate inwards.
 pub(super) struct UnderWay(Option<(Gate, u64, &'static str)>);
 
-/// Waits until the gate lets a move in. `code` is the path of some code in it.
+/// Waits until the gate lets an operation in. `code` is the type name of a closure in the store's method,
+/// from which the method's name is taken.
 pub(super) async fn enter(
     gate: Option<&Gate>,
     database: u64,

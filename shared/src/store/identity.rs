@@ -1,5 +1,5 @@
-//! Whose database it is. A tenant's database holds the tenant's id, so that a wrong URL or a copy is
-//! noticed before anything runs twice.
+//! Checks whose database it is. A tenant's database contains the tenant's id, so a wrong URL or a copy of a
+//! database is detected before any job runs twice.
 
 use tokio::sync::OnceCell;
 
@@ -10,8 +10,8 @@ use super::schema::{self, Schema};
 use super::{Store, sql};
 use crate::id::TenantId;
 
-/// A database that is only handed out once it has proved to be the tenant's, with the schema we know.
-/// Every statement of a [`Store`] gets it here, so none can forget the check.
+/// A database that can be used only after a check that it is the tenant's and has a schema that we know.
+/// Every statement of a [`Store`] gets the database here, so none can omit the check.
 pub(super) struct TenantDb {
     tenant: TenantId,
     db: Db,
@@ -23,15 +23,15 @@ impl TenantDb {
         TenantDb { tenant, db, proved: OnceCell::new() }
     }
 
-    /// Whose it should be.
+    /// The tenant that should own it.
     pub(super) fn tenant(&self) -> TenantId {
         self.tenant
     }
 
-    /// The database, once proved.
+    /// The database, after the check.
     pub(super) async fn proved(&self) -> Result<&Db> {
         if !self.proved.initialized() {
-            // Boxed, since every statement's future would have to hold it.
+            // Boxed, because it would enlarge every statement's future.
             Box::pin(self.proved.get_or_try_init(|| self.prove())).await?;
         }
         Ok(&self.db)
@@ -46,7 +46,7 @@ impl TenantDb {
         }
     }
 
-    /// The database, whoever's it is: for what makes it the tenant's, and what reads or writes no row.
+    /// The database without the check: for changes of its owner, and for statements on no rows.
     pub(super) fn unproved(&self) -> &Db {
         &self.db
     }
@@ -59,7 +59,7 @@ async fn owner(db: &Db) -> Result<Option<TenantId>> {
 }
 
 impl Store {
-    /// The tenant whose id the database holds.
+    /// The tenant whose id the database contains.
     pub async fn owner(&self) -> Result<Option<TenantId>> {
         owner(self.db.unproved()).await
     }

@@ -13,22 +13,22 @@ const IDLE_LIMIT: Duration = Duration::from_secs(30);
 
 /// The budget of one database server, and the idle connections to any database on it.
 pub(super) struct Server<C> {
-    /// Where it is.
-    pub(super) place: String,
+    /// Host and port, or the path of its socket.
+    pub(super) address: String,
     pub(super) clock: Clock,
     budget: usize,
     state: Mutex<State<C>>,
     /// Notified whenever a connection was closed or checked in.
     freed: Notify,
-    /// Set once the server has given two connections a session each. A pooler that comes between
-    /// later is told by the first prepared statement that fails.
+    /// Set once two connections to the server have had a session each. A pooler that is inserted later is
+    /// detected by the first prepared statement that fails.
     pub(super) gives_sessions: OnceCell<()>,
 }
 
 struct State<C> {
-    /// How many connections are used or being opened.
+    /// How many connections are in use or being opened.
     in_use: usize,
-    /// The idle ones, the longest idle first. They hold no Arc of their server, so it can drop.
+    /// The idle connections, longest idle first. They hold no `Arc` of their server, so it can be dropped.
     idle: Vec<Idle<C>>,
 }
 
@@ -40,10 +40,10 @@ pub(super) struct Idle<C> {
     pub(super) connection: Live<C>,
 }
 
-/// A connection. What it is at ends with it (see `Open::watch`).
+/// A connection. Dropping it interrupts its statement (see `Open::watch`).
 pub(super) struct Live<C> {
     pub(super) connection: C,
-    #[expect(dead_code, reason = "its end is noticed")]
+    #[expect(dead_code, reason = "dropping it interrupts the statement")]
     pub(super) alive: Arc<()>,
 }
 
@@ -77,10 +77,10 @@ pub(super) enum CheckedOut<C> {
 }
 
 impl<C> Server<C> {
-    pub(super) fn new(place: &str, clock: Clock, budget: usize) -> Server<C> {
+    pub(super) fn new(address: &str, clock: Clock, budget: usize) -> Server<C> {
         let state = Mutex::new(State { in_use: 0, idle: Vec::new() });
         Server {
-            place: place.to_owned(),
+            address: address.to_owned(),
             clock,
             budget,
             state,
@@ -89,14 +89,14 @@ impl<C> Server<C> {
         }
     }
 
-    /// An idle connection that will do; else a permit for a new one, for which the longest idle
-    /// connection is closed if the budget is used up. Waits until one of them is available.
+    /// An idle connection that `will_do` accepts, or else a permit for a new one. If the budget is used up,
+    /// the longest idle connection is closed to free a permit. Waits until one of them is available.
     pub(super) async fn check_out(
         self: &Arc<Self>,
         will_do: impl Fn(&Idle<C>) -> bool,
     ) -> CheckedOut<C> {
         loop {
-            // Listening begins before looking, so that nothing freed in between is missed.
+            // Listen before checking, so that a connection freed in between is not missed.
             let mut freed = pin!(self.freed.notified());
             freed.as_mut().enable();
             if let Some(checked_out) = self.try_check_out(&will_do) {
@@ -121,7 +121,7 @@ impl<C> Server<C> {
         let evicted = (!state.idle.is_empty()).then(|| state.idle.remove(0))?;
         let permit = Permit::take(self, &mut state);
         drop(state);
-        drop(evicted); // closing it must not hold the others up
+        drop(evicted); // after unlocking: closing it must not delay other callers
         Some(CheckedOut::Permit(permit))
     }
 
@@ -131,18 +131,18 @@ impl<C> Server<C> {
         (state.in_use + state.idle.len(), state.idle.len())
     }
 
-    /// Closes the idle connections that `is_enough` selects.
-    pub(super) fn close(&self, is_enough: impl Fn(&Idle<C>) -> bool) {
+    /// Closes the idle connections that `selects` returns true for.
+    pub(super) fn close(&self, selects: impl Fn(&Idle<C>) -> bool) {
         let mut state = self.state();
-        let closed: Vec<Idle<C>> = state.idle.extract_if(.., |idle| is_enough(idle)).collect();
+        let closed: Vec<Idle<C>> = state.idle.extract_if(.., |idle| selects(idle)).collect();
         drop(state);
         for idle in closed {
-            drop(idle); // outside the lock: closing it must not hold the others up
+            drop(idle); // after unlocking: closing it must not delay other callers
             self.freed.notify_one();
         }
     }
 
-    /// Closes those that have been idle for long.
+    /// Closes the connections that have been idle for [`IDLE_LIMIT`].
     pub(super) fn close_idle(&self) {
         let now = self.clock.boot_time();
         self.close(|idle| now - idle.since >= IDLE_LIMIT);

@@ -1,4 +1,4 @@
-//! Jobs: what people define, change and list, and what their definitions ask of consumers.
+//! Jobs: users insert, edit and list them. Also the capacity that their definitions require of consumers.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -17,36 +17,36 @@ use crate::job::{Job, MisfirePolicy, OrphanPolicy, OverlapPolicy};
 pub struct NewJob {
     /// Unique within the tenant.
     pub name: String,
-    /// Chooses the handler.
+    /// Selects the handler.
     pub job_type: String,
-    /// What the handler is given.
+    /// The handler's input.
     pub payload: Value,
-    /// When it runs.
+    /// When it runs, as JSON.
     pub schedule: Value,
-    /// Whether it starts to run at once.
+    /// Whether it has occurrences from now on.
     pub is_enabled: bool,
-    /// Where its executions are published.
+    /// The queue that its executions are published to.
     pub queue: String,
-    /// The longest one attempt may run.
+    /// The maximum duration of one attempt; `None` means the configured default.
     pub timeout_seconds: Option<i32>,
-    /// How many attempts that count one occurrence gets.
+    /// The maximum number of attempts per occurrence that count.
     pub max_attempts: i32,
     /// The backoff before the second attempt.
     pub retry_base_seconds: i32,
-    /// What becomes of occurrences seen too late.
+    /// What happens to occurrences that the producer sees too late.
     pub misfire_policy: MisfirePolicy,
-    /// How late is too late.
+    /// How late the producer may see an occurrence before it is a misfire.
     pub misfire_grace_seconds: i32,
-    /// What becomes of an occurrence while another is open.
+    /// What happens to an occurrence whose predecessor has not finished.
     pub overlap_policy: OverlapPolicy,
-    /// What becomes of an occurrence whose worker was lost.
+    /// What happens to an occurrence whose worker was lost.
     pub orphan_policy: OrphanPolicy,
-    /// Who is told of it; none: as the tenant says.
+    /// The notification target; `None` means the tenant's target.
     pub notify: Option<Value>,
 }
 
 impl NewJob {
-    /// A job with the table's own defaults.
+    /// A job with the table's defaults.
     pub fn new(name: &str, job_type: &str, schedule: Value) -> NewJob {
         NewJob {
             name: name.to_owned(),
@@ -66,7 +66,7 @@ impl NewJob {
         }
     }
 
-    /// The same with what an edit names.
+    /// The job after an edit.
     pub fn with(self, edit: JobEdit) -> NewJob {
         NewJob {
             name: self.name,
@@ -87,73 +87,73 @@ impl NewJob {
     }
 }
 
-/// A change of a job; what is none stays.
+/// An edit of a job. A field that is `None` stays as it is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct JobEdit {
-    /// Chooses the handler.
+    /// Selects the handler.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job_type: Option<String>,
-    /// What the handler is given.
+    /// The handler's input.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payload: Option<Value>,
-    /// When it runs; the next time is worked out anew.
+    /// When it runs, as JSON. A change makes the producer arm the job again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Value>,
-    /// Whether new occurrences come.
+    /// Whether it has occurrences from now on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub is_enabled: Option<bool>,
-    /// Where its executions are published.
+    /// The queue that its executions are published to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue: Option<String>,
-    /// The longest one attempt may run; the inner none means the configured default.
+    /// The maximum duration of one attempt; an inner `None` means the configured default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout_seconds: Option<Option<i32>>,
-    /// How many attempts that count one occurrence gets.
+    /// The maximum number of attempts per occurrence that count.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_attempts: Option<i32>,
     /// The backoff before the second attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_base_seconds: Option<i32>,
-    /// What becomes of occurrences seen too late.
+    /// What happens to occurrences that the producer sees too late.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub misfire_policy: Option<MisfirePolicy>,
-    /// How late is too late.
+    /// How late the producer may see an occurrence before it is a misfire.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub misfire_grace_seconds: Option<i32>,
-    /// What becomes of an occurrence while another is open.
+    /// What happens to an occurrence whose predecessor has not finished.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub overlap_policy: Option<OverlapPolicy>,
-    /// What becomes of an occurrence whose worker was lost.
+    /// What happens to an occurrence whose worker was lost.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub orphan_policy: Option<OrphanPolicy>,
-    /// Who is told of it; the inner none means as the tenant says.
+    /// The notification target; an inner `None` means the tenant's target.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub notify: Option<Option<Value>>,
 }
 
-/// What a tenant's enabled jobs of one type and queue ask of consumers.
+/// A tenant's enabled jobs of one type and queue, which need a consumer that handles them.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct JobSummary {
-    /// Chooses the handler.
+    /// Selects the handler.
     pub job_type: String,
-    /// Where their executions are published.
+    /// The queue that their executions are published to.
     pub queue: String,
-    /// How many they are.
+    /// How many jobs there are.
     pub jobs: i64,
-    /// The longest timeout that one of them states.
+    /// The longest timeout among those that have one.
     pub longest_timeout_seconds: Option<i32>,
 }
 
-/// A job whose schedule cannot be followed.
+/// A job in quarantine: its schedule, or another of its columns, is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct Quarantined {
-    /// The job.
+    /// The job's name.
     pub name: String,
-    /// Why.
+    /// Why it is in quarantine.
     pub quarantined_reason: String,
 }
 
-/// What a job will ask of slots.
+/// The input of a forecast: when a job runs, and how long it occupies a slot.
 #[derive(Clone, Debug, PartialEq, FromRow)]
 pub struct PlannedLoad {
     /// The job.
@@ -162,19 +162,19 @@ pub struct PlannedLoad {
     pub name: String,
     /// When it runs, as JSON.
     pub schedule: String,
-    /// Whether its runs may overlap.
+    /// Whether its occurrences may run concurrently.
     pub overlap_policy: OverlapPolicy,
-    /// How long a slot was held for one of its occurrences, all attempts together, on the average of
-    /// its latest 20 attempts, in seconds. None: it has not run yet.
+    /// How long one occurrence occupied a slot on average, with all its attempts, in seconds. Computed
+    /// from the latest 20 attempts; none if the job has not run yet.
     pub seconds: Option<f64>,
 }
 
 impl Store {
-    /// Adds a job. The producer works out its first time.
+    /// Inserts a job. The producer computes its first time.
     ///
     /// # Errors
-    /// [`Refused`](super::StoreError::Refused) when the name is taken or a constraint is violated;
-    /// the text names it.
+    /// [`Refused`](super::StoreError::Refused) if the name is taken or a constraint is violated; the text
+    /// names the constraint.
     pub async fn insert_job(&self, job: &NewJob) -> Result<JobId> {
         run_on_either!(self.db.proved().await?, sql::INSERT_JOB, |text, connection| {
             query_scalar(text)
@@ -196,24 +196,24 @@ impl Store {
         })
     }
 
-    /// Jobs by name, a page of those after `after`.
+    /// A page of jobs, sorted by name, that begins after the name `after`.
     pub async fn list_jobs(&self, after: &str, limit: i64) -> Result<Vec<Job>> {
         run_on_either!(self.db.proved().await?, sql::LIST_JOBS, |text, connection| {
             query_as(text).bind(after).bind(limit).fetch_all(connection)
         })
     }
 
-    /// One job by its name.
+    /// The job with this name.
     pub async fn find_job(&self, name: &str) -> Result<Option<Job>> {
         run_on_either!(self.db.proved().await?, sql::FIND_JOB, |text, connection| {
             query_as(text).bind(name).fetch_optional(connection)
         })
     }
 
-    /// Changes a job. The guard: it exists and, if `if_version` is given, still has that version.
+    /// Edits a job. The guard: it exists and, if `if_version` is given, still has that version.
     ///
     /// # Errors
-    /// [`Refused`](super::StoreError::Refused) when a constraint is violated; the text names it.
+    /// [`Refused`](super::StoreError::Refused) if a constraint is violated; the text names it.
     pub async fn edit_job(
         &self,
         name: &str,
@@ -255,28 +255,28 @@ impl Store {
         })
     }
 
-    /// What the enabled jobs ask of consumers.
+    /// The enabled jobs, grouped by type and queue.
     pub async fn summarize_jobs(&self) -> Result<Vec<JobSummary>> {
         run_on_either!(self.db.proved().await?, sql::SUMMARIZE_JOBS, |text, connection| {
             query_as(text).fetch_all(connection)
         })
     }
 
-    /// Jobs whose schedule cannot be followed, the first `limit` by name.
+    /// The first `limit` jobs in quarantine, by name.
     pub async fn list_quarantined(&self, limit: i64) -> Result<Vec<Quarantined>> {
         run_on_either!(self.db.proved().await?, sql::LIST_QUARANTINED, |text, connection| {
             query_as(text).bind(limit).fetch_all(connection)
         })
     }
 
-    /// How many jobs are due and not dispatched yet, counted no further than `most`.
+    /// How many jobs are due and not yet dispatched; counting stops at `most`.
     pub async fn count_due(&self, now: DbTime, most: i64) -> Result<i64> {
         run_on_either!(self.db.proved().await?, sql::COUNT_DUE, |text, connection| {
             query_scalar(text).bind(now).bind(most).fetch_one(connection)
         })
     }
 
-    /// What the enabled jobs will ask of slots, a page of those after `after`, by id.
+    /// A page of the enabled jobs for a forecast, sorted by id, that begins after `after`.
     pub async fn plan_load(&self, after: JobId, limit: i64) -> Result<Vec<PlannedLoad>> {
         run_on_either!(self.db.proved().await?, sql::PLAN_LOAD, |text, connection| {
             query_as(text).bind(after).bind(limit).fetch_all(connection)

@@ -1,4 +1,4 @@
-//! How a database is brought up to date.
+//! Migrates databases.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -26,33 +26,33 @@ const MIGRATION_LIMIT: Duration = Duration::from_secs(600);
 /// The longest that reading a database's version may take.
 const PREVIEW_LIMIT: Duration = Duration::from_secs(10);
 
-/// How often a file that others are making is opened again, and after how long.
+/// How often, and after which delay, opening a file that another process is creating is retried.
 const OPENED_AGAIN: u32 = 20;
 const OPEN_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
-/// The views by the tables' former names.
+/// The views with the tables' former names.
 const POSTGRES_VIEWS: &str = include_str!("../../../migrations/tenant/views.postgres.sql");
 const SQLITE_VIEWS: &str = include_str!("../../../migrations/tenant/views.sqlite.sql");
 
-/// Whether a migration makes the read-only views `job` and `job_execution`.
+/// Whether a migration creates the read-only views `job` and `job_execution`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Views {
-    /// Makes them.
+    /// Creates them.
     Make,
     /// Leaves them as they are, present or not.
     Leave,
 }
 
-/// Brings one database up to date.
+/// A migration of one database to this program's schema version.
 #[derive(Clone, Copy, Debug)]
 pub struct Migration<'a> {
     /// The database.
     pub url: &'a DatabaseUrl,
-    /// Which tables it holds.
+    /// The schema to migrate to.
     pub schema: Schema,
-    /// The PostgreSQL schema that holds them; none: where the role's own search path leads.
+    /// The PostgreSQL schema for the tables; `None` means where the role's search path leads.
     pub within: Option<&'a str>,
-    /// What to do with the views.
+    /// Whether to create the views.
     pub views: Views,
 }
 
@@ -67,8 +67,7 @@ pub struct Migrated {
     pub within: Option<String>,
 }
 
-/// Brings a database up to date whose tables are where its role's search path leads; an SQLite file
-/// is created if it isn't there.
+/// Migrates a database whose tables are where its role's search path leads. Creates a missing SQLite file.
 ///
 /// # Errors
 /// See [`Migration::run`].
@@ -77,21 +76,20 @@ pub async fn migrate(url: &DatabaseUrl, schema: Schema) -> Result<Migrated> {
 }
 
 impl<'a> Migration<'a> {
-    /// Of a tenant's database, as the control database lists it.
+    /// The migration of a tenant's database, as the control database lists it.
     pub fn of(tenant: &'a Tenant, views: Views) -> Migration<'a> {
         let (url, within) = (&tenant.database_url, tenant.schema.as_deref());
         Migration { url, schema: Schema::Tenant, within, views }
     }
 
-    /// Brings the database up to date; an SQLite file, or the PostgreSQL schema that was named, is
-    /// created if it isn't there.
+    /// Migrates the database. Creates a missing SQLite file, or the named PostgreSQL schema if it is missing.
     ///
-    /// Of several callers at once, one migrates and the others wait and find nothing to do. It uses a
-    /// connection of its own, closed afterwards whatever happens: a migration that fails leaves its
+    /// Of several concurrent callers, one migrates; the others wait and find nothing to do. It uses a
+    /// connection of its own, which is always closed afterwards, because a failed migration leaves its
     /// advisory lock with the session.
     ///
     /// # Errors
-    /// [`Setup`](StoreError::Setup) when a right is missing, or a view's name is taken.
+    /// [`Setup`](StoreError::Setup) if a privilege is missing, or a view's name is taken.
     pub async fn run(&self) -> Result<Migrated> {
         let migration = async {
             match Options::of(self.url)? {
@@ -108,15 +106,15 @@ impl<'a> Migration<'a> {
     async fn run_postgres(&self, options: &PgConnectOptions) -> Result<Migrated> {
         let path = self.schema.search_path(self.within);
         let mut connection = PgConnection::open(options, Planning::Free, Some(&path)).await?;
-        // The lock against other migrations is held by the session.
+        // The session holds the lock against concurrent migrations.
         if connection.is_shared(options).await.unwrap_or(false) {
             return Err(StoreError::Pooled);
         }
         raw_sql("SET statement_timeout = 0; SET lock_timeout = '30s'")
             .execute(&mut connection)
             .await?;
-        // sqlx takes the lock once more, and the session's end gives it back: two must neither read
-        // what comes before it nor make it.
+        // sqlx takes the same lock again later. It must be held earlier, too: concurrent callers must not
+        // read the applied migrations or create the schema. The end of the session releases it.
         connection.lock().await.map_err(of_migration)?;
         let migrations = self.schema.postgres();
         let applied = applied(&mut connection, self.schema).await?;
@@ -138,8 +136,8 @@ impl<'a> Migration<'a> {
         let file = options.get_filename().to_path_buf();
         self.protect(&file)?;
         let mut connection = open_new(&options.create_if_missing(true)).await?;
-        // sqlx locks nothing here, so all of it is one transaction of ours, in which its own become
-        // savepoints.
+        // sqlx takes no lock for SQLite, so everything runs in one transaction of ours, in which sqlx's
+        // transactions become savepoints.
         let mut transaction = begin_immediate(&mut connection).await?;
         let migrations = self.schema.sqlite();
         let applied = applied(&mut *transaction, self.schema).await?;
@@ -156,15 +154,15 @@ impl<'a> Migration<'a> {
         Ok(self.migrated(version_of(&applied), None))
     }
 
-    /// Creates an SQLite file that is missing, for this user only. A control database that is there
-    /// holds URLs with passwords, so it is restricted, too; a tenant's may be shared with programs of
-    /// other users. SQLite creates a `-wal` and a `-shm` with the same mode.
+    /// Creates a missing SQLite file with access for this user only. An existing control database is
+    /// restricted as well, because it contains URLs with passwords. A tenant's is not: other users' programs
+    /// may use it. SQLite creates `-wal` and `-shm` files with the same mode.
     fn protect(&self, file: &Path) -> Result<()> {
-        // SQLite's own names for what is in memory.
+        // SQLite's names for databases in memory.
         if file.as_os_str().is_empty() || file.to_string_lossy().starts_with([':', '?']) {
             return Ok(());
         }
-        // If the folder is missing or read-only, opening the file says so.
+        // If the folder is missing or read-only, opening the file reports it.
         let is_new = private_file::create(file).unwrap_or_default();
         if is_new || self.schema != Schema::Control {
             return Ok(());
@@ -180,15 +178,15 @@ impl<'a> Migration<'a> {
                         Path::new(&name).display()
                     )));
                 }
-                // It is missing, or opening it says what is wrong.
+                // The file is missing, or opening it reports the error.
                 Ok(()) | Err(_) => {}
             }
         }
         Ok(())
     }
 
-    /// Makes the PostgreSQL schema if it isn't there, or says which right is missing to make it, or
-    /// tables in it. Returns its name. A database that `is_complete` needs no rights.
+    /// Creates the PostgreSQL schema if it is missing, and returns its name. The error names the privilege
+    /// that is missing for that, or for creating tables. If the schema `is_complete`, none is needed.
     async fn make_schema(
         &self,
         connection: &mut PgConnection,
@@ -224,11 +222,11 @@ impl<'a> Migration<'a> {
         Ok(name)
     }
 
-    /// What [`run`](Migration::run) would do. Nothing is changed: a database that isn't there is not
-    /// made, and one that is there is only read.
+    /// What [`run`](Migration::run) would do. Changes nothing: a missing database is not created, and an
+    /// existing one is only read.
     ///
     /// # Errors
-    /// When the database cannot be read.
+    /// If the database cannot be read.
     pub async fn preview(&self) -> Result<Migrated> {
         let from = match timeout(PREVIEW_LIMIT, self.version()).await {
             Ok(version) => version?,
@@ -249,7 +247,7 @@ impl<'a> Migration<'a> {
             }
             Options::Sqlite(options) if !options.get_filename().exists() => Vec::new(),
             Options::Sqlite(_) => {
-                // Without our settings: a file that is only read cannot be given a write-ahead log.
+                // Without our options, because a read-only connection cannot switch to a write-ahead log.
                 let plain = SqliteConnectOptions::from_str(self.url.expose())?;
                 let options = plain.busy_timeout(PREVIEW_LIMIT).read_only(true);
                 let mut connection = SqliteConnection::open(&options, Planning::Free, None).await?;
@@ -266,8 +264,9 @@ impl<'a> Migration<'a> {
     }
 }
 
-/// Opens a file, which may be new. The one who makes it switches it to a write-ahead log, and SQLite
-/// lets nobody wait for that: <https://sqlite.org/wal.html#sometimes_queries_return_sqlite_busy_in_wal_mode>.
+/// Opens a file, and retries while another process that created it switches it to a write-ahead log.
+/// SQLite's busy timeout does not apply to that:
+/// <https://sqlite.org/wal.html#sometimes_queries_return_sqlite_busy_in_wal_mode>.
 async fn open_new(options: &SqliteConnectOptions) -> Result<SqliteConnection> {
     let mut tries = 0;
     loop {
@@ -280,7 +279,7 @@ async fn open_new(options: &SqliteConnectOptions) -> Result<SqliteConnection> {
     }
 }
 
-/// The migrations that a database records; none if it has no schema of ours.
+/// The migrations that a database records as applied; none if it has no schema of ours.
 async fn applied<C: Migrate>(connection: &mut C, schema: Schema) -> Result<Vec<AppliedMigration>> {
     match connection.list_applied_migrations(schema.record()).await {
         Ok(applied) => Ok(applied),
@@ -293,7 +292,7 @@ fn version_of(applied: &[AppliedMigration]) -> i64 {
     applied.iter().map(|one| one.version).max().unwrap_or_default()
 }
 
-/// Brings a database up to date that has only these migrations.
+/// Applies the migrations that a database lacks.
 async fn apply<C: Migrate>(
     connection: &mut C,
     migrations: &Migrations,
@@ -308,7 +307,7 @@ async fn apply<C: Migrate>(
             connection.apply(schema.record(), baseline).await?;
         }
         if from == 0 || from >= BASELINE {
-            // Records the migrations that the baseline stands for, also if that was cut short.
+            // Record the migrations that the baseline replaces, also if an earlier run was interrupted here.
             all.run_direct(Some(BASELINE - 1), connection, true).await?;
         }
         all.run_direct(None, connection, false).await

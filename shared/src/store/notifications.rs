@@ -6,7 +6,7 @@ use sqlx::{Connection, FromRow, query, query_as, query_scalar};
 use super::db::{Db, begin_immediate, run, run_on_either};
 use super::db_time::DbTime;
 use super::error::Result;
-use super::executions::beside_the_second;
+use super::executions::not_a_whole_second;
 use super::types::Nearest;
 use super::{Store, sql};
 use crate::clock::Time;
@@ -14,7 +14,7 @@ use crate::execution::ErrorKind;
 use crate::id::{ExecutionId, JobId};
 use crate::notification::{Event, JOB_TYPE, NOTIFIER, NotificationPayload, payload};
 
-/// The most notifications of one tenant within one microsecond.
+/// The maximum number of notifications of one tenant at one microsecond.
 const AT_ONCE_MAX: i64 = 1000;
 
 /// An event that may need a notification.
@@ -26,13 +26,13 @@ pub struct Notification {
     pub id: ExecutionId,
 }
 
-/// What became of an event.
+/// Whether an event led to a notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Notified {
     /// A notification was inserted; the producer should poll now.
     Inserted,
-    /// None was inserted: the job's state did not change, or nobody is to be notified.
+    /// None was inserted: the job's state did not change, or neither job nor tenant has a target.
     NotNeeded,
 }
 
@@ -46,7 +46,7 @@ pub struct Unstarted {
     /// When it was planned.
     #[sqlx(try_from = "Nearest")]
     pub scheduled_for: Time,
-    /// How late it may be seen without being a misfire.
+    /// How late the producer may see it before it is a misfire.
     pub misfire_grace_seconds: i32,
 }
 
@@ -146,7 +146,7 @@ macro_rules! for_database {
                 notifier = again.fetch_optional(&mut *connection).await?;
             }
             let Some((notifier, _)) = notifier else { return Ok(Notified::NotNeeded) };
-            let first = beside_the_second(now);
+            let first = not_a_whole_second(now);
             for n in 0..AT_ONCE_MAX {
                 let at = first + chrono::TimeDelta::microseconds(n);
                 let inserting = query(sql::INSERT_NOTIFICATION.$kind)

@@ -1,5 +1,5 @@
-//! Programs that were built before our tables were prefixed, and that run still: the rename is the one
-//! change that they do not survive.
+//! Finds running programs that were built before our tables had a prefix. Renaming the tables is the only
+//! migration that breaks older programs.
 
 use std::fmt;
 
@@ -12,9 +12,8 @@ use super::error::Result;
 use super::schema::BASELINE;
 use super::sql::Sql;
 
-/// How long after its last sign of life a program may be running still: several times as long as it
-/// takes to renew its row.
-const LASTS: TimeDelta = TimeDelta::seconds(60);
+/// A program that has not renewed its row for this long is dead; several times the renewal interval.
+const DEAD_AFTER: TimeDelta = TimeDelta::seconds(60);
 
 const WORKERS: Sql = Sql {
     name: "old_workers",
@@ -27,14 +26,14 @@ const PRODUCERS: Sql = Sql {
     sqlite: include_str!("../../../migrations/control/old_producers.sql"),
 };
 
-/// A consumer or producer.
+/// A running consumer or producer.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct OldProgram {
-    /// Which of the two.
+    /// `consumer` or `producer`.
     pub kind: String,
-    /// Where it runs.
+    /// The host it runs on.
     pub host: String,
-    /// Its process id there.
+    /// Its process id on that host.
     pub pid: i32,
 }
 
@@ -45,16 +44,16 @@ impl fmt::Display for OldProgram {
 }
 
 impl Control {
-    /// The programs that migrating this database from schema `version` would break.
+    /// The programs that a migration of this database from schema `version` would break.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// If the database cannot be read.
     pub async fn old_programs(&self, version: i64) -> Result<Vec<OldProgram>> {
         let mut found: Vec<OldProgram> = Vec::new();
-        // Each table with the version that made it.
+        // Each table with the schema version that created it.
         for (statement, since) in [(WORKERS, 1), (PRODUCERS, 3)] {
             if (since..BASELINE).contains(&version) {
-                let seen_since = self.now().await? - LASTS;
+                let seen_since = self.now().await? - DEAD_AFTER;
                 found.extend(run_on_either!(&self.db, statement, |text, connection| {
                     query_as::<_, OldProgram>(text).bind(seen_since).fetch_all(connection)
                 })?);

@@ -1,11 +1,11 @@
-//! The connections of this process: opened lazily, shared within a budget per database server,
-//! closed when idle.
+//! The connection pool of this process. Connections are opened on demand, within a budget per database
+//! server, and closed when idle.
 //!
-//! Why not sqlx's pool: a pool belongs to one database, so thousands of tenants on one server
-//! would each hold connections that the others cannot have; and in sqlx 0.9 a query that is given
-//! up on a dark connection takes the pool's slot with it, and a transaction cancelled while it
-//! begins stays open for the next borrower. Here a connection that was not answered properly is
-//! dropped, whatever the reason, and all idle ones of a server share one pool (`idle_pool.rs`).
+//! sqlx's own pool is not used, because it belongs to one database: thousands of tenants on one server
+//! would each hold connections that the others cannot use. Also, in sqlx 0.9 a query that is cancelled on
+//! an unresponsive connection leaks the pool's permit, and a transaction that is cancelled while it begins
+//! stays open for the next user. Here, a connection is dropped unless its statement got an answer, and all
+//! idle connections to a server are in one pool (`idle_pool.rs`).
 
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
@@ -26,14 +26,15 @@ use super::read_limits::{READ_LIMITS_ARE_KEPT, ReadLimits};
 use super::session::{Open, Planning, SearchPath};
 use crate::clock::{BootTime, Clock};
 
-/// The longest wait for a free or a new connection.
+/// The longest wait for an idle or a new connection.
 const ACQUIRE_LIMIT: Duration = Duration::from_secs(3);
 /// A connection that was idle for longer is pinged before it is used.
-const TRUSTED_FOR: Duration = Duration::from_secs(5);
-/// How many connections to an SQLite file may still be closing: one instruction of a hostile trigger can
-/// take years, and must not cost a thread for each attempt.
+const PING_AFTER: Duration = Duration::from_secs(5);
+/// How many connections to an SQLite file may be closing. A connection cannot close before its current
+/// instruction ends, and one instruction of a hostile trigger can take years; without this limit, each
+/// attempt would cost another thread.
 const SQLITE_CLOSING: usize = 1;
-/// The longest wait for the second session that shows whether sessions are shared.
+/// The longest wait for the second session, which shows whether a pooler shares sessions.
 const PROBE_LIMIT: Duration = Duration::from_secs(1);
 
 /// All connections of one process. Clones share them.
@@ -52,8 +53,8 @@ struct Servers {
 }
 
 impl Pool {
-    /// At most `per_server` connections at once to each database server, and as many open SQLite
-    /// files.
+    /// A pool of at most `per_server` connections to each database server, and to all SQLite files
+    /// together.
     pub(super) fn new(clock: Clock, per_server: usize) -> Pool {
         if !READ_LIMITS_ARE_KEPT {
             warn!("built with the published sqlx-postgres, without limits: see vendor/README.md");
@@ -71,7 +72,7 @@ impl Pool {
         }))
     }
 
-    /// The same, with statements that are planned so. To be called before anything else.
+    /// Sets how PostgreSQL plans the statements. Call it before cloning the pool.
     pub(super) fn planned(mut self, planning: Planning) -> Pool {
         if let Some(servers) = Arc::get_mut(&mut self.0) {
             servers.planning = planning;
@@ -79,7 +80,7 @@ impl Pool {
         self
     }
 
-    /// The same, with a gate that every statement passes. To be called before anything else.
+    /// Adds a gate that every statement passes. Call it before cloning the pool.
     #[cfg(feature = "faults")]
     pub(super) fn behind(mut self, gate: super::gate::Gate) -> Pool {
         if let Some(servers) = Arc::get_mut(&mut self.0) {
@@ -88,12 +89,12 @@ impl Pool {
         self
     }
 
-    /// The clock that idle times are measured by.
+    /// The clock that measures idle times.
     pub(super) fn clock(&self) -> &Clock {
         &self.0.clock
     }
 
-    /// Closes what has been idle for long. To be called every few seconds.
+    /// Closes connections that have been idle for too long. Call it every few seconds.
     pub(super) fn close_idle(&self) {
         self.0.sqlite.close_idle();
         for server in lock(&self.0.postgres).values() {
@@ -101,7 +102,7 @@ impl Pool {
         }
     }
 
-    /// How many there are.
+    /// How many connections there are.
     pub(super) fn count(&self) -> ConnectionCounts {
         let mut postgres = (0, 0);
         for server in lock(&self.0.postgres).values() {
@@ -111,24 +112,24 @@ impl Pool {
         ConnectionCounts { postgres, sqlite: self.0.sqlite.count() }
     }
 
-    /// A PostgreSQL database, of whose connections at most `at_once` are used at a time.
+    /// A PostgreSQL database with at most `at_once` connections in use at a time.
     pub(super) fn postgres(
         &self,
         options: PgConnectOptions,
         path: SearchPath,
         at_once: usize,
     ) -> Database<PgConnection> {
-        let place = match options.get_socket() {
+        let address = match options.get_socket() {
             Some(socket) => socket.display().to_string(),
             None => format!("{}:{}", options.get_host(), options.get_port()),
         };
         let options = ReadLimits::of(self.0.planning).apply(options);
-        let new = || Arc::new(Server::new(&place, self.0.clock.clone(), self.0.per_server));
-        let server = lock(&self.0.postgres).entry(place.clone()).or_insert_with(new).clone();
+        let new = || Arc::new(Server::new(&address, self.0.clock.clone(), self.0.per_server));
+        let server = lock(&self.0.postgres).entry(address.clone()).or_insert_with(new).clone();
         self.database(server, options, Some(path), at_once)
     }
 
-    /// An SQLite file.
+    /// An SQLite file with at most `at_once` connections in use at a time.
     pub(super) fn sqlite(
         &self,
         options: SqliteConnectOptions,
@@ -161,7 +162,7 @@ impl Pool {
     }
 }
 
-/// How many connections this process has: open ones, and how many of those are idle.
+/// The connections of this process: the number of open ones, and how many of those are idle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionCounts {
     /// To PostgreSQL servers.
@@ -170,7 +171,7 @@ pub struct ConnectionCounts {
     pub sqlite: (usize, usize),
 }
 
-/// One database: where it is, and how many of its connections may be used at once.
+/// One database, and how many of its connections may be in use at a time.
 pub(super) struct Database<C: Open> {
     server: Arc<Server<C>>,
     number: u64,
@@ -178,24 +179,24 @@ pub(super) struct Database<C: Open> {
     path: Option<SearchPath>,
     planning: Planning,
     turns: Arc<Semaphore>,
-    /// The connections to an SQLite file whose threads have not ended.
+    /// Permits for connections to an SQLite file; each is held until the connection's thread has ended.
     files: Option<Arc<Semaphore>>,
     #[cfg(feature = "faults")]
     gate: Option<super::gate::Gate>,
 }
 
 impl<C: Open> Database<C> {
-    /// The server that it is on.
+    /// The address of its server.
     pub(super) fn server(&self) -> &str {
-        &self.server.place
+        &self.server.address
     }
 
-    /// How it is connected to.
+    /// The options for connecting to it.
     pub(super) fn options(&self) -> &C::Options {
         &self.options
     }
 
-    /// The time since this machine was started.
+    /// The current boot time.
     pub(super) fn boot_time(&self) -> BootTime {
         self.server.clock.boot_time()
     }
@@ -205,19 +206,19 @@ impl<C: Open> Database<C> {
         self.server.close(|idle| idle.database == self.number);
     }
 
-    /// Waits until the gate, if there is one, lets a move in.
+    /// Waits until the gate, if there is one, lets an operation in.
     #[cfg(feature = "faults")]
     pub(super) async fn enter(&self, code: &'static str) -> Result<super::gate::UnderWay> {
         super::gate::enter(self.gate.as_ref(), self.number, code).await
     }
 
-    /// A connection that lives: an idle one, else a new one.
+    /// A working connection: an idle one, or else a new one.
     pub(super) async fn acquire(&self) -> Result<Held<C>> {
         self.acquire_one(|idle| idle.database == self.number).await
     }
 
-    /// A connection that lives, to whichever database of the server: an idle one, else a new one to
-    /// this.
+    /// A working connection to any database of the server: an idle one, or else a new one to this
+    /// database.
     pub(super) async fn acquire_any(&self) -> Result<Held<C>> {
         self.acquire_one(|_| true).await
     }
@@ -226,28 +227,28 @@ impl<C: Open> Database<C> {
         let busy = |_| StoreError::Busy(ACQUIRE_LIMIT.as_secs());
         let slow = |_| StoreError::Slow(ACQUIRE_LIMIT.as_secs());
         let turn = timeout(ACQUIRE_LIMIT, self.turns.clone().acquire_owned()).await;
-        // The semaphore is never closed, so that its error cannot come.
+        // The semaphore is never closed, so this error cannot occur.
         let turn = turn.map_err(busy)?.map_err(|_| StoreError::Busy(0))?;
         loop {
             match timeout(ACQUIRE_LIMIT, self.server.check_out(&will_do)).await.map_err(busy)? {
-                CheckedOut::Idle(Idle { database, since, mut connection }, place) => {
+                CheckedOut::Idle(Idle { database, since, mut connection }, permit) => {
                     let age = self.server.clock.boot_time() - since;
-                    if age < TRUSTED_FOR
+                    if age < PING_AFTER
                         || matches!(
                             timeout(ACQUIRE_LIMIT, caught(connection.connection.ping())).await,
                             Ok(Ok(()))
                         )
                     {
                         let borrowed = (database != self.number).then_some(since);
-                        return Ok(Held { connection, place, database, borrowed, turn });
+                        return Ok(Held { connection, permit, database, borrowed, turn });
                     }
                 }
-                CheckedOut::Permit(place) => {
-                    // Boxed, since every statement's future would have to hold it.
+                CheckedOut::Permit(permit) => {
+                    // Boxed, because it would enlarge every statement's future.
                     let opening = timeout(ACQUIRE_LIMIT, caught(Box::pin(self.open()))).await;
                     let connection = opening.map_err(slow)??;
                     let (database, borrowed) = (self.number, None);
-                    return Ok(Held { connection, place, database, borrowed, turn });
+                    return Ok(Held { connection, permit, database, borrowed, turn });
                 }
             }
         }
@@ -255,9 +256,9 @@ impl<C: Open> Database<C> {
 }
 
 impl<C: Open> Database<C> {
-    /// A new connection. The first one to a server checks, with a second connection beside it, that
-    /// each gets a session of its own; other callers wait for the check. If no second connection can
-    /// be had, the check is skipped.
+    /// Opens a connection. The first one to a server opens a second connection to check that each has a
+    /// session of its own; other callers wait for the check. If the second connection cannot be opened,
+    /// the check is skipped.
     async fn open(&self) -> Result<Live<C>> {
         let mut first = None;
         let prove = async || {
@@ -276,7 +277,7 @@ impl<C: Open> Database<C> {
 
     async fn connect(&self) -> sqlx::Result<Live<C>> {
         let file = match &self.files {
-            // The semaphore is never closed, so that its error cannot come.
+            // The semaphore is never closed, so this error cannot occur.
             Some(files) => files.clone().acquire_owned().await.ok(),
             None => None,
         };
@@ -287,23 +288,24 @@ impl<C: Open> Database<C> {
     }
 }
 
-/// A connection in use. Dropping it closes it: only [`Held::keep`] makes it available again, so
-/// that one whose statement was given up halfway never serves anybody else.
+/// A connection in use. Dropping it closes it. Only [`Held::keep`] makes it available again, so a
+/// connection whose statement was cancelled halfway is never reused.
 pub(super) struct Held<C> {
     connection: Live<C>,
-    place: Permit<C>,
+    permit: Permit<C>,
     database: u64,
-    /// Since when it was idle, if it serves another database than its own. Its idle time counts on, so
-    /// that a connection that its own database does not need is closed and the database can be dropped.
+    /// Since when it was idle, if it is used for another database than its own. Such use does not reset
+    /// its idle time: a connection that its own database does not need is closed, and that database can
+    /// be dropped.
     borrowed: Option<BootTime>,
     turn: OwnedSemaphorePermit,
 }
 
 impl<C> Held<C> {
-    /// Gives it back for the next statement.
+    /// Returns it to the pool for the next statement.
     pub(super) fn keep(self) {
-        let Held { connection, place, database, borrowed, turn } = self;
-        place.check_in(database, connection, borrowed);
+        let Held { connection, permit, database, borrowed, turn } = self;
+        permit.check_in(database, connection, borrowed);
         drop(turn);
     }
 }
@@ -332,7 +334,7 @@ mod tests {
     use crate::clock::ManualClock;
 
     #[tokio::test]
-    async fn a_connection_that_serves_other_databases_is_closed_when_its_own_needs_it_no_more() {
+    async fn a_connection_used_for_other_databases_is_closed_once_its_own_does_not_need_it() {
         let manual = ManualClock::new("2026-11-24T12:00:00Z".parse().unwrap());
         let connections = Pool::new(Clock::Manual(manual.clone()), 4);
         let [one, other] = ["one", "other"].map(|_| {
@@ -348,7 +350,7 @@ mod tests {
         one.acquire().await.unwrap().keep();
         assert_eq!(left_after(20).await, 1, "needed 20 s ago");
         other.acquire_any().await.unwrap().keep();
-        assert_eq!(left_after(9).await, 1, "it was lent, not opened anew");
+        assert_eq!(left_after(9).await, 1, "the other database borrowed the connection");
         other.acquire_any().await.unwrap().keep();
         assert_eq!(left_after(1).await, 0);
     }

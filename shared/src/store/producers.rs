@@ -1,4 +1,4 @@
-//! The producers that divide the tenants among themselves, in the control database.
+//! The running producers, which partition the tenants among themselves, in the control database.
 
 use serde::Serialize;
 use sqlx::{FromRow, query, query_as};
@@ -14,29 +14,29 @@ use crate::id::TenantId;
 /// A producer process.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow, Serialize)]
 pub struct Producer {
-    /// New at every start.
+    /// Its name, which is new at every start.
     pub name: String,
-    /// Where it runs.
+    /// The host it runs on.
     pub host: String,
-    /// Its process id there.
+    /// Its process id on that host.
     pub pid: i32,
     /// The program's version.
     pub version: String,
     /// How many tenants it watches.
     pub watched: i32,
-    /// The longest it leaves one of them unseen, in seconds.
+    /// The maximum time between two polls of a tenant, in seconds.
     pub poll_seconds: i32,
-    /// Tenants whose database it cannot use.
+    /// The tenants whose databases it cannot use.
     #[sqlx(json)]
     pub unreachable: Vec<TenantId>,
-    /// Since when.
+    /// When it started.
     pub started_at: Time,
-    /// When it was last heard of.
+    /// When it last renewed its row.
     pub seen_at: Time,
 }
 
 impl Control {
-    /// A producer process says that it lives.
+    /// Inserts or renews the row of a producer.
     pub async fn register_producer(&self, producer: &Producer) -> Result<()> {
         let unreachable = sqlx::types::Json(&producer.unreachable);
         run_on_either!(&self.db, sql::REGISTER_PRODUCER, |text, connection| async {
@@ -55,7 +55,7 @@ impl Control {
         })
     }
 
-    /// A producer process says goodbye; those not seen since `forget_before` are forgotten, too.
+    /// Deletes the row of a producer that stops, and rows that were last renewed before `forget_before`.
     pub async fn unregister_producer(&self, name: &str, forget_before: DbTime) -> Result<()> {
         run_on_either!(&self.db, sql::UNREGISTER_PRODUCER, |text, connection| async {
             query(text).bind(name).bind(forget_before).execute(connection).await?;
@@ -63,7 +63,7 @@ impl Control {
         })
     }
 
-    /// The producer processes heard of since `seen_since`.
+    /// The producers that have renewed their rows since `seen_since`.
     pub async fn list_producers(&self, seen_since: DbTime) -> Result<Vec<Producer>> {
         run_on_either!(&self.db, sql::LIST_PRODUCERS, |text, connection| {
             query_as(text).bind(seen_since).fetch_all(connection)

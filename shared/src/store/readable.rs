@@ -1,6 +1,5 @@
-//! Jobs that cannot be read: a tenant owns its table, and may have dropped the constraints that keep
-//! a time within the years that a program knows, a policy among the words that it has, or a text at its
-//! length.
+//! Quarantines jobs that cannot be decoded. A tenant owns its table, and may have dropped the constraints
+//! that keep times in range, policies valid and texts short.
 
 use sqlx::{Column as _, ColumnIndex, Decode, FromRow, Row, Type, ValueRef as _};
 use tracing::warn;
@@ -9,8 +8,8 @@ use super::Store;
 use super::error::Result;
 use crate::id::JobId;
 
-/// Our statements read a value as null that is longer than its column allows, so that it is never in
-/// memory.
+/// The reason for a null in a column that is not nullable: our statements select null instead of a value that
+/// is longer than its column allows, so that it is never in memory.
 pub(super) const TOO_LONG: &str = "it is too long";
 
 /// Whether a column is null.
@@ -18,7 +17,7 @@ pub(super) fn is_null<R: Row, I: ColumnIndex<R>>(row: &R, column: I) -> bool {
     row.try_get_raw(column).is_ok_and(|value| value.is_null())
 }
 
-/// A job as it was read, or which one it was that could not be.
+/// A job, or the id of a job that cannot be decoded.
 pub(super) enum Readable<T> {
     Job(T),
     Unreadable { id: JobId, version: i32, reason: String },
@@ -32,7 +31,7 @@ where
     usize: ColumnIndex<R>,
 {
     fn from_row(row: &'r R) -> sqlx::Result<Readable<T>> {
-        // None of these columns may be null. SQLite's driver would read null as an empty text.
+        // None of these columns is nullable. SQLite's driver would decode null as an empty text.
         let null = row.columns().iter().find(|column| is_null(row, column.ordinal()));
         let reason = match (null, T::from_row(row)) {
             (Some(column), _) => format!("{} cannot be read: {TOO_LONG}", column.name()),
@@ -48,8 +47,8 @@ where
 }
 
 impl Store {
-    /// The jobs that can be read. The others are quarantined, so that they neither fail these nor come
-    /// up again before they are edited.
+    /// Returns the jobs that could be decoded. Quarantines the others, so they are not read again before they
+    /// are edited.
     pub(super) async fn readable<T>(&self, rows: Vec<Readable<T>>) -> Result<Vec<T>> {
         let mut jobs = Vec::with_capacity(rows.len());
         for row in rows {

@@ -1,7 +1,8 @@
-//! How a row becomes a domain type, which itself knows nothing of databases.
+//! Decodes rows into the domain's types, which do not depend on a database.
 //!
-//! A tenant's rows are read leniently: a column that cannot be read is shown as empty, and the row
-//! says so. One odd row must not hide the others, and their owner may write anything into it.
+//! A tenant's rows are decoded leniently, because a tenant may write anything into its tables and one
+//! malformed row must not hide the others: a column that cannot be read gets a default value, and the row
+//! says which column that is.
 
 use serde_json::Value;
 use sqlx::{Decode, FromRow, Row, Type};
@@ -14,7 +15,7 @@ use crate::job::{Job, MisfirePolicy, OrphanPolicy, OverlapPolicy};
 use crate::store::Audit;
 use crate::tenant::Tenant;
 
-/// Reads each field from the column of its name; JSON comes as text.
+/// Decodes each field from the column with its name. JSON columns are selected as text.
 macro_rules! read_rows {
     ($type:ident: $($field:ident)+; json $($json:ident)*; maybe_json $($maybe:ident)*) => {
         read_rows!(@ sqlx::postgres::PgRow, $type: $($field)+; $($json)*; $($maybe)*);
@@ -33,7 +34,7 @@ macro_rules! read_rows {
     };
 }
 
-/// The same, leniently. A column that cannot be read is noted in the field after `note`.
+/// The same, but leniently: the field after `note` names the first column that cannot be read.
 macro_rules! read_tenants_rows {
     ($type:ident, note $note:ident: $($field:ident)+; times $($time:ident)+;
      json $($json:ident)*; maybe_json $($maybe:ident)*) => {
@@ -81,7 +82,7 @@ read_tenants_rows! { Execution, note error_message:
 
 read_rows! { Audit: id at actor action tenant target reason; json ; maybe_json before after }
 
-/// A column, or what stands for one that cannot be read; the first of those is noted.
+/// A column's value, or the type's default if it cannot be read. `unreadable` gets the first reason.
 fn read<'r, R: Row, T>(row: &'r R, column: &'static str, unreadable: &mut Option<String>) -> T
 where
     T: Decode<'r, R::Database> + Type<R::Database> + Unreadable,
@@ -103,9 +104,9 @@ where
     })
 }
 
-/// What stands for a column that cannot be read.
+/// The value of a column that cannot be read.
 trait Unreadable {
-    /// Whether null is an ordinary value.
+    /// Whether null is a valid value.
     const MAY_BE_NULL: bool = false;
 
     fn unreadable() -> Self;
@@ -134,7 +135,7 @@ unreadable! {
     OrphanPolicy = OrphanPolicy::Fail,
 }
 
-/// Some times may be null; none of them is read as null for its length.
+/// Some times are nullable, and no statement replaces a long time by null.
 impl Unreadable for Nearest {
     const MAY_BE_NULL: bool = true;
 
@@ -151,7 +152,7 @@ impl<T> Unreadable for Option<T> {
     }
 }
 
-/// JSON that the database holds. What is nested too deeply to be read is shown as text.
+/// Parses JSON from the database. If it is nested too deeply for the parser, it is shown as text.
 fn read_json(text: String) -> Value {
     serde_json::from_str(&text).unwrap_or(Value::String(text))
 }

@@ -1,9 +1,9 @@
-//! The two schemas, embedded: their migrations, what a new database gets instead, and which of them a
-//! program can use.
+//! The two schemas: their embedded migrations, the baselines for new databases, and the check whether this
+//! program can use a schema.
 //!
-//! Migrations only add, and old programs go on working beside the new schema, unless a migration says
-//! otherwise: it then raises the *minimum*, the lowest version that a program must have been built
-//! with. So a program accepts any schema from its own version on whose minimum it reaches.
+//! Migrations only add, so older programs work with a newer schema. A migration that breaks them raises the
+//! *minimum*, the lowest schema version that a program must have been built with. So a program accepts each
+//! schema that is at least as new as itself and whose minimum it reaches.
 
 use std::sync::LazyLock;
 
@@ -15,13 +15,12 @@ use super::error::{Result, StoreError};
 use super::session::SearchPath;
 use super::sql;
 
-/// The version that a new database begins with. The migrations before it name tables without our
-/// prefix, which may be the application's; so a new database gets a script that makes the same tables
-/// by their own names.
+/// The version at which a new database starts. Earlier migrations use table names without our prefix, which
+/// may be the application's tables. So a new database gets a script that creates the prefixed tables.
 pub(super) const BASELINE: i64 = 4;
 
-/// Which of the two schemas. Each keeps its own record, so that both may live in one database,
-/// beside an application's own.
+/// One of the two schemas. Each has its own table of applied migrations, so one database can contain both,
+/// and an application's tables as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Schema {
     /// The list of tenants.
@@ -32,9 +31,9 @@ pub enum Schema {
 
 /// A schema's migrations in one dialect.
 pub(super) struct Migrations {
-    /// All of them, for a database that has some already.
+    /// All migrations, for a database that has some of them already.
     pub(super) all: Migrator,
-    /// The baseline, recorded as the migration whose state it makes.
+    /// The baseline, which is recorded as the migration that leads to the same state.
     pub(super) baseline: Migration,
 }
 
@@ -48,7 +47,7 @@ impl Migrations {
         Migrations { all, baseline }
     }
 
-    /// Whether a database that records these needs no other, and they are the ones we know.
+    /// Whether these applied migrations include all of ours, with the same checksums.
     pub(super) fn is_complete(&self, applied: &[AppliedMigration]) -> bool {
         self.all.iter().all(|ours| {
             let is_same = |one: &&AppliedMigration| one.version == ours.version;
@@ -104,7 +103,7 @@ impl Schema {
         &self.dialects().sqlite
     }
 
-    /// The table that records which migrations were applied.
+    /// The table of applied migrations.
     pub(super) const fn record(self) -> &'static str {
         match self {
             Schema::Control => "polychron_control_migration",
@@ -112,8 +111,8 @@ impl Schema {
         }
     }
 
-    /// Where the tables are in PostgreSQL: in a schema of this name, or where the role's own search
-    /// path leads to them.
+    /// Where the tables are in PostgreSQL: in the schema with this name, or where the role's search path
+    /// leads to them.
     pub(super) fn search_path(self, name: Option<&str>) -> SearchPath {
         match name {
             Some(name) => SearchPath::Named(name.to_owned()),
@@ -128,7 +127,7 @@ impl Schema {
     }
 }
 
-/// Refuses a schema that is older than this program, or that this program is too old for.
+/// Checks that the schema is not older than this program, and that the program is not too old for it.
 pub(super) async fn check(db: &Db, schema: Schema) -> Result<()> {
     let built_with = schema.version();
     match read(db, schema).await? {
@@ -138,7 +137,7 @@ pub(super) async fn check(db: &Db, schema: Schema) -> Result<()> {
     }
 }
 
-/// A database's version and minimum; 0 when it has no schema of ours.
+/// A database's version and minimum; 0 if it has no schema of ours.
 async fn read(db: &Db, schema: Schema) -> Result<(i64, i64)> {
     let (statement, before_minimum) = match schema {
         Schema::Control => (sql::READ_CONTROL_SCHEMA, sql::READ_CONTROL_VERSION),
@@ -167,7 +166,8 @@ fn is_missing_column(error: &sqlx::Error) -> bool {
     is(error, "42703", "no such column")
 }
 
-/// PostgreSQL has a code for it, SQLite only the general one.
+/// Whether it is the error with this SQLSTATE in PostgreSQL, or with this message in SQLite, which has only
+/// a general code.
 fn is(error: &sqlx::Error, code: &str, message: &str) -> bool {
     error.as_database_error().is_some_and(|error| {
         error.code().as_deref() == Some(code) || error.message().starts_with(message)

@@ -1,8 +1,8 @@
 //! The database server's time, which decides when a tenant's jobs are due.
 //!
-//! Asking the server for each move would cost a round trip, so its time is derived: the server is
-//! asked now and then, and boot time is added since. Two processes whose own clocks are an hour
-//! apart therefore behave alike.
+//! Reading the server's clock for each statement would cost a round trip. So it is read every ten seconds,
+//! and the boot time since then is added. Two processes whose own clocks are an hour apart therefore
+//! behave alike.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -20,14 +20,14 @@ const READING_LASTS: Duration = Duration::from_secs(10);
 
 /// Readings jitter backwards. A smaller step back than this is clamped to the last time; a larger one
 /// means that the server's clock was set, and is followed.
-const STANDS_STILL_MAX: TimeDelta = TimeDelta::seconds(1);
+const CLAMPED_MAX: TimeDelta = TimeDelta::seconds(1);
 
 /// Derives one server's time from boot time.
 pub(super) struct ServerClock {
     clock: Clock,
     reading: Mutex<Option<Reading>>,
     /// The last time that was returned.
-    told: Mutex<Option<Time>>,
+    last: Mutex<Option<Time>>,
 }
 
 #[derive(Clone, Copy)]
@@ -48,15 +48,15 @@ impl Reading {
 /// The identity of a PostgreSQL database: its server and its number there, whatever the URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct DatabaseIdentity {
-    /// Since when the server runs: to the microsecond, so that it is no other.
+    /// When the server started, to the microsecond, which distinguishes it from other servers.
     pub(super) started_at: Time,
-    /// The database's number there (`oid`).
+    /// The database's `oid` on that server.
     pub(super) database: i64,
 }
 
 impl ServerClock {
     pub(super) fn new(clock: Clock) -> ServerClock {
-        ServerClock { clock, reading: Mutex::default(), told: Mutex::default() }
+        ServerClock { clock, reading: Mutex::default(), last: Mutex::default() }
     }
 
     /// The clock it is derived from.
@@ -68,7 +68,7 @@ impl ServerClock {
     pub(super) async fn now(&self, db: &Db) -> Result<DbTime> {
         let database = match (db, &self.clock) {
             (Db::Postgres(database), Clock::System) => database,
-            // An SQLite file is on this machine; a manual clock is everybody's.
+            // An SQLite file is on this machine, and a test's manual clock stands for every server's.
             (Db::Sqlite(_), _) | (_, Clock::Manual(_)) => {
                 return Ok(DbTime::read(self.clock.wall_time()));
             }
@@ -77,7 +77,7 @@ impl ServerClock {
         if let Some(reading) = self.reading()
             && boot_time - reading.taken < READING_LASTS
         {
-            return Ok(DbTime::read(self.never_back(cut(reading.at(boot_time)))));
+            return Ok(DbTime::read(self.clamped(cut(reading.at(boot_time)))));
         }
         let ((time, started_at, database), before, after) = run!(database, |connection| async {
             let before = self.clock.boot_time();
@@ -85,15 +85,16 @@ impl ServerClock {
                 sqlx::query_as(sql::READ_SERVER.postgres).fetch_one(connection).await?;
             Ok((server, before, self.clock.boot_time()))
         })?;
-        // The server read its clock between the two; the middle is off by at most half the round trip.
+        // The server read its clock between `before` and `after`: their middle errs by at most half the
+        // round trip.
         let booted = time - delta((before + (after - before) / 2).since_boot());
         let reading =
             Reading { booted, taken: after, identity: DatabaseIdentity { started_at, database } };
         *self.reading.lock().unwrap_or_else(PoisonError::into_inner) = Some(reading);
-        Ok(DbTime::read(self.never_back(cut(reading.at(after)))))
+        Ok(DbTime::read(self.clamped(cut(reading.at(after)))))
     }
 
-    /// Where a PostgreSQL database was when its server was asked last.
+    /// The identity of a PostgreSQL database at the last reading; none before the first.
     pub(super) fn identity(&self) -> Option<DatabaseIdentity> {
         self.reading().map(|reading| reading.identity)
     }
@@ -102,19 +103,19 @@ impl ServerClock {
         *self.reading.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Clamps small steps back, which are the readings' inexactness.
-    fn never_back(&self, derived: Time) -> Time {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = match *told {
-            Some(told) if told > derived && told - derived < STANDS_STILL_MAX => told,
+    /// Clamps small steps back, which are due to the inexact readings.
+    fn clamped(&self, derived: Time) -> Time {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = match *last {
+            Some(last) if last > derived && last - derived < CLAMPED_MAX => last,
             _ => derived,
         };
-        *told = Some(now);
+        *last = Some(now);
         now
     }
 
-    /// How long until the server's clock shows `time`, by the last reading; nothing when it does
-    /// already, and nothing known means: now.
+    /// How long until the server's clock shows `time`, by the last reading. Zero if that time has passed,
+    /// or before the first reading.
     pub(super) fn until(&self, db: &Db, time: Time) -> Duration {
         let now = match (db, &self.clock, self.reading()) {
             (Db::Postgres(_), Clock::System, Some(reading)) => reading.at(self.clock.boot_time()),
@@ -130,14 +131,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn time_stands_still_for_an_inexact_reading_and_follows_a_clock_that_was_set() {
+    fn a_small_step_back_is_clamped_and_a_larger_one_is_followed() {
         let server = ServerClock::new(Clock::System);
         let noon: Time = "2026-11-24T12:00:00Z".parse().unwrap();
         let at = |millis| noon + TimeDelta::milliseconds(millis);
-        for (derived, told) in
+        for (derived, expected) in
             [(0, 0), (500, 500), (-300, 500), (499, 500), (501, 501), (-499, -499), (-400, -400)]
         {
-            assert_eq!(server.never_back(at(derived)), at(told), "{derived}");
+            assert_eq!(server.clamped(at(derived)), at(expected), "{derived}");
         }
     }
 }

@@ -1,5 +1,4 @@
-//! How a database session is opened: its settings, where it finds our tables, and whether it is ours
-//! alone.
+//! Opens database sessions: their settings, their search path, and the check whether a pooler shares them.
 
 use std::sync::Weak;
 
@@ -16,12 +15,12 @@ const ALWAYS: &str = "SET statement_timeout = '5s'; SET lock_timeout = '2s'; \
                        SET plan_cache_mode = 'force_custom_plan'; \
                        SET synchronous_commit = 'on'; SET TimeZone = 'UTC'; \
                        SET row_security = 'off'; SET client_min_messages = 'warning'";
-/// Where all rows are found by their keys: the planner prefers scans, sorts and merge joins on tables
-/// without statistics, or when most rows are due at once; forbid them. A table of one row, which has no
-/// other plan, then seems so expensive that the statement would be JIT-compiled; forbid that, too.
+/// For statements that find all rows by keys. The planner prefers scans, sorts and merge joins on tables
+/// without statistics, or if most rows are due at once: forbid them. A scan of a one-row table, which has no
+/// other plan, then seems so expensive that the statement would be JIT-compiled: forbid that, too.
 const BY_KEYS: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off; \
                        SET enable_mergejoin = off; SET jit = off";
-/// Where each statement is planned once, perhaps while the table is still empty.
+/// Plans each statement once per session, even if the table is still empty then.
 const ONCE: &str = "SET plan_cache_mode = 'force_generic_plan'";
 
 /// SQLite instructions between two checks whether a statement is still wanted.
@@ -30,12 +29,12 @@ const SQLITE_CHECK_EVERY: i32 = 10_000;
 /// How PostgreSQL plans the statements of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Planning {
-    /// As it sees fit, each time: for what people ask.
+    /// Without restrictions, for each execution of a statement: for users' queries.
     Free,
-    /// By keys and in the order of indexes, each time.
+    /// By keys and in the order of indexes, for each execution of a statement.
     ByKeys,
-    /// The same, once in each session. For small statements, many times a second: to plan a claim
-    /// takes longer than to carry it out.
+    /// The same, but once per session. For small frequent statements: planning a claim takes longer than
+    /// executing it.
     ByKeysOnce,
 }
 
@@ -59,7 +58,7 @@ impl Planning {
 /// `pg_catalog` takes, or qualify the name, as `count("any")` needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum SearchPath {
-    /// In the schema of this name.
+    /// In the schema with this name.
     Named(String),
     /// In the schema where the role's own path leads to this table; if it leads to none, in the
     /// first schema of that path, which is where the role creates tables.
@@ -67,8 +66,8 @@ pub(super) enum SearchPath {
 }
 
 impl SearchPath {
-    /// Runs under the role's own path, in which anything may pass for PostgreSQL's, so every name in it
-    /// is qualified.
+    /// The statement that sets the path. It runs under the role's own path, which may lead to a tenant's
+    /// functions and operators instead of PostgreSQL's, so it qualifies every name.
     pub(super) fn statement(&self) -> String {
         match self {
             SearchPath::Named(schema) => {
@@ -85,23 +84,23 @@ impl SearchPath {
     }
 }
 
-/// A name as PostgreSQL reads it whatever it contains.
+/// Quotes a name, so that PostgreSQL accepts it whatever it contains.
 pub(super) fn quote_identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// How a connection is opened and made ready.
+/// Opens and prepares connections of one kind of database.
 pub(super) trait Open: Connection + Sized + Send + 'static {
-    /// Opens one; the caller limits how long it may take. `path` is none for SQLite, which has no
-    /// schemas.
+    /// Opens a connection; the caller limits how long that may take. `path` is `None` for SQLite, which has
+    /// no schemas.
     fn open(
         options: &Self::Options,
         planning: Planning,
         path: Option<&SearchPath>,
     ) -> impl Future<Output = sqlx::Result<Self>> + Send;
 
-    /// Interrupts what the connection is at once `alive` is gone, and holds `file` until then and until
-    /// the connection is closed. PostgreSQL's server gives a statement up by itself.
+    /// Interrupts the current statement once `alive` is dropped, and holds `file` until the connection is
+    /// closed. Does nothing for PostgreSQL, whose server aborts statements by itself.
     fn watch(
         &mut self,
         _alive: Weak<()>,
@@ -110,7 +109,7 @@ pub(super) trait Open: Connection + Sized + Send + 'static {
         async { Ok(()) }
     }
 
-    /// Whether others have this connection's session, too.
+    /// Whether a pooler shares this connection's session with other clients.
     fn is_shared(
         &mut self,
         options: &Self::Options,
@@ -124,16 +123,16 @@ impl Open for PgConnection {
         path: Option<&SearchPath>,
     ) -> sqlx::Result<PgConnection> {
         let mut connection = options.connect().await?;
-        // All in one round trip.
+        // In one round trip.
         let path = path.map(SearchPath::statement).unwrap_or_default();
         let settings = format!("{}; {path}", planning.statements());
         raw_sql(AssertSqlSafe(settings)).execute(&mut connection).await?;
         Ok(connection)
     }
 
-    /// A pooler in transaction mode gives the session that was free last to whoever asks next: two
-    /// clients that ask in turn are answered by one process of the server, or by another than
-    /// before.
+    /// A pooler in transaction mode gives the session that became free last to the next statement of any
+    /// client. So two clients that take turns are served by the same backend process, or one client by
+    /// different ones.
     async fn is_shared(&mut self, options: &PgConnectOptions) -> sqlx::Result<bool> {
         let mine = backend(self).await?;
         let mut other = options.connect().await?;
@@ -144,14 +143,14 @@ impl Open for PgConnection {
     }
 }
 
-/// The server's process that answers; asked without a prepared statement, which a shared session
-/// may know already.
+/// The process id of the server's backend. Not a prepared statement, because a shared session may already
+/// have one with that name.
 async fn backend(connection: &mut PgConnection) -> sqlx::Result<i32> {
     raw_sql("SELECT pg_catalog.pg_backend_pid()").fetch_one(connection).await?.try_get(0)
 }
 
 impl Open for SqliteConnection {
-    /// It plans when it prepares, as it always does.
+    /// Ignores `planning`: SQLite always plans a statement when it prepares it.
     async fn open(
         options: &SqliteConnectOptions,
         _: Planning,
@@ -165,8 +164,8 @@ impl Open for SqliteConnection {
         Ok(connection)
     }
 
-    /// A trigger of the tenant's may compute without end, on the connection's own thread. The handler
-    /// is dropped by that thread, once it is done with the connection.
+    /// A tenant's trigger may run forever on the connection's thread. That thread drops the progress handler,
+    /// and with it `file`, when it has closed the connection.
     async fn watch(
         &mut self,
         alive: Weak<()>,

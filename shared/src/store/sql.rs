@@ -1,7 +1,7 @@
-//! The table of statements: each stands in a file of its own under `shared/sql/`, named by the
-//! move it makes. Most are one text for both databases; where that cannot be, the pair says why.
+//! The table of statements. Each is in a file of its own under `shared/sql/`, whose name says what the
+//! statement does. Most have one text for both databases; the header of each pair says why it has two.
 
-/// One statement, in both dialects. Empty where a database does the move in another way.
+/// One statement in both dialects. The text is empty if a database needs no such statement.
 #[derive(Clone, Copy, Debug)]
 pub struct Sql {
     /// The path below `shared/sql/`, without its ending.

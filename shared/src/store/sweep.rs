@@ -12,7 +12,7 @@ use crate::id::ExecutionId;
 /// A dispatched row that needs another message.
 #[derive(Clone, Debug, FromRow)]
 pub struct Unclaimed {
-    /// The row, with what its message shows.
+    /// The row, with the content of its message.
     #[sqlx(flatten)]
     pub ready: Ready,
     /// How many publishes were recorded when it was read; the guard of the sweep.
@@ -61,7 +61,7 @@ impl Store {
         })
     }
 
-    /// Takes rows for another publish. Only the caller may publish those in the answer: the others were
+    /// Takes rows for another publish. Only the caller may publish the returned rows. The others were
     /// claimed, or swept by another producer.
     pub async fn sweep(&self, rows: &[Unclaimed], now: DbTime) -> Result<Vec<ExecutionId>> {
         match self.db.proved().await? {

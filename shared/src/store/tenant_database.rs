@@ -1,9 +1,9 @@
-//! A tenant's own database in a handler's hands, for one execution.
+//! The tenant's own database, as a handler uses it during one execution.
 //!
-//! Why a pool for each execution, not one for each tenant: what a handler leaves behind (a statement
-//! that still runs, a transaction left open, a temporary table, a setting) can then be ended with
-//! it, all of it and nothing else; and a thousand tenants hold no connections while they rest. It
-//! opens with its first use, so that handlers that need no database pay nothing.
+//! Each execution has a pool of its own, not each tenant. So when the execution ends, everything that its
+//! handler left behind (a running statement, an open transaction, a temporary table, a setting) ends with
+//! it, and nothing else does; and idle tenants hold no connections. The pool connects at its first use,
+//! so handlers that need no database cost no connection.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -25,36 +25,35 @@ use crate::clock::{BootTime, Clock, Time};
 use crate::database_url::DatabaseUrl;
 use crate::id::ExecutionId;
 
-/// The most connections of one execution.
+/// The maximum number of connections of one execution.
 const CONNECTIONS_MAX: u32 = 4;
-/// The longest wait for one of them.
+/// The longest wait for a connection.
 const ACQUIRE_LIMIT: Duration = Duration::from_secs(10);
-/// How long connections have to close by themselves before their sessions are ended.
+/// How long connections may take to close before their sessions are terminated.
 const CLOSE_LIMIT: Duration = Duration::from_millis(500);
-/// How long ending them may take.
+/// How long terminating the sessions may take.
 const END_LIMIT: Duration = Duration::from_secs(5);
-/// How long after the deadline the server gives a statement up by itself: it is for a worker that
-/// is no longer there to do so.
+/// How long after the deadline the server aborts a statement by itself, in case the worker has died.
 const SERVER_GRACE: Duration = Duration::from_secs(1);
-/// How many of SQLite's instructions pass between two looks at whether it should go on.
-const SQLITE_LOOK_EVERY: i32 = 10_000;
+/// SQLite instructions between two checks whether the execution was cancelled.
+const SQLITE_CHECK_EVERY: i32 = 10_000;
 
-/// The database of the tenant whose job runs, under the role that the tenant's URL names.
+/// The database of the tenant whose job runs, accessed with the role that the tenant's URL names.
 pub struct TenantDatabase {
     url: DatabaseUrl,
-    /// What the server lists its sessions under, unless they rename themselves.
+    /// The `application_name` of its sessions, unless a handler changes it.
     name: String,
     clock: Clock,
     /// When the execution times out.
     deadline: BootTime,
-    /// Ends what SQLite is at, which has no server that could be asked to.
+    /// Interrupts SQLite's statements, because SQLite has no server that could abort them.
     interrupt: CancellationToken,
     pool: OnceLock<Pool>,
-    /// The PostgreSQL sessions that were opened.
+    /// The PostgreSQL sessions that this execution has opened.
     sessions: Arc<Mutex<Vec<Session>>>,
 }
 
-/// What identifies a PostgreSQL session, whatever it sets: its process, and when it started.
+/// Identifies a PostgreSQL session, whatever its settings: its process id, and when it started.
 type Session = (i32, Option<Time>);
 
 enum Pool {
@@ -71,20 +70,20 @@ impl Pool {
     }
 }
 
-/// Why a handler cannot have a pool.
+/// Why a handler cannot get a pool.
 #[derive(Debug, thiserror::Error)]
 pub enum WrongDatabase {
-    /// It asked for the other kind.
+    /// The handler requested a pool of the other kind of database.
     #[error("the tenant's database is {0}")]
     Kind(&'static str),
-    /// The URL cannot be read.
+    /// The URL is malformed.
     #[error(transparent)]
     Url(#[from] StoreError),
 }
 
 impl TenantDatabase {
-    /// Opens nothing yet. `cancelled`, which comes at the deadline as well, ends what SQLite is at;
-    /// `deadline` is for PostgreSQL, which may outlive us.
+    /// Connects to nothing yet. `cancelled`, which is also cancelled at the deadline, interrupts SQLite's
+    /// statements. `deadline` limits PostgreSQL's statements, which could outlive this process.
     pub fn new(
         url: &DatabaseUrl,
         execution: ExecutionId,
@@ -103,20 +102,20 @@ impl TenantDatabase {
         }
     }
 
-    /// Its URL, with the password.
+    /// The database's URL, including the password.
     pub fn url(&self) -> &DatabaseUrl {
         &self.url
     }
 
-    /// Whether it is an SQLite file, and not PostgreSQL.
+    /// Whether the database is an SQLite file rather than PostgreSQL.
     pub fn is_sqlite(&self) -> bool {
         self.url.is_sqlite()
     }
 
-    /// The path of its file.
+    /// The path of the SQLite file.
     ///
     /// # Errors
-    /// If it is PostgreSQL, or the URL is malformed.
+    /// If the database is PostgreSQL, or the URL is malformed.
     pub fn sqlite_file(&self) -> Result<PathBuf, WrongDatabase> {
         match Options::of(&self.url)? {
             Options::Sqlite(options) => Ok(options.get_filename().to_path_buf()),
@@ -129,18 +128,18 @@ impl TenantDatabase {
         self.deadline - self.clock.boot_time()
     }
 
-    /// A pool of it. Its sessions' `statement_timeout` is what is left until the deadline, and some.
+    /// A pool of PostgreSQL connections. Their `statement_timeout` ends shortly after the deadline.
     ///
     /// # Errors
-    /// When it isn't PostgreSQL.
+    /// If the database is not PostgreSQL.
     pub fn postgres(&self) -> Result<PgPool, WrongDatabase> {
         self.postgres_within(ReadLimits::HANDLER)
     }
 
-    /// The same, for statements whose rows nobody keeps: the server may send less.
+    /// The same, for statements whose rows are discarded: the server may send less data.
     ///
     /// # Errors
-    /// When it isn't PostgreSQL.
+    /// If the database is not PostgreSQL.
     pub fn postgres_for_script(&self) -> Result<PgPool, WrongDatabase> {
         self.postgres_within(ReadLimits::SCRIPT)
     }
@@ -152,10 +151,10 @@ impl TenantDatabase {
         }
     }
 
-    /// A pool of it. Its statements are interrupted when the execution is to end.
+    /// A pool of SQLite connections. Their statements are interrupted when the execution must end.
     ///
     /// # Errors
-    /// When it isn't SQLite.
+    /// If the database is not SQLite.
     pub fn sqlite(&self) -> Result<SqlitePool, WrongDatabase> {
         match self.pool(ReadLimits::HANDLER)? {
             Pool::Sqlite(pool) => Ok(pool.clone()),
@@ -216,14 +215,14 @@ impl TenantDatabase {
                 let goes_on = move || !interrupt.is_cancelled();
                 Box::pin(async move {
                     let mut handle = connection.lock_handle().await?;
-                    handle.set_progress_handler(SQLITE_LOOK_EVERY, goes_on);
+                    handle.set_progress_handler(SQLITE_CHECK_EVERY, goes_on);
                     Ok(())
                 })
             })
             .connect_lazy_with(options)
     }
 
-    /// Closes its connections, once the handler is gone; what is still busy is ended.
+    /// Closes the connections after the handler has returned, and terminates the busy ones.
     pub async fn close(&self) {
         let Some(pool) = self.pool.get() else { return };
         if timeout(CLOSE_LIMIT, pool.close()).await.is_ok() {
@@ -238,8 +237,8 @@ impl TenantDatabase {
         };
         match ended {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => self.complain(&chain(&error)),
-            Err(_) => self.complain("the database does not answer"),
+            Ok(Err(error)) => self.warn_not_ended(&chain(&error)),
+            Err(_) => self.warn_not_ended("the database does not answer"),
         }
     }
 
@@ -257,7 +256,7 @@ impl TenantDatabase {
         connection.close().await
     }
 
-    fn complain(&self, reason: &str) {
+    fn warn_not_ended(&self, reason: &str) {
         let session = &self.name;
         warn!(
             session,

@@ -18,29 +18,29 @@ use crate::database_url::DatabaseUrl;
 use crate::id::TenantId;
 use crate::tenant::{Tenant, TenantStatus};
 
-/// A change of a tenant; what is none stays.
+/// An edit of a tenant. A field that is `None` stays as it is.
 #[derive(Clone, Debug, Default)]
 pub struct TenantEdit {
-    /// What it is called in full.
+    /// Its full name.
     pub name: Option<String>,
     /// Whether its jobs run.
     pub status: Option<TenantStatus>,
-    /// Where its database is.
+    /// The URL of its database.
     pub database_url: Option<DatabaseUrl>,
-    /// In which schema of it, if it is PostgreSQL, its tables are.
+    /// The PostgreSQL schema that contains its tables.
     pub schema: Option<String>,
-    /// The most of its executions at once; the inner none means without limit.
+    /// The maximum number of concurrent executions; an inner `None` means unlimited.
     pub max_running: Option<Option<i32>>,
-    /// Whether nothing is changed if the edit would resume the tenant or raise its limit. The
-    /// statement compares, so that a limit set meanwhile holds as well.
+    /// Whether to refuse the edit if it would resume the tenant or raise its limit. The statement itself
+    /// compares, so that a concurrent edit of the limit is respected.
     pub only_tighten: bool,
 }
 
 /// A row of the list of tenants.
 struct Listed {
-    /// How many tenants the list has.
+    /// The number of tenants in the list.
     tenants: i64,
-    /// One of them; none if there is none.
+    /// A tenant; none if the list is empty.
     tenant: Option<Tenant>,
 }
 
@@ -57,8 +57,8 @@ where
     }
 }
 
-/// The tenants of a list. Whoever is missing is taken for removed, so a list that ended early is an
-/// error: sqlx takes the end of an SQLite thread for the end of the rows.
+/// The tenants of a complete list. Callers treat missing tenants as removed, so a truncated list must be an
+/// error: sqlx reports the death of an SQLite thread as the end of the rows.
 fn complete(rows: Vec<Listed>) -> Result<Vec<Tenant>> {
     let expected = rows.first().map(|row| row.tenants);
     let tenants: Vec<Tenant> = rows.into_iter().filter_map(|row| row.tenant).collect();
@@ -91,14 +91,14 @@ impl Control {
         complete(rows)
     }
 
-    /// Tenants by slug, a page of those after `after`.
+    /// A page of tenants, sorted by slug, that begins after the slug `after`.
     pub async fn page_tenants(&self, after: &str, limit: i64) -> Result<Vec<Tenant>> {
         run_on_either!(&self.db, sql::PAGE_TENANTS, |text, connection| {
             query_as(text).bind(after).bind(limit).fetch_all(connection)
         })
     }
 
-    /// One tenant by its slug.
+    /// The tenant with this slug.
     pub async fn find_tenant(&self, slug: &str) -> Result<Option<Tenant>> {
         run_on_either!(&self.db, sql::FIND_TENANT, |text, connection| {
             query_as(text).bind(slug).fetch_optional(connection)

@@ -1,7 +1,7 @@
 //! How the domain's types are written to, and read from, either database.
 //!
-//! Words are text on both sides. A uuid is a `uuid` in PostgreSQL and, because people read those
-//! files, hyphenated text in SQLite. The pure modules know nothing of this.
+//! String enums are text in both databases. A UUID is a `uuid` in PostgreSQL. In SQLite it is hyphenated
+//! text, because people read those files. The domain's own modules do not depend on this one.
 
 use chrono::{DateTime, Utc};
 use sqlx::encode::IsNull;
@@ -17,7 +17,7 @@ use crate::id::{ExecutionId, JobId, TenantId};
 use crate::job::{MisfirePolicy, OrphanPolicy, OverlapPolicy};
 use crate::tenant::TenantStatus;
 
-macro_rules! stored_as_word {
+macro_rules! stored_as_text {
     ($($name:ty),+) => { $(
         impl<DB: Database> Type<DB> for $name where String: Type<DB> {
             fn type_info() -> DB::TypeInfo {
@@ -42,7 +42,7 @@ macro_rules! stored_as_word {
     )+ };
 }
 
-stored_as_word!(
+stored_as_text!(
     Status,
     Trigger,
     ErrorKind,
@@ -133,11 +133,11 @@ where
     }
 }
 
-/// From 1970 to 2000, where PostgreSQL begins to count, in microseconds.
+/// PostgreSQL's epoch (the beginning of 2000), in microseconds since 1970.
 const EPOCH: i64 = 946_684_800_000_000;
 
-/// The instant is read from PostgreSQL's number itself: sqlx panics at one that chrono cannot hold,
-/// such as `infinity`.
+/// Decodes PostgreSQL's number of microseconds itself, because sqlx panics if chrono cannot hold the
+/// instant, such as `infinity`.
 impl Decode<'_, Postgres> for Time {
     fn decode(value: sqlx::postgres::PgValueRef<'_>) -> Result<Time, BoxDynError> {
         if value.format() == sqlx::postgres::PgValueFormat::Text {
@@ -155,9 +155,9 @@ impl Decode<'_, Sqlite> for Time {
     }
 }
 
-/// A time of a tenant's row, or none, as near as it can be read: out of range it is the first or the
-/// last instant there is, in SQLite, which stores and sorts any text, the first. For times that only
-/// order and delay things: one odd row fails nothing.
+/// A nullable time of a tenant's row, clamped: one that is out of range becomes [`Time::MIN`] or
+/// [`Time::MAX`]. SQLite stores and sorts any text, and what is no time there becomes [`Time::MIN`]. For
+/// times that only order or delay rows, so that one malformed row does not fail the whole statement.
 pub(super) struct Nearest(pub(super) Option<Time>);
 
 impl From<Nearest> for Option<Time> {
@@ -200,12 +200,12 @@ impl Decode<'_, Sqlite> for Nearest {
         if value.is_null() {
             return Ok(Nearest(None));
         }
-        // A sign, which a year beyond 9999 has, sorts before all digits.
+        // A year beyond 9999 is written with a sign, which SQLite sorts before all digits.
         Ok(Nearest(Some(<Time as Decode<'_, Sqlite>>::decode(value).unwrap_or(Time::MIN))))
     }
 }
 
-/// What a tenant's row says of orphans; a word that is none of ours means: run nothing twice.
+/// The orphan policy in a tenant's row. An unknown value becomes `fail`, which runs nothing twice.
 pub(super) struct OrFail(OrphanPolicy);
 
 impl From<OrFail> for OrphanPolicy {
@@ -231,8 +231,8 @@ where
     &'r str: Decode<'r, DB>,
 {
     fn decode(value: DB::ValueRef<'r>) -> Result<OrFail, BoxDynError> {
-        let word = <&str as Decode<'r, DB>>::decode(value)?;
-        Ok(OrFail(word.parse().unwrap_or(OrphanPolicy::Fail)))
+        let text = <&str as Decode<'r, DB>>::decode(value)?;
+        Ok(OrFail(text.parse().unwrap_or(OrphanPolicy::Fail)))
     }
 }
 

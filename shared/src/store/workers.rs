@@ -1,4 +1,4 @@
-//! Workers: the consumer processes that the control database lists while they renew their entries.
+//! The running workers (consumer processes), in the control database. Each renews its row.
 
 use serde::Serialize;
 use sqlx::{FromRow, query, query_as};
@@ -13,32 +13,32 @@ use crate::clock::Time;
 /// A consumer process.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow, Serialize)]
 pub struct Worker {
-    /// New at every start.
+    /// Its name, which is new at every start.
     pub name: String,
-    /// Where it runs.
+    /// The host it runs on.
     pub host: String,
-    /// Its process id there.
+    /// Its process id on that host.
     pub pid: i32,
     /// The program's version.
     pub version: String,
-    /// The queues it takes from.
+    /// The queues it receives from.
     #[sqlx(json)]
     pub queues: Vec<String>,
-    /// The job types it knows.
+    /// The job types it handles.
     #[sqlx(json)]
     pub job_types: Vec<String>,
-    /// The most executions it runs at once.
+    /// The maximum number of concurrent executions.
     pub slots: i32,
-    /// How many it runs.
+    /// How many executions it is running.
     pub running: i32,
-    /// Since when.
+    /// When it started.
     pub started_at: Time,
-    /// When it was last heard of.
+    /// When it last renewed its row.
     pub seen_at: Time,
 }
 
 impl Control {
-    /// A consumer process says that it lives, and what it offers.
+    /// Inserts or renews the row of a worker.
     pub async fn register_worker(&self, worker: &Worker) -> Result<()> {
         let (queues, job_types) =
             (sqlx::types::Json(&worker.queues), sqlx::types::Json(&worker.job_types));
@@ -59,7 +59,7 @@ impl Control {
         })
     }
 
-    /// A consumer process says goodbye; those not seen since `forget_before` are forgotten, too.
+    /// Deletes the row of a worker that stops, and rows that were last renewed before `forget_before`.
     pub async fn unregister_worker(&self, name: &str, forget_before: DbTime) -> Result<()> {
         run_on_either!(&self.db, sql::UNREGISTER_WORKER, |text, connection| async {
             query(text).bind(name).bind(forget_before).execute(connection).await?;
@@ -67,14 +67,14 @@ impl Control {
         })
     }
 
-    /// The consumer processes heard of since `seen_since`.
+    /// The workers that have renewed their rows since `seen_since`.
     pub async fn list_workers(&self, seen_since: DbTime) -> Result<Vec<Worker>> {
         run_on_either!(&self.db, sql::LIST_WORKERS, |text, connection| {
             query_as(text).bind(seen_since).fetch_all(connection)
         })
     }
 
-    /// Forgets the consumer processes not heard of since `before`; the answer is how many.
+    /// Deletes the rows of workers that were last renewed before `before`; returns their number.
     pub async fn prune_workers(&self, before: DbTime) -> Result<u64> {
         run_on_either!(&self.db, sql::PRUNE_WORKERS, |text, connection| async {
             let done = query(text).bind(before).execute(connection).await?;

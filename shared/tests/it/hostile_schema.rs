@@ -1,5 +1,5 @@
-//! A tenant owns its PostgreSQL schema and can put other things in place of ours. That costs the tenant an
-//! error that says what is wrong, within the limit of a statement, and nobody else anything.
+//! A tenant owns its PostgreSQL schema and can replace our tables by other objects. That costs the tenant an
+//! error within the statement timeout that says what is wrong, and does not affect other tenants.
 
 use std::time::{Duration, Instant};
 

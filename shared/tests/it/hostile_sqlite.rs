@@ -1,5 +1,5 @@
-//! A tenant's SQLite file is written by somebody else: its triggers run on our connections, and its bytes
-//! may be damaged on purpose. Whatever it holds costs that tenant an error within seconds.
+//! A tenant's SQLite file is untrusted: its triggers run on our connections, and its bytes may be corrupted
+//! on purpose. Whatever it contains costs that tenant an error within seconds.
 
 use std::io::{Seek, SeekFrom, Write};
 use std::time::{Duration, Instant};
@@ -73,7 +73,7 @@ async fn an_endless_trigger_is_interrupted_and_its_lock_released() {
 
 /// SQLite checks for an interrupt between instructions, and this one takes years.
 #[tokio::test]
-async fn one_endless_instruction_holds_one_thread_and_not_one_for_each_attempt() {
+async fn an_endless_instruction_occupies_one_thread_in_all() {
     let search = "SELECT instr(replace(hex(zeroblob(4000000)), '0', 'a'),
                                replace(hex(zeroblob(2000000)), '0', 'a') || 'b')";
     let (database, _) = with_trigger(search).await;
@@ -93,7 +93,7 @@ async fn one_endless_instruction_holds_one_thread_and_not_one_for_each_attempt()
 }
 
 #[tokio::test]
-async fn a_trigger_cannot_make_values_or_programs_of_any_size() {
+async fn values_and_statements_of_a_trigger_are_limited() {
     for body in [
         "INSERT INTO sink SELECT hex(zeroblob(400000000))",
         "INSERT INTO sink SELECT group_concat(hex(zeroblob(1000000))) FROM
@@ -185,7 +185,7 @@ async fn a_file_with_changed_bytes_costs_errors_and_no_panic() {
     }
 }
 
-/// The engine's connections are bounded; the tenant's own are its affair.
+/// Only the engine's connections are bounded, not the tenant's own.
 #[tokio::test]
 async fn the_tenants_own_sessions_are_not_bounded() {
     let (database, _) = with_trigger("SELECT 1").await;

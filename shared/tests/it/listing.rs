@@ -1,5 +1,5 @@
-//! Whoever is missing in the list of tenants is taken for removed. So a list that ended early must be an
-//! error, whatever ended it.
+//! A tenant that is missing from the list is treated as removed. So a truncated list must be an error,
+//! whatever truncated it.
 
 use shared::clock::{Clock, Time};
 use shared::database_url::DatabaseUrl;
@@ -44,7 +44,7 @@ async fn filled(url: &DatabaseUrl) {
     assert_eq!(control.list_tenants().await.unwrap().len(), TENANTS);
 }
 
-/// A proxy before a server that closes each connection after it has passed on so many bytes.
+/// A proxy that closes each connection after it has forwarded this many bytes of the server.
 async fn cut_after(url: &DatabaseUrl, bytes: u64) -> DatabaseUrl {
     let (rest, database) = url.expose().rsplit_once('/').unwrap();
     let (user, server) = rest.rsplit_once('@').unwrap();
@@ -108,7 +108,7 @@ async fn exhausted_memory_of_sqlite_shortens_no_list() {
     assert!(failed > 0 && complete > 0, "{failed} {complete}");
 }
 
-/// A table that says something else than its number of rows: rows are missing.
+/// The list contains the number of tenants. If it differs from the number of rows, rows are missing.
 #[tokio::test]
 async fn a_list_with_fewer_rows_than_tenants_is_an_error() {
     let url = postgres_database().await;

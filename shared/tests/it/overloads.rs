@@ -78,7 +78,7 @@ async fn no_statement_calls_a_tenants_function_or_operator() {
 
 /// The overloads are real: what isn't cast exactly calls them.
 #[tokio::test]
-async fn an_inexact_call_is_noticed() {
+async fn an_inexact_call_is_detected() {
     let url = planted_database().await;
     let mut session = PgConnection::connect(url.expose()).await.unwrap();
     session.execute("SET plan_cache_mode = force_generic_plan").await.unwrap();

@@ -1,5 +1,4 @@
-//! The history that people page through. No statement here reads a whole history, however long it is and
-//! whatever it is filtered by.
+//! Pages of the history. No statement here reads the whole history, whatever the filter is.
 
 use sqlx::{FromRow, query_as, query_scalar};
 
@@ -13,21 +12,21 @@ use crate::store::error::Result;
 use crate::store::types::Nearest;
 use crate::store::{Store, sql};
 
-/// How many executions a filter by status looks through for one page.
+/// How many executions a filter by status examines per page.
 const WINDOW: i64 = 2000;
 
 /// A page of executions, newest first.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Page {
-    /// What was found.
+    /// The executions on this page.
     pub executions: Vec<Execution>,
-    /// What the next page comes before; none at the end of the history. A page may hold little, or
-    /// nothing, and yet have a next one: what is rare is looked for a stretch at a time.
+    /// The `before` of the next page; none at the end of the history. A page with few or no executions may
+    /// have a next one, because a filter examines a limited number of executions per page.
     pub next: Option<ExecutionId>,
 }
 
 impl Page {
-    /// A full page may have a next one.
+    /// A page of these rows. Only a full page has a next one.
     fn of_rows(executions: Vec<Execution>, limit: i64) -> Page {
         let is_full = executions.len() as i64 == limit;
         let next = executions.last().filter(|_| is_full).map(|last| last.id);
@@ -35,14 +34,14 @@ impl Page {
     }
 }
 
-/// An execution without what may be long.
+/// An execution without the fields that may be long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromRow)]
 pub struct Recent {
-    /// The row.
+    /// Its id.
     pub id: ExecutionId,
-    /// Where it is in its life.
+    /// Its status.
     pub status: Status,
-    /// What brought it into being.
+    /// Why the row was created.
     pub trigger: Trigger,
     /// Its occurrence.
     #[sqlx(try_from = "Nearest")]
@@ -56,7 +55,7 @@ pub struct Recent {
 }
 
 impl Store {
-    /// One page of executions. Those of one job come by their occurrence, others by their making.
+    /// One page of executions: of one job sorted by occurrence, otherwise by creation.
     pub async fn page_executions(&self, filter: &ExecutionFilter, limit: i64) -> Result<Page> {
         if let Some(name) = &filter.job {
             let Some(job) = self.find_job(name).await? else {
@@ -82,8 +81,7 @@ impl Store {
         }
     }
 
-    /// The executions of one job, the latest occurrence first; those of a status are looked for
-    /// among the latest 2,000.
+    /// The executions of one job, latest occurrence first. A filter by status examines the latest 2,000.
     pub async fn list_runs(
         &self,
         job: JobId,
@@ -102,7 +100,7 @@ impl Store {
         })
     }
 
-    /// The newest executions that were made at `since` or later.
+    /// The newest executions that were created at or after `since`.
     pub async fn list_recent(&self, since: DbTime, limit: i64) -> Result<Vec<Recent>> {
         run_on_either!(self.db.proved().await?, sql::LIST_RECENT, |text, connection| {
             query_as(text)
@@ -123,7 +121,7 @@ impl Store {
         })
     }
 
-    /// Where the next stretch of a job's executions begins: after the last row of this one.
+    /// The last of the job's executions that this page has examined, which is the next page's `before`.
     async fn find_runs_end(
         &self,
         job: JobId,
@@ -134,7 +132,7 @@ impl Store {
         })
     }
 
-    /// Where the next stretch begins: after the last row of this one.
+    /// The last of all executions that this page has examined, which is the next page's `before`.
     async fn find_window_end(&self, before: ExecutionId) -> Result<Option<ExecutionId>> {
         run_on_either!(self.db.proved().await?, sql::FIND_WINDOW_END, |text, connection| {
             query_scalar(text).bind(before).bind(WINDOW - 1).fetch_optional(connection)

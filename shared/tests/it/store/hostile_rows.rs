@@ -1,5 +1,5 @@
-//! A tenant owns its tables: it may drop every constraint and trigger, and write what it likes. That
-//! costs the row, never the poll, the page or the neighbour.
+//! A tenant owns its tables: it may drop every constraint and trigger, and write anything. That affects the
+//! row in question, but never a whole poll or page, nor another row.
 
 use shared::clock::Time;
 use shared::store::ExecutionFilter;
@@ -56,8 +56,8 @@ async fn a_job_that_cannot_be_read_is_quarantined_and_leaves_its_neighbours_alon
         .await;
     let past = if database.is_sqlite() { "+262142-12-31T23:59:59+00:00" } else { "-infinity" };
     database.insert_job_with("time", &format!("next_run_at = '{past}'")).await;
-    let look = store.poll().await.unwrap();
-    assert!(look.next_due_at.is_some_and(|due_at| due_at <= now), "{look:?}");
+    let summary = store.poll().await.unwrap();
+    assert!(summary.next_due_at.is_some_and(|due_at| due_at <= now), "{summary:?}");
     let due = store.read_due(now, now, &default_queue(), 9).await.unwrap();
     assert_eq!(due.iter().map(|job| job.id).collect::<Vec<_>>(), [good]);
     for (name, column) in [("policy", "overlap_policy"), ("time", "next_run_at")] {

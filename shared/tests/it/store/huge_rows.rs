@@ -133,11 +133,11 @@ async fn a_huge_value_in_an_execution_stops_no_other_execution(database: TenantD
         let expired = store.read_expired(later, 9).await.unwrap();
         assert!(expired.iter().any(|row| row.id == good), "{column}");
         store.read_waiting(later, &default_queue(), 9).await.unwrap();
-        let unheard = store
+        let unclaimed = store
             .read_unclaimed(&SentBefore { dispatched: later, published: [later; 5] }, 9)
             .await
             .unwrap();
-        assert!(unheard.iter().any(|row| row.ready.id == waits), "{column}");
+        assert!(unclaimed.iter().any(|row| row.ready.id == waits), "{column}");
         let shown = store.list_executions(&ExecutionFilter::default(), 9).await.unwrap();
         assert_eq!(shown.len(), 3, "{column}");
         let shown = format!("{:?}", store.find_execution(bad).await.unwrap().unwrap());

@@ -161,24 +161,25 @@ async fn jobs_of_a_full_queue_wait(database: TenantDatabase) {
             store.run_job(name, database.execution_id(), None, now).await.unwrap().is_applied()
         );
     }
-    let names =
-        |with_room: &[&str]| with_room.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-    for (with_room, expected) in [
+    let names = |with_capacity: &[&str]| {
+        with_capacity.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()
+    };
+    for (with_capacity, expected) in [
         (names(&["default", "mail", "mail-2"]), vec!["a", "b", "c"]),
         (names(&["default", "mail-2"]), vec!["b", "c"]),
         (names(&["mail"]), vec!["a"]),
         (names(&[]), vec![]),
         (names(&["ail", "mail-", "'", ""]), vec![]),
     ] {
-        let waiting = store.read_waiting(now, &with_room, 9).await.unwrap();
+        let waiting = store.read_waiting(now, &with_capacity, 9).await.unwrap();
         let mut waiting: Vec<&str> = waiting.iter().map(|row| row.name.as_str()).collect();
         waiting.sort_unstable();
-        assert_eq!(waiting, expected, "{with_room:?}");
-        let due = store.read_due(now, now - MINUTE * 2, &with_room, 9).await.unwrap();
+        assert_eq!(waiting, expected, "{with_capacity:?}");
+        let due = store.read_due(now, now - MINUTE * 2, &with_capacity, 9).await.unwrap();
         let due: Vec<&str> = due.iter().map(|job| job.name.as_str()).collect();
-        assert_eq!(due, expected, "{with_room:?}");
+        assert_eq!(due, expected, "{with_capacity:?}");
         // Whatever is full: being seen must be put on record.
-        assert_eq!(store.read_due(now, now - MINUTE, &with_room, 9).await.unwrap().len(), 3);
+        assert_eq!(store.read_due(now, now - MINUTE, &with_capacity, 9).await.unwrap().len(), 3);
     }
     database.execute("UPDATE polychron_job SET misfire_grace_seconds = 59 WHERE name = 'a'").await;
     let due = store.read_due(now, now - MINUTE * 2, &[], 9).await.unwrap();
