@@ -1,4 +1,4 @@
-//! Makes a stranger's text safe to print. Pure.
+//! Makes untrusted text safe to print.
 //!
 //! A tenant chooses job names, error texts and output. Printed raw, a newline forges a log line, an
 //! escape sequence drives the operator's terminal, and a bidirectional or zero-width character makes
@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// One line: characters that a terminal or a reader would act on are written as escapes, such as
+/// Escapes a text for one line: characters that control a terminal or mislead readers become escapes, such as
 /// `\n`, `\u{1b}` or `\u{202e}`.
 pub fn line(text: &str) -> Cow<'_, str> {
     escaped(text, is_unsafe, |text, character| {
@@ -16,7 +16,7 @@ pub fn line(text: &str) -> Cow<'_, str> {
     })
 }
 
-/// Several lines: as [`line()`], but line feeds and tabs are kept.
+/// The same as [`line()`] for several lines: line feeds and tabs are kept.
 pub fn lines(text: &str) -> Cow<'_, str> {
     let is_unsafe = |character| is_unsafe(character) && !matches!(character, '\n' | '\t');
     escaped(text, is_unsafe, |text, character| {
@@ -24,7 +24,7 @@ pub fn lines(text: &str) -> Cow<'_, str> {
     })
 }
 
-/// JSON text: the same characters, as JSON's own escapes.
+/// Escapes the same characters in JSON text, as JSON escapes.
 pub fn json(text: &str) -> Cow<'_, str> {
     let is_unsafe = |character| is_unsafe(character) && !matches!(character, '\n' | '\t');
     escaped(text, is_unsafe, |text, character| {

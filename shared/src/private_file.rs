@@ -1,5 +1,5 @@
-//! Files that hold secrets: only this user may read ours, whatever the umask says, and those of the
-//! operator are refused if others can read or change them.
+//! Files with secrets. Only this user can read ours, whatever the umask is. Those of the operator are refused
+//! if other users can read or change them.
 
 use std::fs::{File, Metadata, Permissions};
 use std::io::{self, Read as _};
@@ -11,15 +11,15 @@ use rustix::process::geteuid;
 
 /// The mode of our files.
 const FILE_MODE: u32 = 0o600;
-/// The rights of everybody but the owner.
+/// The permissions of the group and of others.
 const RIGHTS_OF_OTHERS: u32 = 0o077;
 const READABLE_BY_ALL: u32 = 0o004;
-/// The group may read: packages and containers give a service its secrets in this way. It may not
-/// decide what they are.
+/// The permissions to write of the group and of others. The group may read: packages and containers pass
+/// secrets to a service in this way.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
-/// The most bytes of such a file.
+/// The maximum size of such a file.
 const BYTES_MAX: u64 = 1024 * 1024;
-/// Where container engines mount secrets, readable by every user of the container.
+/// The folders in which container engines mount secrets, readable by every user of the container.
 const MOUNTED_SECRETS: [&str; 2] = ["/run/secrets", "/var/run/secrets"];
 
 /// Why a file is not used.
@@ -37,15 +37,16 @@ pub enum Unfit {
     /// Others can change it.
     #[error("can be changed by other users of this machine: run `chmod g-w,o= {}`", .0.display())]
     Writable(PathBuf),
-    /// It is far larger than such a file can be.
+    /// It is larger than 1 MiB.
     #[error("cannot be read: it has more than {BYTES_MAX} bytes")]
     TooLarge,
 }
 
-/// Reads a file in which an operator keeps secrets. A pipe is read whatever its mode: `<(command)`.
+/// Reads an operator's file with secrets. A pipe, such as `<(command)`, is read whatever its mode is.
 ///
 /// # Errors
-/// If everybody can read it, or others can change it. What a container engine mounted as a secret may be readable.
+/// If every user can read it, or others can change it. A secret that a container engine has mounted may be
+/// readable.
 pub fn read(path: &Path) -> Result<String, Unfit> {
     let file = File::open(path)?;
     let metadata = file.metadata()?;
@@ -82,10 +83,10 @@ pub fn create(path: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Takes everybody else's rights to a file or folder away, unless they have none.
+/// Removes other users' permissions for a file or folder.
 ///
 /// # Errors
-/// If they have some and it belongs to another user.
+/// If other users have permissions and it belongs to one of them.
 pub fn restrict(path: &Path) -> io::Result<()> {
     let mode = std::fs::metadata(path)?.mode();
     if mode & RIGHTS_OF_OTHERS == 0 {
@@ -94,12 +95,12 @@ pub fn restrict(path: &Path) -> io::Result<()> {
     std::fs::set_permissions(path, Permissions::from_mode(mode & 0o700))
 }
 
-/// Whether it belongs to this process's user.
+/// Whether the file belongs to this process's user.
 pub fn is_ours(metadata: &Metadata) -> bool {
     metadata.uid() == geteuid().as_raw()
 }
 
-/// Whether other users have any right to it.
+/// Whether other users have any permission for the file.
 pub fn is_shared(metadata: &Metadata) -> bool {
     metadata.mode() & RIGHTS_OF_OTHERS != 0
 }
@@ -139,7 +140,7 @@ mod tests {
             assert!(refusal.contains(&format!("{remedy} {}", path.display())), "{refusal}");
         }
         assert!(matches!(read(Path::new("/dev/zero")), Err(Unfit::TooLarge)));
-        // The mode of what a link leads to counts.
+        // The mode of a link's target counts.
         let link = folder.path("link");
         std::os::unix::fs::symlink(folder.path("644"), &link).unwrap();
         assert!(matches!(read(&link), Err(Unfit::Readable(_))));

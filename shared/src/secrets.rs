@@ -1,8 +1,8 @@
 //! Secrets that payloads name instead of holding: `{"$secret": "SMTP_PASSWORD"}`.
 //!
-//! The operator says in one file which secrets there are, where each comes from, and which tenants
-//! may use it. They are read when a handler starts, so that a rotated one is seen without a
-//! restart; they never stand in a row, and a [`Redactor`] keeps them out of whatever comes back.
+//! The operator defines the secrets in one file: each with its source and the tenants that may use it. They
+//! are read when a handler starts, so a rotated secret needs no restart. They are never stored in a row, and
+//! a [`Redactor`] removes them from everything that the handler reports.
 
 mod encodings;
 mod redactor;
@@ -17,35 +17,35 @@ pub use redactor::Redactor;
 
 use crate::{environment, private_file};
 
-/// What stands in a payload for a secret.
+/// The field that refers to a secret in a payload.
 const MARKER: &str = "$secret";
-/// A shorter one would be found in texts that have nothing to do with it.
+/// The shortest secret. The redactor would find shorter ones in unrelated texts.
 const BYTES_MIN: usize = 8;
 /// The longest secret.
 const BYTES_MAX: usize = 16 * 1024;
 
-/// The secrets there are.
+/// The operator's secrets, by name.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Secrets(BTreeMap<String, Secret>);
 
-/// Where one comes from, and whose it is.
+/// A secret's source, and the tenants that may use it.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 struct Secret {
     /// A variable of the process's environment.
     environment: Option<String>,
-    /// A file, read whole; white space around it doesn't count.
+    /// A file that contains only the secret; surrounding white space is removed.
     file: Option<PathBuf>,
     /// Slugs of the tenants that may use it; `*` means all.
     tenants: Vec<String>,
 }
 
-/// A payload whose secrets stand in their places, and what keeps them from being shown.
+/// A payload with its secrets filled in, and the redactor for them.
 #[derive(Clone)]
 pub struct Resolved {
-    /// JSON text; only for the handler.
+    /// The payload as JSON text, only for the handler.
     pub payload: String,
-    /// Knows what must not be shown.
+    /// Redacts the secrets in this payload.
     pub redactor: Redactor,
 }
 
@@ -53,20 +53,20 @@ impl Secrets {
     /// Reads the operator's file.
     ///
     /// # Errors
-    /// What is wrong with it, in a sentence.
+    /// A sentence that says what is wrong with it.
     pub fn read(file: &Path) -> Result<Secrets, String> {
         let text =
             private_file::read(file).map_err(|error| format!("names a file that {error}"))?;
         Secrets::parse(&text)
     }
 
-    /// Whether a secret is in this variable of the environment.
+    /// Whether a secret's source is this environment variable.
     pub(crate) fn reads_variable(&self, name: &str) -> bool {
         self.0.values().any(|secret| secret.environment.as_deref() == Some(name))
     }
 
     pub(crate) fn parse(text: &str) -> Result<Secrets, String> {
-        // The reader's own complaint would quote what may be a secret in the wrong place.
+        // The parser's error would quote the file, in which a secret may be in the wrong place.
         let secrets: BTreeMap<String, Secret> = toml::from_str(text).map_err(|_| {
             "names a file that is malformed: it must have a table for each secret, such as \
              [SMTP_PASSWORD], with `file` or `environment`, and `tenants`, a list of slugs"
@@ -92,17 +92,17 @@ impl Secrets {
         self.0.iter().filter_map(reason).collect()
     }
 
-    /// Puts a tenant's secrets into a payload.
+    /// Fills a tenant's secrets into a payload.
     ///
     /// # Errors
-    /// A sentence that names the place in the payload, but nothing that the tenant may not know:
-    /// what isn't there and what isn't the tenant's look alike.
+    /// A sentence that names the field of the payload. It does not tell whether a secret exists that the
+    /// tenant may not use.
     pub fn resolve(&self, tenant: &str, payload: &str) -> Result<Resolved, String> {
         if !payload.contains(MARKER) {
             return Ok(Resolved { payload: payload.to_owned(), redactor: Redactor::default() });
         }
         let Ok(mut value) = serde_json::from_str::<Value>(payload) else {
-            // Whoever reads the payload says what is wrong with it.
+            // The handler reports that the payload is invalid.
             return Ok(Resolved { payload: payload.to_owned(), redactor: Redactor::default() });
         };
         let mut found = Vec::new();

@@ -1,8 +1,7 @@
 //! Instants that stay in range.
 //!
-//! A tenant's rows, a request and a message may name any time that their text or eight bytes can
-//! hold, and chrono's own arithmetic panics where it leaves chrono's range. So an instant is checked
-//! where it is read, and its arithmetic stops at the first and the last instant there is.
+//! Rows, requests and messages may contain any time that their format can express, and chrono's arithmetic
+//! panics outside chrono's range. So instants are checked when they are decoded, and arithmetic saturates.
 
 use std::fmt;
 use std::ops::{Add, AddAssign, Deref, Sub, SubAssign};
@@ -22,10 +21,10 @@ pub struct Time(DateTime<Utc>);
 #[error("the time is not between the years 1 and 9999")]
 pub struct OutOfRange;
 
-/// Why a text is no time.
+/// Why a text is not a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidTime {
-    /// It is not written as RFC 3339 says.
+    /// It is not in the format of RFC 3339.
     #[error(transparent)]
     Malformed(#[from] chrono::ParseError),
     /// Not between the years 1 and 9999.
@@ -48,12 +47,12 @@ impl Time {
         }
     }
 
-    /// So many seconds and nanoseconds after the beginning of 1970; none if that is out of range.
+    /// The instant this many seconds and nanoseconds after the beginning of 1970; none if out of range.
     pub fn from_timestamp(seconds: i64, nanoseconds: u32) -> Option<Time> {
         Time::try_from(DateTime::from_timestamp(seconds, nanoseconds)?).ok()
     }
 
-    /// So many microseconds after the beginning of 1970; none if that is out of range.
+    /// The instant this many microseconds after the beginning of 1970; none if out of range.
     pub fn from_timestamp_micros(microseconds: i64) -> Option<Time> {
         Time::try_from(DateTime::from_timestamp_micros(microseconds)?).ok()
     }
@@ -121,7 +120,7 @@ impl fmt::Debug for Time {
 
 impl Add<TimeDelta> for Time {
     type Output = Time;
-    /// The last instant there is instead of an overflow; likewise below.
+    /// Saturates at [`Time::MIN`] and [`Time::MAX`].
     fn add(self, delta: TimeDelta) -> Time {
         self.plus(delta)
     }
@@ -168,12 +167,12 @@ impl SubAssign<TimeDelta> for Time {
     }
 }
 
-/// Cuts an instant to microseconds, the resolution that both databases keep.
+/// Truncates an instant to microseconds, the resolution of both databases.
 pub fn cut(time: Time) -> Time {
     time.0.duration_trunc(TimeDelta::microseconds(1)).map_or(time, Time::nearest)
 }
 
-/// A duration as chrono writes it; one too long for chrono becomes the longest it has.
+/// Converts a duration to chrono's type, saturating at its maximum.
 pub fn delta(duration: Duration) -> TimeDelta {
     TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
 }

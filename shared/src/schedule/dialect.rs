@@ -1,8 +1,8 @@
 //! Other schedulers' languages, recognised by name.
 //!
 //! Text that looks like cron means different things to different programs: 1 is Monday or Sunday,
-//! the seconds are first or last. A schedule is never guessed from it. It is refused with what it
-//! means in the language that it is written in, said in ours.
+//! the seconds are first or last. The engine never guesses. It refuses the text, and the error translates it
+//! from the language that it is written in.
 
 mod fields;
 mod lookalike;
@@ -20,7 +20,7 @@ use super::json::Fields;
 use super::{Schedule, Spread};
 use crate::id::{JobId, TenantId};
 
-/// The longest text that is looked at, in bytes.
+/// The longest text that is examined, in bytes.
 const BYTES_MAX: usize = 1024;
 
 /// What a text means in one language.
@@ -30,7 +30,7 @@ pub struct Reading {
     pub language: &'static str,
     /// A schedule of ours that means the same.
     pub schedule: Value,
-    /// What the schedule cannot say, or what differs.
+    /// What `schedule` cannot express, or how it differs.
     pub note: Option<String>,
 }
 
@@ -66,7 +66,7 @@ impl Reading {
         self.with("timezone", zone)
     }
 
-    /// How a person writes it: a bare expression if it has nothing but `cron`.
+    /// The schedule as a user writes it: a bare expression if `cron` is its only field.
     pub fn written(&self) -> String {
         match self.schedule.as_object().map(Map::len) {
             Some(1) if self.schedule["cron"].is_string() => {
@@ -77,8 +77,8 @@ impl Reading {
     }
 }
 
-/// All that a text can mean: first in our own language (`Polychron`), if it is valid there. Each
-/// reading's schedule is valid, and no two are the same.
+/// All possible meanings of a text; the first is that in our own language (`Polychron`), if it is valid
+/// there. Each reading's schedule is valid, and no two schedules are the same.
 pub fn readings(text: &str) -> Vec<Reading> {
     let (text, zone) = without_zone(text.trim());
     let mut readings = vec![Reading::cron("Polychron", text)];
@@ -110,7 +110,7 @@ fn foreign(text: &str) -> Vec<Reading> {
     readings
 }
 
-/// Those that the engine can read, without repetitions.
+/// The readings with a valid schedule, without duplicates.
 fn distinct(readings: Vec<Reading>) -> Vec<Reading> {
     let spread = Spread::new(TenantId(uuid::Uuid::nil()), JobId(0));
     let mut distinct: Vec<Reading> = Vec::new();
@@ -123,14 +123,14 @@ fn distinct(readings: Vec<Reading>) -> Vec<Reading> {
     distinct
 }
 
-/// Whether the last field has a number that no day of the week has.
+/// Whether the last field has a number that is too large for a day of the week.
 fn ends_in_seconds(text: &str) -> bool {
     let last = text.split_whitespace().next_back().unwrap_or_default();
     let numbers = last.split(|char: char| !char.is_ascii_digit());
     numbers.filter_map(|number| number.parse::<u32>().ok()).any(|number| number > 7)
 }
 
-/// Takes off a zone: in front, as `TZ=` or `CRON_TZ=`, or behind the fields.
+/// Splits off a time zone, which is before the fields (`TZ=` or `CRON_TZ=`) or after them.
 fn without_zone(text: &str) -> (&str, Option<&str>) {
     let front = ["CRON_TZ=", "TZ="].into_iter().find_map(|key| text.strip_prefix(key));
     if let Some((zone, rest)) = front.and_then(|rest| rest.split_once(char::is_whitespace)) {
@@ -138,7 +138,7 @@ fn without_zone(text: &str) -> (&str, Option<&str>) {
     }
     let rules = super::ZoneRules::current();
     match text.rsplit_once(char::is_whitespace) {
-        // A calendar event of systemd has its zone there, too.
+        // A calendar event of systemd has its zone after the fields, too.
         Some((rest, zone)) if rules.find(zone).is_some() => (rest.trim(), Some(zone)),
         _ => (text, None),
     }

@@ -1,4 +1,4 @@
-//! An edit of a schedule that keeps what it does not name.
+//! An edit of a schedule, which keeps the fields that it does not name.
 
 use serde_json::{Map, Value};
 
@@ -13,11 +13,11 @@ pub struct Patch(Map<String, Value>);
 /// A schedule after an edit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Patched {
-    /// The whole schedule. It may be invalid: nothing has read it yet.
+    /// The whole schedule. It has not been validated.
     pub schedule: Value,
-    /// The options that the edit did not name and the schedule keeps, such as `timezone`.
+    /// The options that the edit did not name and that stay, such as `timezone`.
     pub kept: Vec<String>,
-    /// The options that went with the schedule's former form and have no meaning in the new one.
+    /// The options that were removed because the new form cannot have them.
     pub dropped: Vec<String>,
 }
 
@@ -37,8 +37,8 @@ impl Patch {
         Ok(patch)
     }
 
-    /// The same, which also removes everything of `current` that it does not name: for text that
-    /// shows a whole schedule.
+    /// A patch that also removes the fields of `current` that it does not name, for text that contains a
+    /// whole schedule.
     pub fn replacing(mut self, current: &Value) -> Patch {
         for name in current.as_object().into_iter().flat_map(Map::keys) {
             self.0.entry(name.clone()).or_insert(Value::Null);
@@ -69,7 +69,7 @@ impl Patch {
                 // The patch names another form.
                 Some(form) if FORMS.contains(&name.as_str()) && name != form => {}
                 Some(form) if !json::is_valid_with(name, form) => dropped.push(name.clone()),
-                // There it would make a period a calendar interval.
+                // With `every`, a time zone would turn a period into a calendar interval.
                 Some(&"every") if name == "timezone" && !current.contains_key("every") => {
                     dropped.push(name.clone());
                 }
@@ -136,7 +136,7 @@ mod tests {
                 &["from"],
                 &[],
             ),
-            // A row that plain SQL has written.
+            // A row that was written by plain SQL.
             (json!("0 9 * * *"), json!({"every": "2h"}), json!({"every": "2h"}), &[], &[]),
         ] {
             let patched = Patch::read(&patch.to_string()).unwrap().apply(&current);

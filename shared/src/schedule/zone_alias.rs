@@ -1,8 +1,8 @@
-//! What people write instead of a time zone's name, and which zone they mean.
+//! Recognises what people write instead of an IANA time zone name, and proposes the name.
 
 use super::zone_rules::ZoneRules;
 
-/// Abbreviations, the zones that use them, and where that is. Several zones: it is ambiguous.
+/// Abbreviations with the zones that use them and their regions. One with several zones is ambiguous.
 const ABBREVIATIONS: &[(&str, &[(&str, &str)])] = &[
     ("PST", &[("America/Los_Angeles", "US Pacific")]),
     ("PDT", &[("America/Los_Angeles", "US Pacific")]),
@@ -72,8 +72,8 @@ const ABBREVIATIONS: &[(&str, &[(&str, &str)])] = &[
     ("Z", &[("UTC", "UTC")]),
 ];
 
-/// Cities and areas after which no zone is named.
-const PLACES: &[(&str, &str)] = &[
+/// Cities and regions that are not names of zones, with their zones.
+const CITIES: &[(&str, &str)] = &[
     ("abuja", "Africa/Lagos"),
     ("abu dhabi", "Asia/Dubai"),
     ("ankara", "Europe/Istanbul"),
@@ -143,7 +143,7 @@ const PLACES: &[(&str, &str)] = &[
     ("wellington", "Pacific/Auckland"),
 ];
 
-/// Zones of a fixed offset that is no whole hour, in minutes.
+/// Zones for fixed offsets that are not whole hours; the offsets are in minutes.
 const ODD_OFFSETS: &[(i32, &str)] = &[
     (-570, "Pacific/Marquesas"),
     (210, "Asia/Tehran"),
@@ -169,7 +169,7 @@ pub(super) fn remedy(text: &str, rules: &ZoneRules) -> Option<String> {
     if let Some(zone) = of_windows(text) {
         return Some(format!("write `{zone}`: that is Windows' `{text}`"));
     }
-    offset(&upper, rules).or_else(|| of_place(text, rules))
+    offset(&upper, rules).or_else(|| of_city(text, rules))
 }
 
 fn of_abbreviation(upper: &str, zones: &[(&str, &str)]) -> String {
@@ -211,7 +211,7 @@ fn offset(upper: &str, rules: &ZoneRules) -> Option<String> {
         return Some("write `UTC`".to_owned());
     }
     if total % 60 == 0 {
-        // The names follow POSIX, in which the sign is what to add to local time.
+        // The names follow POSIX, whose offsets are added to local time to get UTC.
         let name = format!("Etc/GMT{:+}", -total / 60);
         rules.find(&name)?;
         return Some(format!(
@@ -223,10 +223,10 @@ fn offset(upper: &str, rules: &ZoneRules) -> Option<String> {
 }
 
 /// A city, alone or behind an area that it does not belong to.
-fn of_place(text: &str, rules: &ZoneRules) -> Option<String> {
+fn of_city(text: &str, rules: &ZoneRules) -> Option<String> {
     let last = text.rsplit('/').next()?.trim().to_lowercase().replace(['_', '-', '.'], " ");
     let last = last.split(',').next()?.trim();
-    let known = PLACES.iter().find(|(place, _)| *place == last).map(|(_, zone)| *zone);
+    let known = CITIES.iter().find(|(place, _)| *place == last).map(|(_, zone)| *zone);
     if let Some(zone) = known {
         return Some(format!("write `{zone}`, which is the zone of {}", shown(text)));
     }
@@ -252,7 +252,7 @@ mod tests {
         let rules = ZoneRules::built_in();
         let of_abbreviations = ABBREVIATIONS.iter().flat_map(|(_, zones)| *zones);
         let proposed = of_abbreviations.map(|(zone, _)| *zone);
-        let proposed = proposed.chain(PLACES.iter().map(|(_, zone)| *zone));
+        let proposed = proposed.chain(CITIES.iter().map(|(_, zone)| *zone));
         for zone in proposed.chain(ODD_OFFSETS.iter().map(|(_, zone)| *zone)) {
             assert!(rules.find(zone).is_some(), "{zone}");
         }

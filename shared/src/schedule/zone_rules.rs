@@ -1,8 +1,7 @@
-//! The rules of all time zones: the built-in ones, or others that an operator has put in their
-//! place.
+//! The rules of all time zones: the built-in ones, or those with which an operator has replaced them.
 //!
-//! Governments change their rules at short notice, and a program is not rebuilt that fast. So the
-//! rules are data: a set of TZif files with a version, known by the hash of its content.
+//! Governments change their rules at short notice, faster than programs are rebuilt. So the rules are data: a
+//! set of TZif files with a version, identified by the hash of its content.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,7 +10,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use super::zone::Zone;
 
-/// Time zone rules. A process judges schedules by one set at a time.
+/// A set of time zone rules. A process evaluates schedules by one set at a time.
 #[derive(Debug)]
 pub struct ZoneRules {
     version: String,
@@ -43,7 +42,7 @@ impl ZoneRules {
         })
     }
 
-    /// The rules by which this process judges schedules.
+    /// The rules by which this process evaluates schedules.
     pub fn current() -> Arc<ZoneRules> {
         current().read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -59,18 +58,18 @@ impl ZoneRules {
         self.zones.keys().map(|name| &**name)
     }
 
-    /// Which release of the time zone database they are, such as `2026f`.
+    /// The release of the time zone database, such as `2026f`.
     pub fn version(&self) -> &str {
         &self.version
     }
 
-    /// Where they are from: `built in`, or a directory.
+    /// Their source: `built in`, or a directory.
     pub fn source(&self) -> &str {
         &self.source
     }
 
-    /// The SHA-256 of names and files, in hexadecimal. Two sets of one version may differ: a
-    /// distribution may leave zones out or write the same rules in another way.
+    /// The SHA-256 of names and files, in hexadecimal. Two sets of the same version may differ: a
+    /// distribution may omit zones or encode the same rules in another way.
     pub fn hash(&self) -> &str {
         self.hash.get_or_init(|| {
             let mut context = ring::digest::Context::new(&ring::digest::SHA256);

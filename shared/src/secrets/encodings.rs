@@ -1,4 +1,4 @@
-//! Finds a secret in a text, whichever way a common client would have written it. Pure.
+//! Finds a secret in a text, in every encoding that common clients use.
 //!
 //! Escapes are matched one by one instead of listing encoded forms: which characters a client
 //! leaves as they are differs, and texts nest (JSON in a URL, a URL in quoted-printable mail).
@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
-/// The longest way to write one byte of a secret: an escape such as `\u0041` or `%252525`, and its
-/// part of a soft line break.
+/// The maximum length of one encoded byte of a secret: an escape such as `\u0041` or `%252525`, and its share
+/// of a soft line break.
 pub(super) const EXPANSION_MAX: usize = 8;
 
 /// One secret, prepared for the search.
@@ -47,10 +47,10 @@ impl Pattern {
         escaped.into_iter().chain(hex).chain(base64).max_by_key(|(start, end)| end - start)
     }
 
-    /// Where the secret ends that begins at `at`, each of its characters literal or escaped.
+    /// The end of the secret that begins at `at`, in which each character is literal or escaped.
     fn escaped(&self, text: &[u8], at: usize) -> Option<usize> {
-        // Where in the text each number of the secret's bytes may have been read. Nearly always the
-        // first byte decides, and nothing is stored.
+        // For each number of matched bytes of the secret, the possible positions in the text. Nearly always
+        // the first byte decides, and nothing is stored.
         let mut reached: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
         let advance = |reached: &mut BTreeMap<usize, BTreeSet<usize>>, seen: usize, at: usize| {
             for (bytes, length) in written(&self.secret[seen..], &text[at..]) {
@@ -69,7 +69,7 @@ impl Pattern {
         None
     }
 
-    /// The same in hexadecimal digits, with or without something between the bytes.
+    /// The same for hexadecimal digits, with or without a separator between the bytes.
     fn hex(&self, text: &[u8], at: usize) -> Option<usize> {
         let mut at = at;
         for (n, byte) in self.secret.iter().enumerate() {

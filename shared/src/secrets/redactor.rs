@@ -1,4 +1,4 @@
-//! Takes secrets out of what is stored or shown.
+//! Redacts secrets in everything that is stored or shown.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,17 +11,17 @@ use super::encodings::{EXPANSION_MAX, Pattern};
 
 /// What is shown instead of a secret.
 const SHOWN: &str = "[secret]";
-/// Of a secret URL, parts that are shorter than this would be found in unrelated texts.
+/// The shortest part of a secret URL that is redacted. Shorter ones would be found in unrelated texts.
 const PART_BYTES_MIN: usize = 4;
 
-/// Takes an execution's secrets out of texts, in every encoding that a common client would make of
-/// them. Clones know the same secrets.
+/// Redacts an execution's secrets in texts, in every encoding that a common client may use. Clones share the
+/// secrets.
 #[derive(Clone, Default)]
 pub struct Redactor(Arc<[Pattern]>);
 
 impl Redactor {
-    /// Knows each secret; of one with several lines, each line too; of a URL, its host, its path
-    /// with query, and its credentials.
+    /// Redacts each of these secrets; also each line of a secret with several lines; and the host, the path
+    /// with query, and the credentials of a secret URL.
     pub fn new(secrets: &[String]) -> Redactor {
         let mut known: Vec<&str> = Vec::new();
         let urls: Vec<Vec<String>> = secrets.iter().map(|secret| parts(secret)).collect();
@@ -78,18 +78,18 @@ impl Redactor {
         !self.ranges(text).is_empty()
     }
 
-    /// The most bytes that a secret may take in a text; 0 without secrets.
+    /// The maximum length of a secret in a text, in bytes, in any encoding; 0 without secrets.
     pub fn longest(&self) -> usize {
         self.0.iter().map(|secret| secret.len() * EXPANSION_MAX).max().unwrap_or_default()
     }
 
-    /// Where text may be cut at or after `at` without leaving the end of a secret behind.
+    /// The first position at or after `at` at which the text can be cut without splitting a secret.
     pub(crate) fn cut_after(&self, text: &str, at: usize) -> usize {
         let across = self.ranges(text).into_iter().find(|(start, end)| *start < at && *end > at);
         across.map_or_else(|| text.ceil_char_boundary(at), |(_, end)| end)
     }
 
-    /// Where the secrets are, in order, without overlaps.
+    /// The ranges of the secrets, in ascending order, without overlaps.
     fn ranges(&self, text: &str) -> Vec<(usize, usize)> {
         let mut ranges: Vec<(usize, usize)> = Vec::new();
         if self.0.is_empty() {
@@ -127,7 +127,7 @@ fn parts(secret: &str) -> Vec<String> {
     long.map(str::to_owned).collect()
 }
 
-/// It shows how much it knows, never what.
+/// Shows the number of secrets only.
 impl fmt::Debug for Redactor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Redactor({} patterns)", self.0.len())

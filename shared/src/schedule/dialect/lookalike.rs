@@ -1,15 +1,15 @@
-//! Characters that look like those of an expression and are others: from word processors, web
-//! pages and files of other systems.
+//! Characters that look like those of a cron expression but are different ones, as word processors, web
+//! pages and other systems insert them.
 
-/// The text with the right characters, and what was wrong; none if nothing was.
+/// The text with each lookalike replaced, and a note about the first one; none if there is none.
 pub(super) fn replaced(text: &str) -> Option<(String, String)> {
     let (wrong, name, right) = text.chars().find_map(|char| {
-        let (name, right) = look(char)?;
+        let (name, right) = lookalike(char)?;
         Some((char, name, right))
     })?;
     let replaced: String = text
         .chars()
-        .flat_map(|char| match look(char) {
+        .flat_map(|char| match lookalike(char) {
             Some((_, right)) => right,
             None => Some(char),
         })
@@ -25,8 +25,8 @@ pub(super) fn replaced(text: &str) -> Option<(String, String)> {
     Some((replaced.trim().to_owned(), note))
 }
 
-/// A character's name, and the one that it stands for, if any.
-fn look(char: char) -> Option<(&'static str, Option<char>)> {
+/// A lookalike's name, and the character to replace it by; an inner none if it is to be removed.
+fn lookalike(char: char) -> Option<(&'static str, Option<char>)> {
     Some(match char {
         '\u{2013}' => ("en dash", Some('-')),
         '\u{2014}' => ("em dash", Some('-')),
