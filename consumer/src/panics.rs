@@ -15,7 +15,7 @@ use shared::output::Output;
 thread_local! {
     /// Whether this thread is running a handler's code.
     static IN_HANDLER: Cell<bool> = const { Cell::new(false) };
-    /// The place and backtrace of the panic that is unwinding out of a handler.
+    /// The location and backtrace of the panic that is unwinding out of a handler.
     static PANICKED_AT: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
@@ -68,9 +68,10 @@ pub(crate) fn install_hook() {
             if !IN_HANDLER.get() {
                 return before(panic);
             }
-            let place = panic.location().map(|place| place.to_string()).unwrap_or_default();
+            let location =
+                panic.location().map(|location| location.to_string()).unwrap_or_default();
             let backtrace = Backtrace::force_capture();
-            PANICKED_AT.set(Some(format!("at {place}\n{backtrace}")));
+            PANICKED_AT.set(Some(format!("at {location}\n{backtrace}")));
         }));
     });
 }

@@ -84,7 +84,7 @@ pub(crate) fn detached() -> Arc<Semaphore> {
     Arc::new(Semaphore::new(DETACHED_MAX))
 }
 
-/// A delivery that may be claimed: there is room for its handler.
+/// A delivery whose row may be claimed: a place for its handler is reserved, if it needs one.
 struct Claimable {
     tenant: Arc<OpenTenant>,
     message: Message,
@@ -170,8 +170,9 @@ impl Worker {
         }
     }
 
-    /// Runs a claim that succeeded after its slot was given away. It waits for a free slot, and for room
-    /// in a handler process, as long as its lease certainly holds. Its deadline counts from the claim.
+    /// Runs a claim that succeeded after its slot was given to another delivery. It waits for a slot and a
+    /// place in a handler process, but only while its lease certainly holds. Its deadline counts from the
+    /// claim.
     async fn run_late(
         self: Arc<Self>,
         tenant: Arc<OpenTenant>,
@@ -179,16 +180,18 @@ impl Worker {
         claimed_at: BootTime,
         in_flight: InFlightGuard,
     ) {
-        let room = async {
+        let reserving = async {
             let reserved = self.handlers.reserve(&claim.job_type, tenant.tenant.id).await?;
             Some((reserved, self.slots.clone().acquire_owned().await.ok()?))
         };
-        let room = tokio::select! {
+        let reserved = tokio::select! {
             biased;
-            room = room => room,
+            reserved = reserving => reserved,
             () = self.clock.sleep(self.leases.interval()) => None,
         };
-        let Some((reserved, slot)) = room else { return self.writers.give_back(&tenant, &claim) };
+        let Some((reserved, slot)) = reserved else {
+            return self.writers.give_back(&tenant, &claim);
+        };
         let held = Held { delivery: None, slot, in_flight, reserved };
         Attempt { worker: self, tenant, claim, claimed_at, held }.run().await;
     }

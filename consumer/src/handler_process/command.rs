@@ -1,4 +1,4 @@
-//! A command as the launcher starts it.
+//! Converts a handler command into a request to the launcher.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,10 +11,10 @@ use shared::config::{
 
 const MIB: u64 = 1 << 20;
 
-/// Describes to the launcher how to start a process.
+/// The request that makes the launcher start a process of the command.
 ///
 /// # Errors
-/// What is wrong with the command, in a sentence.
+/// A sentence that says what is wrong with the command.
 pub(super) fn launch(command: &HandlerCommand, config: &Config) -> Result<Launch, String> {
     let mut environment = handler_environment(&config.secrets);
     environment.extend(command.environment.clone());
@@ -40,12 +40,12 @@ pub(super) fn launch(command: &HandlerCommand, config: &Config) -> Result<Launch
         (Limit::Cpu, limits.cpu_seconds),
     ];
     let limits = limits.into_iter().filter_map(|(limit, value)| Some((limit, value?))).collect();
-    // Its own signals only, so that it cannot kill its launcher and leave processes behind.
+    // A program may signal only its descendants: if it killed its launcher, its processes would be orphaned.
     let confinement = Confinement { own_signals_only: true, limits, ..Confinement::default() };
     Ok(Launch { start, confinement })
 }
 
-/// The program's file, found as a shell would.
+/// Finds the program's file as a shell would.
 fn find(
     program: &str,
     folder: &Path,

@@ -1,4 +1,4 @@
-//! The handler of a job type that a handler process has.
+//! The handler of a job type whose handler is in a handler process.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,11 +16,11 @@ use crate::error::HandlerError;
 use crate::handler::ErasedHandler;
 use crate::stop::StopReason;
 
-/// Runs one execution in a process.
+/// Runs one execution in a handler process.
 pub(super) struct InProcess {
     pub(super) pool: Arc<Pool>,
     pub(super) worker: String,
-    /// Taken by the run.
+    /// The reserved place; `run` takes it.
     pub(super) place: Mutex<Option<Place>>,
 }
 
@@ -43,28 +43,29 @@ impl InProcess {
         let reserved = self.place.lock().unwrap_or_else(PoisonError::into_inner).take();
         let mut place = match reserved {
             Some(place) => place,
-            None => return self.gone(),
+            None => return self.not_started(),
         };
         loop {
             match start(place, line.clone(), &context).await {
                 Answer::Ended(outcome) => return outcome,
-                // The process exited just before. Another one may have room at once.
+                // The process exited before it could start the execution. Another one may have a free place.
                 Answer::NotStarted => match self.pool.try_reserve(context.tenant) {
                     Some(other) => place = other,
-                    None => return self.gone(),
+                    None => return self.not_started(),
                 },
             }
         }
     }
 
-    /// Nothing has run: the next attempt follows at once, and this one is not charged.
-    fn gone(&self) -> Outcome {
+    /// The outcome if no process could start the execution: the attempt does not count, and the next one
+    /// follows at once.
+    fn not_started(&self) -> Outcome {
         Outcome::Shutdown { worker: self.worker.clone() }
     }
 }
 
-/// Starts the execution and waits for its end. The process keeps the slot until it has ended there,
-/// even if this future is dropped.
+/// Starts the execution and waits for its end. The execution keeps its slot until it has ended in the
+/// process, even if this future is dropped.
 async fn start(place: Place, line: Vec<u8>, context: &Context) -> Answer {
     let (answer, mut answered) = oneshot::channel();
     let requests = place.requests();
@@ -91,7 +92,7 @@ async fn start(place: Place, line: Vec<u8>, context: &Context) -> Answer {
             answered.await
         }
     };
-    // Only a defect of ours drops the sender: whether the handler ran is not known.
+    // Only a bug of ours drops the sender. It is unknown then whether the handler ran.
     answer.unwrap_or_else(|_| {
         let message = "the consumer lost its handler process".to_owned();
         Answer::Ended(Outcome::Crash { message, detail: None })
@@ -99,7 +100,7 @@ async fn start(place: Place, line: Vec<u8>, context: &Context) -> Answer {
 }
 
 fn start_line(payload: String, context: &Context) -> Result<Vec<u8>, HandlerError> {
-    // JSON has line ends only between its tokens, where they mean nothing.
+    // JSON has line breaks only between tokens, so each can be replaced by a space.
     let payload = payload.replace(['\n', '\r'], " ");
     let payload = RawValue::from_string(payload)
         .map_err(|error| HandlerError::new(format!("payload cannot be read: {error}")))?;

@@ -1,8 +1,9 @@
-//! Handler processes: job types that programs in any language handle, beside this one.
+//! Handler processes: programs in any language that handle job types, started by the consumer.
 //!
-//! The consumer speaks to them by a protocol of its own (docs/handler-protocol.md) and keeps everything
-//! that Polychron promises: they never see the tables of jobs. In the life of a job: `worker.rs` takes
-//! room in a process before it claims a row, and `executor.rs` runs [`handler`] like any other.
+//! The consumer talks to them over a protocol (docs/handler-protocol.md). Everything that Polychron
+//! guarantees is implemented in the consumer, and the processes never access the tables of jobs. In the
+//! life of a job: `worker.rs` reserves a place in a process before it claims a row, and `executor.rs` runs
+//! [`handler`] like any other handler.
 //!
 //! ```text
 //! worker ─► Handlers ─► pool (one for each command) ◄─ supervisor ─► process (one task for each)
@@ -42,7 +43,7 @@ use process::Starter;
 use run::Place;
 use types::Types;
 
-/// How long processes may take to exit when the consumer stops. Those that are left die with it.
+/// How long processes may take to exit when the consumer stops. The remaining ones are killed when it exits.
 const END_LIMIT: Duration = Duration::from_secs(5);
 
 /// The handler processes of a consumer. Clones share them.
@@ -53,19 +54,19 @@ struct Inner {
     pools: Vec<Arc<Pool>>,
     types: Types,
     worker: String,
-    /// A command has said which types it has.
+    /// Notified when a process has said hello, which tells its command's job types.
     heard: Arc<Notify>,
 }
 
-/// Room in handler processes, taken before the claim.
+/// The places that were reserved before the claim, each with its command's number.
 pub(crate) struct Reserved(Vec<(usize, Place)>);
 
 impl Handlers {
-    /// Starts a process of each command in the settings, to learn its job types, and returns once each
-    /// has said them or has failed to. `own` are the types that this program handles.
+    /// Starts one process of each command in the settings, to learn the command's job types. Returns once
+    /// each has said hello or has failed. `own` are the types that this program itself handles.
     ///
     /// # Errors
-    /// If two handlers claim one type.
+    /// If two handlers claim the same type.
     pub(crate) async fn start(
         config: &Config,
         own: Vec<String>,
@@ -73,7 +74,7 @@ impl Handlers {
         clock: &Clock,
     ) -> anyhow::Result<Handlers> {
         let (types, heard) = (Types::of_program(own), Arc::new(Notify::new()));
-        // Those that the settings name are known before the first process has said them.
+        // Types that the settings name are known before any process has said hello.
         for (number, command) in config.handlers.iter().enumerate() {
             types.claim(number, &command.label(), &command.types).map_err(anyhow::Error::msg)?;
         }
@@ -103,16 +104,16 @@ impl Handlers {
         Ok(handlers)
     }
 
-    /// Room in a process of each command, since a message does not tell the type of its job. None if
-    /// some command has no room.
+    /// Reserves a place in a process of each command, because a message does not contain its job's type.
+    /// None if some command has no free place.
     pub(crate) fn try_reserve(&self, tenant: TenantId) -> Option<Reserved> {
-        let places = self.0.pools.iter();
-        let places = places.map(|pool| Some((pool.number, pool.try_reserve(tenant)?)));
+        let pools = self.0.pools.iter();
+        let places = pools.map(|pool| Some((pool.number, pool.try_reserve(tenant)?)));
         places.collect::<Option<Vec<_>>>().map(Reserved)
     }
 
-    /// Waits for room in a process that handles this type, if one does. A type that is not known
-    /// waits while a command has not said its types yet. None: the consumer stops.
+    /// Waits for a place in a process that handles this type, if any does. If the type is unknown, waits
+    /// until every command's types are known. None if the consumer is stopping.
     pub(crate) async fn reserve(&self, job_type: &str, tenant: TenantId) -> Option<Reserved> {
         loop {
             let heard = self.0.heard.notified();
@@ -128,11 +129,10 @@ impl Handlers {
         }
     }
 
-    /// The handler of a claimed row, in the process that has room for it; none if no process handles
-    /// its type.
+    /// The handler of a claimed row, which runs in the reserved place; none if no process handles its type.
     ///
     /// # Errors
-    /// If its type has changed since room was reserved.
+    /// If the job's type has changed since the place was reserved.
     pub(crate) fn handler(
         &self,
         job_type: &str,
@@ -146,18 +146,18 @@ impl Handlers {
         Ok(Some(Arc::new(InProcess { pool, worker, place })))
     }
 
-    /// The types of the commands that are ready.
+    /// The job types of the commands that are ready.
     pub(crate) fn job_types(&self) -> Vec<String> {
         let ready = self.0.pools.iter().filter(|pool| pool.is_ready());
         ready.filter_map(|pool| pool.offered()).flatten().collect()
     }
 
-    /// What health shows.
+    /// The commands' states, as the health report shows them.
     pub(crate) fn status(&self) -> Vec<HandlerStatus> {
         self.0.pools.iter().map(|pool| pool.status()).collect()
     }
 
-    /// Ends all processes.
+    /// Ends all processes, or gives up after [`END_LIMIT`].
     pub(crate) async fn end(&self) {
         let ended = join_all(self.0.pools.iter().map(|pool| pool.end()));
         if tokio::time::timeout(END_LIMIT, ended).await.is_err() {
@@ -165,7 +165,8 @@ impl Handlers {
         }
     }
 
-    /// SIGHUP starts the processes anew. It keeps its usual meaning in a terminal, whose end it tells.
+    /// Makes SIGHUP restart the processes. In a terminal, SIGHUP keeps its default action, because there it
+    /// means that the terminal was closed.
     fn reload_on_hangup(&self) {
         if self.0.pools.is_empty() || std::io::stdin().is_terminal() {
             return;
@@ -187,6 +188,6 @@ impl Handlers {
     }
 }
 
-/// The type of a row has changed since room was reserved.
+/// The type of the row's job has changed since a place was reserved.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TypeChanged;

@@ -1,4 +1,4 @@
-//! The standard output and errors of a handler process.
+//! Reads the standard output and standard error of a handler process.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -8,15 +8,15 @@ use tokio::net::unix::pipe::Receiver;
 
 use crate::utf8::Utf8;
 
-/// The most bytes that are read at once, to leave time for other work.
+/// The maximum number of bytes per read, so that one process does not keep others waiting.
 const READ_BYTES_MAX: usize = 16 << 10;
-/// The largest pipe that a user may make. What was written before another event fits into it.
+/// The largest pipe that an unprivileged user may create. Output written before an event fits into it.
 const PIPE_BYTES_MAX: usize = 1 << 20;
 
-/// A pipe that the process writes text to.
+/// The reading end of a pipe to which the process writes text.
 pub(super) struct Pipe {
     pipe: Receiver,
-    /// The same pipe, to read what it has without asking the reactor, which may not know yet.
+    /// The same pipe, read directly: tokio's reactor may not have noticed yet that it is readable.
     raw: File,
     utf8: Utf8,
     is_open: bool,
@@ -28,7 +28,7 @@ impl Pipe {
         Ok(Pipe { pipe, raw, utf8: Utf8::default(), is_open: true })
     }
 
-    /// Waits for text. Never returns after the end. Cancel safe.
+    /// Waits for text. Never returns after the end of the stream. Cancel safe.
     pub(super) async fn next(&mut self) -> String {
         let mut buffer = [0; READ_BYTES_MAX];
         loop {
@@ -58,7 +58,7 @@ impl Pipe {
         text
     }
 
-    /// The same after the process has exited.
+    /// The remaining text, after the process has exited.
     pub(super) fn rest(&mut self) -> String {
         self.written() + &self.utf8.rest()
     }

@@ -1,4 +1,5 @@
-//! The processes of one command: who waits for room in one, which have some, and what they offer.
+//! The handler processes of one command: their states, their free places, and the queue of those who wait
+//! for a place.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::pin::pin;
@@ -21,30 +22,33 @@ pub(super) type ProcessNumber = u64;
 
 /// The processes of one command.
 pub(super) struct Pool {
-    /// The number of the command.
+    /// The command's position in the settings.
     pub(super) number: usize,
-    /// The command as people know it.
+    /// The command as users see it.
     pub(super) label: String,
     pub(super) command: HandlerCommand,
     pub(super) clock: Clock,
     slots: usize,
     types: Types,
-    /// A command has said which types it has.
+    /// Notified when a process of any command has said hello.
     heard: Arc<Notify>,
     state: Mutex<State>,
-    /// Something changed that may call for another process.
+    /// Notified when another process may be needed.
     pub(super) changed: Notify,
-    /// A process has exited.
+    /// Notified when a process has exited.
     gone: Notify,
-    /// How the first start went.
+    /// The outcome of the first start.
     first: watch::Sender<First>,
 }
 
-/// How the first start of a command went.
+/// The outcome of a command's first start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum First {
+    /// No process has said hello or failed yet.
     Pending,
+    /// A process has said a valid hello.
     Heard,
+    /// The process failed before its hello.
     Failed,
     /// Another handler has one of its types.
     Conflict(String),
@@ -55,12 +59,12 @@ struct State {
     processes: BTreeMap<ProcessNumber, Entry>,
     waiting: VecDeque<Waiting>,
     last_number: ProcessNumber,
-    /// What the last hello offered; none before the first.
+    /// The types that the command offers; none before the first hello.
     types: Option<BTreeSet<String>>,
     restarts: Restarts,
-    /// What the last process that died wrote outside of executions.
+    /// The end of what the last process that died wrote outside of executions.
     last_output: String,
-    /// Processes of earlier generations run old code.
+    /// Incremented by a reload. Processes of earlier generations run old code.
     generation: u32,
     ending: bool,
 }
@@ -69,15 +73,15 @@ struct Entry {
     requests: mpsc::UnboundedSender<Request>,
     generation: u32,
     started_at: BootTime,
-    /// What its hello offered; none before.
+    /// What its hello offered; none before the hello.
     offer: Option<Offer>,
-    /// Takes no more; another one may be started.
+    /// Whether it starts no more executions. A replacement may start before it exits.
     retired: bool,
-    /// Takes no more, and is about to exit; another one is started when it has.
+    /// Whether it starts no more executions and is about to exit. A replacement starts after that.
     lost: bool,
-    /// Places that are taken.
+    /// How many of its places are taken.
     taken: usize,
-    /// The tenant whose executions it holds.
+    /// The tenant whose execution took a place last, while any place is taken.
     tenant: Option<TenantId>,
     silent: bool,
 }
@@ -85,7 +89,7 @@ struct Entry {
 /// What a process offers.
 struct Offer {
     types: BTreeSet<String>,
-    /// How many executions at once.
+    /// How many executions it runs concurrently.
     concurrency: usize,
 }
 
@@ -95,13 +99,13 @@ struct Waiting {
     place: oneshot::Sender<Place>,
 }
 
-/// Whether another process is to be started.
+/// Whether to start another process.
 pub(super) enum Next {
-    /// Start this one; it gets these requests.
+    /// Start a process with this number, which receives these requests.
     Start(ProcessNumber, mpsc::UnboundedReceiver<Request>),
-    /// One is needed, but not before.
+    /// A process is needed, but may not start before this time.
     At(BootTime),
-    /// None is needed.
+    /// No process is needed.
     Enough,
     /// The pool has ended.
     Ended,
@@ -109,11 +113,11 @@ pub(super) enum Next {
 
 /// How a process ended.
 pub(super) enum End {
-    /// It was asked to exit, or had executions in hand.
+    /// The consumer stopped it, or it died while it held executions.
     Expected,
-    /// It exited by itself with nothing in hand.
+    /// It exited by itself while it held no execution.
     Died(String),
-    /// It said no valid hello.
+    /// It did not start, or said no valid hello.
     Refused(String),
 }
 
@@ -131,36 +135,36 @@ impl Pool {
         Pool { number, label, command, clock, slots, types, heard, state, changed, gone, first }
     }
 
-    /// How the first start went.
+    /// Waits for the outcome of the first start.
     pub(super) async fn first(&self) -> First {
         let mut first = self.first.subscribe();
-        // The sender lives as long as this.
+        // This cannot fail: the sender lives as long as the pool.
         let decided = first.wait_for(|first| *first != First::Pending).await;
         decided.map_or(First::Failed, |first| first.clone())
     }
 
-    /// What the command offers; none if it has not said so yet.
+    /// The types that the command offers; none before the first hello.
     pub(super) fn offered(&self) -> Option<BTreeSet<String>> {
         self.state().types.clone()
     }
 
-    /// Whether its types are known and it can be expected to run them.
+    /// Whether the command's types are known and its processes do not keep failing.
     pub(super) fn is_ready(&self) -> bool {
         let state = self.state();
         state.types.is_some() && state.restarts.not_ready().is_none()
     }
 
-    /// Room in a process for an execution of any type, if there is some and nobody waits for it. None
+    /// Reserves a place for an execution of any type, if one is free and no other caller is waiting. None
     /// if the processes offer different types.
     pub(super) fn try_reserve(self: &Arc<Self>, tenant: TenantId) -> Option<Place> {
         let mut state = self.state();
         if !state.waiting.is_empty() || !state.offers_are_alike() {
             return None;
         }
-        self.place(&mut state, tenant, None).map(|(_, place)| place)
+        self.take_place(&mut state, tenant, None).map(|(_, place)| place)
     }
 
-    /// Waits for room in a process.
+    /// Waits for a place in a process that handles the type.
     pub(super) async fn reserve(
         self: &Arc<Self>,
         job_type: &str,
@@ -190,7 +194,7 @@ impl Pool {
         let starting = state.processes.values().filter(is_starting).count();
         let (all, most) = (state.processes.len(), self.processes_max(&state));
         let is_needed = match usable {
-            // While others only end what they hold, the first of the new ones may exceed the limit.
+            // While the other processes only finish their executions, one new process may exceed the limit.
             0 => all <= most,
             _ => state.waiting.len() > starting && all < most,
         };
@@ -221,7 +225,7 @@ impl Pool {
     /// A process said hello.
     ///
     /// # Errors
-    /// Why it is not accepted.
+    /// A sentence that says why the hello is not accepted.
     pub(super) fn heard(
         self: &Arc<Self>,
         number: ProcessNumber,
@@ -260,7 +264,7 @@ impl Pool {
         Ok(())
     }
 
-    /// A process takes no more executions.
+    /// Marks a process that starts no more executions.
     pub(super) fn retire(&self, number: ProcessNumber) {
         if let Some(entry) = self.state().processes.get_mut(&number) {
             entry.retired = true;
@@ -268,27 +272,27 @@ impl Pool {
         self.changed.notify_one();
     }
 
-    /// A process takes no more executions, and is about to exit. What its exit means for the next one
-    /// is decided then.
+    /// Marks a process that starts no more executions and is about to exit. Its exit then decides when a
+    /// replacement may start.
     pub(super) fn lost(&self, number: ProcessNumber) {
         if let Some(entry) = self.state().processes.get_mut(&number) {
             entry.lost = true;
         }
     }
 
-    /// A process is silent, or no longer.
+    /// Records whether a process is unresponsive.
     pub(super) fn silent(&self, number: ProcessNumber, silent: bool) {
         if let Some(entry) = self.state().processes.get_mut(&number) {
             entry.silent = silent;
         }
     }
 
-    /// A process ended an execution.
+    /// A process has finished an execution.
     pub(super) fn worked(&self) {
         self.state().restarts.worked();
     }
 
-    /// A process and all that it started are dead.
+    /// A process and its descendants are dead.
     pub(super) fn exited(&self, number: ProcessNumber, end: &End, last_output: String) {
         let (mut state, now) = (self.state(), self.clock.boot_time());
         let entry = state.processes.remove(&number);
@@ -309,7 +313,7 @@ impl Pool {
         self.gone.notify_waiters();
     }
 
-    /// Starts processes anew: the old ones end what they hold once a new one has said hello.
+    /// Restarts the processes. Once a new one has said hello, the old ones retire.
     pub(super) fn reload(&self) {
         self.state().generation += 1;
         self.changed.notify_one();
@@ -336,7 +340,7 @@ impl Pool {
         }
     }
 
-    /// What health shows.
+    /// The command's state, as the health report shows it.
     pub(super) fn status(&self) -> HandlerStatus {
         let state = self.state();
         let is_up = |entry: &&Entry| entry.offer.is_some() && !entry.retired && !entry.lost;
@@ -358,18 +362,18 @@ impl Pool {
         }
     }
 
-    fn decide(&self, how: First) {
+    fn decide(&self, outcome: First) {
         self.first.send_if_modified(|first| {
             let pending = *first == First::Pending;
             if pending {
-                *first = how;
+                *first = outcome;
             }
             pending
         });
     }
 
-    /// The most processes. A process that holds one tenant's executions only must not keep the
-    /// others' waiting, so there may be one for each slot, however many each can hold.
+    /// The maximum number of processes. If a process holds executions of one tenant only, other tenants
+    /// must not wait for it: there may be one process per slot, however many executions each can hold.
     fn processes_max(&self, state: &State) -> usize {
         let offered =
             state.processes.values().filter_map(|entry| Some(entry.offer.as_ref()?.concurrency));
@@ -378,28 +382,29 @@ impl Pool {
         self.command.processes.unwrap_or_else(|| self.slots.div_ceil(each))
     }
 
-    /// Gives room to those who wait, strictly in order: a tenant with much to do must not keep a
-    /// process from becoming free for the next.
+    /// Gives places to the waiting callers, strictly in order. Otherwise a busy tenant could occupy a process
+    /// forever, while another tenant waits until the process is free.
     fn assign(self: &Arc<Self>, state: &mut State) {
         while let Some(waiting) = state.waiting.pop_front() {
             if waiting.place.is_closed() {
                 continue;
             }
-            let Some((number, place)) = self.place(state, waiting.tenant, Some(&waiting.job_type))
+            let Some((number, place)) =
+                self.take_place(state, waiting.tenant, Some(&waiting.job_type))
             else {
                 state.waiting.push_front(waiting);
                 return;
             };
             if let Err(place) = waiting.place.send(place) {
-                // The wait was given up just now. Releasing the place would lock the state again.
+                // The caller has just stopped waiting. Dropping the place would lock the state again.
                 place.disarm();
                 state.release(number);
             }
         }
     }
 
-    /// Takes room in a process; one that holds executions of this tenant already comes first.
-    fn place(
+    /// Takes a place in a process, of those that fit the one with the most places taken.
+    fn take_place(
         self: &Arc<Self>,
         state: &mut State,
         tenant: TenantId,
@@ -435,7 +440,7 @@ impl Pool {
 }
 
 impl State {
-    /// Whether all processes that take executions offer the same types.
+    /// Whether all processes that may start executions offer the same types.
     fn offers_are_alike(&self) -> bool {
         let usable = self.processes.values().filter(|entry| !entry.retired && !entry.lost);
         let mut offers = usable.filter_map(|entry| Some(&entry.offer.as_ref()?.types));
@@ -443,7 +448,7 @@ impl State {
         offers.all(|types| types == first)
     }
 
-    /// The types that processes other than this one go on to offer.
+    /// The types that other processes of this generation or a later one offer.
     fn offered_by_others(&self, number: ProcessNumber) -> BTreeSet<String> {
         let generation = self.processes.get(&number).map_or(0, |entry| entry.generation);
         let others = self.processes.iter().filter(|(other, entry)| {
@@ -487,9 +492,9 @@ mod tests {
         serde_json::from_str(text).unwrap()
     }
 
-    /// Starts the next process, which offers this. The requests must be kept.
+    /// Starts the next process, whose hello is `offer`. The caller must keep the receiver.
     fn started(pool: &Arc<Pool>, offer: &str) -> (ProcessNumber, mpsc::UnboundedReceiver<Request>) {
-        let Next::Start(number, requests) = pool.next() else { panic!("none is needed") };
+        let Next::Start(number, requests) = pool.next() else { panic!("no process is needed") };
         assert_eq!(pool.heard(number, &hello(offer)), Ok(()));
         (number, requests)
     }
@@ -504,7 +509,7 @@ mod tests {
     const ONE_AT_ONCE: &str = r#"{"protocol":1,"types":["report"]}"#;
 
     #[tokio::test]
-    async fn places_are_given_strictly_in_order() {
+    async fn waiting_callers_get_places_strictly_in_order() {
         let settings = HandlerCommand { processes: Some(1), ..HandlerCommand::default() };
         let (pool, _) = pool(settings, 5);
         let _process = started(&pool, TWO_AT_ONCE);
@@ -512,7 +517,7 @@ mod tests {
         let first = pool.try_reserve(acme).expect("it is idle");
         let mut theirs = Box::pin(pool.reserve("report", globex));
         assert!(poll!(&mut theirs).is_pending(), "the process holds one tenant's executions only");
-        assert!(pool.try_reserve(acme).is_none(), "the other one has waited for longer");
+        assert!(pool.try_reserve(acme).is_none(), "another tenant has waited for longer");
         let mut second = Box::pin(pool.reserve("report", acme));
         assert!(poll!(&mut second).is_pending());
         drop(first);
@@ -523,7 +528,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_wait_that_is_given_up_takes_no_place() {
+    async fn a_cancelled_wait_takes_no_place() {
         let settings = HandlerCommand { processes: Some(1), ..HandlerCommand::default() };
         let (pool, _) = pool(settings, 5);
         let _process = started(&pool, ONE_AT_ONCE);
@@ -537,7 +542,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn processes_are_started_when_somebody_waits_up_to_the_limit() {
+    async fn processes_are_started_for_waiting_callers_up_to_the_limit() {
         let (pool, _) = pool(HandlerCommand::default(), 2);
         let (first, _requests) = started(&pool, ONE_AT_ONCE);
         assert!(matches!(pool.next(), Next::Enough));
@@ -549,7 +554,7 @@ mod tests {
         }
         let _second = started(&pool, ONE_AT_ONCE);
         assert!(poll!(&mut waits[0]).is_ready());
-        assert!(matches!(pool.next(), Next::Enough), "one for each slot");
+        assert!(matches!(pool.next(), Next::Enough), "there is one process per slot");
         pool.retire(first);
         assert!(matches!(pool.next(), Next::Enough), "its slot is busy");
         pool.exited(first, &End::Expected, String::new());
@@ -572,28 +577,28 @@ mod tests {
             ("not ready", "no module")
         );
         drop(held);
-        let held = pool.try_reserve(acme).expect("the old one goes on");
-        assert!(old.try_recv().is_err(), "it is not retired");
+        let held = pool.try_reserve(acme).expect("the old process still serves");
+        assert!(old.try_recv().is_err(), "the old process is not retired");
         let Next::Start(_, _requests) = pool.next() else {
             panic!("the first failure has no delay")
         };
         manual.advance(Duration::from_secs(1));
         pool.exited(2, &End::Died("status 1".into()), String::new());
         pool.exited(3, &End::Died("status 1".into()), String::new());
-        let Next::At(at) = pool.next() else { panic!("further ones have") };
+        let Next::At(at) = pool.next() else { panic!("further failures have a delay") };
         manual.advance(at - pool.clock.boot_time());
         let _new = started(&pool, TWO_AT_ONCE);
         assert!(matches!(old.try_recv(), Ok(Request::Retire)));
         assert_eq!(pool.status().status, "ready");
         drop(held);
-        assert!(pool.try_reserve(acme).is_some(), "in the new one");
+        assert!(pool.try_reserve(acme).is_some(), "the new process has a place");
     }
 
     #[tokio::test]
-    async fn a_command_must_offer_what_the_operator_names() {
+    async fn a_command_must_offer_the_types_that_the_operator_names() {
         let types = ["report".to_owned(), "mail".to_owned()].into();
         let (pool, _) = pool(HandlerCommand { types, ..HandlerCommand::default() }, 1);
-        let Next::Start(number, _requests) = pool.next() else { panic!("it needs one") };
+        let Next::Start(number, _requests) = pool.next() else { panic!("a process is needed") };
         let refused = pool.heard(number, &hello(ONE_AT_ONCE)).unwrap_err();
         assert!(refused.contains("does not offer `mail`"), "{refused}");
     }

@@ -1,7 +1,8 @@
 //! One handler process, from its start to the death of its process tree.
 //!
-//! Whatever it sends or leaves out costs only the executions that it holds. It is replaced after any
-//! mistake, once those have ended; only a deadline, a cancellation or a lost lease stop one.
+//! A protocol violation affects only the executions that the process holds. The process is replaced after
+//! it, once those have ended. It is stopped earlier only because of a deadline, a cancellation or a lost
+//! lease.
 
 mod ending;
 mod messages;
@@ -30,19 +31,19 @@ use crate::stop::StopReason;
 
 /// How long a process may take to say hello.
 const HELLO_LIMIT: Duration = Duration::from_secs(30);
-/// How long the other executions of a process have that is to be killed because of one.
+/// How long a process with a stuck execution keeps running so that its other executions can finish.
 const OTHERS_LIMIT: Duration = Duration::from_secs(30);
 /// How long a process may take to exit after its socket was closed.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
-/// The same if it closed the socket itself, which a process does that is exiting.
+/// The same if the process closed the socket itself, as an exiting process does.
 const EXIT_LIMIT: Duration = Duration::from_secs(2);
-/// How many bytes are read at once, to leave time for other work.
+/// The maximum number of bytes per read, so that one process does not keep others waiting.
 const READ_BYTES_MAX: usize = 64 << 10;
 
-/// What a process is started with.
+/// What is needed to start a process.
 pub(super) struct Starter {
     pub(super) launcher: Launcher,
-    /// How to start it, or why that is impossible.
+    /// The request to the launcher, or why there is none.
     pub(super) launch: Result<Launch, String>,
     /// The consumer's name.
     pub(super) worker: String,
@@ -57,37 +58,37 @@ struct Process {
     pid: i32,
     running: Running,
     socket: UnixStream,
-    /// The same socket, to read what it has without asking the reactor, which may not know yet.
+    /// The same socket, read directly: tokio's reactor may not have noticed yet that it is readable.
     raw: StdStream,
-    /// Whether the process can still send.
+    /// Whether the process can still send messages.
     is_heard: bool,
-    /// Whether it closed the socket by itself.
+    /// Whether the process closed the socket itself.
     is_lost: bool,
     lines: Lines,
-    /// Messages that the socket has not taken yet.
+    /// Messages that the socket has not accepted yet.
     unsent: Vec<u8>,
     output: Pipe,
     errors: Pipe,
     log: ProcessLog,
     hello_by: BootTime,
-    /// How many executions it offers to hold at once; none before its hello.
+    /// How many executions it runs concurrently; none before its hello.
     concurrency: Option<usize>,
     runs: BTreeMap<ExecutionId, Run>,
     executed: u64,
     heard_at: BootTime,
-    /// It promises to say something before that much time passes.
+    /// After how long without a message it is unresponsive, according to its hello.
     silent_after: Option<Duration>,
     is_silent: bool,
-    /// Takes no more executions.
+    /// Whether it starts no more executions.
     is_retired: bool,
     /// Why its hello was not accepted.
     refusal: Option<String>,
-    /// When the other executions end that have to give way to a stuck one.
+    /// When the process is stopped because of a stuck execution, even if others have not finished.
     others_end: Option<BootTime>,
     stage: Stage,
 }
 
-/// How far the end of a process is.
+/// The stages of ending a process.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Running,
@@ -97,7 +98,7 @@ enum Stage {
     Stopping,
 }
 
-/// Starts a process and stays with it until its tree is dead.
+/// Starts a process and supervises it until its process tree is dead.
 pub(super) async fn run(
     pool: Arc<Pool>,
     number: ProcessNumber,
@@ -105,7 +106,7 @@ pub(super) async fn run(
     starter: Arc<Starter>,
 ) {
     match start(&pool, number, &starter).await {
-        Ok(process) => Box::pin(process.stay(requests)).await,
+        Ok(process) => Box::pin(process.supervise(requests)).await,
         Err(reason) => {
             let command = &pool.label;
             warn!(command, "a handler process cannot be started: {reason}");
@@ -160,7 +161,7 @@ async fn start(
 }
 
 impl Process {
-    async fn stay(mut self, mut requests: mpsc::UnboundedReceiver<Request>) {
+    async fn supervise(mut self, mut requests: mpsc::UnboundedReceiver<Request>) {
         let exit = loop {
             let next = self.next_deadline().map(|at| at - self.clock.boot_time());
             let clock = self.clock.clone();
@@ -171,9 +172,9 @@ impl Process {
                 }
             };
             tokio::select! {
-                Some(request) = requests.recv() => self.asked(request).await,
+                Some(request) = requests.recv() => self.handle(request).await,
                 ready = self.socket.readable(), if self.is_heard => {
-                    let _ = ready; // an error is seen by reading
+                    let _ = ready; // reading reports an error, if there is one
                     self.read().await;
                 }
                 ready = self.socket.writable(), if !self.unsent.is_empty() => {
@@ -189,7 +190,7 @@ impl Process {
         self.exited(exit, requests);
     }
 
-    async fn asked(&mut self, request: Request) {
+    async fn handle(&mut self, request: Request) {
         match request {
             Request::Start(run) if self.is_retired || self.stage != Stage::Running => run.reject(),
             Request::Start(run) => {
@@ -221,7 +222,7 @@ impl Process {
         }
     }
 
-    /// Sends what the socket takes. A process that does not read delays nothing but itself.
+    /// Sends as much as the socket accepts. Never blocks, so a process that does not read delays only itself.
     async fn write(&mut self) {
         while !self.unsent.is_empty() {
             match self.socket.try_write(&self.unsent) {
@@ -236,7 +237,7 @@ impl Process {
     }
 
     async fn read(&mut self) {
-        // On the heap: it would make the future large.
+        // On the heap, because it would enlarge the future.
         let mut buffer = vec![0; READ_BYTES_MAX];
         match self.socket.try_read(&mut buffer) {
             Ok(0) => self.lost_contact(),
@@ -250,7 +251,7 @@ impl Process {
         }
     }
 
-    /// The process has closed its end of the socket, so no answer can come any more.
+    /// The process has closed its end of the socket and can send no more messages.
     fn lost_contact(&mut self) {
         self.is_heard = false;
         self.is_retired = true;
@@ -267,7 +268,7 @@ impl Process {
         match (self.concurrency, runs.next(), runs.next()) {
             (Some(1), Some(run), None) => run.output.write(text),
             _ => {
-                // Several executions may have written it; none of their secrets is to be logged.
+                // Any of its executions may have written it, so redact the secrets of all.
                 let text =
                     self.runs.values().fold(text.to_owned(), |text, run| run.output.redact(&text));
                 self.log.write(&text);
@@ -291,18 +292,19 @@ impl Process {
         }
     }
 
-    /// Ends an execution that the process has answered.
+    /// Ends an execution whose outcome the process has sent.
     fn end(&mut self, run: Run, outcome: Outcome) {
         self.executed += 1;
         self.pool.worked();
-        if self.is_worn() {
+        if self.must_be_recycled() {
             self.retire();
         }
         run.end(outcome);
     }
 
-    /// Whether the process has done as much, or grown as large, as the operator allows.
-    fn is_worn(&self) -> bool {
+    /// Whether the process must be recycled: it has reached the number of executions or the memory that the
+    /// operator allows.
+    fn must_be_recycled(&self) -> bool {
         let command = &self.pool.command;
         command.recycle_after.is_some_and(|most| self.executed >= most)
             || command.recycle_above.is_some_and(|most| resident_bytes(self.pid) > most)

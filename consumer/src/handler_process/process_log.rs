@@ -1,4 +1,4 @@
-//! What a handler process writes while no execution owns its output.
+//! Logs what a handler process writes while its output belongs to no execution.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use tracing::info;
 
 /// The longest line that is logged, in bytes.
 const LINE_BYTES_MAX: usize = 1024;
-/// How many lines of a process are logged in [`PERIOD`]; more are only counted.
+/// How many lines of a process are logged per [`PERIOD`]; further ones are only counted.
 const LINES_MAX: u32 = 100;
 const PERIOD: Duration = Duration::from_secs(1);
-/// How much is kept for health and for the log line about a death, in bytes and lines.
+/// How much is kept for the health report and the log line about a death, in bytes and lines.
 const KEPT_BYTES_MAX: usize = 2048;
 const KEPT_LINES_MAX: usize = 20;
 

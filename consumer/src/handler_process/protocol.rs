@@ -1,4 +1,4 @@
-//! The messages between consumer and handler process: JSON, one a line (docs/handler-protocol.md).
+//! The messages between consumer and handler process: JSON, one per line (docs/handler-protocol.md).
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,15 +11,15 @@ use crate::stop::StopReason;
 
 /// The version of the protocol.
 pub(super) const VERSION: u32 = 1;
-/// The longest line without its end, in bytes, in both directions.
+/// The longest line in either direction, in bytes, without its line break.
 pub(super) const LINE_BYTES_MAX: usize = 1 << 20;
-/// The most job types that a process may offer.
+/// The maximum number of job types that a process may offer.
 const TYPES_MAX: usize = 1000;
 /// The longest job type, and the longest name of an SDK, in characters.
 const NAME_CHARACTERS_MAX: usize = 100;
-/// The most executions that a process may offer to hold at once.
+/// The maximum `concurrency` that a process may offer.
 const CONCURRENCY_MAX: usize = 1000;
-/// What a process may promise as the longest time between two messages, in milliseconds.
+/// The valid values of `alive_ms`, which promises a message at least this often.
 const ALIVE_MILLIS: std::ops::RangeInclusive<u64> = 1000..=60_000;
 
 /// A message of a handler process. Unknown fields are ignored, and null means the same as absent.
@@ -28,7 +28,7 @@ const ALIVE_MILLIS: std::ops::RangeInclusive<u64> = 1000..=60_000;
 pub(super) enum Message {
     /// The first message: what the process handles.
     Hello(Hello),
-    /// How far an execution is.
+    /// The progress of an execution.
     Progress(Progress),
     /// A line of an execution's output.
     Log(Log),
@@ -48,7 +48,7 @@ pub(super) struct Hello {
     pub(super) types: Vec<String>,
     #[serde(default)]
     concurrency: Option<usize>,
-    /// It promises a message at least this often.
+    /// The process promises a message at least this often.
     #[serde(default)]
     alive_ms: Option<u64>,
 }
@@ -106,7 +106,7 @@ pub(super) enum Order<'a> {
     Cancel {
         id: ExecutionId,
         why: StopReason,
-        /// When SIGTERM follows.
+        /// The time until SIGTERM.
         grace_ms: u64,
     },
 }
@@ -124,7 +124,7 @@ pub(super) struct Start<'a> {
     pub(super) scheduled_for: String,
     /// By the clock of the tenant's database.
     pub(super) deadline: String,
-    /// What is left until the deadline; clocks differ.
+    /// The time until the deadline, in case the process's clock differs.
     pub(super) timeout_ms: u64,
     pub(super) payload: &'a RawValue,
     pub(super) database_url: &'a str,
@@ -132,7 +132,7 @@ pub(super) struct Start<'a> {
 }
 
 impl Order<'_> {
-    /// The line; `None` if it is too long.
+    /// The message as a line; `None` if it is too long.
     pub(super) fn line(&self) -> Option<Vec<u8>> {
         let mut line = serde_json::to_vec(self).ok()?;
         if line.len() > LINE_BYTES_MAX {
@@ -144,17 +144,17 @@ impl Order<'_> {
 }
 
 impl Hello {
-    /// How many executions it takes at once.
+    /// How many executions the process runs concurrently.
     pub(super) fn concurrency(&self) -> usize {
         self.concurrency.unwrap_or(1)
     }
 
-    /// How long it may go without a message; none: forever.
+    /// After how long without a message the process is unresponsive; `None` if it promised none.
     pub(super) fn silent_after(&self) -> Option<Duration> {
         self.alive_ms.map(|millis| Duration::from_millis(millis) * 3)
     }
 
-    /// What is wrong with it, if anything.
+    /// What is wrong with the hello, if anything.
     pub(super) fn problem(&self) -> Option<String> {
         let is_name = |name: &String| {
             !name.contains(char::is_control) && name.chars().count() <= NAME_CHARACTERS_MAX
@@ -185,31 +185,31 @@ impl Hello {
     }
 }
 
-/// Why a line is no message. It never contains the line, which is untrusted.
+/// Why a line is not a message. It never contains the line, which is untrusted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Garbage {
-    /// Longer than [`LINE_BYTES_MAX`]; skipped up to its end.
+    /// The line is longer than [`LINE_BYTES_MAX`]. It is skipped.
     #[error("a line has more than 1 MiB")]
     TooLong,
-    /// Not the expected JSON.
+    /// The line is not the expected JSON.
     #[error("a line is no message: {0}")]
     Malformed(String),
 }
 
-/// Splits what a process sends into messages. Holds one line at most, and of an endless line nothing.
+/// Splits what a process sends into messages. Buffers at most one read and one line of valid length.
 #[derive(Default)]
 pub(super) struct Lines {
     received: Vec<u8>,
-    /// Where the first line that was not taken begins.
+    /// Where the first line begins that `next` has not returned yet.
     start: usize,
-    /// Up to here, there is no line end behind `start`.
+    /// There is no line break between `start` and here.
     searched: usize,
-    /// Whether the rest of a line that is too long is being skipped.
+    /// Whether the rest of an overlong line is being skipped.
     skipping: bool,
 }
 
 impl Lines {
-    /// Adds bytes that were received. Take all messages before the next call.
+    /// Adds received bytes. Call `next` until it returns `None` before the next call.
     pub(super) fn push(&mut self, mut bytes: &[u8]) {
         if self.skipping {
             let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else { return };
@@ -221,7 +221,7 @@ impl Lines {
         self.received.extend_from_slice(bytes);
     }
 
-    /// The next message; `None` if there is no whole line.
+    /// The next message; `None` if there is no complete line.
     pub(super) fn next(&mut self) -> Option<Result<Message, Garbage>> {
         let end = self.received[self.searched..].iter().position(|byte| *byte == b'\n');
         let Some(end) = end.map(|end| self.searched + end) else {
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_are_read_however_they_are_cut() {
+    fn messages_are_read_however_the_bytes_are_split() {
         let sent = b"{\"alive\":{}}\n{\"done\":{\"id\":\"x\",\"result\":[1]}}\n".repeat(3);
         for size in 1..sent.len() {
             let mut lines = Lines::default();
@@ -338,9 +338,9 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes, in whatever parts: one answer for each line, the same for any parts.
+        /// Each line yields one message or error, however the bytes are split.
         #[test]
-        fn the_reader_takes_anything(
+        fn any_bytes_yield_one_result_per_line(
             sent in prop::collection::vec(arbitrary_line(), 0..20),
             size in 1usize..200,
         ) {

@@ -1,5 +1,5 @@
-//! Decides when a command's next process may start, and whether the command is ready. Only deaths
-//! without an execution in hand count: a payload that kills processes is its tenant's trouble.
+//! Decides when a command's next process may start, and whether the command is ready. A death during an
+//! execution does not count: one tenant's payload that kills processes must not affect other tenants.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -16,9 +16,9 @@ const DELAY_MAX: Duration = Duration::from_secs(60);
 /// The deaths of a command's processes.
 #[derive(Default)]
 pub(super) struct Restarts {
-    /// The last deaths without an execution.
+    /// The times of the last deaths without an execution.
     deaths: VecDeque<BootTime>,
-    /// How many in a row, without an execution that ended in between.
+    /// The number of consecutive failures without a finished execution between them.
     in_a_row: u32,
     /// When the next process may start.
     next: BootTime,
@@ -27,7 +27,7 @@ pub(super) struct Restarts {
 }
 
 impl Restarts {
-    /// A process that ran for `lived` died without an execution in hand.
+    /// A process that ran for `lived` died while it held no execution.
     pub(super) fn died(&mut self, now: BootTime, lived: Duration, reason: &str) {
         if lived >= PERIOD {
             self.in_a_row = 0;
@@ -43,7 +43,7 @@ impl Restarts {
         }
     }
 
-    /// A process did not say a valid hello, for example none in time.
+    /// A process said no valid hello in time.
     pub(super) fn refused(&mut self, now: BootTime, reason: &str) {
         self.delay(now);
         self.not_ready = Some(reason.to_owned());
@@ -54,7 +54,7 @@ impl Restarts {
         self.not_ready = None;
     }
 
-    /// A process ended an execution.
+    /// A process finished an execution.
     pub(super) fn worked(&mut self) {
         self.in_a_row = 0;
     }
@@ -100,7 +100,7 @@ mod tests {
         assert_eq!(restarts.next(), AT);
         restarts.died(AT, BRIEFLY, "status 1");
         restarts.died(AT, PERIOD, "status 1");
-        assert_eq!(restarts.next(), AT, "it lived for long");
+        assert_eq!(restarts.next(), AT, "it ran for a minute");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! An execution in a handler process.
+//! One execution in a handler process.
 
 use std::time::Duration;
 
@@ -12,34 +12,34 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use super::protocol;
 use crate::stop::StopReason;
 
-/// What became of a start.
+/// The reply to [`Request::Start`].
 pub(super) enum Answer {
-    /// The execution is over.
+    /// The execution has ended.
     Ended(Outcome),
-    /// The process could not take it; nothing has run.
+    /// The process could not start it; the handler has not run.
     NotStarted,
 }
 
-/// What a process is asked to do.
+/// A request to the task of a process.
 pub(super) enum Request {
     /// Start an execution.
     Start(Box<Run>),
     /// Stop an execution.
     Cancel { id: ExecutionId, why: StopReason },
-    /// Take no more, and exit when nothing is in hand.
+    /// Start no more executions, and exit once the process holds none.
     Retire,
-    /// The same, and stop what is in hand.
+    /// The same, and stop the executions that it holds.
     End,
 }
 
-/// Room for one execution in a process; free again when dropped.
+/// A permit for one execution in a process. Dropping it frees the place.
 pub(super) struct Place {
     requests: mpsc::UnboundedSender<Request>,
     release: Option<Box<dyn FnOnce() + Send + Sync>>,
 }
 
 impl Place {
-    /// `requests` go to the process; `release` is called when the room is free again.
+    /// `requests` leads to the process's task; `release` is called when the place is dropped.
     pub(super) fn new(
         requests: mpsc::UnboundedSender<Request>,
         release: impl FnOnce() + Send + Sync + 'static,
@@ -52,7 +52,7 @@ impl Place {
         self.release = None;
     }
 
-    /// The way to the process.
+    /// Sends requests to the process's task.
     pub(super) fn requests(&self) -> mpsc::UnboundedSender<Request> {
         self.requests.clone()
     }
@@ -66,7 +66,7 @@ impl Drop for Place {
     }
 }
 
-/// An execution in hand, or on its way.
+/// An execution that a process holds or is about to start.
 pub(super) struct Run {
     pub(super) id: ExecutionId,
     /// The tenant's slug, for the log.
@@ -77,11 +77,11 @@ pub(super) struct Run {
     pub(super) line: Vec<u8>,
     pub(super) output: Output,
     pub(super) answer: oneshot::Sender<Answer>,
-    /// When the process is to be stopped, if the execution was cancelled.
+    /// Set once the execution is cancelled: when the process is stopped if it has not ended by then.
     pub(super) stop: Option<Stop>,
-    /// Whether it ends uncharged because of another one.
+    /// Whether it ends as an attempt that does not count, because a stuck one stops the process.
     pub(super) is_given_back: bool,
-    /// Room in the process.
+    /// Its place in the process.
     pub(super) place: Place,
     /// Keeps the execution's slot.
     pub(super) busy: TaskTrackerToken,
@@ -95,7 +95,7 @@ pub(super) struct Stop {
 }
 
 impl Run {
-    /// Hands it to the process that it has a place in. If that has exited, it is rejected.
+    /// Sends it to the process of its place. If that process has exited, it is rejected.
     pub(super) fn start(self) {
         let sent = self.place.requests.clone().send(Request::Start(Box::new(self)));
         if let Err(mpsc::error::SendError(Request::Start(run))) = sent {
@@ -103,20 +103,20 @@ impl Run {
         }
     }
 
-    /// Ends it. Room and slot are free when the outcome is known.
+    /// Reports the outcome. Place and slot are freed first.
     pub(super) fn end(self, outcome: Outcome) {
         drop((self.place, self.busy));
         let _ = self.answer.send(Answer::Ended(outcome)); // a stopped attempt has its outcome already
     }
 
-    /// Gives it back. Nothing has run.
+    /// Reports that the handler was not started.
     pub(super) fn reject(self) {
         drop((self.place, self.busy));
         let _ = self.answer.send(Answer::NotStarted);
     }
 }
 
-/// How long a cancelled execution may go on before SIGTERM.
+/// How long a cancelled execution may continue before the process gets SIGTERM.
 pub(super) fn grace(why: StopReason) -> Duration {
     match why {
         // Another worker may already be starting the next attempt.
@@ -125,7 +125,7 @@ pub(super) fn grace(why: StopReason) -> Duration {
     }
 }
 
-/// How long a process may take to exit after SIGTERM; then it gets SIGKILL.
+/// How long a process may take to exit after SIGTERM before it gets SIGKILL.
 pub(super) fn term_limit(why: StopReason) -> Duration {
     match why {
         StopReason::LeaseLost => Duration::from_millis(300),
@@ -135,17 +135,17 @@ pub(super) fn term_limit(why: StopReason) -> Duration {
     }
 }
 
-/// The outcome of a `done`.
+/// The outcome of a `done` message.
 pub(super) fn success(done: &protocol::Done) -> Outcome {
     let text = done.result.as_ref().map_or("null", |result| result.get());
     let result = serde_json::from_str(text).unwrap_or_else(|_| {
-        // It is JSON, but nested too deeply for the parser, and so for the row.
+        // It is valid JSON, but nested too deeply for the parser and for the row.
         serde_json::json!({"polychron_cut": {"nested_more_than": RESULT_DEPTH_MAX}})
     });
     Outcome::Success(result)
 }
 
-/// The outcome of a `failed`.
+/// The outcome of a `failed` message.
 pub(super) fn failure(failed: protocol::Failed) -> Outcome {
     let protocol::Failed { kind, message, detail, retry, retry_after_ms, .. } = failed;
     let message = match kind.filter(|kind| !kind.is_empty()) {
@@ -154,7 +154,7 @@ pub(super) fn failure(failed: protocol::Failed) -> Outcome {
         None if message.is_empty() => "the handler failed without a message".to_owned(),
         None => message,
     };
-    // A cast from a float saturates; the retry has an upper limit anyway.
+    // A cast from a float saturates, and retries have an upper limit anyway.
     let retry_after = retry_after_ms.map(|millis| Duration::from_millis(millis as u64));
     let retry = retry.unwrap_or(true);
     Outcome::Failure(Failure { message, detail, retry, retry_after })
@@ -167,7 +167,7 @@ pub(super) fn progress(progress: protocol::Progress) -> Progress {
     Progress { done: done as u64, total, message: message.unwrap_or_default() }
 }
 
-/// A line of output, as `tracing` events of Rust handlers are written.
+/// A line of output in the format that `tracing` events of Rust handlers have.
 pub(super) fn log_line(log: &protocol::Log) -> String {
     let level = log.level.as_deref().filter(|level| (1..=10).contains(&level.len()));
     let level = level.unwrap_or("info").to_uppercase();
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_result_too_deep_becomes_a_note() {
+    fn a_result_nested_too_deeply_becomes_a_note() {
         let deep = format!("{}1{}", "[".repeat(5000), "]".repeat(5000));
         let done = serde_json::from_str(&format!(r#"{{"id":"x","result":{deep}}}"#)).unwrap();
         let Outcome::Success(kept) = success(&done) else { panic!() };

@@ -1,4 +1,4 @@
-//! Starts the processes of a pool when they are needed.
+//! Starts the processes of a pool on demand.
 
 use std::sync::Arc;
 

@@ -1,9 +1,9 @@
-//! Which handler each job type belongs to, in this consumer.
+//! Records which handler of this consumer handles each job type.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The job types with their owners. Clones share them.
+/// The job types with their handlers. Clones share them.
 #[derive(Clone, Default)]
 pub(super) struct Types(Arc<Mutex<BTreeMap<String, Owner>>>);
 
@@ -17,16 +17,16 @@ enum Owner {
 }
 
 impl Types {
-    /// Types that this program handles itself.
+    /// The types that this program handles itself.
     pub(super) fn of_program(types: Vec<String>) -> Types {
         let owned = types.into_iter().map(|job_type| (job_type, Owner::Program)).collect();
         Types(Arc::new(Mutex::new(owned)))
     }
 
-    /// Makes these the types of a command, instead of those it had.
+    /// Replaces the types of a command.
     ///
     /// # Errors
-    /// If another one has one of them; then nothing changes.
+    /// If another handler has one of them. Nothing changes then.
     pub(super) fn claim(
         &self,
         number: usize,
@@ -34,10 +34,10 @@ impl Types {
         types: &BTreeSet<String>,
     ) -> Result<(), String> {
         let mut owners = self.owners();
-        let is_mine = |owner: &Owner| matches!(owner, Owner::Command { number: other, .. } if *other == number);
+        let is_its_own = |owner: &Owner| matches!(owner, Owner::Command { number: other, .. } if *other == number);
         for job_type in types {
             let other = match owners.get(job_type) {
-                Some(owner) if is_mine(owner) => continue,
+                Some(owner) if is_its_own(owner) => continue,
                 Some(Owner::Program) => "a handler in this program",
                 Some(Owner::Command { label, .. }) => &format!("`{label}`"),
                 None => continue,
@@ -47,7 +47,7 @@ impl Types {
                  leave it out of one of them, or name the types to take in `types`"
             ));
         }
-        owners.retain(|_, owner| !is_mine(owner));
+        owners.retain(|_, owner| !is_its_own(owner));
         let owner = Owner::Command { number, label: label.to_owned() };
         owners.extend(types.iter().map(|job_type| (job_type.clone(), owner.clone())));
         Ok(())

@@ -41,7 +41,7 @@ pub(super) struct Held {
     pub(super) delivery: Option<Delivery>,
     pub(super) slot: OwnedSemaphorePermit,
     pub(super) in_flight: InFlightGuard,
-    /// Room in handler processes.
+    /// Places in handler processes.
     pub(super) reserved: Reserved,
 }
 

@@ -1,9 +1,9 @@
-//! Deliveries that wait, unclaimed, for room in a handler process.
+//! Deliveries that wait, unclaimed, for a place in a handler process.
 //!
-//! A message does not tell the type of its job, so it is read from the tenant's database, and only
-//! deliveries that need a full or ailing command wait. After a moment they wait without their slot,
-//! which serves others meanwhile, and without their message: the sweeper repeats it, perhaps to a
-//! consumer that has room.
+//! A message does not contain its job's type, so the type is read from the tenant's database, and only
+//! deliveries for a command without a free place wait. After a moment they give up their slot, so that it
+//! serves other deliveries, and acknowledge their message. The sweeper publishes another one, which may
+//! reach a consumer with a free place.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use super::in_flight::InFlightGuard;
 use super::{Claimable, PATIENCE, Worker};
 use crate::handler_process::Reserved;
 
-/// A delivery for which some command had no room.
+/// A delivery for which some command had no free place.
 pub(super) struct Waiting {
     pub(super) tenant: Arc<OpenTenant>,
     pub(super) message: Message,
@@ -30,7 +30,7 @@ pub(super) struct Waiting {
 }
 
 impl Worker {
-    /// Waits for room in a handler process, and claims the row then.
+    /// Waits for a place in a handler process, and then claims the row.
     pub(super) async fn wait_for_process(self: Arc<Self>, waiting: Waiting) {
         let Waiting { tenant, message, delivery, slot, in_flight } = waiting;
         let (worker, of) = (self.clone(), tenant.clone());
@@ -49,14 +49,14 @@ impl Worker {
                 drop(slot);
                 // Without a permit the row stays dispatched, for the sweeper.
                 let Ok(_permit) = self.waiting.clone().try_acquire_owned() else { return };
-                let room = async {
+                let with_slot = async {
                     let reserved = reserving.await?;
                     Some((reserved, self.slots.clone().acquire_owned().await.ok()?))
                 };
                 tokio::select! {
                     biased;
                     () = self.drain.cancelled() => return,
-                    room = room => match room {
+                    reserved = with_slot => match reserved {
                         Some((reserved, slot)) => (reserved, None, slot),
                         None => return,
                     },
@@ -66,7 +66,8 @@ impl Worker {
         self.claim(Claimable { tenant, message, delivery, slot, in_flight, reserved }, None).await;
     }
 
-    /// Room in a process that handles the row's type, if one does. None: it cannot be claimed.
+    /// Waits for a place in a process that handles the row's type, if any does. None if the row cannot be
+    /// claimed.
     async fn reserve(&self, tenant: &OpenTenant, execution: ExecutionId) -> Option<Reserved> {
         match tenant.store.read_job_type(execution).await {
             Ok(job_type) => self.handlers.reserve(&job_type?, tenant.tenant.id).await,

@@ -53,7 +53,7 @@ async fn statements_run_in_the_tenants_database_all_or_none() {
             sql(&url, json!({"statements": ["DELETE FROM t", "SELEC"], "transaction": false}))
                 .await;
         assert!(!ran.failure().retry, "{:?}", ran.failure());
-        assert_eq!(count(&url).await, 0, "each stood alone");
+        assert_eq!(count(&url).await, 0, "each was committed separately");
     }
 }
 

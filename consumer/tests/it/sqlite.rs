@@ -185,7 +185,7 @@ async fn much_that_is_read_is_not_kept() {
 const ENDLESS: &str = "INSERT INTO t WITH RECURSIVE r(n) AS (SELECT 10 UNION ALL SELECT n + 1 FROM r) SELECT n, '' FROM r WHERE n < 0";
 
 /// SQLite checks its time limit between instructions. This is one instruction of many minutes: it
-/// compares 4 MB at each of four million places.
+/// compares 4 MB at each of four million offsets.
 const ENDLESS_INSTRUCTION: &str = "SELECT instr(replace(hex(zeroblob(4000000)), '0', 'a'), replace(hex(zeroblob(2000000)), '0', 'a') || 'b')";
 
 #[tokio::test]

@@ -1,12 +1,12 @@
-//! What statements of a `sql` job may do in an SQLite file: everything within that file, and nothing
-//! outside it. The second line: the first is that the process reaches no other file.
+//! Decides what statements of a `sql` job may do in an SQLite file: everything within that file, and nothing
+//! outside it. This is the second line of defence: the sandbox already prevents access to other files.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 
-/// Pragmas that concern this file, this session or nothing, with or without a value.
+/// Pragmas that affect at most this file and this session. Allowed with and without a value.
 const PRAGMAS: &[&str] = &[
     "analysis_limit",
     "application_id",
@@ -50,7 +50,7 @@ const PRAGMAS: &[&str] = &[
     "wal_autocheckpoint",
     "wal_checkpoint",
 ];
-/// Pragmas that only tell something, as long as they have no value.
+/// Pragmas that are only queries, as long as they have no value.
 const QUESTIONS: &[&str] = &[
     "collation_list",
     "compile_options",
@@ -72,16 +72,16 @@ const QUESTIONS: &[&str] = &[
     "writable_schema",
 ];
 
-/// Judges each step of each statement, and remembers what was refused.
+/// The authorizer: allows or refuses each action of each statement, and records the refusals.
 #[derive(Clone, Default)]
 pub(super) struct Rules {
-    /// Whether a statement runs that was found harmless when it was prepared.
+    /// Whether a statement is running that was allowed when it was prepared.
     running: Arc<AtomicBool>,
     refused: Arc<Mutex<Option<String>>>,
 }
 
 impl Rules {
-    /// Whether a statement may do this.
+    /// Whether a statement may perform this action.
     pub(super) fn judge(&self, context: &AuthContext<'_>) -> Authorization {
         match self.refusal(&context.action) {
             None => Authorization::Allow,
@@ -93,12 +93,12 @@ impl Rules {
         }
     }
 
-    /// Says that a prepared statement begins to run, or has ended.
+    /// Records that a prepared statement starts to run, or has ended.
     pub(super) fn set_running(&self, running: bool) {
         self.running.store(running, Ordering::Relaxed);
     }
 
-    /// What was refused since this was asked last.
+    /// What was refused since the last call.
     pub(super) fn take_refusal(&self) -> Option<String> {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).take()
     }

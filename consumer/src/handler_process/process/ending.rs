@@ -1,4 +1,4 @@
-//! How a process ends: by itself, when it is no longer needed, or because an execution is stuck.
+//! Ends a process: it exits by itself, or is no longer needed, or holds a stuck execution.
 
 use std::io::Read as _;
 
@@ -15,11 +15,11 @@ use crate::handler_process::protocol::Order;
 use crate::handler_process::run::{Request, Run, term_limit};
 use crate::stop::StopReason;
 
-/// How much of an execution's output its error repeats, in bytes.
+/// How many bytes of the last output the error of a crash includes.
 const LAST_OUTPUT_BYTES: usize = 2048;
 
 impl Process {
-    /// When there is something to do, if nothing happens before.
+    /// When [`on_time`](Process::on_time) has something to do.
     pub(super) fn next_deadline(&self) -> Option<BootTime> {
         let closing = match self.stage {
             Stage::Running => None,
@@ -30,7 +30,7 @@ impl Process {
         let silence = self.silence();
         let now = self.clock.boot_time();
         let stops = self.runs.values().filter_map(|run| Some(run.stop?.at));
-        // Once one is stuck, only the others matter.
+        // Once an execution is stuck, its own deadline has passed and must not wake the loop again.
         let stop = stops.filter(|at| self.others_end.is_none() || *at > now).min();
         [closing, hello, silence, stop, self.others_end].into_iter().flatten().min()
     }
@@ -54,7 +54,7 @@ impl Process {
         self.stop_if_stuck(now).await;
     }
 
-    /// When the process breaks its promise to say something.
+    /// When the process becomes unresponsive; none if it promised nothing or is so already.
     fn silence(&self) -> Option<BootTime> {
         Some(self.heard_at + self.silent_after.filter(|_| !self.is_silent)?)
     }
@@ -72,8 +72,8 @@ impl Process {
         }
     }
 
-    /// Stops the process if an execution has not ended within its grace. Others in it may finish first,
-    /// for a while.
+    /// Stops the process if a cancelled execution has not ended within its grace. Its other executions get
+    /// [`OTHERS_LIMIT`] to finish.
     async fn stop_if_stuck(&mut self, now: BootTime) {
         let is_stuck = |run: &&Run| run.stop.is_some_and(|stop| now >= stop.at);
         let Some(why) = self.runs.values().find(is_stuck).and_then(|run| Some(run.stop?.why))
@@ -90,7 +90,7 @@ impl Process {
         }
     }
 
-    /// Cancels the other executions. They are not charged.
+    /// Cancels the other executions. Their attempts do not count.
     async fn give_back_others(&mut self) {
         for run in self.runs.values_mut().filter(|run| run.stop.is_none()) {
             run.is_given_back = true;
@@ -100,7 +100,7 @@ impl Process {
         self.write().await;
     }
 
-    /// SIGTERM to the process tree, and SIGKILL after a while.
+    /// Sends SIGTERM to the process tree, and later SIGKILL.
     async fn stop(&mut self, why: StopReason) {
         if self.stage != Stage::Stopping {
             self.stage = Stage::Stopping;
@@ -108,13 +108,13 @@ impl Process {
         }
     }
 
-    /// Lets the process exit once it takes no more executions and has none.
+    /// Makes a retired process exit once it holds no execution.
     pub(super) async fn close_if_idle(&mut self) {
         if !self.is_retired {
             return;
         }
         if !self.runs.is_empty() {
-            // The last of the others may have ended.
+            // If the last execution that is not stuck has just ended, the process can be stopped now.
             return self.stop_if_stuck(self.clock.boot_time()).await;
         }
         if self.refusal.is_some() {
@@ -126,7 +126,7 @@ impl Process {
         }
     }
 
-    /// The process and all that it started are dead.
+    /// Handles the exit of the process; its descendants are dead, too.
     pub(super) fn exited(
         mut self,
         exit: Result<Exit, LaunchError>,
@@ -165,10 +165,10 @@ impl Process {
         }
     }
 
-    /// Reads what the process sent before it died: an answer that was given counts.
+    /// Reads the messages that the process sent before it died: an outcome that it has sent counts.
     fn read_rest(&mut self) {
         let mut buffer = [0; super::READ_BYTES_MAX];
-        // A socket holds less than this; a descendant that still writes is dead.
+        // Bounded, although a socket holds less than this and no process can write any more.
         for _ in 0..1024 {
             match self.raw.read(&mut buffer) {
                 Ok(count @ 1..) => self.lines.push(&buffer[..count]),
@@ -201,7 +201,7 @@ impl Process {
     }
 }
 
-/// What became of a process, to follow "it".
+/// How a process ended, as a phrase that follows "it".
 fn describe(exit: Result<Exit, LaunchError>) -> String {
     match exit {
         Ok(Exit::Status(code)) => format!("exited with status {code}"),

@@ -1,4 +1,4 @@
-//! What a process says.
+//! Handles the messages of a process.
 
 use tracing::{info, warn};
 
@@ -7,7 +7,7 @@ use crate::handler_process::protocol::{Hello, Message};
 use crate::handler_process::run::{Run, failure, log_line, progress, success};
 
 impl Process {
-    /// Takes all messages that were received whole.
+    /// Handles all messages that were received completely.
     pub(super) fn take_messages(&mut self) {
         while let Some(message) = self.lines.next() {
             self.heard_at = self.clock.boot_time();
@@ -83,7 +83,7 @@ impl Process {
         }
     }
 
-    /// Ends a process that cannot be used.
+    /// Rejects a process that cannot be used.
     pub(super) fn refuse(&mut self, problem: &str) {
         if self.refusal.is_none() {
             let (command, pid) = (&self.pool.label, self.pid);
@@ -94,15 +94,15 @@ impl Process {
         }
     }
 
-    /// The execution that a message is about. Reports may cross its end on the way, so one that is
-    /// not in hand is no mistake.
+    /// The execution that a message is about. A report may arrive after its execution has ended, so an
+    /// unknown id is not a violation of the protocol.
     fn run(&self, id: &str) -> Option<&Run> {
         self.runs.get(&id.parse().ok()?)
     }
 
-    /// The execution that a message ends.
+    /// Removes the execution that a message ends.
     fn remove(&mut self, id: &str) -> Option<Run> {
-        // Its output belongs to the execution, and was flushed before the message was sent.
+        // Output that was flushed before the message still belongs to the execution.
         let written = self.output.written() + &self.errors.written();
         if !written.is_empty() {
             self.written(&written);

@@ -1,4 +1,4 @@
-//! Processes that break the protocol: nothing is lost, nothing doubled, and each is replaced.
+//! Processes that violate the protocol: no execution is lost or repeated, and the process is replaced.
 
 use serde_json::{Value, json};
 
@@ -55,7 +55,7 @@ async fn a_second_hello_is_ignored() {
 }
 
 #[tokio::test]
-async fn much_progress_is_no_mistake() {
+async fn frequent_progress_is_not_a_violation() {
     let fixture = one_process().await;
     let row = fixture.run(json!({"do": "flood"})).await;
     assert_eq!((how(&row).as_str(), row.result.unwrap()), ("success", json!("after the flood")));

@@ -35,7 +35,7 @@ async fn a_command_that_cannot_start_keeps_only_its_own_types_waiting() {
     }
     for job_type in ["mail", "rust", "mail"] {
         let row = fixture.acme.run_job(&job(job_type, json!({}))).await.unwrap();
-        assert_eq!(how(&row), "success", "{job_type} goes on");
+        assert_eq!(how(&row), "success", "{job_type} still runs");
     }
     for report in &reports {
         let rows = fixture.acme.executions(&report.name).await.unwrap();
@@ -59,7 +59,7 @@ async fn a_delivery_that_finds_no_free_process_waits_unclaimed() {
     fixture.begin(&job("report", payload)).await;
     let second = job("report", json!({}));
     fixture.add(&fixture.acme, &second).await;
-    // The other slots go on meanwhile.
+    // The other slots still serve deliveries.
     let row = fixture.acme.run_job(&job("rust", json!(1))).await.unwrap();
     assert_eq!(how(&row), "success");
     let rows = fixture.acme.executions(&second.name).await.unwrap();

@@ -6,7 +6,7 @@ use shared::store::NewJob;
 use super::{how, job, report, start, start_with, table};
 
 #[tokio::test]
-async fn a_death_with_an_execution_in_hand_is_a_crash_of_that_execution() {
+async fn a_death_during_an_execution_is_a_crash_of_that_execution() {
     let fixture = start("").await;
     let cases = [
         (json!({"do": "exit", "status": 0}), "exited with status 0"),
@@ -38,7 +38,7 @@ async fn a_crash_is_charged_and_retried() {
 }
 
 #[tokio::test]
-async fn many_crashes_of_one_tenant_leave_the_others_alone() {
+async fn many_crashes_of_one_tenant_do_not_affect_others() {
     let fixture = start("").await;
     let globex = fixture.engine.add_tenant("globex").await.unwrap();
     let payload = json!({"do": "kill", "signal": 9, "mark": fixture.path("mark")});
@@ -50,7 +50,7 @@ async fn many_crashes_of_one_tenant_leave_the_others_alone() {
     }
     fixture.marked("mark", 10).await;
     let row = globex.run_job(&job("report", json!({}))).await.unwrap();
-    assert_eq!(how(&row), "success", "deaths with an execution in hand do not count");
+    assert_eq!(how(&row), "success", "deaths during an execution do not count");
 }
 
 #[tokio::test]

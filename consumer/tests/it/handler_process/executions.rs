@@ -1,4 +1,4 @@
-//! What an execution gets and gives back: as for Rust handlers.
+//! The input and output of executions, which are the same as for Rust handlers.
 
 use serde_json::json;
 
@@ -29,7 +29,7 @@ async fn an_execution_gets_what_it_needs_of_its_own_tenant() {
 }
 
 #[tokio::test]
-async fn an_error_says_what_the_handler_said() {
+async fn an_error_contains_the_handlers_message() {
     let fixture = start("").await;
     let with = json!({"kind": "ValueError", "message": "no such month", "detail": "Traceback", "retry": false});
     let job = NewJob { max_attempts: 3, ..report(json!({"do": "fail", "with": with})) };
@@ -90,7 +90,7 @@ async fn a_process_inherits_only_what_it_may() {
 }
 
 #[tokio::test]
-async fn rust_handlers_and_built_in_types_go_on_beside() {
+async fn rust_handlers_and_built_in_types_work_as_well() {
     let fixture = start("").await;
     let row = fixture.acme.run_job(&job("rust", json!(7))).await.unwrap();
     assert_eq!(row.result, Some(json!(7)));
@@ -106,7 +106,7 @@ async fn rust_handlers_and_built_in_types_go_on_beside() {
 }
 
 #[tokio::test]
-async fn output_belongs_to_the_execution_in_hand() {
+async fn output_belongs_to_the_running_execution() {
     let fixture = start("").await;
     for number in 0..20 {
         let text = format!("line {number}");

@@ -1,11 +1,11 @@
-//! Fresh processes: after some executions, above a memory limit.
+//! Recycling: a process is replaced after a number of executions, or above a memory limit.
 
 use serde_json::json;
 
 use super::{how, start_with, table};
 
 #[tokio::test]
-async fn a_process_is_replaced_after_so_many_executions() {
+async fn a_process_is_replaced_after_a_number_of_executions() {
     let fixture = start_with(&table("report", "processes = 1\nrecycle_after = 2")).await;
     let mut pids = Vec::new();
     for _ in 0..5 {

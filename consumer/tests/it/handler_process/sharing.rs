@@ -40,7 +40,7 @@ async fn tenants_share_a_process_if_the_operator_says_so() {
 }
 
 #[tokio::test]
-async fn a_tenant_with_much_to_do_lets_others_have_the_process() {
+async fn a_busy_tenant_does_not_keep_the_process_from_others() {
     let fixture = start_with(&table("--concurrency 2 report", "processes = 1")).await;
     let globex = fixture.engine.add_tenant("globex").await.unwrap();
     let payload = json!({"mark": fixture.path("mark"), "do": "sleep", "seconds": 0.05});
@@ -58,7 +58,7 @@ async fn a_tenant_with_much_to_do_lets_others_have_the_process() {
 }
 
 #[tokio::test]
-async fn a_stuck_execution_costs_its_process_but_not_its_neighbours() {
+async fn a_stuck_execution_stops_its_process_after_the_others_have_finished() {
     let fixture = start_with(&table("--concurrency 2 report", "processes = 1")).await;
     let other = report(json!({"wait": fixture.path("go"), "mark": fixture.path("mark")}));
     let other = fixture.begin(&other).await;
@@ -73,7 +73,7 @@ async fn a_stuck_execution_costs_its_process_but_not_its_neighbours() {
         how(&ended(&fixture.acme.store, stuck).await),
         "failed/timeout: ran longer than its 1s"
     );
-    // The next one finds no room in that process, which is about to be replaced.
+    // The next one gets no place in that process, which is about to be replaced.
     let next = report(json!({"mark": fixture.path("mark")}));
     fixture.add(&fixture.acme, &next).await;
     let next = fixture.marked("mark", 3).await;
@@ -83,7 +83,7 @@ async fn a_stuck_execution_costs_its_process_but_not_its_neighbours() {
 }
 
 #[tokio::test]
-async fn a_crash_of_a_shared_process_ends_all_it_holds() {
+async fn a_crash_of_a_shared_process_ends_all_its_executions() {
     let fixture = start_with(&table("--concurrency 2 report", "processes = 1")).await;
     let payload = json!({"wait": fixture.path("never"), "mark": fixture.path("mark")});
     let other = fixture.begin(&report(payload)).await;
@@ -94,7 +94,7 @@ async fn a_crash_of_a_shared_process_ends_all_it_holds() {
 }
 
 #[tokio::test]
-async fn neighbours_that_do_not_end_in_time_are_given_back_uncharged() {
+async fn executions_beside_a_stuck_one_are_given_back_uncharged() {
     let fixture = start_with(&table("--concurrency 2 report", "processes = 1")).await;
     let other = NewJob {
         max_attempts: 1,

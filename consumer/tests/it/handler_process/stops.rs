@@ -76,7 +76,7 @@ async fn a_slot_is_busy_until_the_tree_is_dead() {
     fixture.add(&fixture.acme, &next).await;
     ended(&fixture.acme.store, id).await;
     while alive(&name) > 0 {
-        // Looked at before the tree: whatever it shows was so while the tree lived.
+        // Read the marks before checking the tree, so that they were written while the tree lived.
         let marks = fixture.marks("mark");
         assert!(alive(&name) == 0 || marks.is_empty(), "two executions in one slot");
         tokio::time::sleep(Duration::from_millis(10)).await;
