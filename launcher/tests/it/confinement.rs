@@ -54,7 +54,7 @@ async fn limits_hold() {
 }
 
 #[tokio::test]
-async fn landlock_leaves_what_is_named_or_says_that_there_is_none() {
+async fn landlock_allows_only_the_named_files_or_is_reported_as_unavailable() {
     let folder = Folder::new();
     for name in ["mine", "theirs"] {
         std::fs::write(folder.path(name), name).unwrap();

@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use crate::{confined, finished, launch, run, shell};
 
 #[tokio::test]
-async fn a_program_gets_what_is_said_and_nothing_else() {
+async fn a_program_gets_only_what_the_request_names() {
     let start = Start::Program {
         path: "/bin/sh".into(),
         arguments: vec![
@@ -44,7 +44,7 @@ async fn the_exit_is_the_programs_own() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_started_says_why() {
+async fn a_failed_start_has_a_reason() {
     let missing = Start::Program {
         path: "/nonexistent/program".into(),
         arguments: Vec::new(),
@@ -85,7 +85,7 @@ async fn a_role_runs_our_own_code() {
 }
 
 #[tokio::test]
-async fn a_launcher_that_nobody_asks_goes_with_its_engine() {
+async fn a_launcher_without_a_request_exits_with_its_engine() {
     use std::os::unix::process::CommandExt as _;
     let mut lonely = std::process::Command::new(crate::PROBE)
         .arg0("polychron-launcher")
@@ -100,7 +100,7 @@ async fn a_launcher_that_nobody_asks_goes_with_its_engine() {
 }
 
 #[tokio::test]
-async fn a_program_gets_a_socket_if_it_is_to() {
+async fn a_program_gets_a_socket_on_request() {
     let script = r#"echo "on $CHANNEL" >&"$CHANNEL"; read -r line <&"$CHANNEL"; echo "got $line"; ls /proc/$$/fd | wc -w"#;
     let Start::Program { path, environment, folder, user, .. } = shell("") else { unreachable!() };
     let arguments = vec!["-c".into(), script.into()];

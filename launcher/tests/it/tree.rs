@@ -36,7 +36,7 @@ async fn descendants_end_with_the_program_whatever_they_did_to_hide() {
 }
 
 #[tokio::test]
-async fn stopped_means_all_of_them() {
+async fn a_stop_ends_all_descendants() {
     for own_signals_only in [false, true] {
         let nap = nap();
         let deaf = format!("trap '' TERM; {}", brood(&nap, "while :; do sleep 1; done"));
@@ -62,7 +62,7 @@ async fn sigterm_comes_first_and_may_be_enough() {
 }
 
 #[tokio::test]
-async fn given_up_means_killed() {
+async fn dropping_the_handle_kills_the_tree() {
     for own_signals_only in [false, true] {
         let nap = nap();
         let launched =
@@ -74,7 +74,7 @@ async fn given_up_means_killed() {
 }
 
 #[tokio::test]
-async fn a_killed_engine_takes_its_programs_along() {
+async fn programs_die_with_a_killed_engine() {
     for sealed in ["sealed", "unsealed"] {
         let nap = nap();
         let mut engine = Command::new(PROBE)
@@ -93,7 +93,7 @@ async fn a_killed_engine_takes_its_programs_along() {
 const RUNAWAY: &str = r#"perl -e 'while (1) { my $pid = fork; next unless defined $pid; exit if $pid; select undef, undef, undef, 0.0002 }'; sleep NAP"#;
 
 #[tokio::test]
-async fn a_chain_that_forks_on_and_on_ends() {
+async fn an_endless_chain_of_forks_is_killed() {
     for own_signals_only in [false, true] {
         let nap = nap();
         let script = RUNAWAY.replace("NAP", &nap);
