@@ -177,7 +177,7 @@ async fn start_handlers(
     Ok(handlers)
 }
 
-/// What goes on until the last result is written.
+/// Spawns the tasks that run until the last result is written.
 fn background(
     worker: &Arc<Worker>,
     config: &Config,

@@ -50,7 +50,7 @@ pub struct Context {
     /// When this attempt times out, by the clock of the tenant's database.
     pub deadline_at: Time,
     /// Cancelled when the result is no longer wanted: at the deadline, on request, when the lease
-    /// is lost, and at the end of a shutdown. A handler that goes on is aborted shortly after, at
+    /// is lost, and at the end of a shutdown. A handler that continues is aborted shortly after, at
     /// its next await.
     ///
     /// ```

@@ -26,7 +26,7 @@ const ABORT_AFTER: Duration = Duration::from_secs(2);
 /// The same after a lost lease, when another worker may already be starting the next attempt.
 const ABORT_LOST_AFTER: Duration = Duration::from_millis(200);
 
-/// A handler that goes on after its attempt ended; done when it has returned.
+/// A handler that still runs after its attempt has ended; completes when it has returned.
 pub(crate) type Lingering = JoinHandle<()>;
 
 /// Runs handlers.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-/// How one attempt is told to stop.
+/// The signals that stop one attempt.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct StopSignals {
     /// Cancelled when the lease ran out, or the row belongs to another worker.
@@ -14,7 +14,7 @@ pub(crate) struct StopSignals {
     pub(crate) cancel: CancellationToken,
 }
 
-/// Why an attempt is stopped, as a handler process is told.
+/// Why an attempt is stopped; sent to handler processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum StopReason {

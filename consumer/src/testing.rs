@@ -78,7 +78,7 @@ pub struct FakeContext {
     url: Option<DatabaseUrl>,
 }
 
-/// What came of running a handler.
+/// The result of running a handler.
 ///
 /// ```
 /// use polychron_consumer::testing::FakeContext;

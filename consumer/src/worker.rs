@@ -39,9 +39,9 @@ pub(crate) use tenant_lookup::TenantLookup;
 use waiting::Waiting;
 
 /// How long a slot waits for a tenant's database. Then the slot serves other deliveries, and the
-/// claim or the result goes on without it.
+/// claim or the result continues without it.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// How many claims may go on without a slot, and how many deliveries may wait for a handler process
+/// How many claims may continue without a slot, and how many deliveries may wait for a handler process
 /// without one. Further ones are left to the sweeper.
 const DETACHED_MAX: usize = 256;
 /// How long to wait before trying again to bury an unreadable message.
@@ -56,7 +56,7 @@ pub(crate) struct Worker {
     pub(crate) writers: Arc<Writers>,
     pub(crate) leases: Arc<Leases>,
     pub(crate) slots: Arc<Semaphore>,
-    /// Permits for claims that go on without a slot.
+    /// Permits for claims that continue without a slot.
     pub(crate) detached: Arc<Semaphore>,
     /// Permits for deliveries that wait for a handler process without a slot.
     pub(crate) waiting: Arc<Semaphore>,
@@ -196,7 +196,7 @@ impl Worker {
         Attempt { worker: self, tenant, claim, claimed_at, held }.run().await;
     }
 
-    /// Moves an unreadable message to the dead-letter queue, where people can look at it.
+    /// Moves an unreadable message to the dead-letter queue for inspection.
     async fn bury(&self, delivery: Delivery, error: MessageError) {
         warn!("a message was put into polychron.dead: {error}");
         let reason = error.to_string();

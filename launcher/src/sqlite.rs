@@ -1,5 +1,5 @@
-//! Bounds for a connection to an SQLite file that somebody else wrote. It is here because sqlx lacks
-//! these settings, which makes it unsafe code.
+//! Limits for a connection to an untrusted SQLite file. They are set here because sqlx lacks these settings,
+//! so setting them is unsafe code.
 #![allow(unsafe_code, reason = "wraps a connection of sqlx for settings that sqlx lacks")]
 
 use rusqlite::Connection;

@@ -116,7 +116,7 @@ mod tests {
     use crate::liveness::STALLED_AFTER;
 
     #[tokio::test]
-    async fn a_loop_that_stands_still_makes_it_red_by_name() {
+    async fn liveness_fails_with_the_name_of_a_stalled_loop() {
         let manual = ManualClock::new("2026-11-24T12:00:00Z".parse().unwrap());
         let telemetry = Telemetry::new(Clock::Manual(manual.clone()));
         let watchdog = telemetry.watch("heartbeats");

@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_terminal_would_act_on_is_escaped_and_the_rest_is_kept() {
+    fn control_and_bidirectional_characters_are_escaped_and_others_kept() {
         for (text, expected) in [
             (
                 "nightly report, \u{e9}t\u{e9}, \u{65e5}\u{672c}",

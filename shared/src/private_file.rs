@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_ours_is_created_for_its_owner_only_and_what_is_there_is_left() {
+    fn files_are_created_private_and_existing_ones_restricted_on_request() {
         let folder = Folder::new();
         let (new, there) = (folder.path("new"), file(&folder, 0o644));
         assert!(create(&new).unwrap());

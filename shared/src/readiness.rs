@@ -100,7 +100,7 @@ pub enum ReadinessState {
 pub struct HandlerStatus {
     /// The command.
     pub command: String,
-    /// The job types that it handles; empty if it has not said so yet.
+    /// The job types that it handles; empty before its first hello.
     pub types: Vec<String>,
     /// `ready`, `starting` or `not ready`.
     pub status: &'static str,

@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reference_is_resolved_for_those_who_may_and_shown_to_nobody() {
+    fn a_reference_is_resolved_for_allowed_tenants_and_redacted() {
         let folder = testkit::Folder::new();
         let file = folder.path("secret");
         let secrets = secrets(&file);
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_says_too_little_or_too_much_is_refused() {
+    fn a_file_with_missing_or_unknown_settings_is_refused() {
         for (text, problem) in [
             ("[A]\ntenants = []", "either"),
             ("[A]\nfile = \"x\"\nenvironment = \"y\"\ntenants = []", "either"),

@@ -101,7 +101,7 @@ impl Writers {
         }
     }
 
-    /// Replaces a result whose data the database refuses by a failure that says so. Otherwise the row
+    /// Replaces a result whose data the database refuses by a failure with the reason. Otherwise the row
     /// would stay `running` because of what its handler returned.
     fn replace(
         &self,

@@ -14,7 +14,7 @@ use shared::clock::Clock;
 use shared::config::Config;
 use testkit::{Folder, execute};
 
-/// Lets the process that a `sql` job gets try each of these; returns what came of each.
+/// Makes the process of a `sql` job try each of these; returns the results.
 async fn tried(folder: &Folder, attempts: &[String]) -> Vec<String> {
     use_launcher(Path::new(env!("CARGO_BIN_EXE_polychron-consumer-probe")));
     let registry = known_types(&Config::read(&Default::default(), &[]).unwrap(), &Clock::System);

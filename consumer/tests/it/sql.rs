@@ -116,7 +116,7 @@ async fn all_sessions(url: &DatabaseUrl) -> i64 {
 #[tokio::test]
 async fn a_session_ends_at_the_deadline_whatever_it_sets() {
     let url = postgres_database().await;
-    // What the server has to say about its sessions, as the role sees it.
+    // The role's search path leads to these first. They would hide the session from an unqualified query.
     execute(
         &url,
         "CREATE SCHEMA lies;

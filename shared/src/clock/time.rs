@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn arithmetic_stops_at_the_ends() {
+    fn arithmetic_saturates() {
         for (delta, end) in [
             (TimeDelta::MAX, Time::MAX),
             (TimeDelta::days(4_000_000), Time::MAX),

@@ -137,7 +137,7 @@ mod tests {
     };
 
     #[tokio::test]
-    async fn a_client_that_says_nothing_or_half_a_request_is_let_go() {
+    async fn a_client_that_sends_nothing_or_half_a_request_is_disconnected() {
         let limits =
             Limits { connections: 3, per_peer: 3, head: Duration::from_millis(300), ..FEW };
         let (address, _stop, _) = start(limits).await;
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn asked_to_stop_it_lets_idle_connections_go_and_ends() {
+    async fn a_stop_closes_idle_connections() {
         let (address, stop, serving) = start(FEW).await;
         let mut idle = TcpStream::connect(address).await.unwrap();
         idle.write_all(REQUEST).await.unwrap();
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn clients_that_fill_all_places_and_read_nothing_keep_nobody_out() {
+    async fn clients_that_take_all_connections_and_read_nothing_lock_nobody_out() {
         let (address, _stop, _) = start(FEW).await;
         let (_first, _second) = (never_read(address).await, never_read(address).await);
         for _ in 0..5 {
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_that_nobody_reads_ends_its_connection() {
+    async fn a_client_that_does_not_read_is_disconnected() {
         let limits = Limits { write: Duration::from_millis(200), ..FEW };
         let (address, stop, serving) = start(limits).await;
         let _held = never_read(address).await;

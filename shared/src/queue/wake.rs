@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::id::TenantId;
 
-/// What a producer is told to do at once.
+/// A request to producers, to be carried out at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wake {
     /// To poll every tenant: wakes may have been missed.

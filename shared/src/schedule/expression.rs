@@ -60,7 +60,7 @@ impl Expression {
             && second.is_some()
             && step.text().parse::<u32>().is_ok_and(|step| step > 7)
         {
-            // Only somebody who means seconds writes it.
+            // Such a step is only plausible for seconds.
             let error = weekday.error("day of week has a step of more than a week");
             return Err(error.remedy("the seconds are the first of six fields"));
         }

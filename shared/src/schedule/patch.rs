@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_patch_that_cannot_be_meant_is_refused() {
+    fn an_invalid_patch_is_refused() {
         for (text, says) in [
             ("{}", "names no field"),
             ("[]", "cannot be parsed"),

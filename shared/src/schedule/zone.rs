@@ -137,7 +137,7 @@ fn spans(rules: &TimeZone) -> Box<[Span]> {
         if begin >= END + 2 * DAY {
             break;
         }
-        // A change of abbreviation alone is none of ours.
+        // Ignore changes of the abbreviation only.
         if offset != last {
             spans.push(Span { begin, offset });
             last = offset;

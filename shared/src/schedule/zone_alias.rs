@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_meant_is_proposed_and_not_the_nearest_spelling() {
+    fn the_intended_zone_is_proposed_instead_of_the_nearest_spelling() {
         for (text, expected) in [
             ("PST", &["`America/Los_Angeles`", "US Pacific"][..]),
             ("jst", &["`Asia/Tokyo`"]),
