@@ -1,45 +1,41 @@
-//! When a tenant is polled next, and what may spare it that poll. Pure: every rule is here, and each
-//! has a row in the table test.
+//! Decides when a tenant is polled next, and what may make that poll unnecessary (`skip_if.rs`). Pure:
+//! every rule has a row in the table test.
+
+mod skip_if;
 
 use std::time::Duration;
 
-use shared::clock::{BootTime, Time};
-use shared::store::ChangeToken;
+use shared::clock::BootTime;
 
 use crate::capacity::Pauses;
 use crate::dispatcher::Remaining;
-use crate::planner::HOLD;
 use crate::poll_facts::{PollFacts, ReadSummary};
 use crate::poll_interval::Intervals;
 
+use self::skip_if::STAYS_WARM_FOR;
+pub use self::skip_if::SkipIf;
+
 /// While rows are dispatched or wait for their turn, the tenant is polled this often.
 const IN_PROGRESS_EVERY: Duration = Duration::from_secs(10);
-/// What is overdue is tried again after this long.
+/// Overdue work is retried after this long.
 const OVERDUE_AFTER: Duration = Duration::from_secs(1);
 /// After a burst, jobs that keep coming due are dispatched together this often. A poll, a read and a
 /// dispatch cost the database the same for one job as for a hundred.
 const GATHER_FOR: Duration = Duration::from_millis(25);
-/// A connection that was used more recently than this is still open.
-const STAYS_WARM_FOR: Duration = Duration::from_secs(4);
 /// A connection is opened this long before it is needed.
 const WARM_UP: Duration = Duration::from_millis(100);
-/// What the database refused as data, and a poll that panicked, is tried again after this long.
+/// The delay after a poll whose data the database refused, and after one that panicked.
 const REFUSED_AFTER: Duration = Duration::from_secs(30);
-/// Tenants that wait for capacity ask for it in turn, one in this time.
+/// Tenants that wait for capacity ask for it in turn, one in each of these intervals.
 const ASK_EVERY: Duration = Duration::from_millis(2);
-/// One of them in this time is polled although the queues are full: what comes due at it meanwhile must
-/// be recorded in time.
-const POLL_WAITING_EVERY: Duration = Duration::from_millis(50);
-/// The shortest time between two such polls of one tenant.
-const POLL_WAITING_MIN: Duration = Duration::from_secs(1);
 
 /// How a poll has ended.
 #[derive(Debug)]
 pub enum PollResult {
     /// The tenant was polled.
     Polled(Box<PollFacts>),
-    /// The poll was skipped for this reason; for an unchanged tenant, with how long it is until there is
-    /// something to do.
+    /// The poll was skipped for this reason; for an unchanged tenant, with the time until its next
+    /// event.
     Skipped(SkipIf, Option<Duration>),
     /// The database refused a statement as data.
     Refused,
@@ -54,32 +50,10 @@ pub enum PollResult {
 pub struct NextPoll {
     /// How long after the last poll has ended.
     pub wait: Duration,
-    /// Why it may turn out then that no poll is needed.
+    /// What may make that poll unnecessary.
     pub skip_if: SkipIf,
     /// A summary that the poll may use instead of reading one.
     pub(crate) reuse: Option<ReadSummary>,
-}
-
-/// What makes a poll unnecessary.
-#[derive(Debug, Default)]
-pub enum SkipIf {
-    /// Nothing.
-    #[default]
-    Never,
-    /// The tenant's database is as it was, and nothing is due soon.
-    Unchanged {
-        /// The change token from before the last poll.
-        token: ChangeToken,
-        /// When there will be something to do, by the tenant's database; none: never.
-        until: Option<Time>,
-        /// Until when an equal token replaces polls; none: without limit.
-        trusted_until: Option<BootTime>,
-    },
-    /// The queues are full, as they have been since the poll at `since`.
-    QueuesFull {
-        /// When the tenant was polled last.
-        since: BootTime,
-    },
 }
 
 /// What else decides when a tenant is polled next.
@@ -97,32 +71,8 @@ pub struct Terms {
     pub woken: bool,
     /// Whether the tenant was polled because all tenants were, at once.
     pub in_herd: bool,
-    /// A random number from 0 to 1 that spreads the tenants, lest thousands of them be polled at once.
+    /// A random number from 0 to 1. It spreads thousands of tenants over time.
     pub jitter: f64,
-}
-
-impl SkipIf {
-    /// Whether a poll at `now` may be skipped, if the token or the queues turn out to be as they were and
-    /// there is something to do in `due_in`.
-    pub fn may_skip(
-        &self,
-        now: BootTime,
-        due_in: Option<Duration>,
-        waiting_tenants: usize,
-    ) -> bool {
-        match self {
-            SkipIf::Never => false,
-            // Shortly before something is due, the connection is opened whatever the token says.
-            SkipIf::Unchanged { trusted_until, .. } => {
-                due_in.is_none_or(|due_in| due_in > STAYS_WARM_FOR)
-                    && trusted_until.is_none_or(|until| now < until)
-            }
-            SkipIf::QueuesFull { since } => {
-                let in_turn = POLL_WAITING_EVERY * waiting_tenants as u32;
-                now - *since < in_turn.clamp(POLL_WAITING_MIN, HOLD)
-            }
-        }
-    }
 }
 
 /// Decides when a tenant is polled next.
