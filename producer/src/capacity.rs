@@ -108,7 +108,7 @@ impl QueueCapacity {
         *self.publisher.state().borrow() == BrokerState::Open
     }
 
-    /// Reads the depth of the queues where that is worth it.
+    /// Reads the depth of the queues whose windows need a reading.
     async fn read_depths(&self) {
         let Ok(_reading) = self.reading.try_lock() else { return };
         let now = self.clock.boot_time();

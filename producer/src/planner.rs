@@ -38,7 +38,7 @@ pub enum Plan {
 
 /// Plans one job. `free` is how many rows may be dispatched now; the planned ones are subtracted.
 pub fn plan(job: &DueJob, schedule: &Schedule, now: Time, free: &mut u32, random: &Random) -> Plan {
-    // A job with a short grace is recorded at once, lest our own backlog turn it into a misfire.
+    // A job with a short grace is recorded at once, so that our own backlog does not turn it into a misfire.
     let may_be_held = job.misfire_grace_seconds >= HOLD_GRACE_SECONDS;
     if *free == 0 && may_be_held && now - job.next_run_at < delta(HOLD) {
         return Plan::Hold;

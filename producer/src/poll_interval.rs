@@ -166,39 +166,39 @@ mod tests {
     #[test]
     fn only_tenants_of_an_overloaded_server_are_polled_less_often() {
         let connections = Connections::new(Clock::System, 1);
-        let crowd = many(&connections, 1200, "postgres://a:1/t");
+        let overloaded = many(&connections, 1200, "postgres://a:1/t");
         let few = many(&connections, 180, "postgres://b:1/t");
         let files = many(&connections, 2000, "sqlite:///x/t");
         let intervals = PollIntervals::new(POLL);
-        assert_eq!(intervals.of(&crowd[0]).poll, POLL, "the tenants have not been counted");
-        intervals.count(crowd.iter().chain(&few).chain(&files));
+        assert_eq!(intervals.of(&overloaded[0]).poll, POLL, "the tenants have not been counted");
+        intervals.count(overloaded.iter().chain(&few).chain(&files));
         let seconds = Duration::from_secs;
         let rare =
             Intervals { poll: seconds(200), probe: Some(POLL / 2), trust: Some(seconds(800)) };
-        assert_eq!(intervals.of(&crowd[0]), rare);
+        assert_eq!(intervals.of(&overloaded[0]), rare);
         let usual = Intervals { poll: POLL, probe: None, trust: None };
         assert_eq!(intervals.of(&few[0]), usual);
         let file = Intervals { probe: Some(POLL), ..usual };
         assert_eq!(intervals.of(&files[0]), file);
         intervals.count(few.iter());
-        assert_eq!(intervals.of(&crowd[0]), usual);
+        assert_eq!(intervals.of(&overloaded[0]), usual);
     }
 
     #[test]
     fn the_longest_interval_is_that_of_an_overloaded_server_without_statistics() {
         let connections = Connections::new(Clock::System, 1);
-        let crowd = many(&connections, 1200, "postgres://a:1/t");
+        let overloaded = many(&connections, 1200, "postgres://a:1/t");
         let intervals = PollIntervals::new(POLL);
-        assert!(!intervals.record_probe(&crowd[0], false), "it is not known to be overloaded");
-        intervals.count(crowd.iter());
+        assert!(!intervals.record_probe(&overloaded[0], false), "it is not known to be overloaded");
+        intervals.count(overloaded.iter());
         assert_eq!(intervals.longest(), POLL, "it has not been probed");
-        assert!(intervals.record_probe(&crowd[0], false));
-        assert!(!intervals.record_probe(&crowd[1], false));
+        assert!(intervals.record_probe(&overloaded[0], false));
+        assert!(!intervals.record_probe(&overloaded[1], false));
         assert_eq!(intervals.longest(), Duration::from_secs(200));
-        intervals.count(crowd.iter());
+        intervals.count(overloaded.iter());
         assert_eq!(intervals.longest(), Duration::from_secs(200), "as before");
-        assert!(intervals.record_probe(&crowd[1], true));
-        assert!(!intervals.record_probe(&crowd[0], true));
+        assert!(intervals.record_probe(&overloaded[1], true));
+        assert!(!intervals.record_probe(&overloaded[0], true));
         assert_eq!(intervals.longest(), POLL);
     }
 }

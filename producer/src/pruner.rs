@@ -1,9 +1,9 @@
 //! Removes old history, so that tables don't grow without limit: executions by age and by number, and in
 //! the control database old audit entries and dead workers.
 //!
-//! Pruning is not urgent. A poll that has nothing more urgent to do removes one small batch, and an hour
-//! passes between two rounds through a tenant's jobs. Two producers that prune the same tenant do not
-//! get in each other's way.
+//! Pruning is not urgent. A poll that has nothing more urgent to do removes one small batch, and the next
+//! pass through a tenant's jobs starts an hour after the last. Two producers can prune the same tenant
+//! without harm.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,9 +18,9 @@ use shared::store::{Control, DbTime, Keep, Result};
 use shared::tenants::OpenTenant;
 use tracing::info;
 
-/// How long after a round through a tenant's jobs the next one starts.
-const ROUND_EVERY: Duration = Duration::from_secs(3600);
-/// How long after a step of a round the next one follows.
+/// How long after a pass through a tenant's jobs the next one starts.
+const PASS_EVERY: Duration = Duration::from_secs(3600);
+/// How long after a step of a pass the next one follows.
 const STEP_EVERY: Duration = Duration::from_secs(1);
 /// The most occurrences that one step removes.
 const BATCH_MAX: i64 = 500;
@@ -42,17 +42,17 @@ pub struct Pruner {
     audit: Option<Duration>,
     random: Random,
     metrics: Metrics,
-    rounds: Mutex<HashMap<TenantId, Round>>,
+    passes: Mutex<HashMap<TenantId, Pass>>,
     /// When the control database is pruned next.
     control_at: Mutex<Option<DbTime>>,
 }
 
-/// A tenant's round.
+/// A tenant's pass.
 #[derive(Clone, Copy, Debug)]
-struct Round {
+struct Pass {
     /// The last job that is done.
     after: JobId,
-    /// How many executions the round has removed.
+    /// How many executions the pass has removed.
     removed: u64,
     /// When it continues, or starts.
     at: DbTime,
@@ -67,45 +67,45 @@ impl Pruner {
             audit: config.keep_audit,
             random,
             metrics,
-            rounds: Mutex::default(),
+            passes: Mutex::default(),
             control_at: Mutex::default(),
         }
     }
 
     /// Makes one step at one tenant, if one is due. Returns how long until the next step of the same
-    /// round; none: no round is in progress.
+    /// pass; none: no pass is in progress.
     pub async fn step(&self, tenant: &OpenTenant, now: DbTime) -> Result<Option<Duration>> {
         if self.executions.is_none() && self.per_job.is_none() {
             return Ok(None);
         }
         let id = tenant.tenant.id;
-        // The first rounds are spread, so that thousands of tenants don't start at the same time.
-        let first = || now + delta(ROUND_EVERY.mul_f64(self.random.unit()));
-        let mut round = *self.rounds().entry(id).or_insert_with(|| Round::at(first()));
-        if round.at > now {
+        // The first passes are spread, so that thousands of tenants don't start at the same time.
+        let first = || now + delta(PASS_EVERY.mul_f64(self.random.unit()));
+        let mut pass = *self.passes().entry(id).or_insert_with(|| Pass::at(first()));
+        if pass.at > now {
             return Ok(None);
         }
-        let more = self.remove_batch(tenant, &mut round, now).await?;
+        let more = self.remove_batch(tenant, &mut pass, now).await?;
         if !more {
-            if round.removed > 0 {
-                info!(tenant = tenant.slug(), count = round.removed, "removed old executions");
+            if pass.removed > 0 {
+                info!(tenant = tenant.slug(), count = pass.removed, "removed old executions");
             }
-            round = Round::at(now + delta(ROUND_EVERY));
+            pass = Pass::at(now + delta(PASS_EVERY));
         }
-        self.rounds().insert(id, round);
+        self.passes().insert(id, pass);
         Ok(more.then_some(STEP_EVERY))
     }
 
-    /// When a tenant's round continues, or the next one starts. None: there has been no step yet.
+    /// When a tenant's pass continues, or the next one starts. None: there has been no step yet.
     pub fn next_at(&self, tenant: TenantId) -> Option<Time> {
-        self.rounds().get(&tenant).map(|round| round.at.time())
+        self.passes().get(&tenant).map(|pass| pass.at.time())
     }
 
-    /// Removes one batch, of the next job that has something to remove. False: the round is over.
+    /// Removes one batch, of the next job that has something to remove. False: the pass is over.
     async fn remove_batch(
         &self,
         tenant: &OpenTenant,
-        round: &mut Round,
+        pass: &mut Pass,
         now: DbTime,
     ) -> Result<bool> {
         let keep = Keep {
@@ -114,18 +114,18 @@ impl Pruner {
             since: self.executions.map(|kept| now - delta(kept)),
             finished_before: now - delta(KEPT_AFTER_END),
         };
-        round.at = now + delta(STEP_EVERY);
+        pass.at = now + delta(STEP_EVERY);
         for _ in 0..JOBS_MAX {
-            let Some(job) = tenant.store.next_history(round.after).await? else {
+            let Some(job) = tenant.store.next_history(pass.after).await? else {
                 return Ok(false);
             };
             let removed = tenant.store.prune(job, &keep, BATCH_MAX).await?;
             if removed > 0 {
-                round.removed += removed;
+                pass.removed += removed;
                 self.metrics.pruned("execution", removed);
                 return Ok(true);
             }
-            round.after = job;
+            pass.after = job;
         }
         Ok(true)
     }
@@ -137,7 +137,7 @@ impl Pruner {
         }
         let workers = control.prune_workers(now - delta(DEAD_WORKER_KEPT_FOR)).await?;
         self.metrics.pruned("worker", workers);
-        let mut wait = ROUND_EVERY;
+        let mut wait = PASS_EVERY;
         if let Some(kept) = self.audit {
             let removed = control.prune_audit(now - delta(kept), AUDIT_BATCH_MAX).await?;
             self.metrics.pruned("audit", removed);
@@ -149,13 +149,13 @@ impl Pruner {
         Ok(())
     }
 
-    /// Forgets the rounds of tenants that no longer exist.
+    /// Forgets the passes of tenants that no longer exist.
     pub fn retain(&self, is_known: impl Fn(TenantId) -> bool) {
-        self.rounds().retain(|id, _| is_known(*id));
+        self.passes().retain(|id, _| is_known(*id));
     }
 
-    fn rounds(&self) -> MutexGuard<'_, HashMap<TenantId, Round>> {
-        self.rounds.lock().unwrap_or_else(PoisonError::into_inner)
+    fn passes(&self) -> MutexGuard<'_, HashMap<TenantId, Pass>> {
+        self.passes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn control_at(&self) -> MutexGuard<'_, Option<DbTime>> {
@@ -163,8 +163,8 @@ impl Pruner {
     }
 }
 
-impl Round {
-    fn at(at: DbTime) -> Round {
-        Round { after: JobId(i64::MIN), removed: 0, at }
+impl Pass {
+    fn at(at: DbTime) -> Pass {
+        Pass { after: JobId(i64::MIN), removed: 0, at }
     }
 }

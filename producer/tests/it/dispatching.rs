@@ -101,7 +101,7 @@ async fn a_tenant_that_waits_for_capacity_is_polled_when_there_is_some() {
 
 #[tokio::test]
 async fn while_full_batches_are_dispatched_one_summary_is_reused_until_nothing_is_left() {
-    // Whatever the sizes of the batches are. If the last batch is full, more might follow.
+    // This holds for all batch sizes. After a full last batch, the producer expects more.
     for jobs in 30..36 {
         let table = Table::new().await;
         for n in 0..jobs {
@@ -128,7 +128,7 @@ async fn while_full_batches_are_dispatched_one_summary_is_reused_until_nothing_i
 }
 
 #[tokio::test]
-async fn a_schedule_that_is_used_up_switches_its_job_off_and_is_no_edit() {
+async fn a_schedule_that_is_used_up_disables_its_job_without_an_edit() {
     let table = Table::new().await;
     table.add("once", json!({"at": "2026-11-24T12:00:10Z"}), |_| {}).await;
     table.after(10).await;
@@ -141,7 +141,7 @@ async fn a_schedule_that_is_used_up_switches_its_job_off_and_is_no_edit() {
 }
 
 #[tokio::test]
-async fn a_schedule_that_cannot_be_followed_takes_only_its_own_job_out() {
+async fn an_invalid_schedule_quarantines_only_its_own_job() {
     let table = Table::new().await;
     table.add("hour 25", json!({"cron": "0 25 * * *"}), |_| {}).await;
     table.add("over", json!({"every": "1h", "end": "2026-01-01T00:00:00Z"}), |_| {}).await;
@@ -158,7 +158,7 @@ async fn a_schedule_that_cannot_be_followed_takes_only_its_own_job_out() {
 }
 
 #[tokio::test]
-async fn no_more_are_dispatched_or_running_than_the_tenant_may_have() {
+async fn dispatched_and_running_executions_never_exceed_max_running() {
     let mut table = Table::new().await;
     table.change_tenant(|tenant| tenant.max_running = Some(2));
     for n in 0..5 {
@@ -176,7 +176,7 @@ async fn no_more_are_dispatched_or_running_than_the_tenant_may_have() {
     table.finish(&claims[0], Outcome::Success(json!(null))).await;
     table.poll().await;
     assert_eq!(table.counts().await, [("dispatched", 1), ("running", 1), ("success", 1)].into());
-    // Before they would become misfires, all are on record as waiting.
+    // All are recorded as waiting before they become misfires.
     table.after(30).await;
     assert_eq!(
         table.counts().await,
@@ -188,7 +188,7 @@ async fn no_more_are_dispatched_or_running_than_the_tenant_may_have() {
 }
 
 #[tokio::test]
-async fn the_queue_is_kept_short_and_refilled_as_it_is_taken_from() {
+async fn the_queue_is_kept_short_and_refilled_as_workers_take_messages() {
     let table = Table::new().await;
     for n in 0..40 {
         table.add(&format!("job-{n}"), json!({"at": "2026-11-24T12:00:10Z"}), |_| {}).await;
@@ -202,7 +202,7 @@ async fn the_queue_is_kept_short_and_refilled_as_it_is_taken_from() {
 }
 
 #[tokio::test]
-async fn nobody_takes_from_a_queue_so_that_its_jobs_wait_in_their_table() {
+async fn jobs_of_a_queue_without_workers_wait_in_their_table() {
     let table = Table::new().await;
     table.add("elsewhere", every("1m"), |job| job.queue = "reports".into()).await;
     table.add("here", every("1m"), |_| {}).await;
@@ -313,7 +313,7 @@ async fn while_the_broker_is_away_jobs_wait_and_are_no_misfires() {
 }
 
 #[tokio::test]
-async fn an_edit_takes_effect_at_once_and_what_was_dispatched_is_not_doubled() {
+async fn an_edit_takes_effect_at_once_and_dispatches_no_occurrence_twice() {
     let table = Table::new().await;
     table.add("job", every("1h"), |_| {}).await;
     table.after(3600).await;

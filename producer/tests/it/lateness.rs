@@ -42,7 +42,7 @@ async fn add(table: &Table, name: &str, grace: i32) {
 async fn a_job_that_is_late_notifies_when_that_begins_and_when_it_ends() {
     let table = Table::new().await;
     add(&table, "job", 60).await;
-    table.after(600).await; // dispatched, and nobody claims it
+    table.after(600).await; // dispatched, and not claimed
     table.after(55).await;
     assert!(notified(&table).await.is_empty(), "within its grace");
     table.after(10).await;

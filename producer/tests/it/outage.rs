@@ -1,7 +1,7 @@
 //! A day without any producer, over a thousand jobs: the rows are exactly what the policies say.
 //!
-//! What they say is worked out here in another way: every second of the day is asked whether a
-//! schedule names it, in words of this test's own, and the occurrences are gone through one by one.
+//! The test computes the expected rows independently: it checks for every second of the day whether a
+//! schedule includes it, and applies the policies to one occurrence at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -19,12 +19,12 @@ use shared::store::{ClaimTerms, Finish, Worker};
 use crate::table::{SOON, Suspension, Table, WORKER, poll};
 
 const JOBS: usize = 1000;
-/// A day, and so much more that nothing which came only once is still held in its table.
+/// A day, and enough more that no one-off job is still held in its table.
 const OUTAGE: Duration = Duration::from_secs(86_400 + 45);
 const RUN_ALL_MAX: usize = 100;
 const GRACES: [i32; 3] = [60, 5, 600];
 
-/// Schedules, and whether each names a second.
+/// Schedules, each with a predicate that tells whether a second is one of its times.
 type Kind = (fn() -> Value, fn(Time) -> bool);
 const KINDS: [Kind; 14] = [
     (|| json!({"every": "1s"}), |_| true),
@@ -87,11 +87,12 @@ fn clock(time: Time, zone: &str) -> (u32, u32, u32) {
     (local.hour(), local.minute(), local.second())
 }
 
-/// What a row must be: its occurrence, whether it runs or why not, and for how many it stands.
+/// An expected row: its occurrence, whether it runs or why it does not, and how many occurrences it
+/// stands for.
 type Row = (Time, Option<ErrorKind>, i32);
 
-/// What the policies say of `occurrences`, those since the job was armed, if there is no poll before
-/// `now`.
+/// The rows that the policies require for `occurrences` (all since the job was armed) if the next poll
+/// is at `now`.
 fn expected(occurrences: &[Time], job: &Job, now: Time) -> Vec<Row> {
     let grace = TimeDelta::seconds(job.misfire_grace_seconds.into());
     let (missed, fresh): (Vec<Time>, Vec<Time>) =
@@ -117,7 +118,7 @@ fn expected(occurrences: &[Time], job: &Job, now: Time) -> Vec<Row> {
             }
         }
     }
-    // How many of a job's runs may be on record at once before others are skipped.
+    // How many runs of a job may be recorded at once before later ones are skipped.
     let most = match job.overlap_policy {
         OverlapPolicy::Skip => 1,
         OverlapPolicy::Queue => 2,
@@ -145,7 +146,7 @@ async fn a_thousand_jobs(table: &Table) {
         job.overlap_policy = OverlapPolicy::ALL[n / 42 % 3];
         job.misfire_grace_seconds = GRACES[n / 126 % 3];
         if n % KINDS.len() == 0 {
-            // Of more than a hundred that are in time, the latest may be held in the table.
+            // If more than a hundred occurrences are in time, the planner may hold the latest.
             job.misfire_grace_seconds = job.misfire_grace_seconds.min(60);
         }
         table.tenant.store.insert_job(&job).await.unwrap();
@@ -174,7 +175,7 @@ fn make_room(table: &Table) {
     }]);
 }
 
-/// Compares every job's rows with what its policies say; answers with how many rows run.
+/// Compares every job's rows with what its policies require. Returns how many rows run.
 fn check(jobs: &[Job], rows: &[Execution], since: Time, now: Time) -> usize {
     let seconds: Vec<Time> = (1..)
         .map(|second| since + TimeDelta::seconds(second))
@@ -215,15 +216,15 @@ fn check(jobs: &[Job], rows: &[Execution], since: Time, now: Time) -> usize {
     runs
 }
 
-/// The first second within a day and a half after `now` that a schedule names.
+/// The first second within a day and a half after `now` that a schedule includes.
 fn next(names: fn(Time) -> bool, now: Time) -> Option<Time> {
     (1..=36 * 3600).map(|second| now + TimeDelta::seconds(second)).find(|time| names(*time))
 }
 
-/// Plays consumers until nothing is open. Runs of a job that may not overlap don't, and its
-/// occurrences come in order.
+/// Acts as the consumers until nothing is open. Checks that runs of a job do not overlap unless its
+/// policy allows it, and that its occurrences run in order.
 async fn drain(table: &Table, jobs: &[Job]) {
-    let alone: BTreeSet<JobId> = jobs
+    let exclusive: BTreeSet<JobId> = jobs
         .iter()
         .filter(|job| job.overlap_policy != OverlapPolicy::Allow)
         .map(|job| job.id)
@@ -246,9 +247,10 @@ async fn drain(table: &Table, jobs: &[Job]) {
         let mut claims = store.claim(&ids, &terms, now).await.unwrap();
         claims.sort_by_key(|claim| (claim.job_id, claim.scheduled_for));
         let claimed: Vec<JobId> = claims.iter().map(|claim| claim.job_id).collect();
-        let twice = claimed.windows(2).find(|pair| pair[0] == pair[1] && alone.contains(&pair[0]));
+        let twice =
+            claimed.windows(2).find(|pair| pair[0] == pair[1] && exclusive.contains(&pair[0]));
         assert_eq!(twice, None, "two runs at once");
-        for claim in claims.iter().filter(|claim| alone.contains(&claim.job_id)) {
+        for claim in claims.iter().filter(|claim| exclusive.contains(&claim.job_id)) {
             let before = last.insert(claim.job_id, claim.scheduled_for);
             assert!(before.is_none_or(|before| before < claim.scheduled_for), "out of order");
         }
@@ -262,7 +264,7 @@ async fn drain(table: &Table, jobs: &[Job]) {
 }
 
 #[tokio::test]
-async fn after_a_day_without_producers_the_rows_are_what_each_policy_says() {
+async fn after_a_day_without_producers_the_rows_are_what_each_policy_requires() {
     let table = Table::new().await;
     make_room(&table);
     a_thousand_jobs(&table).await;
@@ -272,7 +274,7 @@ async fn after_a_day_without_producers_the_rows_are_what_each_policy_says() {
     let jobs = jobs(&table).await;
     let runs = check(&jobs, &table.executions().await, since.time(), table.now().time());
     assert!(runs > 10_000, "{runs}");
-    // Nothing new is to come between the runs.
+    // No new occurrence may become due between the runs.
     let pause = "UPDATE polychron_job SET is_enabled = 0";
     testkit::execute(&table.tenant.tenant.database_url, pause).await;
     drain(&table, &jobs).await;

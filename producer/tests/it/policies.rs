@@ -1,5 +1,5 @@
-//! Misfire and overlap where they are easily got wrong: runs that are longer than their period,
-//! edits and switches meanwhile, bounds, changes of clocks.
+//! Misfire and overlap policies in the hard cases: runs longer than their period, edits and pauses
+//! meanwhile, `start` and `end`, clock changes.
 
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ use shared::store::{Advance, Claim, Dispatch, Dispatched, JobEdit, NewExecution}
 
 use crate::table::{Table, every};
 
-/// Goes on second by second; every run takes `takes` seconds. Answers with each occurrence's
-/// second, and the second at which it started, if it did.
+/// Advances the clock second by second; every run takes `takes` seconds. Returns each occurrence's
+/// second, and the second at which it started, if it started.
 async fn go_on(table: &Table, seconds: i64, takes: i64) -> Vec<(i64, Option<i64>)> {
     let begun = table.now();
     let mut running: Vec<(Time, Claim)> = Vec::new();
@@ -95,7 +95,7 @@ fn shown(rows: &[Execution]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_job_that_is_switched_on_again_counts_from_then_and_its_absence_is_no_misfire() {
+async fn a_resumed_job_counts_from_then_and_its_pause_is_no_misfire() {
     let table = Table::new().await;
     table.add("job", every("1h"), |job| job.misfire_policy = MisfirePolicy::RunAll).await;
     let url = &table.tenant.tenant.database_url;
@@ -104,7 +104,7 @@ async fn a_job_that_is_switched_on_again_counts_from_then_and_its_absence_is_no_
     testkit::execute(url, "UPDATE polychron_job SET is_enabled = 1").await;
     table.poll().await;
     assert!(table.executions().await.is_empty());
-    // Nobody looked between the two switches, either.
+    // The same if no poll came between pause and resume.
     testkit::execute(url, "UPDATE polychron_job SET is_enabled = 0").await;
     table.manual.advance(Duration::from_secs(86_400));
     testkit::execute(url, "UPDATE polychron_job SET is_enabled = 1").await;
@@ -115,7 +115,7 @@ async fn a_job_that_is_switched_on_again_counts_from_then_and_its_absence_is_no_
 }
 
 #[tokio::test]
-async fn a_dispatch_that_was_planned_under_an_old_schedule_comes_to_nothing() {
+async fn a_dispatch_that_was_planned_under_an_old_schedule_has_no_effect() {
     let table = Table::new().await;
     table.add("job", every("1h"), |_| {}).await;
     table.manual.advance(Duration::from_secs(3600));
@@ -152,7 +152,7 @@ async fn a_dispatch_that_was_planned_under_an_old_schedule_comes_to_nothing() {
 }
 
 #[tokio::test]
-async fn an_instant_that_was_dispatched_is_not_doubled_when_its_job_is_switched_on_again() {
+async fn an_instant_that_was_dispatched_is_not_dispatched_again_when_its_job_is_resumed() {
     let table = Table::new().await;
     table.add("once", json!({"at": "2026-11-24T12:00:10Z"}), |_| {}).await;
     table.after(10).await;
@@ -166,7 +166,7 @@ async fn an_instant_that_was_dispatched_is_not_doubled_when_its_job_is_switched_
 }
 
 #[tokio::test]
-async fn an_outage_over_both_bounds_makes_up_for_what_lies_between_them() {
+async fn after_an_outage_only_occurrences_between_start_and_end_are_caught_up() {
     let bounded =
         json!({"every": "1h", "start": "2026-11-24T20:00:00Z", "end": "2026-11-24T22:00:00Z"});
     for (policy, expected) in [
@@ -187,7 +187,7 @@ async fn an_outage_over_both_bounds_makes_up_for_what_lies_between_them() {
 }
 
 #[tokio::test]
-async fn an_outage_over_a_change_of_clocks_makes_up_for_each_local_time() {
+async fn after_an_outage_over_a_clock_change_each_local_time_is_caught_up() {
     let london =
         |cron: &str, fold: &str| json!({"cron": cron, "timezone": "Europe/London", "fold": fold});
     for (noon, schedule, expected) in [

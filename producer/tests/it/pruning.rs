@@ -28,7 +28,7 @@ async fn run(table: &Table, minutes: usize) {
 }
 
 #[tokio::test]
-async fn old_executions_go_within_the_hour_and_the_check_of_occurrences_finds_nothing_wrong() {
+async fn old_executions_are_pruned_within_the_hour_and_the_check_of_occurrences_passes() {
     let mut table = Table::new().await;
     let kept = Duration::from_secs(2 * 3600);
     let rules = shared::config::Config { keep: Some(kept), ..config() };
@@ -46,13 +46,13 @@ async fn old_executions_go_within_the_hour_and_the_check_of_occurrences_finds_no
     assert!(job.pruned_until.unwrap() < rows[1].scheduled_for, "the first may be the last success");
 
     assert_eq!(violations(&table).await, 0);
-    // What goes any other way than by the pruner is missed.
+    // A row that disappears in any other way is reported as missing.
     let url = &table.tenant.tenant.database_url;
     testkit::execute(url, "UPDATE polychron_job SET pruned_until = NULL").await;
     assert!(violations(&table).await > 0);
 }
 
-/// How many there are, of all times.
+/// The number of violations at all times.
 async fn violations(table: &Table) -> usize {
     let scope = Scope {
         from: "2000-01-01T00:00:00Z".parse().unwrap(),
@@ -67,7 +67,7 @@ async fn violations(table: &Table) -> usize {
 }
 
 #[tokio::test]
-async fn a_round_prunes_all_jobs_in_steps_and_then_pauses() {
+async fn a_pass_prunes_all_jobs_in_steps_and_then_pauses() {
     let table = Table::new().await;
     let rules = shared::config::Config { keep: Some(Duration::from_secs(3600)), ..config() };
     let pruner = Pruner::new(&rules, table.random.clone(), table.poller.metrics.clone());
@@ -77,13 +77,13 @@ async fn a_round_prunes_all_jobs_in_steps_and_then_pauses() {
     run(&table, 15).await;
     assert_eq!(table.executions().await.len(), 8 * 15);
     table.manual.advance(Duration::from_secs(3 * 3600));
-    pruner.step(&table.tenant, table.now()).await.unwrap(); // sets the time of the first round
+    pruner.step(&table.tenant, table.now()).await.unwrap(); // sets the time of the first pass
     table.manual.advance(Duration::from_secs(3600));
     let mut steps = 0;
     while let Some(wait) = pruner.step(&table.tenant, table.now()).await.unwrap() {
         table.manual.advance(wait);
         steps += 1;
-        assert!(steps < 100, "a round has no end");
+        assert!(steps < 100, "a pass has no end");
     }
     // The newest ten of each job stay, and the last success before them.
     assert_eq!(table.executions().await.len(), 8 * 11);
@@ -102,7 +102,7 @@ async fn history_is_pruned_although_jobs_keep_coming_due() {
         table.add(&format!("job {n}"), every("1m"), |_| {}).await;
     }
     let began = table.now();
-    // An hour passes before the first round and before each other, and an execution is kept for an hour.
+    // The first pass and each later one start after an hour, and an execution is kept for an hour.
     for _ in 0..200 {
         table.manual.advance(Duration::from_secs(60));
         let polled = table.poll_once(None).await;

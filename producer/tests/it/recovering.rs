@@ -95,7 +95,7 @@ async fn a_retry_comes_after_its_backoff() {
 }
 
 #[tokio::test]
-async fn a_lost_message_is_followed_by_another_ever_more_slowly() {
+async fn a_lost_message_is_published_again_with_growing_delays() {
     let table = Table::new().await;
     table.add("job", json!({"at": "2026-11-24T12:00:10Z"}), |_| {}).await;
     table.after(10).await;
@@ -111,7 +111,7 @@ async fn a_lost_message_is_followed_by_another_ever_more_slowly() {
 }
 
 #[tokio::test]
-async fn a_publish_that_nobody_answered_is_repeated_after_five_seconds() {
+async fn an_unconfirmed_publish_is_repeated_after_five_seconds() {
     let table = Table::new().await;
     table.add("job", json!({"at": "2026-11-24T12:00:10Z"}), |_| {}).await;
     table.manual.advance(Duration::from_secs(10));

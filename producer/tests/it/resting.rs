@@ -177,7 +177,7 @@ async fn a_tenant_of_an_overloaded_server_is_not_polled_until_the_statistics_sho
 }
 
 #[tokio::test]
-async fn an_overloaded_server_without_statistics_is_polled_as_often_as_it_bears() {
+async fn an_overloaded_server_without_statistics_is_polled_less_often() {
     let one = Resting::on_overloaded_server().await;
     assert_eq!(one.poller.metrics.poll_interval.get(), 0.0, "nothing is known yet");
     let url = &one.tenant.tenant.database_url;
