@@ -65,8 +65,8 @@ impl Jobs {
     }
 }
 
-/// One verb at all tenants, in the order of their slugs.
-pub(crate) struct Round<'a> {
+/// Runs one verb at all tenants, in the order of their slugs.
+pub(crate) struct FanOut<'a> {
     session: &'a Session,
     /// Those that still take part.
     tenants: Vec<Tenant>,
@@ -74,13 +74,13 @@ pub(crate) struct Round<'a> {
     failed: usize,
 }
 
-impl<'a> Round<'a> {
-    /// Begins with all tenants. Until the round ends, changes nudge no producer.
-    pub(crate) async fn begin(session: &'a Session) -> Result<Round<'a>, Failure> {
+impl<'a> FanOut<'a> {
+    /// Begins with all tenants. Changes nudge no producer until it ends.
+    pub(crate) async fn begin(session: &'a Session) -> Result<FanOut<'a>, Failure> {
         let tenants = session.context.control.list_tenants().await.map_err(Failure::control)?;
         session.context.put_off_waking();
         let all = tenants.len();
-        Ok(Round { session, tenants, all, failed: 0 })
+        Ok(FanOut { session, tenants, all, failed: 0 })
     }
 
     /// Asks each tenant that still takes part. A failure is reported at once. A tenant that fails or
@@ -94,7 +94,7 @@ impl<'a> Round<'a> {
         let progress = Progress::default();
         let mut step = Step::new(doing, self.tenants.len());
         progress.show(step);
-        let asked = |tenant: Tenant| async {
+        let ask_one = |tenant: Tenant| async {
             let answer = match context.enter_tenant(tenant.clone()).await {
                 Ok(at) => ask(&at).await,
                 Err(failure) => Err(failure),
@@ -102,7 +102,7 @@ impl<'a> Round<'a> {
             (tenant, answer)
         };
         let tenants = std::mem::take(&mut self.tenants);
-        let mut answers = stream::iter(tenants).map(asked).buffered(AT_ONCE);
+        let mut answers = stream::iter(tenants).map(ask_one).buffered(AT_ONCE);
         let mut found = Vec::new();
         while let Some((tenant, answer)) = answers.next().await {
             match answer {
@@ -138,7 +138,7 @@ impl<'a> Round<'a> {
         self.tenants.retain(|tenant| is_kept(&tenant.slug));
     }
 
-    /// Shows what was found, and ends the round.
+    /// Shows what was found, and ends.
     pub(crate) async fn show<T: Serialize>(
         self,
         items: &[Of<T>],
@@ -148,7 +148,7 @@ impl<'a> Round<'a> {
         self.end().await
     }
 
-    /// Shows what was changed, or would be, and ends the round.
+    /// Shows what was changed, or would be, and ends.
     pub(crate) async fn show_changes<T: Serialize>(
         self,
         changes: Vec<Of<Change<T>>>,

@@ -12,7 +12,7 @@ use shared::id::ExecutionId;
 use crate::input::execution_id;
 use crate::output::{Column, column, maybe, say, time};
 use crate::session::Session;
-use chosen::{Chosen, Deed};
+use chosen::{Action, Chosen};
 use operations::change::Change;
 use operations::execution::{find, job_name, progress};
 use operations::failure::Failure;
@@ -136,11 +136,11 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<(), Failure> {
         }
         Verb::Cancel(chosen) => match (&chosen.tenant, chosen.id) {
             (Some(slug), Some(id)) => cancel(slug, id, session).await,
-            _ => chosen::run(Deed::Cancel, chosen, session).await,
+            _ => chosen::run(Action::Cancel, chosen, session).await,
         },
         Verb::Retry(Retry { chosen, wait }) => match (&chosen.tenant, chosen.id) {
             (Some(slug), Some(id)) => retry(slug, id, wait, session).await,
-            _ => chosen::run(Deed::Retry, chosen, session).await,
+            _ => chosen::run(Action::Retry, chosen, session).await,
         },
     }
 }

@@ -136,8 +136,8 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<(), Failure> {
 async fn show(jobs: Jobs, session: &Session) -> Result<(), Failure> {
     let (tenant, name) = jobs.named();
     let Some(slug) = tenant else {
-        let (round, jobs) = everywhere::find(&name, session).await?;
-        return round.show(&jobs, COLUMNS).await;
+        let (fan_out, jobs) = everywhere::find(&name, session).await?;
+        return fan_out.show(&jobs, COLUMNS).await;
     };
     let at = session.context.enter(&slug).await?;
     session.output.record(&find(&at, &name).await?, FIELDS)

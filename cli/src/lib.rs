@@ -85,10 +85,10 @@ impl Verb {
     }
 }
 
-/// Does what was asked, and writes what came of it.
+/// Runs the verb, and writes its result.
 ///
 /// # Errors
-/// Why it was not done. What was done before that has been written.
+/// When it failed. Results from before the failure have been written.
 pub async fn run(
     verb: Verb,
     config: Result<Config, Problems>,

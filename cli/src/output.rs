@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_is_aligned_without_tabs_and_without_what_steers_a_terminal() {
+    fn a_table_is_aligned_without_tabs_and_terminal_escapes() {
         let items = [("a\tb\x1b[2J\nc".to_owned(), 7), (String::new(), 10)];
         let text = plain(false).table(&titles(COLUMNS), &rows(&items, COLUMNS));
         assert_eq!(text, "NAME            N\na b\\u{1b}[2J c  7\n-               10\n");

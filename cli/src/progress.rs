@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_line_says_how_far_it_has_come() {
+    fn the_line_shows_the_progress() {
         let mut step = Step::new("checking", 4);
         assert_eq!(line(step), format!("checking [{}] 0 of 4", ".".repeat(WIDTH)));
         step.done = 2;

@@ -1,4 +1,4 @@
-//! What every command works with: the operations' context, who asks, and where results are shown.
+//! The session of a command: the operations' context, the actor, and where results are shown.
 
 use serde::Serialize;
 use shared::config::Config;
@@ -10,7 +10,7 @@ use operations::change::{Actor, Change, DryRun};
 use operations::context::Context;
 use operations::failure::Failure;
 
-/// How a command was asked to make its changes.
+/// The flags that concern a command's changes.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
     /// Why the change is made, for the audit.
@@ -19,7 +19,7 @@ pub struct Request {
     pub dry_run: bool,
 }
 
-/// One command's surroundings.
+/// The session of one command.
 pub(crate) struct Session {
     pub(crate) context: Context,
     pub(crate) actor: Actor,
@@ -78,8 +78,8 @@ fn actor(request: &Request) -> Result<Actor, Failure> {
     Ok(actor.with_dry_run(request.dry_run))
 }
 
-/// Says so when what was asked for will have to wait for the tenant to be resumed.
-pub(crate) fn mind_suspension(tenant: &Tenant) {
+/// If the tenant is suspended, says that the requested runs wait until it is resumed.
+pub(crate) fn mention_suspension(tenant: &Tenant) {
     if tenant.status == TenantStatus::Suspended {
         let slug = &tenant.slug;
         say(&format!(

@@ -164,7 +164,7 @@ impl DataFolder {
             let is_marked = marked.keys().any(|slug| self.tenant_file(slug) == *file);
             ensure!(is_marked, "{} is no demonstration's", file.display());
         }
-        // The control database last: without it, the tenants' files would belong to nobody.
+        // The control database last: without it, the tenants' files would have no owner.
         databases.sort_by_key(|file| *file == control);
         Ok(databases)
     }

@@ -157,7 +157,7 @@ impl TestTenant {
         }
     }
 
-    /// Tells the engine to look for due jobs now, after a change by plain SQL.
+    /// Makes the engine poll for due jobs now, after a change by plain SQL.
     pub async fn wake(&self) {
         self.publisher.wake(self.id).await;
     }

@@ -208,8 +208,12 @@ mod tests {
         assert_eq!(broken(&[success("12:10:00"), failed(2, Handler)]), wrong, "after a success");
         assert_eq!(broken(&[failed(1, Lost), failed(2, Handler)]), wrong, "no rescue, a retry");
         assert_eq!(broken(&[failed(1, Timeout)]), wrong, "the next is missing");
-        let asked = Execution { cancel_requested: true, ..failed(1, Handler) };
-        assert_eq!(broken(&[asked, failed(2, Handler)]), wrong, "a cancelled one has no retry");
+        let cancel_requested = Execution { cancel_requested: true, ..failed(1, Handler) };
+        assert_eq!(
+            broken(&[cancel_requested, failed(2, Handler)]),
+            wrong,
+            "a cancelled one has no retry"
+        );
         let too_many: Vec<Execution> = (1..=4).map(|n| failed(n, Handler)).collect();
         assert_eq!(broken(&too_many), wrong);
     }

@@ -4,7 +4,7 @@
 //! All of it is pure (rows in, violations out) except [`check()`], which reads the rows page by
 //! page. `attempts.rs` checks one occurrence, `coverage.rs` all occurrences of a job against its
 //! schedule, `concurrency.rs` what ran at the same time; `log.rs` compares the rows with what
-//! handlers wrote down themselves.
+//! handlers recorded themselves.
 
 mod attempts;
 mod check;
@@ -113,7 +113,7 @@ pub enum Rule {
     Disjoint,
     /// No more at once than the tenant's or the process's limit.
     Limited,
-    /// What handlers wrote down agrees with the rows.
+    /// What handlers recorded agrees with the rows.
     Logged,
 }
 

@@ -1,4 +1,4 @@
-//! Compares what handlers wrote down themselves (job type `record`) with the rows.
+//! Compares what handlers recorded themselves (job type `record`) with the rows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,7 +28,7 @@ pub struct Record {
     pub time: Time,
 }
 
-/// Compares everything that was written for one tenant with all of its rows: each row's handler
+/// Compares everything that was recorded for one tenant with all of its rows: each row's handler
 /// started at most once, only after the row was claimed, and a success ran to its end.
 pub fn check(tenant: TenantId, records: &[Record], rows: &[Execution]) -> Vec<Violation> {
     let rows: BTreeMap<ExecutionId, &Execution> = rows.iter().map(|row| (row.id, row)).collect();

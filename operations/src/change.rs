@@ -1,4 +1,4 @@
-//! A change: who asks for it, what is planned, and what came of it.
+//! A change: who requests it, what is planned, and its result.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -11,7 +11,7 @@ use crate::failure::Failure;
 /// The longest reason that is recorded, in characters.
 const REASON_CHARS_MAX: usize = 500;
 
-/// Who asks for a change, why, and whether it is only a dry run.
+/// Who requests a change, why, and whether it is only a dry run.
 #[derive(Clone, Debug)]
 pub struct Actor {
     name: String,
@@ -55,8 +55,8 @@ impl Actor {
         self.is_dry_run
     }
 
-    /// Plans a change at a tenant: `action` is a noun and a verb, such as `job.edit`, `target` what
-    /// it is done to, `before` how that is recorded as it was.
+    /// Plans a change at a tenant. `action` is a noun and a verb, such as `job.edit`; `target` is what
+    /// it changes; `before` is the state before it, as the audit records that.
     pub fn plan(
         &self,
         action: &str,
@@ -84,25 +84,25 @@ impl Actor {
     }
 }
 
-/// A change that has been asked for and not been made yet.
+/// A change that was requested and has not been made yet.
 #[derive(Clone, Debug)]
 pub struct PlannedChange {
     pub(super) audit: store::Change,
     /// The tenant it is made at; none if it concerns all.
     pub(super) tenant: Option<TenantId>,
-    /// What it would lead to, as far as that is known beforehand.
+    /// The state after the change, as far as it is known before.
     pub(super) after: Option<Value>,
     pub(super) is_dry_run: bool,
 }
 
 impl PlannedChange {
-    /// The same, with what it would lead to.
+    /// The same, with the state after the change.
     pub fn towards(self, after: Value) -> PlannedChange {
         PlannedChange { after: Some(after), ..self }
     }
 }
 
-/// What came of a change.
+/// The result of a change.
 #[derive(Debug)]
 #[must_use]
 pub enum Change<T> {
@@ -113,7 +113,7 @@ pub enum Change<T> {
 }
 
 impl<T> Change<T> {
-    /// The same, of what `f` makes of the value.
+    /// Converts what was made by `f`.
     pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Change<U> {
         match self {
             Change::Made(value) => Change::Made(f(value)),
@@ -141,7 +141,7 @@ pub struct DryRun {
     pub target: Option<String>,
     /// How it is now; none if it is new.
     pub before: Option<Value>,
-    /// What it would lead to.
+    /// The state after the change.
     pub after: Option<Value>,
 }
 

@@ -1,4 +1,4 @@
-//! What the audit has about a job and its tenant: who paused, suspended or edited what.
+//! The changes that the audit records for a job and its tenant: who paused, suspended or edited what.
 
 use shared::clock::Time;
 use shared::store::{Audit, AuditFilter};
@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::format::time;
 
 /// How many changes of the tenant, and of the job, are read.
-const LOOKED_AT: i64 = 100;
+const READ_MAX: i64 = 100;
 
 /// Changes that were made, the newest first.
 pub(crate) struct Changes(Vec<Audit>);
@@ -25,7 +25,7 @@ impl Changes {
         let of_tenant = AuditFilter { target: None, ..of_job.clone() };
         let mut changes = Vec::new();
         for filter in [of_job, of_tenant] {
-            let listed = context.control.list_audit(&filter, LOOKED_AT).await;
+            let listed = context.control.list_audit(&filter, READ_MAX).await;
             let listed = listed.map_err(Failure::control)?.into_iter();
             let is_of_tenant = filter.target.is_none();
             changes.extend(listed.filter(|change| {
@@ -37,13 +37,13 @@ impl Changes {
     }
 
     /// The latest `action`, unless a later `undoing` cancelled it.
-    fn standing(&self, action: &str, undoing: &str) -> Option<&Audit> {
+    fn in_effect(&self, action: &str, undoing: &str) -> Option<&Audit> {
         let found =
             self.0.iter().find(|change| change.action == action || change.action == undoing);
         found.filter(|change| change.action == action)
     }
 
-    /// The first one after a time.
+    /// The first matching change after a time.
     pub(super) fn first_after(
         &self,
         after: Time,
@@ -52,7 +52,7 @@ impl Changes {
         self.0.iter().rev().filter(|change| change.at > after).find(|change| is_meant(change))
     }
 
-    /// The latest one up to a time.
+    /// The latest matching change up to a time.
     pub(super) fn last_until(
         &self,
         until: Time,
@@ -63,7 +63,7 @@ impl Changes {
 
     /// Who paused the job.
     pub(crate) fn pause(&self) -> Option<String> {
-        self.standing("job.pause", "job.resume").map(told)
+        self.in_effect("job.pause", "job.resume").map(describe)
     }
 
     /// Who added the job disabled.
@@ -71,17 +71,17 @@ impl Changes {
         let is_disabled = |change: &&Audit| {
             change.after.as_ref().is_some_and(|after| after["is_enabled"] == false)
         };
-        self.0.iter().find(|change| change.action == "job.add").filter(is_disabled).map(told)
+        self.0.iter().find(|change| change.action == "job.add").filter(is_disabled).map(describe)
     }
 
     /// Who suspended the tenant.
     pub(crate) fn suspension(&self) -> Option<String> {
-        self.standing("tenant.suspend", "tenant.resume").map(told)
+        self.in_effect("tenant.suspend", "tenant.resume").map(describe)
     }
 }
 
-/// When, who and why.
-pub(super) fn told(change: &Audit) -> String {
+/// Describes when, by whom and why a change was made.
+pub(super) fn describe(change: &Audit) -> String {
     let reason = change.reason.as_ref().map(|reason| format!(" (\"{reason}\")"));
     format!("at {} by {}{}", time(Some(change.at)), change.actor, reason.unwrap_or_default())
 }

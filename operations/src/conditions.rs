@@ -1,4 +1,4 @@
-//! What can keep a job from running, a finding each: shared by what decides whether it runs now
+//! Findings about what keeps a job from running. They explain whether a job runs now
 //! ([`explain`](super::explain)) and what became of a planned time
 //! ([`occurrence_report`](super::occurrence_report)).
 

@@ -1,5 +1,5 @@
-//! What every operation works with, whether a command, a program or a page asks for it: the
-//! settings, the control database, the tenants' databases, and the audit.
+//! The context of every operation, for commands, programs and pages alike: the settings, the control
+//! database, the tenants' databases, and the audit.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -57,7 +57,7 @@ pub struct TenantContext {
     pub tenant: Tenant,
     /// Its database.
     pub store: Arc<Store>,
-    /// That database's time when it was entered.
+    /// That database's time when the operation began.
     pub now: DbTime,
 }
 
@@ -88,7 +88,7 @@ impl Context {
         Context { config, connections, control, random, nudge, unwoken, stores }
     }
 
-    /// The same, nudging by this publisher.
+    /// The same context, with this publisher for nudges.
     pub fn with_publisher(self, publisher: Publisher) -> Context {
         Context { nudge: Nudge::Standing(publisher), ..self }
     }
@@ -135,8 +135,8 @@ impl Context {
         Ok(TenantContext { tenant, store, now })
     }
 
-    /// Makes a planned change and audits it: what is about to be done before, what came of it after.
-    /// `make` returns what was made and how the audit shows it. A dry run is only described.
+    /// Makes a planned change and audits it: the plan before, the result after. `make` returns what was
+    /// made and how the audit shows it. A dry run is only described.
     ///
     /// Every change passes here.
     pub fn record<T>(
@@ -162,7 +162,7 @@ impl Context {
         }
     }
 
-    /// The same, of a change that the producers should see at once.
+    /// The same for a change that the producers should see at once.
     pub fn record_and_wake<T>(
         &self,
         planned: PlannedChange,

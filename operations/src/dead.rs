@@ -29,7 +29,7 @@ pub async fn list(context: &Context, limit: u32) -> Result<Vec<DeadMessage>, Fai
 /// Removes all messages, for good.
 ///
 /// # Errors
-/// When the actor is limited to tenants, whose the messages are not, or the broker does not answer.
+/// When the actor is limited to tenants (the messages belong to none), or the broker does not answer.
 pub async fn empty(context: &Context, actor: &Actor) -> Result<Change<Emptied>, Failure> {
     if actor.is_limited() {
         let text = "your role is limited to some tenants, and this queue belongs to none";

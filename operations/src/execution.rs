@@ -48,16 +48,16 @@ pub async fn cancel(
         _ => json!({"status": Status::Cancelled}),
     });
     let cancel = async {
-        let asked = at.store.cancel(id, at.now).await.map_err(|error| at.failed(error))?;
+        let requested = at.store.cancel(id, at.now).await.map_err(|error| at.failed(error))?;
         let execution = find(at, id).await?;
-        if asked.is_none() {
+        if requested.is_none() {
             return Err(over(&execution));
         }
         let facts = json!({"status": execution.status, "cancel_requested": true});
         Ok((execution, facts))
     };
     let change = context.record(planned, cancel).await?;
-    // A worker learns by its heartbeat that it shall cancel; producers need no nudge.
+    // The worker learns of the request at its next heartbeat; producers need no nudge.
     if let Change::Made(execution) = &change
         && execution.status != Status::Running
     {
@@ -86,8 +86,8 @@ pub async fn run(
     let planned = actor.plan("job.run", &at.tenant, Some(name.to_owned()), None);
     let planned = planned.towards(json!({"payload": payload.unwrap_or(&job.payload)}));
     let run = async {
-        let asked = at.store.run_job(name, id, payload, at.now).await;
-        match asked.map_err(|error| at.failed(error))? {
+        let requested = at.store.run_job(name, id, payload, at.now).await;
+        match requested.map_err(|error| at.failed(error))? {
             Guarded::Applied => Ok((find(at, id).await?, json!({"execution": id}))),
             Guarded::NoMatch => {
                 job::find(at, name).await?;

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-/// How long ago a consumer may have registered to count as alive; it does so every 10 s.
+/// A consumer that has not registered for this long is dead; it registers every 10 s.
 pub const SEEN_WITHIN: Duration = Duration::from_secs(45);
 
-/// The same for a producer, which does so every 3 s.
+/// The same for a producer, which registers every 3 s.
 pub const PRODUCER_SEEN_WITHIN: Duration = Duration::from_secs(10);
 
 /// How bad it is.
@@ -23,7 +23,7 @@ pub enum Level {
 }
 
 impl Level {
-    /// In a word.
+    /// The level as a word.
     pub const fn as_str(self) -> &'static str {
         match self {
             Level::Ok => "ok",

@@ -34,7 +34,7 @@ impl Follower {
     }
 
     /// The rows that are new or have changed status, oldest first.
-    pub async fn tick(&mut self) -> Result<Vec<Execution>> {
+    pub async fn read_changes(&mut self) -> Result<Vec<Execution>> {
         let mut changed = Vec::new();
         let known: Vec<(ExecutionId, Status)> =
             self.open.iter().map(|(id, status)| (*id, *status)).collect();

@@ -117,7 +117,7 @@ impl Names {
 
 #[cfg(test)]
 mod fuzz {
-    //! What a stranger's file holds: `make fuzz` runs these for longer.
+    //! Fuzzes the translation of files of unknown origin; `make fuzz` runs for longer.
 
     use testkit::fuzz;
 

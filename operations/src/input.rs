@@ -34,7 +34,7 @@ pub fn schema(text: &str) -> Result<String, String> {
     }
 }
 
-/// Reads whom to notify of a job's trouble: `off`, a URL, or JSON with headers, events and more.
+/// Reads whom to notify about a job: `off`, a URL, or JSON with headers, events and more.
 pub fn target(text: &str) -> Result<Value, String> {
     let target = match text {
         "off" => json!({}),

@@ -32,7 +32,7 @@ pub async fn page(at: &TenantContext, after: &str, limit: i64) -> Result<Vec<Job
 /// A job's schedule, with its own spread of `H` and jitter.
 pub fn schedule_of(at: &TenantContext, job: &Job) -> Result<Schedule, Failure> {
     let read = read_schedule(at, job, &job.schedule);
-    // The table holds it, so the user has made no mistake.
+    // The schedule comes from the table, so the user has made no mistake.
     read.map_err(|failure| Failure::Conflict(failure.to_string()))
 }
 
@@ -93,7 +93,7 @@ pub async fn add(
     context.record_and_wake(planned, add).await
 }
 
-/// How often an edit of a schedule starts again because somebody else has edited the job meanwhile.
+/// How often an edit of a schedule starts again because of a concurrent edit of the job.
 const PATCHES_MAX: u32 = 3;
 
 /// Changes a job, if its version is still `if_version`. `edit` has no schedule: `patch` changes that,
@@ -116,7 +116,7 @@ pub async fn patch(
         let found = find(at, name).await?;
         let (schedule, change) = schedule_change::apply(patch, at, &found)?;
         let whole = JobEdit { schedule: Some(schedule), ..edited.clone() };
-        // What is kept was read in this version.
+        // The options that are kept were read in this version.
         let version = if_version.or(Some(found.version));
         match edit(context, actor, at, name, version, &whole).await {
             Err(Failure::Stale(_)) if if_version.is_none() && started < PATCHES_MAX => started += 1,
@@ -195,9 +195,9 @@ fn stale(job: &Job) -> Failure {
 /// What to do with a job's future occurrences.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Switch {
-    /// None comes any more.
+    /// No more occurrences.
     Pause,
-    /// They come again.
+    /// Occurrences from now on.
     Resume,
 }
 
@@ -265,7 +265,7 @@ fn facts_of(job: &Job, fields: &[&str]) -> Value {
     let mut facts: Map<String, Value> = fields
         .iter()
         .map(|field| match *field {
-            // They may hold what only the tenant may know.
+            // They may contain what only the tenant may know.
             "payload" | "notify" => ((*field).to_owned(), "(not recorded)".into()),
             field => (field.to_owned(), whole[field].clone()),
         })

@@ -58,11 +58,11 @@ pub enum Mode {
     Preview,
 }
 
-/// What happens meanwhile.
+/// The progress of a migration.
 pub enum Event {
     /// It waits for these programs to stop.
     Waiting(Vec<OldProgram>),
-    /// It has come this far.
+    /// How far it has come.
     Step(Step),
 }
 

@@ -9,7 +9,7 @@ use shared::job::Job;
 use shared::schedule::Schedule;
 use shared::store::{Audit, AuditFilter};
 
-use super::changes::{Changes, told};
+use super::changes::{Changes, describe};
 use super::conditions::{of_open, of_quarantine, of_the_tenant, who_executes};
 use super::context::{Context, TenantContext};
 use super::failure::Failure;
@@ -24,36 +24,37 @@ const ROWS_MAX: i64 = 200;
 /// How many runs before a skipped one are read to find the one that was open.
 const RUNS_MAX: i64 = 20;
 
-/// Says what became of the occurrence at `asked`: its attempts, the run that stood for it, or why
+/// Says what became of the occurrence at `requested`: its attempts, the run that stood for it, or why
 /// there is none.
 pub async fn report(
     context: &Context,
     at: &TenantContext,
     name: &str,
-    asked: Time,
+    requested: Time,
 ) -> Result<Vec<Finding>, Failure> {
     let job = find(at, name).await?;
-    let rows = rows_from(at, &job, asked).await?;
+    let rows = rows_from(at, &job, requested).await?;
     let changes = Changes::read(context, at, name).await?;
     let first = rows.iter().find(|row| row.trigger == Trigger::Schedule);
-    if let Some(first) = first.filter(|first| first.scheduled_for == asked) {
-        return of_occurrence(context, at, &job, (asked, first), &rows, &changes).await;
+    if let Some(first) = first.filter(|first| first.scheduled_for == requested) {
+        return of_occurrence(context, at, &job, (requested, first), &rows, &changes).await;
     }
     if let Some(reason) = &job.quarantined_reason {
         return Ok(vec![of_quarantine(&at.tenant.slug, &job.name, reason)]);
     }
     let schedule = schedule_of(at, &job)?;
-    if let Some(first) = first.filter(|first| stands_for(first, &schedule, asked)) {
+    if let Some(first) = first.filter(|first| stands_for(first, &schedule, requested)) {
         let finding = format!(
             "{} stood for by the occurrence of {}, which stands for {} in all: they were first seen too late (misfire), or while a run was open (overlap)",
-            time(Some(asked)),
+            time(Some(requested)),
             time(Some(first.scheduled_for)),
             first.stands_for
         );
-        let attempts = of_occurrence(context, at, &job, (asked, first), &rows, &changes).await?;
+        let attempts =
+            of_occurrence(context, at, &job, (requested, first), &rows, &changes).await?;
         return Ok([vec![Finding::ok("occurrence", finding)], attempts].concat());
     }
-    MissingOccurrence { at, job: &job, schedule: &schedule, changes: &changes, asked }
+    MissingOccurrence { at, job: &job, schedule: &schedule, changes: &changes, requested }
         .why(context)
         .await
 }
@@ -72,9 +73,9 @@ pub async fn rows_from(
 }
 
 /// Whether a row stands for an earlier occurrence, too.
-pub fn stands_for(row: &Execution, schedule: &Schedule, asked: Time) -> bool {
-    let between = schedule.count(just_before(asked), row.scheduled_for);
-    is_planned(schedule, asked) && row.stands_for > 1 && between <= row.stands_for as u64
+pub fn stands_for(row: &Execution, schedule: &Schedule, requested: Time) -> bool {
+    let between = schedule.count(just_before(requested), row.scheduled_for);
+    is_planned(schedule, requested) && row.stands_for > 1 && between <= row.stands_for as u64
 }
 
 /// Every attempt at an occurrence, and which changes or other runs affected it.
@@ -82,7 +83,7 @@ async fn of_occurrence(
     context: &Context,
     at: &TenantContext,
     job: &Job,
-    (asked, first): (Time, &Execution),
+    (requested, first): (Time, &Execution),
     rows: &[Execution],
     changes: &Changes,
 ) -> Result<Vec<Finding>, Failure> {
@@ -99,7 +100,7 @@ async fn of_occurrence(
         }
     }
     let seen = first.dispatched_at.or(first.finished_at).unwrap_or(at.now.time());
-    findings.extend(suspended(changes, asked, seen));
+    findings.extend(suspended(changes, requested, seen));
     Ok(findings)
 }
 
@@ -109,7 +110,8 @@ fn suspended(changes: &Changes, time: Time, seen: Time) -> Option<Finding> {
     let resumed = changes.first_after(time, is_switch)?;
     let suspended = changes.last_until(just_before(resumed.at), is_switch)?;
     let was_so = resumed.action == "tenant.resume" && suspended.action == "tenant.suspend";
-    let finding = format!("it was suspended {}, and resumed {}", told(suspended), told(resumed));
+    let finding =
+        format!("it was suspended {}, and resumed {}", describe(suspended), describe(resumed));
     (was_so && resumed.at <= seen).then(|| Finding::ok("tenant", finding))
 }
 
@@ -140,7 +142,7 @@ async fn cause(context: &Context, at: &TenantContext, row: &Execution) -> Result
             let filter = AuditFilter { before: None, tenant, target };
             let listed = context.control.list_audit(&filter, 1).await;
             let listed = listed.map_err(Failure::control)?;
-            Ok(listed.first().map_or(String::new(), |change| format!(", {}", told(change))))
+            Ok(listed.first().map_or(String::new(), |change| format!(", {}", describe(change))))
         }
         _ => Ok(String::new()),
     }

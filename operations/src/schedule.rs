@@ -1,4 +1,4 @@
-//! What can be asked about schedules.
+//! Queries about schedules.
 
 use chrono::{DateTime, FixedOffset, TimeDelta};
 use serde::Serialize;

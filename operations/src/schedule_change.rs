@@ -103,7 +103,7 @@ pub fn apply(
     })?;
     let now = at.now.time();
     let before = Schedule::read(&job.schedule.to_string(), spread).ok().map(|schedule| Meaning {
-        // What the producer has worked out, if it has.
+        // The time that the producer has computed, if it has.
         next: job.next_run_at.or_else(|| schedule.first_after(now)),
         words: schedule.describe(),
     });

@@ -95,7 +95,7 @@ pub async fn inspect(context: &Context, tenant: &Tenant) -> InspectedTenant {
     }
 }
 
-/// What there is to do at a tenant, or why its database cannot tell.
+/// The poll summary of a tenant, or why its database cannot be read.
 pub async fn poll(context: &Context, tenant: &Tenant) -> Result<PollSummary, String> {
     let store = context.store(tenant).map_err(|failure| failure.to_string())?;
     store.poll().await.map_err(|error| reason(&error))

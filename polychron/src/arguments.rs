@@ -134,11 +134,12 @@ impl Other {
 /// The output format that an invalid command line asks for.
 pub(crate) fn format_asked_for(arguments: impl Iterator<Item = OsString>) -> Format {
     let words: Vec<String> = arguments.map(|word| word.to_string_lossy().into_owned()).collect();
-    let asked = words.iter().enumerate().find_map(|(at, word)| match word.as_str() {
+    let requested = words.iter().enumerate().find_map(|(at, word)| match word.as_str() {
         "-o" | "--output" => words.get(at + 1).map(String::as_str),
         word => word.strip_prefix("--output=").or_else(|| word.strip_prefix("-o")),
     });
-    let format = asked.and_then(|word| Format::from_str(word.trim_start_matches('='), false).ok());
+    let format =
+        requested.and_then(|word| Format::from_str(word.trim_start_matches('='), false).ok());
     format.unwrap_or(Format::Table)
 }
 
@@ -180,18 +181,18 @@ mod tests {
 
     #[test]
     fn every_verb_shows_how_it_is_used() {
-        fn look(command: &Command, path: &str) -> usize {
+        fn count_examples(command: &Command, path: &str) -> usize {
             let verbs: Vec<&Command> =
                 command.get_subcommands().filter(|verb| verb.get_name() != "help").collect();
             if !verbs.is_empty() {
                 let path = |verb: &Command| format!("{path} {}", verb.get_name());
-                return verbs.iter().map(|verb| look(verb, &path(verb))).sum();
+                return verbs.iter().map(|verb| count_examples(verb, &path(verb))).sum();
             }
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(help.contains("Example") && help.contains(path), "{path}: {help}");
             1
         }
-        assert!(look(&command(), "polychron") > 30);
+        assert!(count_examples(&command(), "polychron") > 30);
     }
 
     #[test]

@@ -72,7 +72,7 @@ pub(crate) async fn run(
     stopped?;
     let (mut followers, mut summaries) = followed?;
     // What happened while the engine stopped.
-    tell(&mut followers, &mut stream, &mut summaries).await?;
+    show_changes(&mut followers, &mut stream, &mut summaries).await?;
     stream.summary(&summaries)?;
     say("\nThe data is still there. Look at it with");
     say(&format!("    export DATABASE_URL={}", folder.control_url().expose()));
@@ -120,8 +120,8 @@ async fn follow(
             () = &mut over => break,
             () = shutdown.drain.cancelled() => break,
         }
-        let told = tell(&mut followers, stream, &mut summaries).await;
-        if let Err(error) = told {
+        let shown = show_changes(&mut followers, stream, &mut summaries).await;
+        if let Err(error) = shown {
             shutdown.drain.cancel();
             return Err(error);
         }
@@ -130,13 +130,13 @@ async fn follow(
     Ok((followers, summaries))
 }
 
-async fn tell(
+async fn show_changes(
     followers: &mut Followers,
     stream: &mut Stream,
     summaries: &mut BTreeMap<String, Summary>,
 ) -> Result<()> {
     for (slug, follower) in followers {
-        for row in follower.tick().await? {
+        for row in follower.read_changes().await? {
             summaries.entry(slug.clone()).or_default().add(&row);
             stream.show(slug, &row)?;
         }

@@ -40,12 +40,12 @@ fn main() -> ExitCode {
     let output = Output::new(arguments.output);
     match run(arguments, &matches, output) {
         Ok(code) => code,
-        Err(failure) => tell(&failure, output),
+        Err(failure) => report(&failure, output),
     }
 }
 
 /// Reports a failure, and returns the exit code.
-fn tell(failure: &Failure, output: Output) -> ExitCode {
+fn report(failure: &Failure, output: Output) -> ExitCode {
     output.failure(None, failure);
     ExitCode::from(exit::code(failure))
 }
@@ -65,7 +65,7 @@ fn misread(error: &clap::Error) -> ExitCode {
     };
     let what = text.split("\n\nUsage:").next().unwrap_or_default();
     let what = what.trim_start_matches("error: ").trim_end();
-    tell(&Failure::Usage(what.to_owned()), output)
+    report(&Failure::Usage(what.to_owned()), output)
 }
 
 fn run(arguments: Arguments, matches: &ArgMatches, output: Output) -> Result<ExitCode, Failure> {

@@ -1,10 +1,10 @@
 //! Who may do what: the file of users, their passwords and tokens, and who is signed in.
 //!
-//! Without a file, every request is an operator's, as every user of the machine could be; that is why
-//! only the loopback address is served then.
+//! Without a file, every request has the rights of an operator, and any user of the machine can send one.
+//! So only the loopback address is served.
 
 mod device;
-mod pace;
+mod rate_limit;
 mod sessions;
 pub(crate) mod users_file;
 
@@ -24,7 +24,7 @@ use tokio::time::timeout;
 use tracing::{error, info, warn};
 
 pub(crate) use self::device::COOKIE as DEVICE_COOKIE;
-use self::pace::{Pace, Verdict};
+use self::rate_limit::{RateLimit, Verdict};
 use self::sessions::Sessions;
 use self::users_file::UsersFile;
 use crate::problem::Problem;
@@ -50,7 +50,8 @@ pub(crate) struct Visitor {
     pub(crate) name: Option<String>,
     pub(crate) role: Role,
     pub(crate) tenants: Option<BTreeSet<String>>,
-    /// Must come back with their forms, against forgery; none for a token, which has no forms.
+    /// Their forms must send it back, which prevents request forgery; none for a token, which has no
+    /// forms.
     pub(crate) form_key: Option<String>,
 }
 
@@ -101,7 +102,7 @@ pub(crate) struct Access {
     /// Signs form keys; new at every start.
     key: hmac::Key,
     sessions: Mutex<Sessions>,
-    pace: Mutex<Pace>,
+    rate_limit: Mutex<RateLimit>,
     checks: Semaphore,
     checks_of_devices: Semaphore,
 }
@@ -134,10 +135,20 @@ impl Access {
     ) -> Result<Access, Failure> {
         let file = config.users.as_deref().map(UsersFile::open).transpose()?.map(Mutex::new);
         let key = hmac::Key::new(hmac::HMAC_SHA256, &random.bytes::<32>());
-        let (sessions, pace) = (Mutex::new(Sessions::new(config.session)), Mutex::default());
+        let (sessions, rate_limit) = (Mutex::new(Sessions::new(config.session)), Mutex::default());
         let checks = Semaphore::new(CHECKS);
         let checks_of_devices = Semaphore::new(CHECKS_OF_DEVICES);
-        Ok(Access { file, clock, random, metrics, key, sessions, pace, checks, checks_of_devices })
+        Ok(Access {
+            file,
+            clock,
+            random,
+            metrics,
+            key,
+            sessions,
+            rate_limit,
+            checks,
+            checks_of_devices,
+        })
     }
 
     /// Whether no sign-in is needed.
@@ -193,19 +204,19 @@ impl Access {
         Some(Visitor { name: Some(name), role, tenants, form_key })
     }
 
-    /// Counts a request whose token is unknown, and logs an address's first.
+    /// Counts a request whose token is unknown, and logs the first of each address.
     pub(crate) fn refused(&self, headers: &HeaderMap, address: IpAddr) {
         if bearer(headers).is_none() {
             return;
         }
         self.metrics.sign_in_refused("token");
-        if lock(&self.pace).is_first_token(self.clock.boot_time(), address) {
+        if lock(&self.rate_limit).is_first_token(self.clock.boot_time(), address) {
             warn!(%address, "a request was refused: its token is unknown");
         }
     }
 
-    /// Signs a user in. What the answer is, and how long it takes, does not tell whether there is a
-    /// user of that name.
+    /// Signs a user in. Neither the answer nor its duration reveals whether a user of that name
+    /// exists.
     pub(crate) async fn sign_in(&self, given: Credentials<'_>) -> Result<SignedIn, Refusal> {
         let Credentials { name, password, address, headers } = given;
         let users = self.users().unwrap_or_default();
@@ -233,7 +244,7 @@ impl Access {
             warn!(user = shown(name), %address, "a sign-in was refused: wrong name or password");
             return Err(Refusal::Wrong);
         };
-        lock(&self.pace).succeeded(address, &secret::of_token(name));
+        lock(&self.rate_limit).succeeded(address, &secret::of_token(name));
         let session = hex(&self.random.bytes::<32>());
         self.sessions().begin(self.clock.boot_time(), &session, name);
         let device = match device {
@@ -244,11 +255,11 @@ impl Access {
     }
 
     fn try_of_device(&self, device: &str) -> Verdict {
-        lock(&self.pace).attempt_of_device(self.clock.boot_time(), device)
+        lock(&self.rate_limit).attempt_of_device(self.clock.boot_time(), device)
     }
 
     fn try_of_stranger(&self, name: &str, address: IpAddr) -> Verdict {
-        lock(&self.pace).attempt(self.clock.boot_time(), address, &secret::of_token(name))
+        lock(&self.rate_limit).attempt(self.clock.boot_time(), address, &secret::of_token(name))
     }
 
     fn too_often(&self, is_first: bool, name: &str, address: IpAddr) -> Refusal {
@@ -259,8 +270,8 @@ impl Access {
         Refusal::TooOften
     }
 
-    /// A hash that no password has, for a name without one. It takes as long to compare as that of
-    /// one of the users, and always the same one for a name: their number of rounds may differ.
+    /// A hash that no password has, for a name without a user. It takes as long to compare as the hash
+    /// of one of the users, always the same one for a name: their numbers of iterations may differ.
     fn decoy(&self, users: &[User], name: &str) -> String {
         let hashes: Vec<&String> = users.iter().filter_map(|user| user.password.as_ref()).collect();
         let draw = hmac::sign(&self.key, name.as_bytes());

@@ -20,7 +20,7 @@ use axum::routing::{MethodRouter, delete, get, patch, post};
 use serde_json::Value;
 
 use crate::AppState;
-use schema::{asked, integer, statuses, time, uuid};
+use schema::{integer, query_text, statuses, time, uuid};
 
 /// One operation.
 struct Operation {
@@ -49,7 +49,7 @@ const fn parameter(name: &'static str, schema: fn() -> Value, meaning: &'static 
 
 const LIMIT: Parameter = parameter("limit", count, "How many at most, 1 to 500; 50 by default");
 const AFTER: Parameter =
-    parameter("after", asked, "Only what comes later: `next` of the page before");
+    parameter("after", query_text, "Only what comes later: `next` of the page before");
 const OLDER: &str = "Only what is older: `next` of the page before";
 const N: Parameter = parameter("n", count, "How many at most, 1 to 500; 10 by default");
 
@@ -96,10 +96,10 @@ const OPERATIONS: &[Operation] = &[
     read("/api/v1/dead", "listDead", "The oldest messages that no consumer could parse, at most 100", &[], "DeadMessages", || get(fleet::dead)),
     change("post", "/api/v1/dead/empty", "emptyDead", "Remove all of them, for good", "Reason", "Emptied", || post(fleet::empty_dead)),
     read("/api/v1/audit", "listAudit", "Who changed what, and why, the newest first",
-         &[parameter("tenant", asked, "Only what was changed at this tenant"), parameter("target", asked, "Only what was done to this job or execution"), parameter("before", integer, OLDER), LIMIT],
+         &[parameter("tenant", query_text, "Only what was changed at this tenant"), parameter("target", query_text, "Only what was done to this job or execution"), parameter("before", integer, OLDER), LIMIT],
          "AuditPage", || get(fleet::audit)),
     read("/api/v1/schedule/preview", "previewSchedule", "When a schedule would be due",
-         &[parameter("expression", asked, "A cron expression, or a schedule as JSON"), parameter("timezone", asked, "The zone that a cron expression is meant in; UTC by default"),
+         &[parameter("expression", query_text, "A cron expression, or a schedule as JSON"), parameter("timezone", query_text, "The zone that a cron expression is meant in; UTC by default"),
            parameter("from", time, "Show what comes after this time; now by default"), N],
          "Preview", || get(fleet::preview)),
     read("/api/v1/tenants", "listTenants", "The tenants, by slug", &[AFTER, LIMIT], "TenantPage", || get(tenant::list)),
@@ -117,7 +117,7 @@ const OPERATIONS: &[Operation] = &[
     read("/api/v1/tenants/{tenant}/jobs/{job}/explain", "explainJob", "Why a job runs, waits or doesn't run, and what to do about it",
          &[parameter("at", time, "One of its planned times: what became of it")], "Findings", || get(job::explain)),
     read("/api/v1/tenants/{tenant}/executions", "listExecutions", "Executions, the newest first. A page may be short and yet have a next one",
-         &[parameter("job", asked, "Only those of this job"), parameter("status", statuses, "Only those of this status"), parameter("before", uuid, OLDER), LIMIT],
+         &[parameter("job", query_text, "Only those of this job"), parameter("status", statuses, "Only those of this status"), parameter("before", uuid, OLDER), LIMIT],
          "ExecutionPage", || get(execution::list)),
     read(EXECUTION, "getExecution", "An execution, with its error's whole chain, its result and its output", &[], "Execution", || get(execution::show)),
     change("post", "/api/v1/tenants/{tenant}/executions/{execution}/cancel", "cancelExecution", "Ask for an execution's end", "Reason", "Execution", || post(execution::cancel)),

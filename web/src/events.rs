@@ -71,10 +71,10 @@ async fn events(
 ) -> Result<impl IntoResponse, Problem> {
     let place = state.events.enter(visitor.user())?;
     let changes = match tenant {
-        None => state.fleet.rounds(),
+        None => state.fleet.walks(),
         Some(slug) => {
-            let entered = state.enter(&visitor, &slug).await?;
-            state.events.of_tenant(&state, &slug, entered.store)
+            let at = state.enter(&visitor, &slug).await?;
+            state.events.of_tenant(&state, &slug, at.store)
         }
     };
     let until = state.context.connections.clock().boot_time() + STREAM_LIMIT;
@@ -86,7 +86,7 @@ async fn events(
 /// A page that listens.
 struct Listening {
     state: Arc<AppState>,
-    /// Show who listens.
+    /// They identify the visitor.
     headers: HeaderMap,
     changes: watch::Receiver<u64>,
     until: BootTime,

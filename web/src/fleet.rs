@@ -21,12 +21,12 @@ pub(crate) use stats::{HOURS, OutcomeCounts, TenantStats, hour_of};
 pub(crate) struct FleetCache {
     clock: Clock,
     tenants: Mutex<BTreeMap<String, TenantSnapshot>>,
-    rounds: watch::Sender<u64>,
+    walks: watch::Sender<u64>,
 }
 
 impl FleetCache {
     pub(crate) fn new(clock: Clock) -> FleetCache {
-        FleetCache { clock, tenants: Mutex::default(), rounds: watch::Sender::new(0) }
+        FleetCache { clock, tenants: Mutex::default(), walks: watch::Sender::new(0) }
     }
 
     /// Reads the snapshots, by slug.
@@ -39,9 +39,9 @@ impl FleetCache {
         snapshot.at.map(|at| self.clock.boot_time() - at)
     }
 
-    /// Changes at the end of each round.
-    pub(crate) fn rounds(&self) -> watch::Receiver<u64> {
-        self.rounds.subscribe()
+    /// Changes at the end of each walk.
+    pub(crate) fn walks(&self) -> watch::Receiver<u64> {
+        self.walks.subscribe()
     }
 
     /// Keeps the snapshots fresh until it is dropped.
@@ -57,7 +57,7 @@ impl FleetCache {
         self.tenants().insert(snapshot.tenant.slug.clone(), snapshot);
     }
 
-    /// Enters tenants; what is known of them stays.
+    /// Adds tenants; their snapshots stay.
     fn enter(&self, listed: impl Iterator<Item = TenantView>) {
         let mut tenants = self.tenants();
         for tenant in listed {
@@ -76,8 +76,8 @@ impl FleetCache {
         self.tenants().retain(|slug, _| slugs.contains(slug));
     }
 
-    fn end_round(&self) {
-        self.rounds.send_modify(|rounds| *rounds += 1);
+    fn end_walk(&self) {
+        self.walks.send_modify(|walks| *walks += 1);
     }
 
     fn tenants(&self) -> MutexGuard<'_, BTreeMap<String, TenantSnapshot>> {

@@ -26,7 +26,7 @@ use crate::html_error::HtmlError;
 use crate::in_flight::until_sent;
 use crate::problem::Problem;
 
-/// Nothing from elsewhere, nothing inline, in no frame.
+/// No content from other origins, nothing inline, no frames.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; \
                       connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 /// The most bytes of a request's body: a payload, escaped.
@@ -73,7 +73,7 @@ pub(crate) async fn guard(
 /// The response of what is behind the guard. A panic there ends this request only.
 async fn answer(state: &Arc<AppState>, request: Request, next: Next) -> Result<Response, Problem> {
     let visitor = request.extensions().get::<Visitor>();
-    // Streams of events last; they have places of their own.
+    // Event streams last long; they have a limit of their own.
     let place = match visitor.filter(|_| request.uri().path() != EVENTS) {
         Some(visitor) => Some(state.in_flight.enter(visitor.user()).await?),
         None => None,
@@ -136,7 +136,7 @@ enum Denial {
     /// It is not signed in.
     Unknown,
     /// A viewer wants to change something.
-    LooksOnly,
+    ReadOnly,
 }
 
 impl Denial {
@@ -152,7 +152,7 @@ impl Denial {
                 StatusCode::UNAUTHORIZED,
                 "say who you are: by `Authorization: Bearer TOKEN`, or by signing in at /login",
             ),
-            Denial::LooksOnly => {
+            Denial::ReadOnly => {
                 (StatusCode::FORBIDDEN, "your role is viewer, which changes nothing")
             }
         };
@@ -187,7 +187,7 @@ fn admit(state: &AppState, request: &mut Request) -> Result<(), Denial> {
     }
     match visitor {
         Some(visitor) if changes && !visitor.may_change() && path != "/logout" && !is_open => {
-            Err(Denial::LooksOnly)
+            Err(Denial::ReadOnly)
         }
         Some(visitor) => {
             request.extensions_mut().insert(visitor);
@@ -198,9 +198,9 @@ fn admit(state: &AppState, request: &mut Request) -> Result<(), Denial> {
     }
 }
 
-/// The client's address, as counted: its peer's, or what a proxy that the operator trusts says. The
-/// last entry of `X-Forwarded-For` that is no such proxy's is the one that a proxy has added itself;
-/// a client can write those before it.
+/// The client's address for counting: the peer's or, if the peer is a trusted proxy, the last entry of
+/// `X-Forwarded-For` that is not a trusted proxy's. A trusted proxy has added that entry itself; a
+/// client can forge only those before it.
 pub(crate) fn client_address(
     config: &Config,
     connection: &Connection,
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_is_whom_the_last_trusted_proxy_names() {
+    fn the_client_address_is_the_one_that_the_last_trusted_proxy_added() {
         let peer = |config: &str, peer: &str, forwarded: &'static [&'static str]| {
             let sources = shared::config::Sources {
                 flags: [("POLYCHRON_PROXIES".to_owned(), config.to_owned())].into(),
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn another_sites_page_is_known_by_what_its_browser_says() {
+    fn another_sites_request_is_recognised_by_its_headers() {
         let host = ("host", "localhost:8484");
         for (more, expected) in [
             (&[][..], false),

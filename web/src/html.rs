@@ -97,7 +97,7 @@ impl<T: Fill + ?Sized> Display for Filled<'_, T> {
 }
 
 /// Whether every placeholder is blank.
-pub(crate) const fn has_blank_holes(text: &str) -> bool {
+pub(crate) const fn has_blank_placeholders(text: &str) -> bool {
     let bytes = text.as_bytes();
     let mut at = 0;
     while at < bytes.len() {
@@ -116,7 +116,7 @@ pub(crate) const fn has_blank_holes(text: &str) -> bool {
 macro_rules! html {
     ($text:literal $(, $hole:expr)* $(,)?) => {{
         const _: () = assert!(
-            $crate::html::has_blank_holes($text),
+            $crate::html::has_blank_placeholders($text),
             "only blank holes are escaped"
         );
         $crate::html::Html(format!($text $(, $crate::html::Filled(&$hole))*))
@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_fills_a_hole_is_escaped_unless_it_is_html() {
+    fn a_placeholders_value_is_escaped_unless_it_is_html() {
         let name = r#"<script>alert("x")</script>&'"#;
         let cell = html!("<td title=\"{}\">{}</td>", name, html!("<b>{}</b>", 7));
         assert_eq!(
@@ -167,10 +167,10 @@ mod tests {
     }
 
     #[test]
-    fn only_blank_holes_are_let_through() {
-        assert!(has_blank_holes("<p>{}</p>{}"));
+    fn only_blank_placeholders_are_accepted() {
+        assert!(has_blank_placeholders("<p>{}</p>{}"));
         for text in ["{name}", "{:?}", "{0}", "{{", "{"] {
-            assert!(!has_blank_holes(text), "{text}");
+            assert!(!has_blank_placeholders(text), "{text}");
         }
     }
 

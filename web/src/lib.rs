@@ -57,7 +57,7 @@ const DEPTH_LIMIT: Duration = Duration::from_secs(1);
 /// How often the file of users is checked for changes.
 const USERS_EVERY: Duration = Duration::from_secs(2);
 /// How long open connections may take to close at a shutdown.
-const GOODBYE: Duration = Duration::from_secs(2);
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
 /// What every handler works with.
 pub(crate) struct AppState {
@@ -117,7 +117,7 @@ impl Server {
         let serving = serve_until(listener, routes, Limits::default(), shutdown.drain.clone());
         let patience = async {
             shutdown.drain.cancelled().await;
-            clock.sleep(GOODBYE).await;
+            clock.sleep(CLOSE_LIMIT).await;
         };
         tokio::select! {
             () = serving => {}
@@ -134,24 +134,24 @@ fn router(state: Arc<AppState>) -> Router {
         .merge(screen::routes())
         .merge(asset::routes())
         .merge(events::routes())
-        .fallback(nothing_there)
-        .method_not_allowed_fallback(not_so)
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn_with_state(state.clone(), guard::guard))
         // The guard limits bodies already.
         .layer(DefaultBodyLimit::disable())
         .with_state(state)
 }
 
-async fn nothing_there(uri: Uri) -> Response {
-    told(&uri, Problem::new(StatusCode::NOT_FOUND, "there is nothing at this address"))
+async fn not_found(uri: Uri) -> Response {
+    error_response(&uri, Problem::new(StatusCode::NOT_FOUND, "there is nothing at this address"))
 }
 
-async fn not_so(uri: Uri) -> Response {
-    told(&uri, Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed"))
+async fn method_not_allowed(uri: Uri) -> Response {
+    error_response(&uri, Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed"))
 }
 
-/// As JSON for programs, as a page for people.
-fn told(uri: &Uri, problem: Problem) -> Response {
+/// A problem as JSON for programs, as a page for people.
+fn error_response(uri: &Uri, problem: Problem) -> Response {
     match uri.path().starts_with("/api/") {
         true => problem.into_response(),
         false => HtmlError(problem).into_response(),
@@ -169,7 +169,7 @@ impl AppState {
 
     /// A tenant that the visitor may see.
     async fn enter(&self, visitor: &Visitor, slug: &str) -> Result<TenantContext, Problem> {
-        self.tell_apart(visitor, slug)?;
+        self.check_may_see(visitor, slug)?;
         Ok(self.context.enter(slug).await?)
     }
 
@@ -184,8 +184,8 @@ impl AppState {
         Ok((at, self.actor(visitor, reason)?))
     }
 
-    /// Answers for a tenant that the visitor may not see as for one that doesn't exist.
-    fn tell_apart(&self, visitor: &Visitor, slug: &str) -> Result<(), Problem> {
+    /// Fails for a tenant that the visitor may not see in the same way as for one that does not exist.
+    fn check_may_see(&self, visitor: &Visitor, slug: &str) -> Result<(), Problem> {
         match visitor.may_see(slug) {
             true => Ok(()),
             false => Err(Problem::new(StatusCode::NOT_FOUND, unknown_tenant(slug))),

@@ -10,7 +10,7 @@
   let wanted = true;
   let pending = false;
 
-  // Whoever writes, chooses or has something open must not lose it.
+  // Input, selections and open sections must not be lost.
   const isBusy = () =>
     document.querySelector("main details[open]") !== null ||
     (document.activeElement && document.activeElement.closest("main form") !== null) ||
@@ -33,7 +33,7 @@
         if (again) again.focus({ preventScroll: true });
       }
     } catch {
-      // The next event brings the next try.
+      // The next event retries it.
     } finally {
       pending = false;
     }
@@ -54,15 +54,15 @@
     wanted ? start() : stop();
   });
   // A browser opens six connections to a server, over all its tabs and the pages it keeps for going
-  // back. Whoever isn't looked at gives its own up, or the seventh would wait for ever.
-  const look = () => {
+  // back. A hidden page closes its connection; otherwise the seventh would wait for ever.
+  const onVisibility = () => {
     if (document.hidden) return stop();
     start();
     if (wanted) refresh();
   };
-  document.addEventListener("visibilitychange", look);
+  document.addEventListener("visibilitychange", onVisibility);
   window.addEventListener("pagehide", stop);
-  window.addEventListener("pageshow", (event) => { if (event.persisted) look(); });
+  window.addEventListener("pageshow", (event) => { if (event.persisted) onVisibility(); });
   live.hidden = false;
   start();
 })();

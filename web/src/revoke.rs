@@ -61,8 +61,8 @@ pub fn revoke(file: &Path, name: &str) -> Result<(), Failure> {
         .map_err(|error| Failure::Failed(format!("{} cannot be replaced: {error}", file.display())))
 }
 
-/// The file's text with a user marked. The result is parsed again: it must say the same of everybody
-/// else.
+/// The file's text with a user marked. The result is parsed again: the entries of all other users
+/// must be unchanged.
 fn marked(text: &str, name: &str, mut users: Vec<User>) -> Option<String> {
     let Entries { user } = toml::from_str(text).ok()?;
     let at = user.iter().find(|entry| entry.name.get_ref() == name)?.name.span().end;

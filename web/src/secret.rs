@@ -4,26 +4,26 @@ use std::num::NonZeroU32;
 
 use ring::{digest, pbkdf2};
 
-/// The prefix of a token's hash. One round is enough for 256 random bits.
+/// The prefix of a token's hash. One iteration is enough for 256 random bits.
 pub(crate) const TOKEN: &str = "sha256$";
 /// The prefix of a password's hash.
 const PASSWORD: &str = "pbkdf2-sha256$";
-/// The number of rounds that OWASP's Password Storage Cheat Sheet recommends (2023).
-const ROUNDS: NonZeroU32 = NonZeroU32::new(600_000).expect("is not zero");
-/// The most rounds that are accepted: a file of users could otherwise exhaust the processor.
-const ROUNDS_MAX: u32 = 10_000_000;
+/// The number of iterations that OWASP's Password Storage Cheat Sheet recommends (2023).
+const ITERATIONS: NonZeroU32 = NonZeroU32::new(600_000).expect("is not zero");
+/// The most iterations that are accepted: a file of users could otherwise exhaust the processor.
+const ITERATIONS_MAX: u32 = 10_000_000;
 /// The hash of a password, with its salt.
 pub(crate) fn of_password(password: &str, salt: [u8; 16]) -> String {
     let mut hash = [0; 32];
-    pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, ROUNDS, &salt, password.as_bytes(), &mut hash);
-    format!("{PASSWORD}{ROUNDS}${}${}", hex(&salt), hex(&hash))
+    pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, ITERATIONS, &salt, password.as_bytes(), &mut hash);
+    format!("{PASSWORD}{ITERATIONS}${}${}", hex(&salt), hex(&hash))
 }
 
 /// Whether a password has this hash. Takes a large part of a second.
 pub(crate) fn is_password(password: &str, hash: &str) -> bool {
-    let Some((rounds, salt, hash)) = parts(hash) else { return false };
+    let Some((iterations, salt, hash)) = parts(hash) else { return false };
     let algorithm = pbkdf2::PBKDF2_HMAC_SHA256;
-    pbkdf2::verify(algorithm, rounds, &salt, password.as_bytes(), &hash).is_ok()
+    pbkdf2::verify(algorithm, iterations, &salt, password.as_bytes(), &hash).is_ok()
 }
 
 /// Whether the text is the hash of a password.
@@ -33,16 +33,16 @@ pub(crate) fn is_hash(text: &str) -> bool {
 
 fn parts(text: &str) -> Option<(NonZeroU32, Vec<u8>, Vec<u8>)> {
     let mut parts = text.strip_prefix(PASSWORD)?.split('$');
-    let rounds: NonZeroU32 = parts.next()?.parse().ok()?;
+    let iterations: NonZeroU32 = parts.next()?.parse().ok()?;
     let (salt, hash) = (bytes(parts.next()?)?, bytes(parts.next()?)?);
-    let is_sound = rounds.get() <= ROUNDS_MAX && salt.len() >= 16 && hash.len() == 32;
-    (is_sound && parts.next().is_none()).then_some((rounds, salt, hash))
+    let is_sound = iterations.get() <= ITERATIONS_MAX && salt.len() >= 16 && hash.len() == 32;
+    (is_sound && parts.next().is_none()).then_some((iterations, salt, hash))
 }
 
 /// A hash that no password has, and that takes as long to compare as `like`.
 pub(crate) fn decoy(like: &str) -> String {
-    let rounds = parts(like).map_or(ROUNDS, |(rounds, _, _)| rounds);
-    format!("{PASSWORD}{rounds}${}${}", hex(&[0; 16]), hex(&[0; 32]))
+    let iterations = parts(like).map_or(ITERATIONS, |(iterations, _, _)| iterations);
+    format!("{PASSWORD}{iterations}${}${}", hex(&[0; 16]), hex(&[0; 32]))
 }
 
 /// The hash of a token.
@@ -66,11 +66,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hash_knows_its_password_only() {
-        // Few rounds: a test need not be slow.
+    fn a_hash_matches_its_own_password_only() {
+        // Few iterations: a test need not be slow.
         let mut hash = [0; 32];
-        let rounds = NonZeroU32::new(2).unwrap();
-        pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, rounds, &[7; 16], b"secret", &mut hash);
+        let iterations = NonZeroU32::new(2).unwrap();
+        pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, iterations, &[7; 16], b"secret", &mut hash);
         let hash = format!("{PASSWORD}2${}${}", hex(&[7; 16]), hex(&hash));
         assert!(is_hash(&hash) && is_password("secret", &hash) && !is_password("Secret", &hash));
         let decoy = decoy(&hash);

@@ -10,7 +10,7 @@ use shared::id::ExecutionId;
 use shared::store::ExecutionFilter;
 
 use super::COLUMNS;
-use crate::each_tenant::{Round, counted, each};
+use crate::each_tenant::{FanOut, counted, each};
 use crate::input::{Since, confirm, execution_id, since};
 use crate::output::{Of, say};
 use crate::session::Session;
@@ -54,56 +54,56 @@ pub struct Chosen {
 
 /// What to do with them.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Deed {
+pub(super) enum Action {
     Cancel,
     Retry,
 }
 
-/// Does it to all that match, once the user has confirmed it.
-pub(super) async fn run(deed: Deed, chosen: Chosen, session: &Session) -> Result<(), Failure> {
-    deed.may(&chosen)?;
-    let mut round = Round::begin(session).await?;
+/// Cancels or retries all that match, once the user has confirmed it.
+pub(super) async fn run(action: Action, chosen: Chosen, session: &Session) -> Result<(), Failure> {
+    action.may(&chosen)?;
+    let mut fan_out = FanOut::begin(session).await?;
     if let Some(slug) = &chosen.tenant {
         // Fails if there is no such tenant.
         session.context.tenant(slug).await?;
-        round.keep(|kept| kept == slug);
+        fan_out.keep(|kept| kept == slug);
     }
-    let find = async |at: &TenantContext| find(deed, &chosen, at).await.map(Some);
-    let found = round.ask("looking", find).await;
+    let find = async |at: &TenantContext| find(action, &chosen, at).await.map(Some);
+    let found = fan_out.ask("looking", find).await;
     let found: BTreeMap<String, Vec<Execution>> =
         found.into_iter().filter(|of| !of.item.is_empty()).map(|of| (of.tenant, of.item)).collect();
-    round.keep(|slug| found.contains_key(slug));
+    fan_out.keep(|slug| found.contains_key(slug));
     let count: usize = found.values().map(Vec::len).sum();
     let many = counted(count, "execution");
     if session.actor.is_dry_run() {
-        say(&format!("{} {many} would be {}: --dry-run", "nothing was changed;", deed.done()));
+        say(&format!("{} {many} would be {}: --dry-run", "nothing was changed;", action.done()));
         let rows = each(found.into_iter().map(|(tenant, item)| Of { tenant, item }).collect());
-        return round.show(&rows, COLUMNS).await;
+        return fan_out.show(&rows, COLUMNS).await;
     }
     if count > 0 {
         let tenants = counted(found.len(), "tenant");
-        confirm(chosen.yes, &format!("{} {many} at {tenants}.", deed.doing()))?;
+        confirm(chosen.yes, &format!("{} {many} at {tenants}.", action.doing()))?;
     }
     let make = async |at: &TenantContext| {
         let rows = found.get(&at.tenant.slug).map(Vec::as_slice).unwrap_or_default();
-        make(deed, rows, at, session).await.map(Some)
+        make(action, rows, at, session).await.map(Some)
     };
-    let made = each(round.ask("changing", make).await);
-    round.show(&made, COLUMNS).await
+    let made = each(fan_out.ask("changing", make).await);
+    fan_out.show(&made, COLUMNS).await
 }
 
-impl Deed {
+impl Action {
     fn doing(self) -> &'static str {
         match self {
-            Deed::Cancel => "Cancelling",
-            Deed::Retry => "Running again",
+            Action::Cancel => "Cancelling",
+            Action::Retry => "Running again",
         }
     }
 
     fn done(self) -> &'static str {
         match self {
-            Deed::Cancel => "cancelled",
-            Deed::Retry => "run again",
+            Action::Cancel => "cancelled",
+            Action::Retry => "run again",
         }
     }
 
@@ -115,13 +115,13 @@ impl Deed {
             return Err(Failure::Usage(text.to_owned()));
         }
         let refused = match (self, *status, *since) {
-            (Deed::Cancel, Some(status), _) if status.is_final() => {
+            (Action::Cancel, Some(status), _) if status.is_final() => {
                 format!("--status: what is {status} is over and cannot be cancelled")
             }
-            (Deed::Retry, Some(status), _) if !status.is_final() => {
+            (Action::Retry, Some(status), _) if !status.is_final() => {
                 format!("--status: what is {status} is not over and cannot be run again")
             }
-            (Deed::Retry, _, None) => {
+            (Action::Retry, _, None) => {
                 "--since: say how far back, such as `--since 2h`; without it the whole history \
                  would be run again"
                     .to_owned()
@@ -133,19 +133,23 @@ impl Deed {
 }
 
 /// The matching executions of a tenant, oldest first.
-async fn find(deed: Deed, chosen: &Chosen, at: &TenantContext) -> Result<Vec<Execution>, Failure> {
+async fn find(
+    action: Action,
+    chosen: &Chosen,
+    at: &TenantContext,
+) -> Result<Vec<Execution>, Failure> {
     let Chosen { job, status, since, .. } = chosen;
     let since = since.map(|since| ExecutionId::least_at(since.from(at.now.time())));
-    let status = match deed {
-        Deed::Cancel => *status,
-        Deed::Retry => Some(status.unwrap_or(Status::Failed)),
+    let status = match action {
+        Action::Cancel => *status,
+        Action::Retry => Some(status.unwrap_or(Status::Failed)),
     };
     let mut filter = ExecutionFilter { before: None, job: job.clone(), status };
     let mut found: Vec<Execution> = Vec::new();
     loop {
-        let (rows, next) = page(deed, &filter, at).await?;
+        let (rows, next) = page(action, &filter, at).await?;
         for row in rows.into_iter().filter(|row| since.is_none_or(|since| row.id >= since)) {
-            if deed == Deed::Cancel || is_last(&row, at).await? {
+            if action == Action::Cancel || is_last(&row, at).await? {
                 found.push(row);
             }
         }
@@ -164,11 +168,11 @@ async fn find(deed: Deed, chosen: &Chosen, at: &TenantContext) -> Result<Vec<Exe
 }
 
 async fn page(
-    deed: Deed,
+    action: Action,
     filter: &ExecutionFilter,
     at: &TenantContext,
 ) -> Result<(Vec<Execution>, Option<ExecutionId>), Failure> {
-    if deed == Deed::Retry {
+    if action == Action::Retry {
         let page = at.store.page_executions(filter, PAGE).await;
         return page.map(|page| (page.executions, page.next)).map_err(|error| at.failed(error));
     }
@@ -186,7 +190,7 @@ async fn is_last(row: &Execution, at: &TenantContext) -> Result<bool, Failure> {
 }
 
 async fn make(
-    deed: Deed,
+    action: Action,
     rows: &[Execution],
     at: &TenantContext,
     session: &Session,
@@ -197,9 +201,9 @@ async fn make(
     for row in rows {
         let here = TenantContext { now, ..at.clone() };
         now = now + APART;
-        let done = match deed {
-            Deed::Cancel => operation::cancel(context, actor, &here, row.id).await,
-            Deed::Retry => operation::retry(context, actor, &here, row.id).await,
+        let done = match action {
+            Action::Cancel => operation::cancel(context, actor, &here, row.id).await,
+            Action::Retry => operation::retry(context, actor, &here, row.id).await,
         };
         match done {
             Ok(change) => made.extend(change.made()),

@@ -23,7 +23,7 @@ use operations::failure::Failure;
 use operations::follow::Follower;
 
 /// How often a tenant's rows are read.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const READ_EVERY: Duration = Duration::from_secs(1);
 /// How much longer the interval is for each tenant, to bound the load of very many.
 const LATER_BY: Duration = Duration::from_millis(20);
 /// How often the list of tenants is read again.
@@ -62,7 +62,7 @@ pub(super) async fn run(
     };
     let shutdown = Shutdown::on_signals()
         .map_err(|error| Failure::Failed(format!("cannot listen for signals: {error}")))?;
-    let every = LOOK_EVERY.max(LATER_BY * u32::try_from(tenants.len()).unwrap_or(u32::MAX));
+    let every = READ_EVERY.max(LATER_BY * u32::try_from(tenants.len()).unwrap_or(u32::MAX));
     let over = CancellationToken::new();
     let following = Following { session, filter, limit, every, stream, over };
     tokio::select! {
@@ -106,7 +106,7 @@ impl Following<'_> {
     async fn tenant(&self, tenant: Tenant) {
         let (mut follower, mut is_lost) = (None, false);
         loop {
-            match self.tick(&tenant, &mut follower).await {
+            match self.changed_rows(&tenant, &mut follower).await {
                 Ok(rows) => {
                     if std::mem::take(&mut is_lost) {
                         say(&format!("{}: reachable again", tenant.slug));
@@ -125,13 +125,14 @@ impl Following<'_> {
     }
 
     /// The rows to show: at first the latest, then those that have changed.
-    async fn tick(
+    async fn changed_rows(
         &self,
         tenant: &Tenant,
         follower: &mut Option<Follower>,
     ) -> Result<Vec<Execution>, Failure> {
         if let Some(follower) = follower {
-            let mut rows = follower.tick().await.map_err(|error| Failure::tenant(tenant, error))?;
+            let mut rows =
+                follower.read_changes().await.map_err(|error| Failure::tenant(tenant, error))?;
             rows.retain(|row| self.is_wanted(row));
             return Ok(rows);
         }
@@ -149,7 +150,7 @@ impl Following<'_> {
     ) -> shared::store::Result<(Vec<Execution>, Vec<Execution>)> {
         let seen = at.store.list_executions(&ExecutionFilter::default(), SEEN).await?;
         let mut latest = at.store.page_executions(&self.filter, self.limit).await?.executions;
-        // Rows created between the two reads are shown by the next tick.
+        // Rows created between the two reads are shown by the next call.
         latest.retain(|row| seen.first().is_some_and(|newest| row.id <= newest.id));
         Ok((seen, latest))
     }

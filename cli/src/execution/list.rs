@@ -6,7 +6,7 @@ use shared::id::ExecutionId;
 use shared::store::ExecutionFilter;
 
 use super::{COLUMNS, follow};
-use crate::each_tenant::{Round, Tenants, each};
+use crate::each_tenant::{FanOut, Tenants, each};
 use crate::input::execution_id;
 use crate::output::{Of, say};
 use crate::session::Session;
@@ -57,12 +57,12 @@ async fn of_all(filter: &ExecutionFilter, limit: i64, session: &Session) -> Resu
         let text = "--before: name one tenant to page through the executions of a job";
         return Err(Failure::Usage(text.to_owned()));
     }
-    let mut round = Round::begin(session).await?;
+    let mut fan_out = FanOut::begin(session).await?;
     let page = async |at: &TenantContext| {
         let page = at.store.page_executions(filter, limit).await;
         page.map(Some).map_err(|error| at.failed(error))
     };
-    let pages = round.ask("listing", page).await;
+    let pages = fan_out.ask("listing", page).await;
     // Rows are cut off where the first page ends, since older rows of its tenant are missing.
     let is_by_id = filter.job.is_none();
     let reached = pages.iter().filter_map(|of| of.item.next).max().filter(|_| is_by_id);
@@ -73,7 +73,7 @@ async fn of_all(filter: &ExecutionFilter, limit: i64, session: &Session) -> Resu
     let more = is_by_id && rows.len() as i64 > limit;
     rows.truncate(limit.unsigned_abs() as usize);
     let next = if more { rows.last().map(|of| of.item.id) } else { reached };
-    round.show(&rows, COLUMNS).await?;
+    fan_out.show(&rows, COLUMNS).await?;
     mention(next);
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! A manual run, from the asking to its end.
+//! A manual run, from its request to its end.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use shared::execution::{Execution, Status};
 
 use super::FIELDS;
 use crate::output::{maybe, say};
-use crate::session::{Session, mind_suspension};
+use crate::session::{Session, mention_suspension};
 use operations::change::Change;
 use operations::context::TenantContext;
 use operations::failure::Failure;
@@ -26,7 +26,7 @@ pub(crate) async fn report(
         Change::Made(execution) => execution.id,
         Change::WouldMake(dry_run) => return session.show_dry_run(&dry_run),
     };
-    mind_suspension(&at.tenant);
+    mention_suspension(&at.tenant);
     let mut seen = None;
     loop {
         let last = at.store.find_last_attempt(id).await;

@@ -7,9 +7,9 @@ use uuid::Uuid;
 
 use super::definition::{Definition, Timing};
 use super::{COLUMNS, FIELDS};
-use crate::each_tenant::{Round, counted};
+use crate::each_tenant::{FanOut, counted};
 use crate::input::confirm;
-use crate::session::{Session, mind_suspension};
+use crate::session::{Session, mention_suspension};
 use operations::change::Change;
 use operations::context::TenantContext;
 use operations::failure::Failure;
@@ -60,14 +60,14 @@ pub(super) async fn run(arguments: Add, session: &Session) -> Result<(), Failure
         let at = context.enter(&slug).await?;
         let change = add(&at).await?;
         if let Change::Made(_) = &change {
-            mind_suspension(&at.tenant);
+            mention_suspension(&at.tenant);
         }
         return session.show_change(change, FIELDS);
     }
-    let mut round = Round::begin(session).await?;
+    let mut fan_out = FanOut::begin(session).await?;
     if !actor.is_dry_run() {
-        confirm(yes, &format!("Adding job {name} at {}.", counted(round.count(), "tenant")))?;
+        confirm(yes, &format!("Adding job {name} at {}.", counted(fan_out.count(), "tenant")))?;
     }
-    let added = round.ask("Adding", async |at: &TenantContext| add(at).await.map(Some)).await;
-    round.show_changes(added, COLUMNS).await
+    let added = fan_out.ask("Adding", async |at: &TenantContext| add(at).await.map(Some)).await;
+    fan_out.show_changes(added, COLUMNS).await
 }

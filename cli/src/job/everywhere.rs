@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use shared::job::Job;
 
-use crate::each_tenant::{Round, counted};
+use crate::each_tenant::{FanOut, counted};
 use crate::input::confirm;
 use crate::output::{Column, Of};
 use crate::session::Session;
@@ -13,20 +13,20 @@ use operations::change::Change;
 use operations::context::TenantContext;
 use operations::failure::Failure;
 
-/// The jobs called `name`, and the round that continues with their tenants.
+/// The jobs called `name`, and the fan-out that continues with their tenants.
 pub(super) async fn find<'a>(
     name: &str,
     session: &'a Session,
-) -> Result<(Round<'a>, Vec<Of<Job>>), Failure> {
-    let mut round = Round::begin(session).await?;
+) -> Result<(FanOut<'a>, Vec<Of<Job>>), Failure> {
+    let mut fan_out = FanOut::begin(session).await?;
     let find =
         async |at: &TenantContext| at.store.find_job(name).await.map_err(|error| at.failed(error));
-    let jobs = round.ask("looking", find).await;
-    if jobs.is_empty() && !round.has_failed() {
+    let jobs = fan_out.ask("looking", find).await;
+    if jobs.is_empty() && !fan_out.has_failed() {
         let remedy = "`polychron job list --all-tenants` shows those there are";
         return Err(Failure::NotFound(format!("no tenant has a job `{name}`; {remedy}")));
     }
-    Ok((round, jobs))
+    Ok((fan_out, jobs))
 }
 
 /// The question before many jobs are changed.
@@ -47,14 +47,14 @@ pub(super) async fn change<T: Serialize>(
     change: impl AsyncFn(&TenantContext) -> Result<Change<T>, Failure>,
     columns: &[Column<T>],
 ) -> Result<(), Failure> {
-    let (mut round, jobs) = find(name, session).await?;
+    let (mut fan_out, jobs) = find(name, session).await?;
     let wanted = jobs.iter().filter(|of| wants(&of.item)).map(|of| of.tenant.as_str());
     let wanted: BTreeSet<&str> = wanted.collect();
-    round.keep(|slug| wanted.contains(slug));
+    fan_out.keep(|slug| wanted.contains(slug));
     if !wanted.is_empty() && !session.actor.is_dry_run() {
         let tenants = counted(wanted.len(), "tenant");
         confirm(yes, &format!("{doing} job {name} at {tenants}."))?;
     }
-    let changed = round.ask(doing, async |at: &TenantContext| change(at).await.map(Some)).await;
-    round.show_changes(changed, columns).await
+    let changed = fan_out.ask(doing, async |at: &TenantContext| change(at).await.map(Some)).await;
+    fan_out.show_changes(changed, columns).await
 }

@@ -23,19 +23,19 @@ pub struct Explain {
 }
 
 pub(super) async fn run(arguments: Explain, session: &Session) -> Result<(), Failure> {
-    let Explain { jobs, at: asked } = arguments;
+    let Explain { jobs, at: planned_time } = arguments;
     let (tenant, job) = jobs.named();
     let find = async |at: &TenantContext| -> Result<Vec<Finding>, Failure> {
-        match asked {
-            Some(asked) => report(&session.context, at, &job, asked).await,
+        match planned_time {
+            Some(time) => report(&session.context, at, &job, time).await,
             None => explain(&session.context, at, &job).await,
         }
     };
     let Some(slug) = tenant else {
-        let (mut round, _) = everywhere::find(&job, session).await?;
+        let (mut fan_out, _) = everywhere::find(&job, session).await?;
         let explain = async |at: &TenantContext| find(at).await.map(Some);
-        let findings = each(round.ask("explaining", explain).await);
-        return round.show(&findings, COLUMNS).await;
+        let findings = each(fan_out.ask("explaining", explain).await);
+        return fan_out.show(&findings, COLUMNS).await;
     };
     let at = session.context.enter(&slug).await?;
     session.output.list(&find(&at).await?, COLUMNS)

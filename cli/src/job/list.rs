@@ -3,7 +3,7 @@
 use shared::job::Job;
 
 use super::COLUMNS;
-use crate::each_tenant::{Round, Tenants, each};
+use crate::each_tenant::{FanOut, Tenants, each};
 use crate::session::Session;
 use operations::context::TenantContext;
 use operations::failure::Failure;
@@ -16,9 +16,9 @@ pub(super) async fn run(tenants: Tenants, session: &Session) -> Result<(), Failu
         let at = session.context.enter(slug).await?;
         return session.output.list(&all(&at).await?, COLUMNS);
     }
-    let mut round = Round::begin(session).await?;
-    let jobs = each(round.ask("listing", async |at| all(at).await.map(Some)).await);
-    round.show(&jobs, COLUMNS).await
+    let mut fan_out = FanOut::begin(session).await?;
+    let jobs = each(fan_out.ask("listing", async |at| all(at).await.map(Some)).await);
+    fan_out.show(&jobs, COLUMNS).await
 }
 
 async fn all(at: &TenantContext) -> Result<Vec<Job>, Failure> {

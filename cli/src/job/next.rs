@@ -6,7 +6,7 @@ use super::everywhere;
 use crate::each_tenant::{Jobs, each};
 use crate::output::say;
 use crate::schedule;
-use crate::session::{Session, mind_suspension};
+use crate::session::{Session, mention_suspension};
 use operations::context::TenantContext;
 use operations::failure::Failure;
 use operations::job::{find, next_time, schedule_of};
@@ -28,7 +28,7 @@ pub(super) async fn run(arguments: Next, session: &Session) -> Result<(), Failur
     let at = session.context.enter(&slug).await?;
     let job = find(&at, &name).await?;
     let schedule = schedule_of(&at, &job)?;
-    mind_suspension(&at.tenant);
+    mention_suspension(&at.tenant);
     if !job.is_enabled {
         say(&format!("job {} is paused; it would be due at:", job.name));
     }
@@ -37,12 +37,12 @@ pub(super) async fn run(arguments: Next, session: &Session) -> Result<(), Failur
 
 /// Of paused jobs and suspended tenants, too: when it would be due.
 async fn everywhere_due(name: &str, n: u16, session: &Session) -> Result<(), Failure> {
-    let (mut round, _) = everywhere::find(name, session).await?;
+    let (mut fan_out, _) = everywhere::find(name, session).await?;
     let next = async |at: &TenantContext| {
         let job = find(at, name).await?;
         let schedule = schedule_of(at, &job)?;
         Ok(Some(due(&schedule, next_time(at, &job, &schedule), n)))
     };
-    let times = each(round.ask("working out", next).await);
-    round.show(&times, schedule::COLUMNS).await
+    let times = each(fan_out.ask("working out", next).await);
+    fan_out.show(&times, schedule::COLUMNS).await
 }

@@ -7,7 +7,7 @@ use shared::config::{Config, Problems};
 
 use crate::input;
 use crate::output::{Column, Output, column, maybe, say, whole_column};
-use crate::session::{Request, Session, mind_suspension};
+use crate::session::{Request, Session, mention_suspension};
 use operations::failure::Failure;
 use operations::import::{self, Existing, Import, ImportedEntry, Outcome, apscheduler, crontab};
 use operations::job::timing;
@@ -150,7 +150,7 @@ async fn at_tenant(
     let existing = if terms.replace { Existing::Replace } else { Existing::Keep };
     let entries = import::add(&session.context, &actor, &at, translated, existing).await;
     if entries.iter().any(ImportedEntry::is_made) {
-        mind_suspension(&at.tenant);
+        mention_suspension(&at.tenant);
     }
     Ok(entries)
 }

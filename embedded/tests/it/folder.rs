@@ -76,7 +76,7 @@ async fn is_refused(path: &Path, why: &str) {
 #[tokio::test]
 async fn other_users_can_reach_no_file_whatever_there_was_before() {
     let folder = Folder::new();
-    // All of it in a folder that already exists, with files that everybody may read.
+    // All of it in a folder that already exists, with files that all users may read.
     let (new, used) = (folder.path("new/deep"), folder.path("used"));
     std::fs::create_dir_all(used.join("tenants")).unwrap();
     set_mode(&used, 0o755);
@@ -172,7 +172,7 @@ async fn a_demonstration_deletes_nothing_that_is_not_its_own() {
     let real = folder.path("real");
     up(&real, "acme").await;
     is_refused(&real, "are no demonstration's").await;
-    // The marker of another folder, or one that names nobody.
+    // The marker of another folder, or one that names no tenant.
     let demo = folder.path("demo");
     demonstrate(&demo, "acme").await;
     std::fs::copy(demo.join("demonstration"), real.join("demonstration")).unwrap();
@@ -182,7 +182,7 @@ async fn a_demonstration_deletes_nothing_that_is_not_its_own() {
     // A tenant that was added to a demonstration's folder.
     up(&demo, "initech").await;
     is_refused(&demo, "the tenant initech is no demonstration's").await;
-    // A database that belongs to nobody.
+    // A database without an owner.
     let demo = folder.path("other-demo");
     demonstrate(&demo, "acme").await;
     for stray in ["tenants/stray.db", "stray.db"] {

@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn it_says_who_watches_how_many_and_whether_some_are_left() {
+    fn it_reports_how_many_tenants_each_producer_watches_and_whether_some_are_unwatched() {
         let two = [producer(20, 30), producer(19, 125)];
         let findings = compare(&two, 39);
         let text = "alive: 2, tenants watched: 20 + 19, changes in their tables seen within 125 s";

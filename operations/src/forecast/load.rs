@@ -1,8 +1,8 @@
 //! The load to come: how many executions start in each minute, how many slots they hold, and how
 //! many slots it takes to keep up. Worked out from schedules and past durations; pure.
 //!
-//! What cannot be known is left out: manual runs, edits to come, jobs that fail more often than
-//! they did, and `max_running`, which holds work back.
+//! It does not include what cannot be known: manual runs, later edits, and jobs that begin to fail more
+//! often. Nor does it include `max_running`, which delays work.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ const MINUTE: f64 = 60.0;
 /// How many jobs are named for a peak.
 const MAKERS_MAX: usize = 3;
 
-/// A job, as far as its load depends on it.
+/// What determines the load of a job.
 pub(super) struct Planned {
     /// The tenant's slug.
     pub(super) tenant: String,
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lasts_long_holds_its_slot_and_keeps_its_own_next_runs_away() {
+    fn a_long_run_holds_its_slot_and_displaces_its_own_next_runs() {
         let schedule = r#"{"cron": "* * * * *"}"#;
         let one_by_one = load(&range(6), &[planned("a", schedule, OverlapPolicy::Skip, 150.0)]);
         assert_eq!(starts(&one_by_one), [1, 0, 0, 1, 0, 0]);
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn peaks_name_who_makes_them() {
+    fn peaks_name_the_jobs_that_cause_them() {
         let jobs = [
             planned("nightly", r#"{"cron": "2 0 * * *"}"#, OverlapPolicy::Skip, 1.0),
             planned("often", r#"{"every": "20s"}"#, OverlapPolicy::Skip, 1.0),
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn slots_are_enough_and_not_more_than_that() {
+    fn the_number_of_slots_is_the_smallest_that_suffices() {
         let minute = |slots| Minute { starts: 1, slots };
         let load = [minute(1.0), minute(10.0), minute(1.0), minute(1.0)];
         assert_eq!(slots_needed(&load, 0.0), 10, "nothing may wait");

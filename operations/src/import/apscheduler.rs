@@ -1,7 +1,7 @@
 //! Translates the jobs of APScheduler 3: a JSON list, or the lines that its `print_jobs()` prints.
 //!
-//! It has no export of its own; `docs/schedules.md` has the few lines of Python that write the
-//! list. The printed lines say less, and are converted to the form of the list first.
+//! APScheduler has no export; `docs/schedules.md` contains a few lines of Python that write the list.
+//! The printed lines have fewer fields, and are converted to the form of the list first.
 
 mod expression;
 mod local_time;
@@ -20,7 +20,7 @@ const GRACE_MAX: i64 = 31_536_000;
 /// The parts of an interval, with their seconds.
 const PARTS: [(&str, i64); 5] =
     [("weeks", 604_800), ("days", 86_400), ("hours", 3600), ("minutes", 60), ("seconds", 1)];
-/// What else of an item is understood.
+/// The other fields of an item that are understood.
 const KNOWN: [&str; 17] = [
     "id",
     "name",
@@ -49,11 +49,11 @@ pub struct Reader {
     pub job_type: Option<String>,
 }
 
-/// What stands at one place of the file.
+/// One entry of the file.
 struct Found {
     place: String,
     source: String,
-    /// In the form of the list; why it isn't understood, otherwise.
+    /// The entry in the form of the list, or why it is not understood.
     fields: Result<Map<String, Value>, String>,
 }
 
@@ -69,7 +69,7 @@ impl Reader {
     /// Translates `text`.
     ///
     /// # Errors
-    /// If it is meant to be JSON, and isn't a list of objects.
+    /// If it begins like JSON and is not a list of objects.
     pub fn read(&self, text: &str) -> Result<Import, Failure> {
         let found = match text.trim_start().starts_with(['[', '{']) {
             true => listed(text)?,
@@ -124,7 +124,7 @@ impl Reader {
             item.note("it is paused");
         }
         item.policies(&mut job)?;
-        item.mind_what_is_left();
+        item.note_untranslated_fields();
         Ok(job)
     }
 }
@@ -142,7 +142,7 @@ fn listed(text: &str) -> Result<Vec<Found>, Failure> {
     Ok(found.collect())
 }
 
-/// The lines of what was printed.
+/// The entries of a printed list.
 fn printed(text: &str) -> Vec<Found> {
     let numbered = text.lines().enumerate().filter(|(_, line)| printed::is_job(line));
     let found = numbered.map(|(index, line)| Found {
@@ -158,7 +158,7 @@ impl Item<'_> {
         self.notes.push(text.into());
     }
 
-    /// What people call it: its id, unless APScheduler drew that at random.
+    /// The job's name: its id, unless APScheduler generated that at random.
     fn name(&self) -> String {
         let text = |field: &str| self.fields.get(field).and_then(Value::as_str).map(str::to_owned);
         let drawn = |id: &String| id.len() == 32 && id.chars().all(|char| char.is_ascii_hexdigit());
@@ -167,7 +167,7 @@ impl Item<'_> {
         chosen.unwrap_or_else(|| "job".to_owned())
     }
 
-    /// A field's text; a number's digits.
+    /// A field as text; a number as its digits.
     fn text(&self, field: &str) -> Result<Option<String>, String> {
         match self.fields.get(field) {
             None | Some(Value::Null) => Ok(None),
@@ -177,7 +177,7 @@ impl Item<'_> {
         }
     }
 
-    /// A field's number of whole units; 2.0 is one, too.
+    /// A field as a whole number; 2.0 is one, too.
     fn whole(&self, field: &str) -> Result<Option<i64>, String> {
         let Some(value) = self.fields.get(field).filter(|value| !value.is_null()) else {
             return Ok(None);
@@ -188,7 +188,7 @@ impl Item<'_> {
         whole.map(Some).ok_or_else(|| format!("{field} isn't a whole number"))
     }
 
-    /// A field's instant, as a schedule takes it.
+    /// A field as an instant, in the form that a schedule accepts.
     fn time(&self, field: &str) -> Result<Option<String>, String> {
         let text = self.text(field)?;
         let time = text.map(|text| local_time::read(&text, &self.timezone)).transpose();
@@ -199,7 +199,7 @@ impl Item<'_> {
     fn schedule(&mut self) -> Result<Value, String> {
         let trigger = self.text("trigger")?.ok_or("it has no trigger")?;
         if let Some(printed) = printed::trigger(&trigger) {
-            // The fields beside it say more exactly what is printed, and what isn't.
+            // The fields beside the printed trigger are more precise, and complete.
             let mut fields = printed?;
             let kind = fields.get("trigger").cloned();
             fields.extend(self.fields.clone());
@@ -230,7 +230,7 @@ impl Item<'_> {
         };
         let bounds = [("start", self.time("start_date")?), ("end", self.time("end_date")?)];
         for (bound, time) in bounds {
-            // An interval is counted from its start, which thereby is one.
+            // An interval counts from its start, which is therefore an occurrence.
             if let Some(time) = time.filter(|_| trigger == "cron" || bound == "end") {
                 schedule[bound] = json!(time);
             }
@@ -315,22 +315,23 @@ impl Item<'_> {
         Ok(())
     }
 
-    /// Nothing of the file disappears unsaid.
-    fn mind_what_is_left(&mut self) {
+    /// Notes the fields that are not translated, so that nothing is dropped silently.
+    fn note_untranslated_fields(&mut self) {
         let known = |field: &&String| {
             let field = field.as_str();
             !KNOWN.contains(&field)
                 && !expression::FIELDS.contains(&field)
                 && !PARTS.iter().any(|(part, _)| *part == field)
         };
-        let left: Vec<&str> = self.fields.keys().filter(known).map(String::as_str).collect();
-        if !left.is_empty() {
-            self.note(format!("left out: {}", left.join(", ")));
+        let untranslated: Vec<&str> =
+            self.fields.keys().filter(known).map(String::as_str).collect();
+        if !untranslated.is_empty() {
+            self.note(format!("left out: {}", untranslated.join(", ")));
         }
     }
 }
 
-/// In the largest unit that it is a whole number of.
+/// A duration as a whole number of the largest unit that divides it.
 fn duration(seconds: i64) -> String {
     let unit = PARTS.iter().find(|(_, length)| seconds % length == 0);
     let (name, length) = unit.copied().unwrap_or(("seconds", 1));

@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 
 use super::{Entry, Import, Names, cron, job};
 
-/// The longest name that is made of a comment, in characters.
+/// The longest name that is made from a comment, in characters.
 const NAME_CHARS_MAX: usize = 60;
-/// What a command may be made of if it is to run without a shell.
+/// The punctuation of commands that can run without a shell.
 const PLAIN: &str = "_-./:,@+=";
-/// Programs that only prepare for the one that a line is about.
+/// Programs that only prepare the line's main program.
 const PREPARATIONS: [&str; 3] = ["cd", "test", "["];
-/// Settings of cron itself, which it doesn't hand to the commands.
+/// Settings of cron itself, which it does not pass to commands.
 const OF_CRON: [&str; 6] =
     ["SHELL", "MAILTO", "MAILFROM", "CRON_TZ", "RANDOM_DELAY", "START_HOURS_RANGE"];
 /// Users that own lines of system crontabs. None of these names is a program's.
@@ -26,7 +26,7 @@ const PROGRAMS: [&str; 16] = [
     "curl", "wget", "nice", "flock",
 ];
 
-/// Whose crontab it is, which decides what its lines have.
+/// The kind of a crontab, which decides the columns of its lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
     /// A user's: times and a command.
@@ -40,7 +40,7 @@ pub enum Format {
 pub fn read(text: &str, format: Format, timezone: Option<&str>) -> Import {
     let mut reader = Reader { format, timezone, ..Reader::default() };
     let mut entries = Vec::new();
-    // Editors on Windows write one.
+    // Editors on Windows write a byte-order mark.
     let text = text.trim_start_matches('\u{feff}');
     for (index, line) in text.lines().enumerate() {
         let line = line.trim();
@@ -71,12 +71,12 @@ struct Reader<'a> {
     /// The comment that ends in the line before.
     comment: Option<&'a str>,
     names: Names,
-    /// What consumers must be allowed to start.
+    /// The programs that consumers must be allowed to start.
     programs: BTreeSet<String>,
     assumed_utc: bool,
 }
 
-/// When and what, as a line divides.
+/// A line, divided into its columns.
 struct Line<'a> {
     timing: String,
     user: Option<&'a str>,
@@ -113,7 +113,7 @@ impl<'a> Reader<'a> {
         Entry { place: format!("line {number}"), source: text.to_owned(), notes, job }
     }
 
-    /// The zone that cron would follow on this line.
+    /// The time zone that cron uses for this line.
     fn zone(&mut self, notes: &mut Vec<String>) -> &'a str {
         if let Some(zone) = self.setting("CRON_TZ") {
             if self.timezone.is_some_and(|machines| machines != zone) {
@@ -139,7 +139,7 @@ impl<'a> Reader<'a> {
         "UTC"
     }
 
-    /// The payload by which a consumer does what cron does with `command`.
+    /// The payload with which a consumer runs `command` as cron does.
     fn payload(&mut self, command: &str, notes: &mut Vec<String>) -> Value {
         let (command, input) = divide_input(command);
         let mut argv = self.environment();
@@ -167,7 +167,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// `/usr/bin/env` with the settings that cron hands to commands; nothing if there are none.
+    /// `/usr/bin/env` with the settings that cron passes to commands; nothing if there are none.
     fn environment(&self) -> Vec<String> {
         let handed_on = self.settings.iter().filter(|(name, _)| !OF_CRON.contains(name));
         let mut argv: Vec<String> =
@@ -255,8 +255,8 @@ fn divide(text: &str, format: Format) -> Result<Line<'_>, String> {
     Ok(Line { timing: timing.join(" "), user, command })
 }
 
-/// Why the columns cannot be what they are taken for, if so: a job that runs the wrong command every
-/// minute is worse than none.
+/// Why the columns would be misread, if they would: a job that runs the wrong command every minute is
+/// worse than none.
 fn misread(fields: usize, user: Option<&str>, command: &str) -> Option<String> {
     let mut words = command.split_whitespace();
     let first = words.next().unwrap_or_default();
@@ -291,7 +291,7 @@ fn misread(fields: usize, user: Option<&str>, command: &str) -> Option<String> {
     None
 }
 
-/// What of `text` begins with the next of its words.
+/// The rest of `text`, from its next word on.
 fn rest<'a>(text: &'a str, words: &mut Peekable<SplitWhitespace<'a>>) -> &'a str {
     words.peek().map_or("", |word| &text[word.as_ptr().addr() - text.as_ptr().addr()..])
 }
@@ -333,7 +333,7 @@ fn push(parts: &mut [String], char: char) {
     }
 }
 
-/// Why a command cannot do without a shell, if so.
+/// Why a command needs a shell, if it does.
 fn needs_shell(command: &str) -> Option<String> {
     let program = command.split_whitespace().next().unwrap_or_default();
     let special = |char: &char| !char.is_alphanumeric() && !PLAIN.contains(*char) && *char != ' ';
@@ -346,7 +346,7 @@ fn needs_shell(command: &str) -> Option<String> {
     (!program.starts_with('/')).then(|| format!("which must look for `{program}`"))
 }
 
-/// The program that a command is about, without its folder.
+/// A command's main program, without its folder.
 fn program(command: &str) -> &str {
     let parts = command.split(['&', '|', ';', '(', ')', '{', '}', '%']);
     let programs = parts.filter_map(|part| {

@@ -8,7 +8,7 @@ use shared::schedule::{Schedule, Spread};
 use shared::store::Audit;
 use shared::tenant::TenantStatus;
 
-use crate::changes::{Changes, told};
+use crate::changes::{Changes, describe};
 use crate::conditions::{of_pause, of_suspension, of_the_tenant, who_executes};
 use crate::context::{Context, TenantContext};
 use crate::failure::Failure;
@@ -26,28 +26,28 @@ pub(super) struct MissingOccurrence<'a> {
     pub(super) job: &'a Job,
     pub(super) schedule: &'a Schedule,
     pub(super) changes: &'a Changes,
-    pub(super) asked: Time,
+    pub(super) requested: Time,
 }
 
 impl MissingOccurrence<'_> {
     /// Why it has none.
     pub(super) async fn why(&self, context: &Context) -> Result<Vec<Finding>, Failure> {
-        let MissingOccurrence { at, job, asked, .. } = *self;
-        if !is_planned(self.schedule, asked) {
+        let MissingOccurrence { at, job, requested, .. } = *self;
+        if !is_planned(self.schedule, requested) {
             return Ok(vec![self.unplanned()]);
         }
-        if job.pruned_until.is_some_and(|until| asked <= until) {
+        if job.pruned_until.is_some_and(|until| requested <= until) {
             return Ok(vec![self.pruned()]);
         }
         if !job.is_enabled {
             return Ok(vec![of_pause(&at.tenant.slug, job, self.changes)]);
         }
         let counts_since = job.schedule_since.unwrap_or(job.updated_at);
-        if counts_since > asked {
+        if counts_since > requested {
             return Ok(vec![self.before_the_schedule(counts_since)]);
         }
-        if asked > at.now {
-            let shown = time(Some(asked));
+        if requested > at.now {
+            let shown = time(Some(requested));
             return Ok(vec![Finding::ok("schedule", format!("will be due at {shown}"))]);
         }
         self.unseen(context).await
@@ -61,12 +61,12 @@ impl MissingOccurrence<'_> {
 
     /// The schedule doesn't name the time; an earlier one may have, or a clock change skipped it.
     fn unplanned(&self) -> Finding {
-        let MissingOccurrence { job, schedule, asked, .. } = *self;
-        let shown = time(Some(asked));
+        let MissingOccurrence { job, schedule, requested, .. } = *self;
+        let shown = time(Some(requested));
         if let Some(finding) = self.planned_before_an_edit() {
             return finding;
         }
-        let (before, after) = (schedule.prev_before(asked), schedule.next_after(asked));
+        let (before, after) = (schedule.prev_before(requested), schedule.next_after(requested));
         let remedy = "name one of its times";
         let Some(next) = after else {
             let last = time(before);
@@ -128,19 +128,19 @@ impl MissingOccurrence<'_> {
             read(&before.to_string(), spread).ok()
         };
         let is_edit = |change: &Audit| schedule_before(change).is_some();
-        let edit = self.changes.first_after(self.asked, is_edit)?;
-        if self.asked < self.job.created_at {
+        let edit = self.changes.first_after(self.requested, is_edit)?;
+        if self.requested < self.job.created_at {
             return None;
         }
         let schedule = schedule_before(edit)?;
-        if !is_planned(&schedule, self.asked) {
+        if !is_planned(&schedule, self.requested) {
             return None;
         }
         let finding = format!(
             "{} was a time of an earlier schedule, {}, which was changed {}; nothing ran then",
-            time(Some(self.asked)),
+            time(Some(self.requested)),
             edit.before.as_ref().map_or(json!(null), |before| before["schedule"].clone()),
-            told(edit)
+            describe(edit)
         );
         let remedy = "name a time of the present schedule; `polychron job run` runs it now";
         Some(Finding::problem("schedule", finding, remedy).warning())
@@ -159,17 +159,17 @@ impl MissingOccurrence<'_> {
             _ => None,
         };
         let begun = self.changes.last_until(since + CLOCKS, |change| word(change).is_some());
-        let begun = begun.filter(|change| change.at + CLOCKS > self.asked);
+        let begun = begun.filter(|change| change.at + CLOCKS > self.requested);
         let how = match begun {
             Some(change) => {
-                format!("the job was {} {}", word(change).unwrap_or_default(), told(change))
+                format!("the job was {} {}", word(change).unwrap_or_default(), describe(change))
             }
             None => "the job was added, edited or resumed by plain SQL".to_owned(),
         };
         let paused = begun.filter(|change| change.action == "job.resume").and_then(|resumed| {
             self.changes.last_until(resumed.at, |change| change.action == "job.pause")
         });
-        let paused = paused.map(|pause| format!("; it had been paused {}", told(pause)));
+        let paused = paused.map(|pause| format!("; it had been paused {}", describe(pause)));
         let finding = format!(
             "the present schedule counts from {} on: {how}{}",
             time(Some(since)),
@@ -180,8 +180,8 @@ impl MissingOccurrence<'_> {
 
     /// It was due, and no producer has dispatched it.
     async fn unseen(&self, context: &Context) -> Result<Vec<Finding>, Failure> {
-        let MissingOccurrence { at, job, asked, .. } = *self;
-        let shown = time(Some(asked));
+        let MissingOccurrence { at, job, requested, .. } = *self;
+        let shown = time(Some(requested));
         if at.tenant.status == TenantStatus::Suspended {
             return Ok(vec![of_suspension(&at.tenant.slug, self.changes)]);
         }

@@ -1,4 +1,4 @@
-//! `--all-tenants`, and what many changes at once ask for.
+//! `--all-tenants`, and the confirmation of many changes at once.
 
 use serde_json::{Value, json};
 
@@ -23,8 +23,8 @@ fn one_failed(answer: Answer) -> Vec<Value> {
     let answer = answer.ended(4).keeps(&["s3cret", "us3r"]);
     let errors: Vec<Value> =
         answer.stderr.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    let told = errors.iter().filter(|error| error["error"]["tenant"] == "broken").count();
-    assert!(told >= 1, "{answer:#?}");
+    let reported = errors.iter().filter(|error| error["error"]["tenant"] == "broken").count();
+    assert!(reported >= 1, "{answer:#?}");
     let last = &errors.last().unwrap()["error"];
     assert_eq!((&last["kind"], &last["code"]), (&json!("some_tenants"), &json!(4)));
     answer.json().as_array().unwrap().clone()
@@ -35,7 +35,7 @@ fn tenants(rows: &[Value]) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_tenant_that_fails_is_told_of_and_the_others_are_served() {
+async fn a_tenant_that_fails_is_reported_and_the_others_are_served() {
     for backend in BOTH {
         let console = three(backend).await;
         let run = |line: &[&str]| console.run(&[line, &["--all-tenants", "-o", "json"]].concat());
@@ -112,7 +112,7 @@ async fn many_changes_are_made_once_their_number_was_confirmed() {
 
 #[tokio::test]
 async fn of_a_job_with_retries_only_the_last_attempt_is_run_again() {
-    // Two attempts, of which the second succeeded: there is nothing to make up for.
+    // Two attempts, of which the second succeeded: there is nothing to retry.
     let console = Console::with_tenant(BOTH[0]).await;
     console.run(&["job", "add", "acme", "a", "--type", "noop", "--every", "1h"]).succeeded();
     let run = console.run(&["job", "run", "acme", "a", "-o", "json"]).succeeded().json();

@@ -88,7 +88,7 @@ async fn what_exposes_tenants_is_a_warning_until_it_is_mended() {
     let found = security(&console);
     assert_eq!(found.len(), 1, "{found:#?}");
     assert!(found[0].contains("guest"), "{found:#?}");
-    // The files that hold who may do what.
+    // Files with users and secrets must be private.
     let file = console.folder.path("users.toml");
     testkit::write_private(&file, "");
     console.set("POLYCHRON_USERS", &file.display().to_string());

@@ -1,4 +1,4 @@
-//! Runs `polychron` as an operator would, and keeps what it said.
+//! Runs `polychron` as an operator would, and keeps its output.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -26,7 +26,7 @@ pub(crate) struct Console {
     environment: Vec<(String, String)>,
 }
 
-/// What one command said.
+/// The result of one command.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) code: i32,
@@ -112,7 +112,7 @@ impl Console {
         }
     }
 
-    /// A tenant's store, to play the engine's part.
+    /// A tenant's store, to act as the engine.
     pub(crate) async fn store(&self, slug: &str) -> Store {
         let connections = Connections::new(Clock::System, 4);
         let control = Control::new(&self.control, &connections).unwrap();
@@ -133,7 +133,7 @@ impl Answer {
         self
     }
 
-    /// What was said on standard error contains all of `texts`.
+    /// Standard error contains all of `texts`.
     #[track_caller]
     pub(crate) fn says(self, texts: &[&str]) -> Answer {
         for text in texts {
@@ -151,7 +151,7 @@ impl Answer {
         }
     }
 
-    /// Nowhere does it show anything of `secrets`.
+    /// Neither output contains any of `secrets`.
     #[track_caller]
     pub(crate) fn keeps(self, secrets: &[&str]) -> Answer {
         for secret in secrets {

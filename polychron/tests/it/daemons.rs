@@ -22,7 +22,7 @@ async fn a_daemon_takes_every_setting_and_none_of_the_commands_flags() {
 }
 
 #[tokio::test]
-async fn a_daemon_ends_with_2_when_it_cannot_be_meant_like_that() {
+async fn a_daemon_exits_with_2_on_wrong_usage() {
     let mut console = Console::bare(BOTH[0]).await;
     for daemon in DAEMONS {
         console.run(&[daemon]).ended(2).says(&["AMQP_URL is not set"]);

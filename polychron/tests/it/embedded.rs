@@ -33,7 +33,7 @@ impl Drop for Up {
 }
 
 #[tokio::test]
-async fn a_demo_shows_each_thing_that_can_become_of_a_job_and_sums_it_up() {
+async fn a_demo_shows_each_outcome_of_a_job_and_a_summary() {
     let console = Console::bare(Backend::Sqlite).await;
     let folder = console.folder.path("demo").display().to_string();
     let answer = console.run(&["demo", "--for", "12s", "--data", &folder]).succeeded();
@@ -96,7 +96,7 @@ async fn a_folder_has_one_engine_and_survives_its_death() {
 }
 
 #[tokio::test]
-async fn a_demo_deletes_nothing_that_is_no_demos() {
+async fn a_demo_deletes_only_data_of_a_demo() {
     let console = Console::with_tenant(Backend::Sqlite).await;
     let folder = console.folder.path("").display().to_string();
     let refused = console.run(&["demo", "--for", "1s", "--data", &folder]).ended(1);
@@ -151,7 +151,7 @@ async fn files_are_for_their_owner_only_whatever_the_umask_and_the_mode_before()
 }
 
 #[tokio::test]
-async fn what_became_of_a_planned_time_is_told_from_the_rows() {
+async fn what_became_of_a_planned_time_is_explained_by_the_rows() {
     let console = Console::bare(Backend::Sqlite).await;
     let folder = console.folder.path("demo");
     let data = folder.display().to_string();

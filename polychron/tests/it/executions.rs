@@ -56,7 +56,7 @@ async fn what_has_not_started_is_cancelled_at_once_and_what_is_over_can_be_run_a
 }
 
 #[tokio::test]
-async fn what_is_not_there_or_misspelt_is_refused() {
+async fn missing_and_misspelt_arguments_are_refused() {
     let console = Console::with_tenant(BOTH[0]).await;
     let none = "01934b7e-0000-7000-8000-0000000000ff";
     for (arguments, code) in [
@@ -83,16 +83,16 @@ async fn a_running_execution_is_only_asked_to_end() {
         let store = console.store("acme").await;
         start(&store, id).await;
         let cancel = ["execution", "cancel", "acme", &id.to_string(), "-o", "json"];
-        let asked = console.run(&cancel).succeeded().says(&["heartbeat"]).json();
+        let cancelled = console.run(&cancel).succeeded().says(&["heartbeat"]).json();
         assert_eq!(
-            (&asked["status"], &asked["cancel_requested"]),
+            (&cancelled["status"], &cancelled["cancel_requested"]),
             (&"running".into(), &true.into())
         );
     }
 }
 
 #[tokio::test]
-async fn waiting_ends_with_the_run_and_says_how_it_went() {
+async fn waiting_ends_with_the_run_and_shows_its_result() {
     for backend in BOTH {
         let failure = |retry| {
             let message = "no luck".to_owned();
@@ -130,7 +130,7 @@ async fn waiting_ends_with_the_run_and_says_how_it_went() {
     }
 }
 
-/// Plays the engine: a first attempt that fails, and a second that succeeds.
+/// Acts as the engine: a first attempt that fails, and a second that succeeds.
 pub(crate) async fn fail_and_succeed(store: &Store, first: ExecutionId) {
     let failure =
         Failure { message: "no luck".to_owned(), detail: None, retry: true, retry_after: None };
@@ -138,7 +138,7 @@ pub(crate) async fn fail_and_succeed(store: &Store, first: ExecutionId) {
     run_to_its_end(store, first, &outcomes).await;
 }
 
-/// Plays the engine: one attempt for each outcome.
+/// Acts as the engine: one attempt for each outcome.
 async fn run_to_its_end(store: &Store, first: ExecutionId, outcomes: &[Outcome]) {
     let mut id = first;
     for (at, outcome) in outcomes.iter().enumerate() {
@@ -157,13 +157,12 @@ async fn run_to_its_end(store: &Store, first: ExecutionId, outcomes: &[Outcome])
     }
 }
 
-/// Dispatches and claims an execution, as producer and consumer would. When it
-/// started.
+/// Dispatches and claims an execution, as producer and consumer would. Returns when it started.
 async fn start(store: &Store, id: ExecutionId) -> DbTime {
-    let look = store.poll().await.unwrap();
+    let summary = store.poll().await.unwrap();
     let now = store.now().await.unwrap();
     let dispatch = Dispatch { released: vec![id], ..Dispatch::default() };
-    let dispatched = store.dispatch(&dispatch, look.dispatch_no, now).await.unwrap();
+    let dispatched = store.dispatch(&dispatch, summary.dispatch_no, now).await.unwrap();
     assert_eq!(dispatched, Dispatched::Done(vec![id]));
     let terms = ClaimTerms {
         worker: "w".to_owned(),

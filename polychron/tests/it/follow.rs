@@ -13,7 +13,7 @@ use crate::console::{BOTH, Console};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A command that goes on, and the lines it puts out. Killed when it is dropped.
+/// A command that runs until it is stopped, and the lines it writes. Killed when it is dropped.
 struct Following {
     child: Child,
     stdout: Receiver<String>,
@@ -67,7 +67,7 @@ fn row(tenant: &str, job: &str, status: &str) -> (String, String, String) {
 }
 
 #[tokio::test]
-async fn new_executions_and_changes_of_state_are_told_as_they_come() {
+async fn new_executions_and_changes_of_status_are_shown_as_they_occur() {
     for backend in BOTH {
         let console = Console::with_tenant(backend).await;
         for job in ["a", "b"] {
@@ -126,15 +126,15 @@ async fn a_tenant_that_is_added_later_is_followed_too() {
 }
 
 #[tokio::test]
-async fn it_ends_when_asked_to_and_when_nobody_reads() {
+async fn it_ends_on_a_signal_and_when_its_output_is_closed() {
     let console = Console::with_tenant(BOTH[0]).await;
     console.run(&["job", "add", "acme", "a", "--type", "noop", "--every", "1h"]).succeeded();
     console.run(&["job", "run", "acme", "a"]).succeeded();
-    let mut asked = Following::start(&console, &["acme", "-o", "jsonl"]);
-    asked.next();
-    let pid = rustix::process::Pid::from_child(&asked.child);
+    let mut interrupted = Following::start(&console, &["acme", "-o", "jsonl"]);
+    interrupted.next();
+    let pid = rustix::process::Pid::from_child(&interrupted.child);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-    assert!(asked.child.wait().unwrap().success());
+    assert!(interrupted.child.wait().unwrap().success());
 
     let mut command = console.command(&["execution", "list", "acme", "--follow"]);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
@@ -155,7 +155,7 @@ async fn what_cannot_be_followed_is_refused() {
     follow(&["acme", "--job", "none"]).ended(3);
 }
 
-/// Lets nobody into a database, and ends who is there; or lets all in again.
+/// Forbids connections to a database and ends its sessions; or allows connections again.
 async fn open(database: &DatabaseUrl, control: &DatabaseUrl, is_open: bool) {
     let name = database.expose().rsplit_once('/').unwrap().1;
     let mut connection = PgConnection::connect(control.expose()).await.unwrap();

@@ -66,7 +66,7 @@ async fn the_load_of_a_day_is_shown_with_its_peaks_and_what_it_needs() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_foreseen_is_refused() {
+async fn invalid_forecasts_are_refused() {
     let console = Console::with_tenant(BOTH[0]).await;
     for (flags, code, says) in [
         (&["--from", "2026-12-02T00:00:00Z", "--to", "2026-12-01T00:00:00Z"][..], 2, "--to"),

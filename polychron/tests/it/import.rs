@@ -37,7 +37,7 @@ async fn without_apply_nothing_is_changed_and_no_database_is_needed() {
 }
 
 #[tokio::test]
-async fn apply_makes_the_jobs_and_a_second_time_leaves_them_alone() {
+async fn apply_adds_the_jobs_and_a_second_run_keeps_them() {
     for backend in BOTH {
         let console = Console::with_tenant(backend).await;
         let file = console.folder.path("crontab");
@@ -82,7 +82,7 @@ async fn apply_makes_the_jobs_and_a_second_time_leaves_them_alone() {
 }
 
 #[tokio::test]
-async fn one_that_the_table_refuses_does_not_fail_its_neighbours() {
+async fn a_job_that_the_table_refuses_does_not_fail_the_others() {
     for backend in BOTH {
         let console = Console::with_tenant(backend).await;
         let list = json!([
@@ -112,7 +112,7 @@ async fn one_that_the_table_refuses_does_not_fail_its_neighbours() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_meant_is_wrong_usage() {
+async fn invalid_imports_are_refused() {
     let console = Console::with_tenant(BOTH[0]).await;
     for (arguments, code, says) in [
         (&["crontab", "-", "--apply"][..], 2, "--tenant"),

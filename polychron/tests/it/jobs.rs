@@ -9,7 +9,7 @@ fn job(console: &Console, name: &str) -> Value {
 }
 
 #[tokio::test]
-async fn who_is_told_is_written_down_and_nothing_of_it_is_recorded() {
+async fn a_notification_target_is_stored_and_the_audit_does_not_contain_it() {
     for backend in BOTH {
         let console = Console::with_tenant(backend).await;
         let add = ["job", "add", "acme", "a", "--type", "noop", "--every", "1h", "--notify"];
@@ -115,7 +115,7 @@ async fn a_job_is_added_as_its_flags_say() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_job_is_refused_by_name() {
+async fn an_error_in_a_job_names_the_field() {
     for backend in BOTH {
         let console = Console::with_tenant(backend).await;
         let add = ["job", "add", "acme", "a", "--type", "noop"];
@@ -137,7 +137,7 @@ async fn what_is_wrong_with_a_job_is_refused_by_name() {
         ] {
             console.run(&[&add[..], flags].concat()).ended(code).says(&[says]);
         }
-        // What only the tables know is said in their words.
+        // Errors that only the tables detect have the text of the constraint.
         let queue = ["job", "edit", "acme", "a", "--queue", "No Such"];
         console.run(&queue).ended(1).says(&["queue is 1 to 64 of a-z"]);
         for verb in ["show", "pause", "next", "run"] {
@@ -151,7 +151,7 @@ async fn what_is_wrong_with_a_job_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn every_edit_counts_once_and_only_the_schedule_is_worked_out_anew() {
+async fn every_edit_counts_once_and_only_a_new_schedule_is_armed_again() {
     for backend in BOTH {
         let console = Console::with_tenant(backend).await;
         console.run(&["job", "add", "acme", "a", "--type", "noop", "--every", "1h"]).succeeded();

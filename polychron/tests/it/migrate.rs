@@ -136,7 +136,7 @@ async fn a_migration_does_not_wait_where_programs_are_known_to_have_stopped() {
     assert_eq!(reports[0]["from"], 3);
 }
 
-/// As somebody would who edits the control database by hand.
+/// Edits the control database by hand.
 pub(crate) async fn point_elsewhere(control: &DatabaseUrl, slug: &str, url: &str) {
     let text = format!("UPDATE polychron_tenant SET database_url = '{url}' WHERE slug = '{slug}'");
     if control.is_sqlite() {

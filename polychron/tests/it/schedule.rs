@@ -60,7 +60,7 @@ async fn a_preview_needs_no_database_and_is_an_array_of_times() {
 }
 
 #[tokio::test]
-async fn a_job_tells_its_next_times() {
+async fn a_job_shows_its_next_times() {
     for backend in BOTH {
         let console = Console::with_tenant(backend).await;
         let add = ["job", "add", "acme", "a", "--type", "noop", "--at", "2099-01-01T00:00:00Z"];

@@ -1,4 +1,4 @@
-//! `polychron serve`, asked over HTTP as browsers and programs do.
+//! `polychron serve`, over HTTP, as browsers and programs use it.
 
 mod access;
 mod api;

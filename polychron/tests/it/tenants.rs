@@ -18,7 +18,7 @@ async fn adding_is_idempotent_and_finishes_what_was_interrupted() {
         let again = console.add_tenant("acme", &url, &["-o", "json"]).succeeded().json();
         assert_eq!(again["id"], first["id"]);
 
-        // As after a crash between the two: listed, but not entered in its database.
+        // As after a crash between the two: listed, but not yet the owner of its database.
         assert!(console.store("acme").await.remove_owner().await.unwrap().is_applied());
         let shown = console.run(&["tenant", "show", "acme", "-o", "json"]).succeeded().json();
         assert!(shown["problem"].as_str().unwrap().contains("belongs to no tenant"));
@@ -47,7 +47,7 @@ async fn a_database_of_another_tenant_is_refused_without_a_trace_unless_adopted(
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_refused_by_name_and_nothing_is_repeated() {
+async fn invalid_input_is_refused_by_name_and_never_quoted() {
     let console = Console::new(BOTH[0]).await;
     let good: DatabaseUrl = console.database("acme").await;
     for (arguments, input, code, says) in [
@@ -176,7 +176,7 @@ async fn a_tenant_may_have_a_schema_of_its_own_and_views_by_the_former_names() {
 }
 
 #[tokio::test]
-async fn a_file_has_no_schemas_but_views() {
+async fn an_sqlite_tenant_has_views_but_no_schema() {
     let console = Console::new(BOTH[0]).await;
     let url = console.database("acme").await;
     console.add_tenant("acme", &url, &["--schema", "ours"]).ended(2).says(&["no schemas"]);

@@ -1,11 +1,11 @@
-//! How the command line is read, and how what is wrong with it is told.
+//! How the command line is parsed, and how errors in it are reported.
 
 use serde_json::Value;
 
 use crate::console::{BOTH, Console};
 
 #[tokio::test]
-async fn programs_are_told_in_json_what_went_wrong() {
+async fn errors_are_json_for_programs() {
     let console = Console::with_tenant(BOTH[0]).await;
     let id = "01934b7e-0000-7000-8000-0000000000ff";
     for (line, kind, code, text) in [
@@ -21,8 +21,8 @@ async fn programs_are_told_in_json_what_went_wrong() {
         (&["job", "delete", "acme", "x", "-o", "json"], "not_found", 3, "job list acme"),
     ] {
         let answer = console.run(line).ended(code);
-        let told: Value = serde_json::from_str(&answer.stderr).expect(&answer.stderr);
-        let error = &told["error"];
+        let document: Value = serde_json::from_str(&answer.stderr).expect(&answer.stderr);
+        let error = &document["error"];
         assert_eq!((error["kind"].as_str(), &error["code"]), (Some(kind), &code.into()));
         assert!(error["message"].as_str().unwrap().contains(text), "{error}");
         assert_eq!(answer.stdout, "");
@@ -31,7 +31,7 @@ async fn programs_are_told_in_json_what_went_wrong() {
 }
 
 #[test]
-fn shells_are_told_how_to_complete() {
+fn completions_are_written_for_each_shell() {
     let run = |shell: &str| {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_polychron"));
         command.args(["completions", shell]).env_clear().output().unwrap()

@@ -1,4 +1,4 @@
-//! Producers are told of changes, if they can be.
+//! Changes nudge producers, if there is a broker.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ async fn every_change_wakes_the_producers() {
     let shown = console.run(&["tenant", "show", "acme", "-o", "json"]).succeeded().json();
     let (mut wakes, driver) = Queue::Rabbit(url.parse().unwrap()).wakes("test");
     tokio::spawn(driver);
-    // The first word says that listening has begun.
+    // The first message shows that listening has begun.
     assert_eq!(wakes.next().await, Wake::All);
     let run = |arguments: &[&str]| {
         let arguments = [&["-o", "json"], arguments].concat();
@@ -46,7 +46,7 @@ async fn every_change_wakes_the_producers() {
 }
 
 #[tokio::test]
-async fn a_broker_that_is_away_holds_nobody_up_and_is_not_complained_of() {
+async fn an_unreachable_broker_causes_neither_delay_nor_warning() {
     let mut console = Console::with_tenant(BOTH[0]).await;
     console.set("AMQP_URL", "amqp://us3r:s3cret@127.0.0.1:1/x");
     let add = ["job", "add", "acme", "a", "--type", "noop", "--every", "1h"];

@@ -1,5 +1,5 @@
 //! Known browsers: a cookie that outlives the session shows that a user has signed in there before.
-//! It signs nobody in, but strangers' attempts at that user's password do not count against it.
+//! It does not sign a user in, but strangers' attempts at that user's password do not count against it.
 //!
 //! The cookie is `ID.MAC`. The key of the MAC is the hash of the user's password, so that it holds
 //! across restarts, for that user only, and until the password changes.

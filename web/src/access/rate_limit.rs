@@ -1,7 +1,7 @@
 //! How often a password may be tried. Pure.
 //!
 //! Guessing is limited for each address at each name, for each address, and for each name. The last
-//! limit alone would let strangers lock somebody out, so an address that has not tried a name yet
+//! limit alone would let strangers lock a user out, so an address that has not tried a name yet
 //! may always do so once, and a browser in which that user has signed in before is counted by
 //! itself.
 
@@ -24,7 +24,7 @@ const COUNTERS_MAX: usize = 20_000;
 
 /// Counts attempts.
 #[derive(Default)]
-pub(super) struct Pace(HashMap<Counted, Count>);
+pub(super) struct RateLimit(HashMap<Counted, Count>);
 
 #[derive(PartialEq, Eq, Hash)]
 enum Counted {
@@ -54,7 +54,7 @@ pub(super) enum Verdict {
     },
 }
 
-impl Pace {
+impl RateLimit {
     /// Counts an attempt of an address at a name, by its hash.
     pub(super) fn attempt(&mut self, now: BootTime, address: IpAddr, name: &str) -> Verdict {
         let at_name = self.count(now, Counted::AtName(address, name.to_owned()));
@@ -101,7 +101,7 @@ impl Pace {
     fn make_room(&mut self, now: BootTime) {
         self.0.retain(|_, count| now - count.since <= WITHIN / 2);
         if self.0.len() >= COUNTERS_MAX {
-            // So many strangers at once cannot be told apart by their counters anyhow.
+            // With this many addresses at once, their counters no longer limit anything.
             self.0.clear();
         }
     }
@@ -123,61 +123,61 @@ mod tests {
 
     #[test]
     fn an_address_may_try_a_name_five_times_a_minute() {
-        let (mut pace, now) = (Pace::default(), BootTime::ZERO);
+        let (mut limit, now) = (RateLimit::default(), BootTime::ZERO);
         for _ in 0..5 {
-            assert_eq!(pace.attempt(now, peer(1), "ann"), ALLOWED);
+            assert_eq!(limit.attempt(now, peer(1), "ann"), ALLOWED);
         }
         let refused = |is_first| Verdict::TooMany { is_first };
-        assert_eq!(pace.attempt(now, peer(1), "ann"), refused(true));
-        assert_eq!(pace.attempt(now, peer(1), "ann"), refused(false));
-        assert_eq!(pace.attempt(now, peer(1), "sue"), ALLOWED);
-        assert_eq!(pace.attempt(now, peer(2), "ann"), ALLOWED);
-        assert_eq!(pace.attempt(after(61), peer(1), "ann"), ALLOWED);
+        assert_eq!(limit.attempt(now, peer(1), "ann"), refused(true));
+        assert_eq!(limit.attempt(now, peer(1), "ann"), refused(false));
+        assert_eq!(limit.attempt(now, peer(1), "sue"), ALLOWED);
+        assert_eq!(limit.attempt(now, peer(2), "ann"), ALLOWED);
+        assert_eq!(limit.attempt(after(61), peer(1), "ann"), ALLOWED);
     }
 
     #[test]
     fn an_address_may_not_try_many_names() {
-        let (mut pace, now) = (Pace::default(), BootTime::ZERO);
+        let (mut limit, now) = (RateLimit::default(), BootTime::ZERO);
         let allowed = (0..100)
-            .filter(|n| pace.attempt(now, peer(1), &format!("user {n}")) == ALLOWED)
+            .filter(|n| limit.attempt(now, peer(1), &format!("user {n}")) == ALLOWED)
             .count();
         assert_eq!(allowed, 20);
     }
 
     #[test]
-    fn strangers_from_everywhere_neither_guess_on_nor_lock_the_user_out() {
-        let (mut pace, now) = (Pace::default(), BootTime::ZERO);
+    fn many_addresses_neither_guess_on_nor_lock_the_user_out() {
+        let (mut limit, now) = (RateLimit::default(), BootTime::ZERO);
         let mut allowed = 0;
         for n in 0..500 {
             for _ in 0..5 {
-                allowed += u32::from(pace.attempt(now, peer(n), "ann") == ALLOWED);
+                allowed += u32::from(limit.attempt(now, peer(n), "ann") == ALLOWED);
             }
         }
         assert!((500..=530).contains(&allowed), "about one for each address: {allowed}");
-        assert_eq!(pace.attempt(now, peer(1_000), "ann"), ALLOWED, "a new address");
+        assert_eq!(limit.attempt(now, peer(1_000), "ann"), ALLOWED, "a new address");
         for _ in 0..5 {
-            assert_eq!(pace.attempt_of_device(now, "known"), ALLOWED);
+            assert_eq!(limit.attempt_of_device(now, "known"), ALLOWED);
         }
-        assert_ne!(pace.attempt_of_device(now, "known"), ALLOWED);
+        assert_ne!(limit.attempt_of_device(now, "known"), ALLOWED);
     }
 
     #[test]
-    fn the_right_password_starts_afresh() {
-        let (mut pace, now) = (Pace::default(), BootTime::ZERO);
+    fn the_right_password_resets_the_count() {
+        let (mut limit, now) = (RateLimit::default(), BootTime::ZERO);
         for _ in 0..4 {
             for _ in 0..4 {
-                assert_eq!(pace.attempt(now, peer(1), "ann"), ALLOWED);
+                assert_eq!(limit.attempt(now, peer(1), "ann"), ALLOWED);
             }
-            pace.succeeded(peer(1), "ann");
+            limit.succeeded(peer(1), "ann");
         }
     }
 
     #[test]
     fn strangers_do_not_fill_the_memory() {
-        let mut pace = Pace::default();
+        let mut limit = RateLimit::default();
         for n in 0..100_000 {
-            let _ = pace.attempt(BootTime::ZERO, peer(n), &format!("user {n}"));
-            assert!(pace.0.len() <= COUNTERS_MAX);
+            let _ = limit.attempt(BootTime::ZERO, peer(n), &format!("user {n}"));
+            assert!(limit.0.len() <= COUNTERS_MAX);
         }
     }
 }

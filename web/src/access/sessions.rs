@@ -1,4 +1,4 @@
-//! Who is signed in. Sessions are kept in memory only: a restart signs everybody out.
+//! Who is signed in. Sessions are kept in memory only: a restart signs all users out.
 
 use std::collections::HashMap;
 use std::time::Duration;

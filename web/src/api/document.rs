@@ -105,21 +105,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_operation_is_told_of_once_and_every_schema_that_is_named_is_there() {
+    fn every_operation_is_documented_once_and_every_named_schema_exists() {
         let document = document();
         let mut ids = BTreeSet::new();
         for operation in OPERATIONS {
-            let told = &document["paths"][operation.path][operation.method];
-            assert_eq!(told["operationId"], operation.id);
+            let documented = &document["paths"][operation.path][operation.method];
+            assert_eq!(documented["operationId"], operation.id);
             assert!(ids.insert(operation.id), "{} stands there twice", operation.id);
         }
-        let told: usize = document["paths"]
+        let documented: usize = document["paths"]
             .as_object()
             .unwrap()
             .values()
             .map(|path| path.as_object().unwrap().len())
             .sum();
-        assert_eq!(told, OPERATIONS.len());
+        assert_eq!(documented, OPERATIONS.len());
         for name in references(&document) {
             assert!(
                 document.pointer(name.strip_prefix('#').unwrap()).is_some(),

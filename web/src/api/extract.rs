@@ -60,7 +60,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<AppState>> for Body<T> {
         let is_json = is_json(request.headers());
         let body = Bytes::from_request(request, state).await;
         let body = body.map_err(|error| Problem::new(error.status(), error.body_text()))?;
-        // A page of another site can send text without asking, but not JSON.
+        // Another site's page can send text without a CORS preflight, but not JSON.
         if !is_json && !body.is_empty() {
             let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
             return Err(Problem::new(status, "send `Content-Type: application/json`"));
@@ -80,18 +80,18 @@ impl<T: DeserializeOwned> FromRequest<Arc<AppState>> for Body<T> {
 
 /// Whether a string holds a NUL, which JSON can only write as an escape.
 fn holds_nul(json: &[u8]) -> bool {
-    fn look(value: &Value) -> bool {
+    fn search(value: &Value) -> bool {
         match value {
             Value::String(text) => text.contains('\0'),
-            Value::Array(items) => items.iter().any(look),
+            Value::Array(items) => items.iter().any(search),
             Value::Object(fields) => {
-                fields.iter().any(|(name, value)| name.contains('\0') || look(value))
+                fields.iter().any(|(name, value)| name.contains('\0') || search(value))
             }
             _ => false,
         }
     }
     let may = json.windows(NUL.len()).any(|bytes| bytes == NUL);
-    may && serde_json::from_slice(json).is_ok_and(|value| look(&value))
+    may && serde_json::from_slice(json).is_ok_and(|value| search(&value))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -107,8 +107,8 @@ pub(super) struct Page<T> {
 }
 
 /// How many items are wanted.
-pub(super) fn limit(asked: Option<i64>) -> Result<i64, Problem> {
-    let limit = asked.unwrap_or(LIMIT_DEFAULT);
+pub(super) fn limit(requested: Option<i64>) -> Result<i64, Problem> {
+    let limit = requested.unwrap_or(LIMIT_DEFAULT);
     match (1..=LIMIT_MAX).contains(&limit) {
         true => Ok(limit),
         false => Err(Problem::new(
@@ -119,8 +119,8 @@ pub(super) fn limit(asked: Option<i64>) -> Result<i64, Problem> {
 }
 
 /// How many times are wanted.
-pub(super) fn times(asked: Option<i64>) -> Result<u16, Problem> {
-    let n = limit(asked.or(Some(10)))?;
+pub(super) fn times(requested: Option<i64>) -> Result<u16, Problem> {
+    let n = limit(requested.or(Some(10)))?;
     Ok(u16::try_from(n).unwrap_or(u16::MAX))
 }
 
@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_nul_is_found_wherever_it_hides_and_an_escaped_escape_is_none() {
+    fn a_nul_is_found_at_any_depth_and_an_escaped_backslash_is_none() {
         for (json, expected) in [
             (r#"{"a": [{"b": "x\u0000"}]}"#, true),
             (r#"{"a\u0000": 1}"#, true),

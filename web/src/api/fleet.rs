@@ -72,7 +72,7 @@ pub(super) async fn audit(
     Query(query): Query<AuditQuery>,
 ) -> Result<Json<Page<Audit>>, Problem> {
     match &query.tenant {
-        Some(slug) => state.tell_apart(&visitor, slug)?,
+        Some(slug) => state.check_may_see(&visitor, slug)?,
         None => visitor.must_see_all()?,
     }
     let limit = limit(query.limit)?;

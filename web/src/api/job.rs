@@ -34,9 +34,9 @@ pub(super) async fn list(
     State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
     Path(slug): Path<String>,
-    Query(PageQuery { after, limit: asked }): Query<PageQuery>,
+    Query(PageQuery { after, limit: requested }): Query<PageQuery>,
 ) -> Result<Json<Page<Job>>, Problem> {
-    let limit = limit(asked)?;
+    let limit = limit(requested)?;
     let at = state.enter(&visitor, &slug).await?;
     let (mut budget, mut after) = (Budget::new(), after);
     let is_over = loop {

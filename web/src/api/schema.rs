@@ -297,7 +297,7 @@ pub(super) fn statuses() -> Value {
 }
 
 /// A text in a query.
-pub(super) fn asked() -> Value {
+pub(super) fn query_text() -> Value {
     json!({"type": "string", "pattern": NO_NUL})
 }
 

@@ -27,9 +27,9 @@ pub(super) struct PageQuery {
 pub(super) async fn list(
     State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
-    Query(PageQuery { after, limit: asked }): Query<PageQuery>,
+    Query(PageQuery { after, limit: requested }): Query<PageQuery>,
 ) -> Result<Json<Page<TenantView>>, Problem> {
-    let limit = limit(asked)?;
+    let limit = limit(requested)?;
     let tenants: Vec<Tenant> = match &visitor.tenants {
         None => {
             state.context.control.page_tenants(&after, limit).await.map_err(Failure::control)?
@@ -53,7 +53,7 @@ pub(super) async fn show(
     Extension(visitor): Extension<Visitor>,
     Path(slug): Path<String>,
 ) -> Result<Json<InspectedTenant>, Problem> {
-    state.tell_apart(&visitor, &slug)?;
+    state.check_may_see(&visitor, &slug)?;
     let tenant = state.context.tenant(&slug).await?;
     Ok(Json(inspect(&state.context, &tenant).await))
 }
@@ -77,7 +77,7 @@ pub(super) async fn edit(
     Path(slug): Path<String>,
     Body(edit): Body<Edit>,
 ) -> Result<Json<InspectedTenant>, Problem> {
-    state.tell_apart(&visitor, &slug)?;
+    state.check_may_see(&visitor, &slug)?;
     let Edit { name, status, max_running, reason } = edit;
     if name.is_none() && status.is_none() && max_running.is_none() {
         let text = "nothing to change: give name, status or max_running";

@@ -29,8 +29,8 @@ const VISIT_MIN: Duration = Duration::from_millis(400);
 const FILE_VISIT_MIN: Duration = Duration::from_millis(5);
 /// The pause after a visit to a file, in multiples of the visit.
 const PAUSE_FACTOR: u32 = 9;
-/// The least time for a round.
-const ROUND_MIN: Duration = Duration::from_secs(3);
+/// The least time for a walk.
+const WALK_MIN: Duration = Duration::from_secs(3);
 /// How many tenants are listed, and visited between two clean-ups of idle connections.
 const PAGE: i64 = 500;
 /// The most due jobs that are counted.
@@ -38,21 +38,21 @@ const DUE_MAX: i64 = 1000;
 /// How many quarantined jobs are named of each tenant.
 const QUARANTINED_MAX: i64 = 5;
 
-/// Walks until it is dropped.
+/// Repeats the walk until it is dropped.
 pub(super) async fn walk(cache: &FleetCache, context: &Context) {
     let clock = &cache.clock;
     loop {
         let begun = clock.boot_time();
-        if let Err(error) = round(cache, context).await {
+        if let Err(error) = walk_once(cache, context).await {
             warn!("the tenants cannot be listed: {}", chain(&error));
         }
-        cache.end_round();
+        cache.end_walk();
         let took = clock.boot_time() - begun;
-        clock.sleep(ROUND_MIN.saturating_sub(took)).await;
+        clock.sleep(WALK_MIN.saturating_sub(took)).await;
     }
 }
 
-async fn round(cache: &FleetCache, context: &Context) -> Result<()> {
+async fn walk_once(cache: &FleetCache, context: &Context) -> Result<()> {
     let tenants = list(context).await?;
     // Tenants can be found before their first visit.
     cache.enter(tenants.iter().map(TenantView::from));
@@ -90,7 +90,7 @@ async fn visit(tenant: &Tenant, cache: &FleetCache, context: &Context) {
     let tenant_view = TenantView::from(tenant);
     let is_file = tenant.database_url.is_sqlite();
     cache.put(TenantSnapshot { tenant: tenant_view, at: Some(at), change_token, problem, stats });
-    // With few tenants there is no need to go slowly: the round has its own least time.
+    // With few tenants there is no need to go slowly: the walk has a least time of its own.
     cache.clock.sleep(pause(at - begun, is_file)).await;
 }
 

@@ -34,7 +34,7 @@ pub(super) async fn show(
 ) -> Answer {
     let tenant = Some(query.tenant.trim().to_owned()).filter(|slug| !slug.is_empty());
     match &tenant {
-        Some(slug) => state.tell_apart(&visitor, slug)?,
+        Some(slug) => state.check_may_see(&visitor, slug)?,
         None => visitor.must_see_all()?,
     }
     let filter = AuditFilter { before: query.before, tenant, target: None };

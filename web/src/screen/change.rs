@@ -118,7 +118,7 @@ async fn switch_tenant(
     form: Filled,
     status: TenantStatus,
 ) -> Answer {
-    state.tell_apart(&form.visitor, &slug)?;
+    state.check_may_see(&form.visitor, &slug)?;
     let actor = state.actor(&form.visitor, form.get("reason"))?;
     let tenant = state.context.tenant(&slug).await?;
     if tenant.status != status {

@@ -45,7 +45,7 @@ pub(super) async fn show(
         error(&execution),
         time_line(&execution, at.now.time()),
         others(&slug, &execution, &attempts, at.now.time()),
-        left(&execution)
+        contents(&execution)
     );
     let trail = vec![
         ("Tenants".to_owned(), "/tenants".to_owned()),
@@ -66,7 +66,7 @@ fn of_itself(slug: &str, execution: &Execution, now: Time) -> Html {
         1 => String::new(),
         occurrences => format!("{occurrences} occurrences"),
     };
-    let asked = if execution.cancel_requested { "yes" } else { "" };
+    let cancel_requested = if execution.cancel_requested { "yes" } else { "" };
     facts(&[
         ("Status", badge(execution.status.as_str())),
         ("Job", job),
@@ -75,7 +75,7 @@ fn of_itself(slug: &str, execution: &Execution, now: Time) -> Html {
         ("Took", text(took(execution))),
         ("Progress", text(maybe(execution.progress.as_ref().map(progress)))),
         ("Stands for", text(stands_for)),
-        ("Cancel requested", text(asked)),
+        ("Cancel requested", text(cancel_requested)),
         ("Worker", text(maybe(execution.worker.as_ref()))),
         ("Job version", text(maybe(execution.job_version))),
         ("Id", html!("<code>{}</code>", execution.id.to_string())),
@@ -174,7 +174,7 @@ fn others(slug: &str, execution: &Execution, attempts: &[Execution], now: Time) 
 }
 
 /// Its payload, error, result and output.
-fn left(execution: &Execution) -> Html {
+fn contents(execution: &Execution) -> Html {
     let json = |name: &str, value: &Option<Value>| {
         let pretty = value.as_ref().map(|value| format!("{value:#}"));
         pretty.map(|pretty| html!("<h2>{}</h2><pre>{}</pre>", name, pretty))

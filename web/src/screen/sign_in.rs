@@ -73,7 +73,7 @@ pub(super) async fn enter(
                 (header::SET_COOKIE, cookie(COOKIE, &session, "/", &headers)),
                 (header::SET_COOKIE, cookie(DEVICE_COOKIE, &device, DEVICE_PLACE, &headers)),
             ]);
-            (cookies, Redirect::to(here_only(&to))).into_response()
+            (cookies, Redirect::to(local_path(&to))).into_response()
         }
         Err(refusal) => {
             let (status, text) = match refusal {
@@ -107,7 +107,7 @@ fn cookie(name: &str, value: &str, place: &str, headers: &HeaderMap) -> String {
 }
 
 /// A path of ours, and never another site, however it is spelled.
-fn here_only(to: &str) -> &str {
+fn local_path(to: &str) -> &str {
     let is_ours = to.starts_with('/')
         && !to.starts_with("//")
         && to.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_signs_in_stays_here() {
+    fn signing_in_redirects_only_within_this_site() {
         for (to, expected) in [
             ("/tenants?after=a", "/tenants?after=a"),
             ("//evil.example/", "/"),
@@ -128,7 +128,7 @@ mod tests {
             ("/\t/evil.example", "/"),
             ("", "/"),
         ] {
-            assert_eq!(here_only(to), expected);
+            assert_eq!(local_path(to), expected);
         }
     }
 }

@@ -28,7 +28,7 @@ pub(super) async fn show(
     Extension(visitor): Extension<Visitor>,
     Path(slug): Path<String>,
 ) -> Answer {
-    state.tell_apart(&visitor, &slug)?;
+    state.check_may_see(&visitor, &slug)?;
     let tenant = state.context.tenant(&slug).await?;
     let inspected = inspect(&state.context, &tenant).await;
     // The rest is shown even if the database doesn't answer.

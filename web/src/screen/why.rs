@@ -30,8 +30,8 @@ use operations::schedule::{Due, due};
 
 /// How many planned times are shown.
 const BACK: u16 = 20;
-/// The smallest step of time.
-const TICK: TimeDelta = TimeDelta::microseconds(1);
+/// The resolution of stored times.
+const TIME_RESOLUTION: TimeDelta = TimeDelta::microseconds(1);
 
 #[derive(Deserialize)]
 pub(super) struct WhyQuery {
@@ -49,7 +49,7 @@ pub(super) async fn show(
 ) -> Answer {
     let at = state.enter(&visitor, &slug).await?;
     let job = find(&at, &query.name).await?;
-    let told = match query.at.trim() {
+    let report_of_one = match query.at.trim() {
         "" => Html::default(),
         wanted => match input::time(wanted) {
             Ok(time) => {
@@ -64,7 +64,7 @@ pub(super) async fn show(
     let body = html!(
         "{}{}{}<h2>What decides whether it runs now</h2>{}",
         question(&slug, &job, &query.at),
-        told,
+        report_of_one,
         latest(&at, &job).await?,
         list(&now)
     );
@@ -96,9 +96,10 @@ fn question(slug: &str, job: &Job, at: &str) -> Html {
 /// The latest planned times up to now, the newest first.
 async fn latest(at: &TenantContext, job: &Job) -> Result<Html, operations::failure::Failure> {
     let Ok(schedule) = schedule_of(at, job) else { return Ok(Html::default()) };
-    let times = std::iter::successors(schedule.prev_before((at.now + TICK).time()), |time| {
-        schedule.prev_before(*time)
-    });
+    let times =
+        std::iter::successors(schedule.prev_before((at.now + TIME_RESOLUTION).time()), |time| {
+            schedule.prev_before(*time)
+        });
     let times: Vec<Time> = times.take(BACK.into()).collect();
     let Some(earliest) = times.last() else {
         return Ok(html!("<h2>Latest planned times</h2><p>There were none yet.</p>"));

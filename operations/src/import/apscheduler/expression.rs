@@ -1,15 +1,15 @@
 //! A cron trigger's fields as a cron expression.
 //!
-//! Four things are different there: weekdays count from Monday, a day must match `day` *and*
-//! `day_of_week`, positions such as `3rd fri` stand in the day of the month, and a field that is
-//! left out is `*` before the last field that is stated and its minimum after it.
+//! APScheduler differs in four ways: weekdays count from Monday; a day must match `day` *and*
+//! `day_of_week`; positions such as `3rd fri` are values of the day of the month; and a missing field is
+//! `*` before the last field that is stated, and its minimum after it.
 
 use serde_json::{Map, Value};
 
-/// From the most significant to the least; the order decides what a field is that is left out.
+/// From the most significant to the least; the order decides the value of a missing field.
 pub(super) const FIELDS: [&str; 8] =
     ["year", "month", "day", "week", "day_of_week", "hour", "minute", "second"];
-/// What those are after the last that is stated.
+/// The values of missing fields after the last one that is stated.
 const MINIMA: [&str; 8] = ["*", "1", "1", "*", "*", "0", "0", "0"];
 const WEEKDAYS: [&str; 7] = ["MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN"];
 const MONTHS: [&str; 12] =
@@ -19,7 +19,7 @@ const POSITIONS: [&str; 6] = ["1st", "2nd", "3rd", "4th", "5th", "last"];
 const WEEKS: [(u32, u32); 5] = [(1, 7), (8, 14), (15, 21), (22, 28), (29, 31)];
 const LAST_DAY: u32 = 31;
 
-/// The expression, and what is to be said of it; why there is none, otherwise.
+/// The expression with notes about it, or why there is none.
 pub(super) fn of(fields: &Map<String, Value>) -> Result<(String, Vec<String>), String> {
     let mut texts = Vec::with_capacity(FIELDS.len());
     let last = FIELDS.iter().rposition(|field| is_stated(fields, field));
@@ -63,7 +63,7 @@ fn text(fields: &Map<String, Value>, field: &str) -> Result<Option<String>, Stri
     }
 }
 
-/// Whether an item of a list leaves nothing out.
+/// Whether an item of a list matches every value.
 fn is_every(text: &str) -> bool {
     text.split(',').any(|item| matches!(item.trim(), "*" | "*/1"))
 }
@@ -77,7 +77,7 @@ fn list<'a>(field: &str, text: &'a str) -> Result<Vec<&'a str>, String> {
     }
 }
 
-/// Numbers, ranges and steps, which mean the same in both.
+/// Numbers, ranges and steps, which mean the same in both languages.
 fn plain(field: &str, text: &str) -> Result<String, String> {
     let items = list(field, text)?;
     match items.iter().find(|item| !is_plain(item)) {
@@ -99,7 +99,7 @@ fn months(text: &str) -> Result<String, String> {
     }
 }
 
-/// Days of the week, counted from Monday; all seven if none is left out.
+/// Days of the week, counted from Monday.
 fn weekdays(text: &str) -> Result<Vec<u32>, String> {
     let mut days = Vec::new();
     for item in list("day_of_week", text)? {
@@ -134,7 +134,7 @@ fn weekday(name: &str) -> Option<u32> {
     u32::try_from(at).ok()
 }
 
-/// The two day fields of an expression that matches the days which are in `day` and in `weekdays`.
+/// The two day fields of an expression that matches the days in both `day` and `weekdays`.
 fn days(
     day: &[&str],
     weekdays: &[u32],
@@ -155,7 +155,7 @@ fn days(
         (true, true) => Ok(("*".to_owned(), "*".to_owned())),
         (true, false) if positions.is_empty() => Ok((of_month.join(","), "*".to_owned())),
         (true, false) if of_month.is_empty() => Ok(("*".to_owned(), positions.join(","))),
-        // Either is enough, in both: but only if the first field begins with no `*`.
+        // In a cron expression either field is enough, but only if the first does not begin with `*`.
         (true, false) => Ok((spelled_out(&of_month)?, positions.join(","))),
         (false, true) => Ok(("*".to_owned(), names(weekdays))),
         (false, false) if positions.is_empty() => both(of_month, weekdays, notes),
@@ -174,7 +174,7 @@ fn position(item: &str) -> Option<String> {
     })
 }
 
-/// Days that must match both fields, where an expression can say so.
+/// The two day fields for days that must match both, if an expression can require that.
 fn both(
     mut of_month: Vec<String>,
     weekdays: &[u32],
@@ -193,7 +193,7 @@ fn both(
         notes.push("whole weeks of the month and days of the week become positions".to_owned());
         return Ok(("*".to_owned(), nth.collect::<Vec<_>>().join(",")));
     }
-    // A field that begins with `*` makes ours ask for both, too.
+    // If the first field begins with `*`, our cron requires both, too.
     of_month.sort_by_key(|item| !item.starts_with('*'));
     if of_month.first().is_some_and(|first| first.starts_with('*')) {
         notes.push("both day fields must match, since the first begins with `*`".to_owned());
@@ -212,7 +212,7 @@ fn contradiction(day: &[&str], weekdays: &[u32]) -> String {
     )
 }
 
-/// The days that numbers, ranges and steps come to; none if there is more than those.
+/// The days that numbers, ranges and steps match; none if there are other items.
 fn numbers(items: &[String]) -> Option<Vec<u32>> {
     let mut days = Vec::new();
     for item in items {
@@ -235,7 +235,7 @@ fn numbers(items: &[String]) -> Option<Vec<u32>> {
     Some(days)
 }
 
-/// Items without a `*` in them.
+/// The days that items match, one by one, so that no item contains a `*`.
 fn spelled_out(items: &[String]) -> Result<String, String> {
     let (last, others): (Vec<String>, Vec<String>) =
         items.iter().cloned().partition(|item| item == "L");
@@ -245,7 +245,7 @@ fn spelled_out(items: &[String]) -> Result<String, String> {
     Ok(days.collect::<Vec<_>>().join(","))
 }
 
-/// Days of the week by name, since those mean the same to everybody.
+/// Days of the week by name, because names mean the same in every scheduler.
 fn names(weekdays: &[u32]) -> String {
     let mut names: Vec<String> = Vec::new();
     let mut rest = weekdays;

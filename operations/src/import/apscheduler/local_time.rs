@@ -40,7 +40,7 @@ pub(super) fn read(text: &str, timezone: &str) -> Result<Time, String> {
     })
 }
 
-/// As a schedule takes it.
+/// In the form that a schedule accepts.
 pub(super) fn written(time: Time) -> String {
     time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }

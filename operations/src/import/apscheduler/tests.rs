@@ -54,7 +54,7 @@ fn translated_triggers_fire_when_apscheduler_does() {
             forms.push(one(&Value::from(vec![beside]).to_string(), None).schedule);
             let mut bare = one(&printed, Some(&zone)).schedule;
             for bound in ["start", "end"] {
-                // What is printed doesn't tell them.
+                // Printed triggers do not contain them.
                 list.get(bound).into_iter().for_each(|time| bare[bound] = time.clone());
             }
             forms.push(bare);
@@ -68,7 +68,7 @@ fn translated_triggers_fire_when_apscheduler_does() {
         }
         let spread = Spread::new(TenantId(Uuid::nil()), JobId(0));
         let schedule = Schedule::read(&list.to_string(), spread).unwrap();
-        // A time that is now fires now there.
+        // APScheduler fires at once if the time is now.
         let mut after = from - chrono::TimeDelta::microseconds(1);
         for expected in &times {
             let next = schedule.next_after(after);
@@ -115,7 +115,7 @@ fn what_has_no_counterpart_is_refused_with_the_reason() {
 }
 
 #[test]
-fn what_is_printed_is_read_and_headings_are_not() {
+fn printed_jobs_are_read_and_headings_are_skipped() {
     let entries = import(
         "Jobstore default:\n    \
              nightly report (trigger: cron[day_of_week='mon-fri', hour='5'], next run at: 2026-12-01 05:00:00 GMT)\n    \
@@ -152,7 +152,7 @@ fn what_is_printed_is_read_and_headings_are_not() {
 }
 
 #[test]
-fn policies_are_translated_and_nothing_disappears_unsaid() {
+fn policies_are_translated_and_untranslated_fields_are_noted() {
     let item = json!({
         "id": "0123456789abcdef0123456789abcdef", "name": "send", "func": "mail:send", "args": [1], "kwargs": {"to": "x"},
         "trigger": "interval", "hours": 1, "start_date": "2026-01-01T00:00:00+01:00", "jitter": 30,
@@ -193,7 +193,7 @@ fn policies_are_translated_and_nothing_disappears_unsaid() {
 }
 
 #[test]
-fn what_stands_beside_a_printed_trigger_says_it_more_exactly() {
+fn fields_beside_a_printed_trigger_are_more_precise() {
     let once = r#"[{"id": "a", "trigger": "date[2096-07-01 09:00:00 BST]", "run_date": "2096-07-01T09:00:00.5+01:00"}]"#;
     assert_eq!(one(once, None).schedule, json!({"at": "2096-07-01T08:00:00.500Z"}));
     for (text, zone, expected) in [

@@ -45,14 +45,14 @@ fn percent_signs_divide_the_command_from_its_input() {
 }
 
 #[test]
-fn the_programs_that_must_be_allowed_are_told() {
+fn the_programs_that_must_be_allowed_are_listed() {
     let remarks =
         read("@daily a | b\n@daily /opt/x y\n@daily /opt/x z\n", Format::User, None).remarks;
     assert!(remarks[0].contains("start /bin/sh, /opt/x ("), "{remarks:?}");
 }
 
 #[test]
-fn settings_hold_for_the_lines_below_them() {
+fn settings_apply_to_the_lines_below_them() {
     let text = "0 1 * * * /bin/a\nPATH = \"/opt/bin:/bin\"\nSHELL=/bin/bash\nMAILTO=ops@example.org\n\
                 CRON_TZ=Asia/Tokyo\n0 2 * * * b\nPATH=/bin\nGREETING='a  b'\nCRON_TZ=\n0 3 * * * /bin/c\n";
     let jobs = jobs(text, Format::User, Some("Europe/Paris"));
@@ -161,7 +161,7 @@ fn columns_that_would_be_misread_are_refused() {
 }
 
 #[test]
-fn a_file_without_entries_and_a_byte_order_mark_are_no_riddle() {
+fn a_file_without_entries_or_with_a_byte_order_mark_is_read() {
     for text in ["", "# nothing\nPATH=/bin\n"] {
         let remarks = read(text, Format::User, None).remarks;
         assert!(remarks.iter().any(|remark| remark.contains("no entries")), "{remarks:?}");

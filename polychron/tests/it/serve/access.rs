@@ -7,7 +7,7 @@ use super::server::{Response, Server};
 use crate::console::{BOTH, Console};
 
 const PASSWORD: &str = "correct horse battery";
-/// Its hash with fewer rounds than `user new` takes: an unoptimised build is slow at them.
+/// Its hash with fewer iterations than `user new` uses, because an unoptimised build is slow.
 const QUICK_HASH: &str = "pbkdf2-sha256$1000$07070707070707070707070707070707$bd17249f1e0ae6fd86bfc7203dbb56febd8d58010dce61290529448dfc52ee5d";
 
 /// A console with two tenants whose server knows three people and a program; and the program's
@@ -75,17 +75,17 @@ fn sign_in(server: &mut Server, name: &str) {
 }
 
 #[tokio::test]
-async fn nobody_gets_in_without_saying_who_they_are() {
+async fn requests_without_credentials_are_refused() {
     let (console, token) = with_users().await;
     let mut server = Server::start(&console);
     let turned_away = server.get("/tenants?search=a").ended(303);
     assert_eq!(turned_away.header("location"), Some("/login?to=%2Ftenants%3Fsearch%3Da"));
-    server.get("/api/v1/tenants").tells_problem(401, "Authorization");
+    server.get("/api/v1/tenants").shows_problem(401, "Authorization");
     server.get("/events").ended(303);
     server.post("/tenants/acme/job/run?name=a", &[]).ended(401);
     server.get("/login").ended(200).shows(&["Password"]);
     for header in ["Authorization: Bearer x", "Cookie: polychron_session=x"] {
-        server.send("GET", "/api/v1/tenants", &[header], "").tells_problem(401, "Authorization");
+        server.send("GET", "/api/v1/tenants", &[header], "").shows_problem(401, "Authorization");
     }
     let answer = server.get("/api/v1/tenants");
     assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
@@ -102,7 +102,7 @@ async fn nobody_gets_in_without_saying_who_they_are() {
 }
 
 #[tokio::test]
-async fn a_viewer_looks_and_changes_nothing() {
+async fn a_viewer_reads_and_changes_nothing() {
     let (console, _) = with_users().await;
     let mut server = Server::start(&console);
     sign_in(&mut server, "vic");
@@ -110,20 +110,20 @@ async fn a_viewer_looks_and_changes_nothing() {
     assert!(!page.body.contains("Run now") && !page.body.contains("Pause"), "{page:#?}");
     server.submit("/tenants", "/tenants/acme/job/run?name=a", &[]).ended(403).shows(&["viewer"]);
     let run = server.json("POST", "/api/v1/tenants/acme/jobs/a/run", &json!({}));
-    run.tells_problem(403, "viewer");
+    run.shows_problem(403, "viewer");
     server.get("/audit").ended(200);
     let rows = server.get("/api/v1/tenants/acme/executions").ended(200).value();
     assert_eq!(rows["items"], json!([]));
-    // Leaving is no change.
+    // Signing out is not a change.
     server.submit("/tenants", "/logout", &[]).ended(303);
 }
 
 #[tokio::test]
-async fn whoever_is_limited_to_a_tenant_does_not_learn_of_others() {
+async fn a_user_limited_to_a_tenant_does_not_learn_of_others() {
     let (console, _) = with_users().await;
     let mut server = Server::start(&console);
     sign_in(&mut server, "sue");
-    eventually("the survey has seen her tenant", || async {
+    eventually("the fleet cache has her tenant", || async {
         server.get("/tenants").body.contains("/tenants/acme").then_some(())
     })
     .await;
@@ -140,15 +140,15 @@ async fn whoever_is_limited_to_a_tenant_does_not_learn_of_others() {
         assert!(refused.body.contains("no tenant is called"), "{refused:#?}");
     }
     for path in ["/tenants/globex", "/tenants/globex/jobs/a", "/audit?tenant=globex"] {
-        server.get(&format!("/api/v1{path}")).tells_problem(404, "no tenant is called `globex`");
+        server.get(&format!("/api/v1{path}")).shows_problem(404, "no tenant is called `globex`");
     }
     server
         .json("POST", "/api/v1/tenants/globex/jobs/a/run", &json!({}))
-        .tells_problem(404, "no tenant");
+        .shows_problem(404, "no tenant");
     server.submit("/tenants/acme", "/tenants/globex/suspend", &[]).ended(404);
     for path in ["/audit", "/consumers"] {
         server.get(path).ended(403);
-        server.get(&format!("/api/v1{path}")).tells_problem(403, "limited to some tenants");
+        server.get(&format!("/api/v1{path}")).shows_problem(403, "limited to some tenants");
     }
     server.json("POST", "/api/v1/tenants/acme/jobs/a/run", &json!({})).ended(201);
 }
@@ -165,12 +165,12 @@ async fn what_an_operator_of_all_tenants_has_set_a_limited_one_cannot_lift() {
         server.send("PATCH", acme, &[&bearer, json], &body.to_string()).ended(200);
     };
     let sue = |body: serde_json::Value| server.json("PATCH", acme, &body);
-    // What she may do: less than she has.
+    // She may suspend and lower the limit.
     sue(json!({"max_running": 7})).ended(200);
     sue(json!({"status": "active", "max_running": 7, "name": "Acme"})).ended(200);
     root(json!({"max_running": 3}));
     for raised in [json!({"max_running": null}), json!({"max_running": 4})] {
-        sue(raised).tells_problem(403, "only an operator of all tenants");
+        sue(raised).shows_problem(403, "only an operator of all tenants");
     }
     sue(json!({"max_running": 2})).ended(200);
     sue(json!({"status": "suspended"})).ended(200);
@@ -179,7 +179,7 @@ async fn what_an_operator_of_all_tenants_has_set_a_limited_one_cannot_lift() {
         json!({"status": "active", "max_running": null}),
         json!({"status": "active", "max_running": 1}),
     ] {
-        sue(lifted).tells_problem(403, "only an operator of all tenants");
+        sue(lifted).shows_problem(403, "only an operator of all tenants");
     }
     let page = server.get("/tenants/acme").ended(200);
     assert!(!page.body.contains("/tenants/acme/resume"), "{page:#?}");
@@ -247,7 +247,7 @@ async fn a_known_browser_and_a_trusted_proxy_keep_strangers_from_locking_somebod
             (0..6).map(|_| sign_in(name, "wrong", "192.0.2.66", &[]).status).collect();
         assert_eq!(statuses, [403, 403, 403, 403, 403, 429], "{name}");
     }
-    // What a client writes before the proxy's own entry counts for nothing.
+    // What a client writes before the proxy's own entry is ignored.
     sign_in("sue", "wrong", "203.0.113.5, 192.0.2.66", &[]).ended(429);
     sign_in("sue", PASSWORD, "192.0.2.2", &[]).ended(303);
     let device = format!("Cookie: {device}");
@@ -296,7 +296,7 @@ fn shared_port() -> String {
 }
 
 #[tokio::test]
-async fn passwords_are_not_to_be_guessed() {
+async fn guessing_passwords_is_limited() {
     let (console, _) = with_users().await;
     let server = Server::start(&console);
     let mut statuses = Vec::new();
@@ -306,7 +306,7 @@ async fn passwords_are_not_to_be_guessed() {
     assert_eq!(statuses, [403, 403, 403, 403, 403, 429]);
     let right = server.post("/login", &[("name", "sue"), ("password", PASSWORD)]);
     right.ended(429).shows(&["wait a minute"]);
-    // Others are not kept out by it.
+    // Other clients can still sign in.
     let proxied = ["Content-Type: application/x-www-form-urlencoded", "X-Forwarded-Proto: https"];
     let body = format!("name=vic&password={}&to=//evil.example", PASSWORD.replace(' ', "+"));
     let answer = server.send("POST", "/login", &proxied, &body).ended(303);
@@ -315,7 +315,7 @@ async fn passwords_are_not_to_be_guessed() {
 }
 
 #[tokio::test]
-async fn without_users_only_the_machine_itself_is_answered() {
+async fn without_users_only_loopback_is_served() {
     let console = Console::with_tenant(BOTH[0]).await;
     let refused = console.run(&["serve", "--listen", "0.0.0.0:0"]).ended(2);
     refused.says(&["POLYCHRON_LISTEN", "POLYCHRON_USERS", "polychron user new"]);
@@ -324,13 +324,13 @@ async fn without_users_only_the_machine_itself_is_answered() {
         server.send("GET", "/api/v1/tenants", &[&format!("Host: {host}")], "")
     };
     by("localhost:8484").ended(200);
-    by("evil.example").tells_problem(421, "localhost");
+    by("evil.example").shows_problem(421, "localhost");
     let page = server.send("GET", "/", &["Host: evil.example"], "").ended(421);
     assert!(page.body.starts_with("<!DOCTYPE html>"));
 }
 
 #[tokio::test]
-async fn a_file_of_users_that_cannot_be_meant_is_refused() {
+async fn an_invalid_file_of_users_is_refused() {
     let mut console = Console::new(BOTH[0]).await;
     let file = console.folder.path("users.toml");
     console.set("POLYCHRON_USERS", &file.display().to_string());

@@ -1,11 +1,11 @@
-//! The API against its own document, and what it says to what is wrong.
+//! The API against its own document, and its errors.
 
 use serde_json::{Value, json};
 
 use super::server::Server;
 use crate::console::{BOTH, Console};
 
-/// Says where a value is not as its schema has it.
+/// Lists where a value differs from its schema.
 fn compare(place: &str, value: &Value, schema: &Value, document: &Value, found: &mut Vec<String>) {
     if let Some(reference) = schema["$ref"].as_str() {
         let schema = document.pointer(&reference[1..]).unwrap();
@@ -53,7 +53,7 @@ fn compare(place: &str, value: &Value, schema: &Value, document: &Value, found: 
     for (name, field) in value.as_object().into_iter().flatten() {
         match properties.get(name) {
             Some(schema) => compare(&format!("{place}.{name}"), field, schema, document, found),
-            None => found.push(format!("{place}: {name} is told of nowhere")),
+            None => found.push(format!("{place}: {name} is not documented")),
         }
     }
 }
@@ -80,11 +80,11 @@ async fn every_operation_answers_as_the_document_says() {
         let id = run["id"].as_str().unwrap();
         let server = Server::start(&console);
         let document = server.get("/api/v1/openapi.json").ended(200).value();
-        let mut asked = 0;
+        let mut requests = 0;
         for (path, operations) in document["paths"].as_object().unwrap() {
-            for (method, told) in operations.as_object().unwrap() {
-                let operation = told["operationId"].as_str().unwrap();
-                // What is deleted had better not be what the others look for.
+            for (method, documented) in operations.as_object().unwrap() {
+                let operation = documented["operationId"].as_str().unwrap();
+                // Operations that delete use objects that the others do not need.
                 let job = if operation == "deleteJob" { "z" } else { "a" };
                 let path = path.replace("{tenant}", "acme").replace("{job}", job);
                 let query =
@@ -99,18 +99,22 @@ async fn every_operation_answers_as_the_document_says() {
                 };
                 let method = method.to_uppercase();
                 let answer = server.send(&method, &path, &headers, &body);
-                let success =
-                    told["responses"].as_object().unwrap().keys().find(|key| key.starts_with('2'));
+                let success = documented["responses"]
+                    .as_object()
+                    .unwrap()
+                    .keys()
+                    .find(|key| key.starts_with('2'));
                 let success = success.unwrap();
                 assert_eq!(&answer.status.to_string(), success, "{operation}: {answer:#?}");
-                let schema = &told["responses"][success]["content"]["application/json"]["schema"];
+                let schema =
+                    &documented["responses"][success]["content"]["application/json"]["schema"];
                 let mut differences = Vec::new();
                 compare(operation, &answer.value(), schema, &document, &mut differences);
                 assert!(differences.is_empty(), "{backend:?}: {differences:#?}");
-                asked += 1;
+                requests += 1;
             }
         }
-        assert!(asked >= 25, "{asked}");
+        assert!(requests >= 25, "{requests}");
     }
 }
 
@@ -145,7 +149,7 @@ async fn a_page_of_large_items_ends_early_and_the_next_goes_on() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_told_as_a_problem() {
+async fn errors_are_problem_details() {
     for backend in BOTH {
         let console = Console::with_tenant(backend).await;
         console.run(&["job", "add", "acme", "a", "--type", "noop", "--every", "1h"]).succeeded();
@@ -165,7 +169,7 @@ async fn what_is_wrong_is_told_as_a_problem() {
             ("/api/v1/schedule/preview?expression=61+*+*+*+*", 400, "61"),
             ("/api/v1/schedule/preview", 400, "expression"),
         ] {
-            server.get(path).tells_problem(status, detail);
+            server.get(path).shows_problem(status, detail);
         }
         let job = |more: Value| {
             let mut job = json!({"name": "b", "job_type": "noop", "schedule": {"every": "1h"}});
@@ -183,20 +187,20 @@ async fn what_is_wrong_is_told_as_a_problem() {
             (job(json!({"tiemout": 1})), 400, "tiemout"),
             (job(json!({"payload": "x".repeat(70_000)})), 422, "64 KiB"),
         ] {
-            server.json("POST", jobs, &body).tells_problem(status, detail);
+            server.json("POST", jobs, &body).shows_problem(status, detail);
         }
         let json_type = ["Content-Type: application/json"];
-        server.send("POST", jobs, &json_type, "{secret").tells_problem(400, "the body");
+        server.send("POST", jobs, &json_type, "{secret").shows_problem(400, "the body");
         server
             .send("POST", jobs, &["Content-Type: text/plain"], "{}")
-            .tells_problem(415, "application/json");
-        server.send("POST", jobs, &json_type, &" ".repeat(300_000)).tells_problem(413, "");
-        server.send("PUT", jobs, &json_type, "{}").tells_problem(405, "method not allowed");
+            .shows_problem(415, "application/json");
+        server.send("POST", jobs, &json_type, &" ".repeat(300_000)).shows_problem(413, "");
+        server.send("PUT", jobs, &json_type, "{}").shows_problem(405, "method not allowed");
     }
 }
 
 #[tokio::test]
-async fn nobodys_change_is_lost() {
+async fn no_concurrent_update_is_lost() {
     for backend in BOTH {
         let console = Console::with_tenant(backend).await;
         console.run(&["job", "add", "acme", "a", "--type", "noop", "--every", "1h"]).succeeded();
@@ -210,11 +214,11 @@ async fn nobodys_change_is_lost() {
         assert_eq!(tag, "\"1\"");
         let edited = patch(&tag, json!({"schedule": {"every": "2h"}})).ended(200);
         assert_eq!(edited.header("etag"), Some("\"2\""));
-        patch(&tag, json!({"max_attempts": 1})).tells_problem(412, "now at version 2");
-        patch("2", json!({"max_attempts": 1})).tells_problem(400, "names no version");
-        patch("\"2\"", json!({})).tells_problem(400, "nothing to change");
-        patch("\"2\"", json!({"name": "b"})).tells_problem(400, "keeps its name");
-        server.json("PATCH", path, &json!({"max_attempts": 1})).tells_problem(428, "If-Match");
+        patch(&tag, json!({"max_attempts": 1})).shows_problem(412, "now at version 2");
+        patch("2", json!({"max_attempts": 1})).shows_problem(400, "names no version");
+        patch("\"2\"", json!({})).shows_problem(400, "nothing to change");
+        patch("\"2\"", json!({"name": "b"})).shows_problem(400, "keeps its name");
+        server.json("PATCH", path, &json!({"max_attempts": 1})).shows_problem(428, "If-Match");
         patch("*", json!({"timeout_seconds": 60})).ended(200);
         let job =
             patch("*", json!({"timeout_seconds": null, "payload": {"n": 1}})).ended(200).value();
@@ -235,6 +239,6 @@ async fn nobodys_change_is_lost() {
         assert_eq!(change["after"]["words"], json!("at 09:30 every day, London time"));
         let edited = patch("*", json!({"schedule": {"timezone": null}})).ended(200).value();
         assert_eq!(edited["schedule"], json!({"cron": "30 9 * * *"}));
-        patch("*", json!({"schedule": {}})).tells_problem(400, "names no field");
+        patch("*", json!({"schedule": {}})).shows_problem(400, "names no field");
     }
 }

@@ -1,4 +1,4 @@
-//! Every change leaves a trace, whichever way it was made.
+//! Every change is audited, whether by command, page or API.
 
 use serde_json::{Value, json};
 
@@ -31,13 +31,13 @@ async fn every_change_by_command_page_or_api_is_recorded() {
         let answer = server.get("/api/v1/audit?limit=100").ended(200);
         assert!(!answer.body.contains("s3cret"), "{answer:#?}");
         let rows = answer.value()["items"].as_array().unwrap().clone();
-        let told: Vec<(&str, &str)> = rows
+        let recorded: Vec<(&str, &str)> = rows
             .iter()
             .rev()
             .map(|row| (row["actor"].as_str().unwrap(), row["action"].as_str().unwrap()))
             .collect();
         assert_eq!(
-            told,
+            recorded,
             [
                 ("cli:unknown", "tenant.add"),
                 ("cli:ann", "job.add"),

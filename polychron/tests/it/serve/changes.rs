@@ -51,7 +51,7 @@ async fn buttons_do_what_commands_do() {
 }
 
 #[tokio::test]
-async fn a_schedule_is_previewed_and_then_saved_unless_somebody_was_faster() {
+async fn a_schedule_is_previewed_and_then_saved_unless_it_has_changed_meanwhile() {
     for backend in BOTH {
         let console = Console::with_tenant(backend).await;
         console.run(&["job", "add", "acme", "a", "--type", "noop", "--every", "1h"]).succeeded();
@@ -100,7 +100,7 @@ async fn a_form_that_is_not_ours_changes_nothing() {
     for header in ["Origin: http://evil.example", "Sec-Fetch-Site: cross-site"] {
         server.send("POST", run, &[header], "").ended(403).shows(&["another site"]);
         let path = "/api/v1/tenants/acme/jobs/a/run";
-        server.send("POST", path, &[header], "").tells_problem(403, "another site");
+        server.send("POST", path, &[header], "").shows_problem(403, "another site");
     }
     let rows = server.get("/api/v1/tenants/acme/executions").value();
     assert_eq!(rows["items"], json!([]));
@@ -133,8 +133,8 @@ async fn notifications_are_previewed_and_then_saved() {
         server.get(&tried).ended(200).shows(&["No one.", "Save this target"]);
         let own = r#"{"url": {"$secret": "HOOK"}, "on": ["failed"]}"#;
         let fields = [("target", own), ("version", "1")];
-        let told = ["Notifies the address in the secret HOOK of failed."];
-        follow(&server, server.submit(&tried, page, &fields)).shows(&told);
+        let words = ["Notifies the address in the secret HOOK of failed."];
+        follow(&server, server.submit(&tried, page, &fields)).shows(&words);
         let stored = server.get("/api/v1/tenants/acme/jobs/a").value();
         assert_eq!(stored["notify"], json!({"url": {"$secret": "HOOK"}, "on": ["failed"]}));
         server.submit(&tried, page, &[("target", "default"), ("version", "x")]).ended(400);

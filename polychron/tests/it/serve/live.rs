@@ -1,4 +1,4 @@
-//! Pages hear that something has changed; and the engine in one process has them, too.
+//! Pages are notified of changes; the embedded engine serves pages, too.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::{TcpListener, TcpStream};
@@ -22,7 +22,7 @@ fn hear(stream: TcpStream) -> impl FnMut() {
 }
 
 #[tokio::test]
-async fn a_page_hears_of_changes_at_its_tenant() {
+async fn a_page_is_notified_of_changes_at_its_tenant() {
     for backend in BOTH {
         let console = Console::with_tenant(backend).await;
         console.run(&["job", "add", "acme", "a", "--type", "noop", "--every", "1h"]).succeeded();
@@ -34,8 +34,8 @@ async fn a_page_hears_of_changes_at_its_tenant() {
             first();
             second();
         }
-        let mut rounds = hear(server.open("GET", "/events", &[], ""));
-        rounds();
+        let mut walk = hear(server.open("GET", "/events", &[], ""));
+        walk();
         server.get("/events?tenant=nobody").ended(404);
     }
 }
@@ -54,7 +54,7 @@ async fn the_demo_has_a_dashboard_and_goes_on_without_one() {
 }
 
 #[tokio::test]
-async fn what_is_asked_for_on_a_page_is_done_at_once_by_the_engine_beside_it() {
+async fn the_embedded_engine_runs_a_job_at_once_when_a_page_requests_it() {
     let console = Console::with_tenant(BOTH[0]).await;
     console.run(&["job", "add", "acme", "a", "--type", "noop", "--every", "1h"]).succeeded();
     let folder = console.folder.path("").display().to_string();

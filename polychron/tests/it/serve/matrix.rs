@@ -1,4 +1,4 @@
-//! Every operation and page × every method × every kind of user: nobody sees or changes what is not
+//! Every operation and page × every method × every kind of user: no user sees or changes what is not
 //! theirs. The operations come from the server's own OpenAPI document, the pages from the table of
 //! their routes.
 
@@ -15,7 +15,7 @@ const SCREENS: &str = include_str!("../../../../web/src/screen.rs");
 const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
 /// Is in the payload of each job of the tenant that some users must not see, and in its name.
 const MARK: &str = "globex-mark-7f3a";
-/// Paths that show the same to everybody.
+/// Paths that show the same to all users.
 const OPEN: [&str; 3] = ["/login", "/style.css", "/live.js"];
 
 struct Matrix {
@@ -177,7 +177,7 @@ async fn nobody_sees_or_changes_what_is_not_theirs() {
     println!("requests: {requests}, paths: {}", paths.len());
     assert!(requests > 2000, "{requests}");
     assert_eq!(it.state("globex"), before.1);
-    // What she may do at her own tenant, she did; before her, nobody had.
+    // She changed what she may change at her own tenant; no user before her could.
     let audit = it.send("root", "GET", "/api/v1/audit?limit=500", "").ended(200).value();
     let actors: BTreeSet<&str> = audit["items"]
         .as_array()
@@ -238,7 +238,7 @@ async fn no_parameter_of_any_route_is_too_much() {
     assert!(names.contains("from") && names.contains("before"), "{names:?}");
     let long = "9".repeat(6000);
     let tried = it.requests;
-    // What only a POST reaches has no query.
+    // Paths with POST only have no query.
     let posts = ["suspend", "resume", "run", "pause", "delete", "cancel", "retry", "empty"];
     let is_read = |path: &String| {
         let last = path.split('?').next().and_then(|path| path.rsplit('/').next());
@@ -258,6 +258,6 @@ async fn no_parameter_of_any_route_is_too_much() {
         }
     }
     assert!(it.requests - tried > 5000, "{}", it.requests);
-    // Nothing of it has hurt the server.
+    // The server still works.
     it.send("root", "GET", "/api/v1/tenants", "").ended(200);
 }

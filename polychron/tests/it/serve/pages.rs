@@ -19,7 +19,7 @@ fn add(console: &Console, name: &str) {
     console.run(&[&add[..], &["--payload", payload]].concat()).succeeded();
 }
 
-/// It is a whole page that browsers are told to trust nothing in, without anybody's markup.
+/// It is a complete page with a strict content security policy, and without injected markup.
 #[track_caller]
 fn is_sound(page: Response) -> Response {
     let page = page.ended(200);
@@ -76,8 +76,8 @@ async fn every_page_shows_what_is_there_and_survives_hostile_names() {
         ] {
             is_sound(server.get(path)).shows(texts);
         }
-        // What the survey tells comes a little later.
-        let now = eventually("the survey has seen the tenant and its job", || async {
+        // The fleet cache follows a little later.
+        let now = eventually("the fleet cache has the tenant and its job", || async {
             let now = is_sound(server.get("/"));
             now.body.contains("is quarantined").then_some(now)
         })
@@ -88,7 +88,7 @@ async fn every_page_shows_what_is_there_and_survives_hostile_names() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_a_page_that_says_so() {
+async fn a_missing_object_is_an_error_page() {
     let console = Console::with_tenant(BOTH[0]).await;
     let server = Server::start(&console);
     for path in [
@@ -116,7 +116,7 @@ async fn a_database_that_does_not_answer_is_shown_with_its_reason() {
     let server = Server::start(&console);
     server.get("/tenants/acme").ended(200).shows(&["cannot be reached"]);
     server.get("/tenants/acme/jobs").ended(503).shows(&["cannot be reached"]);
-    server.get("/api/v1/tenants/acme/jobs").tells_problem(503, "cannot be reached");
+    server.get("/api/v1/tenants/acme/jobs").shows_problem(503, "cannot be reached");
     eventually("it needs attention", || async {
         server.get("/").body.contains("cannot be reached").then_some(())
     })

@@ -44,7 +44,7 @@ impl Server {
         Server::spawn(command, Box::new(File::create(log).unwrap()))
     }
 
-    /// Of a command that serves beside what else it does.
+    /// The same for a command that also serves, such as `up`.
     pub(super) fn of(command: Command) -> Server {
         Server::spawn(command, Box::new(std::io::sink()))
     }
@@ -62,7 +62,7 @@ impl Server {
             }
             said += &line;
         };
-        // It must never wait for somebody to read what it logs.
+        // Its log must never block because nothing reads it.
         std::thread::spawn(move || std::io::copy(&mut stderr, &mut log));
         Server { child, address, headers: Vec::new() }
     }
@@ -177,15 +177,15 @@ impl Response {
         headers.find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// It is a problem as RFC 9457 has it, whose detail contains `detail`.
+    /// It is a problem (RFC 9457) whose detail contains `detail`.
     #[track_caller]
-    pub(super) fn tells_problem(self, status: u16, detail: &str) {
+    pub(super) fn shows_problem(self, status: u16, detail: &str) {
         let problem = self.ended(status);
         assert_eq!(problem.header("content-type"), Some("application/problem+json"));
         let value = problem.value();
         assert_eq!(value["status"], status);
         assert!(value["title"].is_string());
-        let told = value["detail"].as_str().unwrap();
-        assert!(told.contains(detail), "`{detail}` is missing: {told}");
+        let found = value["detail"].as_str().unwrap();
+        assert!(found.contains(detail), "`{detail}` is missing: {found}");
     }
 }

@@ -1,4 +1,4 @@
-//! `job explain --at`, and the page that answers the same: each cause is told plainly.
+//! `job explain --at`, and the page that answers the same question: each cause is named.
 
 use chrono::{DurationRound as _, TimeDelta};
 use shared::clock::{Clock, Time};
@@ -49,7 +49,7 @@ fn text(time: Time) -> String {
     time.format("%Y-%m-%dT%H:%M:%S+00:00").to_string()
 }
 
-/// What the command and the page say of a time; both must.
+/// Checks that the command, the API and the page explain a time with these texts.
 #[track_caller]
 fn says(console: &Console, server: &Server, at: &str, texts: &[&str]) {
     let explained = console.run(&["job", "explain", "acme", "a", "--at", at, "-o", "json"]);
@@ -63,7 +63,7 @@ fn says(console: &Console, server: &Server, at: &str, texts: &[&str]) {
 }
 
 #[tokio::test]
-async fn who_switched_it_off_is_named_with_the_reason() {
+async fn who_paused_the_job_is_named_with_the_reason() {
     for backend in BOTH {
         let (console, job) = with_job(backend).await;
         let server = Server::start(&console);
@@ -95,7 +95,7 @@ async fn who_switched_it_off_is_named_with_the_reason() {
 
 /// Also of a run that was late by less than its grace.
 #[tokio::test]
-async fn what_ran_late_because_the_tenant_was_suspended_says_so() {
+async fn a_run_that_is_late_because_of_a_suspension_says_so() {
     for backend in BOTH {
         let (console, job) = with_job(backend).await;
         let server = Server::start(&console);
@@ -124,7 +124,7 @@ async fn what_ran_late_because_the_tenant_was_suspended_says_so() {
 }
 
 #[tokio::test]
-async fn a_schedule_that_cannot_be_read_or_was_another_or_has_ended_says_so() {
+async fn an_unreadable_replaced_or_ended_schedule_is_named() {
     for backend in BOTH {
         let (console, job) = with_job(backend).await;
         let server = Server::start(&console);
@@ -140,7 +140,7 @@ async fn a_schedule_that_cannot_be_read_or_was_another_or_has_ended_says_so() {
 
         job.set(r#"schedule = '{"at": "2026-01-01T00:00:00Z"}'"#).await;
         job.set("schedule_since = '2025-12-01T00:00:00+00:00', next_run_at = '2026-01-01T00:00:00+00:00'").await;
-        // The engine's own move.
+        // The engine disables a job whose schedule is used up.
         job.set("is_enabled = false, next_run_at = NULL").await;
         says(&console, &server, "2026-02-01T00:10:00Z", &["used up", "2026-01-01"]);
         let explained = console.run(&["job", "explain", "acme", "a"]).succeeded().stdout;
@@ -155,7 +155,7 @@ async fn a_schedule_that_cannot_be_read_or_was_another_or_has_ended_says_so() {
 }
 
 #[tokio::test]
-async fn a_time_that_clocks_skip_is_told() {
+async fn a_time_that_a_clock_change_skips_is_explained() {
     let (console, job) = with_job(BOTH[0]).await;
     let server = Server::start(&console);
     let schedule = r#"{"cron": "30 1 * * *", "timezone": "Europe/London"GAP}"#;
