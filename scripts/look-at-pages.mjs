@@ -71,7 +71,7 @@ for (const [screen, viewport] of Object.entries(screens)) {
     page.on("pageerror", (error) => { problems++; console.log(`${screen} ${scheme}: script: ${error.message}`); });
     for (const [name, path] of Object.entries(pages)) {
       await page.goto(new URL(path, address).href, { waitUntil: "load" });
-      // What is folded is looked at, too.
+      // Folded sections are checked, too.
       await page.evaluate(() => document.querySelectorAll("details").forEach((details) => (details.open = true)));
       await page.evaluate(axe);
       const found = await page.evaluate(async () => (await window.axe.run()).violations);

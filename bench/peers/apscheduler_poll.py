@@ -1,8 +1,8 @@
-"""The polling worker that one builds of APScheduler and SQLAlchemy: an interval job looks for what
-is due and gives it to five threads; each run is recorded when it starts and when it ends.
+"""The polling worker that one builds of APScheduler and SQLAlchemy: an interval job polls for
+due jobs and gives them to five threads; each run is recorded when it starts and when it ends.
 
-It looks five times a second, more often than such workers do, so that what is measured is the work
-and not the wait for the next look.
+It polls five times a second, more often than such workers do, so that the measurement covers the work
+and not the wait for the next poll.
 """
 
 import os

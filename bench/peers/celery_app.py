@@ -1,7 +1,7 @@
 """Celery with RabbitMQ, as durable as what it is compared with: persistent messages with confirms,
 acknowledged after the run; start and result recorded in PostgreSQL.
 
-Run by itself, it hands in JOBS tasks when it is told to.
+Run by itself, it enqueues JOBS tasks on SIGUSR1.
 """
 
 import os

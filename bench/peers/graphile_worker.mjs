@@ -1,7 +1,7 @@
-// graphile-worker: ten jobs at once in one process, on PostgreSQL alone, told of new jobs by NOTIFY.
+// graphile-worker: ten jobs at once in one process, on PostgreSQL alone, notified of new jobs by NOTIFY.
 // It takes jobs and ends them in batches, as its documentation advises for speed.
 //
-// `work` runs it; `enqueue` makes its tables, and hands in JOBS jobs when it is told to. Jobs that have
+// `work` runs it; `enqueue` makes its tables, and enqueues JOBS jobs on SIGUSR1. Jobs that have
 // succeeded leave no row, so that it also writes down how many there were.
 
 import { makeWorkerUtils, run } from "graphile-worker";
@@ -21,14 +21,14 @@ async function work() {
 }
 
 async function enqueue() {
-  const told = new Promise((tell) => process.once("SIGUSR1", tell));
+  const start = new Promise((resolve) => process.once("SIGUSR1", resolve));
   const utils = await makeWorkerUtils({ connectionString });
   await utils.migrate();
   const query = (text, values) => utils.withPgClient((client) => client.query(text, values));
   await query("CREATE TABLE handed_in (jobs bigint NOT NULL)");
   const waiting = setInterval(() => {}, 1000); // a listener alone does not keep Node alive
   console.log("ready");
-  await told;
+  await start;
   for (let first = 0; first < jobs; first += GROUP) {
     const length = Math.min(GROUP, jobs - first);
     await utils.addJobs(Array.from({ length }, () => ({ identifier: "noop", payload: {} })));

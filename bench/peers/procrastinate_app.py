@@ -1,6 +1,6 @@
-"""Procrastinate: one worker of ten tasks at once, on PostgreSQL alone, told of new jobs by NOTIFY.
+"""Procrastinate: one worker of ten tasks at once, on PostgreSQL alone, notified of new jobs by NOTIFY.
 
-`worker` runs it; `enqueue` makes its tables, and hands in JOBS jobs when it is told to.
+`worker` runs it; `enqueue` makes its tables, and enqueues JOBS jobs on SIGUSR1.
 """
 
 import asyncio

@@ -1,11 +1,11 @@
-"""How the benchmark tells a program that it is time to hand in its jobs."""
+"""The signal with which the benchmark makes a program enqueue its jobs."""
 
 import os
 import signal
 
 JOBS = int(os.environ.get("JOBS", "0"))
 
-# Blocked from the start, so that it is kept until somebody waits for it.
+# Blocked from the start, so that it stays pending until the program waits for it.
 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
 
 

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_with_brackets_and_spaces_is_no_obstacle() {
+    fn a_process_name_with_brackets_and_spaces_is_parsed() {
         let line = "7 (a) b (c) S 3 7 7 0 -1 0 0 0 0 0 100 20 3 4 20 0 1 0 5 1000 9 0";
         let read = process(line).unwrap();
         assert_eq!(read.parent, 3);

@@ -61,7 +61,7 @@ pub async fn postgres_database() -> DatabaseUrl {
     copy_of_database("template1").await
 }
 
-/// A new PostgreSQL database, a copy of one to which nobody is connected.
+/// A new PostgreSQL database, a copy of one without connections.
 pub async fn copy_of_database(template: &str) -> DatabaseUrl {
     let admin = setting("POLYCHRON_TEST_POSTGRES");
     let name = fresh_name();
@@ -178,8 +178,8 @@ pub async fn management(method: &str, path: &str, body: &str) -> String {
 
 /// The same for a request that may fail. Returns whether it succeeded.
 pub async fn management_answers(method: &str, path: &str, body: &str) -> bool {
-    let asked = ask_management(method, path, body).await;
-    asked.is_some_and(|(status, _)| (200..300).contains(&status))
+    let answer = ask_management(method, path, body).await;
+    answer.is_some_and(|(status, _)| (200..300).contains(&status))
 }
 
 /// The status and the body; `None` without an answer.

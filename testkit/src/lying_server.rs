@@ -1,5 +1,5 @@
-//! A PostgreSQL server that is somebody else's: it passes everything on to a real one until it is
-//! told to lie, and from then on answers whatever it is asked with the lie.
+//! A malicious PostgreSQL server: a proxy that passes everything on to a real server until a test makes
+//! it lie. From then on it answers every statement with the lie.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 /// How often the slow lies send something.
 const DRIP: Duration = Duration::from_millis(100);
 
-/// What such a server answers.
+/// A hostile response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lie {
     /// Notices without end.
@@ -57,25 +57,25 @@ impl Lie {
     ];
 }
 
-/// The server. Dropped, it hangs up.
+/// The server. Dropping it closes its connections.
 pub struct LyingServer {
-    /// The database behind it, by way of this server.
+    /// The real server's database, reached through this server.
     pub url: DatabaseUrl,
     lie: watch::Sender<Option<Lie>>,
     accepting: JoinHandle<()>,
 }
 
 impl LyingServer {
-    /// Stands before the server of `url`.
+    /// Starts one in front of the server of `url`.
     pub async fn before(url: &DatabaseUrl) -> LyingServer {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (behind, url) = by_way_of(url, address);
-        let (lie, told) = watch::channel(None);
+        let (lie, current) = watch::channel(None);
         let accepting = tokio::spawn(async move {
             loop {
                 let (client, _) = listener.accept().await.unwrap();
-                tokio::spawn(serve(client, behind.clone(), told.clone()));
+                tokio::spawn(serve(client, behind.clone(), current.clone()));
             }
         });
         LyingServer { url, lie, accepting }
@@ -104,10 +104,10 @@ fn by_way_of(url: &DatabaseUrl, address: SocketAddr) -> (String, DatabaseUrl) {
 
 async fn serve(mut client: TcpStream, behind: String, lie: watch::Receiver<Option<Lie>>) {
     let Ok(mut server) = TcpStream::connect(behind).await else { return };
-    let (mut asked, mut answered) = (vec![0; 8192], vec![0; 8192]);
+    let (mut request, mut response) = (vec![0; 8192], vec![0; 8192]);
     loop {
         tokio::select! {
-            read = client.read(&mut asked) => match read {
+            read = client.read(&mut request) => match read {
                 Ok(0) | Err(_) => return,
                 Ok(n) => {
                     let lie = *lie.borrow();
@@ -116,14 +116,14 @@ async fn serve(mut client: TcpStream, behind: String, lie: watch::Receiver<Optio
                         let _ = send(lie, &mut client).await;
                         return;
                     }
-                    if server.write_all(&asked[..n]).await.is_err() {
+                    if server.write_all(&request[..n]).await.is_err() {
                         return;
                     }
                 }
             },
-            read = server.read(&mut answered) => match read {
+            read = server.read(&mut response) => match read {
                 Ok(0) | Err(_) => return,
-                Ok(n) => if client.write_all(&answered[..n]).await.is_err() {
+                Ok(n) => if client.write_all(&response[..n]).await.is_err() {
                     return;
                 },
             },

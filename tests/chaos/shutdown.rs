@@ -83,7 +83,7 @@ async fn a_cancelled_execution_is_final_within_a_heartbeat() {
         (rows.len() == 2 && rows.iter().all(|row| row.status == Status::Running)).then_some(rows)
     })
     .await;
-    let asked = Clock::System.boot_time();
+    let cancelled_at = Clock::System.boot_time();
     for row in &rows {
         tenant.store.cancel(row.id, tenant.store.now().await.unwrap()).await.unwrap();
     }
@@ -92,7 +92,7 @@ async fn a_cancelled_execution_is_final_within_a_heartbeat() {
         rows.iter().all(|row| row.error_kind == Some(ErrorKind::Cancelled)).then_some(())
     })
     .await;
-    let took = Clock::System.boot_time() - asked;
+    let took = Clock::System.boot_time() - cancelled_at;
     assert!(took.as_secs() < 4, "a heartbeat of a 5 s lease comes every 1.25 s: {took:?}");
     assert_eq!(tenant.executions().await.len(), 2, "a cancelled one is not tried again");
 }

@@ -1,4 +1,4 @@
-//! Our tables beside an application's, which has the names that ours had.
+//! Our tables beside an application's tables, which have the names that ours used to have.
 
 use polychron_tests::{System, TestTenant};
 use shared::execution::Status;

@@ -78,7 +78,7 @@ async fn health_shows_each_command_and_why_it_is_not_ready() {
 }
 
 #[tokio::test]
-async fn two_that_claim_one_type_are_an_error_that_names_both() {
+async fn two_commands_that_claim_one_type_are_an_error_that_names_both() {
     let system = System::new(0).await;
     let (first, second) = (handler_command("a report"), handler_command("report b"));
     let (mut process, _) = consumer(&system, &format!("{first}\n{second}"), &[]);
@@ -92,7 +92,7 @@ async fn two_that_claim_one_type_are_an_error_that_names_both() {
 }
 
 #[tokio::test]
-async fn a_hangup_brings_new_code_and_interrupts_nothing() {
+async fn sighup_loads_new_code_and_interrupts_nothing() {
     let (system, folder) = (System::new(1).await, Folder::new());
     let (go, types) = (folder.path("go"), folder.path("types"));
     std::fs::write(&types, "report").unwrap();

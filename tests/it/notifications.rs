@@ -24,7 +24,7 @@ fn failing(name: &str, url: &str) -> NewJob {
 }
 
 /// The executions of notifications, oldest first.
-async fn told(tenant: &TestTenant) -> Vec<Execution> {
+async fn notification_rows(tenant: &TestTenant) -> Vec<Execution> {
     let job = Some(NOTIFIER.to_owned());
     let filter = ExecutionFilter { job, ..ExecutionFilter::default() };
     let mut rows = tenant.store.list_executions(&filter, 100).await.unwrap();
@@ -79,7 +79,7 @@ async fn a_failure_and_its_recovery_are_notified_once_each() {
     assert_eq!(all[1].body["since"], all[0].body["at"]);
     assert_ne!(all[0].headers["idempotency-key"], all[1].headers["idempotency-key"]);
     eventually("both are done with", || async {
-        let rows = told(tenant).await;
+        let rows = notification_rows(tenant).await;
         (rows.len() == 2 && rows.iter().all(|row| row.status == Status::Success)).then_some(())
     })
     .await;
@@ -101,8 +101,10 @@ async fn the_call_is_made_even_if_a_process_dies_after_the_failure() {
     // Without a producer the notification is recorded, but not sent.
     producer.kill();
     let consumer = system.consumer(&[ALLOW]);
-    let waiting =
-        eventually("the notification is written", || async { told(tenant).await.pop() }).await;
+    let waiting = eventually("the notification is written", || async {
+        notification_rows(tenant).await.pop()
+    })
+    .await;
     assert_eq!(waiting.status, Status::Scheduled);
     consumer.kill();
     assert!(hook.heard().is_empty());
@@ -110,7 +112,7 @@ async fn the_call_is_made_even_if_a_process_dies_after_the_failure() {
     let heard = heard(&hook, 1).await;
     assert_eq!(heard[0].body["event"], "failed");
     eventually("it is done with", || async {
-        (told(tenant).await[0].status == Status::Success).then_some(())
+        (notification_rows(tenant).await[0].status == Status::Success).then_some(())
     })
     .await;
     assert_eq!(hook.heard().len(), 1);

@@ -18,13 +18,13 @@ const TENANTS: usize = 60;
 const AT_ONCE: Duration = Duration::from_secs(10);
 
 /// Adds tenants whose databases are missing, on the first one's server.
-async fn add_absent_tenants(system: &System) {
+async fn add_unreachable_tenants(system: &System) {
     let (now, random) = (Clock::System.wall_time(), Random::system());
     for n in 1..TENANTS {
         let url = format!("{}_{n}", system.tenants[0].url.expose());
         let tenant = Tenant {
             id: TenantId::new(now, &random),
-            slug: format!("absent-{n}"),
+            slug: format!("unreachable-{n}"),
             name: String::new(),
             status: TenantStatus::Active,
             database_url: url.parse().unwrap(),
@@ -40,7 +40,7 @@ async fn add_absent_tenants(system: &System) {
 #[tokio::test]
 async fn a_wake_takes_effect_although_the_statistics_show_no_change() {
     let system = System::new(1).await;
-    add_absent_tenants(&system).await;
+    add_unreachable_tenants(&system).await;
     let address = free_address();
     let settings = [("POLYCHRON_HTTP", &*address.to_string()), ("POLYCHRON_POLL_INTERVAL", "1s")];
     let _producer = system.producer(&settings);

@@ -101,10 +101,10 @@ async fn producers_divide_the_tenants_and_take_over_those_of_one_that_leaves() {
             .then_some(())
     })
     .await;
-    let asked = Clock::System.boot_time();
+    let stopped_at = Clock::System.boot_time();
     first.process.signal(Signal::TERM);
     wait_for_all(&system, &third).await;
-    let took = Clock::System.boot_time() - asked;
+    let took = Clock::System.boot_time() - stopped_at;
     assert!(took < HANDED_OVER_WITHIN, "{took:?}");
 
     for tenant in &system.tenants {

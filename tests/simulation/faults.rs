@@ -225,11 +225,11 @@ impl World {
         let now = DbTime::shown_by(&self.manual);
         let id = ExecutionId::new(now.time(), &self.random);
         let name = format!("job-{job}");
-        let asked = self.tenants[tenant].store.run_job(&name, id, None, now);
+        let request = self.tenants[tenant].store.run_job(&name, id, None, now);
         // A second manual run in the same microsecond is refused, and so is one at an occurrence.
-        let done = self.own.block_on(asked).is_ok_and(Guarded::is_applied);
+        let done = self.own.block_on(request).is_ok_and(Guarded::is_applied);
         self.note(format!("t{tenant} {name} is run by hand: {done}"));
-        self.look_at(tenant, Actor::People)
+        self.check_tenant(tenant, Actor::People)
     }
 
     fn cancel_one(&mut self, tenant: usize) -> Verdict {
@@ -243,10 +243,10 @@ impl World {
             return Ok(());
         }
         let id = *self.random.one_of(&open);
-        let asked = self.tenants[tenant].store.cancel(id, DbTime::shown_by(&self.manual));
-        let status: Option<Status> = self.own.block_on(asked).unwrap();
+        let request = self.tenants[tenant].store.cancel(id, DbTime::shown_by(&self.manual));
+        let status: Option<Status> = self.own.block_on(request).unwrap();
         self.note(format!("t{tenant} {id} is to be cancelled: {status:?}"));
-        self.look_at(tenant, Actor::People)
+        self.check_tenant(tenant, Actor::People)
     }
 
     fn switch_tenant(&mut self, tenant: usize) -> Verdict {
@@ -270,7 +270,7 @@ impl World {
         let sql = &mut self.tenants[tenant].sql;
         let done = self.own.block_on(sql.execute(AssertSqlSafe(statement.to_owned()))).unwrap();
         self.note(format!("t{tenant} {statement}: {}", done.rows_affected()));
-        self.look_at(tenant, Actor::People)
+        self.check_tenant(tenant, Actor::People)
     }
 
     pub(crate) fn end_faults(&mut self) {

@@ -26,8 +26,8 @@ pub(crate) struct Run {
     pub(crate) ended: Option<BootTime>,
     /// Whether it returned by itself.
     pub(crate) returned: bool,
-    /// Cancelled once the consumer told it to stop.
-    pub(crate) told: CancellationToken,
+    /// Cancelled once the consumer has cancelled the handler.
+    pub(crate) cancelled: CancellationToken,
 }
 
 /// All starts. Clones share the log.
@@ -50,7 +50,7 @@ impl Log {
             execution: context.execution,
             ended: None,
             returned: false,
-            told: context.cancelled.clone(),
+            cancelled: context.cancelled.clone(),
         });
         Running { log: self.clone(), at: runs.len() - 1, clock: clock.clone() }
     }

@@ -224,12 +224,12 @@ impl Judge {
     }
 }
 
-/// Whether two handlers run for one occurrence, and the earlier one was not told to stop.
+/// Whether two handlers run for one occurrence, and the earlier one was not cancelled.
 fn are_twins(run: &Run, other: &Run) -> bool {
     (other.tenant, other.job, other.occurrence) == (run.tenant, run.job, run.occurrence)
         && other.execution != run.execution
         && other.ended.is_none()
-        && !other.told.is_cancelled()
+        && !other.cancelled.is_cancelled()
 }
 
 fn birth(new: &Execution, rows: &BTreeMap<ExecutionId, Execution>, actor: Actor<'_>) -> Verdict {
@@ -273,8 +273,8 @@ fn within_limits(tenant: &SimTenant, rows: &BTreeMap<ExecutionId, Execution>) ->
         .collect();
     let mut jobs: BTreeMap<JobId, &Execution> = BTreeMap::new();
     for row in busy {
-        let alone = tenant.overlap.get(&row.job_id) != Some(&OverlapPolicy::Allow);
-        if !alone || manual.contains(&(row.job_id, row.scheduled_for)) {
+        let is_exclusive = tenant.overlap.get(&row.job_id) != Some(&OverlapPolicy::Allow);
+        if !is_exclusive || manual.contains(&(row.job_id, row.scheduled_for)) {
             continue;
         }
         if let Some(other) = jobs.insert(row.job_id, row) {

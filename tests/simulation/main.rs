@@ -59,22 +59,22 @@ const BATCH: u64 = 100;
 fn seeds_by_hand() {
     let (first, count) = (setting("SEED", 1), setting("N", 1));
     let begun = Clock::System.boot_time();
-    let failed = if count <= BATCH { take_on(first, count) } else { share_out(first, count) };
+    let failed = if count <= BATCH { run_seeds(first, count) } else { run_batches(first, count) };
     let took = (Clock::System.boot_time() - begun).as_secs_f64();
     println!("seeds {first} to {}: {:.1} a second", first + count - 1, count as f64 / took);
     assert!(failed.is_empty(), "failed, or seeds of these batches did: {failed:?}");
 }
 
 /// Returns the seeds that failed.
-fn take_on(first: u64, count: u64) -> Vec<u64> {
+fn run_seeds(first: u64, count: u64) -> Vec<u64> {
     let fails = |seed: &u64| std::panic::catch_unwind(|| check(*seed)).is_err();
     (first..first + count).filter(fails).collect()
 }
 
 /// Returns the first seeds of the batches that failed.
-fn share_out(first: u64, count: u64) -> Vec<u64> {
+fn run_batches(first: u64, count: u64) -> Vec<u64> {
     let (next, failed) = (AtomicU64::new(first), Mutex::new(Vec::new()));
-    let one_after_the_other = || {
+    let run_until_none_is_left = || {
         loop {
             let batch = next.fetch_add(BATCH, Ordering::Relaxed);
             if batch >= first + count {
@@ -92,7 +92,7 @@ fn share_out(first: u64, count: u64) -> Vec<u64> {
     };
     let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
     std::thread::scope(|scope| {
-        (0..processors).for_each(|_| drop(scope.spawn(one_after_the_other)));
+        (0..processors).for_each(|_| drop(scope.spawn(run_until_none_is_left)));
     });
     failed.into_inner().unwrap()
 }
@@ -112,12 +112,12 @@ fn odd_seeds_keep_the_promise() {
 
 /// Each of these once found a bug.
 #[test]
-fn telling_seeds_keep_the_promise() {
+fn regression_seeds_keep_the_promise() {
     [292, 10_036, 10_154, 20_450, 20_452, 20_624, 25_967, 48_146].into_iter().for_each(check);
 }
 
 #[test]
-fn the_same_seed_takes_the_same_course() {
+fn the_same_seed_produces_the_same_run() {
     for seed in [1, 2, 3] {
         let ((one, _), (two, _)) = (run(seed), run(seed));
         let differs = one.iter().zip(&two).position(|(one, two)| one != two);

@@ -78,7 +78,7 @@ impl Process {
         let connections = Connections::new(clock, 50).behind(gate.clone());
         let control = Arc::new(Control::new(control, &connections).unwrap());
         let tenants = Tenants::new(control, connections).with_random(random.clone());
-        let (tenants, config, asked) = (Arc::new(tenants), config(), shutdown.clone());
+        let (tenants, config, stop) = (Arc::new(tenants), config(), shutdown.clone());
         let main = match kind {
             Kind::Producer => {
                 let producer = Producer {
@@ -89,14 +89,14 @@ impl Process {
                     random,
                     telemetry,
                 };
-                runtime.spawn(producer.run(asked))
+                runtime.spawn(producer.run(stop))
             }
             Kind::Consumer => {
                 let registry = handlers.registry();
                 let consumer = Consumer { tenants, queue, registry, config, random, telemetry };
                 runtime.spawn(async move {
                     // Without handler processes, nothing prevents the start.
-                    let _ = consumer.run_on(Handle::current(), asked).await;
+                    let _ = consumer.run_on(Handle::current(), stop).await;
                 })
             }
         };

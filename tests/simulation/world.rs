@@ -59,7 +59,7 @@ pub(crate) struct World {
     pub(crate) forged: BTreeSet<ExecutionId>,
     pub(crate) own: Runtime,
     control_url: DatabaseUrl,
-    looks: usize,
+    checks: usize,
     /// Since when each move has been waiting.
     waiting: BTreeMap<(usize, u64, u64), BootTime>,
     _folder: Folder,
@@ -90,7 +90,7 @@ impl World {
             cut: BTreeSet::new(),
             unpunctual: BTreeSet::new(),
             forged: BTreeSet::new(),
-            looks: 0,
+            checks: 0,
             waiting: BTreeMap::new(),
             _folder: folder,
             random,
@@ -255,21 +255,21 @@ impl World {
         let failed = if passes { "" } else { " FAILS" };
         self.note(format!("{label} {name} {place} {way:?}{failed}"));
         if database > 0 && way == Way::In && passes && !name.starts_with("read") && name != "poll" {
-            self.look_at(database as usize - 1, Actor::Process(kind, &label, name))?;
+            self.check_tenant(database as usize - 1, Actor::Process(kind, &label, name))?;
         }
         Ok(())
     }
 
     /// Has the judge check what has changed in a tenant's database.
-    pub(crate) fn look_at(&mut self, tenant: usize, actor: Actor<'_>) -> Verdict {
-        self.looks += 1;
-        let World { own, tenants, judge, looks, .. } = self;
+    pub(crate) fn check_tenant(&mut self, tenant: usize, actor: Actor<'_>) -> Verdict {
+        self.checks += 1;
+        let World { own, tenants, judge, checks, .. } = self;
         // Reading everything after every move would take most of the time.
-        let rows = match *looks % 50 {
+        let rows = match *checks % 50 {
             0 => own.block_on(tenants[tenant].everything()),
             _ => own.block_on(tenants[tenant].what_may_have_changed(judge)),
         };
-        judge.moved(&tenants[tenant], rows, *looks % 50 == 0, actor)
+        judge.moved(&tenants[tenant], rows, *checks % 50 == 0, actor)
     }
 
     /// Advances the clock to the next sleeper's time, or part of the way.

@@ -32,7 +32,7 @@ use uuid::Uuid;
 /// The queue's name.
 const QUEUE: &str = "handwritten";
 /// How often the producer polls when nothing is due.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
+const POLL_EVERY: Duration = Duration::from_millis(5);
 /// How long the timed producer sleeps at most, since it is not notified of new jobs.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 /// The maximum number of connections of one consumer.
@@ -95,7 +95,7 @@ async fn produce(pool: &PgPool, channel: &Channel, timed: bool) -> anyhow::Resul
     loop {
         let dispatched: Vec<Uuid> = sqlx::query_scalar(claim).fetch_all(pool).await?;
         if dispatched.is_empty() {
-            let rest = if timed { until_due(pool).await? } else { LOOK_EVERY };
+            let rest = if timed { until_due(pool).await? } else { POLL_EVERY };
             Clock::System.sleep(rest).await;
             continue;
         }

@@ -1,7 +1,6 @@
 //! apalis on PostgreSQL, without a broker: ten tasks at once, a hundred taken at a time.
 //!
-//! `work` runs it; `enqueue` makes its tables, and hands in `JOBS` tasks when it is told to
-//! by SIGUSR1.
+//! `work` runs it; `enqueue` makes its tables, and enqueues `JOBS` tasks on SIGUSR1.
 
 use std::time::Duration;
 
@@ -38,9 +37,9 @@ async fn main() -> anyhow::Result<()> {
             PostgresStorage::setup(&pool).await?;
             let jobs: u32 = setting("JOBS")?.parse()?;
             let mut backend = PostgresStorage::new(&pool).with_config(config);
-            let mut told = signal(SignalKind::user_defined1())?;
+            let mut start = signal(SignalKind::user_defined1())?;
             println!("ready");
-            told.recv().await;
+            start.recv().await;
             let mut tasks = stream::iter((0..jobs).map(|n| TaskBuilder::new(n).build()));
             backend.push_all(&mut tasks).await?;
             tokio::time::sleep(Duration::from_secs(3600)).await;

@@ -87,7 +87,7 @@ async fn burst(servers: &Servers, system: &System, urls: &[DatabaseUrl]) -> anyh
     eprintln!("every tenant is watched, {} s before the jobs are due", left.num_seconds());
     let all = f64::from(JOBS_EACH) * urls.len() as f64;
     let usage = || [servers.postgres(), servers.rabbitmq(), processes.usage()];
-    let looked = figure(processes.0[0].1, "polychron_polls_total").await;
+    let polls_before = figure(processes.0[0].1, "polychron_polls_total").await;
     let (before, began) = (usage(), clock.boot_time());
     let mut most = [0_u64; 2];
     while processes.finished().await < all {
@@ -97,7 +97,7 @@ async fn burst(servers: &Servers, system: &System, urls: &[DatabaseUrl]) -> anyh
         most = [most[0].max(now[0]), most[1].max(now[1])];
     }
     let after = usage();
-    let looks = figure(processes.0[0].1, "polychron_polls_total").await - looked;
+    let polls = figure(processes.0[0].1, "polychron_polls_total").await - polls_before;
     drop(processes);
     let (mut ended, mut lateness, mut succeeded) = (0.0_f64, 0.0_f64, 0);
     for url in urls {
@@ -112,7 +112,7 @@ async fn burst(servers: &Servers, system: &System, urls: &[DatabaseUrl]) -> anyh
         ("s until all are recorded", ended),
         ("jobs/s", all / ended),
         ("worst lateness s", lateness),
-        ("looks/tenant", looks / urls.len() as f64),
+        ("looks/tenant", polls / urls.len() as f64),
         ("producer RSS MB", most[0] as f64 / 1e6),
         ("consumer RSS MB", most[1] as f64 / 1e6),
         ("PostgreSQL us/job", used(0)),

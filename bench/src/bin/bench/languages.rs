@@ -86,11 +86,12 @@ impl Language {
         let run = Run::of(&system, vec![consumer]).await?;
         let before = Usage::of(pid);
         let watch = move || (Usage::of(pid) - before, Usage::of_tree(pid));
-        let (mut sample, (alone, tree)) = run.measure_watching(servers, jobs, watch).await?;
+        let (mut sample, (consumer, tree)) = run.measure_watching(servers, jobs, watch).await?;
         // Each has a launcher, whose memory counts.
-        let handlers = tree.processes.saturating_sub(alone.processes) / 2;
-        let each = (tree.rss.saturating_sub(alone.rss)) as f64 / 1e6 / f64::from(handlers.max(1));
-        sample.push(("consumer us/job", alone.cpu.as_secs_f64() * 1e6 / f64::from(jobs)));
+        let handlers = tree.processes.saturating_sub(consumer.processes) / 2;
+        let each =
+            (tree.rss.saturating_sub(consumer.rss)) as f64 / 1e6 / f64::from(handlers.max(1));
+        sample.push(("consumer us/job", consumer.cpu.as_secs_f64() * 1e6 / f64::from(jobs)));
         sample.push(("RSS MB/handler", if handlers == 0 { f64::NAN } else { each }));
         ensure!(self == Language::Rust || handlers > 0, "no handler process was started");
         Ok(sample)

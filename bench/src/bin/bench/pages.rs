@@ -88,9 +88,9 @@ pub(crate) async fn measure(_: &Options) -> anyhow::Result<Vec<Sheet>> {
     let mut pages = Sheet::new("pages", &[], settings);
     let served = Served::start(&system).await?;
     costs.add("serve", "first walk", served.watched(served.first_walk(&population)).await?);
-    costs.add("serve", "left alone", served.watched(left_alone()).await?);
-    let asked = served.ask_for_all_pages(&population, &mut pages);
-    costs.add("serve", "asked", served.watched(asked).await?);
+    costs.add("serve", "left alone", served.watched(idle()).await?);
+    let requests = served.ask_for_all_pages(&population, &mut pages);
+    costs.add("serve", "asked", served.watched(requests).await?);
     drop(served);
     population.drop().await?;
     drop_database(system.control_url()).await?;
@@ -98,7 +98,7 @@ pub(crate) async fn measure(_: &Options) -> anyhow::Result<Vec<Sheet>> {
     Ok(vec![pages, costs])
 }
 
-async fn left_alone() -> anyhow::Result<()> {
+async fn idle() -> anyhow::Result<()> {
     Clock::System.sleep(REST).await;
     Ok(())
 }

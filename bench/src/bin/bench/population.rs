@@ -20,7 +20,7 @@ use crate::tenants::{copy_database, copy_file, list_tenants};
 
 /// A kind of tenant.
 #[derive(Clone, Copy)]
-struct Likeness {
+struct Profile {
     /// How many there are, in SQLite and in PostgreSQL.
     count: (usize, usize),
     jobs: i32,
@@ -28,7 +28,7 @@ struct Likeness {
     /// One in this many executions has failed.
     fails: i32,
     /// A statement that causes its problem.
-    trouble: Option<&'static str>,
+    problem: Option<&'static str>,
 }
 
 /// An overdue job.
@@ -37,16 +37,16 @@ const LATE: &str =
 const QUARANTINED: &str = "UPDATE polychron_job SET quarantined_reason = 'unknown time zone `Europe/Lundon`' WHERE id = 2";
 
 /// Together 10,000 tenants and 1,000,000 executions.
-const LIKENESSES: &[Likeness] = &[
-    Likeness { count: (4, 2), jobs: 2_000, executions: 100_000, fails: 500, trouble: None },
-    Likeness { count: (9_586, 94), jobs: 20, executions: 40, fails: 1_000, trouble: None },
-    Likeness { count: (200, 4), jobs: 20, executions: 40, fails: 3, trouble: None },
-    Likeness { count: (50, 0), jobs: 20, executions: 40, fails: 1_000, trouble: Some(LATE) },
-    Likeness { count: (40, 0), jobs: 20, executions: 60, fails: 1_000, trouble: Some(QUARANTINED) },
+const PROFILES: &[Profile] = &[
+    Profile { count: (4, 2), jobs: 2_000, executions: 100_000, fails: 500, problem: None },
+    Profile { count: (9_586, 94), jobs: 20, executions: 40, fails: 1_000, problem: None },
+    Profile { count: (200, 4), jobs: 20, executions: 40, fails: 3, problem: None },
+    Profile { count: (50, 0), jobs: 20, executions: 40, fails: 1_000, problem: Some(LATE) },
+    Profile { count: (40, 0), jobs: 20, executions: 60, fails: 1_000, problem: Some(QUARANTINED) },
     // Their files are deleted afterwards.
-    Likeness { count: (DARK, 0), jobs: 20, executions: 40, fails: 1_000, trouble: None },
+    Profile { count: (UNREACHABLE, 0), jobs: 20, executions: 40, fails: 1_000, problem: None },
 ];
-const DARK: usize = 20;
+const UNREACHABLE: usize = 20;
 /// How far histories go back: short ones a day, long ones a month.
 const SHORT: TimeDelta = TimeDelta::days(1);
 const LONG: TimeDelta = TimeDelta::days(30);
@@ -73,11 +73,11 @@ impl Population {
         let folder = system.folder.path("");
         let (mut ids, mut urls, mut databases) = (Vec::new(), Vec::new(), Vec::new());
         let mut slugs: Vec<Vec<String>> = Vec::new();
-        for (n, likeness) in LIKENESSES.iter().enumerate() {
-            let (files, servers) = likeness.count;
+        for (n, profile) in PROFILES.iter().enumerate() {
+            let (files, servers) = profile.count;
             let fresh: Vec<TenantId> = (0..files + servers).map(|_| fresh_id()).collect();
-            let made = likeness.make_files(&fresh[..files], &folder, n).await?;
-            let served = likeness.make_databases(&fresh[files..]).await?;
+            let made = profile.make_files(&fresh[..files], &folder, n).await?;
+            let served = profile.make_databases(&fresh[files..]).await?;
             databases.extend(served.iter().cloned());
             let before = ids.len();
             ids.extend(fresh);
@@ -85,19 +85,19 @@ impl Population {
             urls.extend(made.into_iter().chain(served));
         }
         list_tenants(&ids, &urls, system).await?;
-        for url in &urls[urls.len() - DARK..] {
+        for url in &urls[urls.len() - UNREACHABLE..] {
             let path = url.expose().trim_start_matches("sqlite://");
             fs::remove_file(path).with_context(|| format!("cannot take {path} away"))?;
         }
-        let all = LIKENESSES.iter();
+        let all = PROFILES.iter();
         let executions =
             all.map(|one| (one.count.0 + one.count.1) as i64 * i64::from(one.executions));
-        let (files, _) = LIKENESSES[0].count;
+        let (files, _) = PROFILES[0].count;
         Ok(Population {
             tenants: ids.len(),
             executions: executions.sum(),
             long: [slugs[0][0].clone(), slugs[0][files].clone()],
-            short: slugs[1][..LIKENESSES[1].count.0].to_vec(),
+            short: slugs[1][..PROFILES[1].count.0].to_vec(),
             databases,
         })
     }
@@ -114,19 +114,19 @@ impl Population {
     }
 }
 
-impl Likeness {
+impl Profile {
     async fn make_files(
         &self,
         ids: &[TenantId],
         folder: &Path,
         n: usize,
     ) -> anyhow::Result<Vec<DatabaseUrl>> {
-        let file = folder.join(format!("likeness-{n}.db"));
+        let file = folder.join(format!("profile-{n}.db"));
         let url = DatabaseUrl::of_sqlite_file(&file);
         migrate(&url, Schema::Tenant).await?;
         self.fill(&url).await?;
-        if let Some(trouble) = self.trouble {
-            execute(&url, trouble).await;
+        if let Some(problem) = self.problem {
+            execute(&url, problem).await;
         }
         copy_file(&file, ids, folder).await
     }

@@ -27,7 +27,7 @@ use crate::Options;
 const POSTGRES: usize = 1_000;
 const SQLITE: usize = 10_000;
 /// How long to wait before measuring a producer: idle connections are closed by then.
-const SETTLE: Duration = Duration::from_secs(45);
+const IDLE_FOR: Duration = Duration::from_secs(45);
 /// How long it is measured.
 const WINDOW: Duration = Duration::from_secs(120);
 /// How often its progress is read.
@@ -84,20 +84,20 @@ async fn watch(servers: &Servers, system: &System, count: usize) -> anyhow::Resu
     let started = clock.boot_time();
     let first = Producer::start(system);
     let all = count as f64;
-    let has_looked = |figures: &Figures| figures.looks >= all && figures.watched >= all;
-    first.until(has_looked).await?;
+    let has_polled_all = |figures: &Figures| figures.polls >= all && figures.watched >= all;
+    first.until(has_polled_all).await?;
     let first_sweep = (clock.boot_time() - started).as_secs_f64();
-    clock.sleep(SETTLE).await;
+    clock.sleep(IDLE_FOR).await;
 
     let usage = || (Usage::of_tree(first.process.pid()), servers.postgres());
-    let (before, looked) = (usage(), first.figures().await?);
+    let (before, figures_before) = (usage(), first.figures().await?);
     let mut most = Open::default();
     let began = clock.boot_time();
     while clock.boot_time() - began < WINDOW {
         clock.sleep(ASK_EVERY).await;
         most = most.max(first.open()?);
     }
-    let (after, looking) = (usage(), first.figures().await?);
+    let (after, figures_after) = (usage(), first.figures().await?);
     let seconds = (clock.boot_time() - began).as_secs_f64();
     let share = |before: Usage, after: Usage| (after - before).cpu.as_secs_f64() / seconds * 100.0;
 
@@ -114,10 +114,10 @@ async fn watch(servers: &Servers, system: &System, count: usize) -> anyhow::Resu
         ("RSS MB", after.0.rss as f64 / 1e6),
         ("threads", most.threads as f64),
         ("descriptors", most.descriptors as f64),
-        ("connections", looking.connections),
-        ("looks/s", (looking.looks - looked.looks) / seconds),
-        ("spared/s", (looking.spared - looked.spared) / seconds),
-        ("interval s", looking.interval),
+        ("connections", figures_after.connections),
+        ("looks/s", (figures_after.polls - figures_before.polls) / seconds),
+        ("spared/s", (figures_after.skipped - figures_before.skipped) / seconds),
+        ("interval s", figures_after.interval),
         ("first sweep s", first_sweep),
         ("first's tenants of two", one.watched),
         ("second's tenants of two", two.watched),
@@ -129,7 +129,7 @@ async fn watch(servers: &Servers, system: &System, count: usize) -> anyhow::Resu
 /// ever connected to.
 async fn unwatched(servers: &Servers) -> f64 {
     let clock = Clock::System;
-    clock.sleep(SETTLE).await;
+    clock.sleep(IDLE_FOR).await;
     let (before, began) = (servers.postgres(), clock.boot_time());
     clock.sleep(WINDOW).await;
     let seconds = (clock.boot_time() - began).as_secs_f64();
@@ -138,8 +138,8 @@ async fn unwatched(servers: &Servers) -> f64 {
 
 /// A producer's metrics.
 struct Figures {
-    looks: f64,
-    spared: f64,
+    polls: f64,
+    skipped: f64,
     watched: f64,
     interval: f64,
     connections: f64,
@@ -177,8 +177,8 @@ impl Producer {
             answer.figure(&of("used")) + answer.figure(&of("idle"))
         });
         Ok(Figures {
-            looks: answer.figure("polychron_polls_total"),
-            spared: answer.figure("polychron_polls_skipped_total"),
+            polls: answer.figure("polychron_polls_total"),
+            skipped: answer.figure("polychron_polls_skipped_total"),
             watched: answer.figure("polychron_tenants_watched"),
             interval: answer.figure("polychron_poll_interval_seconds"),
             connections: connections.iter().sum(),
