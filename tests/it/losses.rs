@@ -46,9 +46,9 @@ async fn producers_killed_while_they_dispatch_lose_nothing() {
         tenant.store.insert_job(&system.record_job(&format!("job-{n}"), 0.0)).await.unwrap();
     }
     let _consumer = system.consumer(&[]);
-    for share in 1..=5 {
+    for tenth in 1..=5 {
         let producer = system.producer(&[]);
-        let enough = share * JOBS / 10;
+        let enough = tenth * JOBS / 10;
         eventually("some more are dispatched", || async {
             (tenant.executions().await.len() >= enough).then_some(())
         })

@@ -102,7 +102,7 @@ async fn every_second_has_its_row() {
         .filter_map(|row| Some((row.started_at? - row.scheduled_for).num_milliseconds()))
         .collect();
     late.sort_unstable();
-    let at = |share: usize| late[(late.len() - 1) * share / 100];
+    let at = |percentile: usize| late[(late.len() - 1) * percentile / 100];
     println!(
         "lateness of {} runs in ms: p50 {}, p99 {}, worst {}",
         late.len(),

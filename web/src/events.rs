@@ -177,11 +177,11 @@ impl Events {
 /// A fingerprint of what a tenant's pages show. None while its database doesn't answer.
 async fn mark(store: &Store) -> Option<u64> {
     let now = store.now().await.ok()?;
-    let look = store.poll().await.ok()?;
+    let summary = store.poll().await.ok()?;
     let recent = store.list_recent(now - TimeDelta::hours(1), RECENT).await.ok()?;
     let mut hasher = DefaultHasher::new();
-    (look.dispatch_no, look.dispatched, look.running, look.waiting).hash(&mut hasher);
-    (look.next_due_at, look.has_unarmed).hash(&mut hasher);
+    (summary.dispatch_no, summary.dispatched, summary.running, summary.waiting).hash(&mut hasher);
+    (summary.next_due_at, summary.has_unarmed).hash(&mut hasher);
     for row in recent {
         (row.id, row.status, row.started_at).hash(&mut hasher);
     }
