@@ -1,7 +1,6 @@
 -- A tenant's tables in a new database: what the migrations up to 0004 make of an empty one. A new
 -- database does not run those, because they name tables `job` and `job_execution`, which may be the application's.
--- A test holds the two alike. The functions may be there already: a tool that drops the tables it does
--- not know leaves them.
+-- A test holds the two alike.
 
 -- One row, written when the tenant is added. Every dispatch compares and sets `dispatch_no`: of two
 -- producers at one tenant exactly one wins, and the other polls again.
@@ -70,7 +69,7 @@ CREATE TABLE polychron_job (
 
 -- PostgreSQL evaluates every constraint of a row at each update. What is expensive to check is
 -- therefore checked by a trigger on its own column, and not at every dispatch.
-CREATE OR REPLACE FUNCTION polychron_refuse() RETURNS trigger
+CREATE FUNCTION polychron_refuse() RETURNS trigger
     LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     RAISE check_violation USING MESSAGE = TG_ARGV[0], SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME;
@@ -97,7 +96,7 @@ CREATE INDEX polychron_job_late ON polychron_job (id) WHERE late_since IS NOT NU
 -- A changed schedule or switch makes the producer work out the next time anew, from the moment of
 -- the edit. The engine's own move that switches a used-up job off clears next_run_at in the same
 -- statement, which no edit does.
-CREATE OR REPLACE FUNCTION polychron_job_edited() RETURNS trigger
+CREATE FUNCTION polychron_job_edited() RETURNS trigger
     LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     NEW.version := OLD.version + 1;
@@ -158,7 +157,7 @@ CREATE TABLE polychron_job_execution (
 -- predicate: those updates are heap-only and touch no index.
 CREATE INDEX polychron_job_execution_open ON polychron_job_execution (job_id) WHERE finished_at IS NULL;
 
-CREATE OR REPLACE FUNCTION polychron_job_deleted() RETURNS trigger
+CREATE FUNCTION polychron_job_deleted() RETURNS trigger
     LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     -- Lock in the order of the ids, as every batch of the engine does: no two can deadlock.
@@ -184,7 +183,7 @@ CREATE TRIGGER polychron_job_truncated AFTER TRUNCATE ON polychron_job FOR EACH 
 -- A row must not be inserted while its job is being deleted: the deletion could not see it, and no
 -- one would ever end it. Like a foreign key's check, this locks the job against deletion only. Rows of
 -- the schedule come from a dispatch, which has updated, and so locked, their jobs before.
-CREATE OR REPLACE FUNCTION polychron_execution_born() RETURNS trigger
+CREATE FUNCTION polychron_execution_born() RETURNS trigger
     LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     PERFORM 1 FROM polychron_job WHERE id = NEW.job_id FOR KEY SHARE;

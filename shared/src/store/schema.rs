@@ -77,7 +77,10 @@ static CONTROL: LazyLock<Dialects> = LazyLock::new(|| Dialects {
 static TENANT: LazyLock<Dialects> = LazyLock::new(|| Dialects {
     postgres: Migrations::new(
         sqlx::migrate!("../migrations/tenant/postgres"),
-        include_str!("../../../migrations/tenant/baseline.postgres.sql"),
+        concat!(
+            include_str!("../../../migrations/tenant/leftovers.postgres.sql"),
+            include_str!("../../../migrations/tenant/baseline.postgres.sql"),
+        ),
         Schema::Tenant,
     ),
     sqlite: Migrations::new(

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::{how, job, report, start, start_with, table};
 use shared::store::NewJob;
+use testkit::write_private;
 
 #[tokio::test]
 async fn an_execution_gets_what_it_needs_of_its_own_tenant() {
@@ -54,10 +55,10 @@ async fn results_are_limited_as_for_rust_handlers() {
 #[tokio::test]
 async fn secrets_are_resolved_and_redacted_everywhere() {
     let folder = testkit::Folder::new();
-    std::fs::write(folder.path("secret"), "hunter2-hunter2").unwrap();
+    write_private(folder.path("secret"), "hunter2-hunter2");
     let secrets =
         format!("[SMTP]\nfile = '{}'\ntenants = ['acme']\n", folder.path("secret").display());
-    std::fs::write(folder.path("secrets.toml"), secrets).unwrap();
+    write_private(folder.path("secrets.toml"), &secrets);
     let settings =
         format!("secrets = '{}'\n{}", folder.path("secrets.toml").display(), table("report", ""));
     let fixture = start_with(&settings).await;
