@@ -263,7 +263,7 @@ impl Access {
     }
 
     fn too_often(&self, is_first: bool, name: &str, address: IpAddr) -> Refusal {
-        self.metrics.sign_in_refused("pace");
+        self.metrics.sign_in_refused("rate_limit");
         if is_first {
             warn!(user = shown(name), %address, "sign-ins are refused: too many attempts");
         }

@@ -10,7 +10,8 @@ use shared::store::{
     Connections, Control, Migrated, Migration, Schema, Store, StoreError, Views, chain, migrate,
 };
 use shared::tenant::{Tenant, TenantStatus};
-use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
+use sqlx::migrate::MigrationType;
+use sqlx::{AssertSqlSafe, Connection, PgConnection, SqlSafeStr, SqliteConnection};
 use testkit::{Folder, execute, migrate_to, postgres_database, try_execute};
 use uuid::Uuid;
 
@@ -303,6 +304,28 @@ async fn released_migrations_are_unchanged(empty: Empty) {
             "SELECT substr({digits}, 1, 12) FROM polychron_{record}_migration ORDER BY version"
         );
         assert_eq!(empty.texts(&recorded).await[..released.len()], **released, "{schema:?}");
+    }
+}
+
+/// A baseline is released with the migration whose state it makes: a correction is a new migration.
+#[test]
+fn released_baselines_are_unchanged() {
+    let released = [
+        ("65f3cd793731", include_str!("../../../migrations/control/baseline.postgres.sql")),
+        ("4376ccd3e582", include_str!("../../../migrations/control/baseline.sqlite.sql")),
+        ("9cd818c4defe", include_str!("../../../migrations/tenant/baseline.postgres.sql")),
+        ("a05e8b3d7164", include_str!("../../../migrations/tenant/baseline.sqlite.sql")),
+    ];
+    for (digits, text) in released {
+        let read = sqlx::migrate::Migration::new(
+            4,
+            "baseline".into(),
+            MigrationType::Simple,
+            text.into_sql_str(),
+            false,
+        );
+        let checksum: String = read.checksum.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(checksum[..12], *digits, "{}", text.lines().next().unwrap());
     }
 }
 
