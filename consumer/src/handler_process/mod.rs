@@ -20,6 +20,7 @@ mod restarts;
 mod run;
 mod supervisor;
 mod types;
+mod waiting_queue;
 
 use std::io::IsTerminal as _;
 use std::sync::{Arc, Mutex};
@@ -119,7 +120,12 @@ impl Handlers {
             let heard = self.0.heard.notified();
             if let Some(number) = self.0.types.command_of(job_type) {
                 let pool = self.0.pools.get(number)?;
-                return Some(Reserved(vec![(number, pool.reserve(job_type, tenant).await?)]));
+                match pool.reserve(job_type, tenant).await {
+                    Some(place) => return Some(Reserved(vec![(number, place)])),
+                    None if pool.is_ending() => return None,
+                    // New code lacks the type.
+                    None => continue,
+                }
             }
             let all_heard = self.0.pools.iter().all(|pool| pool.offered().is_some());
             if all_heard || self.0.types.is_known(job_type) {

@@ -1,7 +1,7 @@
 //! The handler processes of one command: their states, their free places, and the queue of those who wait
 //! for a place.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,6 +16,7 @@ use super::protocol::Hello;
 use super::restarts::Restarts;
 use super::run::{Place, Request};
 use super::types::Types;
+use super::waiting_queue::WaitingQueue;
 
 /// The number of a process within its pool.
 pub(super) type ProcessNumber = u64;
@@ -57,7 +58,7 @@ pub(super) enum First {
 #[derive(Default)]
 struct State {
     processes: BTreeMap<ProcessNumber, Entry>,
-    waiting: VecDeque<Waiting>,
+    waiting: WaitingQueue,
     last_number: ProcessNumber,
     /// The types that the command offers; none before the first hello.
     types: Option<BTreeSet<String>>,
@@ -91,12 +92,6 @@ struct Offer {
     types: BTreeSet<String>,
     /// How many executions it runs concurrently.
     concurrency: usize,
-}
-
-struct Waiting {
-    job_type: String,
-    tenant: TenantId,
-    place: oneshot::Sender<Place>,
 }
 
 /// Whether to start another process.
@@ -164,7 +159,8 @@ impl Pool {
         self.take_place(&mut state, tenant, None).map(|(_, place)| place)
     }
 
-    /// Waits for a place in a process that handles the type.
+    /// Waits for a place in a process that handles the type. None if the pool has ended or no longer offers
+    /// the type.
     pub(super) async fn reserve(
         self: &Arc<Self>,
         job_type: &str,
@@ -173,8 +169,10 @@ impl Pool {
         let (place, reserved) = oneshot::channel();
         {
             let mut state = self.state();
-            let job_type = job_type.to_owned();
-            state.waiting.push_back(Waiting { job_type, tenant, place });
+            if state.ending {
+                return None;
+            }
+            state.waiting.push(job_type.to_owned(), tenant, place);
             self.assign(&mut state);
         }
         self.changed.notify_one();
@@ -187,7 +185,7 @@ impl Pool {
         if state.ending {
             return Next::Ended;
         }
-        state.waiting.retain(|waiting| !waiting.place.is_closed());
+        state.waiting.remove_closed();
         let current = |entry: &&Entry| entry.generation == state.generation && !entry.retired;
         let usable = state.processes.values().filter(current).count();
         let is_starting = |entry: &&Entry| current(entry) && entry.offer.is_none();
@@ -248,6 +246,8 @@ impl Pool {
             return Err(conflict);
         }
         let mut state = self.state();
+        // New code may lack a type. Its first caller would wait forever, and all others behind it.
+        state.waiting.retain_types(|job_type| all.contains(job_type));
         state.types = Some(all);
         state.restarts.heard();
         let Some(entry) = state.processes.get_mut(&number) else { return Ok(()) };
@@ -311,6 +311,11 @@ impl Pool {
         }
         self.changed.notify_one();
         self.gone.notify_waiters();
+    }
+
+    /// Whether it has ended, or is about to.
+    pub(super) fn is_ending(&self) -> bool {
+        self.state().ending
     }
 
     /// Restarts the processes. Once a new one has said hello, the old ones retire.
@@ -382,17 +387,14 @@ impl Pool {
         self.command.processes.unwrap_or_else(|| self.slots.div_ceil(each))
     }
 
-    /// Gives places to the waiting callers, strictly in order. Otherwise a busy tenant could occupy a process
-    /// forever, while another tenant waits until the process is free.
+    /// Gives places to the waiting callers, strictly in the queue's order. Otherwise a busy tenant could
+    /// occupy a process forever, while another tenant waits until the process is free.
     fn assign(self: &Arc<Self>, state: &mut State) {
-        while let Some(waiting) = state.waiting.pop_front() {
-            if waiting.place.is_closed() {
-                continue;
-            }
+        while let Some(waiting) = state.waiting.pop() {
             let Some((number, place)) =
                 self.take_place(state, waiting.tenant, Some(&waiting.job_type))
             else {
-                state.waiting.push_front(waiting);
+                state.waiting.put_back(waiting);
                 return;
             };
             if let Err(place) = waiting.place.send(place) {
@@ -592,6 +594,23 @@ mod tests {
         assert_eq!(pool.status().status, "ready");
         drop(held);
         assert!(pool.try_reserve(acme).is_some(), "the new process has a place");
+    }
+
+    #[tokio::test]
+    async fn callers_for_a_type_that_new_code_lacks_stop_waiting() {
+        let settings = HandlerCommand { processes: Some(1), ..HandlerCommand::default() };
+        let (pool, _) = pool(settings, 5);
+        let _old = started(&pool, r#"{"protocol":1,"types":["mail","report"]}"#);
+        let [acme, globex] = tenants();
+        let held = pool.try_reserve(acme).unwrap();
+        let mut mail = Box::pin(pool.reserve("mail", acme));
+        let mut report = Box::pin(pool.reserve("report", globex));
+        assert!(poll!(&mut mail).is_pending() && poll!(&mut report).is_pending());
+        pool.reload();
+        let _new = started(&pool, ONE_AT_ONCE);
+        assert!(poll!(&mut mail).is_ready(), "no process will ever have a place for it");
+        assert!(poll!(&mut report).is_ready(), "it does not wait behind it");
+        drop(held);
     }
 
     #[tokio::test]
