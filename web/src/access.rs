@@ -103,8 +103,8 @@ pub(crate) struct Access {
     key: hmac::Key,
     sessions: Mutex<Sessions>,
     rate_limit: Mutex<RateLimit>,
-    checks: Semaphore,
-    checks_of_devices: Semaphore,
+    checks: Arc<Semaphore>,
+    checks_of_devices: Arc<Semaphore>,
 }
 
 /// What a user needs to sign in.
@@ -136,8 +136,8 @@ impl Access {
         let file = config.users.as_deref().map(UsersFile::open).transpose()?.map(Mutex::new);
         let key = hmac::Key::new(hmac::HMAC_SHA256, &random.bytes::<32>());
         let (sessions, rate_limit) = (Mutex::new(Sessions::new(config.session)), Mutex::default());
-        let checks = Semaphore::new(CHECKS);
-        let checks_of_devices = Semaphore::new(CHECKS_OF_DEVICES);
+        let checks = Arc::new(Semaphore::new(CHECKS));
+        let checks_of_devices = Arc::new(Semaphore::new(CHECKS_OF_DEVICES));
         Ok(Access {
             file,
             clock,
@@ -230,16 +230,20 @@ impl Access {
         if let Verdict::TooMany { is_first } = verdict {
             return Err(self.too_often(is_first, name, address));
         }
-        let Ok(Ok(_turn)) = timeout(TURN_LIMIT, checks.acquire()).await else {
+        let Ok(Ok(turn)) = timeout(TURN_LIMIT, checks.clone().acquire_owned()).await else {
             return Err(self.too_often(false, name, address));
         };
         let hash = match user.and_then(|user| user.password.clone()) {
             Some(hash) => hash,
             None => self.decoy(&users, name),
         };
-        let checked = tokio::task::spawn_blocking(move || secret::is_password(&password, &hash));
+        let checked = tokio::task::spawn_blocking(move || {
+            // The check goes on, and keeps its turn, if the client closes the connection meanwhile.
+            let _turn = turn;
+            secret::is_password(&password, &hash)
+        });
         let is_right = checked.await.unwrap_or(false);
-        let Some(user) = user.filter(|_| is_right) else {
+        let Some(user) = user.filter(|user| is_right && self.is_current(user)) else {
             self.metrics.sign_in_refused("password");
             warn!(user = shown(name), %address, "a sign-in was refused: wrong name or password");
             return Err(Refusal::Wrong);
@@ -252,6 +256,11 @@ impl Access {
             None => device::cookie(user, &hex(&self.random.bytes::<16>())),
         };
         Ok(SignedIn { session, device })
+    }
+
+    /// Whether the file still has this entry: it may have changed while the password was checked.
+    fn is_current(&self, user: &User) -> bool {
+        self.users().is_some_and(|users| users.contains(user))
     }
 
     fn try_of_device(&self, device: &str) -> Verdict {
@@ -329,4 +338,68 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let cookies = headers.get(header::COOKIE)?.to_str().ok()?;
     let mut cookies = cookies.split(';').filter_map(|cookie| cookie.trim().split_once('='));
     cookies.find(|(known, _)| *known == name).map(|(_, value)| value)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::pin::pin;
+
+    use futures_util::poll;
+    use shared::config::Sources;
+    use tempfile::NamedTempFile;
+
+    use super::*;
+
+    const PASSWORD: &str = "correct-horse";
+
+    /// A file with one user, and what authenticates by it.
+    fn access() -> (Access, NamedTempFile) {
+        let file = NamedTempFile::new().unwrap();
+        write(&file, PASSWORD);
+        let users = file.path().display().to_string();
+        let flags = [("POLYCHRON_USERS".to_owned(), users)].into();
+        let config = Config::read(&Sources { flags, ..Sources::default() }, &[]).unwrap();
+        let metrics = Metrics::new(Clock::System);
+        (Access::new(&config, Clock::System, Random::seeded(1), metrics).unwrap(), file)
+    }
+
+    /// Another length each time, because the file's time may be the same.
+    fn write(file: &NamedTempFile, password: &str) {
+        let hash = secret::of_password(password, [7; 16]);
+        let entry = format!(
+            "# {password}\n[[user]]\nname = \"ann\"\nrole = \"viewer\"\npassword = \"{hash}\"\n"
+        );
+        std::fs::write(file.path(), entry).unwrap();
+        file.as_file().set_permissions(std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+
+    fn ann(headers: &HeaderMap) -> Credentials<'_> {
+        let address = IpAddr::from([192, 0, 2, 1]);
+        Credentials { name: "ann", password: PASSWORD.to_owned(), address, headers }
+    }
+
+    #[tokio::test]
+    async fn a_check_keeps_its_turn_when_the_client_hangs_up() {
+        let (access, _file) = access();
+        let headers = HeaderMap::new();
+        let mut sign_in = Box::pin(access.sign_in(ann(&headers)));
+        assert!(poll!(&mut sign_in).is_pending());
+        drop(sign_in);
+        assert_eq!(access.checks.available_permits(), CHECKS - 1);
+        let all = access.checks.acquire_many(CHECKS as u32).await;
+        assert!(all.is_ok(), "it ends with the check");
+    }
+
+    #[tokio::test]
+    async fn a_password_that_changes_while_it_is_checked_is_refused() {
+        let (access, file) = access();
+        let headers = HeaderMap::new();
+        assert!(access.sign_in(ann(&headers)).await.is_ok());
+        let mut sign_in = pin!(access.sign_in(ann(&headers)));
+        assert!(poll!(&mut sign_in).is_pending());
+        write(&file, "another password");
+        access.refresh();
+        assert_eq!(sign_in.await.err(), Some(Refusal::Wrong));
+    }
 }
