@@ -114,6 +114,31 @@ def test_retry_and_fail_and_a_bad_payload(start: Start) -> None:
         assert answers[name]["retry"] is False
 
 
+@pytest.mark.parametrize(
+    ("payload", "scheduled_for", "why"),
+    [
+        ("1" * 5000, "2026-12-01T02:00:00Z", "the payload cannot be read: "),
+        ("[" * 30_000 + "]" * 30_000, "2026-12-01T02:00:00Z", "the payload cannot be read: "),
+        ("null", "+10000-01-01T00:00:00Z", "the execution cannot be started: "),
+    ],
+)
+def test_what_python_cannot_represent_fails_its_own_execution_only(
+    start: Start, payload: str, scheduled_for: str, why: str
+) -> None:
+    process = start(CANCELLED, "jobs", "--concurrency", "2")
+    process.message()
+    other = process.start("busy")
+    assert process.message()[0] == "progress"
+    line = process.start_line("lock", "PAYLOAD", scheduled_for=scheduled_for)
+    process.send_raw(line.replace(b'"PAYLOAD"', payload.encode()))
+    kind, failed = process.answer()
+    assert (kind, failed["id"]) == ("failed", "execution-2")
+    assert failed["message"].startswith(why)
+    assert failed["retry"] is False
+    process.cancel(other)
+    assert process.answer()[1]["id"] == other
+
+
 def test_results_may_be_what_programs_have(start: Start) -> None:
     process = start(
         textwrap.dedent("""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import select
 import socket
 import threading
@@ -14,6 +15,8 @@ from typing import Any
 
 LINE_BYTES_MAX = 1 << 20
 VERSION = 1
+# The id is the first field of a start message.
+_START = re.compile(rb'\{\s*"start"\s*:\s*\{\s*"id"\s*:\s*"([^"\\]+)"')
 
 
 class Channel:
@@ -69,13 +72,26 @@ class Channel:
             received += part
             if b"\n" in part:
                 *lines, received = received.split(b"\n")
-                yield from map(json.loads, lines)
+                yield from map(_decode, lines)
 
     def _receive(self) -> bytes:
         try:
             return self._socket.recv(1 << 16)
         except ConnectionError:
             return b""
+
+
+def _decode(line: bytes | bytearray) -> dict[str, Any]:
+    """The message of a line. One whose payload Python cannot parse, such as a number of 5000 digits, becomes
+    `unreadable`: only its own execution fails, not the process with all the others."""
+    try:
+        message: dict[str, Any] = json.loads(line)
+        return message
+    except (ValueError, RecursionError) as error:
+        start = _START.match(line)
+        if start is None:
+            raise
+        return {"unreadable": {"id": start[1].decode(), "why": f"the payload cannot be read: {error}"}}
 
 
 def encode(value: Any) -> bytes:

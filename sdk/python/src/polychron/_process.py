@@ -84,6 +84,8 @@ class Process:
                     self._start(message["start"])
                 elif "cancel" in message:
                     self._cancel(message["cancel"])
+                elif "unreadable" in message:
+                    self._reject(**message["unreadable"])
         except Exception:
             traceback.print_exc()  # it shows our code, and no value
             os._exit(70)
@@ -96,9 +98,15 @@ class Process:
         handler = self._handlers.get(start["type"])
         is_async = handler is not None and handler.is_async
         runner = self._asynchronous if is_async else self._synchronous
-        execution = Execution(start, handler, runner, self._around, self.send)
+        try:
+            execution = Execution(start, handler, runner, self._around, self.send)
+        except ValueError as error:  # a time after the year 9999
+            return self._reject(start["id"], f"the execution cannot be started: {error}")
         self._in_hand[execution.id] = execution
         self._waiting.put(execution)
+
+    def _reject(self, id: str, why: str) -> None:
+        self.send({"failed": {"id": id, "message": why, "retry": False}})
 
     def _cancel(self, cancel: dict[str, Any]) -> None:
         execution = self._in_hand.get(cancel["id"])
