@@ -27,7 +27,7 @@ use crate::handler_process::Handlers;
 use crate::handler_threads::HandlerThreads;
 use crate::heartbeat::Leases;
 use crate::reporter::Reporter;
-use crate::worker::{self, InFlight, Received, Runner, TenantLookup, Worker};
+use crate::worker::{Detached, InFlight, Received, Runner, TenantLookup, Worker};
 use crate::writer::Writers;
 use crate::{builtin, diagnostic, registration};
 
@@ -124,8 +124,8 @@ impl Consumer {
             writers: writers.clone(),
             leases,
             slots,
-            detached: worker::detached(),
-            waiting: worker::detached(),
+            detached: Detached::default(),
+            waiting: Detached::default(),
             handlers: handlers.clone(),
             in_flight: InFlight::default(),
             metrics,

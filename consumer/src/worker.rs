@@ -7,6 +7,7 @@
 //! tenant's table, and the sweeper publishes another message, so no message is requeued forever.
 
 mod attempt;
+mod detached;
 mod in_flight;
 mod instrumentation;
 mod runner;
@@ -32,6 +33,7 @@ use crate::handler_process::{Handlers, Reserved};
 use crate::heartbeat::Leases;
 use crate::writer::{Arrival, Claimed, Writers};
 use attempt::{Attempt, Held};
+pub(crate) use detached::Detached;
 pub(crate) use in_flight::InFlight;
 use in_flight::InFlightGuard;
 pub(crate) use runner::Runner;
@@ -41,9 +43,6 @@ use waiting::Waiting;
 /// How long a slot waits for a tenant's database. Then the slot serves other deliveries, and the
 /// claim or the result continues without it.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// How many claims may continue without a slot, and how many deliveries may wait for a handler process
-/// without one. Further ones are left to the sweeper.
-const DETACHED_MAX: usize = 256;
 /// How long to wait before trying again to bury an unreadable message.
 const BURY_EVERY: Duration = Duration::from_secs(5);
 
@@ -57,9 +56,9 @@ pub(crate) struct Worker {
     pub(crate) leases: Arc<Leases>,
     pub(crate) slots: Arc<Semaphore>,
     /// Permits for claims that continue without a slot.
-    pub(crate) detached: Arc<Semaphore>,
+    pub(crate) detached: Detached,
     /// Permits for deliveries that wait for a handler process without a slot.
-    pub(crate) waiting: Arc<Semaphore>,
+    pub(crate) waiting: Detached,
     pub(crate) handlers: Handlers,
     pub(crate) in_flight: InFlight,
     pub(crate) metrics: Metrics,
@@ -77,11 +76,6 @@ pub(crate) struct Received {
     pub(crate) slot: OwnedSemaphorePermit,
     /// Until the claim is submitted, or there is none.
     pub(crate) arrival: Arrival,
-}
-
-/// The permits for [`Worker::detached`], and those for [`Worker::waiting`].
-pub(crate) fn detached() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(DETACHED_MAX))
 }
 
 /// A delivery whose row may be claimed: a place for its handler is reserved, if it needs one.
@@ -157,7 +151,7 @@ impl Worker {
                 ack(delivery);
                 drop((slot, reserved));
                 // Without a permit the row stays dispatched, for the sweeper.
-                let Ok(_permit) = self.detached.clone().try_acquire_owned() else { return };
+                let Some(_permit) = self.detached.try_acquire(message.tenant) else { return };
                 tokio::select! {
                     biased;
                     answer = claimed => if let Ok(Claimed::Yours(claim, claimed_at)) = answer {

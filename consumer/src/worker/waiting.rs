@@ -48,7 +48,7 @@ impl Worker {
                 delivery.ack();
                 drop(slot);
                 // Without a permit the row stays dispatched, for the sweeper.
-                let Ok(_permit) = self.waiting.clone().try_acquire_owned() else { return };
+                let Some(_permit) = self.waiting.try_acquire(message.tenant) else { return };
                 let with_slot = async {
                     let reserved = reserving.await?;
                     Some((reserved, self.slots.clone().acquire_owned().await.ok()?))
