@@ -106,13 +106,23 @@ pub(super) fn did_you_mean<'a>(
     known: impl IntoIterator<Item = &'a str>,
 ) -> Option<String> {
     let found: Vec<char> = found.chars().take(40).flat_map(char::to_lowercase).collect();
-    let nearest = known.into_iter().map(|word| (distance(&found, word), word)).min()?;
-    (nearest.0 <= 1 + found.len() / 4).then(|| format!("did you mean `{}`?", nearest.1))
+    let (mut most, mut nearest) = (1 + found.len() / 4, None);
+    for word in known {
+        if let Some(distance) = distance(&found, word, most) {
+            most = distance;
+            nearest = nearest.into_iter().chain([(distance, word)]).min();
+        }
+    }
+    nearest.map(|(_, word)| format!("did you mean `{word}`?"))
 }
 
-/// The Damerau-Levenshtein distance (optimal string alignment), ignoring case.
-fn distance(found: &[char], word: &str) -> usize {
+/// The Damerau-Levenshtein distance (optimal string alignment), ignoring case; none if it is more than
+/// `most`. Stops early then: a hostile file can name an unknown time zone in each of its lines.
+fn distance(found: &[char], word: &str, most: usize) -> Option<usize> {
     let word: Vec<char> = word.to_lowercase().chars().collect();
+    if found.len().abs_diff(word.len()) > most {
+        return None;
+    }
     let mut before: Vec<usize> = Vec::new();
     let mut last: Vec<usize> = (0..=word.len()).collect();
     for (i, found_char) in found.iter().enumerate() {
@@ -125,7 +135,11 @@ fn distance(found: &[char], word: &str) -> usize {
             }
             row.push(least);
         }
+        // A transposition continues from the row before the last.
+        if row.iter().chain(&last).all(|distance| *distance > most) {
+            return None;
+        }
         before = std::mem::replace(&mut last, row);
     }
-    last[word.len()]
+    Some(last[word.len()]).filter(|distance| *distance <= most)
 }
