@@ -20,6 +20,7 @@ use shared::id::ExecutionId;
 use shared::outcome::Outcome;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
+use tokio::task::yield_now;
 use tracing::{info, warn};
 
 use super::pipe::Pipe;
@@ -176,13 +177,22 @@ impl Process {
                 ready = self.socket.readable(), if self.is_heard => {
                     let _ = ready; // reading reports an error, if there is one
                     self.read().await;
+                    // Tokio alone would let it read 128 times before another task gets its turn: for
+                    // seconds, if the process sends without end.
+                    yield_now().await;
                 }
                 ready = self.socket.writable(), if !self.unsent.is_empty() => {
                     let _ = ready;
                     self.write().await;
                 }
-                text = self.output.next() => self.written(&text),
-                text = self.errors.next() => self.written(&text),
+                text = self.output.next() => {
+                    self.written(&text);
+                    yield_now().await;
+                }
+                text = self.errors.next() => {
+                    self.written(&text);
+                    yield_now().await;
+                }
                 exit = self.running.wait() => break exit,
                 () = timer => self.on_time().await,
             }

@@ -113,6 +113,7 @@ pub(super) enum Order<'a> {
 
 #[derive(Debug, Serialize)]
 pub(super) struct Start<'a> {
+    /// The first field: a process can answer even if it cannot parse the payload.
     pub(super) id: ExecutionId,
     #[serde(rename = "type")]
     pub(super) job_type: &'a str,
