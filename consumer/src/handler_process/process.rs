@@ -279,9 +279,10 @@ impl Process {
             (Some(1), Some(run), None) => run.output.write(text),
             _ => {
                 // Any of its executions may have written it, so redact the secrets of all.
-                let text =
-                    self.runs.values().fold(text.to_owned(), |text, run| run.output.redact(&text));
-                self.log.write(&text);
+                let runs = self.runs.values();
+                let redact =
+                    |text: &str| runs.fold(text.to_owned(), |text, run| run.output.redact(&text));
+                self.log.write(text, redact);
             }
         }
     }

@@ -34,11 +34,17 @@ impl ProcessLog {
         ProcessLog { label, pid, clock, line, kept, period: BootTime::ZERO, lines: 0 }
     }
 
-    pub(super) fn write(&mut self, text: &str) {
+    /// Appends text. `redact` gets it with the incomplete line before it, because a secret may have been
+    /// written in two parts.
+    pub(super) fn write(&mut self, mut text: &str, redact: impl FnOnce(&str) -> String) {
+        if self.line.len() >= LINE_BYTES_MAX {
+            let Some((_, rest)) = text.split_once('\n') else { return };
+            self.end_line();
+            text = rest;
+        }
+        let text = redact(&(std::mem::take(&mut self.line) + text));
         for part in text.split_inclusive('\n') {
-            if self.line.len() < LINE_BYTES_MAX {
-                self.line += part;
-            }
+            self.line += part;
             if part.ends_with('\n') {
                 self.end_line();
             }
@@ -100,14 +106,28 @@ mod tests {
     fn the_last_lines_are_kept_and_long_ones_cut() {
         let mut log = ProcessLog::new("x".into(), 1, Clock::System);
         for number in 0..1000 {
-            log.write(&format!("line {number}\nline "));
-            log.write(&format!("{number} b\n"));
+            log.write(&format!("line {number}\nline "), str::to_owned);
+            log.write(&format!("{number} b\n"), str::to_owned);
         }
-        log.write(&"x".repeat(5000));
-        log.write("postgres://ann:s3cret@db/x");
+        log.write(&"x".repeat(5000), str::to_owned);
+        log.write("postgres://ann:s3cret@db/x", str::to_owned);
         let tail = log.tail();
         assert!(tail.starts_with("line 9") && tail.len() < 2100, "{tail}");
         assert!(!tail.contains("s3cret") && tail.ends_with("[…]"), "{tail}");
         assert!(log.line.len() < 7000);
+    }
+
+    #[test]
+    fn a_secret_that_is_written_in_two_parts_is_redacted() {
+        let mut log = ProcessLog::new("x".into(), 1, Clock::System);
+        let redact = |text: &str| text.replace("hunter2", "[secret]");
+        log.write("one hunter2\ntwo hun", redact);
+        log.write("ter2, and a long line:", redact);
+        log.write(&"x".repeat(2000), redact);
+        log.write("hunter2", redact);
+        log.write("hunter2\nhunter2 three", redact);
+        let tail = log.tail();
+        assert!(tail.starts_with("one [secret]\ntwo [secret], and"), "{tail}");
+        assert!(tail.ends_with("[secret] three") && !tail.contains("hunter2"), "{tail}");
     }
 }
