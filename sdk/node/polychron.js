@@ -44,8 +44,12 @@ class Context {
     const abort = new AbortController();
     this.signal = abort.signal;
     this.timeLeft = () => endsAt - performance.now();
-    this.progress = (done, total, message = "") =>
-      send({ progress: { id: start.id, done, total, message: message.slice(0, 1024) } });
+    this.progress = (done, total, message = "") => {
+      // JSON would write NaN as null, and the consumer replaces a process whose messages it cannot read.
+      for (const number of [done, total ?? 0])
+        if (!(number >= 0 && number <= 2 ** 53)) throw new RangeError(`progress of ${inspect(number)}`);
+      send({ progress: { id: start.id, done, total, message: wellFormed(message.slice(0, 1024)) } });
+    };
     this.log = (text, level = "info") => {
       for (let at = 0; at < text.length || at === 0; at += DETAIL_MAX)
         send({ log: { id: start.id, level, text: wellFormed(text.slice(at, at + DETAIL_MAX)) } });
@@ -138,9 +142,18 @@ function success(id, result) {
   return { done: { id, result: cut ? { polychron_cut: { bytes } } : (result ?? null) } };
 }
 
+/** Anything can be thrown, also what cannot be shown. */
 function describe(error) {
+  try {
+    return fieldsOf(error);
+  } catch {
+    return { message: "the handler threw a value that cannot be shown" };
+  }
+}
+
+function fieldsOf(error) {
   if (!(error instanceof Error)) return { message: shorten(inspect(error), MESSAGE_MAX) };
-  const fields = { message: shorten(error.message, MESSAGE_MAX), detail: shorten(inspect(error), DETAIL_MAX) };
+  const fields = { message: shorten(String(error.message), MESSAGE_MAX), detail: shorten(inspect(error), DETAIL_MAX) };
   if (error instanceof Fail) return { ...fields, retry: false };
   if (error instanceof Retry && error.after === undefined) return fields;
   if (error instanceof Retry)

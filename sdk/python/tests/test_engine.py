@@ -43,7 +43,13 @@ async def process():
 """
 NODE = """
 import { serve } from "polychron";
-serve({ node: (payload, context) => { console.log("from node"); return [payload, context.tenant]; } });
+serve({
+  node: (payload, context) => { console.log("from node"); return [payload, context.tenant]; },
+  progress: ({ total }, context) => context.progress(0 / total),
+  throw: () => { throw Object.assign(new Error(), { message: 7 }); },
+  hide: () => { throw { get [Symbol.toStringTag]() { throw 1; } }; },
+  pid: () => process.pid,
+});
 """
 
 
@@ -92,4 +98,9 @@ def test_a_crash_and_a_timeout_cost_one_attempt(acme: Tenant) -> None:
 def test_other_languages(acme: Tenant) -> None:
     ran = acme.run("node", {"a": 1})
     assert (ran.result, ran.output) == ([{"a": 1}, "acme"], "INFO from node\n")
+    before = acme.run("pid").result
+    assert acme.run("progress", {"total": 0}).error_message == "RangeError: progress of NaN"
+    assert acme.run("throw").error_message == "Error: 7"
+    assert "cannot be shown" in (acme.run("hide").error_message or "")
+    assert acme.run("pid").result == before, "the process goes on"
     assert acme.run("greet", {"name": "Ann"}).result == "Hello, Ann of acme!"

@@ -29,6 +29,12 @@ def test_runs_a_handler_as_a_consumer_would() -> None:
     assert context.reported == [{"done": 1, "message": "rendering", "total": 2}] * 2
 
 
+@pytest.mark.parametrize("numbers", [(-1, 2), (1, -2), (float("nan"), None), (2**54, None)])
+def test_progress_that_no_message_can_carry_is_refused(numbers: tuple[float, float | None]) -> None:
+    with pytest.raises(ValueError, match="progress of"):
+        FakeContext().progress(*numbers)
+
+
 def test_raises_what_the_handler_raises() -> None:
     with pytest.raises(Fail, match="no such month"):
         run(report, {"month": "13"})

@@ -75,6 +75,9 @@ class Context:
 
     def progress(self, done: float, total: float | None = None, message: str = "") -> None:
         """Reports progress, in units of the handler's choice. Call it as often as you like."""
+        for number in (done, 0 if total is None else total):
+            if not 0 <= number <= 2**53:  # The consumer replaces a process whose messages it cannot read.
+                raise ValueError(f"progress of {number!r}")
         fields: dict[str, Any] = {"id": self.execution, "done": done, "message": message[:1024]}
         if total is not None:
             fields["total"] = total
