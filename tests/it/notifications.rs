@@ -1,6 +1,6 @@
 //! Notifications reach a real web server, even if a process dies on the way.
 
-use polychron_tests::{Heard, Hook, System, TestTenant, due_now};
+use polychron_tests::{Call, Hook, System, TestTenant, due_now};
 use serde_json::{Value, json};
 use shared::execution::{ErrorKind, Execution, Status};
 use shared::id::ExecutionId;
@@ -32,10 +32,10 @@ async fn notification_rows(tenant: &TestTenant) -> Vec<Execution> {
     rows
 }
 
-async fn heard(hook: &Hook, count: usize) -> Vec<Heard> {
-    eventually(&format!("{count} calls are heard"), || async {
-        let heard = hook.heard();
-        (heard.len() >= count).then_some(heard)
+async fn calls(hook: &Hook, count: usize) -> Vec<Call> {
+    eventually(&format!("{count} calls arrived"), || async {
+        let calls = hook.calls();
+        (calls.len() >= count).then_some(calls)
     })
     .await
 }
@@ -46,7 +46,7 @@ async fn a_failure_and_its_recovery_are_notified_once_each() {
     let tenant = &system.tenants[0];
     let _running = (system.producer(&[]), system.consumer(&[ALLOW]));
     tenant.store.insert_job(&failing("import", &hook.url)).await.unwrap();
-    let first = heard(&hook, 1).await.remove(0);
+    let first = calls(&hook, 1).await.remove(0);
     assert_eq!(first.headers["polychron-tenant"], "t0");
     assert_eq!(first.headers["webhook-id"], first.headers["idempotency-key"]);
     let body = &first.body;
@@ -74,7 +74,7 @@ async fn a_failure_and_its_recovery_are_notified_once_each() {
     };
     run(json!({"message": "no"})).await;
     run(json!({"message": "no", "until_attempt": 1})).await;
-    let all = heard(&hook, 2).await;
+    let all = calls(&hook, 2).await;
     assert_eq!(all[1].body["event"], "recovered");
     assert_eq!(all[1].body["since"], all[0].body["at"]);
     assert_ne!(all[0].headers["idempotency-key"], all[1].headers["idempotency-key"]);
@@ -83,7 +83,7 @@ async fn a_failure_and_its_recovery_are_notified_once_each() {
         (rows.len() == 2 && rows.iter().all(|row| row.status == Status::Success)).then_some(())
     })
     .await;
-    assert_eq!(hook.heard().len(), 2);
+    assert_eq!(hook.calls().len(), 2);
     system.check_occurrences().await;
 }
 
@@ -107,15 +107,15 @@ async fn the_call_is_made_even_if_a_process_dies_after_the_failure() {
     .await;
     assert_eq!(waiting.status, Status::Scheduled);
     consumer.kill();
-    assert!(hook.heard().is_empty());
+    assert!(hook.calls().is_empty());
     let _running = (system.producer(&[]), system.consumer(&[ALLOW]));
-    let heard = heard(&hook, 1).await;
-    assert_eq!(heard[0].body["event"], "failed");
+    let calls = calls(&hook, 1).await;
+    assert_eq!(calls[0].body["event"], "failed");
     eventually("it is done with", || async {
         (notification_rows(tenant).await[0].status == Status::Success).then_some(())
     })
     .await;
-    assert_eq!(hook.heard().len(), 1);
+    assert_eq!(hook.calls().len(), 1);
     system.check_occurrences().await;
 }
 
@@ -126,14 +126,14 @@ async fn a_call_that_was_cut_off_by_a_kill_is_repeated_with_the_same_key() {
     tenant.store.insert_job(&failing("import", &hook.url)).await.unwrap();
     let _producer = system.producer(&[]);
     let consumer = system.consumer(&[ALLOW, LEASE]);
-    heard(&hook, 1).await;
+    calls(&hook, 1).await;
     consumer.kill();
     let _consumer = system.consumer(&[ALLOW, LEASE]);
-    let both = heard(&hook, 2).await;
+    let both = calls(&hook, 2).await;
     assert_eq!(both[0].body, both[1].body);
     assert_eq!(both[0].headers["idempotency-key"], both[1].headers["idempotency-key"]);
     let attempts: Vec<&str> =
-        both.iter().map(|heard| heard.headers["polychron-attempt"].as_str()).collect();
+        both.iter().map(|call| call.headers["polychron-attempt"].as_str()).collect();
     assert_eq!(attempts, ["1", "2"]);
     system.check_occurrences().await;
 }

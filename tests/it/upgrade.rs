@@ -88,9 +88,9 @@ async fn end_well(acme: &TestTenant, globex: &TestTenant, hook: &Hook, over: &[S
     assert!(ran[0].finished_at <= ran[1].started_at, "one after the other");
     // `gives-up` failed before, and its notification's first attempt as well.
     eventually("both failures are notified, once each", || async {
-        let heard = hook.heard();
-        let failed = heard.iter().filter(|one| one.body["event"] == "failed");
-        let mut jobs: Vec<&str> = failed.map(|one| one.body["job"].as_str().unwrap()).collect();
+        let calls = hook.calls();
+        let failed = calls.iter().filter(|call| call.body["event"] == "failed");
+        let mut jobs: Vec<&str> = failed.map(|call| call.body["job"].as_str().unwrap()).collect();
         jobs.sort_unstable();
         (jobs == ["gives-up", "tries-again"]).then_some(())
     })

@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// A notification as it was received.
 #[derive(Clone, Debug)]
-pub struct Heard {
+pub struct Call {
     /// Headers by lower-case name.
     pub headers: BTreeMap<String, String>,
     /// The body.
@@ -20,7 +20,7 @@ pub struct Heard {
 pub struct Hook {
     /// Its URL.
     pub url: String,
-    heard: Arc<Mutex<Vec<Heard>>>,
+    calls: Arc<Mutex<Vec<Call>>>,
 }
 
 impl Hook {
@@ -28,24 +28,24 @@ impl Hook {
     pub async fn start(silent: usize) -> Hook {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
-        let hook = Hook { url, heard: Arc::default() };
-        let heard = hook.heard.clone();
+        let hook = Hook { url, calls: Arc::default() };
+        let calls = hook.calls.clone();
         tokio::spawn(async move {
             for n in 0.. {
                 let (stream, _) = listener.accept().await.unwrap();
-                tokio::spawn(serve(stream, heard.clone(), n < silent));
+                tokio::spawn(serve(stream, calls.clone(), n < silent));
             }
         });
         hook
     }
 
     /// The notifications so far.
-    pub fn heard(&self) -> Vec<Heard> {
-        self.heard.lock().unwrap().clone()
+    pub fn calls(&self) -> Vec<Call> {
+        self.calls.lock().unwrap().clone()
     }
 }
 
-async fn serve(mut stream: TcpStream, heard: Arc<Mutex<Vec<Heard>>>, silent: bool) {
+async fn serve(mut stream: TcpStream, calls: Arc<Mutex<Vec<Call>>>, silent: bool) {
     let mut text = String::new();
     loop {
         let mut bytes = [0; 4096];
@@ -57,7 +57,7 @@ async fn serve(mut stream: TcpStream, heard: Arc<Mutex<Vec<Heard>>>, silent: boo
             lines.map(|(name, value)| (name.to_lowercase(), value.to_owned())).collect();
         if body.len() >= headers["content-length"].parse().unwrap() {
             let body = serde_json::from_str(body).unwrap();
-            heard.lock().unwrap().push(Heard { headers, body });
+            calls.lock().unwrap().push(Call { headers, body });
             break;
         }
     }

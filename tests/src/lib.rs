@@ -25,7 +25,7 @@ use shared::store::{
 use shared::tenant::{Tenant, TenantStatus};
 use testkit::{Folder, execute, postgres_database, virtual_host};
 
-pub use hook::{Heard, Hook};
+pub use hook::{Call, Hook};
 pub use http::{Answer, free_address, get};
 pub use process::Process;
 pub use proxy::{Path, Proxy, address_in};

@@ -56,7 +56,7 @@ struct Inner {
     types: Types,
     worker: String,
     /// Notified when a process has said hello, which tells its command's job types.
-    heard: Arc<Notify>,
+    hello_received: Arc<Notify>,
 }
 
 /// The places that were reserved before the claim, each with its command's number.
@@ -74,7 +74,7 @@ impl Handlers {
         worker: &str,
         clock: &Clock,
     ) -> anyhow::Result<Handlers> {
-        let (types, heard) = (Types::of_program(own), Arc::new(Notify::new()));
+        let (types, hello_received) = (Types::of_program(own), Arc::new(Notify::new()));
         // Types that the settings name are known before any process has said hello.
         for (number, command) in config.handlers.iter().enumerate() {
             types.claim(number, &command.label(), &command.types).map_err(anyhow::Error::msg)?;
@@ -82,9 +82,15 @@ impl Handlers {
         let launcher = Launcher::itself_or(shared::environment::launcher());
         let mut pools = Vec::new();
         for (number, command) in config.handlers.iter().enumerate() {
-            let (types, heard) = (types.clone(), heard.clone());
-            let pool =
-                Pool::new(number, command.clone(), config.prefetch, types, heard, clock.clone());
+            let (types, hello_received) = (types.clone(), hello_received.clone());
+            let pool = Pool::new(
+                number,
+                command.clone(),
+                config.prefetch,
+                types,
+                hello_received,
+                clock.clone(),
+            );
             let pool = Arc::new(pool);
             let starter = Starter {
                 launcher: launcher.clone(),
@@ -94,7 +100,8 @@ impl Handlers {
             tokio::spawn(supervisor::run(pool.clone(), Arc::new(starter)));
             pools.push(pool);
         }
-        let handlers = Handlers(Arc::new(Inner { pools, types, worker: worker.to_owned(), heard }));
+        let handlers =
+            Handlers(Arc::new(Inner { pools, types, worker: worker.to_owned(), hello_received }));
         for first in join_all(handlers.0.pools.iter().map(|pool| pool.first())).await {
             if let First::Conflict(conflict) = first {
                 handlers.end().await;
@@ -117,7 +124,7 @@ impl Handlers {
     /// until every command's types are known. None if the consumer is stopping.
     pub(crate) async fn reserve(&self, job_type: &str, tenant: TenantId) -> Option<Reserved> {
         loop {
-            let heard = self.0.heard.notified();
+            let hello = self.0.hello_received.notified();
             if let Some(number) = self.0.types.command_of(job_type) {
                 let pool = self.0.pools.get(number)?;
                 match pool.reserve(job_type, tenant).await {
@@ -127,11 +134,11 @@ impl Handlers {
                     None => continue,
                 }
             }
-            let all_heard = self.0.pools.iter().all(|pool| pool.offered().is_some());
-            if all_heard || self.0.types.is_known(job_type) {
+            let all_known = self.0.pools.iter().all(|pool| pool.offered().is_some());
+            if all_known || self.0.types.is_known(job_type) {
                 return Some(Reserved(Vec::new()));
             }
-            heard.await;
+            hello.await;
         }
     }
 

@@ -34,7 +34,7 @@ pub(super) struct Pool {
     slots: usize,
     types: Types,
     /// Notified when a process of any command has said hello.
-    heard: Arc<Notify>,
+    hello_received: Arc<Notify>,
     state: Mutex<State>,
     /// Notified when another process may be needed.
     pub(super) changed: Notify,
@@ -50,7 +50,7 @@ pub(super) enum First {
     /// No process has said hello or failed yet.
     Pending,
     /// A process has said a valid hello.
-    Heard,
+    SaidHello,
     /// The process failed before its hello.
     Failed,
     /// Another handler has one of its types.
@@ -85,12 +85,24 @@ impl Pool {
         command: HandlerCommand,
         slots: usize,
         types: Types,
-        heard: Arc<Notify>,
+        hello_received: Arc<Notify>,
         clock: Clock,
     ) -> Pool {
         let (label, first) = (command.label(), watch::Sender::new(First::Pending));
         let (state, changed, gone) = (Mutex::default(), Notify::new(), Notify::new());
-        Pool { number, label, command, clock, slots, types, heard, state, changed, gone, first }
+        Pool {
+            number,
+            label,
+            command,
+            clock,
+            slots,
+            types,
+            hello_received,
+            state,
+            changed,
+            gone,
+            first,
+        }
     }
 
     /// Waits for the outcome of the first start.
@@ -164,7 +176,7 @@ impl Pool {
     ///
     /// # Errors
     /// A sentence that says why the hello is not accepted.
-    pub(super) fn heard(
+    pub(super) fn said_hello(
         self: &Arc<Self>,
         number: ProcessNumber,
         hello: &Hello,
@@ -189,12 +201,12 @@ impl Pool {
         // New code may lack a type. Its first caller would wait forever, and all others behind it.
         state.waiting.retain_types(|job_type| all.contains(job_type));
         state.types = Some(all);
-        state.restarts.heard();
+        state.restarts.said_hello();
         state.offer(number, Offer { types, concurrency: hello.concurrency() });
         self.assign(&mut state);
         drop(state);
-        self.decide(First::Heard);
-        self.heard.notify_waiters();
+        self.decide(First::SaidHello);
+        self.hello_received.notify_waiters();
         self.changed.notify_one();
         Ok(())
     }
@@ -209,14 +221,14 @@ impl Pool {
 
     /// Marks a process that starts no more executions and is about to exit. Its exit then decides when a
     /// replacement may start.
-    pub(super) fn lost(&self, number: ProcessNumber) {
+    pub(super) fn mark_exiting(&self, number: ProcessNumber) {
         if let Some(entry) = self.state().processes.get_mut(&number) {
-            entry.lost = true;
+            entry.exiting = true;
         }
     }
 
     /// Records whether a process is unresponsive.
-    pub(super) fn silent(&self, number: ProcessNumber, silent: bool) {
+    pub(super) fn set_silent(&self, number: ProcessNumber, silent: bool) {
         if let Some(entry) = self.state().processes.get_mut(&number) {
             entry.silent = silent;
         }

@@ -62,9 +62,9 @@ struct Process {
     /// The same socket, read directly: tokio's reactor may not have noticed yet that it is readable.
     raw: StdStream,
     /// Whether the process can still send messages.
-    is_heard: bool,
+    is_readable: bool,
     /// Whether the process closed the socket itself.
-    is_lost: bool,
+    closed_itself: bool,
     lines: Lines,
     /// Messages that the socket has not accepted yet.
     unsent: Vec<u8>,
@@ -76,7 +76,7 @@ struct Process {
     concurrency: Option<usize>,
     runs: BTreeMap<ExecutionId, Run>,
     executed: u64,
-    heard_at: BootTime,
+    last_message_at: BootTime,
     /// After how long without a message it is unresponsive, according to its hello.
     silent_after: Option<Duration>,
     is_silent: bool,
@@ -141,8 +141,8 @@ async fn start(
         running,
         raw,
         socket,
-        is_heard: true,
-        is_lost: false,
+        is_readable: true,
+        closed_itself: false,
         lines: Lines::default(),
         unsent: Vec::new(),
         output: pipe(output)?,
@@ -151,7 +151,7 @@ async fn start(
         concurrency: None,
         runs: BTreeMap::new(),
         executed: 0,
-        heard_at: now,
+        last_message_at: now,
         silent_after: None,
         is_silent: false,
         is_retired: false,
@@ -174,7 +174,7 @@ impl Process {
             };
             tokio::select! {
                 Some(request) = requests.recv() => self.handle(request).await,
-                ready = self.socket.readable(), if self.is_heard => {
+                ready = self.socket.readable(), if self.is_readable => {
                     let _ = ready; // reading reports an error, if there is one
                     self.read().await;
                     // Tokio alone would let it read 128 times before another task gets its turn: for
@@ -263,11 +263,11 @@ impl Process {
 
     /// The process has closed its end of the socket and can send no more messages.
     fn lost_contact(&mut self) {
-        self.is_heard = false;
+        self.is_readable = false;
         self.is_retired = true;
-        self.pool.lost(self.number);
+        self.pool.mark_exiting(self.number);
         if self.stage == Stage::Running {
-            self.is_lost = true;
+            self.closed_itself = true;
             self.stage = Stage::Closing(self.clock.boot_time() + EXIT_LIMIT);
         }
     }

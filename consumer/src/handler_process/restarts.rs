@@ -50,7 +50,7 @@ impl Restarts {
     }
 
     /// A process said hello.
-    pub(super) fn heard(&mut self) {
+    pub(super) fn said_hello(&mut self) {
         self.not_ready = None;
     }
 
@@ -114,7 +114,7 @@ mod tests {
         assert_eq!(restarts.not_ready(), None, "the first is more than a minute ago");
         restarts.died(AT + Duration::from_secs(62), BRIEFLY, "status 3");
         assert_eq!(restarts.not_ready(), Some("5 processes died within a minute: status 3"));
-        restarts.heard();
+        restarts.said_hello();
         assert_eq!(restarts.not_ready(), None);
         restarts.refused(AT, "no hello within 30 s");
         assert_eq!(restarts.not_ready(), Some("no hello within 30 s"));

@@ -39,7 +39,7 @@ async fn every_change_wakes_the_producers() {
     }
     for change in 0..10 {
         let woken = timeout(Duration::from_secs(30), wakes.next()).await;
-        let woken = woken.unwrap_or_else(|_| panic!("only {change} of 10 changes were heard of"));
+        let woken = woken.unwrap_or_else(|_| panic!("only {change} of 10 changes sent a wake"));
         let Wake::Tenant(tenant) = woken else { panic!("{woken:?}") };
         assert_eq!(Some(tenant.to_string().as_str()), shown["id"].as_str());
     }

@@ -36,7 +36,7 @@ pub(super) struct Entry {
     /// Whether it starts no more executions. A replacement may start before it exits.
     pub(super) retired: bool,
     /// Whether it starts no more executions and is about to exit. A replacement starts after that.
-    pub(super) lost: bool,
+    pub(super) exiting: bool,
     /// How many of its places are taken.
     pub(super) taken: usize,
     /// The tenant whose execution took a place last, while any place is taken.
@@ -79,7 +79,7 @@ impl State {
             started_at,
             offer: None,
             retired: false,
-            lost: false,
+            exiting: false,
             taken: 0,
             tenant: None,
             silent: false,
@@ -153,6 +153,6 @@ impl State {
 
 impl Entry {
     pub(super) fn starts_executions(&self) -> bool {
-        !self.retired && !self.lost
+        !self.retired && !self.exiting
     }
 }

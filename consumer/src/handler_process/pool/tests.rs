@@ -6,9 +6,9 @@ use super::*;
 
 fn pool(settings: HandlerCommand, slots: usize) -> (Arc<Pool>, ManualClock) {
     let manual = ManualClock::new("2026-11-24T12:00:00Z".parse().unwrap());
-    let (types, heard) = (Types::default(), Arc::new(Notify::new()));
+    let (types, hello_received) = (Types::default(), Arc::new(Notify::new()));
     let clock = Clock::Manual(manual.clone());
-    (Arc::new(Pool::new(0, settings, slots, types, heard, clock)), manual)
+    (Arc::new(Pool::new(0, settings, slots, types, hello_received, clock)), manual)
 }
 
 fn hello(text: &str) -> Hello {
@@ -18,7 +18,7 @@ fn hello(text: &str) -> Hello {
 /// Starts the next process, whose hello is `offer`. The caller must keep the receiver.
 fn started(pool: &Arc<Pool>, offer: &str) -> (ProcessNumber, mpsc::UnboundedReceiver<Request>) {
     let Next::Start(number, requests) = pool.next() else { panic!("no process is needed") };
-    assert_eq!(pool.heard(number, &hello(offer)), Ok(()));
+    assert_eq!(pool.said_hello(number, &hello(offer)), Ok(()));
     (number, requests)
 }
 
@@ -133,6 +133,6 @@ async fn a_command_must_offer_the_types_that_the_operator_names() {
     let types = ["report".to_owned(), "mail".to_owned()].into();
     let (pool, _) = pool(HandlerCommand { types, ..HandlerCommand::default() }, 1);
     let Next::Start(number, _requests) = pool.next() else { panic!("a process is needed") };
-    let refused = pool.heard(number, &hello(ONE_AT_ONCE)).unwrap_err();
+    let refused = pool.said_hello(number, &hello(ONE_AT_ONCE)).unwrap_err();
     assert!(refused.contains("does not offer `mail`"), "{refused}");
 }

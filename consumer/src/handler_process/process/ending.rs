@@ -56,12 +56,12 @@ impl Process {
 
     /// When the process becomes unresponsive; none if it promised nothing or is so already.
     fn silence(&self) -> Option<BootTime> {
-        Some(self.heard_at + self.silent_after.filter(|_| !self.is_silent)?)
+        Some(self.last_message_at + self.silent_after.filter(|_| !self.is_silent)?)
     }
 
     fn report_silence(&mut self) {
         self.is_silent = true;
-        self.pool.silent(self.number, true);
+        self.pool.set_silent(self.number, true);
         let (command, pid) = (&self.pool.label, self.pid);
         let seconds = self.silent_after.unwrap_or_default().as_secs();
         match self.runs.values().next() {
@@ -179,7 +179,7 @@ impl Process {
     }
 
     fn conclude(&self, how: &str) -> End {
-        let is_asked = self.stage != Stage::Running && !self.is_lost;
+        let is_asked = self.stage != Stage::Running && !self.closed_itself;
         match &self.refusal {
             Some(refusal) => End::Refused(refusal.clone()),
             None if !self.runs.is_empty() || is_asked => End::Expected,

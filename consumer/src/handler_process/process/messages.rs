@@ -10,9 +10,9 @@ impl Process {
     /// Handles all messages that were received completely.
     pub(super) fn take_messages(&mut self) {
         while let Some(message) = self.lines.next() {
-            self.heard_at = self.clock.boot_time();
+            self.last_message_at = self.clock.boot_time();
             if std::mem::take(&mut self.is_silent) {
-                self.pool.silent(self.number, false);
+                self.pool.set_silent(self.number, false);
                 info!(
                     command = self.pool.label,
                     pid = self.pid,
@@ -60,11 +60,11 @@ impl Process {
         if self.stage != Stage::Running || self.is_retired {
             return;
         }
-        let heard = match hello.problem() {
+        let accepted = match hello.problem() {
             Some(problem) => Err(problem),
-            None => self.pool.heard(self.number, hello),
+            None => self.pool.said_hello(self.number, hello),
         };
-        match heard {
+        match accepted {
             Ok(()) => {
                 self.concurrency = Some(hello.concurrency());
                 self.silent_after = hello.silent_after();
@@ -90,7 +90,7 @@ impl Process {
             warn!(command, pid, "a handler process is not used: {problem}");
             self.refusal = Some(problem.to_owned());
             self.is_retired = true;
-            self.pool.lost(self.number);
+            self.pool.mark_exiting(self.number);
         }
     }
 
