@@ -37,6 +37,15 @@ pub struct Output {
     colour: bool,
 }
 
+/// Whether standard output is still read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// What was written may be read.
+    Reads,
+    /// The reader has closed it, as `head` does when it has seen enough.
+    Closed,
+}
+
 /// An item of one of several tenants.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Of<T> {
@@ -259,16 +268,15 @@ fn json<T: Serialize + ?Sized>(item: &T, pretty: bool) -> Result<String, Failure
 }
 
 fn write(text: &str) -> Result<(), Failure> {
-    written(text).map(|_| ())
+    write_or_closed(text).map(|_| ())
 }
 
-/// Writes to standard output. False: the reader has closed it.
-fn written(text: &str) -> Result<bool, Failure> {
+/// Writes to standard output.
+fn write_or_closed(text: &str) -> Result<Reader, Failure> {
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Ok(()) => Ok(true),
-        // The reader has seen enough.
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Ok(()) => Ok(Reader::Reads),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Reader::Closed),
         Err(error) => Err(Failure::Failed(format!("standard output: {error}"))),
     }
 }

@@ -157,8 +157,8 @@ impl Reservation<'_> {
         open.map(|(queue, _)| queue.clone()).collect()
     }
 
-    /// Uses `count` messages of a queue's part. False, and nothing is used, if less remains.
-    pub fn spend(&mut self, queue: &str, count: u32) -> bool {
+    /// Uses `count` messages of a queue's part if as many remain, and returns whether it did.
+    pub fn try_spend(&mut self, queue: &str, count: u32) -> bool {
         match self.remaining.get_mut(queue) {
             Some(remaining) if *remaining >= count => {
                 *remaining -= count;

@@ -48,6 +48,14 @@ pub enum Remaining {
     FullBatches,
 }
 
+/// What became of a batch that was planned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Batch {
+    Dispatched,
+    /// Another producer dispatched first, or the database refused a job, which is now in quarantine.
+    Dropped,
+}
+
 /// Dispatches jobs of one tenant.
 pub struct Dispatcher<'a> {
     /// The tenant.
@@ -136,7 +144,7 @@ impl Dispatcher<'_> {
             jobs = store.read_due(now, now - delta(HOLD), &open_queues, limit.into()).await?;
         }
         let full_batch = waiting.len().max(jobs.len()) as u32 == limit;
-        waiting.retain(|row| spend(&mut reservation, &mut quota, &row.queue, 1));
+        waiting.retain(|row| try_spend(&mut reservation, &mut quota, &row.queue, 1));
         let released = waiting.iter().map(|row| row.id).collect();
         let mut dispatch = Dispatch { released, ..Dispatch::default() };
         self.plan(&jobs, &mut dispatch, &mut reservation, &mut quota).await?;
@@ -149,18 +157,20 @@ impl Dispatcher<'_> {
             });
         }
         let is_burst = jobs.len().max(waiting.len()) >= BURST_MIN;
-        let done = match self.carry_out(&dispatch, summary.dispatch_no, jobs, waiting).await {
+        let batch = match self.carry_out(&dispatch, summary.dispatch_no, jobs, waiting).await {
             Err(refused @ StoreError::Refused(_)) if at_most == 1 => {
                 for advance in &dispatch.advances {
                     self.quarantine(advance.job, advance.version, &chain(&refused)).await?;
                 }
-                false
+                Batch::Dropped
             }
-            done => done?,
+            batch => batch?,
         };
         Ok(match full_batch {
             // A limit on the tenant's running executions needs the count of a new summary.
-            true if done && self.tenant.tenant.max_running.is_none() => Remaining::FullBatches,
+            true if batch == Batch::Dispatched && self.tenant.tenant.max_running.is_none() => {
+                Remaining::FullBatches
+            }
             true => Remaining::More,
             false if queues_short => Remaining::QueuesFull,
             false if is_burst => Remaining::Burst,
@@ -200,7 +210,7 @@ impl Dispatcher<'_> {
             if let Plan::Go(advance, executions) =
                 plan(job, &schedule, self.now.time(), &mut unused, self.random)
             {
-                spend(reservation, quota, &job.queue, allowed - unused);
+                try_spend(reservation, quota, &job.queue, allowed - unused);
                 dispatch.advances.push(advance);
                 dispatch.executions.extend(executions);
             }
@@ -208,14 +218,14 @@ impl Dispatcher<'_> {
         Ok(())
     }
 
-    /// Writes the dispatch and publishes the messages. False: another producer dispatched first.
+    /// Writes the dispatch and publishes the messages.
     async fn carry_out(
         &self,
         dispatch: &Dispatch,
         dispatch_no: i64,
         jobs: Vec<DueJob>,
         waiting: Vec<Ready>,
-    ) -> Result<bool> {
+    ) -> Result<Batch> {
         failpoint::reach("before_dispatch");
         let before = self.metrics.now();
         match self.tenant.store.dispatch(dispatch, dispatch_no, self.now).await? {
@@ -227,14 +237,14 @@ impl Dispatcher<'_> {
                 if !messages.is_empty() {
                     self.messenger.send(self.tenant, messages, None).await;
                 }
-                Ok(true)
+                Ok(Batch::Dispatched)
             }
             Dispatched::Stale => {
                 debug!(
                     tenant = self.tenant.slug(),
                     "another producer dispatched first; polling again"
                 );
-                Ok(false)
+                Ok(Batch::Dropped)
             }
         }
     }
@@ -270,9 +280,9 @@ fn has_waiting(summary: &PollSummary, now: DbTime) -> bool {
     summary.waiting > 0 || summary.next_available_at.is_some_and(|available_at| available_at <= now)
 }
 
-/// Uses capacity and quota for `count` rows, if there is enough of both.
-fn spend(reservation: &mut Reservation<'_>, quota: &mut u32, queue: &str, count: u32) -> bool {
-    let spent = *quota >= count && reservation.spend(queue, count);
+/// Uses capacity and quota for `count` rows if there is enough of both, and returns whether it did.
+fn try_spend(reservation: &mut Reservation<'_>, quota: &mut u32, queue: &str, count: u32) -> bool {
+    let spent = *quota >= count && reservation.try_spend(queue, count);
     if spent {
         *quota -= count;
     }

@@ -58,6 +58,13 @@ struct Pass {
     at: DbTime,
 }
 
+/// Whether a pass goes on after a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    Continues,
+    PassOver,
+}
+
 impl Pruner {
     /// A pruner with the producer's settings.
     pub fn new(config: &Config, random: Random, metrics: Metrics) -> Pruner {
@@ -85,15 +92,15 @@ impl Pruner {
         if pass.at > now {
             return Ok(None);
         }
-        let more = self.remove_batch(tenant, &mut pass, now).await?;
-        if !more {
+        let progress = self.remove_batch(tenant, &mut pass, now).await?;
+        if progress == Progress::PassOver {
             if pass.removed > 0 {
                 info!(tenant = tenant.slug(), count = pass.removed, "removed old executions");
             }
             pass = Pass::at(now + delta(PASS_EVERY));
         }
         self.passes().insert(id, pass);
-        Ok(more.then_some(STEP_EVERY))
+        Ok((progress == Progress::Continues).then_some(STEP_EVERY))
     }
 
     /// When a tenant's pass continues, or the next one starts. None: there has been no step yet.
@@ -101,13 +108,13 @@ impl Pruner {
         self.passes().get(&tenant).map(|pass| pass.at.time())
     }
 
-    /// Removes one batch, of the next job that has something to remove. False: the pass is over.
+    /// Removes one batch, of the next job that has something to remove.
     async fn remove_batch(
         &self,
         tenant: &OpenTenant,
         pass: &mut Pass,
         now: DbTime,
-    ) -> Result<bool> {
+    ) -> Result<Progress> {
         let keep = Keep {
             newest: NEWEST,
             per_job: self.per_job,
@@ -117,17 +124,17 @@ impl Pruner {
         pass.at = now + delta(STEP_EVERY);
         for _ in 0..JOBS_MAX {
             let Some(job) = tenant.store.next_history(pass.after).await? else {
-                return Ok(false);
+                return Ok(Progress::PassOver);
             };
             let removed = tenant.store.prune(job, &keep, BATCH_MAX).await?;
             if removed > 0 {
                 pass.removed += removed;
                 self.metrics.pruned("execution", removed);
-                return Ok(true);
+                return Ok(Progress::Continues);
             }
             pass.after = job;
         }
-        Ok(true)
+        Ok(Progress::Continues)
     }
 
     /// Makes one step at the control database, if one is due.

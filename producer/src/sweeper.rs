@@ -78,7 +78,7 @@ impl Sweeper<'_> {
         }
         let mut rows = tenant.store.read_unclaimed(&before, BATCH_MAX.into()).await?;
         let found = rows.len();
-        rows.retain(|row| reservation.spend(&row.ready.queue, 1));
+        rows.retain(|row| reservation.try_spend(&row.ready.queue, 1));
         let remaining = match found {
             _ if rows.len() < found => Remaining::QueuesFull,
             _ if found as u32 == BATCH_MAX => Remaining::More,

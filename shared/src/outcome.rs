@@ -75,7 +75,7 @@ pub struct Failure {
     pub message: String,
     /// The chain of causes, outermost first.
     pub detail: Option<String>,
-    /// Whether to retry. False if another attempt would fail in the same way.
+    /// Whether another attempt may succeed.
     pub retry: bool,
     /// The delay of the next attempt, if it is to replace the job's backoff.
     pub retry_after: Option<Duration>,

@@ -16,7 +16,7 @@ use shared::tenant::Tenant;
 use tokio_util::sync::CancellationToken;
 
 use super::COLUMNS;
-use crate::output::{Of, Stream, say};
+use crate::output::{Of, Reader, Stream, say};
 use crate::session::Session;
 use operations::context::TenantContext;
 use operations::failure::Failure;
@@ -164,8 +164,8 @@ impl Following<'_> {
     fn show(&self, tenant: &Tenant, rows: Vec<Execution>) {
         let of_tenant = |item| Of { tenant: tenant.slug.clone(), item };
         match self.stream.borrow_mut().show(rows.into_iter().map(of_tenant).collect()) {
-            Ok(true) => {}
-            Ok(false) => self.over.cancel(),
+            Ok(Reader::Reads) => {}
+            Ok(Reader::Closed) => self.over.cancel(),
             Err(failure) => {
                 self.session.output.failure(None, &failure);
                 self.over.cancel();

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::{Column, Format, Of, Output, json_lines, titles, titles_of_tenants, widen, written};
-use super::{rows, rows_of_tenants, tint};
+use super::{Column, Format, Of, Output, Reader, json_lines, write_or_closed};
+use super::{rows, rows_of_tenants, tint, titles, titles_of_tenants, widen};
 use operations::failure::Failure;
 
 /// Writes the rows of such a list.
@@ -31,13 +31,13 @@ impl<T: Serialize> Stream<T> {
         Ok(Stream { output, columns, of_tenants, widths: Vec::new() })
     }
 
-    /// Shows rows. False: the reader has closed standard output.
-    pub(crate) fn show(&mut self, items: Vec<Of<T>>) -> Result<bool, Failure> {
+    /// Shows rows.
+    pub(crate) fn show(&mut self, items: Vec<Of<T>>) -> Result<Reader, Failure> {
         if items.is_empty() {
-            return Ok(true);
+            return Ok(Reader::Reads);
         }
         if !self.output.is_for_people() {
-            return written(&match self.of_tenants {
+            return write_or_closed(&match self.of_tenants {
                 true => json_lines(&items)?,
                 false => json_lines(&bare(items))?,
             });
@@ -57,7 +57,7 @@ impl<T: Serialize> Stream<T> {
         for row in &rows {
             text += &self.output.row(row, &self.widths, tint);
         }
-        written(&text)
+        write_or_closed(&text)
     }
 }
 

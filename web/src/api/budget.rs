@@ -16,22 +16,30 @@ pub(super) struct Budget<T> {
     bytes: usize,
 }
 
+/// How many of the added items the page took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fits {
+    All,
+    /// The page is full and ends before an item that did not fit.
+    Partly,
+}
+
 impl<T: Serialize> Budget<T> {
     pub(super) fn new() -> Budget<T> {
         Budget { items: Vec::new(), bytes: 0 }
     }
 
-    /// Adds items as long as they fit. False: one did not, so that the page ends before it.
-    pub(super) fn add(&mut self, items: impl IntoIterator<Item = T>) -> bool {
+    /// Adds items as long as they fit.
+    pub(super) fn add(&mut self, items: impl IntoIterator<Item = T>) -> Fits {
         for item in items {
             let bytes = length(&item);
             if !self.items.is_empty() && self.bytes + bytes > BYTES_MAX {
-                return false;
+                return Fits::Partly;
             }
             self.bytes += bytes;
             self.items.push(item);
         }
-        true
+        Fits::All
     }
 
     /// How many more items a page of `limit` takes, at most [`BATCH`] together.
@@ -65,13 +73,13 @@ mod tests {
     #[test]
     fn a_page_ends_before_what_does_not_fit_and_holds_one_item_at_least() {
         let mut budget = Budget::new();
-        assert!(budget.add(["x".repeat(3 * BYTES_MAX)]));
-        assert!(!budget.add(["y".to_owned()]));
+        assert_eq!(budget.add(["x".repeat(3 * BYTES_MAX)]), Fits::All);
+        assert_eq!(budget.add(["y".to_owned()]), Fits::Partly);
         assert_eq!(budget.items.len(), 1);
         let mut budget = Budget::new();
         let half = "x".repeat(BYTES_MAX / 2 - 2);
-        assert!(budget.add([half.clone(), half.clone()]));
-        assert!(!budget.add([half]));
+        assert_eq!(budget.add([half.clone(), half.clone()]), Fits::All);
+        assert_eq!(budget.add([half]), Fits::Partly);
         assert_eq!(
             (budget.items.len(), budget.next_batch(10), budget.next_batch(90)),
             (2, 8, BATCH)

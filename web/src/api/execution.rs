@@ -10,7 +10,7 @@ use shared::execution::{Execution, Status};
 use shared::id::ExecutionId;
 use shared::store::ExecutionFilter;
 
-use super::budget::Budget;
+use super::budget::{Budget, Fits};
 use super::extract::{Body, Page, Path, Query, Reason, limit};
 use crate::AppState;
 use crate::access::Visitor;
@@ -42,7 +42,7 @@ pub(super) async fn list(
         let batch = budget.next_batch(limit);
         let page = execution::page(&at, &filter, batch).await?;
         let is_full = page.executions.len() as i64 == batch;
-        if !budget.add(page.executions) {
+        if budget.add(page.executions) == Fits::Partly {
             break budget.items.last().map(|last| last.id);
         }
         if !is_full || page.next.is_none() || budget.next_batch(limit) == 0 {

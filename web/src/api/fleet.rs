@@ -14,7 +14,7 @@ use uuid::Uuid;
 use operations::dead::Emptied;
 use shared::queue::DeadMessage;
 
-use super::budget::Budget;
+use super::budget::{Budget, Fits};
 use super::extract::{Body, Page, Query, Reason, limit, times};
 use crate::access::Visitor;
 use crate::overview::{Overview, overview};
@@ -85,8 +85,8 @@ pub(super) async fn audit(
         let audits = audits.map_err(Failure::control)?;
         let is_full = audits.len() as i64 == batch;
         let fits = budget.add(audits);
-        if !fits || !is_full || budget.next_batch(limit) == 0 {
-            break fits && !is_full;
+        if fits == Fits::Partly || !is_full || budget.next_batch(limit) == 0 {
+            break fits == Fits::All && !is_full;
         }
         filter.before = budget.items.last().map(|audit| audit.id);
     };

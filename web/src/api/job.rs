@@ -15,7 +15,7 @@ use shared::job::{Job, MisfirePolicy, OrphanPolicy, OverlapPolicy};
 use shared::schedule::{Patch, Spread};
 use shared::store::{JobEdit, NewJob};
 
-use super::budget::Budget;
+use super::budget::{Budget, Fits};
 use super::extract::{Body, Page, Path, Query, Reason, given, limit, present, times};
 use super::fleet::Preview;
 use super::tenant::PageQuery;
@@ -44,8 +44,8 @@ pub(super) async fn list(
         let jobs = operations::job::page(&at, &after, batch).await?;
         let is_full = jobs.len() as i64 == batch;
         let fits = budget.add(jobs);
-        if !fits || !is_full || budget.next_batch(limit) == 0 {
-            break fits && !is_full;
+        if fits == Fits::Partly || !is_full || budget.next_batch(limit) == 0 {
+            break fits == Fits::All && !is_full;
         }
         after = budget.items.last().map(|job| job.name.clone()).unwrap_or_default();
     };

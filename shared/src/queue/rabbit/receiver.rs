@@ -9,6 +9,7 @@ use futures_util::stream::{SelectAll, select_all};
 use lapin::options::{BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Consumer};
+use tokio::sync::mpsc::error::SendError;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::timeout;
 use tracing::debug;
@@ -180,7 +181,7 @@ impl ReceivingSession {
                             redelivered: delivery.redelivered,
                             receipt: crate::queue::Receipt::Rabbit(receipt),
                         };
-                        if !self.hand_over(delivery).await {
+                        if self.hand_over(delivery).await.is_err() {
                             return Ok(End::Unneeded);
                         }
                     }
@@ -202,13 +203,15 @@ impl ReceivingSession {
         }
     }
 
-    /// Waits until the receiver takes the delivery, however long that takes. False: the receiver was
-    /// dropped.
-    async fn hand_over(&self, delivery: Delivery) -> bool {
+    /// Waits until the receiver takes the delivery, however long that takes.
+    ///
+    /// # Errors
+    /// If the receiver was dropped.
+    async fn hand_over(&self, delivery: Delivery) -> Result<(), SendError<Delivery>> {
         let mut handed = pin!(self.deliveries.send(delivery));
         loop {
             match timeout(PING_EVERY, &mut handed).await {
-                Ok(handed) => return handed.is_ok(),
+                Ok(handed) => return handed,
                 Err(_) => self.watchdog.ping(),
             }
         }
