@@ -7,13 +7,13 @@ mod device;
 mod rate_limit;
 mod sessions;
 pub(crate) mod users_file;
+mod visitor;
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use ring::hmac;
 use shared::clock::Clock;
 use shared::config::Config;
@@ -27,7 +27,7 @@ pub(crate) use self::device::COOKIE as DEVICE_COOKIE;
 use self::rate_limit::{RateLimit, Verdict};
 use self::sessions::Sessions;
 use self::users_file::UsersFile;
-use crate::problem::Problem;
+pub(crate) use self::visitor::Visitor;
 use crate::secret::{self, hex};
 use crate::user::{Role, User};
 use operations::failure::Failure;
@@ -42,56 +42,6 @@ const CHECKS_OF_DEVICES: usize = 1;
 const TURN_LIMIT: Duration = Duration::from_secs(15);
 /// The longest part of a name that is logged.
 const NAME_CHARS_LOGGED: usize = 64;
-
-/// The user who makes a request.
-#[derive(Clone, Debug)]
-pub(crate) struct Visitor {
-    /// Their name; none without a file of users.
-    pub(crate) name: Option<String>,
-    pub(crate) role: Role,
-    pub(crate) tenants: Option<BTreeSet<String>>,
-    /// Their forms must send it back, which prevents request forgery; none for a token, which has no
-    /// forms.
-    pub(crate) form_key: Option<String>,
-}
-
-impl Visitor {
-    /// Whether they may see a tenant.
-    pub(crate) fn may_see(&self, slug: &str) -> bool {
-        self.tenants.as_ref().is_none_or(|tenants| tenants.contains(slug))
-    }
-
-    /// Whether they may see all tenants, and what belongs to none.
-    pub(crate) fn sees_all(&self) -> bool {
-        self.tenants.is_none()
-    }
-
-    /// Refuses users who may see some tenants only.
-    pub(crate) fn must_see_all(&self) -> Result<(), Problem> {
-        match self.sees_all() {
-            true => Ok(()),
-            false => Err(Problem::new(
-                StatusCode::FORBIDDEN,
-                "your role is limited to some tenants; name one of them",
-            )),
-        }
-    }
-
-    /// Whether they may change anything.
-    pub(crate) fn may_change(&self) -> bool {
-        self.role == Role::Operator
-    }
-
-    /// Under which name their connections and requests are counted.
-    pub(crate) fn user(&self) -> &str {
-        self.name.as_deref().unwrap_or("loopback")
-    }
-
-    /// Their name in the audit.
-    pub(crate) fn actor(&self) -> String {
-        format!("web:{}", self.user())
-    }
-}
 
 /// Authenticates visitors.
 pub(crate) struct Access {
@@ -227,11 +177,11 @@ impl Access {
             Some(device) => (&self.checks_of_devices, self.try_of_device(device)),
             None => (&self.checks, self.try_of_stranger(name, address)),
         };
-        if let Verdict::TooMany { is_first } = verdict {
-            return Err(self.too_often(is_first, name, address));
+        if let Verdict::Limited { is_first } = verdict {
+            return Err(self.rate_limited(is_first, name, address));
         }
         let Ok(Ok(turn)) = timeout(TURN_LIMIT, checks.clone().acquire_owned()).await else {
-            return Err(self.too_often(false, name, address));
+            return Err(self.rate_limited(false, name, address));
         };
         let hash = match user.and_then(|user| user.password.clone()) {
             Some(hash) => hash,
@@ -271,12 +221,12 @@ impl Access {
         lock(&self.rate_limit).attempt(self.clock.boot_time(), address, &secret::of_token(name))
     }
 
-    fn too_often(&self, is_first: bool, name: &str, address: IpAddr) -> Refusal {
+    fn rate_limited(&self, is_first: bool, name: &str, address: IpAddr) -> Refusal {
         self.metrics.sign_in_refused("rate_limit");
         if is_first {
             warn!(user = shown(name), %address, "sign-ins are refused: too many attempts");
         }
-        Refusal::TooOften
+        Refusal::RateLimited
     }
 
     /// A hash that no password has, for a name without a user. It takes as long to compare as the hash
@@ -325,7 +275,7 @@ pub(crate) enum Refusal {
     /// Wrong name or password.
     Wrong,
     /// Too many attempts.
-    TooOften,
+    RateLimited,
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

@@ -72,7 +72,7 @@ impl User {
     ) -> Result<User, Failure> {
         let password = password.trim_end_matches(['\r', '\n']);
         if password.chars().count() < PASSWORD_CHARS_MIN {
-            let text = format!("the password has less than {PASSWORD_CHARS_MIN} characters");
+            let text = format!("the password has fewer than {PASSWORD_CHARS_MIN} characters");
             return Err(Failure::Usage(text));
         }
         let hash = secret::of_password(password, Random::system().bytes::<16>());

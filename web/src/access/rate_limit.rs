@@ -48,8 +48,8 @@ struct Count {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Allowed,
-    /// Too many; the first such refusal is worth a line in the log.
-    TooMany {
+    /// Refused; only the first refusal in a row is logged.
+    Limited {
         is_first: bool,
     },
 }
@@ -64,7 +64,7 @@ impl RateLimit {
             && by_address <= BY_ADDRESS_MAX
             && (on_name <= ON_NAME_MAX || at_name == 1);
         let is_first = at_name == AT_NAME_MAX + 1 || by_address == BY_ADDRESS_MAX + 1;
-        if is_allowed { Verdict::Allowed } else { Verdict::TooMany { is_first } }
+        if is_allowed { Verdict::Allowed } else { Verdict::Limited { is_first } }
     }
 
     /// Counts an attempt in a browser in which that user has signed in before.
@@ -72,11 +72,11 @@ impl RateLimit {
         let attempts = self.count(now, Counted::ByDevice(device.to_owned()));
         match attempts <= AT_NAME_MAX {
             true => Verdict::Allowed,
-            false => Verdict::TooMany { is_first: attempts == AT_NAME_MAX + 1 },
+            false => Verdict::Limited { is_first: attempts == AT_NAME_MAX + 1 },
         }
     }
 
-    /// Counts an unknown token. True: the address has sent none lately.
+    /// Counts an unknown token, and returns whether it is the first that the address sends in a minute.
     pub(super) fn is_first_token(&mut self, now: BootTime, address: IpAddr) -> bool {
         self.count(now, Counted::Tokens(address)) == 1
     }
@@ -127,7 +127,7 @@ mod tests {
         for _ in 0..5 {
             assert_eq!(limit.attempt(now, peer(1), "ann"), ALLOWED);
         }
-        let refused = |is_first| Verdict::TooMany { is_first };
+        let refused = |is_first| Verdict::Limited { is_first };
         assert_eq!(limit.attempt(now, peer(1), "ann"), refused(true));
         assert_eq!(limit.attempt(now, peer(1), "ann"), refused(false));
         assert_eq!(limit.attempt(now, peer(1), "sue"), ALLOWED);

@@ -58,24 +58,30 @@ pub(crate) fn read(path: &Path) -> Result<Vec<User>, Failure> {
 pub(crate) fn parse(text: &str) -> Result<Vec<User>, String> {
     // TOML's full error repeats the line, which may hold a hash; its message alone does not.
     let users: Users = toml::from_str(text)
-        .map_err(|error| format!("is no file of users: {}", error.message()))?;
+        .map_err(|error| format!("is not a file of users: {}", error.message()))?;
     let mut names = BTreeSet::new();
     for User { name, password, token, .. } in &users.user {
-        if name.is_empty() || !names.insert(name) {
-            return Err(format!("has no name for a user, or twice the name `{name}`"));
+        if name.is_empty() {
+            return Err("has a user without a name: give it a `name`".to_owned());
+        }
+        if !names.insert(name) {
+            return Err(format!("has two users with the name `{name}`: remove or rename one"));
         }
         if password.is_none() && token.is_none() {
-            return Err(format!("gives user `{name}` neither a password nor a token"));
+            return Err(format!(
+                "gives user `{name}` neither a password nor a token: `polychron user new` makes one"
+            ));
         }
-        let is_sound = password.as_ref().is_none_or(|password| secret::is_hash(password))
+        let is_hashed = password.as_ref().is_none_or(|password| secret::is_hash(password))
             && token.as_ref().is_none_or(|token| token.starts_with(secret::TOKEN));
-        if !is_sound {
-            let remedy = "`polychron user new` makes it";
-            return Err(format!("holds no hash for user `{name}`: {remedy}"));
+        if !is_hashed {
+            return Err(format!(
+                "has a password or token of user `{name}` that is not a hash: `polychron user new` makes one"
+            ));
         }
     }
     match users.user.is_empty() {
-        true => Err("names nobody".to_owned()),
+        true => Err("lists no user: `polychron user new` makes an entry".to_owned()),
         false => Ok(users.user),
     }
 }

@@ -78,7 +78,7 @@ pub(super) async fn enter(
         Err(refusal) => {
             let (status, text) = match refusal {
                 Refusal::Wrong => (StatusCode::FORBIDDEN, "Wrong name or password."),
-                Refusal::TooOften => {
+                Refusal::RateLimited => {
                     (StatusCode::TOO_MANY_REQUESTS, "Too many attempts; wait a minute.")
                 }
             };

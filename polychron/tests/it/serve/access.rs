@@ -336,7 +336,7 @@ async fn an_invalid_file_of_users_is_refused() {
     console.set("POLYCHRON_USERS", &file.display().to_string());
     let hash = format!("sha256${}", "0".repeat(64));
     for (text, says) in [
-        ("".to_owned(), "names nobody"),
+        ("".to_owned(), "lists no user"),
         ("[[user]]\nname = \"ann\"".to_owned(), "role"),
         (
             "[[user]]\nname = \"ann\"\nrole = \"viewer\"".to_owned(),
@@ -345,12 +345,16 @@ async fn an_invalid_file_of_users_is_refused() {
         ("[[user]]\nname = \"ann\"\nrole = \"boss\"".to_owned(), "boss"),
         (
             "[[user]]\nname = \"ann\"\nrole = \"viewer\"\npassword = \"s3cret\"".to_owned(),
-            "holds no hash",
+            "is not a hash",
         ),
         ("[[user]]\nname = \"ann\"\nrole = \"viewer\"\ntokn = \"x\"".to_owned(), "tokn"),
         (
             format!("[[user]]\nname = \"ann\"\nrole = \"viewer\"\ntoken = \"{hash}\"\n").repeat(2),
-            "twice",
+            "two users with the name `ann`",
+        ),
+        (
+            format!("[[user]]\nname = \"\"\nrole = \"viewer\"\ntoken = \"{hash}\"\n"),
+            "a user without a name",
         ),
     ] {
         write_private(&file, &text);
