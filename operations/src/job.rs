@@ -60,8 +60,17 @@ pub fn timing(schedule: &Value) -> String {
         (Some(cron), None, None, None) => cron.to_owned(),
         (None, None, Some(every), None) => format!("every {every}"),
         (None, None, None, Some(at)) => format!("at {at}"),
+        (None, Some(timezone), None, None) if schedule.get("any").is_some() => {
+            format!("{} {timezone}", timing_of_any(schedule))
+        }
+        (None, None, None, None) if schedule.get("any").is_some() => timing_of_any(schedule),
         _ => schedule.to_string(),
     }
+}
+
+fn timing_of_any(schedule: &Value) -> String {
+    let members = schedule["any"].as_array().into_iter().flatten().map(timing);
+    members.collect::<Vec<String>>().join(" | ")
 }
 
 /// When a job is due next: the time that the producer worked out, even if that has passed.

@@ -45,17 +45,31 @@ pub fn due(schedule: &Schedule, first: Option<Time>, n: u16) -> Vec<Due> {
     due.collect()
 }
 
-/// The JSON of a schedule that people write: JSON already, or a cron expression.
+/// The JSON of a schedule that people write: JSON already, or a cron expression. Several expressions, each
+/// on its own line, are several schedules in one.
 pub fn written(text: &str, timezone: Option<&str>) -> Result<String, Failure> {
-    match (text.trim(), timezone) {
-        (json, None) if json.starts_with('{') => Ok(json.to_owned()),
-        (json, Some(_)) if json.starts_with('{') => {
-            let text = "--timezone: a schedule in JSON has a `timezone` of its own";
-            Err(Failure::Usage(text.to_owned()))
-        }
-        (cron, Some(timezone)) => Ok(json!({"cron": cron, "timezone": timezone}).to_string()),
-        (cron, None) => Ok(json!({"cron": cron}).to_string()),
+    let text = text.trim();
+    if text.starts_with('{') {
+        return match timezone {
+            None => Ok(text.to_owned()),
+            Some(_) => {
+                let text = "--timezone: a schedule in JSON has a `timezone` of its own";
+                Err(Failure::Usage(text.to_owned()))
+            }
+        };
     }
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let mut schedule = if lines.len() > 1 { crons(&lines) } else { json!({"cron": text}) };
+    if let Some(timezone) = timezone {
+        schedule["timezone"] = timezone.into();
+    }
+    Ok(schedule.to_string())
+}
+
+/// The schedule of several cron expressions.
+fn crons(expressions: &[&str]) -> Value {
+    let any: Vec<Value> = expressions.iter().map(|cron| json!({"cron": cron})).collect();
+    json!({"any": any})
 }
 
 /// What a person's text changes of a schedule: JSON, or a cron expression.

@@ -107,7 +107,7 @@ impl Dispatcher<'_> {
         let schedule = self.parse(job.id, &job.schedule).map_err(|error| error.to_string())?;
         schedule.first_after(self.now.time()).ok_or_else(|| {
             format!(
-                "schedule: it has no occurrence after {}; extend its `end`",
+                "schedule: it has no occurrence after {}; extend it",
                 self.now.time().format("%F %T UTC")
             )
         })

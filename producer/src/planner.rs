@@ -64,7 +64,7 @@ pub fn plan(job: &DueJob, schedule: &Schedule, now: Time, free: &mut u32, random
 fn missed(rows: &mut Rows<'_>, schedule: &Schedule, until: Time) -> Time {
     let first = rows.job.next_run_at;
     let latest = schedule.latest(first, until).unwrap_or(first);
-    let count = 1 + schedule.count(first, until);
+    let count = schedule.count_from(first, until);
     match rows.job.misfire_policy {
         MisfirePolicy::RunOnce => rows.occurrence(latest, count),
         MisfirePolicy::Skip => {
@@ -119,7 +119,7 @@ fn fresh(rows: &mut Rows<'_>, schedule: &Schedule, last: Option<Time>) -> Option
         if rows.would_skip() {
             // All that follow are skipped as well, so one row stands for them.
             let latest = schedule.latest(occurrence, now).unwrap_or(occurrence);
-            let count = 1 + schedule.count(occurrence, now);
+            let count = schedule.count_from(occurrence, now);
             rows.skip(latest, count, ErrorKind::Overlap, OVERLAPPED.to_owned());
             return schedule.next_after(now);
         }

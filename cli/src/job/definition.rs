@@ -14,9 +14,9 @@ use operations::schedule;
 #[derive(Args)]
 #[command(next_help_heading = "When it runs")]
 pub(super) struct Timing {
-    /// A cron expression of five fields, or six with seconds in front
+    /// A cron expression of five fields, or six with seconds in front; give it again for more times
     #[arg(long, value_name = "EXPR", conflicts_with_all = ["every", "at", "schedule"])]
-    cron: Option<String>,
+    cron: Vec<String>,
     /// The time zone of the cron expression or of a local time, such as Europe/London; UTC by default, or as it was
     #[arg(long, value_name = "ZONE")]
     timezone: Option<String>,
@@ -53,8 +53,9 @@ impl Timing {
     /// The flags as JSON.
     fn text(&self) -> Result<Option<String>, Failure> {
         let Timing { cron, timezone, every, from, at, schedule } = self;
-        Ok(Some(match (cron.as_ref().or(schedule.as_ref()), every, at, timezone) {
-            (Some(text), .., timezone) => schedule::written(text, timezone.as_deref())?,
+        let text = schedule.clone().or_else(|| (!cron.is_empty()).then(|| cron.join("\n")));
+        Ok(Some(match (text, every, at, timezone) {
+            (Some(text), .., timezone) => schedule::written(&text, timezone.as_deref())?,
             (None, Some(every), ..) => {
                 let mut schedule = json!({"every": every});
                 for (field, given) in [("from", from), ("timezone", timezone)] {

@@ -69,6 +69,12 @@ async fn a_job_is_added_as_its_flags_say() {
                                     "from": "2026-01-02T09:00:00"}}),
             ),
             (
+                "several",
+                &["--cron", "30 8 * * *", "--cron", "0 12 * * 1-5", "--timezone", "Europe/London"],
+                json!({"schedule": {"any": [{"cron": "30 8 * * *"}, {"cron": "0 12 * * 1-5"}],
+                                    "timezone": "Europe/London"}}),
+            ),
+            (
                 "at",
                 &["--at", "2026-12-01T09:00:00Z", "--payload", &file, "--disabled"],
                 json!({"schedule": {"at": "2026-12-01T09:00:00Z"}, "payload": {"from": "file"},
@@ -110,7 +116,7 @@ async fn a_job_is_added_as_its_flags_say() {
             .lines()
             .map(|line| serde_json::from_str::<Value>(line).unwrap()["name"].clone())
             .collect();
-        assert_eq!(names, ["at", "cron", "every", "fortnightly", "json", "text"]);
+        assert_eq!(names, ["at", "cron", "every", "fortnightly", "json", "several", "text"]);
     }
 }
 

@@ -48,6 +48,12 @@ async fn a_preview_needs_no_database_and_is_an_array_of_times() {
     assert_eq!(due["at"], "2026-03-29T01:00:00Z");
     assert_eq!(due["local"], "2026-03-29T02:00:00+01:00");
     assert!(due["clocks"].as_str().unwrap().contains("moved"), "{due}");
+    let several =
+        r#"{"any": [{"cron": "30 8 * * *"}, {"cron": "0 12 * * *"}], "timezone": "Europe/London"}"#;
+    let several = ["schedule", "preview", several, "--from", "2026-07-01T00:00:00Z", "-n", "2"];
+    let due = console.run(&[&several[..], &["-o", "json"]].concat()).succeeded().json();
+    assert_eq!(times(&due), ["2026-07-01T07:30:00Z", "2026-07-01T11:00:00Z"]);
+    console.run(&several).succeeded().says(&["at 08:30 every day, and at 12:00", "London time"]);
     for (arguments, code) in [
         (&["61 * * * *"][..], 2),
         (&["* * * * *", "--timezone", "Nowhere/At/All"], 2),

@@ -1,5 +1,6 @@
 //! Describes schedules in words.
 
+use super::any::AnyRule;
 use super::calendar::{CalendarRule, Step};
 use super::cron::{CronRule, Fold, Gap};
 use super::days::{Days, DaysOfMonth, DaysOfWeek, MonthDay, WeekDay};
@@ -17,22 +18,27 @@ const TIMES_MAX: u32 = 6;
 impl Schedule {
     /// Describes in words when it occurs: "at 02:00 on Monday to Friday, London time".
     pub fn describe(&self) -> String {
+        self.describe_in(None)
+    }
+
+    /// The IANA name of its time zone; `UTC` unless it has a `timezone`.
+    pub fn timezone(&self) -> &str {
+        self.rule.zone().name()
+    }
+
+    /// The same for a reader who knows about the zone `known`.
+    fn describe_in(&self, known: Option<&Zone>) -> String {
         let mut words = match &self.rule {
-            Rule::Cron(rule) => cron(rule),
-            Rule::Calendar(rule) => calendar(rule),
+            Rule::Cron(rule) => cron(rule, known),
+            Rule::Calendar(rule) => calendar(rule, known),
             Rule::Every { period, from } => every(period / SECOND, *from),
             Rule::At { at, zone } => format!("once, at {}", local(*at, zone)),
+            Rule::Any(rule) => any(rule),
         };
         if self.delay > 0 {
             words += &format!(", each {} later (jitter)", duration(self.delay / SECOND));
         }
-        let utc = Zone::utc();
-        let zone = match &self.rule {
-            Rule::Cron(rule) => &rule.zone,
-            Rule::Calendar(rule) => &rule.zone,
-            Rule::At { zone, .. } => zone,
-            Rule::Every { .. } => &utc,
-        };
+        let zone = self.rule.zone();
         if self.start > i64::MIN {
             words += &format!(", not before {}", local(self.start, zone));
         }
@@ -41,19 +47,22 @@ impl Schedule {
         }
         words
     }
-
-    /// The IANA name of its time zone; `UTC` unless it is a cron schedule with a `timezone`.
-    pub fn timezone(&self) -> &str {
-        match &self.rule {
-            Rule::Cron(rule) => rule.zone.name(),
-            Rule::Calendar(rule) => rule.zone.name(),
-            Rule::At { zone, .. } => zone.name(),
-            Rule::Every { .. } => "UTC",
-        }
-    }
 }
 
-fn cron(rule: &CronRule) -> String {
+/// "at 08:30 every day, and at 12:00 on Monday, London time".
+fn any(rule: &AnyRule) -> String {
+    let in_zone = |member: &Schedule| *member.rule.zone() == rule.zone;
+    let with_zone = |member: &Schedule| matches!(member.rule, Rule::Cron(_) | Rule::Calendar(_));
+    // A zone that is the same for all is said once.
+    let is_common = rule.members.iter().all(|member| !with_zone(member) || in_zone(member))
+        && rule.members.iter().any(with_zone);
+    let known = is_common.then_some(&rule.zone);
+    let members = rule.members.iter().map(|member| member.describe_in(known));
+    let words = members.collect::<Vec<String>>().join(", and ");
+    if is_common { format!("{words}, {}", zone_name(&rule.zone)) } else { words }
+}
+
+fn cron(rule: &CronRule, known: Option<&Zone>) -> String {
     let expression = rule.wall.expression();
     let mut words = times(expression);
     let days = days(&expression.days);
@@ -67,7 +76,7 @@ fn cron(rule: &CronRule) -> String {
         words +=
             &format!(" in {}", listing(months, |month| MONTH_NAMES[month as usize - 1].into()));
     }
-    words += &format!(", {}", zone_name(&rule.zone));
+    words += &in_zone(&rule.zone, known);
     if !expression.elapsed {
         words += match rule.gap {
             Gap::First => "",
@@ -183,7 +192,7 @@ fn days_of_week(days: &DaysOfWeek) -> Option<String> {
 }
 
 /// "every 2 weeks on Friday at 09:00, London time, from 2026-01-02".
-fn calendar(rule: &CalendarRule) -> String {
+fn calendar(rule: &CalendarRule, known: Option<&Zone>) -> String {
     let (first, at) = rule.first();
     let number_of = |number: u32, unit: &str| match number {
         1 => format!("every {unit}"),
@@ -204,7 +213,7 @@ fn calendar(rule: &CalendarRule) -> String {
         }
     };
     let format = if at.second() == 0 && at.nanosecond() == 0 { "%H:%M" } else { "%H:%M:%S%.f" };
-    format!("{dates} at {}, {}, from {first}", at.format(format), zone_name(&rule.zone))
+    format!("{dates} at {}{}, from {first}", at.format(format), in_zone(&rule.zone, known))
 }
 
 fn every(seconds: i64, from: i64) -> String {
@@ -251,6 +260,11 @@ fn instant(micros: i64) -> String {
         _ => "%Y-%m-%d %H:%M:%S%.6f UTC",
     };
     at.format(format).to_string()
+}
+
+/// ", London time"; nothing if it is the zone that the reader knows about.
+fn in_zone(zone: &Zone, known: Option<&Zone>) -> String {
+    if known == Some(zone) { String::new() } else { format!(", {}", zone_name(zone)) }
 }
 
 /// "London time".

@@ -35,6 +35,13 @@ impl ScheduleError {
         ScheduleError { message, remedy: Some(remedy), ..self }
     }
 
+    /// The same error in the schedule with this index of `any`.
+    pub(super) fn within(self, index: usize) -> ScheduleError {
+        let field = if self.field == "schedule" { "" } else { &format!("{}: ", self.field) };
+        let message = format!("schedule {}: {field}{}", index + 1, self.message);
+        ScheduleError { field: "any", message, ..self }
+    }
+
     /// Marks a range of a cron expression, in bytes, as faulty.
     pub(super) fn at(self, expression: &str, range: Range<usize>) -> ScheduleError {
         let location = Location { expression: expression.to_owned(), range };

@@ -5,7 +5,7 @@ use std::fmt;
 use chrono::{DateTime, FixedOffset, NaiveDateTime};
 
 use super::cron::Change;
-use super::{Rule, SECOND, Schedule, micros};
+use super::{Schedule, micros};
 use crate::clock::Time;
 
 /// One occurrence, explained.
@@ -44,14 +44,7 @@ impl Schedule {
     fn explain(&self, at: Time) -> Explained {
         // Clock changes apply to the time that the rule names, before jitter.
         let matched = micros(at) - self.delay;
-        let (zone, change) = match &self.rule {
-            Rule::Cron(rule) => (&rule.zone, rule.clock_change(matched.div_euclid(SECOND))),
-            Rule::Calendar(rule) => (&rule.zone, rule.clock_change(matched)),
-            Rule::At { zone, .. } => (zone, None),
-            Rule::Every { .. } => {
-                return Explained { at, local: at.fixed_offset(), change: None };
-            }
-        };
+        let change = self.rule.clock_change(matched);
         let change = change.and_then(|change| match change {
             Change::Moved { planned } => {
                 let planned = DateTime::from_timestamp(planned, 0)?.naive_utc();
@@ -60,7 +53,7 @@ impl Schedule {
             Change::FirstPass => Some(ClockChange::FirstPass),
             Change::SecondPass => Some(ClockChange::SecondPass),
         });
-        Explained { at, local: local(at, zone.offset_at(at)), change }
+        Explained { at, local: local(at, self.rule.zone().offset_at(at)), change }
     }
 }
 

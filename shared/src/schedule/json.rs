@@ -19,30 +19,93 @@ const BYTES_MAX: usize = 4096;
 const SECONDS_MAX: u64 = 36_525 * 86_400;
 
 /// The forms of a schedule. Each is the name of the field that it must have.
-pub(super) const FORMS: [&str; 3] = ["cron", "every", "at"];
+pub(super) const FORMS: [&str; 4] = ["cron", "every", "at", "any"];
+/// The most schedules in `any`.
+const MEMBERS_MAX: usize = 20;
 
 /// The fields, and the forms of schedule that may have them.
-const FIELDS: [(&str, &[&str]); 10] = [
+const FIELDS: [(&str, &[&str]); 11] = [
     ("cron", &["cron"]),
-    ("timezone", &["cron", "every", "at"]),
+    ("timezone", &["cron", "every", "at", "any"]),
     ("gap", &["cron"]),
     ("fold", &["cron"]),
     ("every", &["every"]),
     ("from", &["every"]),
     ("at", &["at"]),
-    ("jitter", &["cron", "every"]),
-    ("start", &["cron", "every", "at"]),
-    ("end", &["cron", "every", "at"]),
+    ("any", &["any"]),
+    ("jitter", &["cron", "every", "any"]),
+    ("start", &["cron", "every", "at", "any"]),
+    ("end", &["cron", "every", "at", "any"]),
 ];
 
 /// The fields of one schedule. Each is known, given once and valid for the schedule's form.
-pub(super) struct Fields(Vec<(String, Value)>);
+pub(super) struct Fields {
+    named: Vec<(String, Value)>,
+    /// The schedules in `any`.
+    members: Vec<Fields>,
+}
 
 impl Fields {
     pub(super) fn read(json: &str) -> Result<Fields, ScheduleError> {
-        let fields = Fields(Fields::parse(json)?);
+        let mut fields = Fields { named: Fields::parse(json)?, members: Vec::new() };
         fields.check()?;
+        if fields.get("any").is_some() {
+            fields.members = fields.read_members(json)?;
+        }
         Ok(fields)
+    }
+
+    /// The schedules in `any`. Those with local times are in the zone of the whole, unless they
+    /// name one.
+    fn read_members(&self, json: &str) -> Result<Vec<Fields>, ScheduleError> {
+        #[derive(Deserialize)]
+        struct Members {
+            any: Vec<Object>,
+        }
+        let error = |message: String| {
+            let remedy = r#"write a list such as [{"cron":"30 8 * * *"},{"cron":"0 12 * * *"}]"#;
+            ScheduleError::new("any", message).remedy(remedy)
+        };
+        let members = serde_json::from_str(json).map(|Members { any }| any);
+        let members = members.map_err(|_| error("must be a list of schedules".to_owned()))?;
+        match members.len() {
+            0 => return Err(error("has no schedule".to_owned())),
+            1..=MEMBERS_MAX => {}
+            more => return Err(error(format!("has {more} schedules, more than {MEMBERS_MAX}"))),
+        }
+        self.zone("timezone")?;
+        let read = |(index, Object(named)): (usize, Object)| {
+            self.read_member(named).map_err(|error| error.within(index))
+        };
+        members.into_iter().enumerate().map(read).collect()
+    }
+
+    fn read_member(&self, named: Vec<(String, Value)>) -> Result<Fields, ScheduleError> {
+        check_names(&named)?;
+        let mut member = Fields { named, members: Vec::new() };
+        if member.get("any").is_some() {
+            let error = invalid("can't contain another `any`");
+            return Err(error.remedy("list all schedules in one `any`"));
+        }
+        member.check()?;
+        // With `every`, a time zone would turn a period into a calendar interval.
+        if member.get("timezone").is_none()
+            && member.get("every").is_none()
+            && let Some(zone) = self.get("timezone")
+        {
+            member.named.push(("timezone".to_owned(), zone.clone()));
+        }
+        Ok(member)
+    }
+
+    /// The schedules in `any`; empty for another form.
+    pub(super) fn members(&self) -> &[Fields] {
+        &self.members
+    }
+
+    /// The fields as JSON text, without the schedules in `any`.
+    pub(super) fn to_json(&self) -> String {
+        Value::Object(self.named.iter().cloned().collect()).to_string()
     }
 
     /// The fields of a JSON object, all known and none given twice.
@@ -56,17 +119,7 @@ impl Fields {
             let remedy = r#"write an object such as {"cron":"0 2 * * *"}"#;
             invalid(format!("cannot be parsed: {}", shown(&error.to_string()))).remedy(remedy)
         })?;
-        for (index, (name, _)) in fields.iter().enumerate() {
-            if !FIELDS.iter().any(|(known, _)| known == name) {
-                let known = FIELDS.map(|(known, _)| known);
-                let remedy = did_you_mean(name, known)
-                    .unwrap_or_else(|| format!("use one of {}", known.join(", ")));
-                return Err(invalid(format!("unknown field `{}`", shown(name))).remedy(remedy));
-            }
-            if fields[..index].iter().any(|(before, _)| before == name) {
-                return Err(invalid(format!("`{name}` is given twice")));
-            }
-        }
+        check_names(&fields)?;
         Ok(fields)
     }
 
@@ -75,14 +128,15 @@ impl Fields {
         let forms: Vec<&str> = forms.collect();
         let [form] = forms[..] else {
             let message = match forms[..] {
-                [] => "has none of `cron`, `every` and `at`".to_owned(),
+                [] => format!("has none of {}", listed(&FORMS, "and")),
                 _ => format!("has both `{}` and `{}`", forms[0], forms[1]),
             };
-            return Err(invalid(message).remedy("give exactly one of `cron`, `every` and `at`"));
+            let remedy = format!("give exactly one of {}", listed(&FORMS, "and"));
+            return Err(invalid(message).remedy(remedy));
         };
         for (name, valid_with) in FIELDS {
             if self.get(name).is_some() && !valid_with.contains(&form) {
-                let remedy = format!("leave it out, or use `{}`", valid_with.join("` or `"));
+                let remedy = format!("leave it out, or use {}", listed(valid_with, "or"));
                 let message = format!("can't be used with `{form}`");
                 return Err(ScheduleError::new(name, message).remedy(remedy));
             }
@@ -173,13 +227,38 @@ impl Fields {
     }
 
     fn get(&self, name: &str) -> Option<&Value> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+        self.named.iter().find(|(known, _)| known == name).map(|(_, value)| value)
     }
+}
+
+/// Checks that each field is known and given once.
+fn check_names(fields: &[(String, Value)]) -> Result<(), ScheduleError> {
+    for (index, (name, _)) in fields.iter().enumerate() {
+        if !FIELDS.iter().any(|(known, _)| known == name) {
+            let known = FIELDS.map(|(known, _)| known);
+            let remedy = did_you_mean(name, known)
+                .unwrap_or_else(|| format!("use one of {}", known.join(", ")));
+            return Err(invalid(format!("unknown field `{}`", shown(name))).remedy(remedy));
+        }
+        if fields[..index].iter().any(|(before, _)| before == name) {
+            return Err(invalid(format!("`{name}` is given twice")));
+        }
+    }
+    Ok(())
 }
 
 /// Whether a schedule of this form may have the field.
 pub(super) fn is_valid_with(name: &str, form: &str) -> bool {
     FIELDS.iter().any(|(known, forms)| *known == name && forms.contains(&form))
+}
+
+/// "`a`, `b` and `c`".
+fn listed(names: &[&str], last: &str) -> String {
+    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    match &names[..] {
+        [first @ .., end] if !first.is_empty() => format!("{} {last} {end}", first.join(", ")),
+        names => names.concat(),
+    }
 }
 
 fn invalid(message: impl Into<String>) -> ScheduleError {

@@ -4,6 +4,7 @@
 
 extern crate polychron_shared as shared;
 
+mod any;
 mod brute_force;
 mod calendar;
 mod cases;

@@ -69,10 +69,18 @@ fn of_tenants() -> Vec<NamedSchema> {
     ]
 }
 
+/// One of the forms, with its options; the engine checks the rest.
+fn schedule() -> Value {
+    json!({
+        "type": "object",
+        "description": "One of `cron`, `every`, `at` and `any` (several schedules), with its options: docs/schedules.md",
+    })
+}
+
 fn of_jobs() -> Vec<NamedSchema> {
     let definition = [
         ("job_type", characters(1, 100)),
-        ("schedule", json!({"type": "object"})),
+        ("schedule", schedule()),
         ("payload", any()),
         ("is_enabled", boolean()),
         ("queue", json!({"type": "string", "pattern": "^[a-z0-9_-]{1,64}$"})),

@@ -52,8 +52,8 @@ pub(super) async fn show(
          <label>Schedule <textarea name=\"schedule\" rows=\"4\" spellcheck=\"false\" required>{}</textarea></label>\
          <label>Time zone, for a cron expression <input name=\"timezone\" value=\"{}\" placeholder=\"{}\" autocomplete=\"off\"></label>\
          <button>Preview</button></form>\
-         <p class=\"note\">A cron expression such as <code>0 2 * * 1-5</code>, which keeps the other options, or \
-         the whole schedule as JSON such as <code>{}</code>.</p>{}",
+         <p class=\"note\">A cron expression such as <code>0 2 * * 1-5</code>, or several of them, each on its own \
+         line, which keep the other options; or the whole schedule as JSON such as <code>{}</code>.</p>{}",
         action,
         Exact(&job.name),
         printable::json(&text).as_ref(),
