@@ -34,7 +34,7 @@ RETURNING e.id, e.job_id,
           j.max_attempts, j.retry_base_seconds,
           CASE WHEN octet_length(j.orphan_policy) > 20 THEN 'fail' ELSE j.orphan_policy END AS orphan_policy,
           j.failing_since IS NOT NULL AS job_is_failing,
-          -- A first attempt has none before it: most claims are spared the subquery.
+          -- A first attempt has none before it, so most claims skip the subquery.
           CASE WHEN e.attempt = 1 THEN 0 ELSE (
               SELECT count(*)
               FROM polychron_job_execution p

@@ -1,4 +1,4 @@
--- Finds the latest attempt at an execution's occurrence. The move that ends an attempt also inserts
+-- Finds the latest attempt at an execution's occurrence. The transition that ends one also inserts
 -- the next, so if this one is final, so is the occurrence.
 -- Parameters: $1 id of any of its executions.
 -- Result: the execution; no row: unknown.

@@ -1,5 +1,5 @@
 -- Finds the job whose executions are notifications; its payload is the tenant's target.
--- Differs because JSON is text in SQLite, whose rows are read here: a huge one is left alone there.
+-- Differs because JSON is text in SQLite.
 -- Parameters: $1 its name.
 -- Result: id and payload; no row: it does not exist yet.
 SELECT id,

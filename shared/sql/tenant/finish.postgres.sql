@@ -1,4 +1,4 @@
--- Finishes running rows and inserts their next attempts, in one move.
+-- Finishes running rows and inserts their next attempts, in one transition.
 -- All batches lock rows in the order of their ids, so that no two deadlock; before them the jobs of
 -- the next attempts, because a deletion locks a job before its rows. For `= ANY(ARRAY[x])` see
 -- claim.postgres.sql.

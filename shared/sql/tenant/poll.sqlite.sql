@@ -1,5 +1,5 @@
 -- Polls: summarises what there is to do at this tenant.
--- Differs because SQLite's rows are read here: a huge one is left alone there.
+-- Differs because SQLite reads rows in our memory: huge ones are skipped.
 -- Result: one row: when the next job is due, whether a job is unarmed, how many executions are open in
 --   each state, and when the next of them needs attention; no row: the database has no tenant yet.
 SELECT i.tenant_id,

@@ -1,5 +1,5 @@
 -- Reads the state of a job that decides whether an event is a change to notify.
--- Differs because JSON is text in SQLite, whose rows are read here: a huge one is left alone there.
+-- Differs because JSON is text in SQLite.
 -- Parameters: $1 job id, or null for the job of $2; $2 id of the execution that shows the event, or null.
 -- Result: the job's alert state and target, and the execution's error; no row: unknown.
 SELECT j.id AS job_id,

@@ -2,7 +2,7 @@
 -- it is left out until it has been due since $2, or at once if its grace is short, because that it is
 -- due must be on record in time. (A name is in a list if taking ",name," out changes the list: both
 -- databases can do that.)
--- Differs because JSON is text in SQLite, whose rows are read here: a huge one is left alone there.
+-- Differs because JSON is text in SQLite, and SQLite reads rows in our memory: huge ones are skipped.
 -- Parameters: $1 now, $2 read a job of any queue if due since, $3 queues with capacity, as ",a,b,",
 --   $4 most rows, $5 seconds of grace below which a job is never held.
 -- Result: the jobs, with their number of open executions and of those that wait their turn.

@@ -1,6 +1,6 @@
 -- Reads running rows whose lease has ended: their worker died, hangs or is cut off. Not in the order
 -- of ids, which would lead SQLite through the whole history.
--- Differs because SQLite's rows are read here: a huge one is left alone there.
+-- Differs because SQLite reads rows in our memory: huge ones are skipped.
 -- Parameters: $1 the lease ended before, $2 most rows.
 -- Result: the rows and what decides their next attempt, with `uncharged`, the number of attempts that
 --   ended by a shutdown; a row of a deleted job gets no next attempt.

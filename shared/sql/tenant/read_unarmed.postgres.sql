@@ -1,5 +1,5 @@
 -- Reads jobs that have no next time: new and edited ones.
--- Differs because JSON is text in SQLite, whose rows are read here: a huge one is left alone there.
+-- Differs because JSON is text in SQLite, and SQLite reads rows in our memory: huge ones are skipped.
 -- Parameters: $1 most rows.
 -- Result: id, version and schedule.
 SELECT id,

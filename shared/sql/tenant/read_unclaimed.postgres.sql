@@ -1,7 +1,7 @@
 -- Reads dispatched rows that need another message: the first was never confirmed, or the last was
 -- published too long ago. The oldest come first; the order of ids would lead SQLite through the whole
 -- history.
--- Differs because SQLite's rows are read here: a huge one is left alone there.
+-- Differs because SQLite reads rows in our memory: huge ones are skipped.
 -- Parameters: $1 dispatched before, if never confirmed; published before $2 if once, $3 if twice,
 --   $4 if three times, $5 if four times, $6 if more often; $7 most rows.
 -- Result: the rows and where to publish them.

@@ -1,5 +1,5 @@
 -- Reads occurrences that have not started, the oldest first.
--- Differs because SQLite's rows are read here: a huge one is left alone there.
+-- Differs because SQLite reads rows in our memory: huge ones are skipped.
 -- Parameters: $1 scheduled before, $2 most rows.
 -- Result: execution, job, scheduled_for and the job's grace.
 SELECT e.id, e.job_id, e.scheduled_for, j.misfire_grace_seconds

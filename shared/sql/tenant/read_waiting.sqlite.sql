@@ -1,8 +1,8 @@
 -- Reads scheduled rows that may be dispatched: retries and manual runs whose time has come, and
 -- occurrences that wait their turn, once no other attempt of their job is open or comes before them,
 -- unless the overlap policy allows them to run at the same time.
--- Differs because SQLite's rows are read here: a huge one is left alone there.
--- Parameters: $1 now, $2 queues with capacity, as ",a,b," (see read_due.sql), $3 most rows.
+-- Differs because SQLite reads rows in our memory: huge ones are skipped.
+-- Parameters: $1 now, $2 queues with capacity, as ",a,b," (see read_due.*.sql), $3 most rows.
 -- Result: the rows and where to publish them.
 SELECT e.id, e.scheduled_for, e.attempt,
        CASE WHEN octet_length(j.name) > 800 THEN '(too long)' ELSE j.name END AS name,

@@ -24,6 +24,14 @@ macro_rules! text {
     (columns $columns:literal $path:literal) => {
         Sql {
             name: $path,
+            postgres: text!(@columns $columns "" $path),
+            sqlite: text!(@columns $columns "" $path),
+        }
+    };
+    // The same, with a list for each database.
+    (column_pair $columns:literal $path:literal) => {
+        Sql {
+            name: $path,
             postgres: text!(@columns $columns ".postgres" $path),
             sqlite: text!(@columns $columns ".sqlite" $path),
         }
@@ -102,8 +110,8 @@ statements! { TENANT:
     REMOVE_OWNER = both "tenant/remove_owner";
     INSERT_JOB = both "tenant/insert_job";
     LIST_FROM = columns "small_execution" "tenant/list_from";
-    LIST_JOBS = columns "job" "tenant/list_jobs";
-    FIND_JOB = columns "job" "tenant/find_job";
+    LIST_JOBS = column_pair "job" "tenant/list_jobs";
+    FIND_JOB = column_pair "job" "tenant/find_job";
     EDIT_JOB = both "tenant/edit_job";
     DELETE_JOB = both "tenant/delete_job";
     COUNT_OPEN = both "tenant/count_open";
@@ -113,17 +121,17 @@ statements! { TENANT:
     RUN_JOB = both "tenant/run_job";
     RUN_AGAIN = both "tenant/run_again";
     CANCEL = both "tenant/cancel";
-    LIST_EXECUTIONS = columns "execution" "tenant/list_executions";
+    LIST_EXECUTIONS = column_pair "execution" "tenant/list_executions";
     READ_HISTORY = columns "small_execution" "tenant/read_history";
-    FIND_EXECUTION = columns "execution" "tenant/find_execution";
-    FIND_LAST_ATTEMPT = columns "execution" "tenant/find_last_attempt";
-    LIST_ATTEMPTS = columns "execution" "tenant/list_attempts";
-    LIST_RUNS = columns "execution" "tenant/list_runs";
+    FIND_EXECUTION = column_pair "execution" "tenant/find_execution";
+    FIND_LAST_ATTEMPT = column_pair "execution" "tenant/find_last_attempt";
+    LIST_ATTEMPTS = column_pair "execution" "tenant/list_attempts";
+    LIST_RUNS = column_pair "execution" "tenant/list_runs";
     FIND_RUNS_END = both "tenant/find_runs_end";
-    LIST_WINDOW = columns "execution" "tenant/list_window";
+    LIST_WINDOW = column_pair "execution" "tenant/list_window";
     FIND_WINDOW_END = both "tenant/find_window_end";
     LIST_RECENT = both "tenant/list_recent";
-    LIST_OPEN = columns "execution" "tenant/list_open";
+    LIST_OPEN = column_pair "execution" "tenant/list_open";
     COUNT_DUE = both "tenant/count_due";
     READ_ALERT_STATE = pair "tenant/read_alert_state";
     MARK_FAILING = both "tenant/mark_failing";
