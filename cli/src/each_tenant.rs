@@ -75,7 +75,7 @@ pub(crate) struct FanOut<'a> {
 }
 
 impl<'a> FanOut<'a> {
-    /// Begins with all tenants. Changes nudge no producer until it ends.
+    /// Begins with all tenants. Changes wake no producer until it ends.
     pub(crate) async fn begin(session: &'a Session) -> Result<FanOut<'a>, Failure> {
         let tenants = session.context.control.list_tenants().await.map_err(Failure::control)?;
         session.context.put_off_waking();
@@ -168,7 +168,7 @@ impl<'a> FanOut<'a> {
         self.end().await
     }
 
-    /// Nudges the producers, and fails if a tenant failed.
+    /// Wakes the producers, and fails if a tenant failed.
     pub(crate) async fn end(self) -> Result<(), Failure> {
         self.session.context.wake_now().await;
         match self.failed {

@@ -20,7 +20,7 @@ use tracing::{debug, warn};
 use super::change::{Change, PlannedChange};
 use crate::failure::Failure;
 
-/// How long a finished command waits for the broker, to nudge the producers.
+/// How long a finished command waits for the broker, to wake the producers.
 const WAKE_LIMIT: Duration = Duration::from_secs(1);
 
 /// Where a tenant's tables are: its database, and its schema unless that is the default.
@@ -36,18 +36,18 @@ pub struct Context {
     pub control: Control,
     /// For ids.
     pub random: Random,
-    nudge: Nudge,
-    /// Tenants whose producers are nudged later, all at once; none while each change nudges.
+    wake_by: WakeBy,
+    /// Tenants whose producers are woken later, all at once; none while each change wakes them.
     unwoken: Mutex<Option<BTreeSet<TenantId>>>,
     stores: Mutex<HashMap<TenantId, (Place, Arc<Store>)>>,
 }
 
-/// How producers are nudged.
-pub enum Nudge {
+/// How producers are woken after a change.
+pub enum WakeBy {
     /// By a connection for each change; not at all if no broker is configured.
-    OnDemand,
+    OwnConnection,
     /// By a connection that stays open.
-    Standing(Publisher),
+    Publisher(Publisher),
 }
 
 /// A tenant, its database, and that database's time: what an operation at one tenant needs.
@@ -74,7 +74,7 @@ impl Context {
         let connections = Connections::new(Clock::System, config.connections);
         let control = control(&config, &connections)?;
         control.check_schema().await.map_err(Failure::control)?;
-        Ok(Context::new(config, connections, control, Nudge::OnDemand))
+        Ok(Context::new(config, connections, control, WakeBy::OwnConnection))
     }
 
     /// With a control database that is open already.
@@ -82,22 +82,22 @@ impl Context {
         config: Config,
         connections: Connections,
         control: Control,
-        nudge: Nudge,
+        wake_by: WakeBy,
     ) -> Context {
         let (random, stores, unwoken) = (Random::system(), Mutex::default(), Mutex::default());
-        Context { config, connections, control, random, nudge, unwoken, stores }
+        Context { config, connections, control, random, wake_by, unwoken, stores }
     }
 
-    /// The same context, with this publisher for nudges.
+    /// The same context, with this publisher for wakes.
     pub fn with_publisher(self, publisher: Publisher) -> Context {
-        Context { nudge: Nudge::Standing(publisher), ..self }
+        Context { wake_by: WakeBy::Publisher(publisher), ..self }
     }
 
-    /// The publisher for nudges, if there is one.
+    /// The publisher for wakes, if there is one.
     pub fn publisher(&self) -> Option<&Publisher> {
-        match &self.nudge {
-            Nudge::OnDemand => None,
-            Nudge::Standing(publisher) => Some(publisher),
+        match &self.wake_by {
+            WakeBy::OwnConnection => None,
+            WakeBy::Publisher(publisher) => Some(publisher),
         }
     }
 
@@ -179,7 +179,7 @@ impl Context {
         }
     }
 
-    /// Nudges the producers, since a tenant's tables have changed. Without a broker they see it
+    /// Wakes the producers, since a tenant's tables have changed. Without a broker they see it
     /// within their poll interval.
     pub async fn wake(&self, tenant: TenantId) {
         if let Some(unwoken) = self.unwoken().as_mut() {
@@ -189,13 +189,13 @@ impl Context {
         self.wake_all(&[tenant]).await;
     }
 
-    /// From now on nudges no producer before [`wake_now`](Context::wake_now), so that changes at
+    /// From now on wakes no producer before [`wake_now`](Context::wake_now), so that changes at
     /// many tenants need one connection.
     pub fn put_off_waking(&self) {
         self.unwoken().get_or_insert_default();
     }
 
-    /// Sends the nudges that were put off.
+    /// Sends the wakes that were put off.
     pub async fn wake_now(&self) {
         let unwoken = self.unwoken().take().unwrap_or_default();
         if !unwoken.is_empty() {
@@ -208,14 +208,14 @@ impl Context {
     }
 
     async fn wake_all(&self, tenants: &[TenantId]) {
-        match (&self.nudge, &self.config.amqp_url) {
-            (Nudge::Standing(publisher), _) => {
+        match (&self.wake_by, &self.config.amqp_url) {
+            (WakeBy::Publisher(publisher), _) => {
                 for tenant in tenants {
                     let _ = timeout(WAKE_LIMIT, publisher.wake(*tenant)).await;
                 }
             }
-            (Nudge::OnDemand, Some(url)) => wake(url, tenants).await,
-            (Nudge::OnDemand, None) => {
+            (WakeBy::OwnConnection, Some(url)) => wake(url, tenants).await,
+            (WakeBy::OwnConnection, None) => {
                 debug!("AMQP_URL is not set; the producer will see the change by itself");
             }
         }

@@ -30,7 +30,7 @@ pub async fn find(at: &TenantContext, id: ExecutionId) -> Result<Execution, Fail
     found.ok_or_else(|| Failure::NotFound(format!("tenant {slug} has no execution {id}")))
 }
 
-/// Cancels an execution: at once, unless it runs. Then its worker is asked to end it.
+/// Cancels an execution: at once, unless it runs. Then its worker ends it at the next heartbeat.
 pub async fn cancel(
     context: &Context,
     actor: &Actor,
@@ -57,7 +57,7 @@ pub async fn cancel(
         Ok((execution, facts))
     };
     let change = context.record(planned, cancel).await?;
-    // The worker learns of the request at its next heartbeat; producers need no nudge.
+    // The worker learns of the request at its next heartbeat; producers need no wake.
     if let Change::Made(execution) = &change
         && execution.status != Status::Running
     {

@@ -23,7 +23,7 @@ use cli::output::Output;
 use cli::{Request, exit};
 use operations::failure::Failure;
 
-/// Commands report broker errors themselves, and one that only nudges producers should not log that it
+/// Commands report broker errors themselves, and one that only wakes producers should not log that it
 /// has connected.
 const QUIET: &str = ",polychron_shared::queue=error";
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cli::output::say;
 use embedded::{DataFolder, Engine};
-use operations::context::{Context, Nudge};
+use operations::context::{Context, WakeBy};
 use operations::failure::Failure;
 use shared::config::Config;
 use shared::http;
@@ -64,10 +64,10 @@ pub(crate) async fn of_engine(
         let control = Control::new(&folder.control_url(), &connections);
         let (publisher, driver) = engine.queue.publisher("polychron dashboard", &[]);
         tokio::spawn(driver);
-        let nudge = Nudge::Standing(publisher);
+        let wake_by = WakeBy::Publisher(publisher);
         let control = control.map_err(Failure::control)?;
         let metrics = Metrics::new(connections.clock().clone());
-        Server::bind(Context::new(config, connections, control, nudge), metrics).await
+        Server::bind(Context::new(config, connections, control, wake_by), metrics).await
     };
     match server.await {
         Ok(server) => {

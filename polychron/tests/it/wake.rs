@@ -1,4 +1,4 @@
-//! Changes nudge producers, if there is a broker.
+//! Changes wake producers, if there is a broker.
 
 use std::time::Duration;
 
