@@ -99,7 +99,7 @@ pub(crate) const FIELDS: &[Column<Execution>] = &[
     column("worker", |execution| maybe(execution.worker.as_ref())),
     column("lease until", |execution| live(execution, time(execution.lease_until))),
     column("deadline", |execution| live(execution, time(execution.deadline_at))),
-    column("asked to end", |execution| match execution.cancel_requested {
+    column("cancel requested", |execution| match execution.cancel_requested {
         true => "yes".to_owned(),
         false => String::new(),
     }),

@@ -105,8 +105,8 @@ async fn sighup_loads_new_code_and_interrupts_nothing() {
     // New code that does not start: the old goes on.
     std::fs::remove_file(&types).unwrap();
     process.signal(Signal::HUP);
-    process.logged("handler processes are started anew").await;
-    process.logged("a handler process died with nothing in hand").await;
+    process.logged("handler processes restart").await;
+    process.logged("an idle handler process died").await;
     add(&system, "still", json!({})).await;
     assert_eq!(pid(&ended(&system, "still").await), before);
 
@@ -142,5 +142,5 @@ async fn a_stop_waits_for_what_runs_and_ends_the_processes() {
     assert!(process.ended().await.success());
     let pid = pid(&ended(&system, "last").await);
     assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists(), "its process has ended");
-    assert!(!process.log().contains("died with nothing in hand"), "{}", process.log());
+    assert!(!process.log().contains("an idle handler process died"), "{}", process.log());
 }

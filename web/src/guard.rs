@@ -98,7 +98,7 @@ async fn caught(
         metrics.requests_panicked.inc();
         // The panic's own message, with its place, is on standard error.
         error!(%method, path, "a request panicked: this is a defect of Polychron");
-        let detail = "it went wrong, by a defect of Polychron; see the log";
+        let detail = "internal error, a defect of Polychron; see the log";
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
     })
 }

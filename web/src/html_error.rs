@@ -15,7 +15,7 @@ pub(crate) struct HtmlError(pub(crate) Problem);
 impl HtmlError {
     /// A failure that should be impossible.
     pub(crate) fn unexpected() -> HtmlError {
-        HtmlError(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "it went wrong; see the log"))
+        HtmlError(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error; see the log"))
     }
 }
 

@@ -69,7 +69,7 @@ pub(super) async fn run(action: Action, chosen: Chosen, session: &Session) -> Re
         fan_out.keep(|kept| kept == slug);
     }
     let find = async |at: &TenantContext| find(action, &chosen, at).await.map(Some);
-    let found = fan_out.ask("looking", find).await;
+    let found = fan_out.ask("reading", find).await;
     let found: BTreeMap<String, Vec<Execution>> =
         found.into_iter().filter(|of| !of.item.is_empty()).map(|of| (of.tenant, of.item)).collect();
     fan_out.keep(|slug| found.contains_key(slug));

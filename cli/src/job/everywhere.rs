@@ -21,7 +21,7 @@ pub(super) async fn find<'a>(
     let mut fan_out = FanOut::begin(session).await?;
     let find =
         async |at: &TenantContext| at.store.find_job(name).await.map_err(|error| at.failed(error));
-    let jobs = fan_out.ask("looking", find).await;
+    let jobs = fan_out.ask("reading", find).await;
     if jobs.is_empty() && !fan_out.has_failed() {
         let remedy = "`polychron job list --all-tenants` shows those there are";
         return Err(Failure::NotFound(format!("no tenant has a job `{name}`; {remedy}")));

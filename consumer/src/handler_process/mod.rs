@@ -194,7 +194,7 @@ impl Handlers {
         let pools = self.0.pools.clone();
         tokio::spawn(async move {
             while hangup.recv().await.is_some() {
-                info!("SIGHUP: handler processes are started anew");
+                info!("SIGHUP: handler processes restart");
                 pools.iter().for_each(|pool| pool.reload());
             }
         });

@@ -27,14 +27,14 @@ fn document() -> Value {
         "info": {
             "title": "Polychron",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "Scheduled jobs of many tenants. Problems are told as RFC 9457 has it. \
-                            A list's `next` is what the next page is asked with; null at the end.",
+            "description": "Scheduled jobs of many tenants. Errors are problem details (RFC 9457). \
+                            To get a list's next page, send its `next`, which is null on the last one.",
         },
         "paths": paths,
         "components": {
             "schemas": schema::schemas(),
             "responses": {"Problem": {
-                "description": "It was not done; `detail` says why",
+                "description": "The request failed; `detail` says why",
                 "content": {"application/problem+json": {"schema": schema::reference("Problem")}},
             }},
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},

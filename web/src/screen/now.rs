@@ -49,7 +49,7 @@ fn attention(overview: &Overview) -> Html {
     let noted = things(warnings, "one warning", "warnings");
     match (overview.tenants - overview.unvisited, overview.problems, warnings) {
         (0, ..) => html!(
-            "<p class=\"verdict\">No tenant has been looked at yet. \
+            "<p class=\"verdict\">No tenant has been read yet. \
              Add one with <code>polychron tenant add</code>.</p>"
         ),
         (_, 0, 0) => html!("<p class=\"verdict good\">Everything is on time.</p>"),

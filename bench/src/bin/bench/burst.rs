@@ -81,7 +81,7 @@ async fn burst(servers: &Servers, system: &System, urls: &[DatabaseUrl]) -> anyh
     let left = due - clock.wall_time();
     ensure!(
         left > SPARE,
-        "the machine is too slow: inserts and first looks took until {left} before the jobs are due"
+        "the machine is too slow: inserts and first polls took until {left} before the jobs are due"
     );
 
     eprintln!("every tenant is watched, {} s before the jobs are due", left.num_seconds());
@@ -112,7 +112,7 @@ async fn burst(servers: &Servers, system: &System, urls: &[DatabaseUrl]) -> anyh
         ("s until all are recorded", ended),
         ("jobs/s", all / ended),
         ("worst lateness s", lateness),
-        ("looks/tenant", polls / urls.len() as f64),
+        ("polls/tenant", polls / urls.len() as f64),
         ("producer RSS MB", most[0] as f64 / 1e6),
         ("consumer RSS MB", most[1] as f64 / 1e6),
         ("PostgreSQL us/job", used(0)),
@@ -160,10 +160,7 @@ impl Processes {
     async fn until_watched(&self, tenants: usize) -> anyhow::Result<()> {
         let (clock, began) = (Clock::System, Clock::System.boot_time());
         while figure(self.0[0].1, "polychron_polls_total").await < tenants as f64 {
-            ensure!(
-                clock.boot_time() - began < LEAD,
-                "the producer has not looked at every tenant"
-            );
+            ensure!(clock.boot_time() - began < LEAD, "the producer has not polled every tenant");
             clock.sleep(ASK_EVERY).await;
         }
         Ok(())

@@ -88,9 +88,9 @@ pub(crate) async fn measure(_: &Options) -> anyhow::Result<Vec<Sheet>> {
     let mut pages = Sheet::new("pages", &[], settings);
     let served = Served::start(&system).await?;
     costs.add("serve", "first walk", served.watched(served.first_walk(&population)).await?);
-    costs.add("serve", "left alone", served.watched(idle()).await?);
+    costs.add("serve", "idle", served.watched(idle()).await?);
     let requests = served.ask_for_all_pages(&population, &mut pages);
-    costs.add("serve", "asked", served.watched(requests).await?);
+    costs.add("serve", "under requests", served.watched(requests).await?);
     drop(served);
     population.drop().await?;
     drop_database(system.control_url()).await?;
@@ -151,7 +151,7 @@ impl Served {
                 return Ok(());
             }
             if clock.boot_time() - began > LIMIT {
-                bail!("the first walk has not come to its end: {now}");
+                bail!("the first walk has not ended: {now}");
             }
             clock.sleep(ASK_EVERY).await;
         }

@@ -149,10 +149,7 @@ impl Process {
         let (command, pid) = (&pool.label, self.pid);
         match &end {
             End::Died(_) => {
-                warn!(
-                    command,
-                    pid, last_output, "a handler process died with nothing in hand: it {how}"
-                );
+                warn!(command, pid, last_output, "an idle handler process died: it {how}");
             }
             End::Expected | End::Refused(_) => {
                 info!(command, pid, "a handler process has ended: it {how}")

@@ -40,7 +40,7 @@ impl Link {
     fn failed(&mut self, fault: &Fault) {
         if !std::mem::replace(&mut self.is_outage_logged, true) {
             let purpose = self.purpose;
-            warn!(broker = %self.url, "no connection to the broker for {purpose}, trying on: {fault}");
+            warn!(broker = %self.url, "no connection to the broker for {purpose}; retrying: {fault}");
         }
     }
 }
