@@ -164,8 +164,8 @@ impl Events {
         tokio::spawn(async move {
             // The map holds one receiver itself.
             while sender.receiver_count() > 1 {
-                if let Some(mark) = mark(&store).await {
-                    sender.send_if_modified(|before| std::mem::replace(before, mark) != mark);
+                if let Some(now) = fingerprint(&store).await {
+                    sender.send_if_modified(|before| std::mem::replace(before, now) != now);
                 }
                 clock.sleep(ASK_EVERY).await;
             }
@@ -175,7 +175,7 @@ impl Events {
 }
 
 /// A fingerprint of what a tenant's pages show. None while its database doesn't answer.
-async fn mark(store: &Store) -> Option<u64> {
+async fn fingerprint(store: &Store) -> Option<u64> {
     let now = store.now().await.ok()?;
     let summary = store.poll().await.ok()?;
     let recent = store.list_recent(now - TimeDelta::hours(1), RECENT).await.ok()?;

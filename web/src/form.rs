@@ -12,6 +12,7 @@ use crate::access::Visitor;
 use crate::html::{Html, html};
 use crate::html_error::HtmlError;
 use crate::problem::Problem;
+use operations::failure::Failure;
 
 /// The field that proves that a form came from our page.
 pub(crate) const KEY: &str = "form_key";
@@ -54,6 +55,12 @@ impl Filled {
     /// A field; none if it is missing or blank.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.fields.get(name).map(|text| text.trim()).filter(|text| !text.is_empty())
+    }
+
+    /// The version that the page showed. The change is refused if there is a later one by now.
+    pub(crate) fn version(&self) -> Result<i32, Failure> {
+        let version = self.get("version").and_then(|text| text.parse().ok());
+        version.ok_or_else(|| Failure::Usage("the form lacks the version".to_owned()))
     }
 }
 

@@ -30,9 +30,9 @@ pub(crate) struct Overview {
     /// Executions that wait for a consumer.
     pub(crate) dispatched: i64,
     pub(crate) running: i64,
-    /// Of all live consumers.
+    /// The slots of all live consumers.
     pub(crate) slots: i32,
-    /// Within the last hours that `hours` shows.
+    /// Executions that failed within the hours that `hours` shows.
     pub(crate) failed: u32,
     pub(crate) tenants: usize,
     /// How many of them have no snapshot yet.
@@ -76,7 +76,7 @@ pub(crate) fn overview(
         let problems = findings.iter().filter(is_problem).count();
         findings.truncate(FINDINGS_MAX);
         let stats = || snapshots.iter().map(|snapshot| &snapshot.stats);
-        let ages = || snapshots.iter().filter_map(|snapshots| fleet.age(snapshots));
+        let ages = || snapshots.iter().filter_map(|snapshot| fleet.age(snapshot));
         Overview {
             behind_seconds: active()
                 .filter_map(|snapshot| snapshot.stats.behind)
@@ -90,7 +90,7 @@ pub(crate) fn overview(
             slots: workers.iter().map(|worker| worker.slots).sum(),
             failed: hours.iter().map(|hour| hour.counts.failed).sum(),
             tenants: snapshots.len(),
-            unvisited: snapshots.iter().filter(|snapshots| fleet.age(snapshots).is_none()).count(),
+            unvisited: snapshots.iter().filter(|snapshot| fleet.age(snapshot).is_none()).count(),
             oldest_seconds: ages().map(|age| age.as_secs()).max().unwrap_or(0),
             hours,
             findings,

@@ -15,32 +15,32 @@ use crate::user::{User, Users};
 pub(super) struct UsersFile {
     pub(super) path: PathBuf,
     /// Changes with the file.
-    mark: Option<Mark>,
+    stamp: Option<Stamp>,
     pub(super) users: Arc<Vec<User>>,
 }
 
 /// When a file was written, and its length.
-type Mark = (SystemTime, u64);
+type Stamp = (SystemTime, u64);
 
 impl UsersFile {
     pub(super) fn open(path: &Path) -> Result<UsersFile, Failure> {
-        // The mark first: the file is read again if it is written meanwhile.
-        let mark = mark(path);
-        Ok(UsersFile { path: path.to_owned(), mark, users: Arc::new(read(path)?) })
+        // The stamp is taken first: the file is read again if it is written meanwhile.
+        let stamp = stamp(path);
+        Ok(UsersFile { path: path.to_owned(), stamp, users: Arc::new(read(path)?) })
     }
 
     /// Reads the users again if the file has changed; none if it has not.
     pub(super) fn changed(&mut self) -> Option<Result<Vec<User>, Failure>> {
-        let mark = mark(&self.path);
-        if mark == self.mark {
+        let stamp = stamp(&self.path);
+        if stamp == self.stamp {
             return None;
         }
-        self.mark = mark;
+        self.stamp = stamp;
         Some(read(&self.path))
     }
 }
 
-fn mark(path: &Path) -> Option<Mark> {
+fn stamp(path: &Path) -> Option<Stamp> {
     let metadata = path.metadata().ok()?;
     Some((metadata.modified().ok()?, metadata.len()))
 }

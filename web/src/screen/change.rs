@@ -85,11 +85,9 @@ pub(super) async fn edit_schedule(
     let (at, actor) = state.enter_to_change(&form.visitor, &slug, form.get("reason")).await?;
     let job = operations::job::find(&at, &name).await?;
     let text = form.get("schedule").unwrap_or_default();
-    let patch = schedule::understood(text, form.get("timezone"), &job)?;
-    let version = form.get("version").and_then(|text| text.parse().ok());
-    let version = version.ok_or_else(|| Failure::Usage("the form lacks the version".to_owned()))?;
+    let patch = schedule::read_patch(text, form.get("timezone"), &job)?;
     let (context, edit) = (&state.context, JobEdit::default());
-    let version = Some(version);
+    let version = Some(form.version()?);
     let edited =
         operations::job::patch(context, &actor, &at, &name, version, &edit, Some(&patch)).await?;
     made(edited)?;

@@ -40,11 +40,11 @@ pub(super) async fn show(
     let attempts = attempts.map_err(|error| at.failed(error))?;
     let body = html!(
         "{}{}{}<h2>Timeline</h2>{}{}{}",
-        of_itself(&slug, &execution, at.now.time()),
+        summary(&slug, &execution, at.now.time()),
         actions(&slug, &execution, &visitor),
         error(&execution),
         time_line(&execution, at.now.time()),
-        others(&slug, &execution, &attempts, at.now.time()),
+        attempts_list(&slug, &execution, &attempts, at.now.time()),
         contents(&execution)
     );
     let trail = vec![
@@ -57,7 +57,7 @@ pub(super) async fn show(
     Ok(Page { visitor: &visitor, title: &title, trail, live, body }.into_response())
 }
 
-fn of_itself(slug: &str, execution: &Execution, now: Time) -> Html {
+fn summary(slug: &str, execution: &Execution, now: Time) -> Html {
     let job = match &execution.job_name {
         Some(name) => html!("<a href=\"{}\">{}</a>", of_job(slug, name, ""), name),
         None => text(job_name(execution)),
@@ -146,7 +146,7 @@ fn time_line(execution: &Execution, now: Time) -> Html {
     html!("<ol class=\"timeline\">{}</ol>", items.collect::<Html>())
 }
 
-fn others(slug: &str, execution: &Execution, attempts: &[Execution], now: Time) -> Html {
+fn attempts_list(slug: &str, execution: &Execution, attempts: &[Execution], now: Time) -> Html {
     if attempts.len() < 2 {
         return Html::default();
     }

@@ -26,18 +26,18 @@ use operations::job::find;
 
 #[derive(Deserialize)]
 pub(super) struct NotifyQuery {
-    /// The target to preview; the present one at first.
+    /// The target to preview; the present one if left out.
     target: Option<String>,
 }
 
-/// Whose target is edited.
-enum Whose {
+/// The job or tenant whose target is edited.
+enum Owner {
     Job(Box<Job>),
     /// The tenant's, with the job that holds it, if that exists already.
     Tenant(Option<Box<Job>>),
 }
 
-pub(super) async fn of_job_shown(
+pub(super) async fn show_job(
     State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
     Path(slug): Path<String>,
@@ -46,10 +46,10 @@ pub(super) async fn of_job_shown(
 ) -> Answer {
     let at = state.enter(&visitor, &slug).await?;
     let job = Box::new(find(&at, &name).await?);
-    Ok(page(&at, &visitor, &Whose::Job(job), query.target.as_deref()))
+    Ok(page(&at, &visitor, &Owner::Job(job), query.target.as_deref()))
 }
 
-pub(super) async fn of_tenant_shown(
+pub(super) async fn show_tenant(
     State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
     Path(slug): Path<String>,
@@ -57,7 +57,7 @@ pub(super) async fn of_tenant_shown(
 ) -> Answer {
     let at = state.enter(&visitor, &slug).await?;
     let notifier = notifier(&at).await?.map(Box::new);
-    Ok(page(&at, &visitor, &Whose::Tenant(notifier), query.target.as_deref()))
+    Ok(page(&at, &visitor, &Owner::Tenant(notifier), query.target.as_deref()))
 }
 
 /// The job that holds the tenant's target; it is created when first needed.
@@ -68,17 +68,17 @@ pub(super) async fn notifier(at: &TenantContext) -> Result<Option<Job>, Failure>
 fn page(
     at: &TenantContext,
     visitor: &Visitor,
-    whose: &Whose,
-    tried: Option<&str>,
+    owner: &Owner,
+    draft: Option<&str>,
 ) -> axum::response::Response {
-    let text = tried.map_or_else(|| whose.written(), str::to_owned);
-    let (title, place) = match whose {
-        Whose::Job(job) => (format!("Notifications of {}", job.name), job.name.clone()),
-        Whose::Tenant(_) => (format!("Default notifications of {}", at.tenant.name), String::new()),
+    let text = draft.map_or_else(|| owner.as_text(), str::to_owned);
+    let (title, place) = match owner {
+        Owner::Job(job) => (format!("Notifications of {}", job.name), job.name.clone()),
+        Owner::Tenant(_) => (format!("Default notifications of {}", at.tenant.name), String::new()),
     };
-    let name = matches!(whose, Whose::Job(_))
+    let name = matches!(owner, Owner::Job(_))
         .then(|| html!("<input type=\"hidden\" name=\"name\" value=\"{}\">", Exact(&place)));
-    let default = matches!(whose, Whose::Job(_))
+    let default = matches!(owner, Owner::Job(_))
         .then(|| html!(", <code>default</code> for the tenant's target"));
     let body = html!(
         "<form method=\"get\" action=\"{}\" class=\"form\">{}\
@@ -87,50 +87,50 @@ fn page(
          <p class=\"note\">A URL; or JSON such as <code>{}</code>, also with <code>headers</code> and \
          <code>signing_secret</code>; <code>off</code> for no one{}. Instead of a secret, \
          write its name.</p>{}",
-        whose.address(at),
+        owner.address(at),
         name,
         printable::json(&text).as_ref(),
         r#"{"url": {"$secret": "OPS_HOOK"}, "on": ["failed", "recovered"]}"#,
         default,
-        tried.map(|text| meaning(at, visitor, whose, text))
+        draft.map(|text| preview(at, visitor, owner, text))
     );
     let mut trail = vec![
         ("Tenants".to_owned(), "/tenants".to_owned()),
         (at.tenant.name.clone(), of_tenant(&at.tenant.slug, "")),
     ];
-    if let Whose::Job(job) = whose {
+    if let Owner::Job(job) = owner {
         trail.push(("Jobs".to_owned(), of_tenant(&at.tenant.slug, "/jobs")));
         trail.push((job.name.clone(), of_job(&at.tenant.slug, &job.name, "")));
     }
     Page { visitor, title: &title, trail, live: None, body }.into_response()
 }
 
-impl Whose {
+impl Owner {
     fn address(&self, at: &TenantContext) -> String {
         match self {
-            Whose::Job(job) => of_job(&at.tenant.slug, &job.name, "/notify"),
-            Whose::Tenant(_) => of_tenant(&at.tenant.slug, "/notify"),
+            Owner::Job(job) => of_job(&at.tenant.slug, &job.name, "/notify"),
+            Owner::Tenant(_) => of_tenant(&at.tenant.slug, "/notify"),
         }
     }
 
     /// The present target, as people write it.
-    fn written(&self) -> String {
+    fn as_text(&self) -> String {
         let target = match self {
-            Whose::Job(job) => job.notify.as_ref(),
-            Whose::Tenant(notifier) => notifier.as_ref().map(|job| &job.payload),
+            Owner::Job(job) => job.notify.as_ref(),
+            Owner::Tenant(notifier) => notifier.as_ref().map(|job| &job.payload),
         };
         match (target, self) {
-            (None, Whose::Job(_)) => "default".to_owned(),
-            (None, Whose::Tenant(_)) => "off".to_owned(),
+            (None, Owner::Job(_)) => "default".to_owned(),
+            (None, Owner::Tenant(_)) => "off".to_owned(),
             (Some(target), _) if target.get("url").is_none() => "off".to_owned(),
             (Some(target), _) => format!("{target:#}"),
         }
     }
 
-    /// Reads a target; none stands for the tenant's.
-    fn understood(&self, text: &str) -> Result<Option<Value>, Failure> {
+    /// Reads a target as people write it; none means the tenant's.
+    fn read_target(&self, text: &str) -> Result<Option<Value>, Failure> {
         match (text.trim(), self) {
-            ("default", Whose::Job(_)) => Ok(None),
+            ("default", Owner::Job(_)) => Ok(None),
             (text, _) => input::target(text).map(Some).map_err(Failure::Usage),
         }
     }
@@ -138,22 +138,22 @@ impl Whose {
     /// The version that a save must still find; none before the tenant's target is first written.
     fn version(&self) -> Option<i32> {
         match self {
-            Whose::Job(job) => Some(job.version),
-            Whose::Tenant(notifier) => notifier.as_ref().map(|job| job.version),
+            Owner::Job(job) => Some(job.version),
+            Owner::Tenant(notifier) => notifier.as_ref().map(|job| job.version),
         }
     }
 }
 
 /// The preview of a target, with a form to save it if it can be read.
-fn meaning(at: &TenantContext, visitor: &Visitor, whose: &Whose, text: &str) -> Html {
-    let target = match whose.understood(text) {
+fn preview(at: &TenantContext, visitor: &Visitor, owner: &Owner, text: &str) -> Html {
+    let target = match owner.read_target(text) {
         Ok(target) => target,
         Err(failure) => {
             return html!("<pre class=\"error\" role=\"alert\">{}</pre>", failure.to_string());
         }
     };
     let save = visitor.may_change().then(|| {
-        let version = whose.version().map(|version| version.to_string()).unwrap_or_default();
+        let version = owner.version().map(|version| version.to_string()).unwrap_or_default();
         let inside = html!(
             "<input type=\"hidden\" name=\"target\" value=\"{}\"><input type=\"hidden\" name=\"version\" value=\"{}\">\
              <label>Reason, for the audit <input name=\"reason\" maxlength=\"500\" autocomplete=\"off\"></label>\
@@ -161,12 +161,12 @@ fn meaning(at: &TenantContext, visitor: &Visitor, whose: &Whose, text: &str) -> 
             Exact(text),
             version
         );
-        html!("<div class=\"form\">{}</div>", form(&whose.address(at), visitor, inside))
+        html!("<div class=\"form\">{}</div>", form(&owner.address(at), visitor, inside))
     });
     html!("<h2>Preview</h2><p class=\"words\">{}</p>{}", words(target.as_ref()), save)
 }
 
-/// A target in words; none stands for the tenant's.
+/// A target in words; none means the tenant's.
 pub(super) fn words(target: Option<&Value>) -> String {
     let Some(target) = target else { return "The tenant's default.".to_owned() };
     let of = |value: &Value| match value["$secret"].as_str() {
@@ -189,29 +189,28 @@ pub(super) fn words(target: Option<&Value>) -> String {
     format!("Notifies {} of {}{signed}{headers}.", of(url), on.unwrap_or_else(|| all.join(", ")))
 }
 
-pub(super) async fn edit_of_job(
+pub(super) async fn edit_job(
     State(state): State<Arc<AppState>>,
     Path(slug): Path<String>,
     Query(JobQuery { name }): Query<JobQuery>,
     form: Filled,
 ) -> Answer {
     let (at, actor) = state.enter_to_change(&form.visitor, &slug, form.get("reason")).await?;
-    let whose = Whose::Job(Box::new(find(&at, &name).await?));
-    let notify = Some(whose.understood(form.get("target").unwrap_or_default())?);
-    let version = form.get("version").and_then(|text| text.parse().ok());
-    let version = version.ok_or_else(|| Failure::Usage("the form lacks the version".to_owned()))?;
+    let owner = Owner::Job(Box::new(find(&at, &name).await?));
+    let notify = Some(owner.read_target(form.get("target").unwrap_or_default())?);
+    let version = form.version()?;
     let edit = JobEdit { notify, ..JobEdit::default() };
     made(operations::job::edit(&state.context, &actor, &at, &name, Some(version), &edit).await?)?;
     Ok(Redirect::to(&of_job(&slug, &name, "")).into_response())
 }
 
-pub(super) async fn edit_of_tenant(
+pub(super) async fn edit_tenant(
     State(state): State<Arc<AppState>>,
     Path(slug): Path<String>,
     form: Filled,
 ) -> Answer {
     let (at, actor) = state.enter_to_change(&form.visitor, &slug, form.get("reason")).await?;
-    let target = Whose::Tenant(None).understood(form.get("target").unwrap_or_default())?;
+    let target = Owner::Tenant(None).read_target(form.get("target").unwrap_or_default())?;
     let version = form.get("version").and_then(|text| text.parse().ok());
     let target = target.unwrap_or_default();
     made(operations::tenant::notify(&state.context, &actor, &at, version, target).await?)?;

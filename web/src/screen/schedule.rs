@@ -30,7 +30,7 @@ const AHEAD: u16 = 10;
 #[derive(Deserialize)]
 pub(super) struct ScheduleQuery {
     name: String,
-    /// The schedule to preview; the job's own at first.
+    /// The schedule to preview; the job's own if left out.
     schedule: Option<String>,
     #[serde(default)]
     timezone: String,
@@ -44,7 +44,7 @@ pub(super) async fn show(
 ) -> Answer {
     let at = state.enter(&visitor, &slug).await?;
     let job = find(&at, &query.name).await?;
-    let tried = query.schedule.as_deref().map(|text| meaning(&at, &job, &visitor, text, &query));
+    let preview = query.schedule.as_deref().map(|text| preview(&at, &job, &visitor, text, &query));
     let text = query.schedule.clone().unwrap_or_else(|| format!("{:#}", job.schedule));
     let action = of_job(&slug, &job.name, "/schedule");
     let body = html!(
@@ -60,7 +60,7 @@ pub(super) async fn show(
         Exact(&query.timezone),
         job.schedule["timezone"].as_str().unwrap_or("UTC"),
         r#"{"every": "15m"}"#,
-        tried
+        preview
     );
     let trail = vec![
         ("Tenants".to_owned(), "/tenants".to_owned()),
@@ -73,14 +73,14 @@ pub(super) async fn show(
 }
 
 /// The preview of a schedule, with a form to save it if it can be read.
-fn meaning(
+fn preview(
     at: &TenantContext,
     job: &Job,
     visitor: &Visitor,
     text: &str,
     query: &ScheduleQuery,
 ) -> Html {
-    let read = understood(text, Some(query.timezone.as_str()), job)
+    let read = read_patch(text, Some(query.timezone.as_str()), job)
         .and_then(|patch| schedule_change::apply(&patch, at, job));
     let (value, change) = match read {
         Ok(read) => read,
@@ -106,14 +106,14 @@ fn meaning(
         true => Html::default(),
         false => html!("<p>{}: {}.</p>", title, options.join(", ")),
     };
-    let as_it_is = change.before.as_ref().map(|Meaning { words, next }| {
+    let present = change.before.as_ref().map(|Meaning { words, next }| {
         let next = maybe_when(*next, at.now.time());
         html!("<p>Until now it runs {}; next: {}.</p>", words, next)
     });
     html!(
         "<h2>Preview</h2><p class=\"words\">Runs {}.</p>{}{}{}{}{}",
         change.after.words,
-        as_it_is,
+        present,
         listed("Kept", &change.kept),
         listed("Dropped, since the new schedule cannot have it", &change.dropped),
         due_times(&times, at.now.time()),
@@ -121,9 +121,9 @@ fn meaning(
     )
 }
 
-/// What the form changes of the job's schedule. JSON shows a whole schedule, so it replaces it; a cron
-/// expression keeps what it does not say.
-pub(super) fn understood(text: &str, timezone: Option<&str>, job: &Job) -> Result<Patch, Failure> {
+/// The change that the form makes to the job's schedule. JSON is a whole schedule, which replaces the old
+/// one; a cron expression keeps the other options.
+pub(super) fn read_patch(text: &str, timezone: Option<&str>, job: &Job) -> Result<Patch, Failure> {
     let timezone = timezone.map(str::trim).filter(|zone| !zone.is_empty());
     let patch = patch(text, timezone).map_err(|failure| match failure {
         // Failures name the command's flag; here it is a field.

@@ -18,8 +18,8 @@ use crate::guard::client_address;
 use crate::html::{Html, html};
 use crate::html_error::HtmlError;
 
-/// Only signing in needs to know the browser; for a year.
-const DEVICE_PLACE: &str = "/login; Max-Age=31536000";
+/// Where and for how long the browser sends the cookie: only signing in needs it.
+const DEVICE_PATH: &str = "/login; Max-Age=31536000";
 
 #[derive(Deserialize)]
 pub(super) struct SignInQuery {
@@ -71,7 +71,7 @@ pub(super) async fn enter(
         Ok(SignedIn { session, device }) => {
             let cookies = AppendHeaders([
                 (header::SET_COOKIE, cookie(COOKIE, &session, "/", &headers)),
-                (header::SET_COOKIE, cookie(DEVICE_COOKIE, &device, DEVICE_PLACE, &headers)),
+                (header::SET_COOKIE, cookie(DEVICE_COOKIE, &device, DEVICE_PATH, &headers)),
             ]);
             (cookies, Redirect::to(local_path(&to))).into_response()
         }
@@ -98,12 +98,12 @@ pub(super) async fn leave(
     Ok(([(header::SET_COOKIE, cookie)], Redirect::to("/login")).into_response())
 }
 
-/// Whether the request came by TLS, as a proxy says. A false claim only loses the claimant's own
-/// cookie.
-fn cookie(name: &str, value: &str, place: &str, headers: &HeaderMap) -> String {
+/// The value of `Set-Cookie`, with `Secure` if a proxy says that the request came by TLS. A client that
+/// claims this falsely only loses its own cookie.
+fn cookie(name: &str, value: &str, path: &str, headers: &HeaderMap) -> String {
     let proto = headers.get("x-forwarded-proto").and_then(|proto| proto.to_str().ok());
     let secure = if proto == Some("https") { "; Secure" } else { "" };
-    format!("{name}={value}; Path={place}; HttpOnly; SameSite=Strict{secure}")
+    format!("{name}={value}; Path={path}; HttpOnly; SameSite=Strict{secure}")
 }
 
 /// A path of ours, and never another site, however it is spelled.

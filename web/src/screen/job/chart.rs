@@ -12,7 +12,7 @@ const WIDTH: usize = 10;
 /// The least height of a visible bar.
 const LEAST: f64 = 2.0;
 
-/// One bar for each run, the oldest first, of the least height for one that did not run.
+/// One bar for each run, the oldest first. A run without a duration gets a bar of the least height.
 pub(super) fn durations(runs: &[Execution]) -> Html {
     if runs.is_empty() {
         return Html::default();
