@@ -24,7 +24,7 @@ use crate::failure::Failure;
 const WAKE_LIMIT: Duration = Duration::from_secs(1);
 
 /// Where a tenant's tables are: its database, and its schema unless that is the default.
-type Place = (DatabaseUrl, Option<String>);
+type Location = (DatabaseUrl, Option<String>);
 
 /// What operations need.
 pub struct Context {
@@ -39,7 +39,7 @@ pub struct Context {
     wake_by: WakeBy,
     /// Tenants whose producers are woken later, all at once; none while each change wakes them.
     unwoken: Mutex<Option<BTreeSet<TenantId>>>,
-    stores: Mutex<HashMap<TenantId, (Place, Arc<Store>)>>,
+    stores: Mutex<HashMap<TenantId, (Location, Arc<Store>)>>,
 }
 
 /// How producers are woken after a change.

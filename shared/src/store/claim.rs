@@ -7,7 +7,7 @@ use sqlx::{FromRow, query, query_as, query_scalar};
 use super::db::{Db, begin_immediate, column, json, run, run_on_either};
 use super::db_time::DbTime;
 use super::error::Result;
-use super::types::{Nearest, OrFail};
+use super::types::{ClampedTime, PolicyOrFail};
 use super::{Store, sql};
 use crate::clock::{Time, delta};
 use crate::id::{ExecutionId, JobId};
@@ -42,23 +42,23 @@ pub struct Claim {
     /// The handler's input, as JSON text; none if it is longer than a payload may be.
     pub payload: Option<String>,
     /// The occurrence.
-    #[sqlx(try_from = "Nearest")]
+    #[sqlx(try_from = "ClampedTime")]
     pub scheduled_for: Time,
     /// The number of the attempt.
     pub attempt: i32,
     /// When the claim was made.
-    #[sqlx(try_from = "Nearest")]
+    #[sqlx(try_from = "ClampedTime")]
     pub started_at: Time,
     /// When the lease ends unless it is renewed.
-    #[sqlx(try_from = "Nearest")]
+    #[sqlx(try_from = "ClampedTime")]
     pub lease_until: Time,
     /// When the attempt times out.
-    #[sqlx(try_from = "Nearest")]
+    #[sqlx(try_from = "ClampedTime")]
     pub deadline_at: Time,
     /// The job's maximum number of attempts that count.
     pub max_attempts: i32,
     retry_base_seconds: i32,
-    #[sqlx(try_from = "OrFail")]
+    #[sqlx(try_from = "PolicyOrFail")]
     orphan_policy: OrphanPolicy,
     uncharged: i64,
     job_is_failing: bool,

@@ -6,7 +6,7 @@ use super::db::{Db, begin_immediate, column, run, run_on_either};
 use super::db_time::DbTime;
 use super::error::{Result, StoreError};
 use super::guarded::Guarded;
-use super::types::Nearest;
+use super::types::ClampedTime;
 use super::{Store, sql};
 use crate::clock::Time;
 use crate::execution::{ErrorKind, Status};
@@ -31,19 +31,19 @@ pub struct PollSummary {
     /// How many occurrences wait for their turn.
     pub waiting: i64,
     /// When the first retry or manual run is due.
-    #[sqlx(try_from = "Nearest")]
+    #[sqlx(try_from = "ClampedTime")]
     pub next_available_at: Option<Time>,
     /// When the first lease ends.
-    #[sqlx(try_from = "Nearest")]
+    #[sqlx(try_from = "ClampedTime")]
     pub next_lease_until: Option<Time>,
     /// The time of the oldest dispatch whose message was never confirmed.
-    #[sqlx(try_from = "Nearest")]
+    #[sqlx(try_from = "ClampedTime")]
     pub unconfirmed_since: Option<Time>,
     /// The time of the oldest publish whose row has not been claimed.
-    #[sqlx(try_from = "Nearest")]
+    #[sqlx(try_from = "ClampedTime")]
     pub published_since: Option<Time>,
     /// When the first job is due.
-    #[sqlx(try_from = "Nearest")]
+    #[sqlx(try_from = "ClampedTime")]
     pub next_due_at: Option<Time>,
     /// Whether some job's next time must be computed.
     pub has_unarmed: bool,
@@ -106,7 +106,7 @@ pub struct Ready {
     /// The row.
     pub id: ExecutionId,
     /// Its occurrence.
-    #[sqlx(try_from = "Nearest")]
+    #[sqlx(try_from = "ClampedTime")]
     pub scheduled_for: Time,
     /// Which attempt it is.
     pub attempt: i32,

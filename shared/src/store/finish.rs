@@ -11,7 +11,7 @@ use super::notifications::{
     Notification, Notified, notify_postgres, notify_sqlite, read_alert_state_postgres,
     read_alert_state_sqlite,
 };
-use super::types::{Nearest, OrFail};
+use super::types::{ClampedTime, PolicyOrFail};
 use super::{Store, sql};
 use crate::clock::{Time, cut, delta};
 use crate::execution::{ErrorKind, Status, Trigger};
@@ -101,22 +101,22 @@ pub struct Expired {
     /// The number of the attempt.
     pub attempt: i32,
     /// The occurrence.
-    #[sqlx(try_from = "Nearest")]
+    #[sqlx(try_from = "ClampedTime")]
     pub scheduled_for: Time,
     /// When it was claimed.
-    #[sqlx(try_from = "Nearest")]
+    #[sqlx(try_from = "ClampedTime")]
     pub started_at: Time,
     /// When its lease ended.
-    #[sqlx(try_from = "Nearest")]
+    #[sqlx(try_from = "ClampedTime")]
     pub lease_until: Time,
     /// When it would have timed out.
-    #[sqlx(try_from = "Nearest")]
+    #[sqlx(try_from = "ClampedTime")]
     pub deadline_at: Time,
     /// The job's name; empty if it was deleted.
     pub name: String,
     max_attempts: i32,
     retry_base_seconds: i32,
-    #[sqlx(try_from = "OrFail")]
+    #[sqlx(try_from = "PolicyOrFail")]
     orphan_policy: OrphanPolicy,
     uncharged: i64,
 }

@@ -7,7 +7,7 @@ use super::db::{Db, begin_immediate, run, run_on_either};
 use super::db_time::DbTime;
 use super::error::Result;
 use super::executions::not_a_whole_second;
-use super::types::Nearest;
+use super::types::ClampedTime;
 use super::{Store, sql};
 use crate::clock::Time;
 use crate::execution::ErrorKind;
@@ -44,7 +44,7 @@ pub struct Unstarted {
     /// Its job.
     pub job_id: JobId,
     /// When it was planned.
-    #[sqlx(try_from = "Nearest")]
+    #[sqlx(try_from = "ClampedTime")]
     pub scheduled_for: Time,
     /// How late the producer may see it before it is a misfire.
     pub misfire_grace_seconds: i32,

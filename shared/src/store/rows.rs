@@ -8,7 +8,7 @@ use serde_json::Value;
 use sqlx::{Decode, FromRow, Row, Type};
 
 use super::readable::{TOO_LONG, is_null};
-use super::types::Nearest;
+use super::types::ClampedTime;
 use crate::execution::{Execution, Status, Trigger};
 use crate::id::{ExecutionId, JobId};
 use crate::job::{Job, MisfirePolicy, OrphanPolicy, OverlapPolicy};
@@ -47,7 +47,7 @@ macro_rules! read_tenants_rows {
                 let mut unreadable = None;
                 let mut read = $type {
                     $( $field: read(row, stringify!($field), &mut unreadable), )+
-                    $( $time: read::<_, Nearest>(row, stringify!($time), &mut unreadable).into(), )+
+                    $( $time: read::<_, ClampedTime>(row, stringify!($time), &mut unreadable).into(), )+
                     $( $json: read_json(read(row, stringify!($json), &mut unreadable)), )*
                     $( $maybe: read::<_, Option<String>>(row, stringify!($maybe), &mut unreadable).map(read_json), )*
                 };
@@ -136,11 +136,11 @@ unreadable! {
 }
 
 /// Some times are nullable, and no statement replaces a long time by null.
-impl Unreadable for Nearest {
+impl Unreadable for ClampedTime {
     const MAY_BE_NULL: bool = true;
 
-    fn unreadable() -> Nearest {
-        Nearest(None)
+    fn unreadable() -> ClampedTime {
+        ClampedTime(None)
     }
 }
 

@@ -155,24 +155,24 @@ impl Decode<'_, Sqlite> for Time {
     }
 }
 
-/// A nullable time of a tenant's row, clamped: one that is out of range becomes [`Time::MIN`] or
-/// [`Time::MAX`]. SQLite stores and sorts any text, and what is no time there becomes [`Time::MIN`]. For
-/// times that only order or delay rows, so that one malformed row does not fail the whole statement.
-pub(super) struct Nearest(pub(super) Option<Time>);
+/// A nullable time of a tenant's row that always decodes: a time out of range becomes [`Time::MIN`] or
+/// [`Time::MAX`], and text in SQLite that is not a time becomes [`Time::MIN`]. For times that only order or
+/// delay rows, so that one malformed row does not fail the whole statement.
+pub(super) struct ClampedTime(pub(super) Option<Time>);
 
-impl From<Nearest> for Option<Time> {
-    fn from(nearest: Nearest) -> Option<Time> {
-        nearest.0
+impl From<ClampedTime> for Option<Time> {
+    fn from(clamped: ClampedTime) -> Option<Time> {
+        clamped.0
     }
 }
 
-impl From<Nearest> for Time {
-    fn from(nearest: Nearest) -> Time {
-        nearest.0.unwrap_or(Time::MIN)
+impl From<ClampedTime> for Time {
+    fn from(clamped: ClampedTime) -> Time {
+        clamped.0.unwrap_or(Time::MIN)
     }
 }
 
-impl<DB: Database> Type<DB> for Nearest
+impl<DB: Database> Type<DB> for ClampedTime
 where
     Time: Type<DB>,
 {
@@ -184,37 +184,37 @@ where
     }
 }
 
-impl Decode<'_, Postgres> for Nearest {
-    fn decode(value: sqlx::postgres::PgValueRef<'_>) -> Result<Nearest, BoxDynError> {
+impl Decode<'_, Postgres> for ClampedTime {
+    fn decode(value: sqlx::postgres::PgValueRef<'_>) -> Result<ClampedTime, BoxDynError> {
         if value.is_null() {
-            return Ok(Nearest(None));
+            return Ok(ClampedTime(None));
         }
         let since_1970 = <i64 as Decode<'_, Postgres>>::decode(value)?.saturating_add(EPOCH);
         let end = if since_1970 < 0 { Time::MIN } else { Time::MAX };
-        Ok(Nearest(Some(Time::from_timestamp_micros(since_1970).unwrap_or(end))))
+        Ok(ClampedTime(Some(Time::from_timestamp_micros(since_1970).unwrap_or(end))))
     }
 }
 
-impl Decode<'_, Sqlite> for Nearest {
-    fn decode(value: sqlx::sqlite::SqliteValueRef<'_>) -> Result<Nearest, BoxDynError> {
+impl Decode<'_, Sqlite> for ClampedTime {
+    fn decode(value: sqlx::sqlite::SqliteValueRef<'_>) -> Result<ClampedTime, BoxDynError> {
         if value.is_null() {
-            return Ok(Nearest(None));
+            return Ok(ClampedTime(None));
         }
         // A year beyond 9999 is written with a sign, which SQLite sorts before all digits.
-        Ok(Nearest(Some(<Time as Decode<'_, Sqlite>>::decode(value).unwrap_or(Time::MIN))))
+        Ok(ClampedTime(Some(<Time as Decode<'_, Sqlite>>::decode(value).unwrap_or(Time::MIN))))
     }
 }
 
 /// The orphan policy in a tenant's row. An unknown value becomes `fail`, which runs nothing twice.
-pub(super) struct OrFail(OrphanPolicy);
+pub(super) struct PolicyOrFail(OrphanPolicy);
 
-impl From<OrFail> for OrphanPolicy {
-    fn from(or_fail: OrFail) -> OrphanPolicy {
-        or_fail.0
+impl From<PolicyOrFail> for OrphanPolicy {
+    fn from(policy: PolicyOrFail) -> OrphanPolicy {
+        policy.0
     }
 }
 
-impl<DB: Database> Type<DB> for OrFail
+impl<DB: Database> Type<DB> for PolicyOrFail
 where
     String: Type<DB>,
 {
@@ -226,13 +226,13 @@ where
     }
 }
 
-impl<'r, DB: Database> Decode<'r, DB> for OrFail
+impl<'r, DB: Database> Decode<'r, DB> for PolicyOrFail
 where
     &'r str: Decode<'r, DB>,
 {
-    fn decode(value: DB::ValueRef<'r>) -> Result<OrFail, BoxDynError> {
+    fn decode(value: DB::ValueRef<'r>) -> Result<PolicyOrFail, BoxDynError> {
         let text = <&str as Decode<'r, DB>>::decode(value)?;
-        Ok(OrFail(text.parse().unwrap_or(OrphanPolicy::Fail)))
+        Ok(PolicyOrFail(text.parse().unwrap_or(OrphanPolicy::Fail)))
     }
 }
 

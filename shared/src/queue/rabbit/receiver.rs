@@ -87,7 +87,7 @@ struct ReceivingSession {
 }
 
 /// Why a subscription ended, other than by a fault.
-enum End {
+enum SessionEnd {
     /// The receiver was dropped.
     Unneeded,
     /// More slots are free than deliveries were asked for, so it subscribes again.
@@ -125,11 +125,13 @@ impl ReceivingSession {
             let streams = self.subscribe(&channel, granted).await?;
             self.state.send_replace(BrokerState::Open);
             match self.forward(&channel, streams, granted).await? {
-                End::Unneeded => {
+                SessionEnd::Unneeded => {
                     close(&connection).await;
                     return Ok(());
                 }
-                End::Widen => debug!("asking the broker for as many deliveries as there are slots"),
+                SessionEnd::Widen => {
+                    debug!("asking the broker for as many deliveries as there are slots")
+                }
             }
         }
     }
@@ -159,7 +161,7 @@ impl ReceivingSession {
         channel: &Channel,
         mut streams: SelectAll<Consumer>,
         granted: usize,
-    ) -> Result<End, Fault> {
+    ) -> Result<SessionEnd, Fault> {
         let mut widen = tokio::time::interval(WIDEN_EVERY);
         let taking = streams.len();
         let unacknowledged = Arc::new(());
@@ -168,7 +170,7 @@ impl ReceivingSession {
             self.watchdog.ping();
             tokio::select! {
                 biased;
-                () = self.deliveries.closed() => return Ok(End::Unneeded),
+                () = self.deliveries.closed() => return Ok(SessionEnd::Unneeded),
                 delivery = streams.next() => match delivery {
                     Some(Ok(delivery)) => {
                         let receipt = Receipt {
@@ -182,7 +184,7 @@ impl ReceivingSession {
                             receipt: crate::queue::Receipt::Rabbit(receipt),
                         };
                         if self.hand_over(delivery).await.is_err() {
-                            return Ok(End::Unneeded);
+                            return Ok(SessionEnd::Unneeded);
                         }
                     }
                     Some(Err(error)) => return Err(Fault::Broker("receiving", error)),
@@ -196,7 +198,7 @@ impl ReceivingSession {
                     let in_use = Arc::strong_count(&unacknowledged) - 1;
                     let idle_slots = self.slots.available_permits();
                     if granted < self.all_slots && in_use >= granted && idle_slots > 0 {
-                        return Ok(End::Widen);
+                        return Ok(SessionEnd::Widen);
                     }
                 }
             }

@@ -9,7 +9,7 @@ use crate::id::{ExecutionId, JobId};
 use crate::store::db::run_on_either;
 use crate::store::db_time::DbTime;
 use crate::store::error::Result;
-use crate::store::types::Nearest;
+use crate::store::types::ClampedTime;
 use crate::store::{Store, sql};
 
 /// How many executions a filter by status examines per page.
@@ -44,13 +44,13 @@ pub struct Recent {
     /// Why the row was created.
     pub trigger: Trigger,
     /// Its occurrence.
-    #[sqlx(try_from = "Nearest")]
+    #[sqlx(try_from = "ClampedTime")]
     pub scheduled_for: Time,
     /// When a worker claimed it.
-    #[sqlx(try_from = "Nearest")]
+    #[sqlx(try_from = "ClampedTime")]
     pub started_at: Option<Time>,
     /// When it became final.
-    #[sqlx(try_from = "Nearest")]
+    #[sqlx(try_from = "ClampedTime")]
     pub finished_at: Option<Time>,
 }
 
