@@ -1,4 +1,4 @@
-//! `--all-tenants`: one verb at every tenant, a few at once, going on past those that fail.
+//! `--all-tenants`: one verb at every tenant, a few at once, continuing past those that fail.
 //!
 //! A verb that changes something first asks each tenant whether it is concerned, then asks the user
 //! to confirm, then makes the change at those tenants.
@@ -25,7 +25,7 @@ pub struct Tenants {
     /// The tenant
     #[arg(required_unless_present = "all_tenants", conflicts_with = "all_tenants")]
     tenant: Option<String>,
-    /// At every tenant, going on past those that fail (exit code 4 then)
+    /// At every tenant, continuing past those that fail (exit code 4 then)
     #[arg(long)]
     all_tenants: bool,
 }
@@ -50,7 +50,7 @@ pub struct Jobs {
     #[arg(value_name = "JOB", required_unless_present = "all_tenants")]
     #[arg(conflicts_with = "all_tenants")]
     second: Option<String>,
-    /// At every tenant that has a job of this name, going on past those that fail (exit code 4 then)
+    /// At every tenant that has a job of this name, continuing past those that fail (exit code 4 then)
     #[arg(long)]
     all_tenants: bool,
 }

@@ -87,7 +87,7 @@ pub(crate) enum Other {
     Serve,
     #[command(flatten)]
     Operators(cli::Verb),
-    /// Make and revoke entries for the users of dashboard and API
+    /// Create and revoke users of the dashboard and the API
     #[command(subcommand)]
     User(user::Verb),
     /// Write a shell's completions to standard output
@@ -103,7 +103,7 @@ pub(crate) enum Other {
 }
 
 impl Verb {
-    /// Whether it goes on until it is stopped.
+    /// Whether it runs until it is stopped.
     pub(crate) fn runs_until_stopped(&self) -> bool {
         match self {
             Verb::Daemon(_) => true,
@@ -125,7 +125,7 @@ impl Verb {
 }
 
 impl Other {
-    /// Whether it goes on until it is stopped, and has much to do at once.
+    /// Whether it runs until it is stopped.
     pub(crate) fn runs_until_stopped(&self) -> bool {
         matches!(self, Other::Demo { .. } | Other::Up { .. } | Other::Serve)
     }

@@ -44,7 +44,7 @@ pub struct Chosen {
     /// Only executions created since this time, or within this duration, such as 2h
     #[arg(long, value_name = "TIME|DURATION", value_parser = since)]
     since: Option<Since>,
-    /// At every tenant, going on past those that fail (exit code 4 then)
+    /// At every tenant, continuing past those that fail (exit code 4 then)
     #[arg(long)]
     all_tenants: bool,
     /// Do not ask for confirmation, if there are several

@@ -11,11 +11,10 @@ use operations::change::Change;
 use operations::context::TenantContext;
 use operations::failure::Failure;
 
-/// How often a run that is waited for is read.
+/// How often the row of a run is read while its end is awaited.
 const READ_EVERY: Duration = Duration::from_millis(200);
 
-/// Shows a run that was asked for. If it is waited for, shows it only once it is over, and fails
-/// unless it succeeded.
+/// Shows a manual run. With `wait`, shows it only once it is over, and fails unless it succeeded.
 pub(crate) async fn report(
     change: Change<Execution>,
     wait: bool,
@@ -31,13 +30,11 @@ pub(crate) async fn report(
     loop {
         let last = at.store.find_last_attempt(id).await;
         let last = last.map_err(|error| {
-            say(&format!("execution {id} goes on without being watched"));
+            say(&format!("execution {id} continues, but its end is not awaited"));
             at.failed(error)
         })?;
         let Some(execution) = last else {
-            return Err(Failure::Failed(format!(
-                "execution {id} has gone; its history was pruned"
-            )));
+            return Err(Failure::Failed(format!("execution {id} no longer exists: it was pruned")));
         };
         if !wait || execution.status.is_final() {
             session.output.record(&execution, FIELDS)?;

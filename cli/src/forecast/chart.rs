@@ -9,7 +9,7 @@ const COLUMNS: usize = 72;
 const ROWS: usize = 6;
 const EIGHTHS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// Draws them; a column that stands for several minutes shows the busiest of them.
+/// Draws the starts of each minute. A column that covers several minutes shows the busiest of them.
 pub(super) fn draw(from: Time, to: Time, minutes: &[Minute]) -> String {
     let width = minutes.len().div_ceil(COLUMNS).max(1);
     let busiest = |minutes: &[Minute]| minutes.iter().map(|minute| minute.starts).max();
@@ -17,7 +17,7 @@ pub(super) fn draw(from: Time, to: Time, minutes: &[Minute]) -> String {
     let most = columns.iter().copied().max().unwrap_or_default();
     let label = most.to_string();
     let margin = label.len();
-    let mut text = format!("Starts in a minute, the most of each {width} min\n");
+    let mut text = format!("Starts per minute (each column: the most in {width} min)\n");
     for row in (0..ROWS).rev() {
         let label = match row {
             _ if row == ROWS - 1 => label.as_str(),

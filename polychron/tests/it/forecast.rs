@@ -49,7 +49,7 @@ async fn the_load_of_a_day_is_shown_with_its_peaks_and_what_it_needs() {
 
         let text = [&["forecast", "--peaks", "1"], &DAY[..]].concat();
         let shown = console.run(&text).succeeded().stdout;
-        for part in ["Starts in a minute", "beta/herd", "Slots needed"] {
+        for part in ["Starts per minute", "beta/herd", "Slots needed"] {
             assert!(shown.contains(part), "{shown}");
         }
 

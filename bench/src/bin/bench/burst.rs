@@ -67,7 +67,7 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<Sheet> {
     Ok(sheet)
 }
 
-#[expect(clippy::print_stderr, reason = "whoever waits for minutes wants to see something")]
+#[expect(clippy::print_stderr, reason = "a run takes minutes, so it shows its progress")]
 async fn burst(servers: &Servers, system: &System, urls: &[DatabaseUrl]) -> anyhow::Result<Sample> {
     let clock = Clock::System;
     let due = clock.wall_time() + delta(LEAD);

@@ -45,7 +45,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// # Errors
 /// If the servers are missing or misconfigured, a job got lost, or the backlog was gone before
 /// the last probe started.
-#[expect(clippy::print_stderr, reason = "whoever waits for minutes wants to see something")]
+#[expect(clippy::print_stderr, reason = "a run takes minutes, so it shows its progress")]
 pub(crate) async fn measure(options: &Options) -> anyhow::Result<Sheet> {
     Servers::find()?;
     require_fsync().await?;

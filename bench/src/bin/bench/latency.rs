@@ -48,7 +48,7 @@ struct Work {
 ///
 /// # Errors
 /// If the servers are missing or misconfigured, or a run lost a job.
-#[expect(clippy::print_stderr, reason = "whoever waits for minutes wants to see something")]
+#[expect(clippy::print_stderr, reason = "a run takes minutes, so it shows its progress")]
 pub(crate) async fn measure(options: &Options) -> anyhow::Result<Sheet> {
     let servers = Servers::find()?;
     require_fsync().await?;

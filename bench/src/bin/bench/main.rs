@@ -54,7 +54,7 @@ impl Options {
 enum Case {
     /// A hundred thousand jobs of a thousand tenants, due within one second
     Burst,
-    /// A tenant beside one with very much to do, and a tenant's limit
+    /// A tenant beside one with a large backlog, and a tenant's `max_running`
     Fairness,
     /// No-op handlers in Python and Node processes, beside Rust handlers and Python schedulers
     Languages,
@@ -62,11 +62,11 @@ enum Case {
     Latency,
     /// The dashboard and the API over 10,000 tenants with 1,000,000 executions
     Pages,
-    /// Other schedulers and queues with the same work, beside ours
+    /// Other schedulers and queues beside ours, with the same work
     Peers,
     /// Due jobs to recorded results, beside hand-written programs with the same durability
     Pipeline,
-    /// A steady load, and what grows
+    /// A steady load for a long time: what grows, such as memory and tables
     Soak,
     /// What a job costs in small tables and in very large ones
     TableSize,

@@ -46,7 +46,7 @@ const NAMES: &[&str] = &["apscheduler", "celery", "procrastinate", "graphilework
 ///
 /// # Errors
 /// If the servers are missing or misconfigured, the peers are not installed, or a job got lost.
-#[expect(clippy::print_stderr, reason = "whoever waits for minutes wants to see something")]
+#[expect(clippy::print_stderr, reason = "a run takes minutes, so it shows its progress")]
 pub(crate) async fn measure(options: &Options) -> anyhow::Result<Sheet> {
     let servers = Servers::find()?;
     require_fsync().await?;

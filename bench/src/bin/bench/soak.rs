@@ -38,7 +38,7 @@ struct Watched {
 ///
 /// # Errors
 /// If the servers are missing or misconfigured, or the jobs pile up.
-#[expect(clippy::print_stderr, reason = "whoever waits for minutes wants to see something")]
+#[expect(clippy::print_stderr, reason = "a run takes minutes, so it shows its progress")]
 pub(crate) async fn measure(options: &Options) -> anyhow::Result<Sheet> {
     Servers::find()?;
     require_fsync().await?;
