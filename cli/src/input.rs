@@ -123,7 +123,7 @@ pub(crate) fn since(text: &str) -> Result<Since, String> {
 
 /// An execution's id on the command line.
 pub(crate) fn execution_id(text: &str) -> Result<ExecutionId, String> {
-    let remedy = "is no execution's id; `polychron execution list TENANT` shows them, such as \
+    let remedy = "is not the id of an execution; `polychron execution list TENANT` shows them, such as \
                   01934b7e-0000-7000-8000-0000000000ff";
     text.parse().map_err(|_| format!("`{text}` {remedy}"))
 }
@@ -134,7 +134,7 @@ pub(crate) fn seconds(text: &str, min: i32, max: i32) -> Result<i32, String> {
         Ok(seconds) => seconds,
         Err(_) => {
             let duration = humantime::parse_duration(text)
-                .map_err(|_| "it is no duration such as 90s, 15m or 1h 30m".to_owned())?;
+                .map_err(|_| "it is not a duration such as 90s, 15m or 1h 30m".to_owned())?;
             if duration.subsec_nanos() > 0 {
                 return Err("it must be whole seconds".to_owned());
             }

@@ -243,7 +243,7 @@ fn tint(cell: &str) -> &'static str {
 }
 
 /// The text with escapes for what a terminal would act on, on one line or on several. White space
-/// between words is no attack.
+/// between words is harmless.
 fn printable(text: &str, lines: bool) -> String {
     let text = text.trim_end().replace('\t', " ");
     match lines {

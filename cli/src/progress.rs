@@ -32,7 +32,7 @@ impl Progress {
     fn write(&self, text: &str) {
         if self.is_terminal {
             let mut stderr = std::io::stderr().lock();
-            // Progress is a courtesy: that it cannot be written is no failure.
+            // If progress cannot be written, the command still succeeds.
             let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
         }
     }

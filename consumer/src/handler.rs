@@ -239,7 +239,7 @@ fn read_payload<P: DeserializeOwned>(payload: &str) -> Result<P, Outcome> {
             path if path.starts_with('[') => format!("payload{path}"),
             path => format!("payload.{path}"),
         };
-        // Serde may quote the value, which is no leak: the payload is in the same row.
+        // Serde may quote the value, which leaks nothing: the payload is in the same row.
         let message = format!("{place} cannot be read: {}", without_position(error.inner()));
         HandlerError::new(message).into()
     })

@@ -1,4 +1,4 @@
-//! The folder of an embedded engine: its files, who may read them, and what of them may be deleted.
+//! The folder of an embedded engine: its files, who may read them, and which of them may be deleted.
 
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, TryLockError};
@@ -29,7 +29,7 @@ const ENDINGS: [&str; 4] = ["-wal", "-shm", "-journal", ""];
 /// because two engines on one folder would each have a queue of their own.
 pub struct DataFolder {
     path: PathBuf,
-    /// Whether the tenants that are added are a demonstration's.
+    /// Whether a demonstration adds the tenants.
     is_demonstration: AtomicBool,
     _lock: File,
 }
@@ -144,7 +144,7 @@ impl DataFolder {
         let marked = match std::fs::read_to_string(self.path.join(MARKER)) {
             Ok(text) => marked(&text),
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                bail!("the databases in {} are no demonstration's", self.path.display())
+                bail!("the databases in {} were not made by a demonstration", self.path.display())
             }
             Err(error) => return Err(error).context("the list of the demonstration's tenants"),
         };
@@ -157,12 +157,12 @@ impl DataFolder {
         for tenant in &listed {
             let Tenant { slug, id, .. } = tenant;
             let is_marked = marked.get(slug) == Some(&id.to_string());
-            ensure!(is_marked, "the tenant {slug} is no demonstration's");
+            ensure!(is_marked, "the tenant {slug} was not added by a demonstration");
         }
         // A demonstration that was killed may have made a file, but not yet listed its tenant.
         for file in databases.iter().filter(|file| **file != control) {
             let is_marked = marked.keys().any(|slug| self.tenant_file(slug) == *file);
-            ensure!(is_marked, "{} is no demonstration's", file.display());
+            ensure!(is_marked, "{} was not made by a demonstration", file.display());
         }
         // The control database last: without it, the tenants' files would have no owner.
         databases.sort_by_key(|file| *file == control);
@@ -193,7 +193,7 @@ fn files_of(path: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Takes other users' rights to the folder away, unless it looks like theirs.
+/// Takes other users' rights to the folder away. Refuses a folder that they seem to use.
 fn make_private(path: &Path) -> Result<()> {
     let metadata = std::fs::metadata(path)?;
     ensure!(

@@ -111,7 +111,7 @@ impl TestEngine {
     pub async fn add_tenant(&self, slug: &str) -> Result<TestTenant> {
         let store = self.engine.add_tenant(&self.folder, slug, slug).await?;
         self.engine.tenants.refresh().await?;
-        let id = store.owner().await?.context("the tenant's database belongs to nobody")?;
+        let id = store.owner().await?.context("no tenant owns the database")?;
         self.publisher.wake(id).await;
         Ok(TestTenant { id, store, publisher: self.publisher.clone() })
     }

@@ -58,7 +58,7 @@ pub enum LaunchError {
     #[error("{0}")]
     Refused(String),
     /// The launcher exited without a report.
-    #[error("the launcher was killed, or is no program of Polychron's")]
+    #[error("the launcher was killed, or is not one of Polychron's programs")]
     Lost,
     /// A socket or a pipe could not be created.
     #[error("the connection to a launcher failed: {0}")]

@@ -1,4 +1,4 @@
-//! What of this program a launcher can run, instead of a foreign program.
+//! Functions of this program that a launcher can run in place of a foreign program.
 
 /// A function of ours that a launcher runs in a child, instead of a foreign program.
 #[derive(Clone, Copy)]

@@ -105,7 +105,7 @@ fn start(
 fn start_program(request: &Request, passed: &Passed, scratch: Option<&Path>) -> io::Result<Pid> {
     let Start::Program { path, arguments, environment, folder, user, channel } = &request.start
     else {
-        return Err(io::Error::other("this is no program"));
+        return Err(io::Error::other("the request names a role, not a program"));
     };
     let [input, output, errors] = &passed.stdio;
     let mut command = Command::new(path);

@@ -173,7 +173,7 @@ pub async fn edit(
         for (field, is_other) in
             [("payload", job.payload != before.payload), ("notify", job.notify != before.notify)]
         {
-            // That it has changed is no secret.
+            // That it has changed need not be secret.
             if is_other && facts.get(field).is_some() {
                 facts[field] = "(another, not recorded)".into();
             }

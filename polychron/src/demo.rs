@@ -32,7 +32,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 /// left in the folder is removed first.
 ///
 /// # Errors
-/// When the folder cannot be used, or has data that is no demo's.
+/// When the folder cannot be used, or has data that no demo made.
 pub(crate) async fn run(
     folder: &Path,
     mut config: Config,

@@ -88,7 +88,7 @@ async fn live(State(telemetry): State<Telemetry>) -> impl IntoResponse {
             (StatusCode::SERVICE_UNAVAILABLE, json!({"status": "not live", "stalled": stalled}))
         }
     };
-    // A panic is a bug to report. It is no reason to fail, because a restart would not fix it.
+    // A panic is a bug to report. It is not a reason to fail, because a restart would not fix it.
     if panicked > 0 {
         body["requests_panicked"] = panicked.into();
     }

@@ -83,7 +83,9 @@ pub fn check(target: &Value) -> Result<(), String> {
         let rest = url.strip_prefix("https://").or(url.strip_prefix("http://"));
         let host = rest.map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
         match host {
-            None | Some("") => return Err("notify.url is no http:// or https:// URL".to_owned()),
+            None | Some("") => {
+                return Err("notify.url is not an http:// or https:// URL".to_owned());
+            }
             Some(host) if host.contains('@') => {
                 return Err(
                     "notify.url must not hold a user or a password; send a header, or name \
@@ -211,8 +213,8 @@ mod tests {
             (json!("https://a/"), "notify must have"),
             (json!({"uri": "https://a/"}), "unknown field `uri`"),
             (json!({"on": ["failed"]}), "notify.url is missing"),
-            (json!({"url": "ftp://a/"}), "notify.url is no http"),
-            (json!({"url": "https://"}), "notify.url is no http"),
+            (json!({"url": "ftp://a/"}), "notify.url is not an http"),
+            (json!({"url": "https://"}), "notify.url is not an http"),
             (json!({"url": "https://ann:s3cret@a/"}), "must not hold a user"),
             (json!({"url": "https://a/", "on": ["failure"]}), "unknown variant `failure`"),
             (json!({"url": "https://a/", "on": []}), "notify.on is empty"),

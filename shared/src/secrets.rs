@@ -205,7 +205,7 @@ mod tests {
         let refusal = secrets.resolve("globex", r#"{"$secret":"ALL"}"#).err().unwrap();
         assert!(refusal.contains("everybody can read"), "{refusal}");
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
-        // Anything but exactly one name is no reference.
+        // Anything but exactly one name is not a reference.
         assert!(
             secrets.resolve("globex", r#"{"$secret":"SMTP","x":1}"#).unwrap().redactor.longest()
                 == 0

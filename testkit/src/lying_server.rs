@@ -32,7 +32,7 @@ pub enum Lie {
     SlowNotices,
     /// Settings that it reports without end, each under another name.
     Settings,
-    /// Bytes that are no message.
+    /// Bytes that are not a message.
     Noise,
     /// Messages whose bodies are shorter than what they should hold.
     Cut,

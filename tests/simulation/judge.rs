@@ -91,11 +91,11 @@ impl Judge {
                 (Status::Dispatched, Status::Running) if kind == Kind::Consumer => {
                     let worker = new.worker.clone().unwrap_or_default();
                     let known = self.workers.entry(label.to_owned()).or_insert(worker.clone());
-                    if *known == worker { Ok(()) } else { wrong("claimed for somebody else") }
+                    if *known == worker { Ok(()) } else { wrong("claimed for another worker") }
                 }
                 (Status::Running, _) if kind == Kind::Consumer => {
                     let own = self.workers.get(label) == old.worker.as_ref();
-                    if own { Ok(()) } else { wrong("the row was somebody else's") }
+                    if own { Ok(()) } else { wrong("the row was another worker's") }
                 }
                 (Status::Running, Status::Failed)
                     // By the process's own time: the clock may have been set back since it read it.

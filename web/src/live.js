@@ -54,7 +54,7 @@
     wanted ? start() : stop();
   });
   // A browser opens six connections to a server, over all its tabs and the pages it keeps for going
-  // back. A hidden page closes its connection; otherwise the seventh would wait for ever.
+  // back. A hidden page closes its connection; otherwise the seventh would wait forever.
   const onVisibility = () => {
     if (document.hidden) return stop();
     start();

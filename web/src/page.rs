@@ -70,7 +70,7 @@ pub(crate) fn of_tenant(slug: &str, below: &str) -> String {
     format!("/tenants/{}{below}", in_url(slug))
 }
 
-/// The address of a job's page, or of one below it. Names may be anything, so they are no part of
+/// The address of a job's page, or of one below it. Names may be anything, so they are not part of
 /// the path: a browser would resolve `..`.
 pub(crate) fn of_job(slug: &str, name: &str, below: &str) -> String {
     of_tenant(slug, &format!("/job{below}?name={}", in_url(name)))
@@ -119,11 +119,11 @@ pub(crate) fn badge(word: &str) -> Html {
 }
 
 /// A column's title, and what it shows of an item.
-pub(crate) type Column<'a, T> = (&'a str, &'a dyn Fn(&T) -> Html);
+pub(crate) type TableColumn<'a, T> = (&'a str, &'a dyn Fn(&T) -> Html);
 
 /// A table that stays readable on a phone, where the style turns rows into blocks: each cell has its
 /// column's title, and roles keep it a table for screen readers.
-pub(crate) fn table<T>(caption: &str, items: &[T], columns: &[Column<'_, T>]) -> Html {
+pub(crate) fn table<T>(caption: &str, items: &[T], columns: &[TableColumn<'_, T>]) -> Html {
     let titles = columns
         .iter()
         .map(|(title, _)| html!("<th scope=\"col\" role=\"columnheader\">{}</th>", title));

@@ -50,10 +50,10 @@ pub(super) async fn run(arguments: List, session: &Session) -> Result<(), Failur
     }
 }
 
-/// The newest executions of all tenants. It is no error if only some have the job.
+/// The newest executions of all tenants. It is not an error if only some have the job.
 async fn of_all(filter: &ExecutionFilter, limit: i64, session: &Session) -> Result<(), Failure> {
     if filter.job.is_some() && filter.before.is_some() {
-        // A job's executions are ordered by occurrence, so one tenant's id is no position in another's.
+        // A job's executions are ordered by occurrence, so one tenant's id is not a position in another's.
         let text = "--before: name one tenant to page through the executions of a job";
         return Err(Failure::Usage(text.to_owned()));
     }

@@ -116,7 +116,7 @@ impl Handler<Request> for Http {
     }
 }
 
-/// The URL that a redirect leads to; `None` if the answer is no redirect.
+/// The URL that a redirect leads to; `None` if the answer is not a redirect.
 fn target(from: &Url, answer: &Answer) -> Option<Result<Url, HandlerError>> {
     if !matches!(answer.status.as_u16(), 301 | 302 | 303 | 307 | 308) {
         return None;

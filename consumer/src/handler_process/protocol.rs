@@ -193,7 +193,7 @@ pub(super) enum Garbage {
     #[error("a line has more than 1 MiB")]
     TooLong,
     /// The line is not the expected JSON.
-    #[error("a line is no message: {0}")]
+    #[error("a line is not a message: {0}")]
     Malformed(String),
 }
 

@@ -139,7 +139,7 @@ async fn a_symbolic_link_is_not_followed() {
     // The whole folder may be a link.
     let whole = folder.path("whole");
     symlink(&real, &whole).unwrap();
-    is_refused(&whole, "are no demonstration's").await;
+    is_refused(&whole, "were not made by a demonstration").await;
     assert_eq!(DataFolder::open(&whole).unwrap().path(), real.canonicalize().unwrap());
 }
 
@@ -171,23 +171,23 @@ async fn a_demonstration_deletes_nothing_that_is_not_its_own() {
     let folder = Folder::new();
     let real = folder.path("real");
     up(&real, "acme").await;
-    is_refused(&real, "are no demonstration's").await;
+    is_refused(&real, "were not made by a demonstration").await;
     // The marker of another folder, or one that names no tenant.
     let demo = folder.path("demo");
     demonstrate(&demo, "acme").await;
     std::fs::copy(demo.join("demonstration"), real.join("demonstration")).unwrap();
-    is_refused(&real, "the tenant acme is no demonstration's").await;
+    is_refused(&real, "the tenant acme was not added by a demonstration").await;
     std::fs::write(real.join("demonstration"), "").unwrap();
-    is_refused(&real, "the tenant acme is no demonstration's").await;
+    is_refused(&real, "the tenant acme was not added by a demonstration").await;
     // A tenant that was added to a demonstration's folder.
     up(&demo, "initech").await;
-    is_refused(&demo, "the tenant initech is no demonstration's").await;
+    is_refused(&demo, "the tenant initech was not added by a demonstration").await;
     // A database without an owner.
     let demo = folder.path("other-demo");
     demonstrate(&demo, "acme").await;
     for stray in ["tenants/stray.db", "stray.db"] {
         std::fs::write(demo.join(stray), "").unwrap();
-        is_refused(&demo, "stray.db is no demonstration's").await;
+        is_refused(&demo, "stray.db was not made by a demonstration").await;
         std::fs::remove_file(demo.join(stray)).unwrap();
     }
     // The control database was exchanged for one that cannot be read.

@@ -40,7 +40,7 @@ async fn a_demo_shows_each_outcome_of_a_job_and_a_summary() {
     for word in ["success", "failed", "will retry", "timeout", "panic", "started"] {
         assert!(answer.stdout.contains(word), "{word} is missing in\n{}", answer.stdout);
     }
-    assert!(!answer.stdout.contains('\x1b'), "plain when it is no terminal");
+    assert!(!answer.stdout.contains('\x1b'), "plain when it is not a terminal");
     let (_, summary) = answer.stdout.split_once("worst lateness\n").unwrap();
     assert_eq!(summary.lines().count(), 3, "{summary}");
     for line in summary.lines() {

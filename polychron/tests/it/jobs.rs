@@ -28,7 +28,7 @@ async fn a_notification_target_is_stored_and_the_audit_does_not_contain_it() {
         }
         let refused = console.run(&["job", "edit", "acme", "a", "--notify", "ftp://x/"]);
         assert_eq!(refused.code, 2);
-        assert!(refused.stderr.contains("notify.url is no http"), "{}", refused.stderr);
+        assert!(refused.stderr.contains("notify.url is not an http"), "{}", refused.stderr);
         for target in ["https://hooks.example/t0ken", "off"] {
             console.run(&["tenant", "notify", "acme", target]).succeeded();
         }

@@ -27,7 +27,10 @@ async fn errors_are_json_for_programs() {
         assert!(error["message"].as_str().unwrap().contains(text), "{error}");
         assert_eq!(answer.stdout, "");
     }
-    console.run(&["execution", "show", "acme", "x"]).ended(2).says(&["`x` is no execution's id"]);
+    console
+        .run(&["execution", "show", "acme", "x"])
+        .ended(2)
+        .says(&["`x` is not the id of an execution"]);
 }
 
 #[test]

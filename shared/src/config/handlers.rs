@@ -113,7 +113,9 @@ impl HandlerCommand {
         }
         let is_name = |name: &String| !name.is_empty() && !name.contains(['=', '\0']);
         if let Some(name) = self.environment.keys().find(|name| !is_name(name)) {
-            return Err(format!("has a variable `{name}` in environment, which is no name"));
+            return Err(format!(
+                "has a variable `{name}` in environment, which is not a valid name"
+            ));
         }
         if self.processes.is_some_and(|count| !(1..=PROCESSES_MAX).contains(&count)) {
             return Err(format!("has processes that is not from 1 to {PROCESSES_MAX}"));

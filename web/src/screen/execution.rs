@@ -26,7 +26,7 @@ use operations::format::maybe;
 const ATTEMPTS: i64 = 100;
 
 pub(super) fn id(text: &str) -> Result<ExecutionId, Failure> {
-    text.parse().map_err(|_| Failure::NotFound(format!("`{text}` is no execution's id")))
+    text.parse().map_err(|_| Failure::NotFound(format!("`{text}` is not the id of an execution")))
 }
 
 pub(super) async fn show(

@@ -158,7 +158,7 @@ impl Peer {
             });
             let arguments: Vec<String> = arguments.collect();
             let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-            let program = program.to_str().context("the target folder's name is no text")?;
+            let program = program.to_str().context("the target folder's name is not UTF-8")?;
             let process = Process::start_with(program, &arguments, &settings);
             process.logged("ready").await;
             processes.push(process);

@@ -89,7 +89,7 @@ impl Resolver {
     }
 }
 
-/// Whether an address is in none of IANA's special-purpose ranges, and is no address at which clouds
+/// Whether an address is in none of IANA's special-purpose ranges, and is not an address at which clouds
 /// serve their machines.
 fn is_public_v4(address: Ipv4Addr) -> bool {
     const SPECIAL: [([u8; 4], u32); 17] = [

@@ -31,7 +31,7 @@ impl Process {
         match (self.concurrency, message) {
             (None, Message::Hello(hello)) => self.take_hello(&hello),
             (Some(_), Message::Hello(_)) => self.replace("it said hello twice"),
-            (None, _) => self.refuse("its first message is no hello"),
+            (None, _) => self.refuse("its first message is not a hello"),
             (_, Message::Alive(_)) => {}
             (_, Message::Progress(message)) => {
                 if let Some(run) = self.run(&message.id) {

@@ -128,7 +128,7 @@ async fn notifications_are_previewed_and_then_saved() {
         let page = "/tenants/acme/job/notify?name=a";
         let wrong = server.get(&format!("{page}&target=ftp%3A%2F%2Fa")).ended(200);
         assert!(!wrong.body.contains("Save this target"), "{wrong:#?}");
-        wrong.shows(&["role=\"alert\"", "notify.url is no http"]);
+        wrong.shows(&["role=\"alert\"", "notify.url is not an http"]);
         let tried = format!("{page}&target=off");
         server.get(&tried).ended(200).shows(&["No one.", "Save this target"]);
         let own = r#"{"url": {"$secret": "HOOK"}, "on": ["failed"]}"#;

@@ -84,7 +84,7 @@ impl WakeSession {
             };
             match delivery {
                 Some(Ok(delivery)) => {
-                    // A body that is no wake is a stranger's mistake, and harmless.
+                    // A body that is not a wake came from another program, and is harmless.
                     if let Some(wake) = Wake::decode(&delivery.data)
                         && self.wakes.try_send(wake).is_err()
                     {

@@ -53,19 +53,19 @@ async fn unreadable_messages_are_bounded_listed_and_removed(broker: Broker) {
     let publisher = broker.publisher(&["default"]).await;
     assert_eq!(publisher.dead_depth().await, Some(0));
     let hostile = "\u{1b}[2J\u{202e}".as_bytes().to_vec();
-    assert_eq!(publisher.bury(hostile, "it is no message").await, Confirm::Confirmed);
+    assert_eq!(publisher.bury(hostile, "it is not a message").await, Confirm::Confirmed);
     assert_eq!(publisher.bury(vec![b'x'; 200_000], "it is too long").await, Confirm::Confirmed);
     // Listed twice: listing leaves them in their order.
     for _ in 0..2 {
         let found = list_dead(&url, 10).await.unwrap();
         assert_eq!(found.len(), 2);
         assert_eq!(found[0].body, "\\u{1b}[2J\\u{202e}");
-        assert_eq!(found[0].reason.as_deref(), Some("it is no message"));
+        assert_eq!(found[0].reason.as_deref(), Some("it is not a message"));
         assert_eq!((found[1].bytes, found[1].body.len()), (200_000, 1000));
     }
     for n in 0..1100 {
         let body = n.to_string().into_bytes();
-        assert_eq!(publisher.bury(body, "it is no message").await, Confirm::Confirmed);
+        assert_eq!(publisher.bury(body, "it is not a message").await, Confirm::Confirmed);
     }
     let depth = publisher.dead_depth().await.unwrap();
     assert!((990..=1001).contains(&depth), "{depth}");
