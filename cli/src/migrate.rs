@@ -21,7 +21,7 @@ pub struct Arguments {
     /// Every tenant's database, which is the default
     #[arg(long, conflicts_with = "tenant")]
     all_tenants: bool,
-    /// Also make the views `job` and `job_execution` in tenants' databases, for reading only
+    /// Also create the views `job` and `job_execution` in tenants' databases, for reading only
     #[arg(long)]
     views: bool,
     /// Do not wait until producers and consumers of a former version have stopped

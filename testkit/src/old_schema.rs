@@ -6,7 +6,7 @@ use sqlx::migrate::Migrator;
 use sqlx::{Connection, PgConnection, SqliteConnection};
 
 /// Brings a database to the schema of a former version, by its migrations alone; an SQLite file is
-/// created if it isn't there.
+/// created if it does not exist.
 pub async fn migrate_to(url: &DatabaseUrl, schema: Schema, version: i64) {
     let (mut postgres, mut sqlite, record) = match schema {
         Schema::Control => (

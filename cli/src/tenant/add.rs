@@ -34,11 +34,11 @@ pub struct Add {
     /// Claim a database even if it names another tenant, such as a restored copy
     #[arg(long)]
     adopt: bool,
-    /// The PostgreSQL schema for its tables, made if it isn't there; by default the one in which its
-    /// role creates tables
+    /// The PostgreSQL schema for its tables, created if it does not exist; by default the one in which
+    /// its role creates tables
     #[arg(long, value_name = "NAME", value_parser = schema)]
     schema: Option<String>,
-    /// Also make the views `job` and `job_execution`, for reading only
+    /// Also create the views `job` and `job_execution`, for reading only
     #[arg(long)]
     views: bool,
 }
@@ -57,7 +57,7 @@ pub(crate) async fn run(arguments: Add, session: &Session) -> Result<(), Failure
     match operations::tenant::add(&session.context, &session.actor, new).await? {
         Change::Made(Added { tenant, was_listed }) => {
             if was_listed {
-                say(&format!("tenant {} was listed already; it stays as it is there", tenant.slug));
+                say(&format!("tenant {} is listed already; its entry is unchanged", tenant.slug));
             }
             show(&tenant, session).await
         }

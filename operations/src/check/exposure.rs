@@ -108,7 +108,7 @@ pub(super) fn of_superusers(slugs: &[&str]) -> Option<Finding> {
     let remedy = "connect as a role that owns the tenant's database only: `CREATE ROLE … LOGIN`, \
                   `ALTER DATABASE … OWNER TO …`, then `polychron tenant edit TENANT --database-url-file FILE`";
     let finding = format!(
-        "the role of {} is a superuser: a `sql` job of theirs can read the server's files and run programs there",
+        "the role of {} is a superuser: their `sql` jobs can read the server's files and run programs there",
         names(slugs)
     );
     (!slugs.is_empty()).then(|| warning(finding, remedy))

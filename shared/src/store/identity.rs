@@ -64,7 +64,7 @@ impl Store {
         owner(self.db.unproved()).await
     }
 
-    /// Writes this tenant's id into its database, unless another tenant's id is there.
+    /// Writes this tenant's id into its database, unless the database has another tenant's id.
     pub async fn set_owner(&self) -> Result<Guarded> {
         self.write_owner(false).await
     }
@@ -82,7 +82,7 @@ impl Store {
         })
     }
 
-    /// Removes this tenant's id from its database, if it is there.
+    /// Removes this tenant's id from its database, if the database has it.
     pub async fn remove_owner(&self) -> Result<Guarded> {
         let db = self.db.unproved();
         run_on_either!(db, sql::REMOVE_OWNER, |text, connection| async {

@@ -219,7 +219,7 @@ impl Store {
         }
     }
 
-    /// Adds the job whose executions are notifications, if it isn't there.
+    /// Adds the job whose executions are notifications, if it does not exist.
     pub async fn insert_notifier(&self) -> Result<()> {
         run_on_either!(self.db.proved().await?, sql::INSERT_NOTIFIER, |text, connection| async {
             query(text).bind(NOTIFIER).bind(JOB_TYPE).execute(connection).await?;

@@ -150,7 +150,7 @@ impl Control {
         })
     }
 
-    /// Removes a tenant from the list, if it is there.
+    /// Removes a tenant from the list, if it is listed.
     pub async fn delete_tenant(&self, id: TenantId) -> Result<Guarded> {
         run_on_either!(&self.db, sql::DELETE_TENANT, |text, connection| async {
             let done = query(text).bind(id).execute(connection).await?;

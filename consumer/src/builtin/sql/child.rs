@@ -64,7 +64,7 @@ pub(super) enum Message {
 /// Runs a job; the function of the launcher role.
 pub(super) fn run(argument: &str) -> i32 {
     let done = match serde_json::from_str::<Assignment>(argument) {
-        Ok(assignment) => Session::open(&assignment).and_then(|session| session.run()),
+        Ok(assignment) => JobConnection::open(&assignment).and_then(|session| session.run()),
         Err(error) => Err(Failure { message: error.to_string(), retry: false }),
     };
     match done {
@@ -101,7 +101,7 @@ impl From<Failure> for Message {
 }
 
 /// A connection for one job.
-struct Session<'a> {
+struct JobConnection<'a> {
     assignment: &'a Assignment,
     deadline: BootTime,
     connection: Connection,
@@ -115,8 +115,8 @@ struct Watch {
     failure: Failure,
 }
 
-impl<'a> Session<'a> {
-    fn open(assignment: &'a Assignment) -> Result<Session<'a>, Failure> {
+impl<'a> JobConnection<'a> {
+    fn open(assignment: &'a Assignment) -> Result<JobConnection<'a>, Failure> {
         let deadline = Clock::System.boot_time() + assignment.time_left;
         let (watchdog, watches) = mpsc::channel();
         std::thread::spawn(move || watch(&watches));
@@ -130,7 +130,7 @@ impl<'a> Session<'a> {
             Ok(connection)
         });
         let connection = opened.map_err(|error| failure("", &error, &rules))?;
-        Ok(Session { assignment, deadline, connection, rules, watchdog })
+        Ok(JobConnection { assignment, deadline, connection, rules, watchdog })
     }
 
     /// Runs all statements; returns how many rows each has changed.

@@ -8,7 +8,7 @@ use crate::liveness::Watchdog;
 use crate::reconnect::Reconnect;
 
 /// What is done with a connection to the broker.
-pub(super) trait Session: Send {
+pub(super) trait BrokerSession: Send {
     /// What the connection is for, as it reads in a log line.
     const PURPOSE: &str;
 
@@ -47,7 +47,11 @@ impl Link {
 
 /// Serves a session until it is not needed any more. When its connection fails, it connects again,
 /// after growing waits with jitter.
-pub(super) async fn keep_connected<S: Session>(url: AmqpUrl, watchdog: Watchdog, mut session: S) {
+pub(super) async fn keep_connected<S: BrokerSession>(
+    url: AmqpUrl,
+    watchdog: Watchdog,
+    mut session: S,
+) {
     let reconnect = Reconnect::new(RECONNECT_WAITS.0, RECONNECT_WAITS.1);
     let mut link = Link { url, purpose: S::PURPOSE, reconnect, is_outage_logged: false };
     loop {
@@ -77,7 +81,7 @@ mod tests {
         served: Arc<Notify>,
     }
 
-    impl Session for Failing {
+    impl BrokerSession for Failing {
         const PURPOSE: &str = "testing";
 
         async fn serve(&mut self, link: &mut Link) -> Result<(), Fault> {
@@ -112,7 +116,7 @@ mod tests {
     #[tokio::test]
     async fn a_session_that_is_not_needed_any_more_ends_without_a_connection() {
         struct Unneeded;
-        impl Session for Unneeded {
+        impl BrokerSession for Unneeded {
             const PURPOSE: &str = "testing";
             async fn serve(&mut self, _: &mut Link) -> Result<(), Fault> {
                 Err(Fault::Unreachable)

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use self::session::OpenSession;
-use super::keep_connected::{Link, Session, keep_connected};
+use super::keep_connected::{BrokerSession, Link, keep_connected};
 use super::{ANSWER_LIMIT, AmqpUrl, Fault};
 use crate::liveness::Watchdog;
 use crate::message::Outgoing;
@@ -121,7 +121,7 @@ struct PublishingSession {
     watchdog: Watchdog,
 }
 
-impl Session for PublishingSession {
+impl BrokerSession for PublishingSession {
     const PURPOSE: &str = "publishing";
 
     async fn serve(&mut self, link: &mut Link) -> Result<(), Fault> {

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::acks::Acks;
-use super::keep_connected::{Link, Session, keep_connected};
+use super::keep_connected::{BrokerSession, Link, keep_connected};
 use super::{
     AmqpUrl, Connected, Fault, answer, close, connect, declare_jobs, open_channel, queue_name,
 };
@@ -94,7 +94,7 @@ enum SessionEnd {
     Widen,
 }
 
-impl Session for ReceivingSession {
+impl BrokerSession for ReceivingSession {
     const PURPOSE: &str = "receiving";
 
     async fn serve(&mut self, link: &mut Link) -> Result<(), Fault> {

@@ -6,7 +6,7 @@ use lapin::types::FieldTable;
 use lapin::{Connection, Consumer};
 use tokio::sync::mpsc;
 
-use super::keep_connected::{Link, Session, keep_connected};
+use super::keep_connected::{BrokerSession, Link, keep_connected};
 use super::{
     AmqpUrl, Connected, Fault, WAKE_EXCHANGE, answer, close, connect, declare_wake, open_channel,
 };
@@ -52,7 +52,7 @@ struct WakeSession {
     watchdog: Watchdog,
 }
 
-impl Session for WakeSession {
+impl BrokerSession for WakeSession {
     const PURPOSE: &str = "wakes";
 
     async fn serve(&mut self, link: &mut Link) -> Result<(), Fault> {
