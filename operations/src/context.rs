@@ -224,7 +224,7 @@ impl Context {
 
 /// The message for a tenant that doesn't exist, or that the user may not know of.
 pub fn unknown_tenant(slug: &str) -> String {
-    format!("no tenant is called `{slug}`; `polychron tenant list` shows those there are")
+    format!("no tenant is called `{slug}`; `polychron tenant list` lists the tenants")
 }
 
 /// The control database that the settings name.

@@ -91,7 +91,9 @@ pub async fn run(
             Guarded::Applied => Ok((find(at, id).await?, json!({"execution": id}))),
             Guarded::NoMatch => {
                 job::find(at, name).await?;
-                Err(Failure::Conflict(format!("job {name} was being changed; try again")))
+                Err(Failure::Conflict(format!(
+                    "job {name} was changed at the same time; try again"
+                )))
             }
         }
     };

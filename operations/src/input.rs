@@ -6,7 +6,8 @@ use shared::notification;
 
 /// Reads a time, such as `2026-12-01T09:00:00Z`.
 pub fn time(text: &str) -> Result<Time, String> {
-    let remedy = "is no time; write one like 2026-12-01T09:00:00Z, or with an offset like +01:00";
+    let remedy =
+        "is not a time; write one like 2026-12-01T09:00:00Z, or with an offset like +01:00";
     text.parse().map_err(|_| format!("`{text}` {remedy}"))
 }
 

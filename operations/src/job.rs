@@ -19,7 +19,7 @@ pub async fn find(at: &TenantContext, name: &str) -> Result<Job, Failure> {
     let slug = &at.tenant.slug;
     found.ok_or_else(|| {
         Failure::NotFound(format!(
-            "tenant {slug} has no job `{name}`; `polychron job list {slug}` shows those it has"
+            "tenant {slug} has no job `{name}`; `polychron job list {slug}` lists its jobs"
         ))
     })
 }

@@ -59,7 +59,7 @@ fn misread(error: &clap::Error) -> ExitCode {
     let text = match error.kind() {
         // It would render as the whole help.
         ClapError::DisplayHelpOnMissingArgumentOrSubcommand => {
-            "a subcommand is missing; `--help` shows those there are".to_owned()
+            "a subcommand is missing; `--help` lists them".to_owned()
         }
         _ => error.render().to_string(),
     };

@@ -49,8 +49,8 @@ const fn parameter(name: &'static str, schema: fn() -> Value, meaning: &'static 
 
 const LIMIT: Parameter = parameter("limit", count, "How many at most, 1 to 500; 50 by default");
 const AFTER: Parameter =
-    parameter("after", query_text, "Only what comes later: `next` of the page before");
-const OLDER: &str = "Only what is older: `next` of the page before";
+    parameter("after", query_text, "Only later ones: the `next` of the previous page");
+const OLDER: &str = "Only older ones: the `next` of the previous page";
 const N: Parameter = parameter("n", count, "How many at most, 1 to 500; 10 by default");
 
 fn count() -> Value {
@@ -89,18 +89,18 @@ const EXECUTION: &str = "/api/v1/tenants/{tenant}/executions/{execution}";
 #[rustfmt::skip]
 const OPERATIONS: &[Operation] = &[
     read("/api/v1/openapi.json", "openapi", "This document", &[], "Any", || get(document::show)),
-    read("/api/v1/now", "now", "Is everything on time, and what needs attention", &[], "Overview", || get(fleet::now)),
+    read("/api/v1/now", "now", "Whether everything is on time, and what needs attention", &[], "Overview", || get(fleet::now)),
     read("/api/v1/consumers", "listConsumers", "The live consumer processes", &[], "Consumers", || get(fleet::consumers)),
     read("/api/v1/producers", "listProducers", "The live producer processes, and how many tenants each watches", &[], "Producers", || get(fleet::producers)),
     read("/api/v1/queues", "listQueues", "The queues and how full they are", &[], "Queues", || get(fleet::queues)),
     read("/api/v1/dead", "listDead", "The oldest messages that no consumer could parse, at most 100", &[], "DeadMessages", || get(fleet::dead)),
     change("post", "/api/v1/dead/empty", "emptyDead", "Remove all of them, for good", "Reason", "Emptied", || post(fleet::empty_dead)),
     read("/api/v1/audit", "listAudit", "Who changed what, and why, the newest first",
-         &[parameter("tenant", query_text, "Only what was changed at this tenant"), parameter("target", query_text, "Only what was done to this job or execution"), parameter("before", integer, OLDER), LIMIT],
+         &[parameter("tenant", query_text, "Only changes to this tenant"), parameter("target", query_text, "Only changes to this job or execution"), parameter("before", integer, OLDER), LIMIT],
          "AuditPage", || get(fleet::audit)),
     read("/api/v1/schedule/preview", "previewSchedule", "When a schedule would be due",
          &[parameter("expression", query_text, "A cron expression, or a schedule as JSON"), parameter("timezone", query_text, "The zone that a cron expression is meant in; UTC by default"),
-           parameter("from", time, "Show what comes after this time; now by default"), N],
+           parameter("from", time, "Only times after this one; now by default"), N],
          "Preview", || get(fleet::preview)),
     read("/api/v1/tenants", "listTenants", "The tenants, by slug", &[AFTER, LIMIT], "TenantPage", || get(tenant::list)),
     read(TENANT, "getTenant", "A tenant, and what its database says", &[], "InspectedTenant", || get(tenant::show)),
@@ -109,19 +109,19 @@ const OPERATIONS: &[Operation] = &[
     change("post", JOBS, "addJob", "Add a job", "NewJob", "Job", || post(job::add)),
     read(JOB, "getJob", "A job; its ETag is its version", &[], "Job", || get(job::show)),
     change("patch", JOB, "editJob", "Change the named fields of a job, and of its schedule (a JSON merge patch), if it is still at the version that If-Match names; `*` is any", "JobEdit", "EditedJob", || patch(job::edit)),
-    change("delete", JOB, "deleteJob", "Delete a job and cancel what is open of it; its history stays", "Reason", "Deleted", || delete(job::delete)),
-    change("post", "/api/v1/tenants/{tenant}/jobs/{job}/pause", "pauseJob", "Let no new occurrences come", "Reason", "Job", || post(job::pause)),
-    change("post", "/api/v1/tenants/{tenant}/jobs/{job}/resume", "resumeJob", "Let occurrences come again, from now on", "Reason", "Job", || post(job::resume)),
+    change("delete", JOB, "deleteJob", "Delete a job and cancel its open executions; its history stays", "Reason", "Deleted", || delete(job::delete)),
+    change("post", "/api/v1/tenants/{tenant}/jobs/{job}/pause", "pauseJob", "Pause a job: no new occurrences are dispatched", "Reason", "Job", || post(job::pause)),
+    change("post", "/api/v1/tenants/{tenant}/jobs/{job}/resume", "resumeJob", "Resume a paused job, from now on", "Reason", "Job", || post(job::resume)),
     change("post", "/api/v1/tenants/{tenant}/jobs/{job}/run", "runJob", "Run a job now, whatever its schedule says", "Run", "Execution", || post(job::run)),
     read("/api/v1/tenants/{tenant}/jobs/{job}/next", "nextRuns", "When a job is due, with its own spread of `H` and jitter", &[N], "Preview", || get(job::next)),
     read("/api/v1/tenants/{tenant}/jobs/{job}/explain", "explainJob", "Why a job runs, waits or doesn't run, and what to do about it",
-         &[parameter("at", time, "One of its planned times: what became of it")], "Findings", || get(job::explain)),
+         &[parameter("at", time, "Say what became of this planned time")], "Findings", || get(job::explain)),
     read("/api/v1/tenants/{tenant}/executions", "listExecutions", "Executions, the newest first. A page may be short and yet have a next one",
          &[parameter("job", query_text, "Only those of this job"), parameter("status", statuses, "Only those of this status"), parameter("before", uuid, OLDER), LIMIT],
          "ExecutionPage", || get(execution::list)),
-    read(EXECUTION, "getExecution", "An execution, with its error's whole chain, its result and its output", &[], "Execution", || get(execution::show)),
-    change("post", "/api/v1/tenants/{tenant}/executions/{execution}/cancel", "cancelExecution", "Ask for an execution's end", "Reason", "Execution", || post(execution::cancel)),
-    change("post", "/api/v1/tenants/{tenant}/executions/{execution}/retry", "retryExecution", "Run what is over once more, with the same payload", "Reason", "Execution", || post(execution::retry)),
+    read(EXECUTION, "getExecution", "An execution, with the full error chain, the result and the output", &[], "Execution", || get(execution::show)),
+    change("post", "/api/v1/tenants/{tenant}/executions/{execution}/cancel", "cancelExecution", "Cancel an execution: at once, or by its worker's next heartbeat", "Reason", "Execution", || post(execution::cancel)),
+    change("post", "/api/v1/tenants/{tenant}/executions/{execution}/retry", "retryExecution", "Run an execution that has ended again, with the same payload", "Reason", "Execution", || post(execution::retry)),
 ];
 
 /// The routes of all operations.

@@ -146,11 +146,11 @@ impl Denial {
                 StatusCode::MISDIRECTED_REQUEST,
                 "without POLYCHRON_USERS this is served to the machine itself only, as localhost",
             ),
-            Denial::Foreign => (StatusCode::FORBIDDEN, "another site's page asked for it"),
+            Denial::Foreign => (StatusCode::FORBIDDEN, "the request came from another site's page"),
             Denial::Unspeakable => (StatusCode::BAD_REQUEST, "the address holds a character NUL"),
             Denial::Unknown => (
                 StatusCode::UNAUTHORIZED,
-                "say who you are: by `Authorization: Bearer TOKEN`, or by signing in at /login",
+                "authenticate with `Authorization: Bearer TOKEN`, or sign in at /login",
             ),
             Denial::ReadOnly => {
                 (StatusCode::FORBIDDEN, "your role is viewer, which changes nothing")

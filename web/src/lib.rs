@@ -213,7 +213,7 @@ impl AppState {
 #[derive(Debug, Serialize)]
 pub(crate) struct QueueDepth {
     queue: String,
-    /// Messages not delivered yet; none while the broker cannot be asked.
+    /// Messages not delivered yet; none while the broker does not answer.
     ready: Option<u32>,
     /// Its consumers, as the broker counts them.
     consumers: Option<u32>,
@@ -222,7 +222,7 @@ pub(crate) struct QueueDepth {
 }
 
 impl AppState {
-    /// How many messages no consumer could parse; none while the broker cannot be asked.
+    /// How many messages no consumer could parse; none while the broker does not answer.
     async fn dead_messages(&self) -> Option<u32> {
         let depth = self.context.publisher()?.dead_depth();
         timeout(DEPTH_LIMIT, depth).await.ok().flatten()

@@ -23,7 +23,7 @@ pub(super) async fn find<'a>(
         async |at: &TenantContext| at.store.find_job(name).await.map_err(|error| at.failed(error));
     let jobs = fan_out.ask("reading", find).await;
     if jobs.is_empty() && !fan_out.has_failed() {
-        let remedy = "`polychron job list --all-tenants` shows those there are";
+        let remedy = "`polychron job list --all-tenants` lists the jobs there are";
         return Err(Failure::NotFound(format!("no tenant has a job `{name}`; {remedy}")));
     }
     Ok((fan_out, jobs))

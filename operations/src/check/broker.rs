@@ -15,7 +15,7 @@ const MARGIN: Duration = Duration::from_secs(60);
 /// Connects, and declares the queues of the settings as producers and consumers do.
 pub(super) async fn check(config: &Config, report: &mut Report) {
     let Some(url) = &config.amqp_url else {
-        let remedy = "set AMQP_URL as producers and consumers have it";
+        let remedy = "set AMQP_URL to the value that producers and consumers have";
         let finding = "not checked: AMQP_URL is not set";
         report.findings.push(Finding::problem("broker", finding, remedy));
         return;

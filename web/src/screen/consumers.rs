@@ -102,7 +102,7 @@ fn dispatching(producers: &[Producer], now: shared::clock::Time) -> Html {
 fn waiting(queues: &[QueueDepth]) -> Html {
     let unknown = |value: Option<u32>| match value {
         Some(_) => text(maybe(value)),
-        None => html!("<span title=\"The broker cannot be asked\">?</span>"),
+        None => html!("<span title=\"The broker does not answer\">?</span>"),
     };
     table(
         "As the broker reports them now",
