@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::output::{Column, Output, column, maybe, say, time};
 use crate::session::Request;
 use operations::failure::Failure;
-use operations::schedule::{Due, due, read, written};
+use operations::schedule::{Due, Options, due, read, written};
 
 #[derive(Subcommand)]
 pub enum Verb {
@@ -41,6 +41,9 @@ pub struct Preview {
     /// The time zone of a cron expression; UTC by default
     #[arg(long, value_name = "ZONE")]
     timezone: Option<String>,
+    /// A date to leave out: 2026-12-25, 2026-12-24/2027-01-02, or 12-25 for each year; give it again for more
+    #[arg(long, value_name = "DATE")]
+    except: Vec<String>,
     /// Show occurrences after this time, such as 2026-12-01T09:00:00Z; now by default
     #[arg(long, value_name = "TIME", value_parser = crate::input::time)]
     from: Option<Time>,
@@ -70,8 +73,8 @@ pub(crate) async fn run(
 }
 
 fn preview(arguments: Preview, output: Output) -> Result<(), Failure> {
-    let Preview { expression, timezone, from, n } = arguments;
-    let text = written(&expression, timezone.as_deref())?;
+    let Preview { expression, timezone, except, from, n } = arguments;
+    let text = written(&expression, &Options { timezone: timezone.as_deref(), except: &except })?;
     // The job is not known yet.
     let schedule = read(&text, Spread::new(TenantId(Uuid::nil()), JobId(0)))?;
     if text.contains("\"jitter\"") || expression.contains('H') {

@@ -92,6 +92,9 @@ pub async fn add(
             at.tenant.slug
         )));
     }
+    // The job has no id yet, which its schedule does not need to be read.
+    let spread = Spread::new(at.tenant.id, JobId(0));
+    schedule::check_is_to_come(&schedule::read(&new.schedule.to_string(), spread)?, at.now.time())?;
     let planned = actor.plan("job.add", &at.tenant, Some(name.clone()), None).towards(json!(new));
     let add = async {
         at.store.insert_job(new).await.map_err(|error| at.failed(error))?;

@@ -45,25 +45,50 @@ pub fn due(schedule: &Schedule, first: Option<Time>, n: u16) -> Vec<Due> {
     due.collect()
 }
 
+/// The options of a schedule that people write beside its expression.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options<'a> {
+    /// Its time zone.
+    pub timezone: Option<&'a str>,
+    /// The dates on which it is not due.
+    pub except: &'a [String],
+}
+
+impl Options<'_> {
+    /// The schedule with these options.
+    pub fn added_to(&self, mut schedule: Value) -> Value {
+        if let Some(timezone) = self.timezone {
+            schedule["timezone"] = timezone.into();
+        }
+        if !self.except.is_empty() {
+            schedule["except"] = self.except.into();
+        }
+        schedule
+    }
+
+    /// The fields that are given.
+    fn names(&self) -> impl Iterator<Item = &'static str> {
+        let given = [("timezone", self.timezone.is_some()), ("except", !self.except.is_empty())];
+        given.into_iter().filter(|(_, is_given)| *is_given).map(|(name, _)| name)
+    }
+}
+
 /// The JSON of a schedule that people write: JSON already, or a cron expression. Several expressions, each
 /// on its own line, are several schedules in one.
-pub fn written(text: &str, timezone: Option<&str>) -> Result<String, Failure> {
+pub fn written(text: &str, options: &Options<'_>) -> Result<String, Failure> {
     let text = text.trim();
     if text.starts_with('{') {
-        return match timezone {
+        return match options.names().next() {
             None => Ok(text.to_owned()),
-            Some(_) => {
-                let text = "--timezone: a schedule in JSON has a `timezone` of its own";
-                Err(Failure::Usage(text.to_owned()))
+            Some(name) => {
+                let text = format!("--{name}: a schedule in JSON has `{name}` in it");
+                Err(Failure::Usage(text))
             }
         };
     }
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    let mut schedule = if lines.len() > 1 { crons(&lines) } else { json!({"cron": text}) };
-    if let Some(timezone) = timezone {
-        schedule["timezone"] = timezone.into();
-    }
-    Ok(schedule.to_string())
+    let schedule = if lines.len() > 1 { crons(&lines) } else { json!({"cron": text}) };
+    Ok(options.added_to(schedule).to_string())
 }
 
 /// The schedule of several cron expressions.
@@ -73,13 +98,24 @@ fn crons(expressions: &[&str]) -> Value {
 }
 
 /// What a person's text changes of a schedule: JSON, or a cron expression.
-pub fn patch(text: &str, timezone: Option<&str>) -> Result<Patch, Failure> {
-    Patch::read(&written(text, timezone)?).map_err(|error| Failure::Usage(error.annotated()))
+pub fn patch(text: &str, options: &Options<'_>) -> Result<Patch, Failure> {
+    Patch::read(&written(text, options)?).map_err(|error| Failure::Usage(error.annotated()))
 }
 
 /// Reads a schedule as the engine does. The failure points at what is wrong.
 pub fn read(text: &str, spread: Spread) -> Result<Schedule, Failure> {
     Schedule::read(text, spread).map_err(|error| Failure::Usage(error.annotated()))
+}
+
+/// Refuses a schedule that is used up already, such as one whose exceptions leave it no time to come.
+pub fn check_is_to_come(schedule: &Schedule, now: Time) -> Result<(), Failure> {
+    if schedule.first_after(now).is_some() {
+        return Ok(());
+    }
+    let now = now.format("%F %T UTC");
+    Err(Failure::Usage(format!(
+        "schedule: has no time after {now}; extend it, or leave out fewer dates"
+    )))
 }
 
 /// The schedule itself, if the engine can read it.

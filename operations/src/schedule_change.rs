@@ -11,6 +11,7 @@ use shared::schedule::{Patch, Patched, Schedule, Spread};
 use crate::context::TenantContext;
 use crate::failure::Failure;
 use crate::format;
+use crate::schedule::check_is_to_come;
 
 /// A job after an edit.
 #[derive(Clone, Debug, Serialize)]
@@ -102,6 +103,7 @@ pub fn apply(
         Failure::Usage(error.annotated() + &hint)
     })?;
     let now = at.now.time();
+    check_is_to_come(&read, now)?;
     let before = Schedule::read(&job.schedule.to_string(), spread).ok().map(|schedule| Meaning {
         // The time that the producer has computed, if it has.
         next: job.next_run_at.or_else(|| schedule.first_after(now)),

@@ -6,7 +6,7 @@
 //! A schedule is a set of instants, its *occurrences*, in one of four forms: a cron expression in
 //! a time zone (`cron`), a period (`every`; with a `timezone` a calendar interval), a single
 //! instant (`at`), or the union of several of these (`any`). All functions here are queries over
-//! that set. The set depends only on the schedule's text, the job's [`Spread`] and the time zone
+//! that set, without those in `except`. The set depends only on the schedule's text, the job's [`Spread`] and the time zone
 //! rules. `docs/schedules.md` documents the syntax.
 //!
 //! A cron expression is parsed by `expression` (with `part`, `field`, `item` and `days`). `wall_clock`
@@ -20,6 +20,7 @@ mod days;
 mod describe;
 mod dialect;
 mod error;
+mod except;
 mod explain;
 mod expression;
 mod field;
@@ -52,7 +53,7 @@ const SECOND: i64 = 1_000_000;
 
 /// How many occurrences are counted of a schedule whose occurrences must be enumerated. More are
 /// not told apart.
-pub const COUNT_MAX: u64 = 100_000;
+pub const COUNT_MAX: u64 = 10_000;
 
 /// A set of occurrences. Its methods truncate times to microseconds.
 #[derive(Clone, Debug)]
@@ -95,9 +96,15 @@ impl Schedule {
         }
         let schedule = Schedule { rule, delay, start, end };
         if schedule.first().is_none() {
-            let field = if fields.text("end")?.is_some() { "end" } else { "start" };
-            let error = ScheduleError::new(field, "leaves no occurrence");
-            return Err(error.remedy("the schedule has no time between `start` and `end`"));
+            let between = "the schedule has no time between `start` and `end`";
+            let (field, remedy) = if fields.has("except") {
+                ("except", "remove some of its dates")
+            } else if fields.has("end") {
+                ("end", between)
+            } else {
+                ("start", between)
+            };
+            return Err(ScheduleError::new(field, "leaves no occurrence").remedy(remedy));
         }
         Ok(schedule)
     }

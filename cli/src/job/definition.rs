@@ -8,7 +8,7 @@ use shared::store::{JobEdit, NewJob};
 
 use crate::input;
 use operations::failure::Failure;
-use operations::schedule;
+use operations::schedule::{self, Options};
 
 /// When a job runs: one of four ways to say it.
 #[derive(Args)]
@@ -29,6 +29,10 @@ pub(super) struct Timing {
     /// Once, at this time, such as 2026-12-01T09:00:00Z; without Z or an offset, in --timezone
     #[arg(long, value_name = "TIME", conflicts_with = "schedule")]
     at: Option<String>,
+    /// A date on which it does not run: 2026-12-25, 2026-12-24/2027-01-02, or 12-25 for each year; give it
+    /// again for more dates
+    #[arg(long, value_name = "DATE")]
+    except: Vec<String>,
     /// A schedule as JSON with its options, or a cron expression; an edit keeps the options that it does not
     /// name, and null removes one
     #[arg(long, value_name = "JSON|EXPR")]
@@ -46,32 +50,28 @@ impl Timing {
 
     /// What the flags change of a job's schedule, if anything.
     pub(super) fn patch(&self) -> Result<Option<Patch>, Failure> {
-        let read = |text: String| schedule::patch(&text, None);
+        let read = |text: String| schedule::patch(&text, &Options::default());
         self.text()?.map(read).transpose()
     }
 
     /// The flags as JSON.
     fn text(&self) -> Result<Option<String>, Failure> {
-        let Timing { cron, timezone, every, from, at, schedule } = self;
+        let Timing { cron, timezone, every, from, at, schedule, except } = self;
+        let options = Options { timezone: timezone.as_deref(), except };
         let text = schedule.clone().or_else(|| (!cron.is_empty()).then(|| cron.join("\n")));
-        Ok(Some(match (text, every, at, timezone) {
-            (Some(text), .., timezone) => schedule::written(&text, timezone.as_deref())?,
-            (None, Some(every), ..) => {
-                let mut schedule = json!({"every": every});
-                for (field, given) in [("from", from), ("timezone", timezone)] {
-                    if let Some(given) = given {
-                        schedule[field] = given.as_str().into();
-                    }
-                }
-                schedule.to_string()
-            }
-            (None, None, Some(at), Some(timezone)) => {
-                json!({"at": at, "timezone": timezone}).to_string()
-            }
-            (None, None, Some(at), None) => json!({"at": at}).to_string(),
-            (None, None, None, Some(timezone)) => json!({"timezone": timezone}).to_string(),
-            (None, None, None, None) => return Ok(None),
-        }))
+        if let Some(text) = text {
+            return schedule::written(&text, &options).map(Some);
+        }
+        let mut fields = match (every, at) {
+            (Some(every), _) => json!({"every": every}),
+            (None, Some(at)) => json!({"at": at}),
+            (None, None) => json!({}),
+        };
+        if let Some(from) = from {
+            fields["from"] = from.as_str().into();
+        }
+        let fields = options.added_to(fields);
+        Ok((fields != json!({})).then(|| fields.to_string()))
     }
 }
 

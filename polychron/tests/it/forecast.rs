@@ -2,7 +2,7 @@
 
 use crate::console::{BOTH, Console};
 
-const DAY: [&str; 4] = ["--from", "2026-12-01T00:00:00Z", "--to", "2026-12-02T00:00:00Z"];
+const DAY: [&str; 4] = ["--from", "2096-12-01T00:00:00Z", "--to", "2096-12-02T00:00:00Z"];
 
 #[tokio::test]
 async fn the_load_of_a_day_is_shown_with_its_peaks_and_what_it_needs() {
@@ -18,7 +18,7 @@ async fn the_load_of_a_day_is_shown_with_its_peaks_and_what_it_needs() {
                 "herd",
                 &[
                     "--schedule",
-                    r#"{"every": "1s", "start": "2026-12-01T05:00:00Z", "end": "2026-12-01T05:00:59Z"}"#,
+                    r#"{"every": "1s", "start": "2096-12-01T05:00:00Z", "end": "2096-12-01T05:00:59Z"}"#,
                 ],
             ),
         ] {
@@ -35,7 +35,7 @@ async fn the_load_of_a_day_is_shown_with_its_peaks_and_what_it_needs() {
         assert_eq!(day["minutes"].as_array().unwrap().len(), 1440);
         let peak = &day["peaks"][0];
         // Of sixty occurrences that may not overlap, two of half a minute each fit in.
-        assert_eq!((&peak["at"], &peak["starts"]), (&"2026-12-01T05:00:00Z".into(), &3.into()));
+        assert_eq!((&peak["at"], &peak["starts"]), (&"2096-12-01T05:00:00Z".into(), &3.into()));
         assert_eq!(
             (&peak["by"][0]["tenant"], &peak["by"][0]["job"]),
             (&"beta".into(), &"herd".into())
@@ -69,8 +69,8 @@ async fn the_load_of_a_day_is_shown_with_its_peaks_and_what_it_needs() {
 async fn invalid_forecasts_are_refused() {
     let console = Console::with_tenant(BOTH[0]).await;
     for (flags, code, says) in [
-        (&["--from", "2026-12-02T00:00:00Z", "--to", "2026-12-01T00:00:00Z"][..], 2, "--to"),
-        (&["--from", "2026-12-02T00:00:00Z", "--to", "2027-12-01T00:00:00Z"], 2, "31 days"),
+        (&["--from", "2096-12-02T00:00:00Z", "--to", "2096-12-01T00:00:00Z"][..], 2, "--to"),
+        (&["--from", "2096-12-02T00:00:00Z", "--to", "2097-12-01T00:00:00Z"], 2, "31 days"),
         (&["--wait", "soon"], 2, "--wait"),
         (&["--tenant", "nobody"], 3, "nobody"),
     ] {

@@ -75,6 +75,11 @@ async fn a_job_is_added_as_its_flags_say() {
                                     "timezone": "Europe/London"}}),
             ),
             (
+                "workdays",
+                &["--cron", "0 9 * * 1-5", "--except", "12-24/01-01", "--except", "2026-05-01"],
+                json!({"schedule": {"cron": "0 9 * * 1-5", "except": ["12-24/01-01", "2026-05-01"]}}),
+            ),
+            (
                 "at",
                 &["--at", "2026-12-01T09:00:00Z", "--payload", &file, "--disabled"],
                 json!({"schedule": {"at": "2026-12-01T09:00:00Z"}, "payload": {"from": "file"},
@@ -116,7 +121,10 @@ async fn a_job_is_added_as_its_flags_say() {
             .lines()
             .map(|line| serde_json::from_str::<Value>(line).unwrap()["name"].clone())
             .collect();
-        assert_eq!(names, ["at", "cron", "every", "fortnightly", "json", "several", "text"]);
+        assert_eq!(
+            names,
+            ["at", "cron", "every", "fortnightly", "json", "several", "text", "workdays"]
+        );
     }
 }
 
@@ -132,6 +140,17 @@ async fn an_error_in_a_job_names_the_field() {
             (&[], 2, "say when the job runs"),
             (&["--every", "soon"], 2, "every"),
             (&["--cron", "61 * * * *"], 2, "cron"),
+            (
+                &["--cron", "0 9 * * *", "--except", "Christmas"],
+                2,
+                "except: `Christmas` isn't a time",
+            ),
+            (
+                &["--cron", "0 9 * * *", "--except", "01-01/12-31"],
+                2,
+                "except: leaves no occurrence",
+            ),
+            (&["--cron", "0 9 * * *", "--except", "2026-01-01/2100-12-31"], 2, "has no time after"),
             (&["--cron", "0 2 * * *", "--timezone", "Europe/Lodnon"], 2, "Europe/London"),
             (&["--every", "1h", "--cron", "0 2 * * *"], 2, "cannot be used with"),
             (&["--every", "1h", "--payload", "{"], 2, "--payload"),

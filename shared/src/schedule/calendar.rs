@@ -139,9 +139,7 @@ impl CalendarRule {
             return Some(None);
         }
         let local = date.and_time(self.at);
-        let instant = self.zone.instants_of(local).first().copied();
-        let instant = instant.or_else(|| self.zone.instant_after_gap(local));
-        Some(instant.map(|instant| instant.timestamp_micros()))
+        Some(self.zone.instant_of(local).map(|instant| instant.timestamp_micros()))
     }
 
     /// The number of the last date that is not later than the local date at `instant`; 0 before the

@@ -4,6 +4,7 @@ use super::any::AnyRule;
 use super::calendar::{CalendarRule, Step};
 use super::cron::{CronRule, Fold, Gap};
 use super::days::{Days, DaysOfMonth, DaysOfWeek, MonthDay, WeekDay};
+use super::except::{Entry, ExceptRule, YearlyDate};
 use super::expression::Expression;
 use super::field::{MONTH_NAMES, WEEKDAY_NAMES};
 use super::set::Set;
@@ -12,6 +13,8 @@ use super::{Rule, SECOND, Schedule, time, zone};
 use crate::clock::Time;
 use chrono::{Datelike, Timelike};
 
+/// The most exceptions that are listed individually.
+const ENTRIES_MAX: usize = 6;
 /// The most times of day that are listed individually.
 const TIMES_MAX: u32 = 6;
 
@@ -28,13 +31,7 @@ impl Schedule {
 
     /// The same for a reader who knows about the zone `known`.
     fn describe_in(&self, known: Option<&Zone>) -> String {
-        let mut words = match &self.rule {
-            Rule::Cron(rule) => cron(rule, known),
-            Rule::Calendar(rule) => calendar(rule, known),
-            Rule::Every { period, from } => every(period / SECOND, *from),
-            Rule::At { at, zone } => format!("once, at {}", local(*at, zone)),
-            Rule::Any(rule) => any(rule),
-        };
+        let mut words = words(&self.rule, known);
         if self.delay > 0 {
             words += &format!(", each {} later (jitter)", duration(self.delay / SECOND));
         }
@@ -49,10 +46,41 @@ impl Schedule {
     }
 }
 
+fn words(rule: &Rule, known: Option<&Zone>) -> String {
+    match rule {
+        Rule::Cron(rule) => cron(rule, known),
+        Rule::Calendar(rule) => calendar(rule, known),
+        Rule::Every { period, from } => every(period / SECOND, *from),
+        Rule::At { at, zone } => format!("once, at {}", local(*at, zone)),
+        Rule::Any(rule) => any(rule),
+        Rule::Except(rule) => format!("{}{}", words(&rule.rule, known), except(rule)),
+    }
+}
+
+/// ", except on 2026-12-24 to 2027-01-02 and 1 May".
+fn except(rule: &ExceptRule) -> String {
+    let date = |YearlyDate { month, day }: YearlyDate| {
+        format!("{day} {}", MONTH_NAMES[month as usize - 1])
+    };
+    let entry = |entry: &Entry| match *entry {
+        Entry::Dates(first, last) if first == last => first.to_string(),
+        Entry::Dates(first, last) => format!("{first} to {last}"),
+        Entry::Yearly(first, last) if first == last => date(first),
+        Entry::Yearly(first, last) => format!("{} to {}", date(first), date(last)),
+        Entry::Time(at) => local(at, rule.rule.zone()),
+    };
+    let mut entries: Vec<String> = rule.entries.iter().take(ENTRIES_MAX).map(entry).collect();
+    match rule.entries.len() - entries.len() {
+        0 => {}
+        more => entries.push(format!("{more} more")),
+    }
+    if entries.is_empty() { String::new() } else { format!(", except on {}", join(&entries)) }
+}
+
 /// "at 08:30 every day, and at 12:00 on Monday, London time".
 fn any(rule: &AnyRule) -> String {
     let in_zone = |member: &Schedule| *member.rule.zone() == rule.zone;
-    let with_zone = |member: &Schedule| matches!(member.rule, Rule::Cron(_) | Rule::Calendar(_));
+    let with_zone = |member: &Schedule| member.rule.says_zone();
     // A zone that is the same for all is said once.
     let is_common = rule.members.iter().all(|member| !with_zone(member) || in_zone(member))
         && rule.members.iter().any(with_zone);

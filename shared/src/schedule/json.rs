@@ -24,7 +24,7 @@ pub(super) const FORMS: [&str; 4] = ["cron", "every", "at", "any"];
 const MEMBERS_MAX: usize = 20;
 
 /// The fields, and the forms of schedule that may have them.
-const FIELDS: [(&str, &[&str]); 11] = [
+const FIELDS: [(&str, &[&str]); 12] = [
     ("cron", &["cron"]),
     ("timezone", &["cron", "every", "at", "any"]),
     ("gap", &["cron"]),
@@ -36,6 +36,7 @@ const FIELDS: [(&str, &[&str]); 11] = [
     ("jitter", &["cron", "every", "any"]),
     ("start", &["cron", "every", "at", "any"]),
     ("end", &["cron", "every", "at", "any"]),
+    ("except", &["cron", "every", "any"]),
 ];
 
 /// The fields of one schedule. Each is known, given once and valid for the schedule's form.
@@ -163,6 +164,24 @@ impl Fields {
         }
     }
 
+    /// A field that is a list of strings, or a single one; empty if it is missing.
+    pub(super) fn texts(&self, name: &'static str) -> Result<Vec<&str>, ScheduleError> {
+        let error = || ScheduleError::new(name, "must be a list of strings");
+        match self.get(name) {
+            None => Ok(Vec::new()),
+            Some(Value::String(text)) => Ok(vec![text]),
+            Some(Value::Array(items)) => {
+                items.iter().map(|item| item.as_str().ok_or_else(error)).collect()
+            }
+            Some(_) => Err(error()),
+        }
+    }
+
+    /// Whether the field is given.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
     /// An instant.
     pub(super) fn time(&self, name: &'static str) -> Result<Option<Time>, ScheduleError> {
         let Some(text) = self.text(name)? else { return Ok(None) };
@@ -285,6 +304,21 @@ fn read_time(name: &'static str, text: &str) -> Result<Time, ScheduleError> {
     // Converting through microseconds also turns a leap second into the following second.
     let time = Time::from_timestamp_micros(time.timestamp_micros()).filter(in_bounds);
     time.ok_or_else(|| out_of_bounds(name, text))
+}
+
+/// The instants of a time with an offset, or at which clocks in `zone` show a local time. One that they
+/// skip is the first instant after the gap.
+pub(super) fn instants(
+    name: &'static str,
+    text: &str,
+    zone: &Zone,
+) -> Result<Vec<Time>, ScheduleError> {
+    let Some(local) = local_time(text) else { return Ok(vec![read_time(name, text)?]) };
+    let mut instants = zone.instants_of(local);
+    if instants.is_empty() {
+        instants.extend(zone.instant_after_gap(local));
+    }
+    if instants.iter().all(in_bounds) { Ok(instants) } else { Err(out_of_bounds(name, text)) }
 }
 
 /// A time without an offset, to the minute or finer.

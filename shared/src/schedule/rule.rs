@@ -7,6 +7,7 @@ use super::any::AnyRule;
 use super::calendar::{CalendarRule, Step};
 use super::cron::{Change, CronRule, Fold, Gap};
 use super::error::{self, ScheduleError};
+use super::except::ExceptRule;
 use super::expression::Expression;
 use super::json::Fields;
 use super::spread::Spread;
@@ -29,10 +30,19 @@ pub(super) enum Rule {
         zone: Zone,
     },
     Any(Box<AnyRule>),
+    Except(Box<ExceptRule>),
 }
 
 impl Rule {
     pub(super) fn read(fields: &Fields, spread: Spread) -> Result<Rule, ScheduleError> {
+        let rule = Rule::read_form(fields, spread)?;
+        if !fields.has("except") {
+            return Ok(rule);
+        }
+        Ok(Rule::Except(Box::new(ExceptRule::read(rule, fields)?)))
+    }
+
+    fn read_form(fields: &Fields, spread: Spread) -> Result<Rule, ScheduleError> {
         if let Some(expression) = fields.text("cron")? {
             return read_cron(expression, fields, spread);
         }
@@ -67,6 +77,7 @@ impl Rule {
             Rule::Every { from, .. } => Some(*from),
             Rule::At { at, .. } => Some(*at).filter(|at| *at > after),
             Rule::Any(rule) => rule.next(after),
+            Rule::Except(rule) => rule.next(after),
         }
     }
 
@@ -86,6 +97,7 @@ impl Rule {
             }
             Rule::At { at, .. } => Some(*at).filter(|at| *at < before),
             Rule::Any(rule) => rule.prev(before),
+            Rule::Except(rule) => rule.prev(before),
         }
     }
 
@@ -100,6 +112,7 @@ impl Rule {
             }
             Rule::At { at, .. } => u64::from(after < *at && *at <= until),
             Rule::Any(rule) => rule.count(after, until),
+            Rule::Except(rule) => rule.count(after, until),
         }
     }
 
@@ -112,6 +125,7 @@ impl Rule {
             Rule::Every { period, .. } => Some(period / SECOND).filter(|period| *period <= limit),
             Rule::At { .. } => None,
             Rule::Any(rule) => rule.period_within(limit),
+            Rule::Except(rule) => rule.rule.period_within(limit),
         }
     }
 
@@ -122,14 +136,28 @@ impl Rule {
             Rule::Cron(rule) => &rule.zone,
             Rule::Calendar(rule) => &rule.zone,
             Rule::Any(rule) => &rule.zone,
+            Rule::Except(rule) => rule.rule.zone(),
             Rule::At { zone, .. } => zone,
             Rule::Every { .. } => &UTC,
         }
     }
 
+    /// Whether its words name the zone.
+    pub(super) fn says_zone(&self) -> bool {
+        match self {
+            Rule::Cron(_) | Rule::Calendar(_) => true,
+            Rule::Except(rule) => rule.rule.says_zone(),
+            Rule::Every { .. } | Rule::At { .. } | Rule::Any(_) => false,
+        }
+    }
+
     /// Whether counting its occurrences takes as long as enumerating them.
     pub(super) fn is_enumerated(&self) -> bool {
-        matches!(self, Rule::Any(_))
+        match self {
+            Rule::Any(_) => true,
+            Rule::Except(rule) => rule.rule.is_enumerated(),
+            Rule::Cron(_) | Rule::Calendar(_) | Rule::Every { .. } | Rule::At { .. } => false,
+        }
     }
 
     /// How a clock change affected the occurrence at `instant`, in microseconds without jitter.
@@ -138,6 +166,7 @@ impl Rule {
             Rule::Cron(rule) => rule.clock_change(instant.div_euclid(SECOND)),
             Rule::Calendar(rule) => rule.clock_change(instant),
             Rule::Any(rule) => rule.clock_change(instant),
+            Rule::Except(rule) => rule.rule.clock_change(instant),
             Rule::At { .. } | Rule::Every { .. } => None,
         }
     }

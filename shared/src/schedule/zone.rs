@@ -89,6 +89,13 @@ impl Zone {
         instants.collect()
     }
 
+    /// The instant at which local clocks show `local`: the first one if they repeat it, and the first
+    /// one after the gap if they skip it.
+    pub(super) fn instant_of(&self, local: NaiveDateTime) -> Option<Time> {
+        let first = self.instants_of(local).first().copied();
+        first.or_else(|| self.instant_after_gap(local))
+    }
+
     /// The first instant after the clock change that skips `local`; none if no change does.
     pub fn instant_after_gap(&self, local: NaiveDateTime) -> Option<Time> {
         let seconds = local.and_utc().timestamp();

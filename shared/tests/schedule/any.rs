@@ -175,10 +175,10 @@ fn a_count_is_exact_up_to_its_bound() {
     let schedule = read(json);
     let first = time("2026-01-01T00:00:00Z");
     let after = |seconds: i64| first + TimeDelta::seconds(seconds);
-    assert_eq!(schedule.count(first, after(99_999)), 99_999);
-    assert_eq!(schedule.count_from(first, after(99_998)), 99_999);
+    assert_eq!(schedule.count(first, after(9_999)), 9_999);
+    assert_eq!(schedule.count_from(first, after(9_998)), 9_999);
     // Beyond it, the planner's count and that of the occurrence check still agree.
-    for seconds in [99_999, 100_000, 1_000_000, 100_000_000] {
+    for seconds in [9_999, 10_000, 100_000, 100_000_000] {
         assert_eq!(schedule.count_from(first, after(seconds)), COUNT_MAX);
         assert_eq!(schedule.count(first - TimeDelta::seconds(1), after(seconds)), COUNT_MAX);
     }

@@ -11,6 +11,7 @@ mod cases;
 mod clocks;
 mod describe;
 mod dialects;
+mod except;
 mod oracles;
 mod refusals;
 mod rules;

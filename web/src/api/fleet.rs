@@ -22,7 +22,7 @@ use crate::problem::{Problem, made};
 use crate::{AppState, QueueDepth};
 use operations::failure::Failure;
 use operations::fleet;
-use operations::schedule::{Due, due, read, written};
+use operations::schedule::{Due, Options, due, read, written};
 
 pub(super) async fn now(
     State(state): State<Arc<AppState>>,
@@ -131,7 +131,8 @@ pub(super) async fn preview(
     Query(query): Query<PreviewQuery>,
 ) -> Result<Json<Preview>, Problem> {
     let n = times(query.n)?;
-    let text = written(&query.expression, query.timezone.as_deref())?;
+    let options = Options { timezone: query.timezone.as_deref(), ..Options::default() };
+    let text = written(&query.expression, &options)?;
     // Which job it will be isn't known yet.
     let schedule = read(&text, Spread::new(TenantId(Uuid::nil()), JobId(0)))?;
     let from = match query.from {

@@ -85,7 +85,8 @@ pub(super) async fn edit_schedule(
     let (at, actor) = state.enter_to_change(&form.visitor, &slug, form.get("reason")).await?;
     let job = operations::job::find(&at, &name).await?;
     let text = form.get("schedule").unwrap_or_default();
-    let patch = schedule::read_patch(text, form.get("timezone"), &job)?;
+    let field = |name| form.get(name).unwrap_or_default();
+    let patch = schedule::read_patch(text, field("timezone"), field("except"), &job)?;
     let (context, edit) = (&state.context, JobEdit::default());
     let version = Some(form.version()?);
     let edited =

@@ -21,7 +21,7 @@ use crate::page::{Page, maybe_when, of_job, of_tenant};
 use operations::context::TenantContext;
 use operations::failure::Failure;
 use operations::job::find;
-use operations::schedule::{due, patch};
+use operations::schedule::{Options, due, patch};
 use operations::schedule_change::{self, Meaning};
 
 /// How many runs ahead are shown.
@@ -34,6 +34,9 @@ pub(super) struct ScheduleQuery {
     schedule: Option<String>,
     #[serde(default)]
     timezone: String,
+    /// Dates, with commas or spaces between them.
+    #[serde(default)]
+    except: String,
 }
 
 pub(super) async fn show(
@@ -51,6 +54,7 @@ pub(super) async fn show(
         "<form method=\"get\" action=\"{}\" class=\"form\"><input type=\"hidden\" name=\"name\" value=\"{}\">\
          <label>Schedule <textarea name=\"schedule\" rows=\"4\" spellcheck=\"false\" required>{}</textarea></label>\
          <label>Time zone, for a cron expression <input name=\"timezone\" value=\"{}\" placeholder=\"{}\" autocomplete=\"off\"></label>\
+         <label>Not on these dates, for a cron expression <input name=\"except\" value=\"{}\" placeholder=\"12-25, 2026-12-28/2026-12-31\" autocomplete=\"off\"></label>\
          <button>Preview</button></form>\
          <p class=\"note\">A cron expression such as <code>0 2 * * 1-5</code>, or several of them, each on its own \
          line, which keep the other options; or the whole schedule as JSON such as <code>{}</code>.</p>{}",
@@ -59,6 +63,7 @@ pub(super) async fn show(
         printable::json(&text).as_ref(),
         Exact(&query.timezone),
         job.schedule["timezone"].as_str().unwrap_or("UTC"),
+        Exact(&query.except),
         r#"{"every": "15m"}"#,
         preview
     );
@@ -80,7 +85,7 @@ fn preview(
     text: &str,
     query: &ScheduleQuery,
 ) -> Html {
-    let read = read_patch(text, Some(query.timezone.as_str()), job)
+    let read = read_patch(text, &query.timezone, &query.except, job)
         .and_then(|patch| schedule_change::apply(&patch, at, job));
     let (value, change) = match read {
         Ok(read) => read,
@@ -95,10 +100,11 @@ fn preview(
     let save = visitor.may_change().then(|| {
         let inside = html!(
             "<input type=\"hidden\" name=\"schedule\" value=\"{}\"><input type=\"hidden\" name=\"timezone\" value=\"{}\">\
+             <input type=\"hidden\" name=\"except\" value=\"{}\">\
              <input type=\"hidden\" name=\"version\" value=\"{}\">\
              <label>Reason, for the audit <input name=\"reason\" maxlength=\"500\" autocomplete=\"off\"></label>\
              <button>Save this schedule</button>",
-            Exact(text), Exact(&query.timezone), job.version
+            Exact(text), Exact(&query.timezone), Exact(&query.except), job.version
         );
         html!("<div class=\"form\">{}</div>", form(&of_job(&at.tenant.slug, &job.name, "/schedule"), visitor, inside))
     });
@@ -123,13 +129,23 @@ fn preview(
 
 /// The change that the form makes to the job's schedule. JSON is a whole schedule, which replaces the old
 /// one; a cron expression keeps the other options.
-pub(super) fn read_patch(text: &str, timezone: Option<&str>, job: &Job) -> Result<Patch, Failure> {
-    let timezone = timezone.map(str::trim).filter(|zone| !zone.is_empty());
-    let patch = patch(text, timezone).map_err(|failure| match failure {
-        // Failures name the command's flag; here it is a field.
-        Failure::Usage(text) => Failure::Usage(text.replace("--timezone", "time zone")),
-        other => other,
-    })?;
+pub(super) fn read_patch(
+    text: &str,
+    timezone: &str,
+    except: &str,
+    job: &Job,
+) -> Result<Patch, Failure> {
+    let except = except.split([',', ' ']).filter(|date| !date.is_empty());
+    let except: Vec<String> = except.map(str::to_owned).collect();
+    let timezone = Some(timezone.trim()).filter(|zone| !zone.is_empty());
+    let patch =
+        patch(text, &Options { timezone, except: &except }).map_err(|failure| match failure {
+            // Failures name the command's flag; here it is a field.
+            Failure::Usage(text) => Failure::Usage(
+                text.replace("--timezone", "time zone").replace("--except", "not on these dates"),
+            ),
+            other => other,
+        })?;
     let is_whole = text.trim_start().starts_with('{');
     Ok(if is_whole { patch.replacing(&job.schedule) } else { patch })
 }
