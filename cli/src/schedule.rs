@@ -41,6 +41,9 @@ pub struct Preview {
     /// The time zone of a cron expression; UTC by default
     #[arg(long, value_name = "ZONE")]
     timezone: Option<String>,
+    /// The years of a cron expression, such as 2026-2028,2030
+    #[arg(long, value_name = "YEARS")]
+    years: Option<String>,
     /// A date to leave out: 2026-12-25, 2026-12-24/2027-01-02, or 12-25 for each year; give it again for more
     #[arg(long, value_name = "DATE")]
     except: Vec<String>,
@@ -73,8 +76,10 @@ pub(crate) async fn run(
 }
 
 fn preview(arguments: Preview, output: Output) -> Result<(), Failure> {
-    let Preview { expression, timezone, except, from, n } = arguments;
-    let text = written(&expression, &Options { timezone: timezone.as_deref(), except: &except })?;
+    let Preview { expression, timezone, except, years, from, n } = arguments;
+    let options =
+        Options { timezone: timezone.as_deref(), except: &except, years: years.as_deref() };
+    let text = written(&expression, &options)?;
     // The job is not known yet.
     let schedule = read(&text, Spread::new(TenantId(Uuid::nil()), JobId(0)))?;
     if text.contains("\"jitter\"") || expression.contains('H') {

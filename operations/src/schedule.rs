@@ -52,6 +52,8 @@ pub struct Options<'a> {
     pub timezone: Option<&'a str>,
     /// The dates on which it is not due.
     pub except: &'a [String],
+    /// The years of a cron expression.
+    pub years: Option<&'a str>,
 }
 
 impl Options<'_> {
@@ -59,6 +61,15 @@ impl Options<'_> {
     pub fn added_to(&self, mut schedule: Value) -> Value {
         if let Some(timezone) = self.timezone {
             schedule["timezone"] = timezone.into();
+        }
+        if let Some(years) = self.years {
+            // Several expressions are schedules of their own.
+            match schedule.get_mut("any").and_then(Value::as_array_mut) {
+                Some(members) => {
+                    members.iter_mut().for_each(|member| member["years"] = years.into())
+                }
+                None => schedule["years"] = years.into(),
+            }
         }
         if !self.except.is_empty() {
             schedule["except"] = self.except.into();
@@ -68,7 +79,11 @@ impl Options<'_> {
 
     /// The fields that are given.
     fn names(&self) -> impl Iterator<Item = &'static str> {
-        let given = [("timezone", self.timezone.is_some()), ("except", !self.except.is_empty())];
+        let given = [
+            ("timezone", self.timezone.is_some()),
+            ("except", !self.except.is_empty()),
+            ("years", self.years.is_some()),
+        ];
         given.into_iter().filter(|(_, is_given)| *is_given).map(|(name, _)| name)
     }
 }

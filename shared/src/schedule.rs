@@ -32,6 +32,7 @@ mod rule;
 mod set;
 mod spread;
 mod wall_clock;
+mod years;
 mod zone;
 mod zone_alias;
 mod zone_rules;

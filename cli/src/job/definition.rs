@@ -29,6 +29,9 @@ pub(super) struct Timing {
     /// Once, at this time, such as 2026-12-01T09:00:00Z; without Z or an offset, in --timezone
     #[arg(long, value_name = "TIME", conflicts_with = "schedule")]
     at: Option<String>,
+    /// The years in which a cron expression runs, such as 2026-2028,2030
+    #[arg(long, value_name = "YEARS")]
+    years: Option<String>,
     /// A date on which it does not run: 2026-12-25, 2026-12-24/2027-01-02, or 12-25 for each year; give it
     /// again for more dates
     #[arg(long, value_name = "DATE")]
@@ -56,8 +59,8 @@ impl Timing {
 
     /// The flags as JSON.
     fn text(&self) -> Result<Option<String>, Failure> {
-        let Timing { cron, timezone, every, from, at, schedule, except } = self;
-        let options = Options { timezone: timezone.as_deref(), except };
+        let Timing { cron, timezone, every, from, at, schedule, except, years } = self;
+        let options = Options { timezone: timezone.as_deref(), except, years: years.as_deref() };
         let text = schedule.clone().or_else(|| (!cron.is_empty()).then(|| cron.join("\n")));
         if let Some(text) = text {
             return schedule::written(&text, &options).map(Some);

@@ -3,6 +3,7 @@
 use chrono::{Datelike, NaiveDate};
 
 use super::set::Set;
+use super::years::Years;
 
 /// The days of the two day fields and the month field.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub(super) struct Days {
     /// Whether a day needs to match only one of the two day fields, which is so if neither begins
     /// with `*`.
     pub either: bool,
+    /// The years, if it has them.
+    pub years: Option<Years>,
 }
 
 /// The day-of-month field.
@@ -38,6 +41,12 @@ pub(super) enum MonthDay {
     LastWeekday,
     /// `nW`: the day from Monday to Friday nearest to day `n`, in the same month.
     Nearest(u32),
+    /// `L-nW`: the same for the day that is `n` days before the last.
+    NearestToLast(u32),
+    /// `W#n`: the n-th day from Monday to Friday.
+    NthWeekday(u32),
+    /// `LW-n`: this many days from Monday to Friday before the last one.
+    BeforeLastWeekday(u32),
 }
 
 /// A day of the week in a certain week of the month.
@@ -52,7 +61,8 @@ pub(super) enum WeekDay {
 impl Days {
     /// Whether the expression matches this day.
     pub(super) fn matches(&self, date: NaiveDate) -> bool {
-        if !self.months.has(date.month()) {
+        let is_in_years = self.years.as_ref().is_none_or(|years| years.has(date.year()));
+        if !self.months.has(date.month()) || !is_in_years {
             return false;
         }
         if self.either {
@@ -108,6 +118,17 @@ impl MonthDay {
             MonthDay::Last(before) => Set::range(28u32.saturating_sub(before).max(1), 31 - before),
             MonthDay::LastWeekday => Set::range(26, 31),
             MonthDay::Nearest(day) => Set::range(day.saturating_sub(2).max(1), (day + 2).min(31)),
+            MonthDay::NearestToLast(before) => {
+                Set::range(26u32.saturating_sub(before).max(1), (33 - before).min(31))
+            }
+            MonthDay::NthWeekday(nth) => {
+                let earliest = nth + (nth - 1) / 5 * 2;
+                Set::range(earliest, (earliest + 2).min(31))
+            }
+            MonthDay::BeforeLastWeekday(before) => {
+                let nearest = before + before / 5 * 2;
+                Set::range(26u32.saturating_sub(nearest).max(1), 31u32.saturating_sub(nearest))
+            }
         }
     }
 
@@ -117,6 +138,14 @@ impl MonthDay {
             MonthDay::Last(before) => date.day() + before == last,
             MonthDay::LastWeekday => nearest_weekday(date, last) == Some(date.day()),
             MonthDay::Nearest(day) => nearest_weekday(date, day) == Some(date.day()),
+            MonthDay::NearestToLast(before) => {
+                let day = last.checked_sub(before);
+                day.and_then(|day| nearest_weekday(date, day)) == Some(date.day())
+            }
+            MonthDay::NthWeekday(nth) => weekdays(date, 1..=date.day()) == nth && is_weekday(date),
+            MonthDay::BeforeLastWeekday(before) => {
+                weekdays(date, date.day() + 1..=last) == before && is_weekday(date)
+            }
         }
     }
 }
@@ -128,6 +157,17 @@ impl WeekDay {
             WeekDay::Last(day) => weekday(date) == day && date.day() + 7 > last_day(date),
         }
     }
+}
+
+/// How many of these days of the month of `date` are from Monday to Friday.
+fn weekdays(date: NaiveDate, days: std::ops::RangeInclusive<u32>) -> u32 {
+    // The first day of the month, from Sunday on.
+    let first = (weekday(date) + 35 - date.day0()) % 7;
+    days.filter(|day| !matches!((first + day - 1) % 7, 0 | 6)).count() as u32
+}
+
+fn is_weekday(date: NaiveDate) -> bool {
+    !matches!(weekday(date), 0 | 6)
 }
 
 /// The day from Monday to Friday nearest to `day` in the month of `date`; none if that month does

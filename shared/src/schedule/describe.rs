@@ -104,6 +104,14 @@ fn cron(rule: &CronRule, known: Option<&Zone>) -> String {
         words +=
             &format!(" in {}", listing(months, |month| MONTH_NAMES[month as usize - 1].into()));
     }
+    if let Some(years) = &expression.days.years {
+        let runs = years.runs().into_iter().flat_map(|(first, last)| match last - first {
+            0 => vec![first.to_string()],
+            1 => vec![first.to_string(), last.to_string()],
+            _ => vec![format!("{first} to {last}")],
+        });
+        words += &format!(" in {}", join(&runs.collect::<Vec<String>>()));
+    }
     words += &in_zone(&rule.zone, known);
     if !expression.elapsed {
         words += match rule.gap {
@@ -192,7 +200,17 @@ fn days_of_month(days: &DaysOfMonth) -> Option<String> {
         MonthDay::Last(1) => "the day before the last".to_owned(),
         MonthDay::Last(before) => format!("the {} day before the last", ordinal(*before)),
         MonthDay::LastWeekday => "the last weekday".to_owned(),
+        MonthDay::BeforeLastWeekday(before) => match before {
+            0 => "the last weekday".to_owned(),
+            1 => "the weekday before the last".to_owned(),
+            _ => format!("the {} weekday before the last", ordinal(*before)),
+        },
+        MonthDay::NthWeekday(nth) => format!("the {} weekday", ordinal(*nth)),
         MonthDay::Nearest(day) => format!("the weekday nearest to day {day}"),
+        MonthDay::NearestToLast(0) => "the weekday nearest to the last day".to_owned(),
+        MonthDay::NearestToLast(before) => {
+            format!("the weekday nearest to the {} day before the last", ordinal(*before))
+        }
     }));
     Some(join(&parts))
 }

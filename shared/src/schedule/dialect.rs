@@ -20,6 +20,8 @@ use super::json::Fields;
 use super::{Schedule, Spread};
 use crate::id::{JobId, TenantId};
 
+/// Our own language.
+const OURS: &str = "Polychron";
 /// The longest text that is examined, in bytes.
 const BYTES_MAX: usize = 1024;
 
@@ -53,7 +55,12 @@ impl Reading {
         self
     }
 
-    /// The same in a zone. Years begin and end in local time then.
+    /// The same in these years; `*` for all.
+    fn in_years(self, years: &str) -> Reading {
+        if years == "*" { self } else { self.with("years", years) }
+    }
+
+    /// The same in a zone. Its times become local ones.
     fn in_zone(mut self, zone: &str) -> Reading {
         if self.schedule.get("every").is_some() {
             return self;
@@ -81,7 +88,7 @@ impl Reading {
 /// there. Each reading's schedule is valid, and no two schedules are the same.
 pub fn readings(text: &str) -> Vec<Reading> {
     let (text, zone) = without_zone(text.trim());
-    let mut readings = vec![Reading::cron("Polychron", text)];
+    let mut readings = vec![Reading::cron(OURS, text)];
     readings.extend(foreign(text));
     if let Some(zone) = zone {
         readings = readings.into_iter().map(|reading| reading.in_zone(zone)).collect();
@@ -158,6 +165,10 @@ pub(super) fn explain(json: &str, error: ScheduleError) -> ScheduleError {
         return error;
     }
     let mut readings = readings(text);
+    if readings.iter().any(|reading| reading.language == OURS) {
+        // The expression is valid; another field is not, or leaves it no day.
+        return error;
+    }
     readings.retain(|reading| reading.language != quartz::SECONDS_LAST || ends_in_seconds(text));
     let zone =
         fields.iter().find(|(name, _)| name == "timezone").and_then(|(_, zone)| zone.as_str());

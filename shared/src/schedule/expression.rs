@@ -74,6 +74,7 @@ impl Expression {
                 months: values(Field::Month, month, spread)?.listed,
                 of_week: values(Field::DayOfWeek, weekday, spread)?.days_of_week(),
                 either: !star(day) && !star(weekday),
+                years: None,
             },
             elapsed: star(minute) || star(hour),
         })
@@ -141,7 +142,7 @@ fn wrong_number(text: &str, parts: &[Part<'_>]) -> ScheduleError {
         && parts.len() == 7
     {
         let error = seventh.error("a seventh field (a year) isn't supported");
-        return error.remedy("bound the schedule with `start` and `end`");
+        return error.remedy(r#"write it in a field of its own: "years":"2026-2028""#);
     }
     let whole = Part { expression: text, start: first.start, end: parts[parts.len() - 1].end };
     let message = format!("has {} fields instead of five or six", parts.len());

@@ -120,13 +120,40 @@ fn spread_over(
     })
 }
 
-/// Parses `L`, `L-3`, `LW` or `15W`. Returns whether it was one of them.
+/// The most days from Monday to Friday that a month has.
+const WEEKDAYS_MAX: u32 = 23;
+
+/// Parses `L`, `L-3`, `LW`, `LW-2`, `L-3W`, `15W` or `W#3`. Returns whether it was one of them.
 fn special_month_day(item: Part<'_>, values: &mut Values) -> Result<bool, ScheduleError> {
     let text = item.text().to_ascii_uppercase();
     let special = if text == "L" {
         MonthDay::Last(0)
     } else if text == "LW" || text == "WL" {
         MonthDay::LastWeekday
+    } else if text.starts_with("LW-") {
+        let before = item.slice(3..text.len());
+        let days = digits(Field::DayOfMonth, before)?;
+        if days >= WEEKDAYS_MAX {
+            let message = format!("no month has a weekday {days} weekdays before its last");
+            return Err(before.error(message).remedy("write LW-1 to LW-22"));
+        }
+        MonthDay::BeforeLastWeekday(days)
+    } else if text.starts_with("W#") {
+        let nth = item.slice(2..text.len());
+        let number = digits(Field::DayOfMonth, nth)?;
+        if !(1..=WEEKDAYS_MAX).contains(&number) {
+            let message = format!("no month has a weekday #{number}");
+            return Err(nth.error(message).remedy("write W#1 to W#23, or LW for the last"));
+        }
+        MonthDay::NthWeekday(number)
+    } else if text.starts_with("L-") && text.ends_with('W') {
+        let before = item.slice(2..text.len() - 1);
+        let days = digits(Field::DayOfMonth, before)?;
+        if days > 30 {
+            let message = format!("no month has a day {days} days before its last");
+            return Err(before.error(message).remedy("write L-1W to L-30W"));
+        }
+        MonthDay::NearestToLast(days)
     } else if text.starts_with("L-") {
         let before = item.slice(2..text.len());
         let days = digits(Field::DayOfMonth, before)?;

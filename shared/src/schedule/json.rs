@@ -24,9 +24,10 @@ pub(super) const FORMS: [&str; 4] = ["cron", "every", "at", "any"];
 const MEMBERS_MAX: usize = 20;
 
 /// The fields, and the forms of schedule that may have them.
-const FIELDS: [(&str, &[&str]); 12] = [
+const FIELDS: [(&str, &[&str]); 13] = [
     ("cron", &["cron"]),
     ("timezone", &["cron", "every", "at", "any"]),
+    ("years", &["cron"]),
     ("gap", &["cron"]),
     ("fold", &["cron"]),
     ("every", &["every"]),
@@ -174,6 +175,27 @@ impl Fields {
                 items.iter().map(|item| item.as_str().ok_or_else(error)).collect()
             }
             Some(_) => Err(error()),
+        }
+    }
+
+    /// A field that is a list as in cron, such as `2026-2028,2030`, or a JSON list of such items or of
+    /// numbers.
+    pub(super) fn list(&self, name: &'static str) -> Result<Option<String>, ScheduleError> {
+        let item = |value: &Value| match value {
+            Value::String(text) => Ok(text.clone()),
+            Value::Number(number) => Ok(number.to_string()),
+            other => {
+                let message = format!("must be a string or a list of numbers, not {}", kind(other));
+                Err(ScheduleError::new(name, message))
+            }
+        };
+        match self.get(name) {
+            None => Ok(None),
+            Some(Value::Array(items)) => {
+                let items = items.iter().map(item).collect::<Result<Vec<String>, ScheduleError>>();
+                Ok(Some(items?.join(",")))
+            }
+            Some(value) => item(value).map(Some),
         }
     }
 

@@ -12,6 +12,7 @@ use super::expression::Expression;
 use super::json::Fields;
 use super::spread::Spread;
 use super::wall_clock::WallClock;
+use super::years::Years;
 use super::zone::{self, Zone};
 use super::{SECOND, micros};
 
@@ -176,13 +177,17 @@ fn read_cron(text: &str, fields: &Fields, spread: Spread) -> Result<Rule, Schedu
     let zone = fields.zone("timezone")?.unwrap_or_else(Zone::utc);
     let gap = fields.variant("gap")?.unwrap_or(Gap::First);
     let fold = fields.variant("fold")?.unwrap_or(Fold::First);
-    let expression = Expression::read(text, spread)?;
+    let mut expression = Expression::read(text, spread)?;
+    expression.days.years = fields.list("years")?.map(|text| Years::read(&text)).transpose()?;
     let wall = WallClock::new(expression)
         .map_err(|error| ScheduleError::new("cron", format!("is invalid: {error}")))?;
     let rule = CronRule::new(wall, zone, gap, fold);
     if rule.next(zone::FIRST - 1).is_none() {
         let error = ScheduleError::new("cron", "never matches: there is no such day before 2101");
-        return Err(error.at(text, 0..text.len()).remedy("check its day and month fields"));
+        return Err(error.at(text, 0..text.len()).remedy(match fields.has("years") {
+            true => "check its day and month fields and its `years`",
+            false => "check its day and month fields",
+        }));
     }
     Ok(Rule::Cron(Box::new(rule)))
 }

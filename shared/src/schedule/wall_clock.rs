@@ -34,7 +34,7 @@ impl WallClock {
     pub(super) fn new(expression: Expression) -> Result<WallClock, ::cron::error::Error> {
         let mut branches = Vec::new();
         for days in candidates(&expression.days) {
-            let lists = [
+            let mut lists = vec![
                 list(expression.seconds, 0, 59, 0),
                 list(expression.minutes, 0, 59, 0),
                 list(expression.hours, 0, 23, 0),
@@ -43,6 +43,12 @@ impl WallClock {
                 // The crate's Sunday is 1.
                 list(days.of_week, 0, 6, 1),
             ];
+            if let Some(years) = &expression.days.years {
+                let runs = years.runs().into_iter();
+                let runs: Vec<String> =
+                    runs.map(|(first, last)| format!("{first}-{last}")).collect();
+                lists.push(runs.join(","));
+            }
             let candidates = lists.join(" ").parse()?;
             branches.push(Branch { candidates, filtered: days.filtered });
         }

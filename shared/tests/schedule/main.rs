@@ -16,6 +16,7 @@ mod oracles;
 mod refusals;
 mod rules;
 mod tz;
+mod years;
 
 use shared::clock::Time;
 use shared::id::{JobId, TenantId};

@@ -99,9 +99,9 @@ fn errors_name_what_makes_a_text_no_expression() {
         "has 4 fields instead of five or six; write an optional second, then minute, hour, day of month, month, day of week",
     );
     check(
-        "0 0 1 1 * * 2027/7",
-        "2027/7",
-        "a seventh field (a year) isn't supported; bound the schedule with `start` and `end`",
+        "0 0 1 1 * * 1950",
+        "1950",
+        "a seventh field (a year) isn't supported; write it in a field of its own: \"years\":\"2026-2028\"",
     );
     check(
         "CRON_TZ=Nowhere 0 0 * * *",

@@ -139,12 +139,15 @@ pub(super) fn read_patch(
     let except: Vec<String> = except.map(str::to_owned).collect();
     let timezone = Some(timezone.trim()).filter(|zone| !zone.is_empty());
     let patch =
-        patch(text, &Options { timezone, except: &except }).map_err(|failure| match failure {
-            // Failures name the command's flag; here it is a field.
-            Failure::Usage(text) => Failure::Usage(
-                text.replace("--timezone", "time zone").replace("--except", "not on these dates"),
-            ),
-            other => other,
+        patch(text, &Options { timezone, except: &except, years: None }).map_err(|failure| {
+            match failure {
+                // Failures name the command's flag; here it is a field.
+                Failure::Usage(text) => Failure::Usage(
+                    text.replace("--timezone", "time zone")
+                        .replace("--except", "not on these dates"),
+                ),
+                other => other,
+            }
         })?;
     let is_whole = text.trim_start().starts_with('{');
     Ok(if is_whole { patch.replacing(&job.schedule) } else { patch })

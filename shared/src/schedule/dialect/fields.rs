@@ -97,16 +97,10 @@ pub(super) fn written(values: &[u32], (first, last): (u32, u32), names: &[&str])
     parts.join(",")
 }
 
-/// The first and the last year; none: there is no such bound.
-pub(super) type Years = (Option<u32>, Option<u32>);
+/// The years that we have occurrences in.
+const YEARS: (u32, u32) = (1970, 2100);
 
-/// The bounds of a run of years without gaps.
-pub(super) fn years(text: &str, range: &str) -> Option<Years> {
-    if text == "*" {
-        return Some((None, None));
-    }
-    let values = values(text, (1970, 2100), &[], range)?;
-    let (first, last) = (*values.first()?, *values.last()?);
-    let is_a_run = (last - first) as usize + 1 == values.len();
-    is_a_run.then_some((Some(first), Some(last).filter(|last| *last < 2100)))
+/// A field of years as our `years`: `*` if it names all.
+pub(super) fn years(text: &str, range: &str) -> Option<String> {
+    Some(written(&values(text, YEARS, &[], range)?, YEARS, &[]))
 }

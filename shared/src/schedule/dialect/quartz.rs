@@ -107,15 +107,7 @@ fn translated(language: &'static str, written: &Written<'_>, sunday: u32) -> Opt
         fields.insert(0, second);
     }
     let reading = Reading::cron(language, fields.join(" "));
-    let (first, last) = years(written.year, "-")?;
-    let reading = match first {
-        Some(first) => reading.with("start", format!("{first}-01-01T00:00:00Z")),
-        None => reading,
-    };
-    Some(match last {
-        Some(last) => reading.with("end", format!("{last}-12-31T23:59:59Z")),
-        None => reading,
-    })
+    Some(reading.in_years(&years(written.year, "-")?))
 }
 
 fn plain(text: &str, bounds: (u32, u32), names: &[&str]) -> Option<String> {

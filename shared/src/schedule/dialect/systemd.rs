@@ -1,7 +1,7 @@
 //! Calendar events of systemd: `Mon..Fri *-*-* 09:00:00`.
 
 use super::Reading;
-use super::fields::{WEEKDAYS, Years, values, written, years};
+use super::fields::{WEEKDAYS, values, written, years};
 
 const LANGUAGE: &str = "systemd's OnCalendar";
 
@@ -54,18 +54,11 @@ fn event(text: &str) -> Option<Reading> {
         fields.insert(0, second);
     }
     let reading = Reading::cron(LANGUAGE, fields.join(" "));
-    let reading = match year.0 {
-        Some(first) => reading.with("start", format!("{first}-01-01T00:00:00Z")),
-        None => reading,
-    };
-    Some(match year.1 {
-        Some(last) => reading.with("end", format!("{last}-12-31T23:59:59Z")),
-        None => reading,
-    })
+    Some(reading.in_years(&year))
 }
 
 /// A day field, a month field and the years of `2026-01..06-*`, `*-*~03` or `01-15`.
-fn of_date(text: &str) -> Option<(String, String, Years)> {
+fn of_date(text: &str) -> Option<(String, String, String)> {
     let (rest, from_end) = match text.split_once('~') {
         Some((rest, days)) => (rest, Some(days)),
         None => (text, None),
@@ -81,7 +74,7 @@ fn of_date(text: &str) -> Option<(String, String, Years)> {
     };
     let month = written(&values(parts.pop()?, (1, 12), &[], "..")?, (1, 12), &[]);
     let year = match parts[..] {
-        [] => (None, None),
+        [] => "*".to_owned(),
         [year] => years(year, "..")?,
         _ => return None,
     };
