@@ -43,6 +43,18 @@ pub(crate) fn read_file(flag: &str, path: &str) -> Result<String, Failure> {
     text.map_err(|error| Failure::Usage(format!("{flag}: {path} cannot be read: {error}")))
 }
 
+/// A file of any encoding, named by the flag `flag`.
+pub(crate) fn read_file_bytes(flag: &str, path: &str) -> Result<Vec<u8>, Failure> {
+    let bytes = std::fs::File::open(path).and_then(read_bytes);
+    bytes.map_err(|error| Failure::Usage(format!("{flag}: {path} cannot be read: {error}")))
+}
+
+/// Standard input of any encoding.
+pub(crate) fn read_stdin_bytes(flag: &str) -> Result<Vec<u8>, Failure> {
+    read_bytes(std::io::stdin())
+        .map_err(|error| Failure::Usage(format!("{flag}: standard input cannot be read: {error}")))
+}
+
 /// The text of a file with a password, which others must not be able to read or change.
 pub(crate) fn read_private_file(flag: &str, path: &str) -> Result<String, Failure> {
     let text = private_file::read(path.as_ref());
@@ -56,13 +68,18 @@ pub(crate) fn read_stdin(flag: &str) -> Result<String, Failure> {
 }
 
 fn read(from: impl Read) -> std::io::Result<String> {
-    let mut text = String::new();
-    from.take(INPUT_BYTES_MAX + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > INPUT_BYTES_MAX {
+    let text = String::from_utf8(read_bytes(from)?);
+    text.map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidData, error.utf8_error()))
+}
+
+fn read_bytes(from: impl Read) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    from.take(INPUT_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > INPUT_BYTES_MAX {
         // A truncated input would be worse than none.
         return Err(std::io::Error::other(format!("it has more than {INPUT_BYTES_MAX} bytes")));
     }
-    Ok(text)
+    Ok(bytes)
 }
 
 /// One line from the terminal, or all of standard input if that is not a terminal.

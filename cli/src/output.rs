@@ -83,6 +83,11 @@ impl Output {
         self.format == Format::Table
     }
 
+    /// Whether all of it is one JSON value.
+    pub(crate) fn is_document(&self) -> bool {
+        self.format == Format::Json
+    }
+
     /// Whether to use colours.
     pub fn colour(&self) -> bool {
         self.colour

@@ -2,11 +2,15 @@
 //!
 //! [`crontab`] and [`apscheduler`] translate: each entry of a file becomes a job or is rejected with a
 //! reason, and says how it was translated. [`add()`] compares the jobs with a tenant's and adds them.
-//! Each entry has a line in the result.
+//! Each entry has a line in the [`Report`].
 
 mod add;
 pub mod apscheduler;
 pub mod crontab;
+mod matching;
+mod name;
+mod report;
+mod text;
 
 use std::collections::HashMap;
 
@@ -17,7 +21,10 @@ use shared::schedule::{Schedule, Spread};
 use shared::store::NewJob;
 use uuid::Uuid;
 
-pub use add::{Existing, ImportedEntry, Outcome, add, preview};
+pub use add::{Existing, add, preview};
+pub use matching::OtherJobs;
+pub use report::{Counts, ImportedEntry, Outcome, Report};
+pub use text::Text;
 
 /// The translation of a file.
 pub struct Import {
@@ -35,15 +42,25 @@ pub struct Entry {
     pub source: String,
     /// How it was translated, a sentence each.
     pub notes: Vec<String>,
+    /// Whether the other scheduler gives it a name, which tells it apart from others that do the same.
+    pub is_named: bool,
     /// The job, or why there is none.
     pub job: Result<NewJob, String>,
 }
+
+/// The most entries of an import.
+const ENTRIES_MAX: usize = 10_000;
+/// The most bytes that the payloads of an import have together. Settings of a crontab are part of the
+/// payload of each line below them, so that a small file can become large jobs.
+const PAYLOADS_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 impl Import {
     /// Rejects the jobs that the engine or the tables would not accept.
     fn new(mut entries: Vec<Entry>, remarks: Vec<String>) -> Import {
         for Entry { job, .. } in &mut entries {
-            if let Err(reason) = job.as_ref().map_err(Clone::clone).and_then(check) {
+            if let Ok(new) = &*job
+                && let Err(reason) = check(new)
+            {
                 *job = Err(reason);
             }
         }
@@ -94,6 +111,42 @@ fn job(name: &str, job_type: &str, schedule: Value) -> NewJob {
 /// A cron schedule, with the zone stated even if it is the default.
 fn cron(expression: &str, timezone: &str) -> Value {
     json!({"cron": expression, "timezone": timezone})
+}
+
+/// How much more an import may hold.
+struct Budget {
+    entries: usize,
+    payload_bytes: usize,
+}
+
+impl Default for Budget {
+    fn default() -> Budget {
+        Budget { entries: ENTRIES_MAX, payload_bytes: PAYLOADS_BYTES_MAX }
+    }
+}
+
+impl Budget {
+    /// Takes one entry; the reason to refuse it, if there is no room for it.
+    fn take_entry(&mut self) -> Result<(), String> {
+        let left = self.entries.checked_sub(1);
+        self.entries = left.ok_or_else(|| {
+            format!("it comes after {ENTRIES_MAX} entries, the most of one import: divide the file")
+        })?;
+        Ok(())
+    }
+
+    /// Takes a payload's size.
+    fn take_payload(&mut self, bytes: usize) -> Result<(), String> {
+        let left = self.payload_bytes.checked_sub(bytes);
+        self.payload_bytes = left.ok_or_else(|| {
+            format!(
+                "the payloads before it have {} MiB, the most of one import: divide the file, or move its settings to \
+                 scripts",
+                PAYLOADS_BYTES_MAX / 1024 / 1024
+            )
+        })?;
+        Ok(())
+    }
 }
 
 /// The names given in one import, each with the number to try next for one like it.
@@ -164,16 +217,25 @@ mod fuzz {
     #[test]
     fn fuzz_crontab() {
         fuzz("crontab", &WORDS, |text| {
-            let text = String::from_utf8_lossy(text);
-            let read = |format| outcome(crontab::read(&text, format, Some("Europe/Berlin")));
-            read(crontab::Format::User) + &read(crontab::Format::System)
+            let text = Text::decode(text);
+            let read = |format, cron| {
+                let reader = crontab::Reader {
+                    format,
+                    cron,
+                    timezone: Some("Europe/Berlin"),
+                    home: Some("/home/a"),
+                };
+                outcome(reader.read(&text))
+            };
+            read(crontab::Format::Recognised, crontab::Cron::Unknown)
+                + &read(crontab::Format::System, crontab::Cron::Supercronic)
         });
     }
 
     #[test]
     fn fuzz_apscheduler() {
         let reader = apscheduler::Reader { timezone: None, job_type: None };
-        fuzz("apscheduler", &WORDS, |text| match reader.read(&String::from_utf8_lossy(text)) {
+        fuzz("apscheduler", &WORDS, |text| match reader.read(&Text::decode(text)) {
             Ok(import) => outcome(import),
             Err(failure) => failure.to_string().chars().take(20).collect(),
         });

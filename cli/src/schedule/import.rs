@@ -2,14 +2,16 @@
 //!
 //! Without `--apply` it only shows what it would do.
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use shared::config::{Config, Problems};
 
 use crate::input;
 use crate::output::{Column, Output, column, maybe, say, whole_column};
 use crate::session::{Request, Session, mention_suspension};
 use operations::failure::Failure;
-use operations::import::{self, Existing, Import, ImportedEntry, Outcome, apscheduler, crontab};
+use operations::import::{
+    self, Existing, Import, ImportedEntry, Report, Text, apscheduler, crontab,
+};
 use operations::job::timing;
 
 #[derive(Subcommand)]
@@ -31,12 +33,21 @@ pub enum Source {
 pub struct Crontab {
     /// The crontab; `-` reads standard input
     file: String,
-    /// Its lines have a user before the command, as in /etc/crontab
-    #[arg(long)]
+    /// Its lines have a user before the command, as in /etc/crontab; recognised by default
+    #[arg(long, conflicts_with = "user")]
     system: bool,
+    /// Its lines have no user before the command
+    #[arg(long)]
+    user: bool,
+    /// The cron that it is for, which decides what CRON_TZ, TZ, `%` and further fields mean
+    #[arg(long, value_name = "CRON")]
+    cron: Option<Cron>,
     /// The time zone of the machine it comes from, for lines without CRON_TZ; UTC by default
     #[arg(long, value_name = "ZONE")]
     timezone: Option<String>,
+    /// The home directory of its user, where cron starts commands, for lines without HOME
+    #[arg(long, value_name = "DIR")]
+    home: Option<String>,
     #[command(flatten)]
     terms: Terms,
 }
@@ -55,6 +66,38 @@ pub struct Apscheduler {
     terms: Terms,
 }
 
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Cron {
+    /// Red Hat, SUSE, Arch
+    Cronie,
+    /// Vixie's, in Debian and Ubuntu
+    Debian,
+    /// FreeBSD and OpenBSD
+    Freebsd,
+    /// NetBSD
+    Netbsd,
+    /// systemd's generator
+    SystemdCron,
+    /// Alpine
+    Busybox,
+    /// Containers; six fields have years, seven also seconds
+    Supercronic,
+}
+
+impl From<Cron> for crontab::Cron {
+    fn from(cron: Cron) -> crontab::Cron {
+        match cron {
+            Cron::Cronie => crontab::Cron::Cronie,
+            Cron::Debian => crontab::Cron::Debian,
+            Cron::Freebsd => crontab::Cron::Freebsd,
+            Cron::Netbsd => crontab::Cron::Netbsd,
+            Cron::SystemdCron => crontab::Cron::SystemdCron,
+            Cron::Busybox => crontab::Cron::Busybox,
+            Cron::Supercronic => crontab::Cron::Supercronic,
+        }
+    }
+}
+
 /// What to do with the jobs.
 #[derive(Args)]
 pub(crate) struct Terms {
@@ -67,9 +110,12 @@ pub(crate) struct Terms {
     /// The tenant to add them to
     #[arg(long, value_name = "TENANT")]
     tenant: Option<String>,
-    /// Change existing jobs of the same name, which stay as they are otherwise
+    /// Change existing jobs that differ, which stay as they are otherwise
     #[arg(long)]
     replace: bool,
+    /// Keep existing jobs that differ, and add the file's as further jobs
+    #[arg(long, conflicts_with = "replace")]
+    beside: bool,
     /// Add them paused
     #[arg(long)]
     disabled: bool,
@@ -98,41 +144,69 @@ pub(super) async fn run(
     output: Output,
     request: &Request,
 ) -> Result<(), Failure> {
-    let (mut translated, terms) = match source {
-        Source::Crontab(Crontab { file, system, timezone, terms }) => {
-            let format = if system { crontab::Format::System } else { crontab::Format::User };
-            (crontab::read(&read(&file)?, format, timezone.as_deref()), terms)
-        }
-        Source::Apscheduler(Apscheduler { file, timezone, job_type, terms }) => {
-            let reader = apscheduler::Reader { timezone, job_type };
-            (reader.read(&read(&file)?)?, terms)
-        }
-    };
+    let (mut translated, terms) = translate(source)?;
     if terms.disabled {
         translated = translated.paused();
     }
     if let Some(queue) = &terms.queue {
         translated = translated.on_queue(queue);
     }
-    translated.remarks.iter().for_each(|remark| say(remark));
-    let entries = match &terms.tenant {
+    let report = match &terms.tenant {
         None => import::preview(translated),
         Some(slug) => {
             let session = Session::open(config?, output, request).await?;
             Box::pin(at_tenant(translated, slug, &terms, &session)).await?
         }
     };
-    output.list(&entries, COLUMNS)?;
+    show(&report, &terms, output)
+}
+
+fn translate(source: Source) -> Result<(Import, Terms), Failure> {
+    Ok(match source {
+        Source::Crontab(Crontab { file, system, user, cron, timezone, home, terms }) => {
+            let format = match (system, user) {
+                (true, _) => crontab::Format::System,
+                (_, true) => crontab::Format::User,
+                (false, false) => crontab::Format::of_path(&file),
+            };
+            let reader = crontab::Reader {
+                format,
+                cron: cron.map_or(crontab::Cron::Unknown, Into::into),
+                timezone: timezone.as_deref(),
+                home: home.as_deref(),
+            };
+            (reader.read(&read(&file)?), terms)
+        }
+        Source::Apscheduler(Apscheduler { file, timezone, job_type, terms }) => {
+            let reader = apscheduler::Reader { timezone, job_type };
+            (reader.read(&read(&file)?)?, terms)
+        }
+    })
+}
+
+fn show(report: &Report, terms: &Terms, output: Output) -> Result<(), Failure> {
+    let Report { entries, counts, remarks, other_jobs } = report;
+    if output.is_document() {
+        output.record(report, &[])?;
+    } else {
+        remarks.iter().for_each(|remark| say(remark));
+        output.list(entries, COLUMNS)?;
+        if other_jobs.count > 0 {
+            let more = other_jobs.count - other_jobs.names.len();
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            say(&format!(
+                "jobs of the tenant that correspond to no entry: {}{more}; pause those whose entry was removed or \
+                 replaced",
+                other_jobs.names.join(", ")
+            ));
+        }
+        say(&counts.to_string());
+    }
     if !terms.apply {
         say("nothing was changed; --apply --tenant TENANT makes the jobs");
     }
-    let count = |outcome| entries.iter().filter(|entry| entry.outcome == outcome).count();
-    let (refused, failed) = (count(Outcome::Refused), count(Outcome::Failed));
-    if refused + failed > 0 {
-        let all = entries.len();
-        return Err(Failure::Failed(format!(
-            "{refused} of {all} entries were refused, {failed} failed; the list says why"
-        )));
+    if counts.left + counts.differing > 0 {
+        return Err(Failure::Failed(format!("{counts}; the list says why")));
     }
     Ok(())
 }
@@ -142,22 +216,27 @@ async fn at_tenant(
     slug: &str,
     terms: &Terms,
     session: &Session,
-) -> Result<Vec<ImportedEntry>, Failure> {
+) -> Result<Report, Failure> {
     let at = session.context.enter(slug).await?;
     let actor = session.actor.clone();
     let is_dry_run = actor.is_dry_run() || !terms.apply;
     let actor = actor.with_dry_run(is_dry_run);
-    let existing = if terms.replace { Existing::Replace } else { Existing::Keep };
-    let entries = import::add(&session.context, &actor, &at, translated, existing).await;
-    if entries.iter().any(ImportedEntry::is_made) {
+    let existing = match (terms.replace, terms.beside) {
+        (true, _) => Existing::Replace,
+        (_, true) => Existing::AddBeside,
+        (false, false) => Existing::Keep,
+    };
+    let report = import::add(&session.context, &actor, &at, translated, existing).await?;
+    if report.entries.iter().any(ImportedEntry::is_made) {
         mention_suspension(&at.tenant);
     }
-    Ok(entries)
+    Ok(report)
 }
 
-fn read(file: &str) -> Result<String, Failure> {
-    match file {
-        "-" => input::read_stdin("FILE"),
-        path => input::read_file("FILE", path),
-    }
+fn read(file: &str) -> Result<Text, Failure> {
+    let bytes = match file {
+        "-" => input::read_stdin_bytes("FILE"),
+        path => input::read_file_bytes("FILE", path),
+    };
+    Ok(Text::decode(&bytes?))
 }

@@ -12,7 +12,7 @@ use shared::clock::Clock;
 use shared::job::{MisfirePolicy, OverlapPolicy};
 use shared::store::NewJob;
 
-use super::{Entry, Import, Names, cron, job};
+use super::{Entry, Import, Names, Text, cron, job};
 use crate::failure::Failure;
 
 /// The longest grace that a job may have, in seconds.
@@ -70,7 +70,8 @@ impl Reader {
     ///
     /// # Errors
     /// If it begins like JSON and is not a list of objects.
-    pub fn read(&self, text: &str) -> Result<Import, Failure> {
+    pub fn read(&self, text: &Text) -> Result<Import, Failure> {
+        let (text, mut remarks) = (&text.text, text.remarks.clone());
         let found = match text.trim_start().starts_with(['[', '{']) {
             true => listed(text)?,
             false => printed(text),
@@ -81,14 +82,14 @@ impl Reader {
                 Ok(fields) => self.translate(&fields, &mut names),
                 Err(reason) => (Vec::new(), Err(reason)),
             };
-            Entry { place, source, notes, job }
+            Entry { place, source, notes, is_named: true, job }
         });
         let entries = entries.collect();
-        let remarks = vec![
+        remarks.push(
             "a consumer must bring a handler for each type; changes of clocks follow \
              docs/schedules.md, and a failed run is not tried again, as before"
                 .to_owned(),
-        ];
+        );
         Ok(Import::new(entries, remarks))
     }
 

@@ -20,7 +20,7 @@ struct Answer {
 
 fn import(text: &str, timezone: Option<&str>) -> Vec<Entry> {
     let reader = Reader { timezone: timezone.map(str::to_owned), job_type: None };
-    reader.read(text).unwrap().entries
+    reader.read(&Text::plain(text)).unwrap().entries
 }
 
 /// The only job of a text.
@@ -214,6 +214,6 @@ fn fields_beside_a_printed_trigger_are_more_precise() {
 fn a_text_that_is_no_list_of_jobs_is_wrong_usage() {
     let reader = Reader { timezone: None, job_type: None };
     for text in ["[1]", "{", "[{}"] {
-        assert!(matches!(reader.read(text).err(), Some(Failure::Usage(_))), "{text}");
+        assert!(matches!(reader.read(&Text::plain(text)).err(), Some(Failure::Usage(_))), "{text}");
     }
 }

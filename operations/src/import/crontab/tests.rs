@@ -1,5 +1,15 @@
 use super::*;
-use shared::store::NewJob;
+use crate::import::Import;
+
+fn read(text: &str, format: Format, timezone: Option<&str>) -> Import {
+    let home = None;
+    Reader { format, cron: Cron::Unknown, timezone, home }.read(&Text::plain(text))
+}
+
+fn read_for(cron: Cron, text: &str) -> Import {
+    let format = Format::Recognised;
+    Reader { format, cron, timezone: Some("Europe/Paris"), home: None }.read(&Text::plain(text))
+}
 
 fn jobs(text: &str, format: Format, timezone: Option<&str>) -> Vec<NewJob> {
     read(text, format, timezone).entries.into_iter().map(|entry| entry.job.unwrap()).collect()
@@ -22,8 +32,7 @@ fn a_command_runs_without_a_shell_only_where_that_is_the_same() {
         "/bin/a >/dev/null 2>&1",
         "/bin/a && /bin/b",
         "/bin/a \"b c\"",
-        "/bin/a $HOME",
-        "/bin/a ~/b",
+        "/bin/a $PWD",
         "/bin/a *.txt",
         "/bin/a\tb",
         "A=b /bin/a",
@@ -70,7 +79,7 @@ fn settings_apply_to_the_lines_below_them() {
             ),
             (
                 "Europe/Paris",
-                json!({"argv": ["/usr/bin/env", "PATH=/bin", "GREETING=a  b", "/bin/c"]})
+                json!({"argv": ["/usr/bin/env", "GREETING=a  b", "PATH=/bin", "/bin/c"]})
             ),
         ]
     );
@@ -103,7 +112,14 @@ fn names_come_from_the_comment_or_the_program_and_are_unique() {
         jobs(text, Format::User, None).into_iter().map(|job| job.name).collect();
     assert_eq!(
         names,
-        ["run-parts", "back-up-the-shop-s-database", "backup-sh", "backup-sh-2", "x", "command"]
+        [
+            "run-parts-report-cron-hourly",
+            "back-up-the-shop-s-database",
+            "backup-blog",
+            "backup-wiki",
+            "x",
+            "command"
+        ]
     );
 }
 
@@ -143,14 +159,21 @@ fn columns_that_would_be_misread_are_refused() {
         ("0 5 * * * bash -c a", Format::System, "leave --system out"),
         ("0 5 * * * $VV/bin/a b", Format::System, "leave --system out"),
         ("0 5 * * * /usr/bin/a b", Format::System, "leave --system out"),
-        ("0 5 * * * -n -q /usr/bin/a", Format::User, "BSD's cron"),
-        ("@monthly 45 cron.monthly run-parts /etc/cron.monthly", Format::User, "anacrontab"),
+        ("0 5 * * * -n -x /usr/bin/a", Format::User, "no flag of BSD's cron"),
+        ("@monthly 45 cron.monthly", Format::User, "anacrontab"),
+        ("0 0 2 * * 1 /bin/a", Format::User, "six or seven fields"),
+        ("0 0 2 * * MON-FRI /bin/a", Format::User, "six or seven fields"),
+        ("0 0 2 * * 1 root /bin/a", Format::System, "six or seven fields"),
+        ("0 0 12 ? * 2-6 /bin/a", Format::User, "for Quartz"),
+        ("0 5 * * * deploy /usr/bin/python /srv/a.py", Format::Recognised, "--system or --user"),
     ] {
         let entry = read(line, format, None).entries.remove(0);
         let reason = entry.job.expect_err(line);
         assert!(reason.contains(says), "{line}: {reason}");
     }
     for (line, format) in [
+        ("0 5 * * * deploy /usr/bin/python /srv/a.py", Format::User),
+        ("0 5 * * * deploy now", Format::Recognised),
         ("0 5 * * * php /srv/a.php", Format::User),
         ("0 5 * * * [ -x /bin/a ] && /bin/a", Format::User),
         ("0 5 * * * root /bin/a", Format::System),
@@ -168,4 +191,204 @@ fn a_file_without_entries_or_with_a_byte_order_mark_is_read() {
     }
     let jobs = jobs("\u{feff}0 5 * * * /bin/a\n", Format::User, None);
     assert_eq!(jobs[0].schedule["cron"], "0 5 * * *");
+}
+
+#[test]
+fn the_columns_of_a_file_are_recognised() {
+    let users = |text: &str| -> Vec<Result<bool, String>> {
+        let entries = read(text, Format::Recognised, None).entries.into_iter();
+        let of_user =
+            |entry: &Entry| entry.notes.iter().any(|note| note.starts_with("cron ran it as"));
+        entries
+            .map(|entry| entry.job.as_ref().map(|_| of_user(&entry)).map_err(Clone::clone))
+            .collect()
+    };
+    let system =
+        "17 * * * * root cd / && run-parts /etc/cron.hourly\n0 5 * * * deploy /srv/app/nightly\n";
+    assert_eq!(users(system), [Ok(true), Ok(true)]);
+    let headed = "# m h dom mon dow user\tcommand\n0 5 * * * deploy /srv/app/nightly\n";
+    assert_eq!(users(headed), [Ok(true)]);
+    assert_eq!(users("0 5 * * * /srv/a\n0 6 * * * mybackup /srv/b\n"), [Ok(false), Ok(false)]);
+    // A line that does not fit the others is refused.
+    let mixed = users("0 5 * * * /srv/a\n0 6 * * * root /srv/b\n");
+    assert!(mixed[0] == Ok(false) && mixed[1].is_err(), "{mixed:?}");
+    assert_eq!(Format::of_path("/etc/cron.d/shop"), Format::System);
+    assert_eq!(Format::of_path("/etc/crontab"), Format::System);
+    assert_eq!(Format::of_path("crontab"), Format::Recognised);
+}
+
+#[test]
+fn every_cron_has_its_own_time_zone() {
+    for (cron, text, zone) in [
+        (Cron::Unknown, "CRON_TZ=Asia/Tokyo\n", "Asia/Tokyo"),
+        (Cron::Cronie, "CRON_TZ=Asia/Tokyo\n", "Asia/Tokyo"),
+        (Cron::Netbsd, "CRON_TZ=Asia/Tokyo\n", "Asia/Tokyo"),
+        (Cron::Debian, "CRON_TZ=Asia/Tokyo\n", "Europe/Paris"),
+        (Cron::Freebsd, "CRON_TZ=Asia/Tokyo\n", "Europe/Paris"),
+        (Cron::Busybox, "CRON_TZ=Asia/Tokyo\n", "Europe/Paris"),
+        (Cron::Cronie, "TZ=Asia/Tokyo\n", "Europe/Paris"),
+        (Cron::Debian, "TZ=Asia/Tokyo\n", "Europe/Paris"),
+        (Cron::SystemdCron, "TZ=Asia/Tokyo\n", "Asia/Tokyo"),
+        (Cron::SystemdCron, "TZ=UTC\nCRON_TZ=Asia/Tokyo\n", "Asia/Tokyo"),
+        (Cron::SystemdCron, "TZ=Asia/Tokyo\nTZ=\n", "Europe/Paris"),
+    ] {
+        let entry = read_for(cron, &format!("{text}0 5 * * * /bin/a\n")).entries.remove(0);
+        assert_eq!(entry.job.unwrap().schedule["timezone"], zone, "{cron:?} {text}");
+        let is_noted = entry.notes.iter().any(|note| note.contains("handed to the command only"));
+        assert_eq!(is_noted, zone == "Europe/Paris" && !text.ends_with("TZ=\n"), "{cron:?} {text}");
+    }
+}
+
+#[test]
+fn what_other_crons_add_is_translated() {
+    let schedule =
+        |cron, line: &str| read_for(cron, line).entries.remove(0).job.map(|job| job.schedule);
+    let zone = "Europe/Paris";
+    let cron = |expression: &str| Ok(json!({"cron": expression, "timezone": zone}));
+    let unknown = Cron::Unknown;
+    assert_eq!(schedule(unknown, "@every_minute /bin/a"), cron("* * * * *"));
+    assert_eq!(schedule(unknown, "@every_second /bin/a"), cron("* * * * * *"));
+    assert_eq!(schedule(unknown, "@quarterly /bin/a"), cron("0 0 1 1,4,7,10 *"));
+    assert_eq!(schedule(unknown, "-*/5 * * * * /bin/a"), cron("*/5 * * * *"));
+    assert_eq!(schedule(unknown, "-@daily root /bin/a"), cron("@daily"));
+    assert_eq!(schedule(unknown, "0 5 * * * -n -q /bin/a"), cron("0 5 * * *"));
+    assert_eq!(schedule(unknown, "0 5 * * * -nqs /bin/a"), cron("0 5 * * *"));
+    assert_eq!(schedule(unknown, "@every 1h30m /bin/a"), Ok(json!({"every": "1h30m"})));
+    assert_eq!(schedule(unknown, "@30 /bin/a"), Ok(json!({"every": "30s"})));
+    let supercronic = Cron::Supercronic;
+    assert_eq!(schedule(supercronic, "*/5 * * * * * * /bin/a"), cron("*/5 * * * * *"));
+    assert_eq!(schedule(supercronic, "0 5 * * ? * /bin/a"), cron("0 5 * * *"));
+    let years = schedule(supercronic, "0 0 9 * * * 2096-2097 /bin/a").unwrap();
+    assert_eq!(
+        (&years["start"], &years["end"]),
+        (&json!("2096-01-01T00:00:00"), &json!("2097-12-31T23:59:59"))
+    );
+    assert!(schedule(supercronic, "0 0 */2 * 1 /bin/a").unwrap_err().contains("list its days"));
+    assert!(schedule(unknown, "@reboot /bin/a").is_err());
+    let delayed = |text: &str| read_for(Cron::Cronie, text).entries.remove(0);
+    let entry = delayed("RANDOM_DELAY=45\n0 5 * * * /bin/a");
+    assert_eq!(entry.job.unwrap().schedule["jitter"], "45m");
+    let entry = delayed("RANDOM_DELAY=45\n*/5 * * * * /bin/a");
+    assert!(entry.notes.iter().any(|note| note.contains("left out")), "{:?}", entry.notes);
+    assert_eq!(entry.job.unwrap().schedule.get("jitter"), None);
+    let job = read_for(Cron::SystemdCron, "PERSISTENT=no\n0 5 * * * /bin/a\\%b%c")
+        .entries
+        .remove(0)
+        .job
+        .unwrap();
+    assert_eq!(job.misfire_policy, MisfirePolicy::Skip);
+    assert_eq!(job.payload["argv"][2], "/bin/a%b%c");
+    let job =
+        read_for(Cron::Netbsd, "CRON_WITHIN=300\n0 5 * * * /bin/a").entries.remove(0).job.unwrap();
+    assert_eq!((job.misfire_policy, job.misfire_grace_seconds), (MisfirePolicy::Skip, 300));
+    let busybox = read_for(Cron::Busybox, "PATH=/opt\n0 5 * * * date +%F");
+    assert_eq!(
+        busybox.entries[0].job.as_ref().unwrap().payload,
+        json!({"argv": ["/bin/sh", "-c", "date +%F"]})
+    );
+    assert!(
+        busybox.remarks.iter().any(|remark| remark == "left out, as by busybox: PATH"),
+        "{:?}",
+        busybox.remarks
+    );
+}
+
+#[test]
+fn an_anacrontab_is_translated() {
+    let text = "SHELL=/bin/sh\nRANDOM_DELAY=45\nSTART_HOURS_RANGE=3-22\n\
+                #period in days   delay in minutes   job-identifier   command\n\
+                1\t5\tcron.daily\t\tnice run-parts /etc/cron.daily\n\
+                7\t25\tcron.weekly\t\tnice run-parts /etc/cron.weekly\n\
+                @monthly 65 cron.monthly nice run-parts /etc/cron.monthly\n10 1 log /opt/log a%b\n\
+                @decade 1 never /opt/never\n";
+    let entries = read(text, Format::Recognised, Some("Europe/Paris")).entries;
+    let shown: Vec<_> = entries[..4]
+        .iter()
+        .map(|entry| entry.job.as_ref().unwrap())
+        .map(|job| (job.name.as_str(), job.schedule.clone()))
+        .collect();
+    let (zone, jitter) = ("Europe/Paris", "45m");
+    assert_eq!(
+        shown,
+        [
+            ("cron-daily", json!({"cron": "5 3 * * *", "timezone": zone, "jitter": jitter})),
+            (
+                "cron-weekly",
+                json!({"every": "7d", "timezone": zone, "from": "1970-01-04T03:25:00", "jitter": jitter})
+            ),
+            ("cron-monthly", json!({"cron": "5 4 1 * *", "timezone": zone, "jitter": jitter})),
+            (
+                "log",
+                json!({"every": "10d", "timezone": zone, "from": "1970-01-04T03:01:00", "jitter": jitter})
+            ),
+        ]
+    );
+    assert_eq!(entries[3].job.as_ref().unwrap().payload["argv"][2], "/opt/log a%b");
+    assert!(entries[4].job.as_ref().unwrap_err().contains("period"));
+}
+
+#[test]
+fn a_command_starts_in_its_users_home() {
+    let with_home = |text: &str, home| {
+        let reader = Reader { home, ..Reader::default() };
+        reader.read(&Text::plain(text)).entries.remove(0).job.map(|job| job.payload["argv"].clone())
+    };
+    let argv = json!([
+        "/usr/bin/env",
+        "HOME=/srv/app",
+        "/bin/sh",
+        "-c",
+        "cd \"$HOME\" || exit\n./poll.sh"
+    ]);
+    assert_eq!(with_home("HOME=/srv/app\n* * * * * ./poll.sh", None), Ok(argv.clone()));
+    assert_eq!(with_home("* * * * * ./poll.sh", Some("/srv/app")), Ok(argv.clone()));
+    assert_eq!(with_home("HOME=/srv/app\n* * * * * ./poll.sh", Some("/home/a")), Ok(argv));
+    for command in [
+        "./poll.sh",
+        "bin/poll",
+        "/bin/rm -rf $HOME/tmp",
+        "/bin/a ${HOME}",
+        "/bin/a ~/b",
+        "cd app && ./poll",
+    ] {
+        let refused = with_home(&format!("* * * * * {command}"), None).unwrap_err();
+        assert!(refused.contains("--home"), "{command}: {refused}");
+    }
+    for command in ["cd /srv && ./poll", "/bin/a $HOMEPAGE", "/bin/a a~b", "cd \"$DIR\" && ./a"] {
+        assert!(with_home(&format!("* * * * * {command}"), None).is_ok(), "{command}");
+    }
+    assert!(with_home("* * * * * /bin/a $LOGNAME", None).unwrap_err().contains("LOGNAME"));
+    let argv = with_home("* * * * * root /bin/a $LOGNAME", None).unwrap();
+    assert_eq!(argv[1], "LOGNAME=root");
+}
+
+#[test]
+fn a_line_that_is_not_utf_8_is_refused_if_it_is_a_command() {
+    let bytes = b"# Pr\xe9paration\n0 5 * * * /bin/a\n0 6 * * * /bin/rm /srv/\xe9\n";
+    let import = Reader::default().read(&Text::decode(bytes));
+    assert_eq!(import.entries[0].job.as_ref().unwrap().name, "pr\u{e9}paration");
+    assert!(import.entries[1].job.as_ref().unwrap_err().contains("iconv"));
+    assert!(
+        import.remarks.iter().any(|remark| remark.contains("line 1 and another one are not UTF-8"))
+    );
+}
+
+#[test]
+fn an_import_is_bounded() {
+    // Each setting is part of the payload of each line below it.
+    let settings: String = (0..2000).map(|n| format!("NAME_{n}=value\n")).collect();
+    let lines: String = (0..11_000).map(|n| format!("0 5 * * * /bin/a {n}\n")).collect();
+    let entries = read(&(settings + &lines), Format::User, None).entries;
+    let refused = |says: &str| {
+        entries
+            .iter()
+            .filter(|entry| entry.job.as_ref().is_err_and(|reason| reason.contains(says)))
+            .count()
+    };
+    let bytes =
+        entries.iter().flat_map(|entry| &entry.job).map(|job| job.payload.to_string().len());
+    assert!(bytes.sum::<usize>() < 32 * 1024 * 1024);
+    assert!(refused("MiB") > 8000 && refused("10000 entries") == 1000, "{}", refused("MiB"));
+    let one = format!("A={}\n0 5 * * * /bin/a\n", "x".repeat(70_000));
+    assert!(read(&one, Format::User, None).entries[0].job.as_ref().unwrap_err().contains("script"));
 }
