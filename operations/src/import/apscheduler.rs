@@ -1,14 +1,15 @@
-//! Translates the jobs of APScheduler 3: a JSON list, or the lines that its `print_jobs()` prints.
+//! Translates the jobs of APScheduler: a JSON list, or the lines that version 3's `print_jobs()` prints.
 //!
-//! APScheduler has no export; `docs/schedules.md` contains a few lines of Python that write the list.
-//! The printed lines have fewer fields, and are converted to the form of the list first.
+//! APScheduler has no export; `exporter.py` writes the list. The printed lines have fewer fields, and are
+//! converted to the form of the list first.
 
+mod combined;
 mod expression;
 mod local_time;
 mod printed;
 
 use serde_json::{Map, Value, json};
-use shared::clock::Clock;
+use shared::clock::{Clock, Time};
 use shared::job::{MisfirePolicy, OverlapPolicy};
 use shared::store::NewJob;
 
@@ -21,7 +22,7 @@ const GRACE_MAX: i64 = 31_536_000;
 const PARTS: [(&str, i64); 5] =
     [("weeks", 604_800), ("days", 86_400), ("hours", 3600), ("minutes", 60), ("seconds", 1)];
 /// The other fields of an item that are understood.
-const KNOWN: [&str; 17] = [
+const KNOWN: [&str; 22] = [
     "id",
     "name",
     "func",
@@ -39,6 +40,11 @@ const KNOWN: [&str; 17] = [
     "next_run_time",
     "executor",
     "jobstore",
+    "triggers",
+    "years",
+    "months",
+    "notes",
+    "error",
 ];
 
 /// Translates a file of APScheduler's.
@@ -63,6 +69,8 @@ struct Item<'a> {
     /// Its own time zone, the scheduler's, or UTC.
     timezone: String,
     notes: Vec<String>,
+    /// How many triggers it is part of.
+    depth: usize,
 }
 
 impl Reader {
@@ -98,13 +106,19 @@ impl Reader {
         fields: &Map<String, Value>,
         names: &mut Names,
     ) -> (Vec<String>, Result<NewJob, String>) {
-        let mut item = Item { fields, timezone: "UTC".to_owned(), notes: Vec::new() };
+        let mut item = Item { fields, timezone: "UTC".to_owned(), notes: Vec::new(), depth: 0 };
         let job = self.job(&mut item, names);
         (item.notes, job)
     }
 
     fn job(&self, item: &mut Item<'_>, names: &mut Names) -> Result<NewJob, String> {
         let name = names.unique(&item.name());
+        if let Some(reason) = item.text("error")? {
+            return Err(reason);
+        }
+        let notes = item.fields.get("notes").and_then(Value::as_array);
+        let notes = notes.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
+        item.notes.extend(notes);
         match item.text("timezone")?.or_else(|| self.timezone.clone()) {
             Some(timezone) => item.timezone = timezone,
             None => item.note("no time zone is stated: UTC is assumed (--timezone)"),
@@ -199,6 +213,10 @@ impl Item<'_> {
 
     fn schedule(&mut self) -> Result<Value, String> {
         let trigger = self.text("trigger")?.ok_or("it has no trigger")?;
+        // Exported fields are complete.
+        if self.fields.contains_key("triggers") {
+            return self.of_kind(&trigger);
+        }
         if let Some(printed) = printed::trigger(&trigger) {
             // The fields beside the printed trigger are more precise, and complete.
             let mut fields = printed?;
@@ -206,7 +224,7 @@ impl Item<'_> {
             fields.extend(self.fields.clone());
             fields.extend(kind.map(|kind| ("trigger".to_owned(), kind)));
             let (timezone, notes) = (self.timezone.clone(), std::mem::take(&mut self.notes));
-            let mut whole = Item { fields: &fields, timezone, notes };
+            let mut whole = Item { fields: &fields, timezone, notes, depth: self.depth };
             let schedule = whole.of_kind(&whole.text("trigger")?.unwrap_or_default());
             self.notes = whole.notes;
             return schedule;
@@ -215,34 +233,69 @@ impl Item<'_> {
     }
 
     fn of_kind(&mut self, trigger: &str) -> Result<Value, String> {
+        let mut bounds = self.bounds()?;
         let mut schedule = match trigger {
             "cron" => {
                 let (expression, notes) = expression::of(self.fields)?;
                 self.notes.extend(notes);
+                bounds = self.within_years(bounds)?;
                 cron(&expression, &self.timezone)
             }
-            "interval" => self.interval()?,
+            "interval" => {
+                // It counts from its start, which is therefore an occurrence.
+                bounds.0 = None;
+                self.interval()?
+            }
+            "calendarinterval" => return self.calendar_interval(),
             "date" => return self.date(),
+            "or" => return self.either(),
+            "and" => {
+                return Err(
+                    "a trigger `and` has no counterpart: keep one of its triggers, and check \
+                            the others in the handler"
+                        .to_owned(),
+                );
+            }
             other => {
                 return Err(format!(
-                    "a trigger `{other}` has no counterpart; there are cron, interval and date"
+                    "a trigger `{other}` has no counterpart; there are cron, interval, calendarinterval, date and or"
                 ));
             }
         };
-        let bounds = [("start", self.time("start_date")?), ("end", self.time("end_date")?)];
-        for (bound, time) in bounds {
-            // An interval counts from its start, which is therefore an occurrence.
-            if let Some(time) = time.filter(|_| trigger == "cron" || bound == "end") {
-                schedule[bound] = json!(time);
+        for (bound, time) in [("start", bounds.0), ("end", bounds.1)] {
+            if let Some(time) = time {
+                schedule[bound] = json!(local_time::written(time));
             }
         }
+        self.add_jitter(&mut schedule)?;
+        Ok(schedule)
+    }
+
+    fn add_jitter(&mut self, schedule: &mut Value) -> Result<(), String> {
         if let Some(jitter) = self.whole("jitter")?.filter(|jitter| *jitter > 0) {
             schedule["jitter"] = json!(format!("{jitter}s"));
             self.note(format!(
                 "jitter was drawn anew for each run, and is one fixed delay below {jitter} s here"
             ));
         }
-        Ok(schedule)
+        Ok(())
+    }
+
+    fn bounds(&self) -> Result<(Option<Time>, Option<Time>), String> {
+        Ok((self.time("start_date")?, self.time("end_date")?))
+    }
+
+    /// The bounds narrowed to the years of a cron trigger.
+    fn within_years(
+        &self,
+        (start, end): (Option<Time>, Option<Time>),
+    ) -> Result<(Option<Time>, Option<Time>), String> {
+        let Some((first, last)) = expression::years(self.fields)? else { return Ok((start, end)) };
+        let first = local_time::read(&format!("{first}-01-01"), &self.timezone)?;
+        let last = local_time::read(&format!("{last}-12-31 23:59:59"), &self.timezone)?;
+        let start = start.map_or(first, |start| start.max(first));
+        let end = end.map_or(last, |end| end.min(last));
+        Ok((Some(start), Some(end)))
     }
 
     fn interval(&mut self) -> Result<Value, String> {

@@ -30,9 +30,8 @@ pub(super) fn of(fields: &Map<String, Value>) -> Result<(String, Vec<String>), S
     let [year, month, day, week, weekday, hour, minute, second] = texts.as_slice() else {
         return Err("it has no fields".to_owned());
     };
-    if !is_every(year) {
-        let remedy = "start_date and end_date can keep it within a year";
-        return Err(format!("year='{year}': a cron expression has no year; {remedy}"));
+    if !is_every(year) && year_range(year).is_none() {
+        return Err(format!("year='{year}' is neither one year nor from one to another"));
     }
     if !is_every(week) {
         let remedy = "an interval of weeks, or a check in the handler, may do";
@@ -48,6 +47,19 @@ pub(super) fn of(fields: &Map<String, Value>) -> Result<(String, Vec<String>), S
     };
     notes.insert(0, format!("read as `{expression}`"));
     Ok((expression, notes))
+}
+
+/// The first and the last year of a cron trigger; none if it has all of them.
+pub(super) fn years(fields: &Map<String, Value>) -> Result<Option<(u16, u16)>, String> {
+    let year = text(fields, "year")?.filter(|year| !is_every(year));
+    Ok(year.and_then(|year| year_range(&year)))
+}
+
+fn year_range(text: &str) -> Option<(u16, u16)> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let year = |text: &str| text.trim().parse().ok().filter(|year| (1970..=2100).contains(year));
+    let (first, last) = (year(first)?, year(last)?);
+    (first <= last).then_some((first, last))
 }
 
 fn is_stated(fields: &Map<String, Value>, field: &str) -> bool {

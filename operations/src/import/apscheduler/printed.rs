@@ -22,7 +22,7 @@ pub(super) fn read(line: &str) -> Result<Map<String, Value>, String> {
         None => (None, line),
     };
     let not_understood = || "it isn't like `NAME (trigger: cron[hour='5'], …)`".to_owned();
-    let end = text.find(']').map_or(text.len(), |at| at + 1);
+    let end = end_of_trigger(text);
     let (text, state) = text.split_at(end);
     let mut fields = trigger(text).ok_or_else(not_understood)??;
     if let Some(name) = name {
@@ -48,12 +48,41 @@ pub(super) fn trigger(text: &str) -> Option<Result<Map<String, Value>, String>> 
             format!("`{inner}` isn't an interval of whole seconds such as 1 day, 2:00:00")
         }),
         "date" => Ok(Map::from_iter([("run_date".to_owned(), json!(inner))])),
-        other => Err(format!("a trigger `{other}` has no counterpart")),
+        "or" | "and" => combined(inner),
+        other => Err(format!(
+            "a printed trigger `{other}` has no counterpart; `polychron schedule exporter` writes more of it"
+        )),
     };
     Some(fields.map(|mut fields| {
         fields.insert("trigger".to_owned(), json!(kind));
         fields
     }))
+}
+
+/// Where the trigger at the beginning of a text ends: at the bracket that closes its first one.
+fn end_of_trigger(text: &str) -> usize {
+    let mut depth = 0_usize;
+    for (at, char) in text.char_indices() {
+        match char {
+            '[' => depth += 1,
+            ']' if depth <= 1 => return at + 1,
+            ']' => depth -= 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// `cron[hour='5'], cron[hour='6', minute='30']`.
+fn combined(inner: &str) -> Result<Map<String, Value>, String> {
+    let mut triggers = Vec::new();
+    let mut rest = inner.trim();
+    while !rest.is_empty() {
+        let (first, after) = rest.split_at(end_of_trigger(rest));
+        triggers.push(json!({ "trigger": first }));
+        rest = after.trim_start_matches([',', ' ']);
+    }
+    Ok(Map::from_iter([("triggers".to_owned(), Value::Array(triggers))]))
 }
 
 /// `day_of_week='mon-fri', hour='5'`.

@@ -89,7 +89,24 @@ fn what_has_no_counterpart_is_refused_with_the_reason() {
         (json!({"trigger": "cron", "day": "1,15", "day_of_week": "mon-fri"}), "must both match"),
         (json!({"trigger": "cron", "day": "last", "day_of_week": "mon"}), "day='last'"),
         (json!({"trigger": "cron", "day": "1st mon", "day_of_week": "mon"}), "must both match"),
-        (json!({"trigger": "cron", "year": 2027}), "no year"),
+        (json!({"trigger": "cron", "year": "2096,2098"}), "neither one year"),
+        (json!({"trigger": "cron", "year": 2027, "end_date": "2026-01-01"}), "before `start`"),
+        (
+            json!({"trigger": "calendarinterval", "months": 1, "days": 1, "start_date": "2026-01-01"}),
+            "both months and days",
+        ),
+        (json!({"trigger": "calendarinterval", "start_date": "2026-01-01"}), "needs a length"),
+        (json!({"trigger": "calendarinterval", "days": 1}), "start_date"),
+        (json!({"trigger": "or", "triggers": []}), "empty"),
+        (
+            json!({"trigger": "or", "triggers": [{"trigger": "date", "run_date": "2020-01-01"}]}),
+            "trigger 1: its only time",
+        ),
+        (
+            json!({"trigger": "or", "triggers": [{"trigger": "and", "triggers": []}]}),
+            "no counterpart",
+        ),
+        (json!({"id": "a", "error": "args[0] is an object of shop.Session"}), "shop.Session"),
         (json!({"trigger": "cron", "week": "*/2"}), "no week"),
         (json!({"trigger": "cron", "hour": "5", "day_of_week": "monday"}), "day_of_week='monday'"),
         (json!({"trigger": "cron", "day_of_week": "mon-fri/2"}), "mon-fri/2"),
@@ -216,4 +233,43 @@ fn a_text_that_is_no_list_of_jobs_is_wrong_usage() {
     for text in ["[1]", "{", "[{}"] {
         assert!(matches!(reader.read(&Text::plain(text)).err(), Some(Failure::Usage(_))), "{text}");
     }
+}
+
+#[test]
+fn combined_triggers_and_calendar_intervals_are_translated() {
+    let zone = "Europe/Berlin";
+    let eight = json!({"trigger": "cron", "hour": 8, "minute": 30, "timezone": zone});
+    let noon = json!({"trigger": "cron", "hour": 12, "timezone": zone});
+    let item =
+        json!([{"id": "a", "trigger": "or", "triggers": [eight.clone(), noon], "jitter": 60}]);
+    let cron = |expression: &str| json!({"cron": expression, "timezone": zone});
+    let any = json!([cron("30 8 * * *"), cron("0 12 * * *")]);
+    assert_eq!(one(&item.to_string(), None).schedule, json!({"any": any, "jitter": "60s"}));
+    let printed = "daily (trigger: or[cron[hour='8', minute='30'], cron[hour='12']], next run at: 2026-12-01 08:30:00 CET)";
+    assert_eq!(one(printed, Some(zone)).schedule, json!({ "any": any }));
+    let nested = json!({"trigger": "or", "triggers": [eight]});
+    let item = json!([{"id": "a", "trigger": "or", "triggers": [nested]}]);
+    assert_eq!(one(&item.to_string(), None).schedule, cron("30 8 * * *"));
+    let mut deep = json!({"trigger": "interval", "hours": 1});
+    for _ in 0..100 {
+        deep = json!({"trigger": "or", "triggers": [deep]});
+    }
+    assert!(refusal(deep).contains("nested"));
+    let item = json!([{
+        "id": "a", "trigger": "calendarinterval", "years": 0, "months": 0, "weeks": 2, "days": 0, "hour": 9, "minute": 0,
+        "second": 0, "start_date": "2026-01-02", "end_date": "2096-01-01", "timezone": zone, "jitter": 60,
+        "notes": ["args[0]: a set became a list"]
+    }]);
+    let entry = import(&item.to_string(), None).pop().unwrap();
+    assert!(entry.notes.contains(&"args[0]: a set became a list".to_owned()), "{:?}", entry.notes);
+    assert_eq!(
+        entry.job.unwrap().schedule,
+        json!({"every": "2w", "timezone": zone, "from": "2026-01-02T09:00:00", "end": "2096-01-01T22:59:59Z", "jitter": "60s"})
+    );
+    let years = json!([{"id": "a", "trigger": "cron", "year": "2096-2097", "hour": 5, "start_date": "2096-06-01", "timezone": zone}]);
+    let schedule = one(&years.to_string(), None).schedule;
+    assert_eq!(
+        (&schedule["start"], &schedule["end"]),
+        (&json!("2096-05-31T22:00:00Z"), &json!("2097-12-31T22:59:59Z"))
+    );
 }
