@@ -32,6 +32,11 @@ pub enum Verb {
     /// Translate another scheduler's file to jobs, and add them
     #[command(subcommand)]
     Import(import::Source),
+    /// Print a Python program that exports the jobs of APScheduler or Celery beat, for `import`
+    #[command(after_help = "Examples:
+  polychron schedule exporter > exporter.py
+  python exporter.py apscheduler --app shop.jobs:scheduler | polychron schedule import apscheduler -")]
+    Exporter,
 }
 
 #[derive(Args)]
@@ -71,6 +76,7 @@ pub(crate) async fn run(
     match verb {
         Verb::Preview(arguments) => preview(arguments, output),
         Verb::Translate(arguments) => translate::run(arguments, output),
+        Verb::Exporter => output.text(operations::import::EXPORTER),
         Verb::Import(source) => Box::pin(import::run(source, config, output, request)).await,
     }
 }

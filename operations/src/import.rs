@@ -1,15 +1,18 @@
 //! Imports the jobs of other schedulers.
 //!
-//! [`crontab`] and [`apscheduler`] translate: each entry of a file becomes a job or is rejected with a
-//! reason, and says how it was translated. [`add()`] compares the jobs with a tenant's and adds them.
+//! [`crontab`], [`apscheduler`], [`systemd`], [`kubernetes`] and [`celery`] translate: each entry of a file becomes
+//! a job or is rejected with a reason, and says how it was translated. [`add()`] compares the jobs with a tenant's and adds them.
 //! Each entry has a line in the [`Report`].
 
 mod add;
 pub mod apscheduler;
+pub mod celery;
 pub mod crontab;
+pub mod kubernetes;
 mod matching;
 mod name;
 mod report;
+pub mod systemd;
 mod text;
 
 use std::collections::HashMap;
@@ -25,6 +28,10 @@ pub use add::{Existing, add, preview};
 pub use matching::OtherJobs;
 pub use report::{Counts, ImportedEntry, Outcome, Report};
 pub use text::Text;
+
+/// A Python program that writes the jobs of APScheduler and Celery beat. It runs with the application's own
+/// interpreter, which alone can read them: job stores contain pickles, and reading these runs code.
+pub const EXPORTER: &str = include_str!("import/exporter.py");
 
 /// The translation of a file.
 pub struct Import {
@@ -203,6 +210,37 @@ mod fuzz {
         "Europe/Berlin",
     ];
 
+    const UNIT_WORDS: [&str; 12] = [
+        "[Timer]\n",
+        "[Service]\n",
+        "OnCalendar=",
+        "Mon..Fri *-*-* 09:00",
+        "OnUnitActiveSec=",
+        "RandomizedDelaySec=",
+        "ExecStart=",
+        "Environment=",
+        "/bin/a",
+        "%i",
+        "${A}",
+        "\\\n",
+    ];
+    const DOCUMENT_WORDS: [&str; 14] = [
+        "{\"kind\": \"CronJob\", ",
+        "\"spec\": {",
+        "\"jobTemplate\": {",
+        "\"template\": {",
+        "\"containers\": [{",
+        "\"command\": [\"/bin/a\"]",
+        "\"schedule\": ",
+        "{\"celery\": {\"beat_schedule\": [",
+        "{\"type\": \"crontab\", ",
+        "\"day_of_week\": \"",
+        "{\"model\": \"django_celery_beat.periodictask\", \"fields\": {",
+        "$(A)",
+        "}",
+        "]",
+    ];
+
     /// Each job that would be imported is one that the engine accepts.
     fn outcome(import: Import) -> String {
         let mut outcome = import.entries.len().min(3).to_string();
@@ -229,6 +267,30 @@ mod fuzz {
             };
             read(crontab::Format::Recognised, crontab::Cron::Unknown)
                 + &read(crontab::Format::System, crontab::Cron::Supercronic)
+        });
+    }
+
+    #[test]
+    fn fuzz_units() {
+        fuzz("units", &UNIT_WORDS, |text| {
+            let files = [
+                ("a.timer".to_owned(), Text::decode(text)),
+                ("a.service".to_owned(), Text::decode(text)),
+            ];
+            outcome(systemd::Reader { timezone: Some("Europe/Berlin") }.read(&files))
+        });
+    }
+
+    #[test]
+    fn fuzz_documents() {
+        let kubernetes = kubernetes::Reader::default();
+        let celery = celery::Reader::default();
+        fuzz("documents", &DOCUMENT_WORDS, |text| {
+            let text = Text::decode(text);
+            let read = [kubernetes.read(&text), celery.read(&text)];
+            read.into_iter()
+                .map(|import| import.map_or_else(|_| "no".to_owned(), outcome))
+                .collect()
         });
     }
 

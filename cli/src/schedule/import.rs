@@ -10,7 +10,8 @@ use crate::output::{Column, Output, column, maybe, say, whole_column};
 use crate::session::{Request, Session, mention_suspension};
 use operations::failure::Failure;
 use operations::import::{
-    self, Existing, Import, ImportedEntry, Report, Text, apscheduler, crontab,
+    self, Existing, Import, ImportedEntry, Report, Text, apscheduler, celery, crontab, kubernetes,
+    systemd,
 };
 use operations::job::timing;
 
@@ -21,12 +22,28 @@ pub enum Source {
   crontab -l | polychron schedule import crontab - --timezone Europe/London
   polychron schedule import crontab /etc/crontab --system --tenant acme --apply")]
     Crontab(Crontab),
-    /// APScheduler's jobs: a JSON list, or what `print_jobs()` prints
+    /// APScheduler's jobs: what `polychron schedule exporter` writes, or `print_jobs()` prints
     #[command(after_help = "Examples:
   polychron schedule import apscheduler jobs.json
   polychron schedule import apscheduler jobs.txt --timezone Europe/London --type report
   polychron schedule import apscheduler jobs.json --tenant acme --apply --disabled")]
-    Apscheduler(Apscheduler),
+    Apscheduler(Named),
+    /// systemd's timers with their services: unit files, or what `systemctl cat` prints
+    #[command(after_help = "Examples:
+  polychron schedule import systemd backup.timer backup.service
+  systemctl cat 'backup.*' | polychron schedule import systemd - --tenant acme --apply")]
+    Systemd(Systemd),
+    /// Kubernetes' CronJobs, as JSON
+    #[command(after_help = "Examples:
+  kubectl get cronjob -o json | polychron schedule import kubernetes -
+  kubectl create --dry-run=client -o json -f report.yaml | polychron schedule import kubernetes - --type pod")]
+    Kubernetes(Named),
+    /// Celery beat's schedules: what `polychron schedule exporter` or `manage.py dumpdata django_celery_beat` writes
+    #[command(after_help = "Examples:
+  manage.py dumpdata django_celery_beat | polychron schedule import celery - --tenant acme --apply
+  polychron schedule exporter > exporter.py
+  python exporter.py celery --app shop.celery:app | polychron schedule import celery -")]
+    Celery(Named),
 }
 
 #[derive(Args)]
@@ -52,16 +69,30 @@ pub struct Crontab {
     terms: Terms,
 }
 
+/// Jobs that have names there.
 #[derive(Args)]
-pub struct Apscheduler {
+pub struct Named {
     /// The jobs; `-` reads standard input
     file: String,
     /// The scheduler's time zone, for jobs without one of their own; UTC by default
     #[arg(long, value_name = "ZONE")]
     timezone: Option<String>,
-    /// The type of all jobs, which selects the handler; each job's function by default
+    /// The type of all jobs, which selects the handler; by default each job's function or task, and `command`
+    /// for CronJobs
     #[arg(long = "type", value_name = "TYPE")]
     job_type: Option<String>,
+    #[command(flatten)]
+    terms: Terms,
+}
+
+#[derive(Args)]
+pub struct Systemd {
+    /// Timers and services; `-` reads standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<String>,
+    /// The time zone of the machine, for times without one of their own; UTC by default
+    #[arg(long, value_name = "ZONE")]
+    timezone: Option<String>,
     #[command(flatten)]
     terms: Terms,
 }
@@ -177,8 +208,22 @@ fn translate(source: Source) -> Result<(Import, Terms), Failure> {
             };
             (reader.read(&read(&file)?), terms)
         }
-        Source::Apscheduler(Apscheduler { file, timezone, job_type, terms }) => {
+        Source::Apscheduler(Named { file, timezone, job_type, terms }) => {
             let reader = apscheduler::Reader { timezone, job_type };
+            (reader.read(&read(&file)?)?, terms)
+        }
+        Source::Systemd(Systemd { files, timezone, terms }) => {
+            let read = |file: String| read(&file).map(|text| (file, text));
+            let files: Vec<(String, Text)> =
+                files.into_iter().map(read).collect::<Result<_, _>>()?;
+            (systemd::Reader { timezone: timezone.as_deref() }.read(&files), terms)
+        }
+        Source::Kubernetes(Named { file, timezone, job_type, terms }) => {
+            let reader = kubernetes::Reader { timezone, job_type };
+            (reader.read(&read(&file)?)?, terms)
+        }
+        Source::Celery(Named { file, timezone, job_type, terms }) => {
+            let reader = celery::Reader { timezone, job_type };
             (reader.read(&read(&file)?)?, terms)
         }
     })

@@ -203,12 +203,11 @@ impl Item<'_> {
         whole.map(Some).ok_or_else(|| format!("{field} isn't a whole number"))
     }
 
-    /// A field as an instant, in the form that a schedule accepts.
-    fn time(&self, field: &str) -> Result<Option<String>, String> {
+    /// A field as an instant.
+    fn time(&self, field: &str) -> Result<Option<Time>, String> {
         let text = self.text(field)?;
         let time = text.map(|text| local_time::read(&text, &self.timezone)).transpose();
-        let time = time.map_err(|reason| format!("{field}: {reason}"))?;
-        Ok(time.map(local_time::written))
+        time.map_err(|reason| format!("{field}: {reason}"))
     }
 
     fn schedule(&mut self) -> Result<Value, String> {
@@ -311,7 +310,7 @@ impl Item<'_> {
         }
         let mut schedule = json!({"every": duration(seconds)});
         match self.time("start_date")? {
-            Some(from) => schedule["from"] = json!(from),
+            Some(from) => schedule["from"] = json!(local_time::written(from)),
             None => self
                 .note("no start_date is stated: counted from 1970, not from when the job was made"),
         }

@@ -204,7 +204,6 @@ def do_not_start():
 def load(reference):
     """`module:name` or `module:name.attribute`."""
     module, _, name = reference.partition(":")
-    sys.path.insert(0, os.getcwd())
     thing = importlib.import_module(module)
     for part in name.split("."):
         thing = getattr(thing, part)
@@ -217,8 +216,22 @@ def address(text):
 
 def from_app(reference):
     do_not_start()
+    began = datetime.datetime.now(datetime.timezone.utc)
     jobs = load(reference).get_jobs()
-    return [item_of(job.id, lambda notes, job=job: of_job(job, notes)) for job in jobs]
+    items = [item_of(job.id, lambda notes, job=job: of_job(job, notes)) for job in jobs]
+    for item in items:
+        without_invented_start(item, began)
+    return items
+
+
+def without_invented_start(item, began):
+    """Leaves out a start that APScheduler made from the present time: it is another one at every export."""
+    for part in item.get("triggers", []):
+        without_invented_start(part, began)
+    if item.get("trigger") == "interval" and "start_date" in item:
+        start = datetime.datetime.fromisoformat(item["start_date"])
+        if began <= start - datetime.timedelta(seconds=item["seconds"]) <= began + datetime.timedelta(minutes=5):
+            del item["start_date"]
 
 
 def from_sqlalchemy(url, table):
@@ -318,6 +331,8 @@ def main():
     of_celery = kinds.add_parser("celery")
     of_celery.add_argument("--app", metavar="MODULE:APP", required=True)
     arguments = parser.parse_args()
+    # Pickles refer to the application's modules, too.
+    sys.path.insert(0, os.getcwd())
     if arguments.kind == "celery":
         exported = from_celery(arguments.app)
     elif arguments.app:

@@ -11,6 +11,7 @@ mod executions;
 mod follow;
 mod forecast;
 mod import;
+mod import_files;
 mod jobs;
 mod migrate;
 mod schedule;
