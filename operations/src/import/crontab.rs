@@ -15,7 +15,7 @@ use shared::job::{MisfirePolicy, PAYLOAD_BYTES_MAX};
 use shared::store::NewJob;
 
 use super::{Budget, Entry, Import, Names, Text, job, name};
-use columns::{Columns, Kind};
+use columns::Kind;
 use command::Command;
 use settings::Settings;
 use timing::Timing;
@@ -185,11 +185,13 @@ impl<'a> Reading<'a> {
         let columns = columns::divide(text, self.kind, self.reader.cron, notes)?;
         let zone = self.zone(notes);
         let schedule = timing::schedule(&columns.timing, &zone, &self.settings, notes)?;
-        let payload = self.payload(&columns, notes)?;
+        let has_input = self.reader.cron.has_input() && !columns.timing.is_anacron();
+        let command = Command::read(columns.command, has_input, self.reader.cron);
+        let payload = self.payload(&command, columns.user, notes)?;
         let name = match (&columns.timing, comment) {
             (Timing::Anacron { id, .. }, _) => name::slug(id),
             (_, Some(comment)) => comment,
-            (_, None) => name::of_command(columns.command),
+            (_, None) => name::of_command(&command.text),
         };
         let name = self.names.unique(if name.is_empty() { "command" } else { &name });
         let mut job = job(&name, "command", schedule);
@@ -231,8 +233,15 @@ impl<'a> Reading<'a> {
     }
 
     /// The payload with which a consumer runs a command as cron does.
-    fn payload(&mut self, columns: &Columns<'_>, notes: &mut Vec<String>) -> Result<Value, String> {
-        let bytes = self.settings.bytes() + columns.command.len();
+    fn payload(
+        &mut self,
+        command: &Command,
+        user: Option<&str>,
+        notes: &mut Vec<String>,
+    ) -> Result<Value, String> {
+        let bytes = self.settings.bytes()
+            + command.text.len()
+            + command.input.as_ref().map_or(0, String::len);
         if bytes > PAYLOAD_BYTES_MAX {
             return Err(format!(
                 "its command and the settings above it have {bytes} bytes, more than the {PAYLOAD_BYTES_MAX} of a \
@@ -240,11 +249,9 @@ impl<'a> Reading<'a> {
             ));
         }
         self.budget.take_payload(bytes)?;
-        let has_input = self.reader.cron.has_input() && !columns.timing.is_anacron();
-        let command = Command::read(columns.command, has_input, self.reader.cron);
-        let argv = command.argv(&self.settings, columns.user, notes)?;
+        let argv = command.argv(&self.settings, user, notes)?;
         self.programs.extend(argv.first().cloned());
-        Ok(match command.input {
+        Ok(match &command.input {
             Some(input) => {
                 notes.push("what follows `%` becomes its input".to_owned());
                 json!({ "argv": argv, "input": input })

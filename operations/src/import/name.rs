@@ -208,7 +208,7 @@ fn plain(word: &str) -> &str {
         word.split_once("://").map_or(word, |(_, rest)| rest.rsplit('@').next().unwrap_or(rest));
     let word = if word.starts_with(['/', '~', '.']) { base(word) } else { word };
     let digits = word.chars().filter(char::is_ascii_digit).count();
-    let is_plain = word.chars().all(|char| char.is_alphanumeric() || "_-.:/@+,".contains(char));
+    let is_plain = word.chars().all(|char| char.is_alphanumeric() || "_-.:/+,".contains(char));
     if is_plain && word.chars().count() <= 40 && digits <= 8 { word } else { "" }
 }
 

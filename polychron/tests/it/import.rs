@@ -110,7 +110,7 @@ async fn a_job_that_the_table_refuses_does_not_fail_the_others() {
         let second = if backend == BOTH[0] { "added" } else { "failed" };
         assert_eq!(outcomes(&answer), ["added", second, "refused", "added"], "{answer}");
         let disabled = [&import[..], &["--disabled", "--queue", "slow"]].concat();
-        let more = json!([{"id": "e", "func": "f", "trigger": "interval[1:00:00]"}]).to_string();
+        let more = json!([{"id": "e", "func": "g", "trigger": "interval[1:00:00]"}]).to_string();
         let made = &console.run_with_input(&disabled, &more).succeeded().json()["entries"][0];
         assert_eq!(
             (&made["job"]["is_enabled"], &made["job"]["queue"]),
@@ -171,7 +171,7 @@ async fn an_entry_is_found_again_by_what_it_does() {
         let four = "0 3 * * * php /srv/b.php\n0 0 * * * php /srv/b.php\n0 2 * * * php /srv/b.php\n0 1 * * * php /srv/a.php\n";
         let answer = import_lines(&console, four, &[]);
         assert_eq!(outcomes(&answer), ["exists", "added", "exists", "exists"]);
-        assert_eq!(answer["entries"][1]["job"]["name"], "b-3");
+        assert_eq!(answer["entries"][1]["job"]["name"], "b-2-2");
         assert_eq!(outcomes(&import_lines(&console, four, &[])), ["exists"; 4]);
         // Equal lines are one job.
         let twice = format!("{four}0 1 * * * php /srv/a.php\n");
@@ -198,7 +198,7 @@ async fn an_entry_is_found_again_by_what_it_does() {
         // A removed line leaves its job, which is named.
         let removed = "0 1 * * * php /srv/a.php\n";
         let answer = import_lines(&console, removed, &[]);
-        assert_eq!(answer["other_jobs"], json!({"count": 3, "names": ["b", "b-2", "b-3"]}));
+        assert_eq!(answer["other_jobs"], json!({"count": 3, "names": ["b", "b-2", "b-2-2"]}));
         // Both are wanted.
         let answer =
             import_lines(&console, &four.replace("0 1 * * *", "30 1 * * *"), &["--beside"]);

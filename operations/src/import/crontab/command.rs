@@ -10,7 +10,7 @@ const USER_NAMES: [&str; 2] = ["LOGNAME", "USER"];
 
 /// A command, and what cron writes to its standard input.
 pub(super) struct Command {
-    text: String,
+    pub(super) text: String,
     pub(super) input: Option<String>,
 }
 
