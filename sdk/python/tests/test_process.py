@@ -313,6 +313,36 @@ def test_variables_and_threads_of_an_execution_end_with_it(start: Start) -> None
     assert process.exit_status(10) == 0, "a thread that is left behind must not keep the process"
 
 
+def test_a_forked_child_that_leaves_its_handler_ends_and_answers_nothing(start: Start) -> None:
+    process = start(
+        textwrap.dedent("""
+        import os, threading, time
+        def busy(ctx):
+            while not ctx.cancelled:
+                ctx.progress(1)
+        @job('fork')
+        def fork(p, ctx):
+            # Often holds the socket's lock at the moment of the fork.
+            threading.Thread(target=busy, args=[ctx], daemon=True).start()
+            for how in ["return", "raise", "exit"] * 20:
+                child = os.fork()
+                if child == 0:
+                    ctx.progress(2)
+                    if how == "return": return "child"
+                    if how == "raise": raise ValueError("child")
+                    raise SystemExit(3)
+                status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+                assert status == (0 if how == "return" else 1), (how, status)
+            ctx._cancelled = "done"
+            return "parent"
+        """)
+    )
+    process.message()
+    assert process.run("fork")[1]["result"] == "parent"
+    assert "ValueError: child" in process.printed()
+    assert process.run("fork")[1]["result"] == "parent"
+
+
 def test_a_forked_child_cannot_write_to_the_socket(start: Start) -> None:
     process = start(
         textwrap.dedent("""

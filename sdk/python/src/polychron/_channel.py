@@ -28,8 +28,7 @@ class Channel:
         self._socket.set_inheritable(False)
         self._lock = threading.Lock()
         self._sent_at = time.monotonic()
-        # A child that is forked without exec would hold the socket open, and could write to it.
-        os.register_at_fork(after_in_child=self._socket.close)
+        os.register_at_fork(after_in_child=self._forked)
 
     @classmethod
     def from_environment(cls) -> Channel | None:
@@ -40,6 +39,12 @@ class Channel:
         descriptor = os.environ.pop("POLYCHRON_FD", None)
         os.environ.pop("POLYCHRON_PROTOCOL", None)  # there is one version so far
         return None if descriptor is None else cls(int(descriptor))
+
+    def _forked(self) -> None:
+        # A child that is forked without exec would hold the socket open, and could write to it. Another
+        # thread of the parent may have held the lock, and does not exist in the child.
+        self._socket.close()
+        self._lock = threading.Lock()
 
     def send(self, message: dict[str, Any]) -> None:
         """Sends a message. Raises ValueError if it is not JSON or does not fit into a line."""

@@ -11,7 +11,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, NoReturn
 
 import polychron
 from polychron import _output, _runners
@@ -38,6 +38,7 @@ class Process:
         self.concurrency = concurrency
         self._around = around
         self._channel = channel
+        self._pid = os.getpid()
         self._handlers = handlers
         self._in_hand: dict[str, Execution] = {}
         self._waiting: queue.SimpleQueue[Execution | None] = queue.SimpleQueue()
@@ -126,6 +127,8 @@ class Process:
             answer = _success(execution.id, execution.runner.call(execution))
         except BaseException as error:  # also SystemExit, which means this execution only
             answer = {"failed": {"id": execution.id, **describe(error)}}
+        if os.getpid() != self._pid:  # a child that the handler forked has left the handler, too
+            _exit_child(answer)
         try:
             execution.context._close()
         except Exception:
@@ -175,6 +178,15 @@ class Execution:
         for at in range(0, len(text), _LOG_CHARACTERS_MAX):
             part = text[at : at + _LOG_CHARACTERS_MAX]
             self._send({"log": {"id": self.id, "level": level, "text": part}})
+
+
+def _exit_child(answer: dict[str, Any]) -> NoReturn:
+    """Ends a child that was forked: answers are its parent's."""
+    failed = answer.get("failed", {})
+    if failed:
+        print(failed.get("detail") or failed["message"], file=sys.stderr)
+    _output.flush()
+    os._exit(1 if failed else 0)
 
 
 def _success(execution: str, result: Any) -> dict[str, Any]:
