@@ -14,8 +14,8 @@ from shop import Tenant, create_app
 
 INSERT = """
     INSERT INTO polychron_job (name, job_type, schedule, payload, is_enabled)
-    SELECT :name, :kind, :schedule, :payload, :enabled
-    WHERE NOT EXISTS (SELECT 1 FROM polychron_job WHERE name = :name)
+    VALUES (:name, :kind, :schedule, :payload, :enabled)
+    ON CONFLICT (name) DO NOTHING
 """
 
 
