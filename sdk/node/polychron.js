@@ -106,8 +106,9 @@ class Process {
       const handler = this.handlers[start.type];
       if (!handler) throw new Error(`no handler for job type ${inspect(start.type)} in this process`);
       const handled = current.run(context, async () => handler(start.payload, context));
-      // A handler that ignores the signal goes on, but is no longer waited for.
-      answer = success(start.id, await Promise.race([handled, aborted(context.signal)]));
+      // The answer says that this place is free, so wait also for a handler that ignores the signal. If
+      // it does not end, the consumer replaces this process.
+      answer = success(start.id, await handled);
     } catch (error) {
       answer = { failed: { id: start.id, ...describe(error) } };
     }
@@ -119,14 +120,6 @@ class Process {
   end() {
     process.exit(this.inHand.size === 0 ? 0 : 1);
   }
-}
-
-/** Rejects when the signal aborts. */
-function aborted(signal) {
-  return new Promise((_, reject) => {
-    if (signal.aborted) reject(signal.reason);
-    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
-  });
 }
 
 function success(id, result) {

@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import textwrap
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -49,6 +50,7 @@ serve({
   throw: () => { throw Object.assign(new Error(), { message: 7 }); },
   hide: () => { throw { get [Symbol.toStringTag]() { throw 1; } }; },
   pid: () => process.pid,
+  stubborn: () => new Promise((done) => setTimeout(done, 600_000)),
 });
 """
 
@@ -103,4 +105,9 @@ def test_other_languages(acme: Tenant) -> None:
     assert acme.run("throw").error_message == "Error: 7"
     assert "cannot be shown" in (acme.run("hide").error_message or "")
     assert acme.run("pid").result == before, "the process goes on"
+    ran = acme.run("stubborn", timeout=1)
+    assert (ran.status, ran.error_kind) == ("failed", "timeout")
+    until = time.monotonic() + 60
+    while acme.run("pid").result == before:
+        assert time.monotonic() < until, "a process whose handler ignores the signal is replaced"
     assert acme.run("greet", {"name": "Ann"}).result == "Hello, Ann of acme!"
