@@ -39,6 +39,17 @@ impl Usage {
         found.map(|(_, process)| process.usage).unwrap_or_default()
     }
 
+    /// The usage of the running descendants of a process, `generation` steps below it: its children are the
+    /// first.
+    pub fn of_generation(root: u32, generation: usize) -> Usage {
+        let processes: HashMap<u32, Process> = all_processes().collect();
+        let parent = |pid: &u32| processes.get(pid).map(|process| process.parent);
+        let is_it =
+            |pid: u32| std::iter::successors(Some(pid), parent).nth(generation) == Some(root);
+        let found = processes.iter().filter(|(pid, _)| is_it(**pid));
+        found.map(|(_, process)| process.usage).sum()
+    }
+
     /// The usage of a process, its running descendants, and those that have ended and were waited for.
     /// Zero for a process that does not exist.
     pub fn of_tree(root: u32) -> Usage {

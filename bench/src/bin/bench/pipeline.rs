@@ -144,16 +144,6 @@ impl Run {
 
     /// Adds the jobs, measures until they are done, and cleans up.
     pub(crate) async fn measure(self, servers: &Servers, jobs: u32) -> anyhow::Result<Sample> {
-        Ok(self.measure_watching(servers, jobs, || ()).await?.0)
-    }
-
-    /// The same, and what `watch` returns while the processes still run.
-    pub(crate) async fn measure_watching<T>(
-        self,
-        servers: &Servers,
-        jobs: u32,
-        watch: impl FnOnce() -> T,
-    ) -> anyhow::Result<(Sample, T)> {
         let mut connection = PgConnection::connect(&self.database_url).await?;
         sqlx::query(include_str!("../../../sql/insert_due_jobs.sql"))
             .bind(i64::from(jobs))
@@ -161,15 +151,18 @@ impl Run {
             .execute(&mut connection)
             .await?;
         self.wake_producer().await;
-        let ours = || self.processes.iter().map(|process| Usage::of_tree(process.pid())).sum();
-        let usage = || [servers.postgres(), servers.rabbitmq(), ours()];
+        let usage = || [servers.postgres(), servers.rabbitmq(), self.usage()];
         let before = usage();
         let seconds = wait_until_done(&mut connection, jobs).await;
         let sample = costs(jobs, seconds, &before, &usage());
-        let watched = watch();
         drop(connection);
         self.clear().await?;
-        Ok((sample, watched))
+        Ok(sample)
+    }
+
+    /// What the processes and their descendants have used.
+    pub(crate) fn usage(&self) -> Usage {
+        self.processes.iter().map(|process| Usage::of_tree(process.pid())).sum()
     }
 
     /// Wakes the producer, if it is ours.
