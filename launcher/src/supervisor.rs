@@ -11,6 +11,7 @@ use std::process::Command;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::BorrowedFd;
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitStatus, getpid, getppid, set_parent_process_death_signal};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use rustix::time::{
@@ -18,7 +19,7 @@ use rustix::time::{
 };
 
 use crate::confine::{confine_launcher, confine_program};
-use crate::protocol::{Confinement, Exit, Order, Reply, Request, Start, VERSION};
+use crate::protocol::{Confinement, Exit, Order, Reply, Request, Start, User, VERSION};
 use crate::role::Role;
 use crate::socket::{Inbox, Passed, Stdio, receive_request, send};
 use crate::system;
@@ -134,8 +135,21 @@ fn start_program(request: &Request, passed: &Passed, scratch: Option<&Path>) -> 
         }
         confine_program(&confinement, scratch.as_deref(), launcher)
     })?;
-    let child = command.spawn()?;
+    let child = command.spawn().map_err(|error| explained(error, user.as_ref()))?;
     i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::Other.into())
+}
+
+/// An error of a start. The kernel's own text does not say that the user is the reason.
+fn explained(error: io::Error, user: Option<&User>) -> io::Error {
+    match user {
+        Some(User { user, group }) if error.raw_os_error() == Some(Errno::PERM.raw_os_error()) => {
+            io::Error::other(format!(
+                "only root may start programs as another user ({user}:{group}): start the consumer as root, \
+                or as that user without the setting"
+            ))
+        }
+        _ => error,
+    }
 }
 
 /// Runs a role in a fork. It needs no exec, so the program's own files can be out of its reach.
