@@ -163,7 +163,7 @@ fn claim_terms(worker: &str, config: &Config) -> ClaimTerms {
     }
 }
 
-/// Starts the handler processes, and shows them in health.
+/// Starts the handler processes, and shows them in health and metrics.
 async fn start_handlers(
     config: &Config,
     registry: &Registry,
@@ -171,8 +171,10 @@ async fn start_handlers(
     telemetry: &Telemetry,
     clock: &Clock,
 ) -> anyhow::Result<Handlers> {
-    let handlers = Handlers::start(config, registry.job_types(), worker, clock).await?;
-    let shown = handlers.clone();
+    let (own, metrics) = (registry.job_types(), &telemetry.metrics);
+    let handlers = Handlers::start(config, own, worker, clock, metrics).await?;
+    let (shown, measured) = (handlers.clone(), handlers.clone());
+    metrics.at_scrape(move |figures| measured.measure(figures));
     telemetry.readiness.show_handlers(move || shown.status());
     Ok(handlers)
 }
@@ -236,7 +238,7 @@ fn measure(
     writers: &Arc<Writers>,
 ) {
     let (all, slots, writers) = (config.prefetch, slots.clone(), writers.clone());
-    telemetry.metrics.set_known_job_types(runner.job_types());
+    telemetry.metrics.add_known_job_types(runner.job_types());
     telemetry.metrics.slots.set(all as i64);
     telemetry.metrics.at_scrape(move |figures| {
         figures.slots_in_use.set(all.saturating_sub(slots.available_permits()) as i64);

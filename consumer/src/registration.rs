@@ -37,6 +37,7 @@ pub(crate) async fn run(worker: Arc<Worker>, config: Config, clock: Clock, watch
                 running: running as i32,
                 started_at: now.time(),
                 seen_at: now.time(),
+                handlers: worker.handlers.status(),
             };
             control.register_worker(&row).await
         };

@@ -3,6 +3,7 @@
 mod broker;
 pub mod consumers;
 mod exposure;
+mod handlers;
 pub mod occurrences;
 mod producers;
 pub mod tenants;
@@ -90,5 +91,6 @@ async fn of_control(
     let superusers: Vec<&str> = needs.superusers.iter().map(String::as_str).collect();
     report.findings.extend(exposure::of_superusers(&superusers));
     report.findings.extend(consumers::compare(&workers, &needs));
+    report.findings.extend(handlers::findings(&workers));
     Some(needs)
 }

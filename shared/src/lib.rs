@@ -17,6 +17,7 @@ pub mod database_url;
 pub mod environment;
 pub mod execution;
 pub mod failpoint;
+pub mod handler_status;
 pub mod health;
 pub mod http;
 pub mod id;

@@ -9,7 +9,7 @@ mod instruments;
 
 use std::collections::BTreeSet;
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
@@ -38,7 +38,7 @@ struct Inner {
     clock: Clock,
     registry: Registry,
     instruments: Instruments,
-    job_types: OnceLock<BTreeSet<String>>,
+    job_types: RwLock<BTreeSet<String>>,
     readers: Mutex<Vec<Reader>>,
 }
 
@@ -55,7 +55,7 @@ impl Metrics {
     pub fn new(clock: Clock) -> Metrics {
         let mut registry = Registry::with_prefix("polychron");
         let instruments = Instruments::register(&mut registry);
-        let (job_types, readers) = (OnceLock::new(), Mutex::default());
+        let (job_types, readers) = (RwLock::default(), Mutex::default());
         Metrics(Arc::new(Inner { clock, registry, instruments, job_types, readers }))
     }
 
@@ -64,9 +64,9 @@ impl Metrics {
         self.0.readers.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(read));
     }
 
-    /// Sets the job types that may be labels. Only the first call has an effect.
-    pub fn set_known_job_types(&self, job_types: Vec<String>) {
-        let _ = self.0.job_types.set(job_types.into_iter().collect());
+    /// Adds job types that may be labels.
+    pub fn add_known_job_types(&self, job_types: impl IntoIterator<Item = String>) {
+        self.0.job_types.write().unwrap_or_else(PoisonError::into_inner).extend(job_types);
     }
 
     /// The current boot time, for [`Metrics::since`].
@@ -81,8 +81,8 @@ impl Metrics {
 
     /// Counts a started execution whose outcome this process wrote.
     pub fn finished(&self, job_type: Option<&str>, status: Status, error_kind: Option<ErrorKind>) {
-        let known = self.0.job_types.get();
-        let known = job_type.filter(|job_type| known.is_some_and(|all| all.contains(*job_type)));
+        let all = self.0.job_types.read().unwrap_or_else(PoisonError::into_inner);
+        let known = job_type.filter(|job_type| all.contains(*job_type));
         let labels = [
             ("status", status.as_str().to_owned()),
             ("error_kind", error_kind.map_or("none", ErrorKind::as_str).to_owned()),
@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn an_unknown_job_type_does_not_become_a_label() {
         let metrics = Metrics::new(Clock::System);
-        metrics.set_known_job_types(vec!["mail".into()]);
+        metrics.add_known_job_types(["mail".into()]);
         metrics.finished(Some("mail"), Status::Success, None);
         metrics.finished(Some("\"anything\n"), Status::Failed, Some(ErrorKind::UnknownType));
         metrics.finished(None, Status::Failed, Some(ErrorKind::Lost));

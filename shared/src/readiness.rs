@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{BootTime, Clock};
+use crate::handler_status::{HandlerState, HandlerStatus};
 use crate::liveness::Watchdog;
 use crate::metrics::Metrics;
 use crate::outcome::clean;
@@ -93,28 +94,6 @@ pub enum ReadinessState {
     NotReady,
     /// It was asked to stop.
     Stopping,
-}
-
-/// A command that starts handler processes.
-#[derive(Clone, Debug, Serialize)]
-pub struct HandlerStatus {
-    /// The command.
-    pub command: String,
-    /// The job types that it handles; empty before its first hello.
-    pub types: Vec<String>,
-    /// `ready`, `starting` or `not ready`.
-    pub status: &'static str,
-    /// Why it is not ready.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// Its processes, including those that are starting or ending.
-    pub processes: usize,
-    /// The executions in its processes.
-    pub running: usize,
-    /// The processes that have said nothing for a while although they have executions.
-    pub silent: usize,
-    /// The end of what the last process that ended wrote outside of executions.
-    pub last_output: String,
 }
 
 /// The reply to a readiness probe.
@@ -235,7 +214,7 @@ impl Readiness {
             }
         }
         let (tenants, handlers) = (tenants_part(&watched.tenants), self.handlers());
-        let some_wait = handlers.iter().any(|command| command.status != "ready");
+        let some_wait = handlers.iter().any(|command| command.status != HandlerState::Ready);
         let status = if watched.drain.is_cancelled() {
             ReadinessState::Stopping
         } else if broker.status == "lost" || control.status == "lost" {

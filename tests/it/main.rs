@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop right there")]
 
 mod beside;
+mod handler_commands;
 mod handler_processes;
 mod health;
 mod losses;

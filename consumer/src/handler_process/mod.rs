@@ -31,8 +31,9 @@ use futures_util::future::join_all;
 use launcher::Launcher;
 use shared::clock::Clock;
 use shared::config::Config;
+use shared::handler_status::HandlerStatus;
 use shared::id::TenantId;
-use shared::readiness::HandlerStatus;
+use shared::metrics::{Instruments, Metrics};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tracing::{info, warn};
@@ -73,6 +74,7 @@ impl Handlers {
         own: Vec<String>,
         worker: &str,
         clock: &Clock,
+        metrics: &Metrics,
     ) -> anyhow::Result<Handlers> {
         let (types, hello_received) = (Types::of_program(own), Arc::new(Notify::new()));
         // Types that the settings name are known before any process has said hello.
@@ -83,14 +85,9 @@ impl Handlers {
         let mut pools = Vec::new();
         for (number, command) in config.handlers.iter().enumerate() {
             let (types, hello_received) = (types.clone(), hello_received.clone());
-            let pool = Pool::new(
-                number,
-                command.clone(),
-                config.prefetch,
-                types,
-                hello_received,
-                clock.clone(),
-            );
+            let (slots, clock, metrics) = (config.prefetch, clock.clone(), metrics.clone());
+            let pool =
+                Pool::new(number, command.clone(), slots, types, hello_received, clock, metrics);
             let pool = Arc::new(pool);
             let starter = Starter {
                 launcher: launcher.clone(),
@@ -168,6 +165,11 @@ impl Handlers {
     /// The commands' states, as the health report shows them.
     pub(crate) fn status(&self) -> Vec<HandlerStatus> {
         self.0.pools.iter().map(|pool| pool.status()).collect()
+    }
+
+    /// Sets the gauges of all commands.
+    pub(crate) fn measure(&self, figures: &Instruments) {
+        self.0.pools.iter().for_each(|pool| pool.measure(figures));
     }
 
     /// Ends all processes, or gives up after [`END_LIMIT`].

@@ -1,6 +1,7 @@
 //! The handler processes of one command, shared by those who run executions in them, the supervisor that
 //! starts them, and the task of each process.
 
+mod measures;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -11,8 +12,9 @@ use std::time::Duration;
 
 use shared::clock::{BootTime, Clock};
 use shared::config::HandlerCommand;
+use shared::handler_status::{HandlerState, HandlerStatus};
 use shared::id::TenantId;
-use shared::readiness::HandlerStatus;
+use shared::metrics::Metrics;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::protocol::Hello;
@@ -31,6 +33,7 @@ pub(super) struct Pool {
     pub(super) label: String,
     pub(super) command: HandlerCommand,
     pub(super) clock: Clock,
+    metrics: Metrics,
     slots: usize,
     types: Types,
     /// Notified when a process of any command has said hello.
@@ -71,8 +74,10 @@ pub(super) enum Next {
 
 /// How a process ended.
 pub(super) enum End {
-    /// The consumer stopped it, or it died while it held executions.
-    Expected,
+    /// The consumer stopped it.
+    Stopped,
+    /// It exited by itself while it held executions.
+    Crashed,
     /// It exited by itself while it held no execution.
     Died(String),
     /// It did not start, or said no valid hello.
@@ -87,6 +92,7 @@ impl Pool {
         types: Types,
         hello_received: Arc<Notify>,
         clock: Clock,
+        metrics: Metrics,
     ) -> Pool {
         let (label, first) = (command.label(), watch::Sender::new(First::Pending));
         let (state, changed, gone) = (Mutex::default(), Notify::new(), Notify::new());
@@ -95,6 +101,7 @@ impl Pool {
             label,
             command,
             clock,
+            metrics,
             slots,
             types,
             hello_received,
@@ -151,7 +158,11 @@ impl Pool {
             self.assign(&mut state);
         }
         self.changed.notify_one();
-        reserved.await.ok()
+        let (since, place) = (self.metrics.now(), reserved.await.ok()?);
+        let labels = measures::command(self);
+        let waits = self.metrics.handler_process_wait.get_or_create(&labels);
+        waits.observe(self.metrics.since(since));
+        Some(place)
     }
 
     /// Decides whether to start another process.
@@ -169,6 +180,7 @@ impl Pool {
             return Next::At(state.restarts.next());
         }
         let (number, requests) = state.add(now);
+        self.metrics.handler_process_starts.get_or_create(&measures::command(self)).inc();
         Next::Start(number, requests)
     }
 
@@ -200,11 +212,12 @@ impl Pool {
         let mut state = self.state();
         // New code may lack a type. Its first caller would wait forever, and all others behind it.
         state.waiting.retain_types(|job_type| all.contains(job_type));
-        state.types = Some(all);
+        state.types = Some(all.clone());
         state.restarts.said_hello();
         state.offer(number, Offer { types, concurrency: hello.concurrency() });
         self.assign(&mut state);
         drop(state);
+        self.metrics.add_known_job_types(all);
         self.decide(First::SaidHello);
         self.hello_received.notify_waiters();
         self.changed.notify_one();
@@ -241,6 +254,7 @@ impl Pool {
 
     /// A process and its descendants are dead.
     pub(super) fn exited(&self, number: ProcessNumber, end: &End, last_output: String) {
+        self.metrics.handler_process_ends.get_or_create(&measures::end(self, end)).inc();
         let (mut state, now) = (self.state(), self.clock.boot_time());
         let entry = state.processes.remove(&number);
         let lived = entry.map_or(Duration::ZERO, |entry| now - entry.started_at);
@@ -248,12 +262,12 @@ impl Pool {
             state.last_output = last_output;
         }
         match end {
-            End::Expected => {}
+            End::Stopped | End::Crashed => {}
             End::Died(reason) => state.restarts.died(now, lived, reason),
             End::Refused(reason) => state.restarts.refused(now, reason),
         }
         drop(state);
-        if !matches!(end, End::Expected) {
+        if matches!(end, End::Died(_) | End::Refused(_)) {
             self.decide(First::Failed);
         }
         self.changed.notify_one();
@@ -299,20 +313,24 @@ impl Pool {
             .values()
             .any(|entry| entry.offer.is_some() && entry.starts_executions());
         let (status, reason) = match (state.restarts.not_ready(), is_any_up) {
-            (Some(reason), _) => ("not ready", Some(reason.to_owned())),
-            (None, false) => ("starting", None),
-            (None, true) => ("ready", None),
+            (Some(reason), _) => (HandlerState::NotReady, Some(reason.to_owned())),
+            (None, false) => (HandlerState::Starting, None),
+            (None, true) => (HandlerState::Ready, None),
         };
-        HandlerStatus {
+        let status = HandlerStatus {
             command: self.label.clone(),
             types: state.types.iter().flatten().cloned().collect(),
             status,
             reason,
+            more_types: 0,
             processes: state.processes.len(),
             running: state.processes.values().map(|entry| entry.taken).sum(),
+            waiting: state.waiting.len(),
             silent: state.processes.values().filter(|entry| entry.silent).count(),
             last_output: state.last_output.clone(),
-        }
+        };
+        drop(state);
+        status.bounded()
     }
 
     fn decide(&self, outcome: First) {

@@ -30,7 +30,7 @@ use super::protocol::{Lines, Order};
 use super::run::{Request, Run, Stop, grace};
 use crate::stop::StopReason;
 
-/// How long a process may take to say hello.
+/// How long a process may take to say hello, unless the operator says otherwise.
 const HELLO_LIMIT: Duration = Duration::from_secs(30);
 /// How long a process with a stuck execution keeps running so that its other executions can finish.
 const OTHERS_LIMIT: Duration = Duration::from_secs(30);
@@ -147,7 +147,7 @@ async fn start(
         unsent: Vec::new(),
         output: pipe(output)?,
         errors: pipe(errors)?,
-        hello_by: now + HELLO_LIMIT,
+        hello_by: now + hello_limit(pool),
         concurrency: None,
         runs: BTreeMap::new(),
         executed: 0,
@@ -320,6 +320,11 @@ impl Process {
         command.recycle_after.is_some_and(|most| self.executed >= most)
             || command.recycle_above.is_some_and(|most| resident_bytes(self.pid) > most)
     }
+}
+
+/// How long a process of the pool may take to say hello.
+fn hello_limit(pool: &Pool) -> Duration {
+    pool.command.start_timeout.unwrap_or(HELLO_LIMIT)
 }
 
 /// The resident memory of a process; 0 if it cannot be read.

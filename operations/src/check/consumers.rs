@@ -71,6 +71,7 @@ mod tests {
             running: 0,
             started_at: time,
             seen_at: time,
+            handlers: Vec::new(),
         }
     }
 

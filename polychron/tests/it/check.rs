@@ -187,6 +187,7 @@ async fn register(console: &Console, job_types: &[&str]) {
         running: 0,
         started_at: now.time(),
         seen_at: now.time(),
+        handlers: Vec::new(),
     };
     control.register_worker(&worker).await.unwrap();
 }

@@ -13,8 +13,13 @@ struct Up(Child);
 
 impl Up {
     fn start(console: &Console) -> Up {
+        Up::start_with(console, &[])
+    }
+
+    fn start_with(console: &Console, more: &[&str]) -> Up {
         let child = Command::new(env!("CARGO_BIN_EXE_polychron"))
             .args(["up", "--data", &console.folder.path("").display().to_string()])
+            .args(more)
             .env_clear()
             .envs([("POLYCHRON_DIAGNOSTICS", "on"), ("POLYCHRON_LEASE", "4s")])
             .stdin(Stdio::null())
@@ -67,6 +72,30 @@ async fn a_tenant_that_is_added_while_the_engine_is_up_is_served() {
     })
     .await;
     console.run(&["job", "run", "acme", "tick", "--wait"]).succeeded();
+}
+
+#[tokio::test]
+async fn handlers_of_other_languages_run_and_are_shown() {
+    let console = Console::with_tenant(Backend::Sqlite).await;
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../testkit/fixtures/handler.py");
+    let command = format!("/usr/bin/python3 {script} report");
+    let _up =
+        Up::start_with(&console, &["--handlers", &format!("{command}\n/nonexistent/program")]);
+    let add = ["job", "add", "acme", "monthly", "--type", "report", "--every", "365d"];
+    console
+        .run(&[&add[..], &["--payload", r#"{"do": "say", "text": "hello"}"#]].concat())
+        .succeeded();
+    console.run(&["job", "run", "acme", "monthly", "--wait"]).succeeded();
+    let store = console.store("acme").await;
+    let rows = store.list_executions(&Default::default(), 9).await.unwrap();
+    assert_eq!(rows[0].result, Some(serde_json::json!({"text": "hello"})), "{rows:#?}");
+    eventually("check shows both commands", || async {
+        let report = console.run(&["check", "-o", "json"]).stdout;
+        let ready =
+            report.contains("handler.py report` at") && report.contains("ready; types: report");
+        (ready && report.contains("not ready: there is no file /nonexistent/program")).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

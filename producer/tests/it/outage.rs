@@ -172,6 +172,7 @@ fn make_room(table: &Table) {
         running: 0,
         started_at: seen.time(),
         seen_at: seen.time(),
+        handlers: Vec::new(),
     }]);
 }
 

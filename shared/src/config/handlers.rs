@@ -4,9 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::str::FromStr as _;
+use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::values::duration_between;
 use super::{KEYS, SystemUser};
 use crate::environment;
 use crate::secrets::Secrets;
@@ -18,6 +20,8 @@ pub const HANDLER_SOCKET: &str = "POLYCHRON_FD";
 pub const HANDLER_PROTOCOL: &str = "POLYCHRON_PROTOCOL";
 
 const PROCESSES_MAX: usize = 2000;
+/// The shortest and the longest `start_timeout`, in seconds.
+const START_SECONDS: (u64, u64) = (1, 600);
 const MIB: u64 = 1 << 20;
 
 /// A command that starts handler processes.
@@ -37,6 +41,8 @@ pub struct HandlerCommand {
     pub types: BTreeSet<String>,
     /// Whether one process may hold executions of several tenants at once.
     pub share_tenants: bool,
+    /// How long a process may take to say hello; none: 30 s.
+    pub start_timeout: Option<Duration>,
     /// A process is replaced after this many executions.
     pub recycle_after: Option<u64>,
     /// A process is replaced once its resident memory exceeds this, in bytes.
@@ -73,6 +79,7 @@ struct Table {
     types: BTreeSet<String>,
     #[serde(default)]
     share_tenants: bool,
+    start_timeout: Option<String>,
     recycle_after: Option<u64>,
     recycle_above_mib: Option<u64>,
     #[serde(default)]
@@ -136,6 +143,10 @@ impl Table {
             Words::Line(line) => HandlerCommand::of_line(&line)?.argv,
             Words::List(words) => words,
         };
+        let start_timeout = self.start_timeout.as_deref().map(|text| {
+            let read = duration_between(text, START_SECONDS.0, START_SECONDS.1);
+            read.map_err(|why| format!("has a start_timeout that {why}"))
+        });
         let user = self.user.as_deref().map(SystemUser::from_str).transpose();
         let command = HandlerCommand {
             argv,
@@ -145,6 +156,7 @@ impl Table {
             user: user.map_err(|why| format!("has a user that {why}"))?,
             types: self.types,
             share_tenants: self.share_tenants,
+            start_timeout: start_timeout.transpose()?,
             recycle_after: self.recycle_after,
             recycle_above: self.recycle_above_mib.map(|mib| mib.saturating_mul(MIB)),
             limits: self.limits,
@@ -231,6 +243,7 @@ mod tests {
             user = "10001:33"
             types = ["report"]
             share_tenants = true
+            start_timeout = "90s"
             recycle_after = 1000
             recycle_above_mib = 512
             limits = { open_files = 64, address_space_mib = 4096, file_mib = 10, cpu_seconds = 60 }
@@ -241,6 +254,7 @@ mod tests {
         let read = tables(&table["handlers"]).unwrap();
         assert_eq!(read[0].processes, Some(4));
         assert_eq!(read[0].user, Some(SystemUser { user: 10001, group: 33 }));
+        assert_eq!(read[0].start_timeout, Some(Duration::from_secs(90)));
         assert_eq!(read[0].recycle_above, Some(512 << 20));
         assert_eq!(read[0].limits.address_space_mib, Some(4096));
         assert!(read[0].share_tenants && read[0].types.contains("report"));
@@ -262,6 +276,7 @@ mod tests {
             ),
             ("handlers = [{ command = \"x\", environment = { \"A=\" = \"\" } }]", "no name"),
             ("handlers = [{ command = \"x\", recycle_after = 0 }]", "leave it out"),
+            ("handlers = [{ command = \"x\", start_timeout = \"1h\" }]", "a start_timeout that"),
             ("handlers = [7]", "neither"),
         ];
         for (text, why) in wrong {

@@ -13,6 +13,8 @@ type Labels<const N: usize> = [(&'static str, String); N];
 /// Label names with static values.
 type StaticLabels<const N: usize> = [(&'static str, &'static str); N];
 type Seconds = Gauge<f64, AtomicU64>;
+/// A histogram for each value of the label.
+type Histograms = Family<Labels<1>, Histogram>;
 
 /// From punctual to an hour late.
 const LATENESS_SECONDS: [f64; 14] =
@@ -20,6 +22,10 @@ const LATENESS_SECONDS: [f64; 14] =
 /// From the fastest statement to the statement timeout.
 const STATEMENT_SECONDS: [f64; 12] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 7.0];
+
+/// From a process that was about to be free to the longest that one may take to start, and beyond.
+const WAIT_SECONDS: [f64; 12] =
+    [0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0];
 
 macro_rules! instruments {
     ($( $field:ident: $kind:ty = $make:expr, $name:literal, $help:literal; )+) => {
@@ -92,6 +98,18 @@ instruments! {
         "slots_in_use", "Slots in use.";
     handlers_stuck: Gauge = Gauge::default(),
         "handlers_stuck", "Handlers that were told to stop and have not; each keeps its slot.";
+    handler_processes: Family<Labels<2>, Gauge> = Family::default(),
+        "handler_processes", "Handler processes by command and state.";
+    handler_process_executions: Family<Labels<1>, Gauge> = Family::default(),
+        "handler_process_executions", "Executions that handler processes hold.";
+    handler_process_waiting: Family<Labels<1>, Gauge> = Family::default(),
+        "handler_process_waiting", "Executions that wait, unclaimed, for a place in a handler process.";
+    handler_process_wait: Histograms = Family::new_with_constructor(|| Histogram::new(WAIT_SECONDS)),
+        "handler_process_wait_seconds", "How long executions waited for a place in a handler process; those that found one at once do not count.";
+    handler_process_starts: Family<Labels<1>, Counter> = Family::default(),
+        "handler_process_starts", "Handler processes that were started or could not be.";
+    handler_process_ends: Family<Labels<2>, Counter> = Family::default(),
+        "handler_process_ends", "Handler processes that have ended, by kind.";
     results_unwritten: Gauge = Gauge::default(),
         "results_unwritten", "Outcomes that wait to be written.";
     broker_state: Family<StaticLabels<2>, Gauge> = Family::default(),

@@ -9,6 +9,7 @@ use super::db_time::DbTime;
 use super::error::Result;
 use super::sql;
 use crate::clock::Time;
+use crate::handler_status::HandlerStatus;
 
 /// A consumer process.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow, Serialize)]
@@ -35,6 +36,9 @@ pub struct Worker {
     pub started_at: Time,
     /// When it last renewed its row.
     pub seen_at: Time,
+    /// The commands that start its handler processes; none in rows of earlier versions.
+    #[sqlx(json)]
+    pub handlers: Vec<HandlerStatus>,
 }
 
 impl Control {
@@ -42,6 +46,7 @@ impl Control {
     pub async fn register_worker(&self, worker: &Worker) -> Result<()> {
         let (queues, job_types) =
             (sqlx::types::Json(&worker.queues), sqlx::types::Json(&worker.job_types));
+        let handlers = sqlx::types::Json(&worker.handlers);
         run_on_either!(&self.db, sql::REGISTER_WORKER, |text, connection| async {
             query(text)
                 .bind(&worker.name)
@@ -53,6 +58,7 @@ impl Control {
                 .bind(worker.slots)
                 .bind(worker.running)
                 .bind(worker.seen_at)
+                .bind(handlers)
                 .execute(connection)
                 .await?;
             Ok(())

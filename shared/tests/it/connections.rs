@@ -267,6 +267,7 @@ async fn a_control_database_registers_and_unregisters_workers() {
             running: 1,
             started_at: now.time(),
             seen_at: now.time(),
+            handlers: Vec::new(),
         };
         control.register_worker(&worker).await.unwrap();
         let seen_at = now + Duration::from_secs(15);

@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 use shared::execution::{ErrorKind, Status, Trigger};
+use shared::handler_status::HandlerState;
 use shared::job::{MisfirePolicy, OrphanPolicy, OverlapPolicy};
 use shared::tenant::TenantStatus;
 
@@ -166,6 +167,19 @@ fn of_executions() -> Vec<NamedSchema> {
 }
 
 fn of_processes() -> Vec<NamedSchema> {
+    let states = [HandlerState::Ready, HandlerState::Starting, HandlerState::NotReady];
+    let handlers = [
+        ("command", text()),
+        ("types", list(text())),
+        ("more_types", integer()),
+        ("status", words(states.iter().map(|state| state.as_str()))),
+        ("reason", maybe(text())),
+        ("processes", integer()),
+        ("running", integer()),
+        ("waiting", integer()),
+        ("silent", integer()),
+        ("last_output", text()),
+    ];
     let consumer = [
         ("name", text()),
         ("host", text()),
@@ -177,6 +191,7 @@ fn of_processes() -> Vec<NamedSchema> {
         ("running", integer()),
         ("started_at", time()),
         ("seen_at", time()),
+        ("handlers", list(whole(&handlers))),
     ];
     let producer = [
         ("name", text()),

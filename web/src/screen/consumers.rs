@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::extract::State;
 use axum::response::IntoResponse;
+use shared::handler_status::HandlerStatus;
 use shared::store::{Producer, Worker};
 
 use super::Answer;
@@ -34,8 +35,9 @@ pub(super) async fn show(
     });
     let producers = dispatching(&fleet::producers(&state.context.control).await?, now.time());
     let body = html!(
-        "<h2>Processes</h2>{}<h2>Queues</h2>{}{}{}<h2>Producers</h2>{}",
+        "<h2>Processes</h2>{}{}<h2>Queues</h2>{}{}{}<h2>Producers</h2>{}",
         processes,
+        handlers(&workers),
         waiting(&queues),
         unreadable(state.dead_messages().await),
         management,
@@ -76,6 +78,43 @@ fn processes(workers: &[Worker], now: shared::clock::Time) -> Html {
             ("Host", &|worker| text(format!("{}, pid {}", worker.host, worker.pid))),
         ],
     )
+}
+
+/// The commands that start handler processes; none if no consumer has one.
+fn handlers(workers: &[Worker]) -> Option<Html> {
+    let all: Vec<(&Worker, &HandlerStatus)> = workers
+        .iter()
+        .flat_map(|worker| worker.handlers.iter().map(move |status| (worker, status)))
+        .collect();
+    let table = table(
+        "As the consumers registered them within the last 45 seconds",
+        &all,
+        &[
+            ("Command", &|(_, status)| html!("<code>{}</code>", status.command)),
+            ("State", &|(_, status)| {
+                let reason = status.reason.iter().map(|reason| html!(": {}", reason));
+                html!("{}{}", status.status.as_str(), reason.collect::<Html>())
+            }),
+            ("Processes", &|(_, status)| text(status.processes)),
+            ("Running", &|(_, status)| text(status.running)),
+            ("Waiting", &|(_, status)| text(status.waiting)),
+            ("Silent", &|(_, status)| text(status.silent)),
+            ("Job types", &|(_, status)| {
+                let more =
+                    (status.more_types > 0).then(|| format!(" and {} more", status.more_types));
+                text(status.types.join(", ") + &more.unwrap_or_default())
+            }),
+            ("Last output of a process that failed", &|(_, status)| match status
+                .last_output
+                .is_empty()
+            {
+                true => Html::default(),
+                false => html!("<pre>{}</pre>", status.last_output),
+            }),
+            ("Consumer", &|(worker, _)| html!("<code>{}</code>", worker.name)),
+        ],
+    );
+    (!all.is_empty()).then(|| html!("<h2>Handler processes</h2>{}", table))
 }
 
 fn dispatching(producers: &[Producer], now: shared::clock::Time) -> Html {

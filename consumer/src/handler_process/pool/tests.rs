@@ -8,7 +8,8 @@ fn pool(settings: HandlerCommand, slots: usize) -> (Arc<Pool>, ManualClock) {
     let manual = ManualClock::new("2026-11-24T12:00:00Z".parse().unwrap());
     let (types, hello_received) = (Types::default(), Arc::new(Notify::new()));
     let clock = Clock::Manual(manual.clone());
-    (Arc::new(Pool::new(0, settings, slots, types, hello_received, clock)), manual)
+    let metrics = Metrics::new(clock.clone());
+    (Arc::new(Pool::new(0, settings, slots, types, hello_received, clock, metrics)), manual)
 }
 
 fn hello(text: &str) -> Hello {
@@ -78,7 +79,7 @@ async fn processes_are_started_for_waiting_callers_up_to_the_limit() {
     assert!(matches!(pool.next(), Next::Enough), "there is one process per slot");
     pool.retire(first);
     assert!(matches!(pool.next(), Next::Enough), "its slot is busy");
-    pool.exited(first, &End::Expected, String::new());
+    pool.exited(first, &End::Stopped, String::new());
     assert!(matches!(pool.next(), Next::Start(..)));
 }
 
@@ -93,7 +94,7 @@ async fn new_code_takes_over_once_it_has_said_hello() {
     pool.exited(broken, &End::Refused("no hello".into()), "no module".into());
     assert_eq!(
         (pool.status().status, pool.status().last_output.as_str()),
-        ("not ready", "no module")
+        (HandlerState::NotReady, "no module")
     );
     drop(held);
     let held = pool.try_reserve(acme).expect("the old process still serves");
@@ -106,7 +107,7 @@ async fn new_code_takes_over_once_it_has_said_hello() {
     manual.advance(at - pool.clock.boot_time());
     let _new = started(&pool, TWO_AT_ONCE);
     assert!(matches!(old.try_recv(), Ok(Request::Retire)));
-    assert_eq!(pool.status().status, "ready");
+    assert_eq!(pool.status().status, HandlerState::Ready);
     drop(held);
     assert!(pool.try_reserve(acme).is_some(), "the new process has a place");
 }

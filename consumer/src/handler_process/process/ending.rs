@@ -44,7 +44,7 @@ impl Process {
             return self.stop(StopReason::Shutdown).await;
         }
         if self.concurrency.is_none() && self.refusal.is_none() && now >= self.hello_by {
-            let seconds = super::HELLO_LIMIT.as_secs();
+            let seconds = super::hello_limit(&self.pool).as_secs();
             self.refuse(&format!("it said no hello within {seconds} s"));
             return self.close_if_idle().await;
         }
@@ -144,14 +144,16 @@ impl Process {
         self.written(&written);
         let end = self.conclude(&how);
         let (pool, number) = (self.pool.clone(), self.number);
-        let last_output =
-            if matches!(end, End::Expected) { String::new() } else { self.log.tail() };
+        let last_output = match end {
+            End::Stopped | End::Crashed => String::new(),
+            End::Died(_) | End::Refused(_) => self.log.tail(),
+        };
         let (command, pid) = (&pool.label, self.pid);
         match &end {
             End::Died(_) => {
                 warn!(command, pid, last_output, "an idle handler process died: it {how}");
             }
-            End::Expected | End::Refused(_) => {
+            End::Stopped | End::Crashed | End::Refused(_) => {
                 info!(command, pid, "a handler process has ended: it {how}")
             }
         }
@@ -179,7 +181,8 @@ impl Process {
         let is_asked = self.stage != Stage::Running && !self.closed_itself;
         match &self.refusal {
             Some(refusal) => End::Refused(refusal.clone()),
-            None if !self.runs.is_empty() || is_asked => End::Expected,
+            None if is_asked => End::Stopped,
+            None if !self.runs.is_empty() => End::Crashed,
             None => End::Died(how.to_owned()),
         }
     }

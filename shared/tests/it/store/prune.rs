@@ -189,6 +189,7 @@ async fn the_audit_and_dead_workers_are_pruned(database: TenantDatabase) {
             running: 0,
             started_at: now.time(),
             seen_at: now.time(),
+            handlers: Vec::new(),
         };
         control.register_worker(&worker).await.unwrap();
         times.push(now);

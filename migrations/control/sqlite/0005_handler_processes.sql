@@ -1,0 +1,4 @@
+-- What each consumer knows of its handler processes: an array with an object for each command
+-- (docs/handler-processes.md). Consumers of earlier versions write none.
+
+ALTER TABLE polychron_worker ADD COLUMN handlers TEXT NOT NULL DEFAULT '[]';
