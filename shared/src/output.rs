@@ -144,6 +144,11 @@ impl Output {
         self.0.redactor.redact(text)
     }
 
+    /// What redacts this execution's secrets.
+    pub fn redactor(&self) -> &Redactor {
+        &self.0.redactor
+    }
+
     /// Runs a step of a handler and makes this the thread's current output meanwhile.
     pub fn enter<T>(&self, step: impl FnOnce() -> T) -> T {
         let before = CURRENT.replace(Some(self.clone()));

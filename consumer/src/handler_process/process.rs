@@ -7,7 +7,7 @@
 mod ending;
 mod messages;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream as StdStream;
@@ -18,6 +18,7 @@ use launcher::{Launch, Launched, Launcher, Running};
 use shared::clock::{BootTime, Clock};
 use shared::id::ExecutionId;
 use shared::outcome::Outcome;
+use shared::secrets::Redactor;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tokio::task::yield_now;
@@ -38,6 +39,8 @@ const OTHERS_LIMIT: Duration = Duration::from_secs(30);
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 /// The same if the process closed the socket itself, as an exiting process does.
 const EXIT_LIMIT: Duration = Duration::from_secs(2);
+/// Threads that handlers left behind may print secrets of this many earlier executions.
+const PAST_SECRETS: usize = 4;
 /// The maximum number of bytes per read, so that one process does not keep others waiting.
 const READ_BYTES_MAX: usize = 64 << 10;
 
@@ -75,6 +78,8 @@ struct Process {
     /// How many executions it runs concurrently; none before its hello.
     concurrency: Option<usize>,
     runs: BTreeMap<ExecutionId, Run>,
+    /// The secrets of the last executions that had some.
+    past_secrets: VecDeque<Redactor>,
     executed: u64,
     last_message_at: BootTime,
     /// After how long without a message it is unresponsive, according to its hello.
@@ -150,6 +155,7 @@ async fn start(
         hello_by: now + hello_limit(pool),
         concurrency: None,
         runs: BTreeMap::new(),
+        past_secrets: VecDeque::new(),
         executed: 0,
         last_message_at: now,
         silent_after: None,
@@ -274,14 +280,18 @@ impl Process {
 
     /// What the process wrote to its standard output or errors.
     fn written(&mut self, text: &str) {
+        let past = &self.past_secrets;
+        let text = &past.iter().fold(text.to_owned(), |text, past| past.redact(&text));
         let mut runs = self.runs.values();
         match (self.concurrency, runs.next(), runs.next()) {
             (Some(1), Some(run), None) => run.output.write(text),
             _ => {
                 // Any of its executions may have written it, so redact the secrets of all.
                 let runs = self.runs.values();
+                let now = runs.map(|run| run.output.redactor());
+                let all = now.chain(&self.past_secrets);
                 let redact =
-                    |text: &str| runs.fold(text.to_owned(), |text, run| run.output.redact(&text));
+                    |text: &str| all.fold(text.to_owned(), |text, secrets| secrets.redact(&text));
                 self.log.write(text, redact);
             }
         }
@@ -306,6 +316,11 @@ impl Process {
     /// Ends an execution whose outcome the process has sent.
     fn end(&mut self, run: Run, outcome: Outcome) {
         self.executed += 1;
+        let secrets = run.output.redactor();
+        if secrets.longest() > 0 {
+            self.past_secrets.truncate(PAST_SECRETS - 1);
+            self.past_secrets.push_front(secrets.clone());
+        }
         self.pool.worked();
         if self.must_be_recycled() {
             self.retire();

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{how, job, report, start, start_with, table};
+use super::{ended, how, job, report, start, start_with, table};
 use shared::store::NewJob;
 use testkit::write_private;
 
@@ -74,6 +74,25 @@ async fn secrets_are_resolved_and_redacted_everywhere() {
     let row = fixture.run(json!({"do": "say", "text": secret, "fail": true})).await;
     assert_eq!(how(&row), "failed/handler: ValueError: [secret]");
     assert_eq!(row.error_detail.as_deref(), Some("[secret]"));
+}
+
+#[tokio::test]
+async fn secrets_of_an_earlier_execution_are_redacted_as_well() {
+    let folder = testkit::Folder::new();
+    write_private(folder.path("secret"), "hunter2-hunter2");
+    let secrets =
+        format!("[SMTP]\nfile = '{}'\ntenants = ['acme']\n", folder.path("secret").display());
+    write_private(folder.path("secrets.toml"), &secrets);
+    let file = folder.path("secrets.toml").display().to_string();
+    let settings = format!("secrets = '{file}'\n{}", table("report", "processes = 1"));
+    let fixture = start_with(&settings).await;
+    let (go, printed) = (fixture.path("go"), fixture.path("printed"));
+    let late = json!({"do": "late", "text": {"$secret": "SMTP"}, "go": go, "printed": printed});
+    assert_eq!(how(&fixture.run(late).await), "success");
+    let next = fixture.begin(&report(json!({"wait": fixture.path("printed")}))).await;
+    fixture.touch("go");
+    let row = ended(&fixture.acme.store, next).await;
+    assert_eq!(row.output.as_deref(), Some("[secret]\n"));
 }
 
 #[tokio::test]
