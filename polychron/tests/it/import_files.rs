@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use crate::console::{BOTH, Backend, Console};
 
-/// A file, the command that imports it, and how many entries are carried over, and how many are left.
-const FILES: [(&str, &[&str], (u64, u64)); 13] = [
+/// Files, the command that imports them, and how many entries are carried over, and how many are left.
+const FILES: [(&str, &[&str], (u64, u64)); 17] = [
     ("01-system.crontab", &["crontab"], (4, 0)),
     ("02-nightly-dump.crontab", &["crontab"], (1, 0)),
     ("03-blog.crontab", &["crontab", "--timezone", "Europe/Vienna"], (3, 0)),
@@ -22,13 +22,20 @@ const FILES: [(&str, &[&str], (u64, u64)); 13] = [
     ("newsroom.json", &["apscheduler"], (4, 0)),
     ("homes.json", &["apscheduler"], (5, 1)),
     ("market.json", &["apscheduler"], (5, 1)),
+    ("archive.timer archive.service", &["systemd", "--timezone", "Europe/Vienna"], (1, 0)),
+    ("cron-jobs.json", &["kubernetes"], (1, 1)),
+    ("cron-jobs.json", &["kubernetes", "--type", "pod"], (2, 0)),
+    ("beat.json", &["celery"], (2, 1)),
 ];
 
-fn import(console: &Console, file: &str, source: &[&str]) -> Value {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/import").join(file);
+fn import(console: &Console, files: &str, source: &[&str]) -> Value {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/import");
     let [kind, options @ ..] = source else { panic!("{source:?}") };
+    let paths: Vec<String> =
+        files.split(' ').map(|file| folder.join(file).to_str().unwrap().to_owned()).collect();
+    let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
     let fixed = ["--tenant", "acme", "--apply", "-o", "json"];
-    let import = [&["schedule", "import", kind, path.to_str().unwrap()], options, &fixed].concat();
+    let import = [&["schedule", "import", kind], &paths[..], options, &fixed].concat();
     serde_json::from_str(&console.run(&import).stdout).unwrap()
 }
 
@@ -63,7 +70,7 @@ async fn a_second_import_of_a_real_file_changes_nothing() {
 
 #[tokio::test]
 async fn jsonb_changes_no_job_in_the_eyes_of_an_import() {
-    for (file, source, counts) in [FILES[9], FILES[11], FILES[12]] {
+    for (file, source, counts) in [FILES[9], FILES[11], FILES[12], FILES[15], FILES[16]] {
         import_twice(BOTH[1], file, source, counts).await;
     }
 }
@@ -92,4 +99,11 @@ async fn names_say_what_runs_and_no_secret() {
             "{made:?}"
         );
     }
+}
+
+#[tokio::test]
+async fn the_exporter_is_printed() {
+    let console = Console::bare(BOTH[0]).await;
+    let printed = console.run(&["schedule", "exporter"]).succeeded().stdout;
+    assert_eq!(printed, operations::import::EXPORTER);
 }
