@@ -5,7 +5,9 @@
 //! queue's depth removes the oldest ones beyond [`DEAD_MAX`] instead.
 
 use lapin::message::BasicGetMessage;
-use lapin::options::{BasicGetOptions, BasicNackOptions, QueueDeclareOptions, QueuePurgeOptions};
+use lapin::options::{
+    BasicAckOptions, BasicGetOptions, BasicNackOptions, QueueDeclareOptions, QueuePurgeOptions,
+};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection};
 
@@ -45,11 +47,9 @@ pub(super) async fn depth(connection: &Connection, channel: &mut Channel) -> Res
         Ok(queue) => {
             let count = queue.message_count();
             let excess = count.saturating_sub(DEAD_MAX).min(TRIMMED_MAX);
-            for _ in 0..excess {
-                let options = BasicGetOptions { no_ack: true };
-                let oldest = channel.basic_get(DEAD_QUEUE.into(), options);
-                if answer("trim polychron.dead", oldest).await?.is_none() {
-                    break;
+            for removed in 0..excess {
+                if !remove_oldest(channel).await? {
+                    return Ok(count - removed);
                 }
             }
             Ok(count - excess)
@@ -60,6 +60,22 @@ pub(super) async fn depth(connection: &Connection, channel: &mut Channel) -> Res
         }
         Err(fault) => Err(fault),
     }
+}
+
+/// Removes the oldest message unless no more than [`DEAD_MAX`] are left, as when several processes trim
+/// the queue at once. Returns whether it did.
+async fn remove_oldest(channel: &Channel) -> Result<bool, Fault> {
+    let oldest = channel.basic_get(DEAD_QUEUE.into(), BasicGetOptions { no_ack: false });
+    let Some(oldest) = answer("trim polychron.dead", oldest).await? else { return Ok(false) };
+    let (tag, is_excess) = (oldest.delivery.delivery_tag, oldest.message_count >= DEAD_MAX);
+    if is_excess {
+        let acked = channel.basic_ack(tag, BasicAckOptions::default());
+        answer("trim polychron.dead", acked).await?;
+    } else {
+        let back = BasicNackOptions { requeue: true, ..Default::default() };
+        answer("return a message to polychron.dead", channel.basic_nack(tag, back)).await?;
+    }
+    Ok(is_excess)
 }
 
 /// The oldest messages, which stay in the queue.

@@ -30,6 +30,7 @@ on_rabbit! {
     a_receiver_raises_its_prefetch_when_slots_become_free,
     the_depth_of_a_missing_queue_is_none,
     unreadable_messages_are_bounded_listed_and_removed,
+    processes_that_trim_at_once_keep_as_many_as_one,
     an_inspection_returns_the_version_or_the_error,
 }
 
@@ -74,6 +75,22 @@ async fn unreadable_messages_are_bounded_listed_and_removed(broker: Broker) {
     let removed = empty_dead(&url).await.unwrap();
     assert!((990..=1001).contains(&removed), "{removed}");
     assert_eq!(publisher.dead_depth().await, Some(0));
+}
+
+async fn processes_that_trim_at_once_keep_as_many_as_one(broker: Broker) {
+    const MOST: usize = 1000;
+    let publisher = broker.publisher(&["default"]).await;
+    for _ in 0..MOST {
+        assert_eq!(publisher.bury(b"x".to_vec(), "it is no message").await, Confirm::Confirmed);
+    }
+    let bury = async || {
+        let publisher = broker.publisher(&["default"]).await;
+        for _ in 0..30 {
+            publisher.bury(b"x".to_vec(), "it is no message").await;
+        }
+    };
+    tokio::join!(bury(), bury(), bury(), bury(), bury(), bury());
+    assert_eq!(publisher.dead_depth().await, Some(MOST as u32));
 }
 
 async fn overlapping_batches_get_their_own_confirms(broker: Broker) {
