@@ -34,6 +34,7 @@ mod finish;
 #[cfg(feature = "faults")]
 pub mod gate;
 mod guarded;
+mod handler_sessions;
 mod identity;
 mod idle_pool;
 mod jobs;

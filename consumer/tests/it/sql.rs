@@ -7,7 +7,10 @@ use polychron_consumer::testing::{FakeContext, Ran};
 use serde_json::{Value, json};
 use shared::database_url::DatabaseUrl;
 use shared::outcome::Outcome;
-use testkit::{Folder, eventually, eventually_within, execute, postgres_database};
+use testkit::{
+    Folder, Lie, LyingServer, eventually, eventually_within, execute, postgres_database,
+    try_execute,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::database::{count, sessions};
@@ -139,6 +142,31 @@ async fn a_session_ends_at_the_deadline_whatever_it_sets() {
         let ended = || async { (all_sessions(&url).await == 0).then_some(()) };
         eventually_within(Duration::from_secs(10), "the session ends", ended).await;
     }
+}
+
+#[tokio::test]
+async fn a_session_ends_once_the_database_answers_again() {
+    let url = postgres_database().await;
+    let server = LyingServer::before(&url).await;
+    let unending = "SET statement_timeout = 0; SELECT pg_sleep(3601)";
+    let payload = json!({"statements": [unending], "transaction": false});
+    let context = FakeContext::new().database(server.url.clone()).timeout(Duration::from_secs(4));
+    let silence = async {
+        let asleep = || async {
+            let query = "SELECT 1 / count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'
+                          AND datname = current_database()";
+            try_execute(&url, query).await.ok()
+        };
+        eventually("the session runs", asleep).await;
+        server.tell(Some(Lie::Silence));
+    };
+    let known = known(&[]);
+    let (ran, ()) = tokio::join!(context.run_type(&known, "sql", payload), silence);
+    assert!(matches!(ran.outcome, Outcome::Timeout { .. }), "{:?}", ran.outcome);
+    assert_eq!(all_sessions(&url).await, 1, "it could not be ended");
+    server.tell(None);
+    let ended = || async { (all_sessions(&url).await == 0).then_some(()) };
+    eventually_within(Duration::from_secs(40), "the session ends", ended).await;
 }
 
 #[tokio::test]

@@ -6,22 +6,22 @@
 //! so handlers that need no database cost no connection.
 
 use std::path::PathBuf;
-use std::str::FromStr;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::Executor;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
-use sqlx::{ConnectOptions, Connection, Executor};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::db::Options;
-use super::error::{StoreError, chain};
+use super::error::StoreError;
+use super::handler_sessions::{END_LIMIT, HandlerSessions, Session};
 use super::read_limits::ReadLimits;
 use super::sql;
-use crate::clock::{BootTime, Clock, Time};
+use crate::clock::{BootTime, Clock};
 use crate::database_url::DatabaseUrl;
 use crate::id::ExecutionId;
 
@@ -31,8 +31,6 @@ const CONNECTIONS_MAX: u32 = 4;
 const ACQUIRE_LIMIT: Duration = Duration::from_secs(10);
 /// How long connections may take to close before their sessions are terminated.
 const CLOSE_LIMIT: Duration = Duration::from_millis(500);
-/// How long terminating the sessions may take.
-const END_LIMIT: Duration = Duration::from_secs(5);
 /// How long after the deadline the server aborts a statement by itself, in case the worker has died.
 const SERVER_GRACE: Duration = Duration::from_secs(1);
 /// SQLite instructions between two checks whether the execution was cancelled.
@@ -50,11 +48,8 @@ pub struct TenantDatabase {
     interrupt: CancellationToken,
     pool: OnceLock<Pool>,
     /// The PostgreSQL sessions that this execution has opened.
-    sessions: Arc<Mutex<Vec<Session>>>,
+    sessions: HandlerSessions,
 }
-
-/// Identifies a PostgreSQL session, whatever its settings: its process id, and when it started.
-type Session = (i32, Option<Time>);
 
 enum Pool {
     Postgres(PgPool),
@@ -91,6 +86,7 @@ impl TenantDatabase {
         deadline: BootTime,
         cancelled: CancellationToken,
     ) -> TenantDatabase {
+        let sessions = HandlerSessions::new(url, &clock);
         TenantDatabase {
             url: url.clone(),
             name: format!("polychron {execution}"),
@@ -98,7 +94,7 @@ impl TenantDatabase {
             deadline,
             interrupt: cancelled.child_token(),
             pool: OnceLock::new(),
-            sessions: Arc::default(),
+            sessions,
         }
     }
 
@@ -191,7 +187,7 @@ impl TenantDatabase {
                 Box::pin(async move {
                     let session = sqlx::query_as(sql::READ_SESSION.postgres);
                     let session: Session = session.fetch_one(&mut *connection).await?;
-                    sessions.lock().unwrap_or_else(PoisonError::into_inner).push(session);
+                    sessions.add(session);
                     let session = format!(
                         "SET statement_timeout = {left}; \
                          SET idle_in_transaction_session_timeout = {left}"
@@ -231,37 +227,18 @@ impl TenantDatabase {
         let ended = match pool {
             Pool::Sqlite(_) => {
                 self.interrupt.cancel();
-                timeout(END_LIMIT, pool.close()).await.map(Ok)
+                let closed = timeout(END_LIMIT, pool.close()).await;
+                closed.map_err(|_| "the statement is not interrupted".to_owned())
             }
-            Pool::Postgres(_) => timeout(END_LIMIT, self.end_sessions()).await,
+            Pool::Postgres(_) => self.sessions.end().await,
         };
-        match ended {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => self.warn_not_ended(&chain(&error)),
-            Err(_) => self.warn_not_ended("the database does not answer"),
+        if let Err(reason) = ended {
+            let session = &self.name;
+            warn!(session, "a handler's session could not be ended yet: {reason}");
+            if let Pool::Postgres(_) = pool {
+                tokio::spawn(self.sessions.clone().keep_ending());
+            }
         }
-    }
-
-    async fn end_sessions(&self) -> Result<(), sqlx::Error> {
-        let options = PgConnectOptions::from_str(self.url.expose())?.disable_statement_logging();
-        let options = ReadLimits::SCRIPT.apply(options);
-        let mut connection: PgConnection = options.connect().await?;
-        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let (processes, started): (Vec<_>, Vec<_>) = sessions.into_iter().unzip();
-        sqlx::query(sql::END_SESSIONS.postgres)
-            .bind(processes)
-            .bind(started)
-            .execute(&mut connection)
-            .await?;
-        connection.close().await
-    }
-
-    fn warn_not_ended(&self, reason: &str) {
-        let session = &self.name;
-        warn!(
-            session,
-            "a handler's session could not be ended; the server does so after the deadline: {reason}"
-        );
     }
 }
 
