@@ -103,3 +103,46 @@ fn each_warning_is_documented() {
     }
     assert!(count > 25, "only {count} were found");
 }
+
+/// What the last column of a table names in backquotes.
+fn last_column(page: &str) -> Vec<&str> {
+    let rows = page.lines().filter(|line| line.starts_with("| "));
+    let cells = rows.filter_map(|row| row.trim_end_matches([' ', '|']).rsplit(" | ").next());
+    cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect()
+}
+
+/// The tests that prove a control: a file, a module, or a function.
+#[test]
+fn each_test_of_the_threat_table_exists() {
+    let (_, controls) =
+        include_str!("../../../docs/security.md").split_once("## Controls").unwrap();
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(top).unwrap() {
+        let path = entry.unwrap().path();
+        if path.join("Cargo.toml").exists() {
+            sources(&path, &mut files);
+        }
+    }
+    let texts: Vec<String> =
+        files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
+    let is_module = |name: &str| {
+        let at = name.replace("::", "/");
+        let ends = [format!("/{at}.rs"), format!("/{at}/mod.rs")];
+        files.iter().any(|file| ends.iter().any(|end| file.to_string_lossy().ends_with(end)))
+    };
+    let is_function = |name: &str| {
+        let name = name.rsplit("::").next().unwrap_or_default();
+        let (written, listed) = (format!("fn {name}("), format!("    {name},\n"));
+        texts.iter().any(|text| text.contains(&written) || text.contains(&listed))
+    };
+    let tests = last_column(controls);
+    assert!(tests.len() > 30, "only {} were found", tests.len());
+    for test in tests {
+        let exists = match test.contains('/') {
+            true => top.join(test).exists(),
+            false => is_module(test) || is_function(test),
+        };
+        assert!(exists, "docs/security.md names `{test}`, which does not exist");
+    }
+}
