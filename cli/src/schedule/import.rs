@@ -108,7 +108,8 @@ enum Cron {
     /// NetBSD
     Netbsd,
     /// systemd's generator
-    SystemdCron,
+    #[value(name = "systemd-cron")]
+    Systemd,
     /// Alpine
     Busybox,
     /// Containers; six fields have years, seven also seconds
@@ -122,7 +123,7 @@ impl From<Cron> for crontab::Cron {
             Cron::Debian => crontab::Cron::Debian,
             Cron::Freebsd => crontab::Cron::Freebsd,
             Cron::Netbsd => crontab::Cron::Netbsd,
-            Cron::SystemdCron => crontab::Cron::SystemdCron,
+            Cron::Systemd => crontab::Cron::SystemdCron,
             Cron::Busybox => crontab::Cron::Busybox,
             Cron::Supercronic => crontab::Cron::Supercronic,
         }
