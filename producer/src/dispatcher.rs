@@ -20,7 +20,7 @@ use shared::store::{
 use shared::tenants::OpenTenant;
 use tracing::{debug, warn};
 
-use crate::capacity::{Demand, QueueCapacity, Reservation};
+use crate::capacity::{QueueCapacity, Reservation};
 use crate::messenger::Messenger;
 use crate::planner::{HOLD, Plan, plan};
 
@@ -62,8 +62,6 @@ pub struct Dispatcher<'a> {
     pub tenant: &'a Arc<OpenTenant>,
     /// Limits how much is published.
     pub capacity: &'a QueueCapacity,
-    /// How many tenants of this producer wait for capacity.
-    pub waiting_tenants: usize,
     /// Publishes the messages.
     pub messenger: &'a Messenger,
     /// Makes ids.
@@ -75,8 +73,11 @@ pub struct Dispatcher<'a> {
 }
 
 impl Dispatcher<'_> {
-    /// Arms new and edited jobs: works out their first times.
-    pub async fn arm(&self) -> Result<()> {
+    /// Arms new and edited jobs, if there are any: works out their first times. They may be due already.
+    pub async fn arm(&self, summary: &PollSummary) -> Result<Remaining> {
+        if !summary.has_unarmed {
+            return Ok(Remaining::Nothing);
+        }
         let unarmed = self.tenant.store.read_unarmed(BATCH_MAX.into()).await?;
         let mut arms = Vec::with_capacity(unarmed.len());
         for job in &unarmed {
@@ -97,10 +98,10 @@ impl Dispatcher<'_> {
                         self.quarantine(arm.job, arm.version, &chain(&refused)).await?;
                     }
                 }
-                Ok(())
             }
-            armed => armed,
+            armed => armed?,
         }
+        Ok(Remaining::More)
     }
 
     fn first_time(&self, job: &UnarmedJob) -> std::result::Result<Time, String> {
@@ -129,8 +130,7 @@ impl Dispatcher<'_> {
     async fn dispatch_batch(&self, summary: &PollSummary, at_most: u32) -> Result<Remaining> {
         let (store, now) = (&self.tenant.store, self.now);
         let mut quota = self.tenant_quota(summary);
-        let demand = Demand { wanted: quota.min(at_most), waiting_tenants: self.waiting_tenants };
-        let mut reservation = self.capacity.reserve(demand).await;
+        let mut reservation = self.capacity.reserve(quota.min(at_most)).await;
         let limit = reservation.total().min(quota).max(BATCH_MIN).min(at_most);
         let open_queues = reservation.queues();
         let queues_short = quota > 0 && !reservation.covers_every_queue();

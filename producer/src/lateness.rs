@@ -16,6 +16,8 @@ use shared::store::{DbTime, Notification, Notified, PollSummary, Result};
 use shared::tenants::OpenTenant;
 use tracing::{info, warn};
 
+use crate::dispatcher::Remaining;
+
 /// The shortest time between two checks of one tenant.
 const CHECK_EVERY: Duration = Duration::from_secs(10);
 /// A shorter delay is not lateness, however short the job's grace is.
@@ -42,20 +44,23 @@ impl Lateness {
         Lateness { random, checks: Mutex::default() }
     }
 
-    /// Checks one tenant for late jobs, if a check is due and there may be some. Returns whether a
-    /// notification was written, which then waits to be dispatched.
+    /// Checks one tenant for late jobs, if a check is due and there may be some. Returns what is left to do:
+    /// a notification that was written waits to be dispatched.
     pub async fn check(
         &self,
         tenant: &OpenTenant,
         summary: &PollSummary,
         now: DbTime,
-    ) -> Result<bool> {
+    ) -> Result<Remaining> {
         let id = tenant.tenant.id;
         let before = self.checks().get(&id).copied();
-        let some_wait = summary.dispatched > 0 || summary.waiting > 0;
         match before {
-            Some(Check { at, .. }) if now < at + delta(CHECK_EVERY) => return Ok(false),
-            Some(Check { found_late: false, .. }) if !some_wait => return Ok(false),
+            Some(Check { at, .. }) if now < at + delta(CHECK_EVERY) => {
+                return Ok(Remaining::Nothing);
+            }
+            Some(Check { found_late: false, .. }) if !summary.is_in_progress() => {
+                return Ok(Remaining::Nothing);
+            }
             _ => {}
         }
         let late = late(tenant, now).await?;
@@ -74,7 +79,7 @@ impl Lateness {
             info!(tenant = tenant.slug(), %job, "no longer late");
         }
         self.checks().insert(id, Check { at: now, found_late: !late.is_empty() });
-        Ok(notified)
+        Ok(if notified { Remaining::More } else { Remaining::Nothing })
     }
 
     async fn notify(

@@ -121,7 +121,7 @@ impl Producer {
             lateness: Lateness::new(random.clone()),
             pruner: Pruner::new(&config, random.clone(), metrics.clone()),
             random,
-            intervals: PollIntervals::new(config.poll_interval),
+            intervals: PollIntervals::new(config.poll_interval, metrics.clone()),
             metrics,
             clock,
         });

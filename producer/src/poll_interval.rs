@@ -1,17 +1,17 @@
 //! How often a tenant is polled at which nothing is due.
 //!
-//! Polling a PostgreSQL tenant takes a fresh connection, which costs its server a hundred times as much
-//! as the poll itself. All tenants of one server together therefore get a few such polls a second. A
-//! server with more tenants than that allows at the poll interval is *overloaded*: its statistics say
-//! at each poll interval whose database has changed, and each tenant itself is polled rarely. If the
-//! server has no statistics, each tenant is polled less often, and a change made directly in its tables
-//! is seen later. Executions that are due are still dispatched in time, and a change that is announced
-//! by a wake is seen at once.
+//! Polling a PostgreSQL tenant takes a fresh connection, which costs its server a hundred times as much as
+//! the poll itself. So all tenants of one server together get a few such polls a second. A server with more
+//! tenants than that allows at the poll interval is *overloaded*: its statistics say at each poll interval
+//! whose database has changed, and each tenant itself is polled rarely. Without statistics, a change made
+//! directly in a tenant's tables is seen later. Due executions are still dispatched in time, and a change
+//! that is announced by a wake is seen at once.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use shared::metrics::Metrics;
 use shared::tenants::OpenTenant;
 use tracing::warn;
 
@@ -25,14 +25,13 @@ pub struct PollIntervals {
     configured: Duration,
     /// The overloaded servers, by address.
     overloaded: Mutex<HashMap<String, OverloadedServer>>,
+    metrics: Metrics,
 }
 
 /// A server with more tenants than can be polled within the poll interval.
-#[derive(Clone, Copy)]
+#[derive(Default)]
 struct OverloadedServer {
     tenants: u32,
-    /// How long it takes to poll each tenant once.
-    interval: Duration,
     /// Whether the server had no statistics when they were read last.
     lacks_statistics: bool,
 }
@@ -44,71 +43,52 @@ pub struct Intervals {
     pub poll: Duration,
     /// The longest time between two change probes. None: its server cannot be probed, or need not be.
     pub probe: Option<Duration>,
-    /// For how long change probes may replace polls. None: without limit. Only tenants of an overloaded
-    /// server, to which connections do not last, have a limit.
+    /// For how long change probes may replace polls. None: without limit; the server is not overloaded.
     pub trust: Option<Duration>,
 }
 
 impl PollIntervals {
     /// Gives every tenant the configured interval until [`PollIntervals::count`] has been called.
-    pub fn new(configured: Duration) -> PollIntervals {
-        PollIntervals { configured, overloaded: Mutex::default() }
+    pub fn new(configured: Duration, metrics: Metrics) -> PollIntervals {
+        PollIntervals { configured, overloaded: Mutex::default(), metrics }
     }
 
     /// Counts the tenants of each server, whichever producer watches them.
     pub fn count<'a>(&self, tenants: impl Iterator<Item = &'a OpenTenant>) {
-        let mut counts: HashMap<&str, u32> = HashMap::new();
-        for server in tenants.filter_map(|tenant| tenant.store.server()) {
-            *counts.entry(server).or_default() += 1;
+        let mut servers = self.overloaded();
+        servers.values_mut().for_each(|server| server.tenants = 0);
+        for address in tenants.filter_map(|tenant| tenant.store.server()) {
+            servers.entry(address.to_owned()).or_default().tenants += 1;
         }
-        let mut overloaded = self.overloaded();
-        let before = std::mem::take(&mut *overloaded);
-        for (address, tenants) in counts {
-            let interval = Duration::from_secs_f64(f64::from(tenants) / POLLS_PER_SECOND);
-            if interval > self.configured {
-                let lacks_statistics = before.get(address).is_some_and(|it| it.lacks_statistics);
-                let server = OverloadedServer { tenants, interval, lacks_statistics };
-                overloaded.insert(address.to_owned(), server);
-            }
-        }
+        servers.retain(|_, server| interval(server) > self.configured);
+        self.report_longest(&servers);
     }
 
     /// The intervals of a tenant.
     pub fn of(&self, tenant: &OpenTenant) -> Intervals {
-        let poll = self.configured;
+        let usual = Intervals { poll: self.configured, probe: None, trust: None };
         let Some(address) = tenant.store.server() else {
-            return Intervals { poll, probe: Some(poll), trust: None }; // a file
+            return Intervals { probe: Some(usual.poll), ..usual }; // a file
         };
-        match self.overloaded().get(address) {
-            Some(server) => Intervals {
-                poll: server.interval,
-                // Statistics lag a little; twice as many probes keep the poll interval all the same.
-                probe: Some(poll / 2),
-                trust: Some(server.interval * TRUSTED_INTERVALS),
-            },
-            None => Intervals { poll, probe: None, trust: None },
-        }
+        self.overloaded().get(address).map_or(usual, |server| Intervals {
+            poll: interval(server),
+            // Statistics lag a little; twice as many probes keep the poll interval all the same.
+            probe: Some(usual.poll / 2),
+            trust: Some(interval(server) * TRUSTED_INTERVALS),
+        })
     }
 
-    /// The longest time for which a change made directly in a tenant's tables may go unseen.
-    pub fn longest(&self) -> Duration {
-        let overloaded = self.overloaded();
-        let without = overloaded.values().filter(|server| server.lacks_statistics);
-        without.map(|server| server.interval).max().unwrap_or(self.configured)
-    }
-
-    /// Records whether the statistics of a tenant's server have answered a change probe. Returns
-    /// whether that is a change.
-    pub fn record_probe(&self, tenant: &OpenTenant, has_statistics: bool) -> bool {
-        let Some(address) = tenant.store.server() else { return false };
-        let mut overloaded = self.overloaded();
-        let Some(server) = overloaded.get_mut(address) else { return false };
+    /// Records whether the statistics of a tenant's server have answered a change probe.
+    pub fn record_probe(&self, tenant: &OpenTenant, has_statistics: bool) {
+        let Some(address) = tenant.store.server() else { return };
+        let mut servers = self.overloaded();
+        let Some(server) = servers.get_mut(address) else { return };
         if server.lacks_statistics != has_statistics {
-            return false;
+            return;
         }
         server.lacks_statistics = !has_statistics;
         if !has_statistics {
-            let (configured, now) = (self.configured.as_secs(), server.interval.as_secs());
+            let (configured, now) = (self.configured.as_secs(), interval(server).as_secs());
             warn!(
                 server = address,
                 tenants = server.tenants,
@@ -118,12 +98,24 @@ impl PollIntervals {
                  by command, API or dashboard is seen at once"
             );
         }
-        true
+        self.report_longest(&servers);
+    }
+
+    /// Reports for how long a change made directly in a tenant's tables may go unseen.
+    fn report_longest(&self, servers: &HashMap<String, OverloadedServer>) {
+        let without = servers.values().filter(|server| server.lacks_statistics);
+        let longest = without.map(interval).max().unwrap_or(self.configured);
+        self.metrics.poll_interval.set(longest.as_secs_f64());
     }
 
     fn overloaded(&self) -> MutexGuard<'_, HashMap<String, OverloadedServer>> {
         self.overloaded.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// How long it takes to poll each tenant of a server once.
+fn interval(server: &OverloadedServer) -> Duration {
+    Duration::from_secs_f64(f64::from(server.tenants) / POLLS_PER_SECOND)
 }
 
 #[cfg(test)]
@@ -169,7 +161,7 @@ mod tests {
         let overloaded = many(&connections, 1200, "postgres://a:1/t");
         let few = many(&connections, 180, "postgres://b:1/t");
         let files = many(&connections, 2000, "sqlite:///x/t");
-        let intervals = PollIntervals::new(POLL);
+        let intervals = PollIntervals::new(POLL, Metrics::new(Clock::System));
         assert_eq!(intervals.of(&overloaded[0]).poll, POLL, "the tenants have not been counted");
         intervals.count(overloaded.iter().chain(&few).chain(&files));
         let seconds = Duration::from_secs;
@@ -188,17 +180,21 @@ mod tests {
     fn the_longest_interval_is_that_of_an_overloaded_server_without_statistics() {
         let connections = Connections::new(Clock::System, 1);
         let overloaded = many(&connections, 1200, "postgres://a:1/t");
-        let intervals = PollIntervals::new(POLL);
-        assert!(!intervals.record_probe(&overloaded[0], false), "it is not known to be overloaded");
+        let intervals = PollIntervals::new(POLL, Metrics::new(Clock::System));
+        let longest = || intervals.metrics.poll_interval.get();
+        intervals.record_probe(&overloaded[0], false);
+        assert_eq!(longest(), 0.0, "it is not known to be overloaded");
         intervals.count(overloaded.iter());
-        assert_eq!(intervals.longest(), POLL, "it has not been probed");
-        assert!(intervals.record_probe(&overloaded[0], false));
-        assert!(!intervals.record_probe(&overloaded[1], false));
-        assert_eq!(intervals.longest(), Duration::from_secs(200));
+        assert_eq!(longest(), 30.0, "it has not been probed");
+        for tenant in &overloaded[..2] {
+            intervals.record_probe(tenant, false);
+            assert_eq!(longest(), 200.0);
+        }
         intervals.count(overloaded.iter());
-        assert_eq!(intervals.longest(), Duration::from_secs(200), "as before");
-        assert!(intervals.record_probe(&overloaded[1], true));
-        assert!(!intervals.record_probe(&overloaded[0], true));
-        assert_eq!(intervals.longest(), POLL);
+        assert_eq!(longest(), 200.0, "as before");
+        for tenant in &overloaded[1..3] {
+            intervals.record_probe(tenant, true);
+            assert_eq!(longest(), 30.0);
+        }
     }
 }

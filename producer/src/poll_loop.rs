@@ -19,32 +19,30 @@ use tracing::warn;
 
 use crate::next_poll::{self, NextPoll, PollResult, SkipIf, Terms};
 use crate::partition::Partition;
-use crate::tenant_poll::{PollRequest, TenantPoller};
+use crate::sweeper::SweepScope;
+use crate::tenant_poll::TenantPoller;
 use crate::timer_queue::TimerQueue;
 
-/// The most concurrent polls of healthy tenants, and of ailing ones.
-const HEALTHY_POLLS_MAX: usize = 16;
-const AILING_POLLS_MAX: usize = 16;
+/// The most concurrent polls of healthy tenants, and as many of ailing ones.
+const POLLS_MAX: usize = 16;
 /// A poll that takes longer than this gives its permit back.
 const SLOW_AFTER: Duration = Duration::from_millis(500);
+/// How often a due poll without a permit is tried again: one may come back without a poll having ended.
+const PERMIT_WAIT: Duration = Duration::from_millis(50);
 
 /// A tenant that this producer watches.
 #[derive(Default)]
 struct Watched {
     /// None: the tenant is no longer in the partition, and its record is kept until its poll has ended.
     tenant: Option<Arc<OpenTenant>>,
-    in_flight: Option<InFlight>,
+    in_flight: Option<task::Id>,
     next: NextPoll,
+    /// Whether a wake for it came since its last poll was started.
+    woken: bool,
     /// Whether it is polled next because all tenants are, at once.
     in_herd: bool,
     /// Whether it was suspended at its last poll.
     was_suspended: bool,
-}
-
-struct InFlight {
-    task: task::Id,
-    /// Whether a wake for the tenant came since it was started.
-    woken: bool,
 }
 
 /// Starts polls and plans the next ones.
@@ -80,8 +78,8 @@ impl PollLoop {
             waiting: BTreeSet::new(),
             listed: Arc::default(),
             partitions,
-            healthy: Arc::new(Semaphore::new(HEALTHY_POLLS_MAX)),
-            ailing: Arc::new(Semaphore::new(AILING_POLLS_MAX)),
+            healthy: Arc::new(Semaphore::new(POLLS_MAX)),
+            ailing: Arc::new(Semaphore::new(POLLS_MAX)),
             watchdog,
         }
     }
@@ -102,10 +100,7 @@ impl PollLoop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                Some(ended) = self.polls.join_next_with_id() => match ended {
-                    Ok((_, (id, result))) => self.plan_next(id, result),
-                    Err(error) => self.plan_after_panic(&error),
-                },
+                Some(ended) = self.polls.join_next_with_id() => self.plan_next(ended),
                 wake = wakes.next() => match wake {
                     Wake::Tenant(id) => self.wake(id),
                     Wake::All => self.wake_all(),
@@ -133,105 +128,95 @@ impl PollLoop {
             watched.tenant.is_some() || watched.in_flight.is_some()
         });
         for (id, tenant) in listed.iter().filter(|(id, _)| is_ours(id)) {
-            let known = &mut self.watched.entry(*id).or_default().tenant;
-            if !known.as_ref().is_some_and(|known| Arc::ptr_eq(known, tenant)) {
-                *known = Some(tenant.clone());
-                self.wake_in_herd(*id);
+            let watched = self.watched.entry(*id).or_default();
+            if !watched.tenant.as_ref().is_some_and(|known| Arc::ptr_eq(known, tenant)) {
+                watched.tenant = Some(tenant.clone());
+                watched.in_herd = true;
+                self.wake(*id);
             }
         }
-        let TenantPoller { intervals, metrics, .. } = &*self.poller;
-        intervals.count(listed.values().map(Arc::as_ref));
+        self.poller.intervals.count(listed.values().map(Arc::as_ref));
         let ours = self.watched.values().filter(|watched| watched.tenant.is_some());
-        metrics.tenants_watched.set(ours.count() as i64);
-        metrics.poll_interval.set(intervals.longest().as_secs_f64());
+        self.poller.metrics.tenants_watched.set(ours.count() as i64);
         self.listed = listed;
     }
 
     fn wake_all(&mut self) {
+        self.watched.values_mut().for_each(|watched| watched.in_herd = true);
         let all: Vec<TenantId> = self.watched.keys().copied().collect();
-        all.into_iter().for_each(|id| self.wake_in_herd(id));
+        all.into_iter().for_each(|id| self.wake(id));
     }
 
-    fn wake_in_herd(&mut self, id: TenantId) {
-        if let Some(watched) = self.watched.get_mut(&id) {
-            watched.in_herd = true;
-        }
-        self.wake(id);
-    }
-
-    /// Polls a tenant at once, or as soon as its poll in flight has ended. The tenant may be any: a wake
-    /// is input.
+    /// Polls a tenant at once, or as soon as its poll in flight has ended. A wake may name any tenant.
     fn wake(&mut self, id: TenantId) {
         let Some(watched) = self.watched.get_mut(&id) else { return };
-        if let Some(in_flight) = &mut watched.in_flight {
-            in_flight.woken = true;
-            return;
-        }
+        watched.woken = true;
         // Whoever sent the wake may know of a change that no change token shows yet.
         watched.next = NextPoll::default();
-        self.timers.set_no_later_than(id, self.poller.clock.boot_time());
+        if watched.in_flight.is_none() {
+            self.timers.set(id, self.poller.clock.boot_time());
+        }
     }
 
     /// Starts the polls whose timer has fired, as far as there are permits. Returns how long to wait for
     /// the next one.
     fn start_due_polls(&mut self) -> Duration {
-        let mut without_permit = Vec::new();
         let now = self.poller.clock.boot_time();
-        while self.healthy.available_permits() + self.ailing.available_permits() > 0
+        while self.healthy.available_permits() > 0
             && let Some(id) = self.timers.pop_due(now)
         {
-            let idle = self.watched.get(&id).filter(|watched| watched.in_flight.is_none());
-            let Some(tenant) = idle.and_then(|watched| watched.tenant.clone()) else { continue };
-            let health = &tenant.health;
-            let breaker_open_for = health.breaker_open_for();
-            let permits = if health.is_ailing() { &self.ailing } else { &self.healthy };
-            if !breaker_open_for.is_zero() {
-                self.timers.set(id, now + breaker_open_for);
-            } else if let Ok(permit) = permits.clone().try_acquire_owned() {
-                self.start_poll(tenant, permit);
-            } else {
-                without_permit.push(id);
+            let watched = self.watched.get(&id);
+            let Some(Watched { tenant: Some(tenant), in_flight: None, .. }) = watched else {
+                continue;
+            };
+            let tenant = tenant.clone();
+            let permits = if tenant.health.is_ailing() { &self.ailing } else { &self.healthy };
+            let breaker_open_for = tenant.health.breaker_open_for();
+            match permits.clone().try_acquire_owned() {
+                Ok(permit) if breaker_open_for.is_zero() => self.start_poll(tenant, permit),
+                _ => self.timers.set(id, now + breaker_open_for.max(PERMIT_WAIT)),
             }
         }
-        without_permit.into_iter().for_each(|id| self.timers.set(id, now));
         let next_at = self.timers.next_at().unwrap_or(now + PING_EVERY);
         self.poller.metrics.poll_lag.set((now - next_at).as_secs_f64());
-        // What is due by now needs a permit. One comes back within `SLOW_AFTER`, maybe without a poll
-        // having ended.
-        if next_at <= now { SLOW_AFTER / 10 } else { next_at - now }
+        if next_at <= now { PERMIT_WAIT } else { next_at - now }
     }
 
     fn start_poll(&mut self, tenant: Arc<OpenTenant>, permit: OwnedSemaphorePermit) {
         let id = tenant.tenant.id;
         let watched = self.watched.entry(id).or_default();
-        let is_active = tenant.is_active();
-        let was_suspended = std::mem::replace(&mut watched.was_suspended, !is_active);
-        let request = PollRequest {
-            tenant,
-            plan: std::mem::take(&mut watched.next),
-            resumed: was_suspended && is_active,
-            waiting_tenants: self.waiting.len(),
-        };
+        let was_suspended = std::mem::replace(&mut watched.was_suspended, !tenant.is_active());
+        let resumed = was_suspended && tenant.is_active();
+        let scope = if resumed { SweepScope::All } else { SweepScope::Overdue };
+        let plan = std::mem::take(&mut watched.next);
         let poller = self.poller.clone();
         let task = self.polls.spawn(async move {
-            let mut poll = std::pin::pin!(poller.poll(request));
+            let mut poll = std::pin::pin!(poller.poll(&tenant, plan, scope));
             let result = tokio::select! {
                 biased;
                 result = &mut poll => result,
-                () = poller.clock.sleep(SLOW_AFTER) => {
-                    drop(permit);
-                    poll.await
-                }
+                () = poller.clock.sleep(SLOW_AFTER) => { drop(permit); poll.await }
             };
             (id, result)
         });
-        watched.in_flight = Some(InFlight { task: task.id(), woken: false });
+        (watched.in_flight, watched.woken) = (Some(task.id()), false);
     }
 
-    /// Records how a tenant's poll has ended, and sets the timer of the next one.
-    fn plan_next(&mut self, id: TenantId, result: PollResult) {
+    /// Records how a poll has ended, and sets the timer of the tenant's next one.
+    fn plan_next(&mut self, ended: Result<(task::Id, (TenantId, PollResult)), JoinError>) {
+        let (id, result) = match ended {
+            Ok((_, ended)) => ended,
+            Err(panic) => {
+                let task = Some(panic.id()); // says whose poll it was
+                let polled = self.watched.iter().find(|(_, watched)| watched.in_flight == task);
+                let Some((id, watched)) = polled else { return };
+                let tenant = watched.tenant.as_ref().map(|tenant| tenant.slug());
+                warn!(tenant, "a poll panicked: {panic}");
+                (*id, PollResult::Panicked)
+            }
+        };
         let Some(watched) = self.watched.get_mut(&id) else { return };
-        let woken = watched.in_flight.take().is_some_and(|in_flight| in_flight.woken);
+        watched.in_flight = None;
         let Some(tenant) = &watched.tenant else {
             self.watched.remove(&id);
             return;
@@ -239,28 +224,19 @@ impl PollLoop {
         self.waiting.remove(&id);
         let terms = Terms {
             now: self.poller.clock.boot_time(),
+            until: &|time| tenant.store.until(time),
             intervals: self.poller.intervals.of(tenant),
             pauses: self.poller.capacity.pauses(),
-            waiting_tenants: 1 + self.waiting.len(),
-            woken,
+            waiting_tenants: 1 + self.waiting.len() as u32,
+            woken: watched.woken,
             in_herd: std::mem::take(&mut watched.in_herd),
             jitter: self.poller.random.unit(),
         };
         watched.next = next_poll::next(result, &terms);
-        if matches!(watched.next.skip_if, SkipIf::QueuesFull { .. }) {
+        if matches!(watched.next.skip_if, Some(SkipIf::QueuesFull { .. })) {
             self.waiting.insert(id);
         }
-        self.timers.set_no_later_than(id, terms.now + watched.next.wait);
-    }
-
-    /// The task's id says whose poll it was that panicked.
-    fn plan_after_panic(&mut self, error: &JoinError) {
-        let task = |watched: &Watched| watched.in_flight.as_ref().map(|in_flight| in_flight.task);
-        let found = self.watched.iter().find(|(_, watched)| task(watched) == Some(error.id()));
-        let Some((id, watched)) = found else { return };
-        let tenant = watched.tenant.as_ref().map(|tenant| tenant.slug());
-        warn!(tenant, "a poll panicked: {error}");
-        self.plan_next(*id, PollResult::Panicked);
+        self.timers.set(id, terms.now + watched.next.wait);
     }
 }
 

@@ -6,31 +6,42 @@
 
 use std::time::Duration;
 
-use shared::clock::delta;
+use shared::clock::{Time, delta};
 use shared::metrics::Metrics;
 use shared::outcome::Outcome;
 use shared::random::Random;
-use shared::store::{DbTime, Expired, Finish, Result};
+use shared::store::{DbTime, Expired, Finish, PollSummary, Result};
 use shared::tenants::OpenTenant;
 use tracing::warn;
 
+use crate::dispatcher::Remaining;
+
 /// How long an expired lease is still honoured, for a result that is in flight.
-pub const GRACE: Duration = Duration::from_secs(5);
+const GRACE: Duration = Duration::from_secs(5);
 /// The most rows in one statement.
 const BATCH_MAX: i64 = 100;
 
-/// Rescues the lost executions of one tenant, and returns how many there were. `now` is the time of its
-/// database.
+/// When executions may have to be rescued, by the summary of a poll.
+pub fn next_at(summary: &PollSummary) -> Option<Time> {
+    summary.next_lease_until.map(|until| until + delta(GRACE))
+}
+
+/// Rescues the lost executions of one tenant, if there may be some, and returns what is left to do. `now`
+/// is the time of its database.
 pub async fn rescue(
     tenant: &OpenTenant,
+    summary: &PollSummary,
     now: DbTime,
     random: &Random,
     metrics: &Metrics,
-) -> Result<usize> {
+) -> Result<Remaining> {
+    if next_at(summary).is_none_or(|at| at >= now) {
+        return Ok(Remaining::Nothing);
+    }
     let expired_before = now - delta(GRACE);
     let expired = tenant.store.read_expired(expired_before, BATCH_MAX).await?;
     if expired.is_empty() {
-        return Ok(0);
+        return Ok(Remaining::Nothing);
     }
     let outcomes: Vec<Outcome> = expired.iter().map(outcome).collect();
     let finishes: Vec<Finish> = expired
@@ -53,7 +64,8 @@ pub async fn rescue(
             another_attempt = finished.has_next_attempt, "rescued: {message}"
         );
     }
-    Ok(finished.len())
+    // A next attempt may be due already, and there may be more than a batch.
+    Ok(if finished.is_empty() { Remaining::Nothing } else { Remaining::More })
 }
 
 /// A lease is not renewed past the attempt's deadline, so a handler that hangs in a live worker is rescued

@@ -11,7 +11,7 @@ use shared::store::{DbTime, PollSummary, Ready, Result, SentBefore};
 use shared::tenants::OpenTenant;
 use tracing::info;
 
-use crate::capacity::{Demand, QueueCapacity};
+use crate::capacity::QueueCapacity;
 use crate::dispatcher::Remaining;
 use crate::messenger::Messenger;
 
@@ -39,8 +39,6 @@ pub enum SweepScope {
 pub struct Sweeper<'a> {
     /// Limits how much is published.
     pub capacity: &'a QueueCapacity,
-    /// How many tenants of this producer wait for capacity.
-    pub waiting_tenants: usize,
     /// Publishes the messages.
     pub messenger: &'a Messenger,
     /// Counts what is swept.
@@ -56,14 +54,19 @@ pub fn next_at(summary: &PollSummary) -> Option<Time> {
 }
 
 impl Sweeper<'_> {
-    /// Sweeps one tenant, as far as the queues have capacity, and returns what is left to sweep. `now` is
-    /// the time of its database.
+    /// Sweeps one tenant, if there is something in `scope` and as far as the queues have capacity. Returns
+    /// what is left to sweep. `now` is the time of its database.
     pub async fn sweep(
         &self,
         tenant: &Arc<OpenTenant>,
+        summary: &PollSummary,
         scope: SweepScope,
         now: DbTime,
     ) -> Result<Remaining> {
+        let is_due = next_at(summary).is_some_and(|at| at <= now);
+        if !is_due && (scope == SweepScope::Overdue || summary.dispatched == 0) {
+            return Ok(Remaining::Nothing);
+        }
         let before = match scope {
             SweepScope::All => SentBefore { dispatched: now, published: [now; 5] },
             SweepScope::Overdue => SentBefore {
@@ -71,8 +74,7 @@ impl Sweeper<'_> {
                 published: UNCLAIMED_AFTER.map(|seconds| now - TimeDelta::seconds(seconds)),
             },
         };
-        let demand = Demand { wanted: BATCH_MAX, waiting_tenants: self.waiting_tenants };
-        let mut reservation = self.capacity.reserve(demand).await;
+        let mut reservation = self.capacity.reserve(BATCH_MAX).await;
         if reservation.total() == 0 {
             return Ok(Remaining::QueuesFull);
         }

@@ -3,7 +3,7 @@
 //! A tenant has at most one timer. [`TimerQueue::pop_due`] removes it, and the poll loop sets the next
 //! one when the poll has ended.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use shared::clock::BootTime;
 use shared::id::TenantId;
@@ -11,38 +11,33 @@ use shared::id::TenantId;
 /// Timers of the same instant fire in the order in which they were set, so that tenants take turns.
 #[derive(Default)]
 pub(crate) struct TimerQueue {
-    timers: BTreeSet<(BootTime, u64, TenantId)>,
+    timers: BTreeMap<(BootTime, u64), TenantId>,
     by_tenant: HashMap<TenantId, (BootTime, u64)>,
     /// Numbers the timers in the order in which they were set.
     sequence: u64,
 }
 
 impl TimerQueue {
-    /// Sets a tenant's timer to `at`, and replaces the one that it has.
+    /// Sets a tenant's timer to `at`, unless it has one that fires earlier.
     pub(crate) fn set(&mut self, tenant: TenantId, at: BootTime) {
         self.sequence += 1;
-        if let Some((at, sequence)) = self.by_tenant.insert(tenant, (at, self.sequence)) {
-            self.timers.remove(&(at, sequence, tenant));
+        let timer = self.by_tenant.entry(tenant).or_insert((at, self.sequence));
+        if at < timer.0 {
+            self.timers.remove(timer);
+            *timer = (at, self.sequence);
         }
-        self.timers.insert((at, self.sequence, tenant));
-    }
-
-    /// Sets a tenant's timer to `at`, unless it has one that fires earlier.
-    pub(crate) fn set_no_later_than(&mut self, tenant: TenantId, at: BootTime) {
-        if self.by_tenant.get(&tenant).is_none_or(|(current, _)| at < *current) {
-            self.set(tenant, at);
-        }
+        self.timers.insert(*timer, tenant);
     }
 
     /// When the next timer fires.
     pub(crate) fn next_at(&self) -> Option<BootTime> {
-        self.timers.first().map(|(at, ..)| *at)
+        self.timers.first_key_value().map(|((at, _), _)| *at)
     }
 
     /// Removes the next timer that has fired by `now`.
     pub(crate) fn pop_due(&mut self, now: BootTime) -> Option<TenantId> {
         self.next_at().filter(|at| *at <= now)?;
-        let (_, _, tenant) = self.timers.pop_first()?;
+        let (_, tenant) = self.timers.pop_first()?;
         self.by_tenant.remove(&tenant);
         Some(tenant)
     }
@@ -76,16 +71,25 @@ mod tests {
     }
 
     #[test]
-    fn a_tenant_has_one_timer() {
+    fn a_tenant_has_one_timer_and_the_earliest_counts() {
         let mut timers = TimerQueue::default();
         timers.set(tenant(1), seconds(9));
-        timers.set_no_later_than(tenant(1), seconds(12));
+        timers.set(tenant(1), seconds(12));
         assert_eq!(timers.next_at(), Some(seconds(9)));
-        timers.set_no_later_than(tenant(1), seconds(4));
+        timers.set(tenant(1), seconds(4));
         assert_eq!(timers.pop_due(seconds(20)), Some(tenant(1)));
         assert_eq!(timers.pop_due(seconds(20)), None, "the later timer was replaced");
-        timers.set(tenant(1), seconds(3));
         timers.set(tenant(1), seconds(7));
-        assert_eq!(timers.next_at(), Some(seconds(7)), "a later time replaces an earlier one");
+        assert_eq!(timers.next_at(), Some(seconds(7)), "none is left of the earlier ones");
+    }
+
+    #[test]
+    fn a_tenant_whose_timer_is_set_again_to_the_same_time_keeps_its_turn() {
+        let mut timers = TimerQueue::default();
+        for n in [1, 2, 1] {
+            timers.set(tenant(n), seconds(3));
+        }
+        let due: Vec<_> = std::iter::from_fn(|| timers.pop_due(seconds(3))).collect();
+        assert_eq!(due, [tenant(1), tenant(2)]);
     }
 }

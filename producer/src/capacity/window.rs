@@ -11,12 +11,13 @@ use shared::queue::Depth;
 
 /// The shortest time between two readings of a queue's depth.
 pub(super) const READ_EVERY: Duration = Duration::from_millis(10);
+/// The longest wait before a tenant asks for capacity again.
+const RETRY_MAX: Duration = Duration::from_secs(1);
 /// A reading says something about the consumers' speed only if the one before it is more recent than
 /// this; over a longer time the queue may have been empty.
 const RATE_MEASURED_WITHIN: Duration = Duration::from_secs(1);
 /// The limit while little is known: enough for two consumers with the default slots.
 const LIMIT_MIN: u32 = 10;
-/// The highest limit.
 const LIMIT_MAX: u32 = 10_000;
 /// A window with at least this limit is large: it is refilled once it is half empty, not before, and
 /// grants no small reservations.
@@ -29,22 +30,12 @@ const GRANT_MAX: u32 = 500;
 /// a poll, and its executions' claims, on fresh connections.
 const GRANT_MIN_FRACTION: u32 = 8;
 
-/// What a tenant asks of the queues.
-#[derive(Clone, Copy, Debug)]
-pub struct Demand {
-    /// How many messages it would publish to one queue.
-    pub wanted: u32,
-    /// How many tenants of this producer wait for capacity. Grants do not depend on it yet: tenants
-    /// are served first come, first served.
-    pub waiting_tenants: usize,
-}
-
 /// One queue's window.
 #[derive(Clone, Debug, Default)]
 pub(super) struct QueueWindow {
     /// Slots of the live workers that take from the queue.
-    slots: u32,
-    /// The most messages that should be ready in the queue.
+    pub(super) slots: u32,
+    /// The limit that the consumers' speed justifies.
     limit: u32,
     /// How many were ready at the last reading.
     ready: u32,
@@ -52,65 +43,40 @@ pub(super) struct QueueWindow {
     reserved: u32,
     /// When the depth was read last.
     read_at: Option<BootTime>,
-    /// How many readings in a row found that nothing had been taken.
-    pub(super) idle_readings: u32,
+    /// When to ask again if it is full: doubled by each reading that finds that nothing was taken.
+    pub(super) retry_in: Duration,
     /// Messages taken per second before the last reading, and for how long that was measured. Unknown
     /// if the reading found the queue empty: it may have been empty for long.
     rate: Option<(f64, Duration)>,
 }
 
 impl QueueWindow {
-    /// The window of a queue that live workers with this many slots take from.
-    pub(super) fn new(slots: u32) -> QueueWindow {
-        let mut window = QueueWindow::default();
-        window.set_slots(slots);
-        window
-    }
-
-    /// Sets the slots of the live workers.
-    pub(super) fn set_slots(&mut self, slots: u32) {
-        self.slots = slots;
-        self.limit = self.limit.max(self.limit_for_slots());
-    }
-
-    /// Below this limit, slots would be idle.
-    fn limit_for_slots(&self) -> u32 {
-        (2 * self.slots).clamp(LIMIT_MIN, LIMIT_MAX)
+    /// The most messages that should be ready. With fewer than twice the slots, slots would be idle.
+    fn limit(&self) -> u32 {
+        self.limit.max(2 * self.slots).clamp(LIMIT_MIN, LIMIT_MAX)
     }
 
     /// How many more messages the queue takes.
-    fn free(&self) -> u32 {
-        self.limit.saturating_sub(self.ready + self.reserved)
-    }
-
-    /// Whether the queue takes no more messages.
-    pub(super) fn is_full(&self) -> bool {
-        self.free() == 0
+    pub(super) fn free(&self) -> u32 {
+        self.limit().saturating_sub(self.ready + self.reserved)
     }
 
     /// Whether at least half of the window is used, as far as is known.
-    pub(super) fn is_half_full(&self) -> bool {
-        self.free() <= self.limit / 2
+    fn is_half_full(&self) -> bool {
+        self.free() <= self.limit() / 2
     }
 
     fn is_large(&self) -> bool {
-        self.limit >= LARGE
+        self.limit() >= LARGE
     }
 
-    /// How much a demand would be granted.
-    pub(super) fn grant(&self, demand: Demand) -> u32 {
-        let (free, wanted) = (self.free(), demand.wanted);
-        let least = if self.is_large() { (self.limit / GRANT_MIN_FRACTION).min(wanted) } else { 0 };
-        if free < least {
-            return 0;
-        }
+    /// Reserves as much as a tenant that wants `wanted` is granted, and returns how much that is.
+    pub(super) fn reserve(&mut self, wanted: u32) -> u32 {
+        let (free, is_large) = (self.free(), self.is_large());
+        let least = if is_large { (self.limit() / GRANT_MIN_FRACTION).min(wanted) } else { 0 };
         // Half of what is free, so that the next tenant gets some as well.
-        free.div_ceil(2).max(least).min(GRANT_MAX).min(wanted)
-    }
-
-    /// Reserves what a demand is granted, and returns how much that is.
-    pub(super) fn reserve(&mut self, demand: Demand) -> u32 {
-        let granted = self.grant(demand);
+        let granted = free.div_ceil(2).max(least).min(GRANT_MAX).min(wanted);
+        let granted = if free < least { 0 } else { granted };
         self.reserved += granted;
         granted
     }
@@ -128,7 +94,7 @@ impl QueueWindow {
 
     /// How long until a large window is half empty. A small one is refilled without delay.
     pub(super) fn half_empty_in(&self) -> Duration {
-        let excess = (self.ready + self.reserved).saturating_sub(self.limit / 2);
+        let excess = (self.ready + self.reserved).saturating_sub(self.limit() / 2);
         if excess == 0 || !self.is_large() {
             return Duration::ZERO;
         }
@@ -144,17 +110,17 @@ impl QueueWindow {
         let taken = (self.ready + self.reserved).saturating_sub(depth.ready);
         let rate = f64::from(taken) / elapsed.as_secs_f64().max(0.001);
         self.rate = (depth.ready > 0).then_some((rate, elapsed));
-        self.idle_readings = if taken == 0 { self.idle_readings.saturating_add(1) } else { 0 };
-        let least = self.limit_for_slots().max(LIMIT_MIN * depth.consumers).min(LIMIT_MAX);
-        let kept_up = self.is_half_full() && depth.ready <= self.limit / 2;
+        self.retry_in = if taken == 0 { self.retry_in * 2 } else { READ_EVERY };
+        self.retry_in = self.retry_in.clamp(READ_EVERY, RETRY_MAX);
+        let kept_up = self.is_half_full() && depth.ready <= self.limit() / 2;
         self.limit = if kept_up && elapsed < RATE_MEASURED_WITHIN {
             // If the queue was found empty, the limit may be much too low.
-            self.limit.saturating_mul(if depth.ready == 0 { 4 } else { 2 })
+            self.limit().saturating_mul(if depth.ready == 0 { 4 } else { 2 })
         } else {
             // A float that is too large for the type becomes its largest value.
-            self.limit.min(rate as u32)
+            self.limit().min(rate as u32)
         };
-        self.limit = self.limit.clamp(least, LIMIT_MAX);
+        self.limit = self.limit.max(LIMIT_MIN * depth.consumers);
         (self.ready, self.reserved, self.read_at) = (depth.ready, 0, Some(now));
     }
 }
@@ -175,20 +141,16 @@ mod tests {
         BootTime::ZERO + millis(n)
     }
 
-    fn wanting(wanted: u32) -> Demand {
-        Demand { wanted, waiting_tenants: 0 }
-    }
-
     #[test]
     fn the_limit_grows_while_the_consumers_keep_up_and_falls_when_they_do_not() {
-        let mut window = QueueWindow::new(0);
+        let mut window = QueueWindow::default();
         let mut now = at(0);
         let mut limits = Vec::new();
         for ready in [0, 0, 0, 10, 100, 200] {
             window.reserved += window.free();
             now = now + millis(20);
             window.read(depth(ready), now);
-            limits.push(window.limit);
+            limits.push(window.limit());
         }
         assert_eq!(
             limits,
@@ -197,17 +159,18 @@ mod tests {
         );
         window.reserved += window.free();
         now = now + millis(20);
-        window.read(depth(window.limit), now);
-        assert_eq!(window.limit, LIMIT_MIN, "nothing was taken");
-        assert!(window.is_full());
+        window.read(depth(window.limit()), now);
+        assert_eq!(window.limit(), LIMIT_MIN, "nothing was taken");
+        assert_eq!(window.free(), 0);
     }
 
     #[test]
     fn a_large_window_is_refilled_when_it_is_half_empty() {
-        let mut window = QueueWindow { limit: 1000, read_at: Some(at(0)), ..QueueWindow::new(0) };
+        let mut window =
+            QueueWindow { limit: 1000, read_at: Some(at(0)), ..QueueWindow::default() };
         window.reserved = 1000;
         window.read(depth(800), at(100));
-        assert_eq!((window.limit, window.rate), (1000, Some((2000.0, millis(100)))));
+        assert_eq!((window.limit(), window.rate), (1000, Some((2000.0, millis(100)))));
         assert_eq!(window.half_empty_in(), millis(150));
         window.ready = 501;
         assert_eq!(window.half_empty_in(), READ_EVERY);
@@ -217,39 +180,39 @@ mod tests {
         window.ready = 600;
         assert_eq!(window.half_empty_in(), millis(30), "twice as long as it was measured");
         let rate = Some((2000.0, millis(100)));
-        let small = QueueWindow { limit: 20, reserved: 20, rate, ..QueueWindow::new(0) };
+        let small = QueueWindow { limit: 20, reserved: 20, rate, ..QueueWindow::default() };
         assert_eq!(small.half_empty_in(), Duration::ZERO);
     }
 
     #[test]
     fn a_reading_of_an_empty_queue_gives_no_rate() {
-        let mut window = QueueWindow { limit: 400, read_at: Some(at(0)), ..QueueWindow::new(0) };
+        let mut window = QueueWindow { limit: 400, read_at: Some(at(0)), ..QueueWindow::default() };
         window.reserved = 100;
         window.read(depth(0), at(500));
         assert_eq!(window.rate, None, "it would be 200 a second, had it taken until now");
-        window.reserved = window.limit;
+        window.reserved = window.limit();
         assert_eq!(window.half_empty_in(), READ_EVERY);
     }
 
     #[test]
     fn a_large_window_makes_no_small_grants() {
-        let mut window = QueueWindow { limit: 800, ..QueueWindow::new(0) };
+        let mut window = QueueWindow { limit: 800, ..QueueWindow::default() };
         let mut grants = Vec::new();
-        while window.grant(wanting(u32::MAX)) > 0 {
-            grants.push(window.reserve(wanting(u32::MAX)));
+        for _ in 0..5 {
+            grants.push(window.reserve(u32::MAX));
         }
-        assert_eq!(grants, [400, 200, 100, 100]);
+        assert_eq!(grants, [400, 200, 100, 100, 0]);
         window.reserved = 701;
-        assert_eq!(window.grant(wanting(u32::MAX)), 0);
-        assert_eq!(window.grant(wanting(7)), 7, "a demand that is met in full is not small");
-        let small = QueueWindow { limit: 20, reserved: 19, ..QueueWindow::new(0) };
-        assert_eq!(small.grant(wanting(u32::MAX)), 1);
+        assert_eq!(window.reserve(u32::MAX), 0);
+        assert_eq!(window.reserve(7), 7, "a demand that is met in full is not small");
+        let mut small = QueueWindow { limit: 20, reserved: 19, ..QueueWindow::default() };
+        assert_eq!(small.reserve(u32::MAX), 1);
     }
 
     #[test]
     fn what_is_released_is_free_again() {
-        let mut window = QueueWindow::new(0);
-        let granted = window.reserve(wanting(4));
+        let mut window = QueueWindow::default();
+        let granted = window.reserve(4);
         assert_eq!((granted, window.free()), (4, 6));
         window.release(3);
         assert_eq!(window.free(), 9);
@@ -259,18 +222,10 @@ mod tests {
     }
 
     #[test]
-    fn grants_do_not_depend_on_the_waiting_tenants_yet() {
-        let window = QueueWindow { limit: 800, ..QueueWindow::new(0) };
-        for waiting_tenants in [0, 1, 1000] {
-            assert_eq!(window.grant(Demand { wanted: 300, waiting_tenants }), 300);
-        }
-    }
-
-    #[test]
     fn a_reading_is_taken_when_the_window_is_half_full_and_the_last_one_is_old() {
-        let mut window = QueueWindow::new(0);
+        let mut window = QueueWindow::default();
         assert!(!window.needs_reading(at(0)), "it is empty, as far as is known");
-        window.reserve(wanting(5));
+        window.reserve(5);
         assert!(window.needs_reading(at(0)));
         window.read(depth(5), at(0));
         assert!(!window.needs_reading(at(9)) && window.needs_reading(at(10)));
@@ -278,13 +233,13 @@ mod tests {
 
     #[test]
     fn slow_consumers_get_twice_their_slots_and_light_load_does_not_raise_the_limit() {
-        let mut window = QueueWindow { slots: 12, ..QueueWindow::new(0) };
+        let mut window = QueueWindow { slots: 12, ..QueueWindow::default() };
         window.read(depth(0), at(0));
-        assert_eq!(window.limit, 24);
+        assert_eq!(window.limit(), 24);
         for n in 1..100 {
             window.reserved += window.free();
             window.read(depth(0), at(10_000 * n));
-            assert_eq!(window.limit, 24);
+            assert_eq!(window.limit(), 24);
         }
     }
 }

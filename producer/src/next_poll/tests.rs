@@ -63,10 +63,10 @@ fn at_rest() -> PollFacts {
         next_due_at: None,
         has_unarmed: false,
     };
-    let boot = boot_time(999_000);
     PollFacts {
-        began_at: (DbTime::shown_by(&ManualClock::new(noon())), boot),
-        read: ReadSummary { summary, read_at: boot },
+        began_at: DbTime::shown_by(&ManualClock::new(noon())),
+        summary,
+        read_at: boot_time(999_000),
         remaining: Nothing,
         is_active: true,
         prune_at: None,
@@ -81,17 +81,23 @@ fn polled(change: impl FnOnce(&mut PollFacts)) -> PollResult {
 }
 
 fn summary(change: impl FnOnce(&mut PollSummary)) -> PollResult {
-    polled(|facts| change(&mut facts.read.summary))
+    polled(|facts| change(&mut facts.summary))
 }
 
 fn leaving(remaining: Remaining) -> PollResult {
     polled(|facts| facts.remaining = remaining)
 }
 
+/// How long until the tenant's database shows a time, when the poll ends.
+fn until(time: Time) -> Duration {
+    (time - ahead(0).unwrap()).to_std().unwrap_or_default()
+}
+
 /// A tenant that is polled every 30 s and probed every 15 s, by itself and without jitter.
-fn terms() -> Terms {
+fn terms() -> Terms<'static> {
     Terms {
         now: now(),
+        until: &until,
         intervals: Intervals { poll: millis(30_000), probe: Some(millis(15_000)), trust: None },
         pauses: Pauses { refill: millis(3), retry: millis(20) },
         waiting_tenants: 1,
@@ -110,23 +116,23 @@ enum Skip {
     Never,
     /// Until when the token is trusted, in seconds.
     Unchanged(Option<u64>),
-    /// Since when the queues are full, in seconds.
+    /// From when on the tenant is polled although the queues are full, in seconds.
     QueuesFull(u64),
 }
 
 fn planned(result: PollResult, terms: &Terms) -> Planned {
     let next = next(result, terms);
     let skip = match next.skip_if {
-        SkipIf::Never => Skip::Never,
-        SkipIf::Unchanged { trusted_until, .. } => {
+        None => Skip::Never,
+        Some(SkipIf::Unchanged { trusted_until, .. }) => {
             Skip::Unchanged(trusted_until.map(|until| until.since_boot().as_secs()))
         }
-        SkipIf::QueuesFull { since } => Skip::QueuesFull(since.since_boot().as_secs()),
+        Some(SkipIf::QueuesFull { until }) => Skip::QueuesFull(until.since_boot().as_secs()),
     };
-    (next.wait.as_millis() as u64, skip, next.reuse.map(|read| read.summary.dispatch_no))
+    (next.wait.as_millis() as u64, skip, next.reuse.map(|facts| facts.summary.dispatch_no))
 }
 
-fn check(rows: Vec<(&str, PollResult, Planned)>, terms: Terms) {
+fn check(rows: Vec<(&str, PollResult, Planned)>, terms: Terms<'_>) {
     for (rule, result, expected) in rows {
         assert_eq!(planned(result, &terms), expected, "{rule}");
     }
@@ -147,30 +153,41 @@ fn a_poll_that_leaves_work_is_followed_by_another() {
 
 #[test]
 fn a_tenant_that_waits_for_capacity_asks_in_turn() {
-    let waits = Skip::QueuesFull(1000);
+    let waits = Skip::QueuesFull(1000 + 1);
     check(vec![("for the first time", leaving(QueuesFull), (20, waits, None))], terms());
-    let still = PollResult::Skipped(SkipIf::QueuesFull { since: boot_time(990_000) }, None);
-    check(vec![("not polled since", still, (20, Skip::QueuesFull(990), None))], terms());
     let refilled = Terms { pauses: Pauses { refill: millis(50), retry: millis(20) }, ..terms() };
     check(vec![("it was filled just now", leaving(QueuesFull), (50, waits, None))], refilled);
     let many = Terms { waiting_tenants: 1000, ..terms() };
+    let waits = Skip::QueuesFull(1000 + 30);
     check(vec![("many tenants ask", leaving(QueuesFull), (2000, waits, None))], many);
 }
 
 #[test]
 fn a_tenant_that_waits_for_capacity_is_polled_in_turn_although_the_queues_are_full() {
-    for (waited, waiting_tenants, expected) in [
-        (999, 1, false),
-        (1000, 1, true),
-        (4999, 100, false),
-        (5000, 100, true),
-        (29_999, 1_000_000, false),
-        (30_000, 1_000_000, true), // as long as due jobs are held
+    let waits_until = |result, waiting_tenants| {
+        let next = next(result, &Terms { waiting_tenants, ..terms() });
+        let Some(SkipIf::QueuesFull { until }) = next.skip_if else { panic!("{next:?}") };
+        until - now()
+    };
+    for (waiting_tenants, expected) in [
+        (1, 1000),
+        (100, 5000),
+        (1_000_000, 30_000), // as long as due jobs are held
     ] {
-        let full = SkipIf::QueuesFull { since: boot_time(0) };
-        let polls = !full.may_skip(boot_time(waited), None, waiting_tenants);
-        assert_eq!(polls, expected, "{waited} ms, {waiting_tenants} tenants");
+        let waits = waits_until(leaving(QueuesFull), waiting_tenants);
+        assert_eq!(waits, millis(expected), "{waiting_tenants} tenants");
     }
+    for (rule, planned, waiting_tenants, expected) in [
+        ("more tenants do not delay it", 3000, 100, 3000),
+        ("it is due", 0, 100, 0),
+        ("fewer tenants have it polled earlier", 3000, 1, 1000),
+    ] {
+        let until = now() + millis(planned);
+        let waits = waits_until(PollResult::Skipped(SkipIf::QueuesFull { until }), waiting_tenants);
+        assert_eq!(waits, millis(expected), "{rule}");
+    }
+    let full = SkipIf::QueuesFull { until: boot_time(1000) };
+    assert!(full.may_skip(boot_time(999), until) && !full.may_skip(boot_time(1000), until));
 }
 
 #[test]
@@ -178,7 +195,7 @@ fn a_tenant_where_nothing_is_due_is_polled_at_its_interval_or_when_something_is(
     let due = |at| summary(|summary| summary.next_due_at = at);
     let suspended = polled(|facts| {
         facts.is_active = false;
-        facts.read.summary.next_due_at = ahead(2000);
+        facts.summary.next_due_at = ahead(2000);
         facts.prune_at = ahead(2000);
     });
     let rows = vec![
@@ -217,7 +234,7 @@ fn a_burst_and_full_queues_do_not_delay_pruning() {
     };
     let rows = vec![
         ("a burst", pruning(Burst), (10, NEVER, None)),
-        ("full queues", pruning(QueuesFull), (10, Skip::QueuesFull(1000), None)),
+        ("full queues", pruning(QueuesFull), (10, Skip::QueuesFull(1001), None)),
         ("more work is more urgent", pruning(More), (3, NEVER, None)),
     ];
     check(rows, terms());
@@ -232,25 +249,25 @@ fn at_rest_an_equal_change_token_replaces_polls() {
             change(facts);
         })
     };
-    let unchanged = |due_in| {
+    let unchanged = |event| {
         let token = token.clone();
-        PollResult::Skipped(SkipIf::Unchanged { token, until: None, trusted_until: None }, due_in)
+        PollResult::Skipped(SkipIf::Unchanged { token, event, trusted_until: None })
     };
     let probed = Skip::Unchanged(None);
     let rows = vec![
         ("at the interval of probes", with_token(|_| {}), (14_900, probed, None)),
         (
             "not while in progress",
-            with_token(|facts| facts.read.summary.dispatched = 1),
+            with_token(|facts| facts.summary.dispatched = 1),
             (10_000, NEVER, None),
         ),
         (
             "nor overdue",
-            with_token(|facts| facts.read.summary.next_due_at = ahead(-2000)),
+            with_token(|facts| facts.summary.next_due_at = ahead(-2000)),
             (1000, NEVER, None),
         ),
         ("unchanged: probe again", unchanged(None), (14_900, probed, None)),
-        ("unchanged, and due", unchanged(Some(millis(6000))), (5900, probed, None)),
+        ("unchanged, and due", unchanged(ahead(6000)), (5900, probed, None)),
     ];
     check(rows, terms());
     let trust = Some(Duration::from_secs(800));
@@ -261,14 +278,16 @@ fn at_rest_an_equal_change_token_replaces_polls() {
 
 #[test]
 fn a_change_token_is_not_trusted_shortly_before_something_is_due_nor_for_ever() {
-    let skip_if = SkipIf::Unchanged { token: token(), until: None, trusted_until: Some(now()) };
     for (at, due_in, expected) in [
         (999_999, None, true),
         (999_999, Some(millis(4001)), true),
         (999_999, Some(millis(4000)), false),
         (1_000_000, None, false),
     ] {
-        assert_eq!(skip_if.may_skip(boot_time(at), due_in, 0), expected, "{at}, {due_in:?}");
+        let (event, trusted_until) = (due_in.map(|_| noon()), Some(now()));
+        let skip_if = SkipIf::Unchanged { token: token(), event, trusted_until };
+        let may_skip = skip_if.may_skip(boot_time(at), |_| due_in.unwrap());
+        assert_eq!(may_skip, expected, "{at}, {due_in:?}");
     }
 }
 

@@ -65,7 +65,7 @@ async fn fixture() -> Fixture {
         lateness: Lateness::new(random.clone()),
         pruner: Pruner::new(&config, random.clone(), metrics.clone()),
         random,
-        intervals: PollIntervals::new(Duration::from_secs(30)),
+        intervals: PollIntervals::new(Duration::from_secs(30), metrics.clone()),
         metrics,
         clock,
     });
@@ -76,7 +76,7 @@ async fn fixture() -> Fixture {
 
 /// A poll that was skipped since the queues were full.
 fn queues_full() -> PollResult {
-    PollResult::Skipped(SkipIf::QueuesFull { since: BootTime::ZERO }, None)
+    PollResult::Skipped(SkipIf::QueuesFull { until: BootTime::ZERO })
 }
 
 impl Fixture {
@@ -87,16 +87,14 @@ impl Fixture {
         poll: impl Future<Output = PollResult> + Send + 'static,
     ) {
         let task = self.poll_loop.polls.spawn(async move { (id, poll.await) });
-        let in_flight = Some(InFlight { task: task.id(), woken: false });
-        self.poll_loop.watched.get_mut(&id).unwrap().in_flight = in_flight;
+        let watched = self.poll_loop.watched.get_mut(&id).unwrap();
+        (watched.in_flight, watched.woken) = (Some(task.id()), false);
     }
 
     /// Handles the end of a poll, as the loop does.
     async fn end_a_poll(&mut self) {
-        match self.poll_loop.polls.join_next_with_id().await.unwrap() {
-            Ok((_, (id, result))) => self.poll_loop.plan_next(id, result),
-            Err(error) => self.poll_loop.plan_after_panic(&error),
-        }
+        let ended = self.poll_loop.polls.join_next_with_id().await.unwrap();
+        self.poll_loop.plan_next(ended);
     }
 
     /// Handles the ends of polls until that of this tenant.
@@ -106,8 +104,8 @@ impl Fixture {
         }
     }
 
-    fn in_flight(&self, id: TenantId) -> Option<&InFlight> {
-        self.poll_loop.watched[&id].in_flight.as_ref()
+    fn in_flight(&self, id: TenantId) -> Option<task::Id> {
+        self.poll_loop.watched[&id].in_flight
     }
 
     /// Changes the partition, and has the loop follow.
@@ -125,13 +123,13 @@ async fn a_poll_that_panics_is_attributed_to_its_tenant_and_no_second_poll_start
     it.poll_loop.update_watched();
     it.put_in_flight(panics, async { panic!("a defect") });
     it.put_in_flight(goes_on, std::future::pending());
-    let task = it.in_flight(goes_on).unwrap().task;
+    let task = it.in_flight(goes_on);
     it.end_a_poll().await;
     assert!(it.in_flight(panics).is_none());
     it.poll_loop.wake(goes_on);
     it.poll_loop.start_due_polls();
-    let in_flight = it.in_flight(goes_on).expect("its poll goes on");
-    assert_eq!((in_flight.task, in_flight.woken), (task, true));
+    assert_eq!(it.in_flight(goes_on), task, "its poll goes on");
+    assert!(it.poll_loop.watched[&goes_on].woken);
     it.poll_loop.wake(panics);
     it.poll_loop.start_due_polls();
     assert!(it.in_flight(panics).is_some(), "it is polled again");
@@ -144,19 +142,19 @@ async fn a_poll_in_flight_outlasts_changes_of_the_partition_without_a_second_one
     it.poll_loop.update_watched();
     let (end, ended) = tokio::sync::oneshot::channel();
     it.put_in_flight(id, async move { ended.await.unwrap() });
-    let task = it.in_flight(id).unwrap().task;
+    let task = it.in_flight(id);
     it.change_partition(Partition::tiny());
     assert_eq!(it.poll_loop.watched.len(), 1, "only the tenant in flight is remembered");
     it.poll_loop.wake(id);
     it.poll_loop.start_due_polls();
     it.change_partition(Partition::whole());
     it.poll_loop.start_due_polls();
-    assert_eq!(it.in_flight(id).unwrap().task, task, "no second poll");
+    assert_eq!(it.in_flight(id), task, "no second poll");
     end.send(PollResult::Refused).unwrap();
     it.end_a_poll_of(id).await;
     it.poll_loop.start_due_polls();
-    let in_flight = it.in_flight(id).expect("it came back meanwhile, so it is polled at once");
-    assert_ne!(in_flight.task, task);
+    let next = it.in_flight(id).expect("it came back meanwhile, so it is polled at once");
+    assert_ne!(Some(next), task);
 }
 
 #[tokio::test]
@@ -183,7 +181,7 @@ async fn a_wake_makes_the_next_poll_unskippable() {
     it.poll_loop.update_watched();
     it.put_in_flight(id, async { queues_full() });
     it.end_a_poll().await;
-    let skips = |it: &Fixture| !matches!(it.poll_loop.watched[&id].next.skip_if, SkipIf::Never);
+    let skips = |it: &Fixture| it.poll_loop.watched[&id].next.skip_if.is_some();
     assert!(skips(&it));
     it.poll_loop.wake(id);
     assert!(!skips(&it));

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use polychron_producer::next_poll::SkipIf;
+use polychron_producer::sweeper::SweepScope;
 use serde_json::json;
 use shared::clock::Time;
 use shared::execution::{ErrorKind, Status, Trigger};
@@ -10,7 +11,7 @@ use shared::job::{MisfirePolicy, OverlapPolicy};
 use shared::outcome::Outcome;
 use shared::queue::BrokerState;
 
-use crate::table::{Polled, SOON, Suspension, Table, every, poll};
+use crate::table::{Polled, SOON, Table, every, poll};
 
 #[tokio::test]
 async fn a_job_is_armed_dispatched_published_and_moves_on() {
@@ -66,7 +67,7 @@ async fn after_a_burst_jobs_are_gathered_for_a_moment_and_a_single_job_never_wai
         table.manual.advance(Duration::from_secs(10));
         let polled = table.poll_once(None).await;
         assert_eq!(polled.wait, wait, "{jobs} jobs");
-        assert!(matches!(polled.next.skip_if, SkipIf::Never), "{jobs} jobs");
+        assert!(polled.next.skip_if.is_none(), "{jobs} jobs");
         table.poll().await;
         assert_eq!(table.broker.take(99).len(), jobs, "nothing is left behind");
     }
@@ -79,7 +80,7 @@ async fn a_tenant_that_waits_for_capacity_is_polled_when_there_is_some() {
         table.add(&format!("job {n}"), json!({"at": "2026-11-24T12:00:10Z"}), |_| {}).await;
     }
     table.manual.advance(Duration::from_secs(10));
-    let waits = |polled: &Polled| matches!(polled.next.skip_if, SkipIf::QueuesFull { .. });
+    let waits = |polled: &Polled| matches!(polled.next.skip_if, Some(SkipIf::QueuesFull { .. }));
     let mut polled = table.poll_once(None).await;
     while !waits(&polled) {
         polled = table.poll_once(Some(polled.next)).await;
@@ -282,8 +283,8 @@ async fn two_producers_at_one_tenant_dispatch_each_occurrence_once() {
     for _ in 0..545 {
         table.manual.advance(Duration::from_millis(200));
         let _ = tokio::join!(
-            poll(&table.poller, &table.tenant, None, Suspension::No),
-            poll(&other, &table.tenant, None, Suspension::No)
+            poll(&table.poller, &table.tenant, None, SweepScope::Overdue),
+            poll(&other, &table.tenant, None, SweepScope::Overdue)
         );
         for claim in table.claim(usize::MAX).await {
             table.finish(&claim, Outcome::Success(json!(null))).await;

@@ -1,5 +1,6 @@
 //! A late job causes one notification, and another one when it has caught up.
 
+use polychron_producer::sweeper::SweepScope;
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
@@ -8,7 +9,7 @@ use shared::notification::NOTIFIER;
 use shared::outcome::Outcome;
 use shared::tenant::TenantStatus;
 
-use crate::table::{Suspension, Table, every, poll};
+use crate::table::{Table, every, poll};
 
 /// The events of the notifications, oldest first.
 async fn notified(table: &Table) -> Vec<String> {
@@ -85,11 +86,11 @@ async fn another_producer_does_not_notify_again() {
     table.after(600).await;
     table.after(70).await;
     let (other, _driver) = table.another_poller();
-    poll(&other, &table.tenant, None, Suspension::No).await;
+    poll(&other, &table.tenant, None, SweepScope::Overdue).await;
     assert_eq!(notified(&table).await, ["late"]);
     run(&table).await;
     table.manual.advance(std::time::Duration::from_secs(10));
-    poll(&other, &table.tenant, None, Suspension::No).await;
+    poll(&other, &table.tenant, None, SweepScope::Overdue).await;
     table.poll().await;
     assert_eq!(notified(&table).await, ["late", "caught_up"]);
 }
@@ -103,6 +104,6 @@ async fn a_suspension_is_no_lateness() {
     table.after(3000).await;
     assert!(notified(&table).await.is_empty());
     table.change_tenant(|tenant| tenant.status = TenantStatus::Active);
-    poll(&table.poller, &table.tenant, None, Suspension::UntilNow).await;
+    poll(&table.poller, &table.tenant, None, SweepScope::All).await;
     assert!(notified(&table).await.is_empty(), "it is given time to start");
 }

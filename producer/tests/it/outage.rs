@@ -3,6 +3,7 @@
 //! The test computes the expected rows independently: it checks for every second of the day whether a
 //! schedule includes it, and applies the policies to one occurrence at a time.
 
+use polychron_producer::sweeper::SweepScope;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use shared::outcome::Outcome;
 use shared::schedule::ZoneRules;
 use shared::store::{ClaimTerms, Finish, Worker};
 
-use crate::table::{SOON, Suspension, Table, WORKER, poll};
+use crate::table::{SOON, Table, WORKER, poll};
 
 const JOBS: usize = 1000;
 /// A day, and enough more that no one-off job is still held in its table.
@@ -294,8 +295,8 @@ async fn two_producers_that_catch_up_at_once_make_the_same_rows() {
     table.manual.advance(OUTAGE);
     loop {
         let (one, two) = tokio::join!(
-            poll(&table.poller, &table.tenant, None, Suspension::No),
-            poll(&other, &table.tenant, None, Suspension::No)
+            poll(&table.poller, &table.tenant, None, SweepScope::Overdue),
+            poll(&other, &table.tenant, None, SweepScope::Overdue)
         );
         let goes_on = |wait: Duration| wait.is_zero() || wait == SOON;
         if !goes_on(one.wait) && !goes_on(two.wait) {

@@ -1,5 +1,6 @@
 //! Rescues, retries and sweeps.
 
+use polychron_producer::sweeper::SweepScope;
 use std::time::Duration;
 
 use serde_json::json;
@@ -8,7 +9,7 @@ use shared::job::OrphanPolicy;
 use shared::outcome::{Failure, Outcome};
 use shared::tenant::TenantStatus;
 
-use crate::table::{Suspension, Table, every, poll};
+use crate::table::{Table, every, poll};
 
 #[tokio::test]
 async fn a_lost_worker_costs_an_attempt_until_none_is_left() {
@@ -166,7 +167,7 @@ async fn messages_of_a_resumed_tenant_are_sent_again() {
     table.after(10).await;
     assert_eq!(table.broker.take(9).len(), 1, "consumers discard it: the tenant is suspended");
     table.manual.advance(Duration::from_secs(5));
-    poll(&table.poller, &table.tenant, None, Suspension::UntilNow).await;
+    poll(&table.poller, &table.tenant, None, SweepScope::All).await;
     table.flush().await;
     assert_eq!(table.broker.take(9).len(), 1);
 }

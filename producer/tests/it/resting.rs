@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use polychron_producer::next_poll::{NextPoll, SkipIf};
+use polychron_producer::sweeper::SweepScope;
 use polychron_producer::tenant_poll::TenantPoller;
 use serde_json::{Value, json};
 use shared::clock::Clock;
@@ -20,7 +21,7 @@ use shared::tenant::{Tenant, TenantStatus};
 use shared::tenants::OpenTenant;
 use testkit::{Folder, eventually, execute, postgres_database};
 
-use crate::table::{self, Polled, SOON, Suspension};
+use crate::table::{self, Polled, SOON};
 
 const INSERT: &str =
     r#"INSERT INTO polychron_job(name, job_type, schedule) VALUES ('a', 'noop', '{"every":"1h"}')"#;
@@ -85,7 +86,7 @@ impl Resting {
     /// Polls until there is nothing more to do now.
     async fn poll(&self) -> Polled {
         loop {
-            let polled = table::poll(&self.poller, &self.tenant, None, Suspension::No).await;
+            let polled = table::poll(&self.poller, &self.tenant, None, SweepScope::Overdue).await;
             if !polled.wait.is_zero() && polled.wait != SOON {
                 return polled;
             }
@@ -103,7 +104,7 @@ impl Resting {
     }
 
     async fn poll_again(&self, last: NextPoll) -> Polled {
-        table::poll(&self.poller, &self.tenant, Some(last), Suspension::No).await
+        table::poll(&self.poller, &self.tenant, Some(last), SweepScope::Overdue).await
     }
 
     /// How many polls there were, and how many were skipped.
@@ -114,7 +115,7 @@ impl Resting {
 
 /// Whether the next poll is skipped if the tenant is unchanged.
 fn skips_if_unchanged(next: &NextPoll) -> bool {
-    matches!(next.skip_if, SkipIf::Unchanged { .. })
+    matches!(next.skip_if, Some(SkipIf::Unchanged { .. }))
 }
 
 #[tokio::test]
@@ -137,7 +138,7 @@ async fn an_sqlite_tenant_is_not_opened_until_its_files_change() {
     let polled = one.poll_again(polled.next).await;
     assert_eq!(one.polls(), (polls + 1, 3));
     assert!(polled.wait.is_zero(), "it has been armed");
-    assert!(matches!(polled.next.skip_if, SkipIf::Never));
+    assert!(polled.next.skip_if.is_none());
 }
 
 #[tokio::test]
@@ -161,7 +162,9 @@ async fn a_tenant_of_an_overloaded_server_is_not_polled_until_the_statistics_sho
     assert!(connected().0 <= 1, "for the server's statistics: {:?}", connected());
     // Statistics are not trusted for ever.
     let mut next = known.take().unwrap();
-    let SkipIf::Unchanged { trusted_until, .. } = &mut next.skip_if else { panic!("{next:?}") };
+    let Some(SkipIf::Unchanged { trusted_until, .. }) = &mut next.skip_if else {
+        panic!("{next:?}")
+    };
     assert!(trusted_until.is_some_and(|until| until > Clock::System.boot_time()));
     *trusted_until = Some(Clock::System.boot_time());
     known.set(Some(next));
@@ -179,13 +182,13 @@ async fn a_tenant_of_an_overloaded_server_is_not_polled_until_the_statistics_sho
 #[tokio::test]
 async fn an_overloaded_server_without_statistics_is_polled_less_often() {
     let one = Resting::on_overloaded_server().await;
-    assert_eq!(one.poller.metrics.poll_interval.get(), 0.0, "nothing is known yet");
+    assert_eq!(one.poller.metrics.poll_interval.get(), 30.0, "it has not been probed");
     let url = &one.tenant.tenant.database_url;
     let (_, name) = url.expose().rsplit_once('/').unwrap();
     execute(url, &format!("ALTER DATABASE {name} SET track_counts = off")).await;
     one.tenant.store.close_idle();
     let polled = one.poll().await;
-    assert!(matches!(polled.next.skip_if, SkipIf::Never));
+    assert!(polled.next.skip_if.is_none());
     assert!((45..=50).contains(&polled.wait.as_secs()), "{:?}", polled.wait);
     assert_eq!(one.poller.metrics.poll_interval.get(), 50.0);
 }
@@ -198,13 +201,15 @@ async fn what_is_due_is_dispatched_although_the_files_are_unchanged() {
     one.poll().await;
     one.age().await;
     let mut polled = one.poll().await;
-    let SkipIf::Unchanged { until, .. } = &mut polled.next.skip_if else { panic!("in progress") };
-    assert_eq!(*until, Some(soon));
+    let Some(SkipIf::Unchanged { event, .. }) = &mut polled.next.skip_if else {
+        panic!("in progress")
+    };
+    assert_eq!(*event, Some(soon));
     assert!(polled.wait <= Duration::from_secs(10));
     assert_eq!(one.connections.count().sqlite, (1, 1), "kept, because it is needed soon");
     let before = one.polls();
     // This close to its time, the connection is opened, whatever the files say.
-    *until = Some(Clock::System.wall_time() + TimeDelta::seconds(3));
+    *event = Some(Clock::System.wall_time() + TimeDelta::seconds(3));
     one.poll_again(polled.next).await;
     assert_eq!(one.polls(), (before.0 + 1, before.1));
 }
@@ -214,6 +219,6 @@ async fn a_tenant_where_something_is_in_progress_is_not_at_rest() {
     let one = Resting::new().await;
     one.add("now", json!({"at": Clock::System.wall_time()})).await;
     let polled = one.poll().await;
-    assert!(matches!(polled.next.skip_if, SkipIf::Never), "it has been dispatched");
+    assert!(polled.next.skip_if.is_none(), "it has been dispatched");
     assert!(polled.wait <= Duration::from_secs(10));
 }

@@ -10,7 +10,8 @@ use polychron_producer::messenger::Messenger;
 use polychron_producer::next_poll::{self, NextPoll, PollResult, Terms};
 use polychron_producer::poll_interval::PollIntervals;
 use polychron_producer::pruner::Pruner;
-use polychron_producer::tenant_poll::{PollRequest, TenantPoller};
+use polychron_producer::sweeper::SweepScope;
+use polychron_producer::tenant_poll::TenantPoller;
 use serde_json::{Value, json};
 use shared::clock::{Clock, ManualClock};
 use shared::config::{Config, Sources};
@@ -105,7 +106,7 @@ impl Table {
 
     /// Polls once, and waits until what was dispatched is published.
     pub(crate) async fn poll_once(&self, last: Option<NextPoll>) -> Polled {
-        let polled = poll(&self.poller, &self.tenant, last, Suspension::No).await;
+        let polled = poll(&self.poller, &self.tenant, last, SweepScope::Overdue).await;
         self.flush().await;
         polled
     }
@@ -185,13 +186,6 @@ impl Table {
     }
 }
 
-/// Whether a tenant was suspended until this poll.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Suspension {
-    No,
-    UntilNow,
-}
-
 /// A poll, and what the loop would do next.
 pub(crate) struct Polled {
     /// How long until the next poll.
@@ -204,21 +198,16 @@ pub(crate) async fn poll(
     poller: &TenantPoller,
     tenant: &Arc<OpenTenant>,
     last: Option<NextPoll>,
-    suspension: Suspension,
+    scope: SweepScope,
 ) -> Polled {
-    let request = PollRequest {
-        tenant: tenant.clone(),
-        plan: last.unwrap_or_default(),
-        resumed: suspension == Suspension::UntilNow,
-        waiting_tenants: 0,
-    };
-    let result = poller.poll(request).await;
+    let result = poller.poll(tenant, last.unwrap_or_default(), scope).await;
     assert!(
         !matches!(result, PollResult::Refused | PollResult::Failed(_) | PollResult::Panicked),
         "{result:?}"
     );
     let terms = Terms {
         now: poller.clock.boot_time(),
+        until: &|time| tenant.store.until(time),
         intervals: poller.intervals.of(tenant),
         pauses: poller.capacity.pauses(),
         waiting_tenants: 1,
@@ -244,9 +233,9 @@ pub(crate) fn poller(
         messenger: Messenger::new(publisher, metrics.clone(), Tracer::default(), clock.clone()),
         lateness: Lateness::new(random.clone()),
         pruner: Pruner::new(&config(), random.clone(), metrics.clone()),
+        intervals: PollIntervals::new(Duration::from_secs(30), metrics.clone()),
         metrics,
         random: random.clone(),
-        intervals: PollIntervals::new(Duration::from_secs(30)),
         clock: clock.clone(),
     };
     (poller, driver)

@@ -49,6 +49,13 @@ pub struct PollSummary {
     pub has_unarmed: bool,
 }
 
+impl PollSummary {
+    /// Whether rows are dispatched, or wait for their turn.
+    pub fn is_in_progress(&self) -> bool {
+        self.dispatched > 0 || self.waiting > 0
+    }
+}
+
 /// A job whose next time has not been computed.
 #[derive(Clone, Debug, FromRow)]
 pub struct UnarmedJob {
