@@ -20,7 +20,6 @@ mod days;
 mod describe;
 mod dialect;
 mod error;
-mod except;
 mod explain;
 mod expression;
 mod field;

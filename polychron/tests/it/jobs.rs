@@ -42,6 +42,79 @@ async fn a_notification_target_is_stored_and_the_audit_does_not_contain_it() {
     }
 }
 
+/// Jobs by the flags that add them, and what is shown of each; `file` is a payload's `@path`.
+fn jobs_by_flags(file: &str) -> [(&'static str, Vec<&str>, Value); 8] {
+    [
+        (
+            "cron",
+            vec!["--cron", "0 2 * * *", "--timezone", "Europe/London"],
+            json!({"schedule": {"cron": "0 2 * * *", "timezone": "Europe/London"}, "version": 1,
+                   "is_enabled": true, "queue": "default", "timeout_seconds": null, "payload": {}}),
+        ),
+        (
+            "every",
+            vec!["--every", "15m", "--payload", "-", "--queue", "slow", "--timeout", "1h 30m"],
+            json!({"schedule": {"every": "15m"}, "payload": {"from": "input"}, "queue": "slow",
+                   "timeout_seconds": 5400}),
+        ),
+        (
+            "fortnightly",
+            vec!["--every", "2w", "--timezone", "Europe/London", "--from", "2026-01-02T09:00:00"],
+            json!({"schedule": {"every": "2w", "timezone": "Europe/London",
+                                "from": "2026-01-02T09:00:00"}}),
+        ),
+        (
+            "several",
+            vec!["--cron", "30 8 * * *", "--cron", "0 12 * * 1-5", "--timezone", "Europe/London"],
+            json!({"schedule": {"any": [{"cron": "30 8 * * *"}, {"cron": "0 12 * * 1-5"}],
+                                "timezone": "Europe/London"}}),
+        ),
+        (
+            "workdays",
+            vec![
+                "--cron",
+                "0 9 W#1 * *",
+                "--except",
+                "12-24/01-01",
+                "--except",
+                "2026-05-01",
+                "--years",
+                "2026-2099",
+            ],
+            json!({"schedule": {"cron": "0 9 W#1 * *", "except": ["12-24/01-01", "2026-05-01"],
+                                "years": "2026-2099"}}),
+        ),
+        (
+            "at",
+            vec!["--at", "2026-12-01T09:00:00Z", "--payload", file, "--disabled"],
+            json!({"schedule": {"at": "2026-12-01T09:00:00Z"}, "payload": {"from": "file"},
+                   "is_enabled": false}),
+        ),
+        (
+            "text",
+            vec!["--schedule", "*/5 * * * *", "--max-attempts", "5", "--retry-base", "2s"],
+            json!({"schedule": {"cron": "*/5 * * * *"}, "max_attempts": 5, "retry_base_seconds": 2}),
+        ),
+        (
+            "json",
+            vec![
+                "--schedule",
+                r#"{"every": "1h", "jitter": "5m"}"#,
+                "--misfire",
+                "run_all",
+                "--misfire-grace",
+                "120",
+                "--overlap",
+                "queue",
+                "--orphan",
+                "fail",
+            ],
+            json!({"schedule": {"every": "1h", "jitter": "5m"}, "misfire_policy": "run_all",
+                   "misfire_grace_seconds": 120, "overlap_policy": "queue", "orphan_policy": "fail"}),
+        ),
+    ]
+}
+
 #[tokio::test]
 async fn a_job_is_added_as_its_flags_say() {
     for backend in BOTH {
@@ -49,76 +122,8 @@ async fn a_job_is_added_as_its_flags_say() {
         let payload = console.folder.path("payload.json");
         std::fs::write(&payload, r#"{"from": "file"}"#).unwrap();
         let file = format!("@{}", payload.display());
-        for (name, flags, expected) in [
-            (
-                "cron",
-                &["--cron", "0 2 * * *", "--timezone", "Europe/London"][..],
-                json!({"schedule": {"cron": "0 2 * * *", "timezone": "Europe/London"}, "version": 1,
-                       "is_enabled": true, "queue": "default", "timeout_seconds": null, "payload": {}}),
-            ),
-            (
-                "every",
-                &["--every", "15m", "--payload", "-", "--queue", "slow", "--timeout", "1h 30m"],
-                json!({"schedule": {"every": "15m"}, "payload": {"from": "input"}, "queue": "slow",
-                       "timeout_seconds": 5400}),
-            ),
-            (
-                "fortnightly",
-                &["--every", "2w", "--timezone", "Europe/London", "--from", "2026-01-02T09:00:00"],
-                json!({"schedule": {"every": "2w", "timezone": "Europe/London",
-                                    "from": "2026-01-02T09:00:00"}}),
-            ),
-            (
-                "several",
-                &["--cron", "30 8 * * *", "--cron", "0 12 * * 1-5", "--timezone", "Europe/London"],
-                json!({"schedule": {"any": [{"cron": "30 8 * * *"}, {"cron": "0 12 * * 1-5"}],
-                                    "timezone": "Europe/London"}}),
-            ),
-            (
-                "workdays",
-                &[
-                    "--cron",
-                    "0 9 W#1 * *",
-                    "--except",
-                    "12-24/01-01",
-                    "--except",
-                    "2026-05-01",
-                    "--years",
-                    "2026-2099",
-                ],
-                json!({"schedule": {"cron": "0 9 W#1 * *", "except": ["12-24/01-01", "2026-05-01"],
-                                    "years": "2026-2099"}}),
-            ),
-            (
-                "at",
-                &["--at", "2026-12-01T09:00:00Z", "--payload", &file, "--disabled"],
-                json!({"schedule": {"at": "2026-12-01T09:00:00Z"}, "payload": {"from": "file"},
-                       "is_enabled": false}),
-            ),
-            (
-                "text",
-                &["--schedule", "*/5 * * * *", "--max-attempts", "5", "--retry-base", "2s"],
-                json!({"schedule": {"cron": "*/5 * * * *"}, "max_attempts": 5, "retry_base_seconds": 2}),
-            ),
-            (
-                "json",
-                &[
-                    "--schedule",
-                    r#"{"every": "1h", "jitter": "5m"}"#,
-                    "--misfire",
-                    "run_all",
-                    "--misfire-grace",
-                    "120",
-                    "--overlap",
-                    "queue",
-                    "--orphan",
-                    "fail",
-                ],
-                json!({"schedule": {"every": "1h", "jitter": "5m"}, "misfire_policy": "run_all",
-                       "misfire_grace_seconds": 120, "overlap_policy": "queue", "orphan_policy": "fail"}),
-            ),
-        ] {
-            let arguments = [&["job", "add", "acme", name, "--type", "noop"], flags].concat();
+        for (name, flags, expected) in jobs_by_flags(&file) {
+            let arguments = [&["job", "add", "acme", name, "--type", "noop"], &flags[..]].concat();
             console.run_with_input(&arguments, r#"{"from": "input"}"#).succeeded();
             let shown = job(&console, name);
             for (field, value) in expected.as_object().unwrap() {

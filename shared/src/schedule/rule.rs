@@ -1,13 +1,14 @@
 //! The forms of a schedule, and which times each names. Times are microseconds since 1970, without
 //! jitter, `start` and `end`.
 
+pub(super) mod except;
+
 use std::sync::LazyLock;
 
 use super::any::AnyRule;
 use super::calendar::{CalendarRule, Step};
 use super::cron::{Change, CronRule, Fold, Gap};
 use super::error::{self, ScheduleError};
-use super::except::ExceptRule;
 use super::expression::Expression;
 use super::json::Fields;
 use super::spread::Spread;
@@ -15,6 +16,7 @@ use super::wall_clock::WallClock;
 use super::years::Years;
 use super::zone::{self, Zone};
 use super::{SECOND, micros};
+use except::ExceptRule;
 
 #[derive(Clone, Debug)]
 pub(super) enum Rule {

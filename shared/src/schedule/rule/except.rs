@@ -4,11 +4,11 @@ use std::ops::RangeInclusive;
 
 use chrono::{Datelike, Days, NaiveDate, NaiveDateTime, NaiveTime};
 
-use super::error::{ScheduleError, shown};
-use super::json::{self, Fields};
-use super::rule::Rule;
-use super::zone::Zone;
-use super::{COUNT_MAX, SECOND, micros, time};
+use super::Rule;
+use crate::schedule::error::{ScheduleError, shown};
+use crate::schedule::json::{self, Fields};
+use crate::schedule::zone::Zone;
+use crate::schedule::{COUNT_MAX, SECOND, micros, time};
 
 /// The most entries of `except`.
 const ENTRIES_MAX: usize = 200;
@@ -17,7 +17,7 @@ const YEARS: RangeInclusive<i32> = 1970..=2100;
 
 /// A rule without some of its occurrences. Times are microseconds since 1970.
 #[derive(Clone, Debug)]
-pub(super) struct ExceptRule {
+pub(in crate::schedule) struct ExceptRule {
     pub rule: Rule,
     pub entries: Vec<Entry>,
     zone: Zone,
@@ -25,7 +25,7 @@ pub(super) struct ExceptRule {
 
 /// What one entry of `except` leaves out. Dates are local, and the last one is included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Entry {
+pub(in crate::schedule) enum Entry {
     Dates(NaiveDate, NaiveDate),
     /// In each year. If the last date is before the first, it is in the next year.
     Yearly(YearlyDate, YearlyDate),
@@ -35,13 +35,16 @@ pub(super) enum Entry {
 
 /// A date of each year.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct YearlyDate {
+pub(in crate::schedule) struct YearlyDate {
     pub month: u32,
     pub day: u32,
 }
 
 impl ExceptRule {
-    pub(super) fn read(rule: Rule, fields: &Fields) -> Result<ExceptRule, ScheduleError> {
+    pub(in crate::schedule) fn read(
+        rule: Rule,
+        fields: &Fields,
+    ) -> Result<ExceptRule, ScheduleError> {
         let zone = rule.zone().clone();
         let texts = fields.texts("except")?;
         if texts.len() > ENTRIES_MAX {
@@ -60,7 +63,7 @@ impl ExceptRule {
 
     /// The first occurrence after `after`. Each step passes an entry of one year, so there are at most
     /// a few thousand.
-    pub(super) fn next(&self, after: i64) -> Option<i64> {
+    pub(in crate::schedule) fn next(&self, after: i64) -> Option<i64> {
         let mut after = after;
         loop {
             let found = self.rule.next(after)?;
@@ -72,7 +75,7 @@ impl ExceptRule {
     }
 
     /// The last occurrence before `before`.
-    pub(super) fn prev(&self, before: i64) -> Option<i64> {
+    pub(in crate::schedule) fn prev(&self, before: i64) -> Option<i64> {
         let mut before = before;
         loop {
             let found = self.rule.prev(before)?;
@@ -85,7 +88,7 @@ impl ExceptRule {
 
     /// How many occurrences are later than `after` and not later than `until`; at most
     /// [`COUNT_MAX`] if they must be enumerated.
-    pub(super) fn count(&self, after: i64, until: i64) -> u64 {
+    pub(in crate::schedule) fn count(&self, after: i64, until: i64) -> u64 {
         if self.rule.is_enumerated() {
             let following = |time: &i64| self.next(*time);
             let times = std::iter::successors(self.next(after), following);
