@@ -106,7 +106,7 @@ class Watched(Driver):
         must(isinstance(message, dict) and len(message) == 1, "a message must have one member")
         ((kind, fields),) = message.items()
         must(kind in FORMS, f"a message of the unknown kind {kind!r}")
-        must(isinstance(fields, dict), f"the value of {kind} is no object")
+        must(isinstance(fields, dict), f"the value of {kind} is not an object")
         for name, (required, form) in FORMS[kind].items():
             if fields.get(name) is None:
                 must(not required, f"{kind} has no {name}")

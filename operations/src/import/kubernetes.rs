@@ -91,7 +91,7 @@ impl Reader {
             kinds.dedup();
             let number = others.len();
             remarks.push(format!(
-                "{number} objects are no CronJobs, and were left out: {}",
+                "{number} objects are not CronJobs and were left out: {}",
                 kinds.join(", ")
             ));
         }
@@ -184,7 +184,7 @@ impl Reader {
         let [container] = containers.map(Vec::as_slice).unwrap_or_default() else {
             return Err("it has several containers, or none: a job runs one program".to_owned());
         };
-        let container = container.as_object().ok_or("its container is no object")?;
+        let container = container.as_object().ok_or("its container is not an object")?;
         let mut room = PAYLOAD_BYTES_MAX;
         let environment = environment(container, &mut room, notes)?;
         note_left("the container", container, &OF_CONTAINER, notes);
@@ -193,7 +193,7 @@ impl Reader {
             let words = words.map(|word| {
                 let word = word
                     .as_str()
-                    .ok_or_else(|| format!("its {field} has an item that is no text"))?;
+                    .ok_or_else(|| format!("its {field} has an item that is not text"))?;
                 expanded(word, &environment, &mut room)
             });
             words.collect()
@@ -282,7 +282,7 @@ fn policies(
         None | Some(Value::Null) => Ok(None),
         Some(value) => {
             let whole = value.as_i64().filter(|whole| *whole >= 0);
-            whole.map(Some).ok_or_else(|| format!("{name} is no whole number"))
+            whole.map(Some).ok_or_else(|| format!("{name} is not a whole number"))
         }
     };
     for name in ["completions", "parallelism"] {

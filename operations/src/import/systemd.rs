@@ -112,7 +112,7 @@ impl Reader<'_> {
         for period in timer.all("Timer", "OnUnitActiveSec") {
             let seconds = duration(period).filter(|seconds| *seconds >= 1.0);
             let seconds = seconds
-                .ok_or_else(|| format!("OnUnitActiveSec={period} is no duration of seconds"))?;
+                .ok_or_else(|| format!("OnUnitActiveSec={period} is not a duration in seconds"))?;
             notes.push(
                 "OnUnitActiveSec counted from the last start, and counts from 1970 here".to_owned(),
             );
@@ -164,7 +164,7 @@ fn delayed(schedule: Value, timer: &Unit, notes: &mut Vec<String>) -> Result<Val
         .find(|name| timer.last("Timer", name).is_some());
     let Some(setting) = setting else { return Ok(schedule) };
     let text = timer.last("Timer", setting).unwrap_or_default();
-    let seconds = duration(text).ok_or_else(|| format!("{setting}={text} is no duration"))?;
+    let seconds = duration(text).ok_or_else(|| format!("{setting}={text} is not a duration"))?;
     if seconds < 1.0 {
         return Ok(schedule);
     }

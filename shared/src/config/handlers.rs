@@ -274,7 +274,10 @@ mod tests {
                 "handlers = [{ command = \"x\", environment = { A = \"hunter2\", B = 1 } }]",
                 "malformed",
             ),
-            ("handlers = [{ command = \"x\", environment = { \"A=\" = \"\" } }]", "no name"),
+            (
+                "handlers = [{ command = \"x\", environment = { \"A=\" = \"\" } }]",
+                "not a valid name",
+            ),
             ("handlers = [{ command = \"x\", recycle_after = 0 }]", "leave it out"),
             ("handlers = [{ command = \"x\", start_timeout = \"1h\" }]", "a start_timeout that"),
             ("handlers = [7]", "neither"),

@@ -367,7 +367,7 @@ fn flags(words: &mut Peekable<SplitWhitespace<'_>>, notes: &mut Vec<String>) -> 
         let flags = &word[1..];
         if flags.is_empty() || !flags.bytes().all(|flag| b"nqs".contains(&flag)) {
             return Err(format!(
-                "its command would begin with `{word}`, which is no flag of BSD's cron; remove it"
+                "its command would begin with `{word}`, which is not a flag of BSD's cron; remove it"
             ));
         }
         for flag in flags.chars() {
@@ -389,9 +389,7 @@ fn no_user(text: &str, user: &str) -> Option<String> {
     }
     let is_number = user.bytes().all(|byte| byte.is_ascii_digit());
     (is_number || is_program(user)).then(|| {
-        format!(
-            "`{user}` is no user, as it is in a system crontab: leave --system out, or say --user"
-        )
+        format!("`{user}` is not a user, as in a system crontab: leave --system out, or say --user")
     })
 }
 

@@ -124,7 +124,7 @@ fn anacron(
             let from = format!("1970-01-04T{hour:02}:{minute:02}:00");
             json!({"every": format!("{days}d"), "timezone": zone, "from": from})
         }
-        other => return Err(format!("its period `{other}` is no number of days")),
+        other => return Err(format!("its period `{other}` is not a number of days")),
     })
 }
 

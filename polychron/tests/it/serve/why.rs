@@ -183,7 +183,7 @@ async fn the_page_lists_the_planned_times_with_what_became_of_each() {
         server
             .get("/tenants/acme/job/why?name=a&at=last+night")
             .ended(200)
-            .shows(&["role=\"alert\"", "is no time"]);
+            .shows(&["role=\"alert\"", "is not a time"]);
         server.get("/tenants/acme/job?name=a").ended(200).shows(&["Why did it not run?"]);
     }
 }
