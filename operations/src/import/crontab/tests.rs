@@ -159,7 +159,7 @@ fn columns_that_would_be_misread_are_refused() {
         ("0 5 * * * bash -c a", Format::System, "leave --system out"),
         ("0 5 * * * $VV/bin/a b", Format::System, "leave --system out"),
         ("0 5 * * * /usr/bin/a b", Format::System, "leave --system out"),
-        ("0 5 * * * -n -x /usr/bin/a", Format::User, "no flag of BSD's cron"),
+        ("0 5 * * * -n -x /usr/bin/a", Format::User, "not a flag of BSD's cron"),
         ("@monthly 45 cron.monthly", Format::User, "anacrontab"),
         ("0 0 2 * * 1 /bin/a", Format::User, "six or seven fields"),
         ("0 0 2 * * MON-FRI /bin/a", Format::User, "six or seven fields"),

@@ -72,7 +72,7 @@ fn calendar_events_are_in_their_zone() {
         ("Persistent=true", "no OnCalendar"),
         ("OnCalendar=Mon *-*-1,15 10:00", "no counterpart"),
         ("OnCalendar=soon", "no counterpart"),
-        ("OnUnitActiveSec=soon", "no duration"),
+        ("OnUnitActiveSec=soon", "not a duration"),
     ] {
         let reason = schedule(timer).unwrap_err();
         assert!(reason.contains(says), "{timer}: {reason}");
