@@ -64,7 +64,7 @@ pub enum Verb {
     /// List and remove messages that no consumer could parse
     #[command(subcommand)]
     Dead(dead::Verb),
-    /// Preview schedules, and import those of cron and APScheduler
+    /// Preview schedules, and import those of other schedulers
     #[command(subcommand)]
     Schedule(schedule::Verb),
 }
