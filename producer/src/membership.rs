@@ -140,7 +140,7 @@ impl Membership {
     async fn renew(&mut self, now: BootTime) -> Result<Partition> {
         let control = self.tenants.control();
         let seen_at = control.now().await?;
-        let row = store::Producer {
+        let row = store::ProducerRow {
             name: self.name.clone(),
             host: process::host(),
             pid: process::id(),

@@ -27,7 +27,7 @@ impl Partition {
     }
 
     /// The partition of the producer `own_name` among the `live` producers.
-    pub(crate) fn among(own_name: &str, live: &[store::Producer]) -> Partition {
+    pub(crate) fn among(own_name: &str, live: &[store::ProducerRow]) -> Partition {
         let peers = live.iter().filter(|peer| peer.name != own_name);
         let peers = peers
             .map(|peer| (hash(peer.name.as_bytes()), peer.unreachable.iter().copied().collect()));
@@ -94,8 +94,8 @@ mod tests {
         "2026-11-24T12:00:00Z".parse().unwrap()
     }
 
-    fn producer(name: &str) -> store::Producer {
-        store::Producer {
+    fn producer(name: &str) -> store::ProducerRow {
+        store::ProducerRow {
             name: name.into(),
             host: "h".into(),
             pid: 1,
@@ -108,13 +108,14 @@ mod tests {
         }
     }
 
-    fn producers(count: usize) -> Vec<store::Producer> {
+    fn producers(count: usize) -> Vec<store::ProducerRow> {
         (0..count).map(|n| producer(&format!("host-{}-{n:06x}", 100 + n))).collect()
     }
 
     /// Who watches each tenant.
-    fn watchers(live: &[store::Producer], tenants: &[TenantId]) -> Vec<Vec<String>> {
-        let partition = |me: &store::Producer| (me.name.clone(), Partition::among(&me.name, live));
+    fn watchers(live: &[store::ProducerRow], tenants: &[TenantId]) -> Vec<Vec<String>> {
+        let partition =
+            |me: &store::ProducerRow| (me.name.clone(), Partition::among(&me.name, live));
         let partitions: Vec<_> = live.iter().map(partition).collect();
         let of = |tenant: &TenantId| {
             let watching = partitions.iter().filter(|(_, partition)| partition.contains(*tenant));

@@ -79,7 +79,7 @@ pub use migrate::{Migrated, Migration, Views, migrate};
 pub use notifications::{Notification, Notified, Unstarted};
 pub use old_programs::OldProgram;
 pub use pool::ConnectionCounts;
-pub use producers::Producer;
+pub use producers::ProducerRow;
 pub use prune::Keep;
 pub use read_limits::READ_LIMITS_ARE_KEPT;
 pub use schema::Schema;

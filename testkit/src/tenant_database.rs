@@ -23,11 +23,11 @@ pub struct TenantDatabase {
     pub clock: ManualClock,
     /// The same sequence in every run.
     pub random: Random,
-    session: Mutex<Session>,
+    session: Mutex<RawConnection>,
     _folder: Option<Folder>,
 }
 
-enum Session {
+enum RawConnection {
     Postgres(PgConnection),
     Sqlite(SqliteConnection),
 }
@@ -56,7 +56,7 @@ impl TenantDatabase {
         }
         let url = postgres_database().await;
         migrate(&url, Schema::Tenant).await.unwrap();
-        let session = Session::Postgres(PgConnection::connect(url.expose()).await.unwrap());
+        let session = RawConnection::Postgres(PgConnection::connect(url.expose()).await.unwrap());
         TenantDatabase::claimed(url, session, None).await
     }
 
@@ -70,7 +70,7 @@ impl TenantDatabase {
         sqlx::raw_sql(AssertSqlSafe(views.join("; "))).execute(&mut session).await.unwrap();
         let options = format!("?options=-c%20search_path%3D{TEMPLATE_SCHEMA},pg_catalog");
         let url = format!("{}{options}", url.expose()).parse().unwrap();
-        TenantDatabase::claimed(url, Session::Postgres(session), None).await
+        TenantDatabase::claimed(url, RawConnection::Postgres(session), None).await
     }
 
     /// In SQLite.
@@ -78,11 +78,11 @@ impl TenantDatabase {
         let folder = Folder::new();
         let url = folder.sqlite_database("tenant.db");
         migrate(&url, Schema::Tenant).await.unwrap();
-        let session = Session::Sqlite(SqliteConnection::connect(url.expose()).await.unwrap());
+        let session = RawConnection::Sqlite(SqliteConnection::connect(url.expose()).await.unwrap());
         TenantDatabase::claimed(url, session, Some(folder)).await
     }
 
-    async fn claimed(url: DatabaseUrl, session: Session, folder: Option<Folder>) -> TenantDatabase {
+    async fn claimed(url: DatabaseUrl, session: RawConnection, folder: Option<Folder>) -> TenantDatabase {
         let clock = ManualClock::new("2026-11-24T12:00:00.123456Z".parse().unwrap());
         let random = Random::seeded(1);
         let tenant = TenantId::new(Clock::Manual(clock.clone()).wall_time(), &random);
@@ -123,8 +123,8 @@ impl TenantDatabase {
     pub async fn try_execute(&self, sql: &str) -> Result<u64, String> {
         let sql = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
         let done = match &mut *self.session.lock().await {
-            Session::Postgres(session) => sql.execute(session).await.map(|d| d.rows_affected()),
-            Session::Sqlite(session) => sql.execute(session).await.map(|d| d.rows_affected()),
+            RawConnection::Postgres(session) => sql.execute(session).await.map(|d| d.rows_affected()),
+            RawConnection::Sqlite(session) => sql.execute(session).await.map(|d| d.rows_affected()),
         };
         done.map_err(|error| error.to_string())
     }
@@ -138,8 +138,8 @@ impl TenantDatabase {
     pub async fn texts(&self, sql: &str) -> Vec<String> {
         let sql = AssertSqlSafe(sql.to_owned());
         let rows = match &mut *self.session.lock().await {
-            Session::Postgres(session) => sqlx::query_scalar(sql).fetch_all(session).await,
-            Session::Sqlite(session) => sqlx::query_scalar(sql).fetch_all(session).await,
+            RawConnection::Postgres(session) => sqlx::query_scalar(sql).fetch_all(session).await,
+            RawConnection::Sqlite(session) => sqlx::query_scalar(sql).fetch_all(session).await,
         };
         let rows: Vec<Option<String>> = rows.unwrap_or_else(|error| panic!("{error}"));
         rows.into_iter().map(|text| text.unwrap_or_else(|| "-".to_owned())).collect()
@@ -157,7 +157,7 @@ impl TenantDatabase {
     pub async fn plan(&self, statement: &str, arguments: &str) -> String {
         let mut session = self.session.lock().await;
         let lines: Vec<String> = match &mut *session {
-            Session::Postgres(session) => {
+            RawConnection::Postgres(session) => {
                 let prepare = format!(
                     "DEALLOCATE ALL; SET plan_cache_mode = force_custom_plan; PREPARE planned AS {statement}"
                 );
@@ -168,7 +168,7 @@ impl TenantDatabase {
                 let rows = sqlx::raw_sql(AssertSqlSafe(explain)).fetch_all(session).await.unwrap();
                 rows.iter().map(|row| row.get(0)).collect()
             }
-            Session::Sqlite(session) => {
+            RawConnection::Sqlite(session) => {
                 let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
                 let rows = sqlx::raw_sql(explain).fetch_all(session).await.unwrap();
                 rows.iter().map(|row| row.get(3)).collect()

@@ -48,16 +48,16 @@ impl Judge {
         if all && rows.len() < known.len() {
             return Err(format!("rows of {} are gone, by {actor:?}", tenant.slug));
         }
-        let mut born = Vec::new();
+        let mut created = Vec::new();
         for new in rows {
             match known.get(&new.id) {
                 Some(old) if *old != new => self.change(old, &new, actor)?,
                 Some(_) => continue,
-                None => born.push(new.id),
+                None => created.push(new.id),
             }
             known.insert(new.id, new);
         }
-        born.iter().try_for_each(|id| birth(&known[id], &known, actor))?;
+        created.iter().try_for_each(|id| may_create(&known[id], &known, actor))?;
         within_limits(tenant, &known)?;
         self.rows.insert(tenant.slug.clone(), known);
         Ok(())
@@ -232,7 +232,8 @@ fn are_twins(run: &Run, other: &Run) -> bool {
         && !other.cancelled.is_cancelled()
 }
 
-fn birth(new: &Execution, rows: &BTreeMap<ExecutionId, Execution>, actor: Actor<'_>) -> Verdict {
+/// Whether `actor` may insert this row.
+fn may_create(new: &Execution, rows: &BTreeMap<ExecutionId, Execution>, actor: Actor<'_>) -> Verdict {
     let wrong = |what: &str| Err(format!("{what}, by {actor:?}: {new:#?}"));
     let before = rows.values().find(|row| {
         (row.job_id, row.scheduled_for, row.attempt)
@@ -243,14 +244,14 @@ fn birth(new: &Execution, rows: &BTreeMap<ExecutionId, Execution>, actor: Actor<
         (Actor::Process(Kind::Producer, _, "dispatch"), Trigger::Schedule) if new.attempt == 1 => {
             match new.status {
                 Status::Scheduled | Status::Dispatched | Status::Skipped => Ok(()),
-                _ => wrong("born in the middle of its life"),
+                _ => wrong("inserted with a status that only a later step sets"),
             }
         }
         (Actor::Process(_, _, "finish_if"), Trigger::Retry | Trigger::Rescue) => match before {
             Some(before) if before.status.is_final() && new.status == Status::Scheduled => Ok(()),
             _ => wrong("the attempt before it isn't over"),
         },
-        _ => wrong("nobody may bear that"),
+        _ => wrong("no process inserts such a row"),
     }
 }
 

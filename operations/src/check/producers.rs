@@ -1,11 +1,11 @@
 //! The live producers, and how they divide the tenants.
 
-use shared::store::Producer;
+use shared::store::ProducerRow;
 
 use crate::finding::Finding;
 
 /// Lists the live producers, and says whether they watch all tenants.
-pub(super) fn compare(producers: &[Producer], tenants: usize) -> Vec<Finding> {
+pub(super) fn compare(producers: &[ProducerRow], tenants: usize) -> Vec<Finding> {
     const SUBJECT: &str = "producers";
     if producers.is_empty() {
         let remedy = "start `polychron-producer`; the engine within `polychron up` needs none";
@@ -34,9 +34,9 @@ mod tests {
     use super::*;
     use crate::finding::Level;
 
-    fn producer(watched: i32, poll_seconds: i32) -> Producer {
+    fn producer(watched: i32, poll_seconds: i32) -> ProducerRow {
         let time = "2026-11-24T12:00:00Z".parse().unwrap();
-        Producer {
+        ProducerRow {
             name: "p".into(),
             host: "h".into(),
             pid: 1,

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use shared::clock::Clock;
-use shared::store::{Connections, Control, Producer, Worker};
+use shared::store::{Connections, Control, ProducerRow, Worker};
 use testkit::virtual_host;
 
 use crate::console::{BOTH, Backend, Console};
@@ -158,7 +158,7 @@ async fn settings_are_checked_everywhere_and_help_needs_none() {
 async fn produce(console: &Console) {
     let control = Control::new(&console.control, &Connections::new(Clock::System, 2)).unwrap();
     let now = control.now().await.unwrap();
-    let producer = Producer {
+    let producer = ProducerRow {
         name: "p".into(),
         host: "h".into(),
         pid: 1,

@@ -25,9 +25,9 @@ impl FailureDetector {
     /// row that is new to this process counts as a change.
     pub(super) fn live(
         &mut self,
-        rows: Vec<store::Producer>,
+        rows: Vec<store::ProducerRow>,
         now: BootTime,
-    ) -> Vec<store::Producer> {
+    ) -> Vec<store::ProducerRow> {
         let before = std::mem::take(&mut self.changed);
         for row in &rows {
             let since = match before.get(&row.name) {
@@ -36,7 +36,7 @@ impl FailureDetector {
             };
             self.changed.insert(row.name.clone(), (row.seen_at, since));
         }
-        let is_live = |row: &store::Producer| {
+        let is_live = |row: &store::ProducerRow| {
             let changed = self.changed.get(&row.name);
             changed.is_some_and(|(_, since)| now - *since < DEAD_AFTER)
         };
@@ -54,8 +54,8 @@ mod tests {
         "2026-11-24T12:00:00Z".parse().unwrap()
     }
 
-    fn producer(name: &str, seen_at: Time) -> store::Producer {
-        store::Producer {
+    fn producer(name: &str, seen_at: Time) -> store::ProducerRow {
+        store::ProducerRow {
             name: name.into(),
             host: "h".into(),
             pid: 1,

@@ -25,7 +25,7 @@ WITH turn AS (
       AND j.next_run_at = a.due_at
       AND j.is_enabled
     RETURNING j.id
-), born AS (
+), inserted AS (
     INSERT INTO polychron_job_execution (
         id, job_id, scheduled_for, trigger, status, dispatched_at, finished_at,
         stands_for, error_kind, error_message
@@ -52,5 +52,5 @@ WITH turn AS (
     RETURNING e.id
 )
 SELECT NULL::uuid AS id FROM turn
-UNION ALL SELECT id FROM born WHERE status = 'dispatched'
+UNION ALL SELECT id FROM inserted WHERE status = 'dispatched'
 UNION ALL SELECT id FROM released

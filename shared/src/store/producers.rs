@@ -13,7 +13,7 @@ use crate::id::TenantId;
 
 /// A producer process.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow, Serialize)]
-pub struct Producer {
+pub struct ProducerRow {
     /// Its name, which is new at every start.
     pub name: String,
     /// The host it runs on.
@@ -37,7 +37,7 @@ pub struct Producer {
 
 impl Control {
     /// Inserts or renews the row of a producer.
-    pub async fn register_producer(&self, producer: &Producer) -> Result<()> {
+    pub async fn register_producer(&self, producer: &ProducerRow) -> Result<()> {
         let unreachable = sqlx::types::Json(&producer.unreachable);
         run_on_either!(&self.db, sql::REGISTER_PRODUCER, |text, connection| async {
             query(text)
@@ -64,7 +64,7 @@ impl Control {
     }
 
     /// The producers that have renewed their rows since `seen_since`.
-    pub async fn list_producers(&self, seen_since: DbTime) -> Result<Vec<Producer>> {
+    pub async fn list_producers(&self, seen_since: DbTime) -> Result<Vec<ProducerRow>> {
         run_on_either!(&self.db, sql::LIST_PRODUCERS, |text, connection| {
             query_as(text).bind(seen_since).fetch_all(connection)
         })

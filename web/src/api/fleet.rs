@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use shared::clock::Time;
 use shared::id::{JobId, TenantId};
 use shared::schedule::Spread;
-use shared::store::{Audit, AuditFilter, Producer, Worker};
+use shared::store::{Audit, AuditFilter, ProducerRow, Worker};
 use uuid::Uuid;
 
 use operations::dead::Emptied;
@@ -44,7 +44,7 @@ pub(super) async fn consumers(
 pub(super) async fn producers(
     State(state): State<Arc<AppState>>,
     Extension(visitor): Extension<Visitor>,
-) -> Result<Json<Vec<Producer>>, Problem> {
+) -> Result<Json<Vec<ProducerRow>>, Problem> {
     visitor.must_see_all()?;
     Ok(Json(fleet::producers(&state.context.control).await?))
 }

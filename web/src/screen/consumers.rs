@@ -6,7 +6,7 @@ use axum::Extension;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use shared::handler_status::HandlerStatus;
-use shared::store::{Producer, Worker};
+use shared::store::{ProducerRow, Worker};
 
 use super::Answer;
 use crate::access::Visitor;
@@ -117,7 +117,7 @@ fn handlers(workers: &[Worker]) -> Option<Html> {
     (!all.is_empty()).then(|| html!("<h2>Handler processes</h2>{}", table))
 }
 
-fn dispatching(producers: &[Producer], now: shared::clock::Time) -> Html {
+fn dispatching(producers: &[ProducerRow], now: shared::clock::Time) -> Html {
     if producers.is_empty() {
         return html!(
             "<p>None is alive. <code>polychron up</code> needs none; otherwise start <code>polychron-producer</code>.</p>"
