@@ -55,6 +55,10 @@ fn escaped(
 /// Control characters (C0, DEL, C1), line and paragraph separators, and what Unicode calls default
 /// ignorable or bidirectional formatting: it takes no width, or reorders what is around it.
 pub fn is_unsafe(character: char) -> bool {
+    // Almost all text is printable ASCII, and each log line is read through here.
+    if matches!(character, ' '..='~') {
+        return false;
+    }
     character.is_control()
         || matches!(character,
             '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'

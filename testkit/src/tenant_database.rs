@@ -82,7 +82,11 @@ impl TenantDatabase {
         TenantDatabase::claimed(url, session, Some(folder)).await
     }
 
-    async fn claimed(url: DatabaseUrl, session: RawConnection, folder: Option<Folder>) -> TenantDatabase {
+    async fn claimed(
+        url: DatabaseUrl,
+        session: RawConnection,
+        folder: Option<Folder>,
+    ) -> TenantDatabase {
         let clock = ManualClock::new("2026-11-24T12:00:00.123456Z".parse().unwrap());
         let random = Random::seeded(1);
         let tenant = TenantId::new(Clock::Manual(clock.clone()).wall_time(), &random);
@@ -123,7 +127,9 @@ impl TenantDatabase {
     pub async fn try_execute(&self, sql: &str) -> Result<u64, String> {
         let sql = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
         let done = match &mut *self.session.lock().await {
-            RawConnection::Postgres(session) => sql.execute(session).await.map(|d| d.rows_affected()),
+            RawConnection::Postgres(session) => {
+                sql.execute(session).await.map(|d| d.rows_affected())
+            }
             RawConnection::Sqlite(session) => sql.execute(session).await.map(|d| d.rows_affected()),
         };
         done.map_err(|error| error.to_string())

@@ -233,7 +233,11 @@ fn are_twins(run: &Run, other: &Run) -> bool {
 }
 
 /// Whether `actor` may insert this row.
-fn may_create(new: &Execution, rows: &BTreeMap<ExecutionId, Execution>, actor: Actor<'_>) -> Verdict {
+fn may_create(
+    new: &Execution,
+    rows: &BTreeMap<ExecutionId, Execution>,
+    actor: Actor<'_>,
+) -> Verdict {
     let wrong = |what: &str| Err(format!("{what}, by {actor:?}: {new:#?}"));
     let before = rows.values().find(|row| {
         (row.job_id, row.scheduled_for, row.attempt)
