@@ -123,7 +123,7 @@ def take(message: dict[str, Any]) -> None:
             threading.Thread(target=run, args=[fields], daemon=True).start()
     elif kind == "cancel":
         if fields["id"] not in cancelled and FAULT == "strict cancels":
-            sys.exit("not in hand")
+            sys.exit("not in flight")
         if FAULT != "ignores cancels" and fields["id"] in cancelled:
             cancelled[fields["id"]].set()
     elif FAULT == "strict kinds":

@@ -206,7 +206,7 @@ def secrets(start: Start) -> None:
 def cancels(start: Start) -> None:
     process = start()
     process.hello()
-    process.cancel("not-in-hand")
+    process.cancel("not-in-flight")
     is_echo(process.run("echo", 1), 1)
     for _ in range(20):  # also at moments when the handler is just starting
         execution = process.start("wait", {"seconds": 600})

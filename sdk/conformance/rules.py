@@ -58,7 +58,7 @@ class Watched(Driver):
         self.alive_ms: int | None = None
         self.everything = b""
         self._hello: dict[str, Any] | None = None
-        self._in_hand: set[str] = set()
+        self._in_flight: set[str] = set()
 
     def hello(self) -> dict[str, Any]:
         """Waits for hello, once."""
@@ -73,7 +73,7 @@ class Watched(Driver):
     def start_line(self, job_type: str, payload: Any = None, **fields: Any) -> bytes:
         self.hello()
         line = super().start_line(job_type, payload, **fields)
-        self._in_hand.add(f"execution-{self._count}")
+        self._in_flight.add(f"execution-{self._count}")
         return line
 
     def line(self, within: float = PATIENCE) -> bytes:
@@ -89,8 +89,8 @@ class Watched(Driver):
             if kind == "hello":
                 must(self._hello is None, "a second hello")
             if kind in ("done", "failed"):
-                must(fields["id"] in self._in_hand, f"an answer for {fields['id']}, not in hand")
-                self._in_hand.remove(fields["id"])
+                must(fields["id"] in self._in_flight, f"an answer for {fields['id']}, not in flight")
+                self._in_flight.remove(fields["id"])
             if kind != "alive":
                 return kind, fields
 

@@ -62,7 +62,7 @@ class Context {
 class Process {
   constructor(descriptor, handlers, concurrency) {
     this.handlers = handlers;
-    this.inHand = new Map();
+    this.inFlight = new Map();
     this.socket = new net.Socket({ fd: descriptor, readable: true, writable: true });
     this.socket.on("error", () => {}); // the end of the stream follows
     this.socket.on("close", () => this.end());
@@ -93,14 +93,14 @@ class Process {
   take(message) {
     if (message.start) void this.run(message.start);
     if (message.cancel) {
-      const context = this.inHand.get(message.cancel.id);
+      const context = this.inFlight.get(message.cancel.id);
       context?._abort.abort(new Cancelled(message.cancel.why));
     }
   }
 
   async run(start) {
-    const context = new Context(start, (message) => this.inHand.has(start.id) && this.send(message));
-    this.inHand.set(start.id, context);
+    const context = new Context(start, (message) => this.inFlight.has(start.id) && this.send(message));
+    this.inFlight.set(start.id, context);
     let answer;
     try {
       const handler = this.handlers[start.type];
@@ -112,13 +112,13 @@ class Process {
     } catch (error) {
       answer = { failed: { id: start.id, ...describe(error) } };
     }
-    this.inHand.delete(start.id);
+    this.inFlight.delete(start.id);
     this.send(answer);
   }
 
   /** The end of the stream: the consumer wants no more, or is gone. */
   end() {
-    process.exit(this.inHand.size === 0 ? 0 : 1);
+    process.exit(this.inFlight.size === 0 ? 0 : 1);
   }
 }
 

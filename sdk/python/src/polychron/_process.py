@@ -40,7 +40,7 @@ class Process:
         self._channel = channel
         self._pid = os.getpid()
         self._handlers = handlers
-        self._in_hand: dict[str, Execution] = {}
+        self._in_flight: dict[str, Execution] = {}
         self._waiting: queue.SimpleQueue[Execution | None] = queue.SimpleQueue()
         self._main = _runners.MainThread()
         self._synchronous = self._main if concurrency == 1 else _runners.Threads()
@@ -90,7 +90,7 @@ class Process:
         except Exception:
             traceback.print_exc()  # it shows our code, and no value
             os._exit(70)
-        if self._in_hand:  # the consumer is gone, and nothing can be stored
+        if self._in_flight:  # the consumer is gone, and nothing can be stored
             os._exit(1)
         for _ in range(self.concurrency):
             self._waiting.put(None)
@@ -103,14 +103,14 @@ class Process:
             execution = Execution(start, handler, runner, self._around, self.send)
         except ValueError as error:  # a time after the year 9999
             return self._reject(start["id"], f"the execution cannot be started: {error}")
-        self._in_hand[execution.id] = execution
+        self._in_flight[execution.id] = execution
         self._waiting.put(execution)
 
     def _reject(self, id: str, why: str) -> None:
         self.send({"failed": {"id": id, "message": why, "retry": False}})
 
     def _cancel(self, cancel: dict[str, Any]) -> None:
-        execution = self._in_hand.get(cancel["id"])
+        execution = self._in_flight.get(cancel["id"])
         if execution is not None and execution.cancelled is None:
             execution.context._cancelled = cancel["why"]
             execution.runner.cancel(execution)
@@ -134,7 +134,7 @@ class Process:
         except Exception:
             traceback.print_exc()
         _output.flush()
-        del self._in_hand[execution.id]
+        del self._in_flight[execution.id]
         self.send(answer)
 
     def _log_to_stream(self, level: str, text: str) -> None:
@@ -143,7 +143,7 @@ class Process:
 
 
 class Execution:
-    """One execution in hand."""
+    """One execution in flight."""
 
     def __init__(
         self,
