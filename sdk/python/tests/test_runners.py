@@ -8,6 +8,7 @@ from polychron._runners import MainThread
 
 
 class FakeExecution:
+    id = "execution-1"
     cancelled: Cancelled | None = None
 
     def __init__(self, runner: MainThread) -> None:
@@ -20,7 +21,7 @@ class FakeExecution:
     def call(self) -> None:
         with self.runner.uninterrupted():  # as while a line is sent
             self.cancelled = Cancelled("request")
-            self.runner.cancel(self)  # type: ignore[arg-type]
+            self.runner.cancel(self)
             self.reached.append("the end of the line")
         self.reached.append("the handler")
 
@@ -30,6 +31,6 @@ def test_a_line_is_not_interrupted_but_what_follows_is() -> None:
     runner = MainThread()
     execution = FakeExecution(runner)
     with pytest.raises(Cancelled):
-        runner.call(execution)  # type: ignore[arg-type]
+        runner.call(execution)
     assert execution.reached == ["the end of the line"]
     signal.signal(signal.SIGURG, before)

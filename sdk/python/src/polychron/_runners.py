@@ -9,6 +9,7 @@ import signal
 import threading
 import types
 from collections.abc import Coroutine, Generator, Iterator
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from polychron._errors import Cancelled
@@ -16,16 +17,32 @@ from polychron._errors import Cancelled
 if TYPE_CHECKING:
     import asyncio
 
-    from polychron._process import Execution
+
+class Runnable(Protocol):
+    """What a runner calls: an execution."""
+
+    @property
+    def id(self) -> str:
+        """Identifies it among those in flight."""
+
+    @property
+    def cancelled(self) -> Cancelled | None:
+        """What is to be raised in the handler; None while its result is wanted."""
+
+    def around(self) -> AbstractContextManager[Any]:
+        """Makes what the handler runs within."""
+
+    def call(self) -> Any:
+        """Calls the handler's function."""
 
 
 class Runner(Protocol):
     """Calls handlers."""
 
-    def call(self, execution: Execution) -> Any:
+    def call(self, execution: Runnable) -> Any:
         """Calls the handler. Returns its result, or raises what it raises."""
 
-    def cancel(self, execution: Execution) -> None:
+    def cancel(self, execution: Runnable) -> None:
         """Raises `Cancelled` in the handler if it is still running. Called by another thread."""
 
 
@@ -37,12 +54,12 @@ class MainThread:
     """
 
     def __init__(self) -> None:
-        self._current: Execution | None = None
+        self._current: Runnable | None = None
         self._was_raised = False
         self._uninterrupted = 0
         signal.signal(signal.SIGURG, lambda *_: self._interrupt())
 
-    def call(self, execution: Execution) -> Any:
+    def call(self, execution: Runnable) -> Any:
         self._was_raised = False
         self._current = execution
         try:
@@ -52,7 +69,7 @@ class MainThread:
         finally:
             self._current = None
 
-    def cancel(self, execution: Execution) -> None:
+    def cancel(self, execution: Runnable) -> None:
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGURG)
 
     @contextlib.contextmanager
@@ -83,7 +100,7 @@ class Threads:
         self._lock = threading.Lock()
         self._threads: dict[str, int] = {}
 
-    def call(self, execution: Execution) -> Any:
+    def call(self, execution: Runnable) -> Any:
         thread = threading.get_ident()
         with self._lock:
             if execution.cancelled is not None:
@@ -97,7 +114,7 @@ class Threads:
                 self._threads.pop(execution.id, None)
                 _raise_in(thread, None)  # what has not arrived yet would hit the next handler
 
-    def cancel(self, execution: Execution) -> None:
+    def cancel(self, execution: Runnable) -> None:
         with self._lock:
             thread = self._threads.pop(execution.id, None)
             cancelled = execution.cancelled
@@ -120,7 +137,7 @@ class EventLoop:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
-    def call(self, execution: Execution) -> Any:
+    def call(self, execution: Runnable) -> Any:
         ended: concurrent.futures.Future[Any] = concurrent.futures.Future()
 
         async def run() -> None:
@@ -145,7 +162,7 @@ class EventLoop:
         loop.call_soon_threadsafe(start)
         return ended.result()
 
-    def cancel(self, execution: Execution) -> None:
+    def cancel(self, execution: Runnable) -> None:
         def cancel() -> None:
             task = self._tasks.get(execution.id)
             if task is not None:
@@ -165,7 +182,7 @@ class EventLoop:
 
 
 @types.coroutine
-def _driven(handler: Coroutine[Any, Any, Any], execution: Execution) -> Generator[Any, Any, Any]:
+def _driven(handler: Coroutine[Any, Any, Any], execution: Runnable) -> Generator[Any, Any, Any]:
     """Awaits a handler, in which a cancel by asyncio is raised as `Cancelled`."""
     import asyncio
 
