@@ -4,8 +4,10 @@ import os
 import sqlite3
 import threading
 import time
+from typing import Any
 
 import pytest
+from conftest import Start
 from sqlalchemy import text
 
 from polychron import _database
@@ -61,6 +63,61 @@ def test_postgres() -> None:
     assert kept.closed
 
 
+def wait_for_statements(like: str, count: int) -> None:
+    """Waits until so many statements with this beginning run on the server."""
+    asks = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE state = 'active' AND query LIKE %s AND pid <> pg_backend_pid()"
+    )
+    until = time.monotonic() + 20
+    with FakeContext(database_url=POSTGRES).connect(autocommit=True) as other:
+        while (found := other.execute(asks, [f"{like}%"]).fetchone()) != (count,):
+            assert time.monotonic() < until, f"{found[0]} statements run, not {count}"
+
+
+def milliseconds(connection: Any) -> list[int]:
+    """The session's limits."""
+    names = ("statement_timeout", "idle_in_transaction_session_timeout", "client_connection_check_interval")
+    asks = "SELECT setting::bigint FROM pg_settings WHERE name = %s"
+    return [connection.execute(asks, [name]).fetchone()[0] for name in names]
+
+
+@pytest.mark.skipif(not POSTGRES, reason="TEST_POSTGRES_URL names no PostgreSQL")
+def test_the_server_limits_what_may_outlive_the_process() -> None:
+    context = FakeContext(database_url=POSTGRES, timeout=3600)
+    statement, idle, check = milliseconds(context.connect())
+    assert 3_500_000 < statement == idle <= 3_601_000
+    assert check == 1000
+    with context.session() as db:
+        assert milliseconds(db.connection().connection)[2] == 1000
+    assert not context.connect().autocommit
+    assert context.connect(autocommit=True).autocommit
+    context._close()
+    far = FakeContext(database_url=POSTGRES, timeout=1e9)
+    assert milliseconds(far.connect())[0] == 2**31 - 1
+    far._close()
+    chosen = "options=-c%20statement_timeout%3D5s%20-c%20client_connection_check_interval%3D7s"
+    url = f"{POSTGRES}{'&' if '?' in POSTGRES else '?'}{chosen}"
+    limited = FakeContext(database_url=url)
+    assert milliseconds(limited.connect())[::2] == [5000, 7000]
+    limited._close()
+    late = FakeContext(database_url=POSTGRES, timeout=-5)
+    with pytest.raises(Exception, match="statement timeout"):
+        late.connect(autocommit=True).execute("SELECT pg_sleep(600)")
+    late._close()
+
+
+@pytest.mark.skipif(not POSTGRES, reason="TEST_POSTGRES_URL names no PostgreSQL")
+@pytest.mark.parametrize("opens", ["ctx.connect()", "ctx.session().connection().connection"])
+def test_a_statement_of_a_killed_process_does_not_go_on_in_the_server(start: Start, opens: str) -> None:
+    process = start(f"@job('sleep')\ndef sleep(p, ctx): {opens}.cursor().execute(p)")
+    process.message()
+    process.start("sleep", "SELECT pg_sleep(601)", database_url=POSTGRES)
+    wait_for_statements("SELECT pg_sleep(601)", 1)
+    process.process.kill()
+    wait_for_statements("SELECT pg_sleep(601)", 0)
+
+
 @pytest.mark.skipif(not POSTGRES, reason="TEST_POSTGRES_URL names no PostgreSQL")
 def test_a_cancelled_statement_does_not_go_on_in_the_server() -> None:
     context = FakeContext(database_url=POSTGRES)
@@ -75,14 +132,7 @@ def test_a_cancelled_statement_does_not_go_on_in_the_server() -> None:
 
     thread = threading.Thread(target=sleep, daemon=True)
     thread.start()
-    with FakeContext(database_url=POSTGRES).connect(autocommit=True) as other:
-        asks = (
-            "SELECT count(*) FROM pg_stat_activity"
-            " WHERE state = 'active' AND query LIKE 'SELECT pg_sleep%' AND pid <> pg_backend_pid()"
-        )
-        until = time.monotonic() + 20
-        while other.execute(asks).fetchone() != (1,):
-            assert time.monotonic() < until, "the statement has not started"
+    wait_for_statements("SELECT pg_sleep(600)", 1)
     context.cancel()
     context._close()
     assert ended.wait(20)

@@ -87,9 +87,10 @@ class Context:
         """A new connection to this tenant's database: `sqlite3.Connection`, or that of psycopg.
 
         `arguments` go to the driver's `connect`. The connection is closed when the execution ends;
-        what is not committed by then is rolled back.
+        what is not committed by then is rolled back. PostgreSQL aborts a statement whose process is
+        gone, and one that goes on a second after the deadline.
         """
-        connection = _database.connect(self.database_url, arguments)
+        connection = _database.connect(self.database_url, arguments, self.time_left)
         self._connections.append(connection)
         self._resources.callback(connection.close)
         return connection
@@ -98,7 +99,9 @@ class Context:
     def engine(self) -> Engine:
         """A SQLAlchemy engine of this tenant's database, for this execution only."""
         if self._engine is None:
-            self._engine = _database.engine(self.database_url, self._connections.append)
+            self._engine = _database.engine(
+                self.database_url, self._connections.append, lambda: self.time_left
+            )
             self._resources.callback(self._engine.dispose)
         return self._engine
 

@@ -21,15 +21,41 @@ _RENAMED = {
     "ssl-key": "sslkey",
     "statement-cache-capacity": None,
 }
+# How long after the deadline PostgreSQL aborts a statement by itself.
+_SERVER_GRACE_SECONDS = 1
+# How often PostgreSQL checks whether the process of a running statement is still there.
+_CLIENT_CHECK_MILLIS = 1000
+_SETTING_MILLIS_MAX = 2**31 - 1
+# Leaves a limit that URL, role or database have set.
+_SET = "SELECT set_config('{0}', '{1}', false) WHERE current_setting('{0}', true) = '0'"
 
 
-def connect(url: str, arguments: dict[str, Any]) -> Any:
-    """A connection of `sqlite3`, psycopg or psycopg2."""
+def connect(url: str, arguments: dict[str, Any], time_left: float) -> Any:
+    """A connection of `sqlite3`, psycopg or psycopg2. `time_left` are the seconds until the deadline."""
     if url.startswith("sqlite:"):
         import sqlite3
 
         return sqlite3.connect(_sqlite_path(url), **arguments)
-    return _postgres_driver().connect(_libpq_url(url), **arguments)
+    return _connect_postgres(_postgres_driver(), url, arguments, time_left)
+
+
+def _connect_postgres(driver: ModuleType, url: str, arguments: dict[str, Any], time_left: float) -> Any:
+    """A connection whose statements and transactions do not outlive this process, which may be killed."""
+    connection = driver.connect(_libpq_url(url), **arguments)
+    millis = round((time_left + _SERVER_GRACE_SECONDS) * 1000)
+    millis = min(max(millis, 1), _SETTING_MILLIS_MAX)
+    settings = {
+        "statement_timeout": millis,
+        "idle_in_transaction_session_timeout": millis,
+        # PostgreSQL before 14 has none, and a server on Windows refuses it.
+        "client_connection_check_interval": _CLIENT_CHECK_MILLIS,
+    }
+    wanted, connection.autocommit = connection.autocommit, True
+    for name, value in settings.items():
+        with contextlib.suppress(driver.Error), connection.cursor() as cursor:
+            cursor.execute(_SET.format(name, value))
+    connection.autocommit = wanted
+    return connection
 
 
 def stop_statement(connection: Any) -> None:
@@ -40,8 +66,9 @@ def stop_statement(connection: Any) -> None:
             cancel()
 
 
-def engine(url: str, opened: Callable[[Any], None]) -> Engine:
-    """A SQLAlchemy engine. `opened` gets each connection of psycopg that it opens."""
+def engine(url: str, opened: Callable[[Any], None], time_left: Callable[[], float]) -> Engine:
+    """A SQLAlchemy engine. `opened` gets each connection of psycopg that it opens, and `time_left` tells
+    the seconds until the deadline."""
     try:
         import sqlalchemy
     except ImportError as error:
@@ -51,7 +78,7 @@ def engine(url: str, opened: Callable[[Any], None]) -> Engine:
     driver = _postgres_driver()
 
     def open_connection() -> Any:
-        connection = driver.connect(_libpq_url(url))
+        connection = _connect_postgres(driver, url, {}, time_left())
         opened(connection)
         return connection
 
