@@ -90,8 +90,8 @@ pub struct Terms<'a> {
     pub pauses: Pauses,
     /// How many tenants wait for capacity, this one included.
     pub waiting_tenants: u32,
-    /// Whether a wake for this tenant came during the poll.
-    pub woken: bool,
+    /// How soon the tenant is polled again because a wake for it came during the poll.
+    pub woken: Option<Duration>,
     /// Whether the tenant was polled because all tenants were, at once.
     pub in_herd: bool,
     /// A random number from 0 to 1. It spreads thousands of tenants over time.
@@ -115,9 +115,7 @@ impl SkipIf {
 
 /// Decides when a tenant is polled next.
 pub fn next(result: PollResult, terms: &Terms) -> NextPoll {
-    match result {
-        // Whoever sent the wake may know of a change that no change token shows yet.
-        _ if terms.woken => NextPoll::default(),
+    let next = match result {
         PollResult::Polled(facts) => after_poll(facts, terms),
         PollResult::Skipped(SkipIf::QueuesFull { until }) => wait_for_capacity(until, terms),
         PollResult::Skipped(skip_if @ SkipIf::Unchanged { event, .. }) => {
@@ -126,7 +124,10 @@ pub fn next(result: PollResult, terms: &Terms) -> NextPoll {
         }
         PollResult::Refused | PollResult::Panicked => after(REFUSED_AFTER),
         PollResult::Failed(retry_in) => after(retry_in),
-    }
+    };
+    // Whoever sent the wake may know of a change that no change token shows yet.
+    let Some(woken) = terms.woken else { return next };
+    after(next.wait.min(woken))
 }
 
 fn after_poll(mut facts: Box<PollFacts>, terms: &Terms) -> NextPoll {
@@ -171,8 +172,7 @@ fn until_next_event(facts: PollFacts, terms: &Terms) -> NextPoll {
 
 /// Asks for capacity in turn, and polls in turn without, at `latest` or before.
 fn wait_for_capacity(latest: BootTime, terms: &Terms) -> NextPoll {
-    let Pauses { refill, retry } = terms.pauses;
-    let wait = retry.max(refill).max(ASK_EVERY * terms.waiting_tenants);
+    let wait = terms.pauses.retry.max(terms.pauses.refill).max(ASK_EVERY * terms.waiting_tenants);
     let turn = (POLL_WAITING_EVERY * terms.waiting_tenants).max(POLL_WAITING_MIN);
     let until = latest.min(terms.now + turn);
     NextPoll { skip_if: Some(SkipIf::QueuesFull { until }), ..after(wait) }

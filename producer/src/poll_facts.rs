@@ -9,7 +9,6 @@ use crate::{rescuer, sweeper};
 /// What a poll has found, and what it has left to do.
 #[derive(Debug)]
 pub struct PollFacts {
-    /// When the poll began.
     pub(crate) began_at: DbTime,
     pub(crate) summary: PollSummary,
     /// When the summary was read: before this poll, if it was reused.

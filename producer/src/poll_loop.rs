@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use shared::clock::BootTime;
 use shared::id::TenantId;
 use shared::liveness::{PING_EVERY, Watchdog};
 use shared::queue::{Wake, Wakes};
@@ -27,6 +28,8 @@ use crate::timer_queue::TimerQueue;
 const POLLS_MAX: usize = 16;
 /// A poll that takes longer than this gives its permit back.
 const SLOW_AFTER: Duration = Duration::from_millis(500);
+/// Wakes have a tenant polled this often at most: a flood of them must not take others' polls.
+const WAKES_EVERY: Duration = Duration::from_millis(25);
 /// How often a due poll without a permit is tried again: one may come back without a poll having ended.
 const PERMIT_WAIT: Duration = Duration::from_millis(50);
 
@@ -39,6 +42,8 @@ struct Watched {
     next: NextPoll,
     /// Whether a wake for it came since its last poll was started.
     woken: bool,
+    /// From when on a wake has it polled.
+    wake_at: BootTime,
     /// Whether it is polled next because all tenants are, at once.
     in_herd: bool,
     /// Whether it was suspended at its last poll.
@@ -147,29 +152,25 @@ impl PollLoop {
         all.into_iter().for_each(|id| self.wake(id));
     }
 
-    /// Polls a tenant at once, or as soon as its poll in flight has ended. A wake may name any tenant.
+    /// Polls a tenant as soon as its poll in flight has ended and `wake_at` allows. A wake may name anyone.
     fn wake(&mut self, id: TenantId) {
         let Some(watched) = self.watched.get_mut(&id) else { return };
         watched.woken = true;
         // Whoever sent the wake may know of a change that no change token shows yet.
         watched.next = NextPoll::default();
         if watched.in_flight.is_none() {
-            self.timers.set(id, self.poller.clock.boot_time());
+            self.timers.set(id, self.poller.clock.boot_time().max(watched.wake_at));
         }
     }
 
-    /// Starts the polls whose timer has fired, as far as there are permits. Returns how long to wait for
-    /// the next one.
+    /// Starts the due polls, as far as there are permits. Returns how long to wait for the next one.
     fn start_due_polls(&mut self) -> Duration {
         let now = self.poller.clock.boot_time();
         while self.healthy.available_permits() > 0
             && let Some(id) = self.timers.pop_due(now)
         {
-            let watched = self.watched.get(&id);
-            let Some(Watched { tenant: Some(tenant), in_flight: None, .. }) = watched else {
-                continue;
-            };
-            let tenant = tenant.clone();
+            let idle = self.watched.get(&id).filter(|watched| watched.in_flight.is_none());
+            let Some(tenant) = idle.and_then(|watched| watched.tenant.clone()) else { continue };
             let permits = if tenant.health.is_ailing() { &self.ailing } else { &self.healthy };
             let breaker_open_for = tenant.health.breaker_open_for();
             match permits.clone().try_acquire_owned() {
@@ -188,8 +189,10 @@ impl PollLoop {
         let was_suspended = std::mem::replace(&mut watched.was_suspended, !tenant.is_active());
         let resumed = was_suspended && tenant.is_active();
         let scope = if resumed { SweepScope::All } else { SweepScope::Overdue };
-        let plan = std::mem::take(&mut watched.next);
-        let poller = self.poller.clone();
+        let (poller, plan) = (self.poller.clone(), std::mem::take(&mut watched.next));
+        if std::mem::take(&mut watched.woken) {
+            watched.wake_at = poller.clock.boot_time() + WAKES_EVERY;
+        }
         let task = self.polls.spawn(async move {
             let mut poll = std::pin::pin!(poller.poll(&tenant, plan, scope));
             let result = tokio::select! {
@@ -199,7 +202,7 @@ impl PollLoop {
             };
             (id, result)
         });
-        (watched.in_flight, watched.woken) = (Some(task.id()), false);
+        watched.in_flight = Some(task.id());
     }
 
     /// Records how a poll has ended, and sets the timer of the tenant's next one.
@@ -222,13 +225,14 @@ impl PollLoop {
             return;
         };
         self.waiting.remove(&id);
+        let now = self.poller.clock.boot_time();
         let terms = Terms {
-            now: self.poller.clock.boot_time(),
+            now,
             until: &|time| tenant.store.until(time),
             intervals: self.poller.intervals.of(tenant),
             pauses: self.poller.capacity.pauses(),
             waiting_tenants: 1 + self.waiting.len() as u32,
-            woken: watched.woken,
+            woken: watched.woken.then(|| watched.wake_at - now),
             in_herd: std::mem::take(&mut watched.in_herd),
             jitter: self.poller.random.unit(),
         };
@@ -236,7 +240,7 @@ impl PollLoop {
         if matches!(watched.next.skip_if, Some(SkipIf::QueuesFull { .. })) {
             self.waiting.insert(id);
         }
-        self.timers.set(id, terms.now + watched.next.wait);
+        self.timers.set(id, now + watched.next.wait);
     }
 }
 

@@ -89,9 +89,8 @@ impl TenantPoller {
         let change_token = self.probe(tenant).await;
         let mut facts = self.pass(tenant, reuse, scope, now).await?;
         let has_more = !matches!(facts.remaining, Remaining::QueuesFull | Remaining::Nothing);
-        let is_overloaded = self.intervals.of(tenant).trust.is_some();
-        if has_more && is_overloaded {
-            // The next poll would take another connection, so it is made on this one.
+        if has_more && self.intervals.of(tenant).trust.is_some() {
+            // At an overloaded server, the next poll would take another connection; this one is still open.
             let now = tenant.store.now().await?;
             facts = self.pass(tenant, None, SweepScope::Overdue, now).await?;
         }

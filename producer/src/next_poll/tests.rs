@@ -101,7 +101,7 @@ fn terms() -> Terms<'static> {
         intervals: Intervals { poll: millis(30_000), probe: Some(millis(15_000)), trust: None },
         pauses: Pauses { refill: millis(3), retry: millis(20) },
         waiting_tenants: 1,
-        woken: false,
+        woken: None,
         in_herd: false,
         jitter: 0.0,
     }
@@ -302,13 +302,24 @@ fn a_failed_poll_is_repeated_later() {
 }
 
 #[test]
-fn a_wake_during_the_poll_has_the_tenant_polled_at_once() {
-    let rows = vec![
-        ("at rest", polled(|facts| facts.change_token = Some(token())), (0, NEVER, None)),
-        ("full queues", leaving(QueuesFull), (0, NEVER, None)),
-        ("a summary from before the wake is not reused", leaving(FullBatches), (0, NEVER, None)),
-    ];
-    check(rows, Terms { woken: true, ..terms() });
+fn a_wake_during_the_poll_has_the_tenant_polled_again_soon() {
+    let rows = || {
+        vec![
+            ("at rest", polled(|facts| facts.change_token = Some(token())), (7, NEVER, None)),
+            ("full queues", leaving(QueuesFull), (7, NEVER, None)),
+            (
+                "a summary from before the wake is not reused",
+                leaving(FullBatches),
+                (3, NEVER, None),
+            ),
+            ("what is due is not delayed", leaving(Unknown), (0, NEVER, None)),
+        ]
+    };
+    check(rows(), Terms { woken: Some(millis(7)), ..terms() });
+    for (_, result, _) in rows() {
+        let at_once = planned(result, &Terms { woken: Some(Duration::ZERO), ..terms() });
+        assert_eq!(at_once, (0, NEVER, None), "there was no other wake in the last 25 ms");
+    }
 }
 
 #[test]

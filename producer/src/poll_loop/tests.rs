@@ -20,13 +20,15 @@ use crate::pruner::Pruner;
 /// A loop over three tenants.
 struct Fixture {
     poll_loop: PollLoop,
+    clock: ManualClock,
     partition: watch::Sender<Partition>,
     ids: Vec<TenantId>,
     _folder: Folder,
 }
 
 async fn fixture() -> Fixture {
-    let clock = Clock::Manual(ManualClock::new("2026-11-24T12:00:00Z".parse().unwrap()));
+    let manual = ManualClock::new("2026-11-24T12:00:00Z".parse().unwrap());
+    let clock = Clock::Manual(manual.clone());
     let (folder, random) = (Folder::new(), Random::seeded(7));
     let connections = Connections::new(clock.clone(), 4);
     let control_url = folder.sqlite_database("control.db");
@@ -71,7 +73,7 @@ async fn fixture() -> Fixture {
     });
     let (partition, partitions) = watch::channel(Partition::whole());
     let poll_loop = PollLoop::new(tenants, poller, partitions, Watchdog::default());
-    Fixture { poll_loop, partition, ids, _folder: folder }
+    Fixture { poll_loop, clock: manual, partition, ids, _folder: folder }
 }
 
 /// A poll that was skipped since the queues were full.
@@ -185,4 +187,28 @@ async fn a_wake_makes_the_next_poll_unskippable() {
     assert!(skips(&it));
     it.poll_loop.wake(id);
     assert!(!skips(&it));
+}
+
+#[tokio::test]
+async fn a_flood_of_wakes_has_a_tenant_polled_once_in_25_ms_and_others_at_once() {
+    let mut it = fixture().await;
+    let [flooded, other, _] = it.ids[..] else { unreachable!() };
+    it.poll_loop.update_watched();
+    it.poll_loop.start_due_polls();
+    while !it.poll_loop.polls.is_empty() {
+        it.end_a_poll().await;
+    }
+    it.clock.advance(Duration::from_secs(1));
+    let before = it.poll_loop.poller.metrics.polls.get();
+    for _ in 0..250 {
+        it.poll_loop.wake(flooded);
+        it.poll_loop.start_due_polls();
+        it.poll_loop.wake(flooded); // while the poll is in flight, if there is one
+        it.end_a_poll_of(flooded).await;
+        it.clock.advance(Duration::from_millis(1));
+    }
+    assert_eq!(it.poll_loop.poller.metrics.polls.get() - before, 10);
+    it.poll_loop.wake(other);
+    it.poll_loop.start_due_polls();
+    assert!(it.in_flight(other).is_some());
 }

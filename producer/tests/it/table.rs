@@ -211,7 +211,7 @@ pub(crate) async fn poll(
         intervals: poller.intervals.of(tenant),
         pauses: poller.capacity.pauses(),
         waiting_tenants: 1,
-        woken: false,
+        woken: None,
         in_herd: false,
         jitter: poller.random.unit(),
     };

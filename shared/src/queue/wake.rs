@@ -1,13 +1,15 @@
 //! A wake tells producers to poll a tenant at once.
 
+use std::collections::HashSet;
 use std::str::FromStr as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use uuid::Uuid;
 
 use crate::id::TenantId;
 
 /// A request to producers, to be carried out at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Wake {
     /// To poll every tenant: wakes may have been missed.
     All,
@@ -42,9 +44,59 @@ impl Wake {
     }
 }
 
+/// The wakes that wait in a channel. Each waits there once: a flood of wakes for one tenant takes one
+/// place of the channel, and displaces no wake for another.
+#[derive(Clone, Default)]
+pub(super) struct WaitingWakes(Arc<Mutex<HashSet<Wake>>>);
+
+impl WaitingWakes {
+    /// A wake to be put into the channel; none if the same wake waits there already.
+    pub(super) fn add(&self, wake: Wake) -> Option<WaitingWake> {
+        let is_new = self.lock().insert(wake);
+        is_new.then(|| WaitingWake { wake, waiting: self.clone() })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashSet<Wake>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A wake that waits until it is taken or dropped.
+pub(super) struct WaitingWake {
+    wake: Wake,
+    waiting: WaitingWakes,
+}
+
+impl WaitingWake {
+    /// The wake, which waits no longer: the same wake may be added again.
+    pub(super) fn take(self) -> Wake {
+        self.wake
+    }
+}
+
+impl Drop for WaitingWake {
+    fn drop(&mut self) {
+        self.waiting.lock().remove(&self.wake);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_wake_waits_once_until_it_is_taken_or_dropped() {
+        let waiting = WaitingWakes::default();
+        let wake = Wake::Tenant(TenantId(Uuid::from_u128(7)));
+        let first = waiting.add(wake).unwrap();
+        assert!(waiting.clone().add(wake).is_none());
+        let other = waiting.add(Wake::All).unwrap();
+        assert_eq!(first.take(), wake);
+        drop(waiting.add(wake).unwrap());
+        assert!(waiting.add(wake).is_some());
+        assert!(waiting.add(Wake::All).is_none());
+        assert_eq!(other.take(), Wake::All);
+    }
 
     #[test]
     fn what_was_encoded_is_decoded() {

@@ -15,6 +15,7 @@ use super::keep_connected::{BrokerSession, Link, keep_connected};
 use super::{ANSWER_LIMIT, AmqpUrl, Fault};
 use crate::liveness::Watchdog;
 use crate::message::Outgoing;
+use crate::queue::wake::{WaitingWake, WaitingWakes};
 use crate::queue::{BrokerState, Confirm, Depth, Driver, Wake};
 
 /// How many commands may wait for the driver.
@@ -27,6 +28,7 @@ const _: () = assert!(ANSWER_LIMIT.as_secs() <= CONFIRM_LIMIT.as_secs());
 #[derive(Clone)]
 pub(in crate::queue) struct Publisher {
     commands: mpsc::Sender<Command>,
+    wakes: WaitingWakes,
     state: watch::Receiver<BrokerState>,
     watchdog: Watchdog,
 }
@@ -35,7 +37,7 @@ enum Command {
     Publish(Vec<Outgoing>, oneshot::Sender<Vec<Confirm>>),
     Depth(String, oneshot::Sender<Option<Depth>>),
     DeadDepth(oneshot::Sender<Option<u32>>),
-    Wake(Wake),
+    Wake(WaitingWake),
     Bury(Vec<u8>, String, oneshot::Sender<Vec<Confirm>>),
 }
 
@@ -56,7 +58,8 @@ pub(in crate::queue) fn publisher(
         watchdog: watchdog.clone(),
     };
     let driver = keep_connected(url, watchdog.clone(), session);
-    (Publisher { commands, state: observed, watchdog }, Box::pin(driver))
+    let wakes = WaitingWakes::default();
+    (Publisher { commands, wakes, state: observed, watchdog }, Box::pin(driver))
 }
 
 impl Publisher {
@@ -78,7 +81,9 @@ impl Publisher {
     }
 
     pub(in crate::queue) async fn wake(&self, wake: Wake) {
-        if *self.state.borrow() == BrokerState::Open {
+        if *self.state.borrow() == BrokerState::Open
+            && let Some(wake) = self.wakes.add(wake)
+        {
             // A wake that is lost here only costs time: the producer polls at its interval.
             let _ = self.commands.try_send(Command::Wake(wake));
         }

@@ -11,6 +11,7 @@ use super::{
     AmqpUrl, Connected, Fault, WAKE_EXCHANGE, answer, close, connect, declare_wake, open_channel,
 };
 use crate::liveness::{PING_EVERY, Watchdog};
+use crate::queue::wake::{WaitingWake, WaitingWakes};
 use crate::queue::{Driver, Wake};
 
 /// How many wakes may wait. If more come, the session ends, and the next one starts with
@@ -19,14 +20,14 @@ const WAKES_MAX: usize = 256;
 
 /// Receives wakes through a driver that keeps one connection alive.
 pub(in crate::queue) struct Wakes {
-    received: mpsc::Receiver<Wake>,
+    received: mpsc::Receiver<WaitingWake>,
     watchdog: Watchdog,
 }
 
 impl Wakes {
     pub(in crate::queue) async fn next(&mut self) -> Wake {
         match self.received.recv().await {
-            Some(wake) => wake,
+            Some(wake) => wake.take(),
             None => std::future::pending().await,
         }
     }
@@ -39,8 +40,13 @@ impl Wakes {
 pub(in crate::queue) fn wakes(url: AmqpUrl, name: &str) -> (Wakes, Driver) {
     let (wakes, received) = mpsc::channel(WAKES_MAX);
     let watchdog = Watchdog::default();
-    let session =
-        WakeSession { url: url.clone(), name: name.to_owned(), wakes, watchdog: watchdog.clone() };
+    let session = WakeSession {
+        url: url.clone(),
+        name: name.to_owned(),
+        wakes,
+        waiting: WaitingWakes::default(),
+        watchdog: watchdog.clone(),
+    };
     let driver = keep_connected(url, watchdog.clone(), session);
     (Wakes { received, watchdog }, Box::pin(driver))
 }
@@ -48,7 +54,8 @@ pub(in crate::queue) fn wakes(url: AmqpUrl, name: &str) -> (Wakes, Driver) {
 struct WakeSession {
     url: AmqpUrl,
     name: String,
-    wakes: mpsc::Sender<Wake>,
+    wakes: mpsc::Sender<WaitingWake>,
+    waiting: WaitingWakes,
     watchdog: Watchdog,
 }
 
@@ -59,7 +66,9 @@ impl BrokerSession for WakeSession {
         let (connection, mut consumer) = listen(&self.url, &self.name).await?;
         link.connected();
         // Wakes may have been missed before this moment.
-        if self.wakes.send(Wake::All).await.is_err() {
+        if let Some(all) = self.waiting.add(Wake::All)
+            && self.wakes.send(all).await.is_err()
+        {
             return Ok(());
         }
         let ended = self.forward(&mut consumer).await;
@@ -86,6 +95,7 @@ impl WakeSession {
                 Some(Ok(delivery)) => {
                     // A body that is not a wake came from another program, and is harmless.
                     if let Some(wake) = Wake::decode(&delivery.data)
+                        && let Some(wake) = self.waiting.add(wake)
                         && self.wakes.try_send(wake).is_err()
                     {
                         return Err(Fault::Ended("wakes came faster than they were received"));

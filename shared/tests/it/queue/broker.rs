@@ -26,6 +26,7 @@ on_rabbit! {
     a_messages_headers_name_the_job_and_show_no_secret,
     names_too_long_for_amqp_affect_only_their_message,
     closed_connections_are_reopened,
+    a_flood_of_wakes_for_one_tenant_loses_no_other_wake,
     a_deleted_queue_is_declared_again,
     a_receiver_raises_its_prefetch_when_slots_become_free,
     the_depth_of_a_missing_queue_is_none,
@@ -228,6 +229,35 @@ async fn closed_connections_are_reopened(broker: Broker) {
     delivery.ack();
     publisher.wake(fresh.message.tenant).await;
     assert_eq!(wakes.next().await, Wake::Tenant(fresh.message.tenant));
+}
+
+async fn a_flood_of_wakes_for_one_tenant_loses_no_other_wake(broker: Broker) {
+    let publisher = broker.publisher(&["default"]).await;
+    let (mut wakes, driver) = broker.queue.wakes("test wakes");
+    tokio::spawn(driver);
+    assert_eq!(wakes.next().await, Wake::All);
+    let [flooded, other] = [(); 2].map(|()| broker.message("default").message.tenant);
+    let mut received_until_other = async || {
+        let mut received = vec![wakes.next().await];
+        while received.last() != Some(&Wake::Tenant(other)) {
+            received.push(wakes.next().await);
+        }
+        received
+    };
+    // More than wait in the publisher, which has no turn meanwhile.
+    for _ in 0..2000 {
+        publisher.wake(flooded).await;
+    }
+    publisher.wake(other).await;
+    assert_eq!(received_until_other().await, [flooded, other].map(Wake::Tenant));
+    // More than wait in the receiver: each is published before the next one.
+    for _ in 0..600 {
+        publisher.wake(flooded).await;
+        publisher.depth("default").await;
+    }
+    publisher.wake(other).await;
+    let received = received_until_other().await;
+    assert!(!received.contains(&Wake::All), "the session has ended");
 }
 
 async fn a_deleted_queue_is_declared_again(broker: Broker) {

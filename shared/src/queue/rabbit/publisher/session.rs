@@ -112,7 +112,7 @@ impl OpenSession {
                 let _ = reply.send(depth); // the caller may have given up
                 Ok(())
             }
-            Command::Wake(wake) => self.wake(wake).await,
+            Command::Wake(wake) => self.wake(wake.take()).await,
             Command::DeadDepth(reply) => {
                 let depth = dead::depth(&self.connection, &mut self.plain).await?;
                 let _ = reply.send(Some(depth)); // the caller may have given up
