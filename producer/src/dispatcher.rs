@@ -22,7 +22,8 @@ use tracing::{debug, warn};
 
 use crate::capacity::{QueueCapacity, Reservation};
 use crate::messenger::Messenger;
-use crate::planner::{HOLD, Plan, plan};
+use crate::plan_budget::PlanBudget;
+use crate::planner::{HOLD, Plan, is_held, plan};
 
 /// The most jobs in one dispatch. The rest is dispatched after other tenants have been polled.
 const BATCH_MAX: u32 = 500;
@@ -56,6 +57,14 @@ enum Batch {
     Dropped,
 }
 
+/// How many of the jobs that were read have been planned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Planned {
+    All,
+    /// Evaluating their schedules has taken so long that the others are left to the next poll.
+    InPart,
+}
+
 /// Dispatches jobs of one tenant.
 pub struct Dispatcher<'a> {
     /// The tenant.
@@ -80,9 +89,10 @@ impl Dispatcher<'_> {
         }
         let unarmed = self.tenant.store.read_unarmed(BATCH_MAX.into()).await?;
         let mut arms = Vec::with_capacity(unarmed.len());
+        let mut budget = PlanBudget::new(self.metrics);
         for job in &unarmed {
-            let_others_run().await;
-            match self.first_time(job) {
+            let Some(first) = budget.evaluate(|| self.first_time(job)).await else { break };
+            match first {
                 Ok(next_run_at) => {
                     arms.push(Arm { job: job.id, version: job.version, next_run_at });
                 }
@@ -144,13 +154,17 @@ impl Dispatcher<'_> {
         if has_due(summary, now) {
             jobs = store.read_due(now, now - delta(HOLD), &open_queues, limit.into()).await?;
         }
-        let full_batch = waiting.len().max(jobs.len()) as u32 == limit;
+        let read = waiting.len().max(jobs.len()) as u32;
         waiting.retain(|row| try_spend(&mut reservation, &mut quota, &row.queue, 1));
         let released = waiting.iter().map(|row| row.id).collect();
         let mut dispatch = Dispatch { released, ..Dispatch::default() };
-        self.plan(&jobs, &mut dispatch, &mut reservation, &mut quota).await?;
+        let planned = self.plan(&jobs, &mut dispatch, &mut reservation, &mut quota).await?;
         drop(reservation);
+        let is_full = read == limit || planned == Planned::InPart;
         if dispatch.advances.is_empty() && dispatch.released.is_empty() {
+            if planned == Planned::InPart {
+                return Ok(Remaining::More);
+            }
             let blocked = queues_short && (has_due(summary, now) || has_waiting(summary, now));
             return Ok(match blocked {
                 true => Remaining::QueuesFull,
@@ -167,7 +181,7 @@ impl Dispatcher<'_> {
             }
             batch => batch?,
         };
-        Ok(match full_batch {
+        Ok(match is_full {
             // A limit on the tenant's running executions needs the count of a new summary.
             true if batch == Batch::Dispatched && self.tenant.tenant.max_running.is_none() => {
                 Remaining::FullBatches
@@ -190,34 +204,40 @@ impl Dispatcher<'_> {
         }
     }
 
-    /// Plans each job. A job whose schedule cannot be parsed is quarantined.
+    /// Plans each job, as far as the budget goes. A job whose schedule cannot be parsed is quarantined.
     async fn plan(
         &self,
         jobs: &[DueJob],
         dispatch: &mut Dispatch,
         reservation: &mut Reservation<'_>,
         quota: &mut u32,
-    ) -> Result<()> {
+    ) -> Result<Planned> {
+        let (now, mut budget) = (self.now.time(), PlanBudget::new(self.metrics));
         for job in jobs {
-            let_others_run().await;
-            let schedule = match self.parse(job.id, &job.schedule) {
-                Ok(schedule) => schedule,
-                Err(error) => {
-                    self.quarantine(job.id, job.version, &error.to_string()).await?;
-                    continue;
-                }
-            };
             let allowed = reservation.remaining(&job.queue).min(*quota);
+            // Jobs that stay due must not use up the budget of each poll.
+            if is_held(job, now, allowed) {
+                continue;
+            }
             let mut unused = allowed;
-            if let Plan::Go(advance, executions) =
-                plan(job, &schedule, self.now.time(), &mut unused, self.random)
-            {
-                try_spend(reservation, quota, &job.queue, allowed - unused);
-                dispatch.advances.push(advance);
-                dispatch.executions.extend(executions);
+            let evaluate = || {
+                let schedule = self.parse(job.id, &job.schedule)?;
+                Ok(plan(job, &schedule, now, &mut unused, self.random))
+            };
+            match budget.evaluate(evaluate).await {
+                None => return Ok(Planned::InPart),
+                Some(Ok(Plan::Hold)) => {}
+                Some(Ok(Plan::Go(advance, executions))) => {
+                    try_spend(reservation, quota, &job.queue, allowed - unused);
+                    dispatch.advances.push(advance);
+                    dispatch.executions.extend(executions);
+                }
+                Some(Err::<_, ScheduleError>(error)) => {
+                    self.quarantine(job.id, job.version, &error.to_string()).await?;
+                }
             }
         }
-        Ok(())
+        Ok(Planned::All)
     }
 
     /// Writes the dispatch and publishes the messages.
@@ -271,11 +291,6 @@ impl Dispatcher<'_> {
         }
         Ok(())
     }
-}
-
-/// Lets other tenants' polls go on, which share this thread: a tenant may write schedules that take 50 ms each.
-async fn let_others_run() {
-    tokio::task::yield_now().await;
 }
 
 fn has_due(summary: &PollSummary, now: DbTime) -> bool {

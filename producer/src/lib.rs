@@ -13,6 +13,7 @@ mod membership;
 pub mod messenger;
 pub mod next_poll;
 mod partition;
+mod plan_budget;
 pub mod planner;
 pub mod poll_facts;
 pub mod poll_interval;

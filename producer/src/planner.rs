@@ -36,11 +36,16 @@ pub enum Plan {
     Go(Advance, Vec<NewExecution>),
 }
 
-/// Plans one job. `free` is how many rows may be dispatched now; the planned ones are subtracted.
-pub fn plan(job: &DueJob, schedule: &Schedule, now: Time, free: &mut u32, random: &Random) -> Plan {
+/// Whether a job is held, for which `free` rows may be dispatched now. Its schedule does not matter.
+pub fn is_held(job: &DueJob, now: Time, free: u32) -> bool {
     // A job with a short grace is recorded at once, so that our own backlog does not turn it into a misfire.
     let may_be_held = job.misfire_grace_seconds >= HOLD_GRACE_SECONDS;
-    if *free == 0 && may_be_held && now - job.next_run_at < delta(HOLD) {
+    free == 0 && may_be_held && now - job.next_run_at < delta(HOLD)
+}
+
+/// Plans one job. `free` is how many rows may be dispatched now; the planned ones are subtracted.
+pub fn plan(job: &DueJob, schedule: &Schedule, now: Time, free: &mut u32, random: &Random) -> Plan {
+    if is_held(job, now, *free) {
         return Plan::Hold;
     }
     let open = job.open > 0;

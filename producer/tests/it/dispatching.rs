@@ -1,15 +1,19 @@
 //! Arming, dispatching and publishing.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
+use chrono::NaiveDate;
 use polychron_producer::next_poll::SkipIf;
 use polychron_producer::sweeper::SweepScope;
-use serde_json::json;
-use shared::clock::Time;
+use serde_json::{Value, json};
+use shared::clock::{Clock, Time};
 use shared::execution::{ErrorKind, Status, Trigger};
 use shared::job::{MisfirePolicy, OverlapPolicy};
+use shared::metrics::Metrics;
 use shared::outcome::Outcome;
 use shared::queue::BrokerState;
+use shared::store::NewJob;
 
 use crate::table::{Polled, SOON, Table, every, poll};
 
@@ -336,4 +340,51 @@ async fn an_edit_takes_effect_at_once_and_dispatches_no_occurrence_twice() {
         .await;
     table.poll().await;
     assert_eq!(table.executions().await.len(), 1, "switched on, it counts from now");
+}
+
+/// A schedule that takes long to evaluate: all its occurrences but the one of 2 January 2100 are left out.
+fn expensive() -> Value {
+    let odd = (1..=12).flat_map(|month| (1..=31).step_by(2).map(move |day| (month, day)));
+    let exists = |(month, day): &(u32, u32)| NaiveDate::from_ymd_opt(2024, *month, *day).is_some();
+    let dates: Vec<String> =
+        odd.filter(exists).map(|(month, day)| format!("{month:02}-{day:02}")).collect();
+    let members = json!([{"cron": "0 0 1-31/2 * *"}, {"cron": "0 0 2 1 *", "years": "2100"}]);
+    json!({"any": members, "except": dates})
+}
+
+#[tokio::test]
+async fn expensive_schedules_are_evaluated_over_several_polls_and_none_is_lost() {
+    const JOBS: usize = 10;
+    let mut table = Table::at("2099-12-31T12:00:00Z").await;
+    // Evaluating takes time by this clock only.
+    table.poller.metrics = Metrics::new(Clock::System);
+    for n in 0..JOBS {
+        let job = NewJob::new(&format!("job-{n}"), "noop", expensive());
+        table.tenant.store.insert_job(&job).await.unwrap();
+    }
+    let mut armed = Vec::new();
+    while armed.last() != Some(&JOBS) {
+        assert!(armed.len() < JOBS, "no progress: {armed:?}");
+        let polled = table.poll_once(None).await;
+        assert!(polled.wait <= SOON, "the rest is armed soon");
+        let jobs = table.tenant.store.list_jobs("", 100).await.unwrap();
+        armed.push(jobs.iter().filter(|job| job.next_run_at.is_some()).count());
+    }
+    assert!(armed[0] < JOBS, "{armed:?}");
+
+    table.manual.advance(Duration::from_secs(2 * 86_400));
+    let (mut dispatched, mut next) = (Vec::new(), None);
+    while dispatched.last() != Some(&JOBS) {
+        assert!(dispatched.len() < JOBS, "no progress: {dispatched:?}");
+        let polled = table.poll_once(next.take()).await;
+        assert!(polled.wait <= SOON, "the rest is dispatched soon");
+        next = Some(polled.next);
+        dispatched.push(table.executions().await.len());
+    }
+    assert!(dispatched[0] < JOBS, "{dispatched:?}");
+    let rows = table.executions().await;
+    let jobs: HashSet<_> = rows.iter().map(|row| row.job_id).collect();
+    assert_eq!(jobs.len(), JOBS, "each once");
+    let due = "2100-01-02T00:00:00Z".parse::<Time>().unwrap();
+    assert!(rows.iter().all(|row| row.scheduled_for == due && row.status == Status::Dispatched));
 }

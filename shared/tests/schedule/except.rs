@@ -80,6 +80,48 @@ fn a_repeated_time_is_left_out_in_both_passes() {
 }
 
 #[test]
+fn an_hour_that_clocks_repeat_across_midnight_is_part_of_the_new_date() {
+    // At 00:01 of the 7th, the clocks of St John's went back to 23:01 of the 6th.
+    let json = |except: &str| {
+        format!(
+            r#"{{"cron":"30 23 * * *","timezone":"America/St_Johns","fold":"both","except":["{except}"]}}"#
+        )
+    };
+    let window = ["2010-11-06T00:00:00Z", "2010-11-08T12:00:00Z"];
+    let [on_5th, on_6th, again] =
+        ["2010-11-06T02:00:00Z", "2010-11-07T02:00:00Z", "2010-11-07T03:00:00Z"];
+    let on_7th = "2010-11-08T03:00:00Z";
+    for (except, expected) in [
+        ("2010-11-06", &[on_5th, again, on_7th][..]),
+        ("2010-11-07", &[on_5th, on_6th]),
+        ("11-06", &[on_5th, again, on_7th]),
+        ("2010-11-06/2010-11-07", &[on_5th]),
+    ] {
+        check(&json(except), window[0], window[1], expected);
+    }
+}
+
+#[test]
+fn a_date_that_clocks_skip_can_be_left_out() {
+    // Samoa had no 30 December 2011.
+    let json = |except: &str| {
+        format!(
+            r#"{{"cron":"0 12 * * *","timezone":"Pacific/Apia","gap":"skip","except":["{except}"]}}"#
+        )
+    };
+    let window = ["2011-12-28T12:00:00Z", "2012-01-01T12:00:00Z"];
+    let [on_28th, on_29th] = ["2011-12-28T22:00:00Z", "2011-12-29T22:00:00Z"];
+    let [on_31st, on_1st] = ["2011-12-30T22:00:00Z", "2011-12-31T22:00:00Z"];
+    for (except, expected) in [
+        ("2011-12-30", &[on_28th, on_29th, on_31st, on_1st][..]),
+        ("2011-12-29/2011-12-30", &[on_28th, on_31st, on_1st]),
+        ("12-30/12-31", &[on_28th, on_29th, on_1st]),
+    ] {
+        check(&json(except), window[0], window[1], expected);
+    }
+}
+
+#[test]
 fn what_leaves_out_nothing_or_everything_is_refused() {
     let many = vec![r#""12-25""#; 201].join(",");
     for (except, says) in [

@@ -1,25 +1,33 @@
 //! Dates and times on which a schedule is not due, such as holidays.
 
+mod dates;
+
 use std::ops::RangeInclusive;
 
-use chrono::{Datelike, Days, NaiveDate, NaiveDateTime, NaiveTime};
+use chrono::{Datelike, NaiveDate, NaiveTime};
 
 use super::Rule;
 use crate::schedule::error::{ScheduleError, shown};
 use crate::schedule::json::{self, Fields};
-use crate::schedule::zone::Zone;
-use crate::schedule::{COUNT_MAX, SECOND, micros, time};
+use crate::schedule::zone::{self, Span, Zone};
+use crate::schedule::{COUNT_MAX, SECOND, micros};
+use dates::Dates;
 
 /// The most entries of `except`.
 const ENTRIES_MAX: usize = 200;
 /// The years that schedules have occurrences in.
 const YEARS: RangeInclusive<i32> = 1970..=2100;
+const DAY: i64 = 86_400;
 
 /// A rule without some of its occurrences. Times are microseconds since 1970.
 #[derive(Clone, Debug)]
 pub(in crate::schedule) struct ExceptRule {
     pub rule: Rule,
     pub entries: Vec<Entry>,
+    /// The dates of the entries.
+    dates: Dates,
+    /// The times among them, in ascending order.
+    times: Vec<i64>,
     zone: Zone,
 }
 
@@ -58,18 +66,27 @@ impl ExceptRule {
                 None => entries.extend(times(text, &zone)?),
             }
         }
-        Ok(ExceptRule { rule, entries, zone })
+        let dates = Dates::of(&entries);
+        let at = |entry: &Entry| if let Entry::Time(at) = entry { Some(*at) } else { None };
+        let mut times: Vec<i64> = entries.iter().filter_map(at).collect();
+        times.sort_unstable();
+        times.dedup();
+        Ok(ExceptRule { rule, entries, dates, times, zone })
     }
 
-    /// The first occurrence after `after`. Each step passes an entry of one year, so there are at most
-    /// a few thousand.
+    /// The first occurrence after `after`. Each step passes all dates of a run, so there are at most some
+    /// thousands.
     pub(in crate::schedule) fn next(&self, after: i64) -> Option<i64> {
         let mut after = after;
         loop {
             let found = self.rule.next(after)?;
-            match self.exception_at(found) {
-                Some((_, end)) => after = end - 1,
-                None => return Some(found),
+            let date = self.date_of(found);
+            if self.dates.has(date) {
+                after = self.start_of(self.dates.end_of_run(date)) - 1;
+            } else if self.has_time(found) {
+                after = found;
+            } else {
+                return Some(found);
             }
         }
     }
@@ -79,9 +96,13 @@ impl ExceptRule {
         let mut before = before;
         loop {
             let found = self.rule.prev(before)?;
-            match self.exception_at(found) {
-                Some((begin, _)) => before = begin,
-                None => return Some(found),
+            let date = self.date_of(found);
+            if self.dates.has(date) {
+                before = self.start_of(self.dates.start_of_run(date));
+            } else if self.has_time(found) {
+                before = found;
+            } else {
+                return Some(found);
             }
         }
     }
@@ -100,105 +121,51 @@ impl ExceptRule {
         self.rule.count(after, until) - excluded.sum::<u64>()
     }
 
-    /// The period of an entry that contains `instant`: its begin, and its end, which is not part of
-    /// it.
-    fn exception_at(&self, instant: i64) -> Option<(i64, i64)> {
-        let date = self.local(instant)?.date();
-        // Where clocks repeat a midnight, a date has times of its neighbour's.
-        let near = date.pred_opt()?..=date.succ_opt()?;
-        let mut periods = self.entries.iter().flat_map(|entry| {
-            let years = date.year() - 1..=date.year();
-            entry.periods(years).filter_map(|period| match period {
-                Period::Dates(first, last) if first <= *near.end() && last >= *near.start() => {
-                    Some(self.period(first, last))
-                }
-                Period::Dates(..) => None,
-                Period::Time(at) => Some((at, at + 1)),
-            })
-        });
-        periods.find(|(begin, end)| (*begin..*end).contains(&instant))
-    }
-
-    /// The periods of all entries, as far as they are later than `after` and not later than
-    /// `until`: in ascending order, and none overlaps another.
+    /// The periods that are left out, as far as they are later than `after` and not later than `until`.
+    /// None overlaps another. Each has a begin, and an end that is not part of it.
     fn exceptions(&self, after: i64, until: i64) -> Vec<(i64, i64)> {
-        let year = |instant| self.local(instant).map(|local| local.year());
-        let first = year(after).unwrap_or(*YEARS.start()).clamp(*YEARS.start(), *YEARS.end() + 1);
-        let last = year(until).unwrap_or(*YEARS.end()).clamp(first, *YEARS.end() + 1);
-        let mut periods: Vec<(i64, i64)> = Vec::new();
-        for entry in &self.entries {
-            periods.extend(entry.periods(first - 1..=last).map(|period| {
-                let (begin, end) = match period {
-                    Period::Dates(first, last) => self.period(first, last),
-                    Period::Time(at) => (at, at + 1),
-                };
-                (begin.max(after + 1), end.min(until.saturating_add(1)))
-            }));
+        let from = after.saturating_add(1);
+        let [mut date, last] = [from, until].map(|instant| self.date_of(instant));
+        let mut periods = Vec::new();
+        while date <= last {
+            let end = self.dates.end_of_run(date);
+            if end > date {
+                let (begin, end) = (self.start_of(date), self.start_of(end));
+                periods.push((begin.max(from), end.min(until.saturating_add(1))));
+            }
+            let Some(next) = end.succ_opt() else { break };
+            date = next;
         }
         periods.retain(|(begin, end)| begin < end);
-        periods.sort_unstable();
-        let mut covered = i64::MIN;
-        for (begin, end) in &mut periods {
-            *begin = (*begin).max(covered);
-            *end = (*end).max(*begin);
-            covered = *end;
-        }
+        let first = self.times.partition_point(|at| *at <= after);
+        let times = self.times[first..].iter().take_while(|at| **at <= until);
+        let alone = times.filter(|at| !self.dates.has(self.date_of(**at)));
+        periods.extend(alone.map(|at| (*at, *at + 1)));
         periods
     }
 
-    /// From the first instant of a date to that of the day after another one.
-    fn period(&self, first: NaiveDate, last: NaiveDate) -> (i64, i64) {
-        let end = last.checked_add_days(Days::new(1)).unwrap_or(last);
-        (self.start_of(first), self.start_of(end))
+    fn has_time(&self, instant: i64) -> bool {
+        self.times.binary_search(&instant).is_ok()
     }
 
+    /// The date that an instant is part of. A date begins at its first instant: where clocks repeat a
+    /// midnight, the repeated hour is part of the new date, too.
+    fn date_of(&self, instant: i64) -> NaiveDate {
+        let second = instant.div_euclid(SECOND).clamp(zone::FIRST - DAY, zone::END + DAY);
+        let index = self.zone.index(second);
+        let Span { begin, offset } = self.zone.spans()[index];
+        let mut local = second + offset;
+        if let Some(before) = index.checked_sub(1) {
+            local = local.max(begin - 1 + self.zone.spans()[before].offset);
+        }
+        let days = i32::try_from(local.div_euclid(DAY)).unwrap_or_default();
+        NaiveDate::from_epoch_days(days).unwrap_or_default()
+    }
+
+    /// The first instant of a date.
     fn start_of(&self, date: NaiveDate) -> i64 {
         let midnight = date.and_time(NaiveTime::MIN);
         self.zone.instant_of(midnight).map_or(midnight.and_utc().timestamp_micros(), micros)
-    }
-
-    fn local(&self, instant: i64) -> Option<NaiveDateTime> {
-        let offset = self.zone.offset_at(time(instant)?);
-        let local = instant.checked_add(offset * SECOND)?;
-        Some(chrono::DateTime::from_timestamp_micros(local)?.naive_utc())
-    }
-}
-
-/// What an entry leaves out in one year.
-enum Period {
-    Dates(NaiveDate, NaiveDate),
-    Time(i64),
-}
-
-impl Entry {
-    /// What a yearly entry leaves out in these years, by the year of the first date; what another one
-    /// leaves out.
-    fn periods(self, years: RangeInclusive<i32>) -> impl Iterator<Item = Period> {
-        let years = match self {
-            Entry::Yearly(..) => years,
-            Entry::Dates(..) | Entry::Time(_) => *years.start()..=*years.start(),
-        };
-        years.filter_map(move |year| self.in_year(year))
-    }
-
-    fn in_year(self, year: i32) -> Option<Period> {
-        match self {
-            Entry::Dates(first, last) => Some(Period::Dates(first, last)),
-            Entry::Time(at) => Some(Period::Time(at)),
-            Entry::Yearly(first, last) => {
-                let end = if last < first { year + 1 } else { year };
-                // A year without 29 February begins such a period a day later, or ends it a day earlier.
-                let first = first.in_year(year).or_else(|| NaiveDate::from_ymd_opt(year, 3, 1))?;
-                let last = last.in_year(end).or_else(|| NaiveDate::from_ymd_opt(end, 2, 28))?;
-                (first <= last).then_some(Period::Dates(first, last))
-            }
-        }
-    }
-}
-
-impl YearlyDate {
-    fn in_year(self, year: i32) -> Option<NaiveDate> {
-        NaiveDate::from_ymd_opt(year, self.month, self.day)
     }
 }
 
