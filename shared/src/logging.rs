@@ -5,16 +5,19 @@
 //! passwords.
 
 mod capture;
+mod flood_limit;
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
 
+use crate::clock::Clock;
 use crate::config::LogFormat;
 use capture::{Capture, Lines};
+use flood_limit::flood_limit;
 
 /// Silences libraries that log what we log, too, with less context.
 const QUIET: &str = ",lapin=error,sqlx=error,amq_protocol=error";
@@ -24,10 +27,16 @@ pub fn start(filter: &str, format: LogFormat, colour: bool) {
     let filter = EnvFilter::new(format!("{filter}{QUIET}"));
     let colour = colour && std::io::stderr().is_terminal() && format == LogFormat::Text;
     let lines = move || Lines { format, colour };
-    let builder = fmt::fmt().with_env_filter(filter).with_writer(lines).with_target(false);
-    // A second start, as in tests, fails without harm.
-    let _ = match format {
-        LogFormat::Text => builder.with_ansi(colour).finish().with(Capture).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).finish().with(Capture).try_init(),
+    let written = fmt::layer().with_writer(lines).with_target(false).with_ansi(colour);
+    let written = match format {
+        LogFormat::Text => written.boxed(),
+        LogFormat::Json => written.json().flatten_event(true).boxed(),
     };
+    let (limit, reporter) = flood_limit(Clock::System);
+    let subscriber = tracing_subscriber::registry().with(filter);
+    let subscriber = subscriber.with(written.with_filter(limit)).with(Capture);
+    // A second start, as in tests, fails without harm.
+    if subscriber.try_init().is_ok() {
+        reporter.start();
+    }
 }

@@ -41,7 +41,7 @@ impl TenantLookup {
     pub(super) async fn active_after_refresh(&self, message: Message) -> Option<Arc<OpenTenant>> {
         self.refresh().await;
         if self.tenants.get(message.tenant).is_none() {
-            warn!(tenant = %message.tenant, execution = %message.execution, "a message names an unknown tenant");
+            warn!(tenant_id = %message.tenant, execution = %message.execution, "a message names an unknown tenant");
         }
         self.active(message.tenant)
     }
