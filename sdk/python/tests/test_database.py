@@ -4,6 +4,7 @@ import os
 import sqlite3
 import threading
 import time
+import uuid
 from typing import Any
 
 import pytest
@@ -63,15 +64,15 @@ def test_postgres() -> None:
     assert kept.closed
 
 
-def wait_for_statements(like: str, count: int) -> None:
-    """Waits until so many statements with this beginning run on the server."""
+def wait_for_statements(text: str, count: int) -> None:
+    """Waits until so many statements with this text run on the server."""
     asks = (
         "SELECT count(*) FROM pg_stat_activity"
-        " WHERE state = 'active' AND query LIKE %s AND pid <> pg_backend_pid()"
+        " WHERE state = 'active' AND query = %s AND pid <> pg_backend_pid()"
     )
     until = time.monotonic() + 20
     with FakeContext(database_url=POSTGRES).connect(autocommit=True) as other:
-        while (found := other.execute(asks, [f"{like}%"]).fetchone()) != (count,):
+        while (found := other.execute(asks, [text]).fetchone()) != (count,):
             assert time.monotonic() < until, f"{found[0]} statements run, not {count}"
 
 
@@ -112,10 +113,11 @@ def test_the_server_limits_what_may_outlive_the_process() -> None:
 def test_a_statement_of_a_killed_process_does_not_go_on_in_the_server(start: Start, opens: str) -> None:
     process = start(f"@job('sleep')\ndef sleep(p, ctx): {opens}.cursor().execute(p)")
     process.message()
-    process.start("sleep", "SELECT pg_sleep(601)", database_url=POSTGRES)
-    wait_for_statements("SELECT pg_sleep(601)", 1)
+    statement = f"SELECT pg_sleep(600) AS killed_{uuid.uuid4().hex}"
+    process.start("sleep", statement, database_url=POSTGRES)
+    wait_for_statements(statement, 1)
     process.process.kill()
-    wait_for_statements("SELECT pg_sleep(601)", 0)
+    wait_for_statements(statement, 0)
 
 
 @pytest.mark.skipif(not POSTGRES, reason="TEST_POSTGRES_URL names no PostgreSQL")
@@ -123,16 +125,17 @@ def test_a_cancelled_statement_does_not_go_on_in_the_server() -> None:
     context = FakeContext(database_url=POSTGRES)
     connection = context.connect()
     ended = threading.Event()
+    statement = f"SELECT pg_sleep(600) AS cancelled_{uuid.uuid4().hex}"
 
     def sleep() -> None:
         try:
-            connection.execute("SELECT pg_sleep(600)")
+            connection.execute(statement)
         except Exception:
             ended.set()
 
     thread = threading.Thread(target=sleep, daemon=True)
     thread.start()
-    wait_for_statements("SELECT pg_sleep(600)", 1)
+    wait_for_statements(statement, 1)
     context.cancel()
     context._close()
     assert ended.wait(20)

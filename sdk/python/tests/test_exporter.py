@@ -52,9 +52,11 @@ jobs.add_job(shop.report, "interval", minutes=5, id="resting", args=["a"]).pause
 jobs.shutdown()
 """)
     subprocess.run([sys.executable, "fill.py"], cwd=tmp_path, check=True, timeout=60)
-    with sqlalchemy.create_engine(url).begin() as connection:
+    engine = sqlalchemy.create_engine(url)
+    with engine.begin() as connection:
         insert = sqlalchemy.text("INSERT INTO apscheduler_jobs (id, job_state) VALUES ('broken', :state)")
         connection.execute(insert, {"state": pickle.dumps({"trigger": None})[:-3]})
+    engine.dispose()
     jobs = export("apscheduler", "--sqlalchemy", "env:STORE", folder=tmp_path, STORE=url)
     assert isinstance(jobs, list)
     by_id = {job["id"]: job for job in jobs}
