@@ -34,6 +34,7 @@ mod wall_clock;
 mod years;
 mod zone;
 mod zone_alias;
+mod zone_directory;
 mod zone_rules;
 
 pub use cron::{Fold, Gap};
@@ -43,7 +44,10 @@ pub use explain::{ClockChange, Explained};
 pub use patch::{Patch, Patched};
 pub use spread::Spread;
 pub use zone::Zone;
-pub use zone_rules::ZoneRules;
+pub use zone_directory::{DirectoryError, ZoneDirectory};
+pub use zone_rules::{EarlierRules, ZoneRules};
+
+use std::sync::Arc;
 
 use crate::clock::Time;
 use json::Fields;
@@ -79,6 +83,18 @@ impl Schedule {
     /// scheduler's language, the error says what it means there.
     pub fn read(json: &str, spread: Spread) -> Result<Schedule, ScheduleError> {
         Schedule::parse(json, spread).map_err(|error| dialect::explain(json, error))
+    }
+
+    /// The same by these time zone rules instead of the current ones.
+    ///
+    /// # Errors
+    /// As [`read`](Schedule::read).
+    pub fn read_by(
+        rules: &Arc<ZoneRules>,
+        json: &str,
+        spread: Spread,
+    ) -> Result<Schedule, ScheduleError> {
+        rules.during(|| Schedule::parse(json, spread))
     }
 
     /// The same, whatever languages the text could be in.

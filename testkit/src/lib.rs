@@ -7,6 +7,7 @@ mod lying_server;
 mod old_schema;
 mod overloads;
 mod tenant_database;
+mod zoneinfo;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -24,6 +25,7 @@ pub use lying_server::{Lie, LyingServer};
 pub use old_schema::migrate_to;
 pub use overloads::plant_overloads;
 pub use tenant_database::{TEMPLATE, TEMPLATE_SCHEMA, TenantDatabase, both_stores};
+pub use zoneinfo::zoneinfo;
 
 /// A variable that `scripts/services` sets. Without it the test fails rather than being skipped.
 #[expect(clippy::disallowed_methods, reason = "the servers' addresses come from the environment")]

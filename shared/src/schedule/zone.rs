@@ -18,6 +18,10 @@ pub(super) const FIRST: i64 = 0;
 pub(super) const END: i64 = 4_133_980_800;
 
 const DAY: i64 = 86_400;
+/// How far apart the moments are at which rules may replace earlier ones, in seconds, and how many of
+/// them are tried.
+const JOIN_STEP: i64 = 900;
+const JOIN_TRIES: i64 = 400;
 
 /// A time zone with its rules. Clones share them.
 #[derive(Clone, Debug)]
@@ -29,6 +33,8 @@ struct Table {
     rules: TimeZone,
     /// In ascending order; never empty.
     spans: Box<[Span]>,
+    /// The zone by earlier rules, and the second until which those held.
+    earlier: Option<(i64, Zone)>,
 }
 
 /// A period of constant offset. It lasts until the next span begins.
@@ -50,13 +56,40 @@ impl Zone {
     pub(super) fn read(name: &str, tzif: &[u8]) -> Result<Zone, String> {
         let rules = TimeZone::tzif(name, tzif).map_err(|error| error.to_string())?;
         let spans = spans(&rules);
-        for three in spans.windows(3) {
-            let jumps = three.windows(2).map(|pair| (pair[1].offset - pair[0].offset).abs());
-            if three[2].begin - three[1].begin <= jumps.sum::<i64>() {
-                return Err(format!("its clocks change twice around {}", three[1].begin));
-            }
+        if let Some(around) = coinciding_changes(&spans) {
+            return Err(format!("its clocks change twice around {around}"));
         }
-        Ok(Zone(Arc::new(Table { name: name.into(), rules, spans })))
+        Ok(Zone(Arc::new(Table { name: name.into(), rules, spans, earlier: None })))
+    }
+
+    /// The zone by these rules until `until`, and by those of `later` from then on. If the two differ
+    /// at that moment, local clocks jump, as at any other change: no local time is lost or repeated
+    /// without the schedule's `gap` and `fold`.
+    pub(super) fn followed_by(&self, later: &Zone, until: Time) -> Zone {
+        let second = until.timestamp() + i64::from(until.timestamp_subsec_nanos() > 0);
+        // Near another change, a local time could be affected by both. Then the rules change later.
+        let mut joined = (0..JOIN_TRIES).map(|n| {
+            let at = second + n * JOIN_STEP;
+            (at, self.joined(later, at))
+        });
+        match joined.find(|(_, spans)| coinciding_changes(spans).is_none()) {
+            Some((at, spans)) if *spans != *later.spans() => {
+                let (name, rules) = (later.name().into(), later.0.rules.clone());
+                Zone(Arc::new(Table { name, rules, spans, earlier: Some((at, self.clone())) }))
+            }
+            _ => later.clone(),
+        }
+    }
+
+    fn joined(&self, later: &Zone, at: i64) -> Box<[Span]> {
+        let before = self.spans().iter().filter(|span| span.begin < at).copied();
+        let mut spans: Vec<Span> = before.collect();
+        let offset = later.spans()[later.index(at)].offset;
+        if spans.last().is_none_or(|last| last.offset != offset) {
+            spans.push(Span { begin: at, offset });
+        }
+        spans.extend(later.spans().iter().filter(|span| span.begin > at).copied());
+        spans.into_boxed_slice()
     }
 
     /// Coordinated universal time, whatever the rules.
@@ -64,7 +97,8 @@ impl Zone {
         static UTC: OnceLock<Zone> = OnceLock::new();
         let new = || {
             let spans = [Span { begin: i64::MIN, offset: 0 }];
-            Zone(Arc::new(Table { name: "UTC".into(), rules: TimeZone::UTC, spans: spans.into() }))
+            let (name, spans) = ("UTC".into(), spans.into());
+            Zone(Arc::new(Table { name, rules: TimeZone::UTC, spans, earlier: None }))
         };
         UTC.get_or_init(new).clone()
     }
@@ -108,6 +142,11 @@ impl Zone {
 
     /// What people call the zone's time at an instant, such as `CEST`.
     pub fn abbreviation_at(&self, instant: Time) -> String {
+        if let Some((until, earlier)) = &self.0.earlier
+            && instant.timestamp() < *until
+        {
+            return earlier.abbreviation_at(instant);
+        }
         let instant = Timestamp::from_second(instant.timestamp()).unwrap_or_default();
         self.0.rules.to_offset_info(instant).abbreviation().to_owned()
     }
@@ -115,6 +154,13 @@ impl Zone {
     /// Local time minus UTC at an instant, in seconds.
     pub fn offset_at(&self, instant: Time) -> i64 {
         self.spans()[self.index(instant.timestamp())].offset
+    }
+
+    /// Whether its clocks go back at some time after 2025.
+    pub(super) fn repeats_times(&self) -> bool {
+        const RECENT: i64 = 1_767_225_600;
+        let goes_back = |pair: &[Span]| pair[1].begin >= RECENT && pair[1].offset < pair[0].offset;
+        self.spans().windows(2).any(goes_back)
     }
 
     pub(super) fn spans(&self) -> &[Span] {
@@ -132,6 +178,16 @@ impl PartialEq for Zone {
     fn eq(&self, other: &Zone) -> bool {
         self.name() == other.name() && self.spans() == other.spans()
     }
+}
+
+/// The second of a change that comes so soon after another that a local time would be affected by
+/// both; none if there is no such change.
+fn coinciding_changes(spans: &[Span]) -> Option<i64> {
+    let coincide = |three: &&[Span]| {
+        let jumps = three.windows(2).map(|pair| (pair[1].offset - pair[0].offset).abs());
+        three[2].begin - three[1].begin <= jumps.sum::<i64>()
+    };
+    spans.windows(3).find(coincide).map(|three| three[1].begin)
 }
 
 /// All changes of offset.
@@ -180,6 +236,41 @@ mod tests {
         for name in rules.names() {
             assert!(rules.find(name).is_some(), "{name}");
         }
+    }
+
+    /// A zone whose offset changes at these seconds.
+    fn made_of(spans: &[(i64, i64)]) -> Zone {
+        let spans: Vec<Span> =
+            spans.iter().map(|&(begin, offset)| Span { begin, offset }).collect();
+        let (name, spans) = ("Test/Zone".into(), spans.into());
+        Zone(Arc::new(Table { name, rules: TimeZone::UTC, spans, earlier: None }))
+    }
+
+    #[test]
+    fn later_rules_replace_earlier_ones_at_a_moment() {
+        const HOUR: i64 = 3600;
+        let at = |second| Time::from_timestamp(second, 0).unwrap();
+        let earlier = made_of(&[(i64::MIN, -8 * HOUR), (1000 * HOUR, -7 * HOUR)]);
+        let later = made_of(&[(i64::MIN, -7 * HOUR), (3000 * HOUR, -6 * HOUR)]);
+        let begins = |zone: &Zone| -> Vec<(i64, i64)> {
+            zone.spans().iter().map(|span| (span.begin, span.offset / HOUR)).collect()
+        };
+        // The offset changes with the rules.
+        let joined = earlier.followed_by(&later, at(500 * HOUR));
+        assert_eq!(begins(&joined), [(i64::MIN, -8), (500 * HOUR, -7), (3000 * HOUR, -6)]);
+        // It is the same by both then.
+        let joined = earlier.followed_by(&later, at(2000 * HOUR));
+        assert_eq!(begins(&joined), [(i64::MIN, -8), (1000 * HOUR, -7), (3000 * HOUR, -6)]);
+        // Not within an hour of another change.
+        let joined = earlier.followed_by(&later, at(3000 * HOUR - 60));
+        assert_eq!(begins(&joined), [(i64::MIN, -8), (1000 * HOUR, -7), (3000 * HOUR, -6)]);
+        let apart = made_of(&[(i64::MIN, -5 * HOUR), (3000 * HOUR, -6 * HOUR)]);
+        let joined = earlier.followed_by(&apart, at(3000 * HOUR - 60));
+        assert_eq!(coinciding_changes(joined.spans()), None, "{:?}", joined.spans());
+        assert_eq!(joined.offset_at(at(3000 * HOUR - 60)), -7 * HOUR);
+        assert_eq!(joined.offset_at(at(4000 * HOUR)), -6 * HOUR);
+        // They agree about everything.
+        assert!(later.followed_by(&later, at(0)).0.earlier.is_none());
     }
 
     #[test]
