@@ -119,6 +119,10 @@ fn cron(rule: &CronRule, known: Option<&Zone>) -> String {
             Gap::Skip => ", not when clocks skip that time",
         };
         words += match rule.fold {
+            // It reads like a steady period, and is one of times of day.
+            Fold::First if expression.hours == Set::range(0, 23) && rule.zone.repeats_times() => {
+                ", only once when clocks repeat an hour (with `*` as its minute or hour, twice)"
+            }
             Fold::First => "",
             Fold::Second => ", the second time when clocks repeat it",
             Fold::Both => ", both times when clocks repeat it",

@@ -51,6 +51,19 @@ fn schedules_are_described_in_words() {
         "at 02:00 every day, Buenos Aires time, not when clocks skip that time, both times when \
         clocks repeat it",
     );
+    // It is no steady period where clocks go back.
+    let once = ", only once when clocks repeat an hour (with `*` as its minute or hour, twice)";
+    for expression in ["0-59/15 0-23 * * *", "0/15 0-23 * * *"] {
+        check(
+            &format!(r#"{{"cron":"{expression}","timezone":"Europe/London"}}"#),
+            &format!("every 15 minutes, London time{once}"),
+        );
+    }
+    check(r#"{"cron":"*/15 * * * *","timezone":"Europe/London"}"#, "every 15 minutes, London time");
+    check(
+        r#"{"cron":"0-59/15 0-23 * * *","timezone":"Asia/Tokyo"}"#,
+        "every 15 minutes, Tokyo time",
+    );
     check(r#"{"every":"15m"}"#, "every 15 minutes");
     check(r#"{"every":"1h"}"#, "every hour");
     check(
