@@ -19,6 +19,7 @@ mod progress;
 mod schedule;
 mod session;
 mod tenant;
+mod zones;
 
 use clap::{Command, Subcommand};
 use operations::failure::Failure;
@@ -67,6 +68,9 @@ pub enum Verb {
     /// Preview schedules, and import those of other schedulers
     #[command(subcommand)]
     Schedule(schedule::Verb),
+    /// Show and replace the time zone rules of the installation
+    #[command(subcommand)]
+    Zones(zones::Verb),
 }
 
 impl Verb {
@@ -79,7 +83,8 @@ impl Verb {
             | Verb::Job(_)
             | Verb::Execution(_)
             | Verb::Dead(_)
-            | Verb::Forecast(_) => &["DATABASE_URL"],
+            | Verb::Forecast(_)
+            | Verb::Zones(_) => &["DATABASE_URL"],
             Verb::Schedule(_) => &[],
         }
     }
@@ -105,6 +110,7 @@ pub async fn run(
         Verb::Execution(verb) => execution::run(verb, &session(config?).await?).await,
         Verb::Dead(verb) => dead::run(verb, &session(config?).await?).await,
         Verb::Forecast(arguments) => forecast::run(arguments, &session(config?).await?).await,
+        Verb::Zones(verb) => Box::pin(zones::run(verb, &session(config?).await?)).await,
         Verb::Schedule(verb) => Box::pin(schedule::run(verb, config, output, request)).await,
     }
 }

@@ -73,6 +73,15 @@ pub(crate) async fn run(
     output: Output,
     request: &Request,
 ) -> Result<(), Failure> {
+    let problem = match &config {
+        Ok(config) => operations::zones::follow_installation(config).await,
+        Err(_) => None,
+    };
+    if let Some(reason) = problem {
+        say(&format!(
+            "the installation's time zone rules cannot be read, so the built-in ones are used: {reason}"
+        ));
+    }
     match verb {
         Verb::Preview(arguments) => preview(arguments, output),
         Verb::Translate(arguments) => translate::run(arguments, output),

@@ -7,10 +7,11 @@ mod handlers;
 pub mod occurrences;
 mod producers;
 pub mod tenants;
+mod zones;
 
 use shared::clock::Clock;
 use shared::config::Config;
-use shared::schedule::ZoneRules;
+use shared::installed_rules::InstalledRules;
 use shared::store::{Connections, Control};
 
 use super::context;
@@ -38,10 +39,11 @@ pub async fn check(
     let control = context::control(config, &connections)?;
     let mut report = Report::default();
     report.findings.push(Finding::ok("settings", "all can be read"));
-    let rules = ZoneRules::current();
-    report.findings.push(Finding::ok("time zones", format!("rules of version {rules}")));
     report.findings.extend(exposure::of_settings(config));
     broker::check(config, &mut report).await;
+    let installed = InstalledRules::default();
+    installed.follow(&control).await;
+    report.findings.push(zones::of_rules(&installed));
     let Some(needs) = of_control(&control, config, &connections, &mut report, on_step).await else {
         return Ok(report);
     };
@@ -86,6 +88,7 @@ async fn of_control(
         format!("{place} answers, its schema is known; tenants listed: {}", tenants.len());
     report.findings.push(Finding::ok("control database", finding));
     report.findings.extend(producers::compare(&producers, tenants.len()));
+    report.findings.extend(zones::of_producers(&producers));
     report.findings.extend(exposure::of_tenants(config, &tenants));
     let needs = tenants::check(tenants, connections, &mut report.findings, on_step).await;
     let superusers: Vec<&str> = needs.superusers.iter().map(String::as_str).collect();

@@ -10,6 +10,7 @@ use shared::clock::Clock;
 use shared::config::Config;
 use shared::database_url::DatabaseUrl;
 use shared::id::TenantId;
+use shared::installed_rules::InstalledRules;
 use shared::queue::{AmqpUrl, BrokerState, Publisher, Queue};
 use shared::random::Random;
 use shared::store::{Connections, Control, DbTime, Store, chain};
@@ -36,6 +37,7 @@ pub struct Context {
     pub control: Control,
     /// For ids.
     pub random: Random,
+    zone_rules: InstalledRules,
     wake_by: WakeBy,
     /// Tenants whose producers are woken later, all at once; none while each change wakes them.
     unwoken: Mutex<Option<BTreeSet<TenantId>>>,
@@ -74,7 +76,9 @@ impl Context {
         let connections = Connections::new(Clock::System, config.connections);
         let control = control(&config, &connections)?;
         control.check_schema().await.map_err(Failure::control)?;
-        Ok(Context::new(config, connections, control, WakeBy::OwnConnection))
+        let context = Context::new(config, connections, control, WakeBy::OwnConnection);
+        context.follow_zone_rules().await;
+        Ok(context)
     }
 
     /// With a control database that is open already.
@@ -85,12 +89,18 @@ impl Context {
         wake_by: WakeBy,
     ) -> Context {
         let (random, stores, unwoken) = (Random::system(), Mutex::default(), Mutex::default());
-        Context { config, connections, control, random, wake_by, unwoken, stores }
+        let zone_rules = InstalledRules::default();
+        Context { config, connections, control, random, zone_rules, wake_by, unwoken, stores }
     }
 
     /// The same context, with this publisher for wakes.
     pub fn with_publisher(self, publisher: Publisher) -> Context {
         Context { wake_by: WakeBy::Publisher(publisher), ..self }
+    }
+
+    /// Evaluates schedules by the installation's time zone rules from now on.
+    pub async fn follow_zone_rules(&self) {
+        self.zone_rules.follow(&self.control).await;
     }
 
     /// The publisher for wakes, if there is one.

@@ -15,6 +15,7 @@ use super::finding::Finding;
 use super::fleet::producers;
 use super::format::{maybe, time};
 use super::job::find;
+use super::next_time;
 
 /// How many executions are read to find the open ones.
 const HISTORY: i64 = 50;
@@ -35,7 +36,13 @@ pub async fn explain(
     let mut findings =
         vec![of_the_tenant(tenant, &summary, &changes), of_switch(tenant, &job, &changes)];
     if job.is_enabled && job.quarantined_reason.is_none() {
-        findings.push(of_next_time(&job, now.time(), poll_interval(context).await?));
+        let deviating = next_time::of_job(tenant, store, &job).await;
+        match deviating.map_err(|error| at.failed(error))? {
+            Some(finding) => findings.push(finding),
+            None => {
+                findings.push(of_next_time(&job, now.time(), poll_interval(context).await?));
+            }
+        }
     }
     let open = executions.iter().filter(|execution| !execution.status.is_final());
     findings.extend(open.map(|execution| of_open(&job, execution, now.time())));

@@ -20,6 +20,7 @@ pub mod poll_interval;
 mod poll_loop;
 pub mod program;
 pub mod pruner;
+pub mod replanner;
 pub mod rescuer;
 pub mod sweeper;
 pub mod tenant_poll;
@@ -48,6 +49,7 @@ use partition::Partition;
 use poll_interval::PollIntervals;
 use poll_loop::PollLoop;
 use pruner::Pruner;
+use replanner::Replanner;
 use tenant_poll::TenantPoller;
 
 /// How often the lists of tenants and of workers are read.
@@ -121,6 +123,7 @@ impl Producer {
             ),
             lateness: Lateness::new(random.clone()),
             pruner: Pruner::new(&config, random.clone(), metrics.clone()),
+            replanner: Replanner::default(),
             random,
             intervals: PollIntervals::new(config.poll_interval, metrics.clone()),
             metrics,
@@ -208,5 +211,6 @@ async fn refresh(tenants: &Tenants, poller: &TenantPoller) -> shared::store::Res
     let known = tenants.all();
     poller.lateness.retain(|tenant| known.contains_key(&tenant));
     poller.pruner.retain(|tenant| known.contains_key(&tenant));
+    poller.replanner.retain(|tenant| known.contains_key(&tenant));
     poller.pruner.step_control(control, now).await
 }

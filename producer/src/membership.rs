@@ -17,6 +17,7 @@ use shared::metrics::Metrics;
 use shared::process;
 use shared::queue::{BrokerState, Publisher};
 use shared::random::Random;
+use shared::schedule::ZoneRules;
 use shared::store::{self, Result};
 use shared::tenants::Tenants;
 use tokio::sync::{Notify, watch};
@@ -150,6 +151,7 @@ impl Membership {
             unreachable: self.unreachable(),
             started_at: seen_at.time(),
             seen_at: seen_at.time(),
+            zone_rules: Some(ZoneRules::current().hash().to_owned()),
         };
         control.register_producer(&row).await?;
         if !std::mem::replace(&mut self.joined, true) {

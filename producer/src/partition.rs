@@ -105,6 +105,7 @@ mod tests {
             unreachable: Vec::new(),
             started_at: noon(),
             seen_at: noon(),
+            zone_rules: None,
         }
     }
 

@@ -12,6 +12,7 @@ use shared::clock::BootTime;
 use shared::id::TenantId;
 use shared::liveness::{PING_EVERY, Watchdog};
 use shared::queue::{Wake, Wakes};
+use shared::schedule::ZoneRules;
 use shared::tenants::{OpenTenant, Tenants};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{self, JoinError, JoinSet};
@@ -62,6 +63,8 @@ pub(crate) struct PollLoop {
     /// The list of all tenants that `watched` was updated from.
     listed: Arc<BTreeMap<TenantId, Arc<OpenTenant>>>,
     partitions: watch::Receiver<Partition>,
+    /// The time zone rules by which the tenants were polled.
+    zone_rules: Arc<ZoneRules>,
     healthy: Arc<Semaphore>,
     ailing: Arc<Semaphore>,
     watchdog: Watchdog,
@@ -83,6 +86,7 @@ impl PollLoop {
             waiting: BTreeSet::new(),
             listed: Arc::default(),
             partitions,
+            zone_rules: ZoneRules::current(),
             healthy: Arc::new(Semaphore::new(POLLS_MAX)),
             ailing: Arc::new(Semaphore::new(POLLS_MAX)),
             watchdog,
@@ -119,8 +123,13 @@ impl PollLoop {
         while self.polls.join_next().await.is_some() {}
     }
 
-    /// Follows the list of tenants and the partition. New and changed tenants are polled at once.
+    /// Follows the time zone rules, the list of tenants and the partition. New and changed tenants are polled at once.
     fn update_watched(&mut self) {
+        let rules = ZoneRules::current();
+        if !Arc::ptr_eq(&rules, &self.zone_rules) {
+            self.zone_rules = rules;
+            self.wake_all();
+        }
         let listed = self.tenants.all();
         if Arc::ptr_eq(&listed, &self.listed) {
             return;

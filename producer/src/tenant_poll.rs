@@ -1,10 +1,10 @@
-//! Polls one tenant: rescues, arms, dispatches, sweeps, checks for lateness and prunes. It gathers facts
+//! Polls one tenant: rescues, arms, replans, dispatches, sweeps, checks for lateness and prunes. It gathers facts
 //! and decides no times; `next_poll.rs` does.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared::clock::Clock;
+use shared::clock::{BootTime, Clock};
 use shared::metrics::Metrics;
 use shared::random::Random;
 use shared::store::{ChangeToken, DbTime, Result, StoreError, chain};
@@ -19,6 +19,7 @@ use crate::next_poll::{NextPoll, PollResult, SkipIf};
 use crate::poll_facts::PollFacts;
 use crate::poll_interval::PollIntervals;
 use crate::pruner::Pruner;
+use crate::replanner::Replanner;
 use crate::rescuer;
 use crate::sweeper::{SweepScope, Sweeper};
 
@@ -39,6 +40,8 @@ pub struct TenantPoller {
     pub lateness: Lateness,
     /// Removes old history.
     pub pruner: Pruner,
+    /// Works out anew next times that are wrong.
+    pub replanner: Replanner,
     /// Makes ids, and spreads what must not come together.
     pub random: Random,
     /// How often tenants at rest are polled.
@@ -84,15 +87,15 @@ impl TenantPoller {
         let boot_time = self.clock.boot_time();
         let reuse = plan.reuse.filter(|facts| boot_time - facts.read_at < REUSE_FOR);
         self.metrics.polls.inc_by(reuse.is_none().into());
-        let now = tenant.store.now().await?;
+        let began_at = self.now(tenant).await?;
         // Taken before the poll, so that the next probe sees whatever changes meanwhile.
         let change_token = self.probe(tenant).await;
-        let mut facts = self.pass(tenant, reuse, scope, now).await?;
+        let mut facts = self.pass(tenant, reuse, scope, began_at).await?;
         let has_more = !matches!(facts.remaining, Remaining::QueuesFull | Remaining::Nothing);
         if has_more && self.intervals.of(tenant).trust.is_some() {
             // At an overloaded server, the next poll would take another connection; this one is still open.
-            let now = tenant.store.now().await?;
-            facts = self.pass(tenant, None, SweepScope::Overdue, now).await?;
+            let began_at = self.now(tenant).await?;
+            facts = self.pass(tenant, None, SweepScope::Overdue, began_at).await?;
         }
         facts.change_token = change_token;
         let due_in = facts.next_event().map(|event| tenant.store.until(event));
@@ -102,10 +105,19 @@ impl TenantPoller {
         Ok(PollResult::Polled(Box::new(facts)))
     }
 
+    /// The tenant's time, and this machine's boot time at the same moment.
+    async fn now(&self, tenant: &OpenTenant) -> Result<(DbTime, BootTime)> {
+        let now = tenant.store.now().await?;
+        Ok((now, self.clock.boot_time()))
+    }
+
     /// Skips the poll if it is unnecessary. The tenant's database is not opened to find out.
     async fn skip(&self, tenant: &OpenTenant, plan: Option<SkipIf>) -> Option<PollResult> {
         let (now, until) = (self.clock.boot_time(), |time| tenant.store.until(time));
         let skip_if = plan.filter(|skip_if| skip_if.may_skip(now, until))?;
+        if self.replanner.wants_poll(tenant, now) {
+            return None;
+        }
         let skips = match &skip_if {
             SkipIf::QueuesFull { .. } => self.capacity.reserve(u32::MAX).await.total() == 0,
             SkipIf::Unchanged { token, .. } => {
@@ -131,8 +143,9 @@ impl TenantPoller {
         tenant: &Arc<OpenTenant>,
         reuse: Option<Box<PollFacts>>,
         scope: SweepScope,
-        now: DbTime,
+        began_at: (DbTime, BootTime),
     ) -> Result<PollFacts> {
+        let (now, _) = began_at;
         let TenantPoller { capacity, messenger, random, metrics, .. } = self;
         let (summary, read_at, mut remaining) = match reuse {
             Some(facts) => (facts.summary, facts.read_at, Remaining::Unknown),
@@ -143,6 +156,8 @@ impl TenantPoller {
         if is_active {
             let dispatcher = Dispatcher { tenant, capacity, messenger, random, now, metrics };
             remaining = remaining.max(dispatcher.arm(&summary).await?);
+            // Before dispatching: a time that is wrong must not be used.
+            remaining = remaining.max(self.replanner.step(tenant, &summary, began_at).await?);
             remaining = remaining.max(dispatcher.dispatch(&summary).await?);
             let sweeper = Sweeper { capacity, messenger, metrics };
             remaining = remaining.max(sweeper.sweep(tenant, &summary, scope, now).await?);

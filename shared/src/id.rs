@@ -43,6 +43,16 @@ impl ExecutionId {
         ExecutionId(uuid_at(now, random))
     }
 
+    /// The time that it was made at, to the millisecond; none if it is not one of the engine's.
+    pub fn made_at(self) -> Option<Time> {
+        if self.0.get_version_num() != 7 {
+            return None;
+        }
+        let (seconds, nanos) = self.0.get_timestamp()?.to_unix();
+        let micros = i64::try_from(seconds).ok()?.checked_mul(1_000_000)? + i64::from(nanos / 1000);
+        Time::from_timestamp_micros(micros)
+    }
+
     /// The smallest possible id of `time`. All smaller ids are older.
     pub fn least_at(time: Time) -> ExecutionId {
         let millis = time.timestamp_millis().max(0).unsigned_abs();
@@ -105,6 +115,9 @@ mod tests {
         let ids: Vec<ExecutionId> = (0..3000).map(at).collect();
         assert!(ids.is_sorted());
         assert_eq!(ids[0].0.get_version_num(), 7);
+        let made_at = ids[1500].made_at().unwrap();
+        assert_eq!(made_at, start + chrono::TimeDelta::milliseconds(1));
+        assert_eq!(ExecutionId::FIRST.made_at(), None);
         assert_ne!(at(0), at(0));
         assert!(ExecutionId::least_at(start) <= ids[0]);
         assert!(ExecutionId::least_at(start + chrono::TimeDelta::milliseconds(1)) > ids[999]);

@@ -104,6 +104,9 @@ pub struct Report {
     broker: Part,
     control: Part,
     tenants: TenantsPart,
+    /// Only if this process cannot use the installation's time zone rules.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    zone_rules: Option<Part>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     handlers: Vec<HandlerStatus>,
 }
@@ -204,7 +207,7 @@ impl Readiness {
         let Some(watched) = &results.watched else {
             let tenants = TenantsPart::default();
             let (status, handlers) = (ReadinessState::NotReady, self.handlers());
-            return Report { status, broker, control, tenants, handlers };
+            return Report { status, broker, control, tenants, zone_rules: None, handlers };
         };
         if broker.status == "ok" {
             let states = [Some(&watched.publishing), watched.receiving.as_ref()];
@@ -214,17 +217,25 @@ impl Readiness {
             }
         }
         let (tenants, handlers) = (tenants_part(&watched.tenants), self.handlers());
+        let zone_rules = watched.tenants.zone_rules().problem().map(|reason| Part {
+            status: "not used",
+            reason: Some(clean(&reason, REASON_BYTES_MAX)),
+        });
         let some_wait = handlers.iter().any(|command| command.status != HandlerState::Ready);
         let status = if watched.drain.is_cancelled() {
             ReadinessState::Stopping
         } else if broker.status == "lost" || control.status == "lost" {
             ReadinessState::NotReady
-        } else if broker.status == "blocked" || tenants.unhealthy_count > 0 || some_wait {
+        } else if broker.status == "blocked"
+            || tenants.unhealthy_count > 0
+            || zone_rules.is_some()
+            || some_wait
+        {
             ReadinessState::Degraded
         } else {
             ReadinessState::Ready
         };
-        Report { status, broker, control, tenants, handlers }
+        Report { status, broker, control, tenants, zone_rules, handlers }
     }
 
     fn handlers(&self) -> Vec<HandlerStatus> {

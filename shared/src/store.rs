@@ -7,8 +7,9 @@
 //! Where to find what:
 //!
 //! - by noun, what users define, request and read: `jobs.rs`, `executions.rs`; in the control database
-//!   `tenants.rs`, `workers.rs`, `producers.rs`, `audit.rs`;
+//!   `tenants.rs`, `workers.rs`, `producers.rs`, `audit.rs`, `zone_rules.rs`;
 //! - by verb, the engine's transitions in the order of a job's life: `dispatch.rs` (poll, arm, dispatch),
+//!   `replan.rs` (next times worked out anew),
 //!   `sweep.rs` (messages to publish again), `claim.rs` (claim, heartbeat, report), `finish.rs`,
 //!   `notifications.rs` (alerts, written in the transition that they report), `prune.rs`;
 //! - below them, `identity.rs` (whose database it is), `db_time.rs` and `server_clock.rs` (its time),
@@ -46,6 +47,7 @@ mod producers;
 mod prune;
 mod read_limits;
 mod readable;
+mod replan;
 mod rows;
 mod schema;
 mod server_clock;
@@ -56,6 +58,7 @@ mod tenant_database;
 mod tenants;
 mod types;
 mod workers;
+mod zone_rules;
 
 use std::time::Duration;
 
@@ -82,12 +85,14 @@ pub use pool::ConnectionCounts;
 pub use producers::ProducerRow;
 pub use prune::Keep;
 pub use read_limits::READ_LIMITS_ARE_KEPT;
+pub use replan::PlannedJob;
 pub use schema::Schema;
 pub use session::Planning;
 pub use sweep::{SentBefore, Unclaimed};
 pub use tenant_database::{TenantDatabase, WrongDatabase};
 pub use tenants::{TenantEdit, list_tenants_of_file};
 pub use workers::Worker;
+pub use zone_rules::{CONTENT_BYTES_MAX, LatestZoneRules, StoredZoneRules};
 
 use crate::clock::Time;
 use crate::database_url::DatabaseUrl;

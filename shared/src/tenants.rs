@@ -9,6 +9,7 @@ use tracing::{info, warn};
 use crate::clock::Clock;
 use crate::health::Health;
 use crate::id::TenantId;
+use crate::installed_rules::InstalledRules;
 use crate::random::Random;
 use crate::reconnect::Reconnect;
 use crate::store::{Connections, Control, Result, Store, chain};
@@ -44,6 +45,7 @@ pub struct Tenants {
     control: Arc<Control>,
     connections: Connections,
     random: Random,
+    zone_rules: InstalledRules,
     known: RwLock<Arc<BTreeMap<TenantId, Arc<OpenTenant>>>>,
 }
 
@@ -51,7 +53,8 @@ impl Tenants {
     /// An empty list; [`Tenants::refresh`] reads it.
     pub fn new(control: Arc<Control>, connections: Connections) -> Tenants {
         let random = Random::system();
-        Tenants { control, connections, random, known: RwLock::default() }
+        let (zone_rules, known) = (InstalledRules::default(), RwLock::default());
+        Tenants { control, connections, random, zone_rules, known }
     }
 
     /// Takes the jitter of waits from `random`.
@@ -67,6 +70,11 @@ impl Tenants {
     /// The connections to all databases.
     pub fn connections(&self) -> &Connections {
         &self.connections
+    }
+
+    /// What this process knows of the installation's time zone rules.
+    pub fn zone_rules(&self) -> &InstalledRules {
+        &self.zone_rules
     }
 
     /// The clock.
@@ -98,10 +106,11 @@ impl Tenants {
         }
     }
 
-    /// Reads the list again. A new or changed tenant gets a new [`OpenTenant`]. If the control database
-    /// is unavailable, the list stays as it is.
+    /// Reads the list and the time zone rules again. A new or changed tenant gets a new [`OpenTenant`]. If
+    /// the control database is unavailable, all stays as it is.
     pub async fn refresh(&self) -> Result<()> {
         let listed = self.control.list_tenants().await?;
+        self.zone_rules.follow(&self.control).await;
         let before = self.all();
         let mut known = BTreeMap::new();
         for tenant in listed {

@@ -159,11 +159,12 @@ fn error_response(uri: &Uri, problem: Problem) -> Response {
 }
 
 impl AppState {
-    /// Rereads the file of users when it changes.
+    /// Follows the file of users and the installation's time zone rules.
     async fn keep_users(&self) {
         loop {
             self.context.connections.clock().sleep(USERS_EVERY).await;
             self.access.refresh();
+            self.context.follow_zone_rules().await;
         }
     }
 

@@ -46,6 +46,7 @@ mod tests {
             unreachable: Vec::new(),
             started_at: time,
             seen_at: time,
+            zone_rules: None,
         }
     }
 

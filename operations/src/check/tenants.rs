@@ -10,6 +10,7 @@ use shared::tenant::{Tenant, TenantStatus};
 
 use crate::failure::reason;
 use crate::finding::Finding;
+use crate::next_time;
 use crate::step::Step;
 
 /// How many databases are checked at once.
@@ -47,7 +48,7 @@ pub(super) async fn check(
         step.done += 1;
         on_step(step);
         let subject = format!("tenant {}", tenant.slug);
-        let (summaries, quarantined, is_superuser) = match answer {
+        let Answer { summaries, quarantined, is_superuser, next_times } = match answer {
             Ok(answer) => answer,
             Err(error) => {
                 let finding = format!("{}: {}", tenant.database_url, reason(&error));
@@ -65,6 +66,7 @@ pub(super) async fn check(
             format!("{status}, {url} answers; enabled jobs: {jobs}"),
         ));
         findings.extend(quarantined.into_iter().map(|job| of_quarantined(&tenant, job)));
+        findings.extend(next_times);
         if tenant.status == TenantStatus::Active {
             needs.add(&tenant, summaries);
         }
@@ -72,14 +74,22 @@ pub(super) async fn check(
     needs
 }
 
-async fn ask(
-    tenant: &Tenant,
-    connections: &Connections,
-) -> Result<(Vec<JobSummary>, Vec<Quarantined>, bool), StoreError> {
+/// What a tenant's database says.
+struct Answer {
+    summaries: Vec<JobSummary>,
+    quarantined: Vec<Quarantined>,
+    is_superuser: bool,
+    /// Next times that are not what their schedules say.
+    next_times: Vec<Finding>,
+}
+
+async fn ask(tenant: &Tenant, connections: &Connections) -> Result<Answer, StoreError> {
     let store = Store::of(tenant, connections)?;
     let summaries = store.summarize_jobs().await?;
     let quarantined = store.list_quarantined(QUARANTINED_MAX).await?;
-    Ok((summaries, quarantined, store.is_superuser().await?))
+    let next_times = next_time::of_tenant(tenant, &store).await?;
+    let is_superuser = store.is_superuser().await?;
+    Ok(Answer { summaries, quarantined, is_superuser, next_times })
 }
 
 impl Needs {

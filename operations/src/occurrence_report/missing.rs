@@ -15,6 +15,7 @@ use crate::failure::Failure;
 use crate::finding::{Finding, Level};
 use crate::fleet::producers;
 use crate::format::time;
+use crate::next_time;
 use crate::schedule::{due, is_planned, just_before, read};
 
 /// How far the clocks of the control database and the tenant's may differ.
@@ -41,6 +42,12 @@ impl MissingOccurrence<'_> {
         }
         if !job.is_enabled {
             return Ok(vec![of_pause(&at.tenant.slug, job, self.changes)]);
+        }
+        if job.next_run_at.is_some_and(|next| next > requested) {
+            let deviating = next_time::of_job(&at.tenant, &at.store, job).await;
+            if let Some(finding) = deviating.map_err(|error| at.failed(error))? {
+                return Ok(vec![finding]);
+            }
         }
         let counts_since = job.schedule_since.unwrap_or(job.updated_at);
         if counts_since > requested {

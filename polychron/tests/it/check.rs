@@ -168,6 +168,7 @@ async fn produce(console: &Console) {
         unreachable: Vec::new(),
         started_at: now.time(),
         seen_at: now.time(),
+        zone_rules: Some(shared::schedule::ZoneRules::built_in().hash().to_owned()),
     };
     control.register_producer(&producer).await.unwrap();
 }

@@ -65,6 +65,7 @@ mod tests {
             unreachable: Vec::new(),
             started_at: noon(),
             seen_at,
+            zone_rules: None,
         }
     }
 

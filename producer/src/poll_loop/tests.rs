@@ -16,6 +16,7 @@ use crate::lateness::Lateness;
 use crate::messenger::Messenger;
 use crate::poll_interval::PollIntervals;
 use crate::pruner::Pruner;
+use crate::replanner::Replanner;
 
 /// A loop over three tenants.
 struct Fixture {
@@ -66,6 +67,7 @@ async fn fixture() -> Fixture {
         messenger: Messenger::new(publisher, metrics.clone(), Tracer::default(), clock.clone()),
         lateness: Lateness::new(random.clone()),
         pruner: Pruner::new(&config, random.clone(), metrics.clone()),
+        replanner: Replanner::default(),
         random,
         intervals: PollIntervals::new(Duration::from_secs(30), metrics.clone()),
         metrics,

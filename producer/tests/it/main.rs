@@ -7,5 +7,7 @@ mod outage;
 mod policies;
 mod pruning;
 mod recovering;
+mod replanning;
 mod resting;
 mod table;
+mod zone_changes;

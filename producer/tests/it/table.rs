@@ -10,6 +10,7 @@ use polychron_producer::messenger::Messenger;
 use polychron_producer::next_poll::{self, NextPoll, PollResult, Terms};
 use polychron_producer::poll_interval::PollIntervals;
 use polychron_producer::pruner::Pruner;
+use polychron_producer::replanner::Replanner;
 use polychron_producer::sweeper::SweepScope;
 use polychron_producer::tenant_poll::TenantPoller;
 use serde_json::{Value, json};
@@ -234,6 +235,7 @@ pub(crate) fn poller(
         lateness: Lateness::new(random.clone()),
         pruner: Pruner::new(&config(), random.clone(), metrics.clone()),
         intervals: PollIntervals::new(Duration::from_secs(30), metrics.clone()),
+        replanner: Replanner::default(),
         metrics,
         random: random.clone(),
         clock: clock.clone(),

@@ -33,6 +33,8 @@ pub struct ProducerRow {
     pub started_at: Time,
     /// When it last renewed its row.
     pub seen_at: Time,
+    /// The hash of its time zone rules; none from a producer of an earlier version.
+    pub zone_rules: Option<String>,
 }
 
 impl Control {
@@ -49,6 +51,7 @@ impl Control {
                 .bind(producer.poll_seconds)
                 .bind(unreachable)
                 .bind(producer.seen_at)
+                .bind(&producer.zone_rules)
                 .execute(connection)
                 .await?;
             Ok(())

@@ -94,6 +94,16 @@ impl ServerClock {
         Ok(DbTime::read(self.clamped(cut(reading.at(after)))))
     }
 
+    /// The time if no server needs to be asked for it.
+    pub(super) fn on_this_machine(&self, db: &Db) -> Option<DbTime> {
+        match (db, &self.clock) {
+            (Db::Postgres(_), Clock::System) => None,
+            (Db::Sqlite(_), _) | (_, Clock::Manual(_)) => {
+                Some(DbTime::read(self.clock.wall_time()))
+            }
+        }
+    }
+
     /// The identity of a PostgreSQL database at the last reading; none before the first.
     pub(super) fn identity(&self) -> Option<DatabaseIdentity> {
         self.reading().map(|reading| reading.identity)

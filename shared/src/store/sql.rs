@@ -80,6 +80,10 @@ statements! { TENANT:
     READ_UNARMED = pair "tenant/read_unarmed";
     ARM = pair "tenant/arm";
     QUARANTINE = both "tenant/quarantine";
+    READ_PLANNED = pair "tenant/read_planned";
+    FIND_PLANNED_ROW = both "tenant/find_planned_row";
+    REPLAN = pair "tenant/replan";
+    CORRECT_FUTURE = both "tenant/correct_future";
     READ_DUE = pair "tenant/read_due";
     READ_WAITING = pair "tenant/read_waiting";
     DISPATCH = postgres "tenant/dispatch";
@@ -166,6 +170,10 @@ statements! { CONTROL:
     LIST_AUDIT = both "control/list_audit";
     PRUNE_AUDIT = both "control/prune_audit";
     PRUNE_WORKERS = both "control/prune_workers";
+    READ_ZONE_RULES = both "control/read_zone_rules";
+    LIST_ZONE_RULES = both "control/list_zone_rules";
+    INSERT_ZONE_RULES = both "control/insert_zone_rules";
+    PRUNE_ZONE_RULES = both "control/prune_zone_rules";
 }
 
 statements! { SCHEMA:

@@ -20,3 +20,4 @@ mod readiness;
 mod rights;
 mod statements;
 mod store;
+mod zone_rules;

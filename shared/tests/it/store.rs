@@ -27,6 +27,7 @@ mod notify;
 mod plain_sql;
 mod plans;
 mod prune;
+mod replan;
 mod sweep;
 mod times;
 mod waiting;
