@@ -87,7 +87,7 @@ impl World {
             // Leases are checked by the database's clock, so setting it may end them.
             let all = self.seats.iter().filter_map(|seat| seat.process.as_ref());
             self.unpunctual.extend(all.map(|process| process.label.clone()));
-            let seconds = *random.one_of(&[-60, -2, 2, 60, 600]);
+            let seconds = *random.one_of(&[-10_800, -60, -2, 2, 60, 600, 10_800]);
             self.manual.step_wall_time(TimeDelta::seconds(seconds));
             self.note(format!("wall time steps by {seconds} s"));
         } else if faults.any(faults.people, &random) {

@@ -9,9 +9,11 @@ use chrono::TimeDelta;
 use occurrences::{ClockHistory, Rule, Scope};
 use shared::clock::{BootTime, Clock, ManualClock, delta};
 use shared::database_url::DatabaseUrl;
-use shared::id::ExecutionId;
+use shared::id::{ExecutionId, JobId};
 use shared::queue::{MemoryBroker, Queue};
 use shared::random::Random;
+use shared::replan::Review;
+use shared::schedule::ZoneRules;
 use shared::store::gate::{Decision, Passage, Way};
 use shared::store::{Connections, Control};
 use testkit::Folder;
@@ -297,6 +299,7 @@ impl World {
             }
         }
         self.calm_down(Duration::from_secs(70))?;
+        self.check_next_times()?;
         // Rows that the faults have delayed may still be open. The last check allows none.
         self.check_occurrences(
             delta(self.clock.boot_time().since_boot()) + TimeDelta::minutes(45),
@@ -319,6 +322,28 @@ impl World {
             }
         }
         Err(format!("these rows never become final: {:#?}", self.judge.open()))
+    }
+
+    /// Checks that every job goes on at its schedule's next time, wherever the clock has been.
+    fn check_next_times(&mut self) -> Verdict {
+        for it in &self.tenants {
+            let jobs = self.own.block_on(async {
+                let (store, rules) = (&it.store, ZoneRules::current());
+                let now = store.now().await.unwrap();
+                let review = Review { tenant: it.id, store, now, rules };
+                let mut wrong = Vec::new();
+                for job in store.read_planned(JobId(0), now.time(), 1000).await.unwrap() {
+                    if let Some(deviation) = review.examine(&job).await.unwrap() {
+                        wrong.push((job, deviation));
+                    }
+                }
+                wrong
+            });
+            if !jobs.is_empty() {
+                return Err(format!("{} stands still: {jobs:#?}", it.slug));
+            }
+        }
+        Ok(())
     }
 
     /// Checks the whole history of every tenant.
