@@ -82,6 +82,10 @@ impl Judge {
         match actor {
             Actor::People if new.status == old.status || new.status == Status::Cancelled => Ok(()),
             Actor::People => wrong("people cannot do that"),
+            // Times that were written while the clock was ahead.
+            Actor::Process(Kind::Producer, _, "correct_future") if new.status == old.status => {
+                Ok(())
+            }
             Actor::Process(kind, label, _) => match (old.status, new.status) {
                 (Status::Running, _) if old.cancel_requested && !new.cancel_requested => {
                     wrong("a request was forgotten")

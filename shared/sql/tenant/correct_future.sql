@@ -4,13 +4,11 @@
 -- Parameters: $1 now, $2 the latest time that can be right, $3 when a lease ends at the latest.
 -- Result: rows changed.
 UPDATE polychron_job_execution
-SET available_at = CASE
-        WHEN available_at > $2 AND trigger IN ('retry', 'rescue') THEN $1
-        ELSE available_at
-    END,
-    lease_until = CASE WHEN lease_until > $2 THEN $3 ELSE lease_until END,
-    dispatched_at = CASE WHEN dispatched_at > $2 THEN $1 ELSE dispatched_at END,
-    published_at = CASE WHEN published_at > $2 THEN $1 ELSE published_at END
+SET available_at = CASE WHEN status = 'scheduled' THEN $1 ELSE available_at END,
+    lease_until = CASE WHEN status = 'running' THEN $3 ELSE lease_until END,
+    dispatched_at = CASE WHEN status = 'dispatched' AND dispatched_at > $1 THEN $1 ELSE dispatched_at END,
+    published_at = CASE WHEN status = 'dispatched' AND published_at > $1 THEN $1 ELSE published_at END
 WHERE finished_at IS NULL
-  AND ((available_at > $2 AND trigger IN ('retry', 'rescue'))
-       OR lease_until > $2 OR dispatched_at > $2 OR published_at > $2)
+  AND ((status = 'scheduled' AND available_at > $2 AND trigger IN ('retry', 'rescue'))
+       OR (status = 'running' AND lease_until > $2)
+       OR (status = 'dispatched' AND (dispatched_at > $2 OR published_at > $2)))
