@@ -123,7 +123,8 @@ impl PollLoop {
         while self.polls.join_next().await.is_some() {}
     }
 
-    /// Follows the time zone rules, the list of tenants and the partition. New and changed tenants are polled at once.
+    /// Follows the time zone rules, the list of tenants and the partition. New and changed tenants are
+    /// polled at once, and after a change of rules all are.
     fn update_watched(&mut self) {
         let rules = ZoneRules::current();
         if !Arc::ptr_eq(&rules, &self.zone_rules) {

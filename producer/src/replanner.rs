@@ -28,6 +28,8 @@ const STEP_MIN: TimeDelta = TimeDelta::seconds(2);
 const STEP_WARNED: TimeDelta = TimeDelta::seconds(60);
 /// Rules that ended longer ago have no next time any more that was worked out by them.
 const RULES_RECENT: TimeDelta = TimeDelta::days(30);
+/// How long after their time new rules are used by every producer that can read them.
+const RULES_SPREAD: TimeDelta = TimeDelta::seconds(30);
 
 /// Examines the next times of the tenants' jobs.
 #[derive(Default)]
@@ -64,9 +66,6 @@ impl Seen {
     }
 }
 
-/// How long after their time new rules are used by every producer that can read them.
-const RULES_SPREAD: TimeDelta = TimeDelta::seconds(30);
-
 impl Replanner {
     /// Whether a tenant must be polled although nothing in its database has changed: the rules or the
     /// clock of this machine, which is an SQLite file's, were changed.
@@ -102,6 +101,8 @@ impl Replanner {
         loop {
             let jobs = store.read_planned(after, review.planned_after(), PAGE).await?;
             for job in &jobs {
+                // Other tenants' polls share this thread, and a schedule may take long.
+                tokio::task::yield_now().await;
                 if let Some(deviation) = review.examine(job).await?
                     && self.correct(tenant, job, deviation, now, &mut progress).await?
                 {
@@ -120,7 +121,6 @@ impl Replanner {
                 remaining = Remaining::More;
                 break;
             }
-            tokio::task::yield_now().await;
         }
         self.tenants().insert(tenant.tenant.id, progress);
         Ok(remaining)

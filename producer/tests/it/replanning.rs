@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use serde_json::json;
 use polychron_producer::sweeper::SweepScope;
+use serde_json::json;
 use shared::clock::Time;
 use shared::execution::Status;
 use shared::outcome::{Failure, Outcome};

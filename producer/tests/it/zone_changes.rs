@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
 use polychron_producer::sweeper::SweepScope;
+use serde_json::json;
 use shared::clock::Time;
 use shared::outcome::Outcome;
 use shared::schedule::{EarlierRules, ZoneDirectory, ZoneRules};
