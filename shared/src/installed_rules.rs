@@ -21,10 +21,7 @@ impl InstalledRules {
     /// Uses the installation's rules from now on. If they cannot be used, the ones in use stay, and the
     /// reason is logged once.
     pub async fn follow(&self, control: &Control) {
-        let problem = match self.update(control).await {
-            Ok(()) => None,
-            Err(reason) => Some(reason),
-        };
+        let problem = self.update(control).await.err();
         let mut known = lock(&self.problem);
         if *known != problem {
             match &problem {
