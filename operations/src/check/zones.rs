@@ -2,7 +2,7 @@
 
 use shared::installed_rules::InstalledRules;
 use shared::schedule::ZoneRules;
-use shared::store::Producer;
+use shared::store::ProducerRow;
 
 use crate::finding::Finding;
 
@@ -27,9 +27,9 @@ pub(super) fn of_rules(installed: &InstalledRules) -> Finding {
 }
 
 /// Producers that use other rules than this program.
-pub(super) fn of_producers(producers: &[Producer]) -> Option<Finding> {
+pub(super) fn of_producers(producers: &[ProducerRow]) -> Option<Finding> {
     let rules = ZoneRules::current();
-    let differs = |one: &&Producer| one.zone_rules.as_deref() != Some(rules.hash());
+    let differs = |one: &&ProducerRow| one.zone_rules.as_deref() != Some(rules.hash());
     let others = producers.iter().filter(differs).map(|one| match &one.zone_rules {
         Some(hash) => format!("{} on {} uses {:.12}", one.pid, one.host, hash),
         None => format!("{} on {} uses its own", one.pid, one.host),
@@ -51,7 +51,7 @@ mod tests {
     #[test]
     fn producers_with_other_rules_are_named() {
         let time = "2026-11-24T12:00:00Z".parse().unwrap();
-        let producer = |pid, zone_rules: Option<&str>| Producer {
+        let producer = |pid, zone_rules: Option<&str>| ProducerRow {
             name: "p".into(),
             host: "h".into(),
             pid,
