@@ -80,7 +80,7 @@ keys! {
     JOB_TIMEOUT = "POLYCHRON_JOB_TIMEOUT", "30m", "timeout of a job whose timeout_seconds is null";
     POLL_INTERVAL = "POLYCHRON_POLL_INTERVAL", "30s", "maximum time until a change made by plain SQL in a tenant's tables is seen";
     QUEUES = "POLYCHRON_QUEUES", "default", "the queues that a consumer receives from, separated by commas; a producer declares them";
-    DRAIN_TIMEOUT = "POLYCHRON_DRAIN_TIMEOUT", "30s", "how long running jobs may take to finish after SIGTERM";
+    DRAIN_TIMEOUT = "POLYCHRON_DRAIN_TIMEOUT", "25s", "how long running jobs may take to finish after SIGTERM; at least 5 s less than Kubernetes, Docker or systemd wait before SIGKILL";
     LEASE = "POLYCHRON_LEASE", "60s", "how long a consumer may go without a heartbeat before its executions are rescued; it sends four heartbeats per lease";
     HTTP = "POLYCHRON_HTTP", "off", "address on which producer and consumer serve /metrics, /health/live and /health/ready, such as 127.0.0.1:9090";
     LISTEN = "POLYCHRON_LISTEN", "127.0.0.1:8484", "address on which `polychron serve`, `up` and `demo` serve dashboard and API; without POLYCHRON_USERS only loopback";

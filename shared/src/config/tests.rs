@@ -16,7 +16,7 @@ fn the_defaults_are_as_documented() {
     assert_eq!(config.job_timeout, Duration::from_secs(1800));
     assert_eq!(config.poll_interval, Duration::from_secs(30));
     assert_eq!(config.queues, ["default"]);
-    assert_eq!(config.drain_timeout, Duration::from_secs(30));
+    assert_eq!(config.drain_timeout, Duration::from_secs(25));
     assert_eq!(config.http, None);
     assert_eq!(config.keep, Some(Duration::from_secs(90 * 86_400)));
     assert_eq!(config.keep_per_job, Some(100_000));
