@@ -19,12 +19,12 @@ use crate::config::LogFormat;
 use capture::{Capture, Lines};
 use flood_limit::flood_limit;
 
-/// Silences libraries that log what we log, too, with less context.
-const QUIET: &str = ",lapin=error,sqlx=error,amq_protocol=error";
+/// Libraries that log what we log, too, with less context. They are silent unless the filter names them.
+const QUIET: [&str; 6] = ["lapin", "amq_protocol", "tcp_stream", "async_rs", "sqlx", "rustls"];
 
 /// Starts logging. `filter` is a level, or directives in the syntax of `tracing-subscriber`.
 pub fn start(filter: &str, format: LogFormat, colour: bool) {
-    let filter = EnvFilter::new(format!("{filter}{QUIET}"));
+    let filter = EnvFilter::new(directives(filter));
     let colour = colour && std::io::stderr().is_terminal() && format == LogFormat::Text;
     let lines = move || Lines { format, colour };
     let written = fmt::layer().with_writer(lines).with_target(false).with_ansi(colour);
@@ -38,5 +38,24 @@ pub fn start(filter: &str, format: LogFormat, colour: bool) {
     // A second start, as in tests, fails without harm.
     if subscriber.try_init().is_ok() {
         reporter.start();
+    }
+}
+
+fn directives(filter: &str) -> String {
+    let quiet = QUIET.iter().filter(|library| !filter.contains(**library));
+    quiet.fold(filter.to_owned(), |filter, library| format!("{filter},{library}=off"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_are_silent_unless_they_are_named() {
+        let shown = directives("info");
+        assert!(shown.starts_with("info,lapin=off,") && shown.contains("sqlx=off"), "{shown}");
+        let shown = directives("info,lapin=debug");
+        assert!(!shown.contains("lapin=off") && shown.contains("sqlx=off"), "{shown}");
+        EnvFilter::try_new(shown).unwrap();
     }
 }
