@@ -72,6 +72,7 @@ impl Failure {
             StoreError::Schema { .. }
             | StoreError::TooOld { .. }
             | StoreError::Setup(_)
+            | StoreError::Url(_)
             | StoreError::Unowned
             | StoreError::Owned(_)
             | StoreError::Pooled

@@ -7,15 +7,23 @@ use std::str::FromStr;
 
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
+use crate::postgres_url;
+
 /// A `postgres://` or `sqlite://` URL. `Debug` and `Display` leave out user, password and
 /// parameters.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct DatabaseUrl(String);
 
-/// A URL with an unsupported scheme. The error does not contain the URL.
+/// Why a URL cannot be used. The error contains neither the URL nor a password.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("must begin with postgres://, postgresql:// or sqlite://")]
-pub struct UnknownScheme;
+pub enum InvalidUrl {
+    /// Its scheme is not supported.
+    #[error("must begin with postgres://, postgresql:// or sqlite://")]
+    UnknownScheme,
+    /// It cannot be read as it is meant, or demands what is not supported. The text names the remedy.
+    #[error("cannot be used: {0}")]
+    Postgres(String),
+}
 
 impl DatabaseUrl {
     /// A value from the control database, without validation. If it is not a URL, connecting fails
@@ -37,12 +45,31 @@ impl DatabaseUrl {
         &self.0
     }
 
+    /// The options for connecting to a PostgreSQL database.
+    ///
+    /// # Errors
+    /// If the URL cannot be read, or demands what is not supported.
+    pub(crate) fn postgres_options(&self) -> Result<PgConnectOptions, InvalidUrl> {
+        if let Some(problem) = postgres_url::problem(&self.0) {
+            return Err(InvalidUrl::Postgres(problem));
+        }
+        let options = PgConnectOptions::from_str(&self.0);
+        let options = options.map_err(|error| InvalidUrl::Postgres(error.to_string()))?;
+        let host = options.get_host().trim_matches(['[', ']']).to_owned();
+        Ok(if options.get_socket().is_none() { options.host(&host) } else { options })
+    }
+
+    /// The parameters that have no effect.
+    pub fn ignored_parameters(&self) -> Vec<String> {
+        if self.is_sqlite() { Vec::new() } else { postgres_url::ignored_parameters(&self.0) }
+    }
+
     /// Who connects to which server, and how. None: SQLite, or no URL.
     pub fn connection(&self) -> Option<ServerConnection> {
         if self.is_sqlite() {
             return None;
         }
-        let options = PgConnectOptions::from_str(&self.0).ok()?;
+        let options = self.postgres_options().ok()?;
         let (host, port) = (options.get_host().to_owned(), options.get_port());
         let is_verified =
             matches!(options.get_ssl_mode(), PgSslMode::VerifyCa | PgSslMode::VerifyFull);
@@ -81,15 +108,18 @@ pub fn is_loopback(host: &str) -> bool {
 }
 
 impl FromStr for DatabaseUrl {
-    type Err = UnknownScheme;
-    fn from_str(text: &str) -> Result<DatabaseUrl, UnknownScheme> {
+    type Err = InvalidUrl;
+    fn from_str(text: &str) -> Result<DatabaseUrl, InvalidUrl> {
         let text = text.trim();
         let known = ["postgres://", "postgresql://", "sqlite://"];
-        if known.iter().any(|scheme| text.starts_with(scheme)) {
-            Ok(DatabaseUrl(text.to_owned()))
-        } else {
-            Err(UnknownScheme)
+        if !known.iter().any(|scheme| text.starts_with(scheme)) {
+            return Err(InvalidUrl::UnknownScheme);
         }
+        let url = DatabaseUrl(text.to_owned());
+        if !url.is_sqlite() {
+            url.postgres_options()?;
+        }
+        Ok(url)
     }
 }
 
@@ -130,6 +160,8 @@ mod tests {
             assert_eq!(url.to_string(), shown);
             assert_eq!(format!("{url:?}"), shown);
         }
-        assert_eq!("mysql://x".parse::<DatabaseUrl>(), Err(UnknownScheme));
+        assert_eq!("mysql://x".parse::<DatabaseUrl>(), Err(InvalidUrl::UnknownScheme));
+        let ipv6: DatabaseUrl = "postgres://[::1]:5433/acme".parse().unwrap();
+        assert_eq!(ipv6.connection().unwrap().host, "::1");
     }
 }

@@ -30,6 +30,7 @@ pub mod metrics;
 pub mod notification;
 pub mod outcome;
 pub mod output;
+mod postgres_url;
 pub mod printable;
 pub mod private_file;
 pub mod process;

@@ -29,8 +29,10 @@ pub(super) fn of_settings(config: &Config) -> Vec<Finding> {
     {
         findings.extend(url.iter().flat_map(|url| of_broker(name, url)));
     }
-    findings
-        .extend(config.database_url.as_ref().and_then(|url| of_encryption("DATABASE_URL", url)));
+    if let Some(url) = &config.database_url {
+        findings.extend(of_encryption("DATABASE_URL", url));
+        findings.extend(of_parameters("DATABASE_URL", url));
+    }
     if let Some(path) = &config.users
         && let Err(unfit) = private_file::read(path)
     {
@@ -75,6 +77,15 @@ fn of_encryption(name: &str, url: &DatabaseUrl) -> Option<Finding> {
     ))
 }
 
+fn of_parameters(name: &str, url: &DatabaseUrl) -> Option<Finding> {
+    let ignored = url.ignored_parameters();
+    let finding = format!(
+        "{name}: in the URL of {url}, these parameters have no effect: {}",
+        ignored.join(", ")
+    );
+    (!ignored.is_empty()).then(|| warning(finding, "remove them from the URL"))
+}
+
 /// Of the tenants' URLs: encryption, and roles that several tenants or the control database share.
 pub(super) fn of_tenants(config: &Config, tenants: &[Tenant]) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -83,6 +94,7 @@ pub(super) fn of_tenants(config: &Config, tenants: &[Tenant]) -> Vec<Finding> {
     for tenant in tenants {
         let name = format!("tenant {}", tenant.slug);
         findings.extend(of_encryption(&name, &tenant.database_url));
+        findings.extend(of_parameters(&name, &tenant.database_url));
         if let Some(connection) = tenant.database_url.connection() {
             roles.entry(key(connection)).or_default().push(&tenant.slug);
         }

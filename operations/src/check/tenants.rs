@@ -134,6 +134,9 @@ fn remedy(tenant: &Tenant, error: &StoreError) -> String {
             "start the database, restore its role's rights, or correct its URL by \
              `polychron tenant edit {slug} --database-url-file FILE`"
         ),
+        StoreError::Url(_) => {
+            format!("correct its URL by `polychron tenant edit {slug} --database-url-file FILE`")
+        }
         StoreError::Pooled => {
             "set `pool_mode = session` in the pooler, or connect without it".to_owned()
         }

@@ -65,7 +65,8 @@ impl Options {
                 .disable_statement_logging();
             return Ok(Options::Sqlite(Box::new(options)));
         }
-        let options = PgConnectOptions::from_str(url.expose())?
+        let options = url
+            .postgres_options()?
             .application_name("polychron")
             // Poolers reject this start-up parameter, and we read no floats as text.
             .extra_float_digits(None)

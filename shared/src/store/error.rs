@@ -1,5 +1,6 @@
 //! The errors of a database, in the cases that callers distinguish.
 
+use crate::database_url::InvalidUrl;
 use crate::id::TenantId;
 
 /// Why an operation of a store failed. The text contains no URL, no password and no row.
@@ -45,6 +46,9 @@ pub enum StoreError {
         /// The lowest version that the database accepts.
         minimum: i64,
     },
+    /// The tenant's `database_url` cannot be used. The text names the remedy.
+    #[error(transparent)]
+    Url(#[from] InvalidUrl),
     /// Our tables or views cannot be created. The text names the remedy.
     #[error("{0}")]
     Setup(String),
@@ -81,6 +85,7 @@ impl StoreError {
             StoreError::Schema { .. }
             | StoreError::TooOld { .. }
             | StoreError::Setup(_)
+            | StoreError::Url(_)
             | StoreError::Unowned
             | StoreError::Owned(_) => true,
             StoreError::Unreachable(_)

@@ -1,10 +1,9 @@
 //! The PostgreSQL sessions that one execution's handler has opened, and their end.
 
-use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::postgres::PgConnection;
 use sqlx::{ConnectOptions, Connection};
 use tokio::time::timeout;
 
@@ -64,7 +63,8 @@ impl HandlerSessions {
     }
 
     async fn try_end(&self) -> Result<(), sqlx::Error> {
-        let options = PgConnectOptions::from_str(self.url.expose())?.disable_statement_logging();
+        let options = self.url.postgres_options().map_err(sqlx::Error::config)?;
+        let options = options.disable_statement_logging();
         let options = ReadLimits::SCRIPT.apply(options);
         let mut connection: PgConnection = options.connect().await?;
         let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner).clone();

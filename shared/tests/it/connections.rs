@@ -186,7 +186,8 @@ async fn an_unavailable_server_is_reported_promptly_with_the_cause() {
     let database = TenantDatabase::postgres().await;
     let connections = Connections::new(Clock::System, 4);
     let open = |url: &str| {
-        let url: DatabaseUrl = url.parse().unwrap();
+        // As the control database lists it.
+        let url = DatabaseUrl::stored(url.to_owned());
         Store::new(TenantId::new(database.now().time(), &Random::seeded(2)), &url, &connections)
     };
     let server = setting("POLYCHRON_TEST_POSTGRES");

@@ -1,6 +1,7 @@
 //! The broker's URL, and a probe that tells whether a broker answers there.
 
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::str::FromStr;
 
 use lapin::uri::{AMQPScheme, AMQPUri};
@@ -19,16 +20,20 @@ pub struct AmqpUrl(String);
 
 /// Says what is wrong with a broker's URL, without repeating it.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("must look like amqp://user:password@host:5672/vhost, or amqps:// for TLS")]
+#[error(
+    "must look like amqp://user:password@host:5672/vhost, or amqps:// for TLS; within user, password and \
+     vhost, percent-encode special characters: `@` as %40, `/` as %2F, `#` as %23, `?` as %3F, `:` as %3A"
+)]
 pub struct InvalidAmqpUrl;
 
 impl FromStr for AmqpUrl {
     type Err = InvalidAmqpUrl;
     fn from_str(text: &str) -> Result<AmqpUrl, InvalidAmqpUrl> {
         let text = text.trim();
+        // A `#` in a password would end the URL there, and the user's name be the host.
         match AMQPUri::from_str(text) {
-            Ok(_) => Ok(AmqpUrl(text.to_owned())),
-            Err(_) => Err(InvalidAmqpUrl),
+            Ok(_) if !text.contains('#') => Ok(AmqpUrl(text.to_owned())),
+            _ => Err(InvalidAmqpUrl),
         }
     }
 }
@@ -38,8 +43,20 @@ impl AmqpUrl {
         // It was parsed when it was constructed.
         let mut uri = AMQPUri::from_str(&self.0).unwrap_or_default();
         uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
+        // The parser takes an IPv6 address for no host, and puts `localhost` in its place.
+        if let Some(address) = ipv6_host(&self.0) {
+            uri.authority.host = address.to_string();
+        }
         uri
     }
+}
+
+/// The IPv6 address in brackets that a URL has as its host.
+fn ipv6_host(url: &str) -> Option<Ipv6Addr> {
+    let (_, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let address = authority.rsplit('@').next()?;
+    address.strip_prefix('[')?.split_once(']')?.0.parse().ok()
 }
 
 impl AmqpUrl {
@@ -76,8 +93,7 @@ impl fmt::Debug for AmqpUrl {
 /// only connects to the port. The caller limits how long it may take.
 pub(super) async fn probe(url: &AmqpUrl) -> Result<Option<String>, Fault> {
     let uri = url.to_lapin();
-    let host = uri.authority.host.trim_matches(['[', ']']);
-    let mut stream = TcpStream::connect((host, uri.authority.port)).await?;
+    let mut stream = TcpStream::connect((&*uri.authority.host, uri.authority.port)).await?;
     if uri.scheme == AMQPScheme::AMQPS {
         return Ok(None);
     }
@@ -114,7 +130,17 @@ mod tests {
         assert_eq!(url.to_lapin().query.heartbeat, Some(10));
         let url: AmqpUrl = "amqp://rabbit/%2f?heartbeat=30".parse().unwrap();
         assert_eq!(url.to_lapin().query.heartbeat, Some(30));
-        assert_eq!("http://rabbit".parse::<AmqpUrl>(), Err(InvalidAmqpUrl));
+        for (url, host, is_local) in [
+            ("amqp://[::1]:5672", "::1", true),
+            ("amqp://ann:pw@[2001:db8::7]/jobs", "2001:db8::7", false),
+        ] {
+            let url: AmqpUrl = url.parse().unwrap();
+            assert_eq!(url.to_lapin().authority.host, host);
+            assert_eq!(url.is_local(), is_local, "{host}");
+        }
+        for refused in ["http://rabbit", "amqp://ann:pa#ss@rabbit/x", "amqp://ann:5#ss@rabbit/x"] {
+            assert_eq!(refused.parse::<AmqpUrl>(), Err(InvalidAmqpUrl), "{refused}");
+        }
     }
 
     #[test]
