@@ -53,21 +53,31 @@ pub fn plan(job: &DueJob, schedule: &Schedule, now: Time, free: &mut u32, random
     // overlap policy must not depend on our backlog.
     let in_turn = job.waiting - i64::from(job.waiting == job.open);
     let mut rows = Rows { job, now, free, random, open, waiting: in_turn > 0, rows: Vec::new() };
-    // Occurrences before this instant are missed.
-    let fresh_from = now - TimeDelta::seconds(job.misfire_grace_seconds.into());
-    let mut last = None;
-    if job.next_run_at < fresh_from {
-        last = Some(missed(&mut rows, schedule, fresh_from - TIME_RESOLUTION));
-    }
-    let next_run_at = fresh(&mut rows, schedule, last);
+    let next_run_at = match first_that_is_not_over(job, schedule) {
+        Some(first) => {
+            // Occurrences before this instant are missed.
+            let fresh_from = now - TimeDelta::seconds(job.misfire_grace_seconds.into());
+            let last = (first < fresh_from)
+                .then(|| missed(&mut rows, schedule, first, fresh_from - TIME_RESOLUTION));
+            fresh(&mut rows, schedule, first, last)
+        }
+        None => None,
+    };
     let advance =
         Advance { job: job.id, version: job.version, due_at: job.next_run_at, next_run_at };
     Plan::Go(advance, rows.rows)
 }
 
-/// Accounts for the missed occurrences, from the due one to `until`, and returns the last of them.
-fn missed(rows: &mut Rows<'_>, schedule: &Schedule, until: Time) -> Time {
-    let first = rows.job.next_run_at;
+/// The occurrence that is due. A `next_run_at` whose occurrence has a row is stale: that one is over.
+fn first_that_is_not_over(job: &DueJob, schedule: &Schedule) -> Option<Time> {
+    if job.over_until < job.next_run_at {
+        return Some(job.next_run_at);
+    }
+    schedule.next_after(job.over_until)
+}
+
+/// Accounts for the missed occurrences, from `first` to `until`, and returns the last of them.
+fn missed(rows: &mut Rows<'_>, schedule: &Schedule, first: Time, until: Time) -> Time {
     let latest = schedule.latest(first, until).unwrap_or(first);
     let count = schedule.count_from(first, until);
     match rows.job.misfire_policy {
@@ -111,13 +121,18 @@ fn previous(schedule: &Schedule, time: Time, first: Time) -> Option<Time> {
     Some(schedule.prev_before(time).filter(|before| *before > first).unwrap_or(first))
 }
 
-/// Accounts for the occurrences after `last`, or from the due one on, up to now. Returns the job's next
+/// Accounts for the occurrences after `last`, or from `first` on, up to now. Returns the job's next
 /// time, which is in the past only if there are too many occurrences for one dispatch.
-fn fresh(rows: &mut Rows<'_>, schedule: &Schedule, last: Option<Time>) -> Option<Time> {
+fn fresh(
+    rows: &mut Rows<'_>,
+    schedule: &Schedule,
+    first: Time,
+    last: Option<Time>,
+) -> Option<Time> {
     let now = rows.now;
     let mut next = match last {
         Some(last) => schedule.next_after(last),
-        None => Some(rows.job.next_run_at),
+        None => Some(first),
     };
     for _ in 0..AT_ONCE_MAX {
         let Some(occurrence) = next.filter(|next| *next <= now) else { return next };

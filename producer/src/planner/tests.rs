@@ -21,6 +21,7 @@ fn job(due: &str) -> DueJob {
         overlap_policy: OverlapPolicy::Skip,
         open: 0,
         waiting: 0,
+        over_until: Time::UNIX_EPOCH,
     }
 }
 
@@ -177,4 +178,19 @@ fn a_year_of_seconds_is_counted_without_being_enumerated() {
         panic!("it moves on");
     };
     assert_eq!(rows[0].stands_for, 365 * 86_400 - 60, "the last minute is within the grace");
+}
+
+#[test]
+fn an_occurrence_that_has_a_row_is_over() {
+    let stale = |until: &str| DueJob { over_until: at(until), ..job("12:00:00") };
+    check(&stale("12:00:00"), "12:05:00", 9, &["12:10:00"]);
+    check(&stale("12:00:00"), "12:10:00", 9, &["12:10:00 dispatched 1", "12:20:00"]);
+    check(&stale("12:20:00"), "12:25:00", 9, &["12:30:00"]);
+    check(&stale("12:00:00"), "12:35:00", 9, &["12:30:00 dispatched 3", "12:40:00"]);
+    check(&stale("12:00:00"), "12:05:00", 0, &["12:10:00"]);
+    let open = DueJob { open: 1, ..stale("12:00:00") };
+    check(&open, "12:05:00", 9, &["12:10:00"]);
+    check(&open, "12:10:30", 9, &["12:10:00 skipped 1 overlap", "12:20:00"]);
+    let once = DueJob { schedule: r#"{"at":"2026-11-24T12:00:00Z"}"#.into(), ..stale("12:00:00") };
+    check(&once, "12:00:01", 9, &["never"]);
 }

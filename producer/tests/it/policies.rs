@@ -235,3 +235,26 @@ async fn after_an_outage_over_a_clock_change_each_local_time_is_caught_up() {
         assert_eq!(accounted as usize, expected.len());
     }
 }
+
+#[tokio::test]
+async fn a_stale_next_run_at_runs_nothing_twice_and_skips_nothing() {
+    let table = Table::new().await;
+    table.add("job", every("1h"), |_| {}).await;
+    table.after(3600).await;
+    let claims = table.claim(9).await;
+    table.finish(&claims[0], Outcome::Success(json!(null))).await;
+    let url = &table.tenant.tenant.database_url;
+    let stale = "UPDATE polychron_job SET next_run_at = '2026-11-24T13:00:00.000000+00:00'";
+    for minutes in [1, 58] {
+        table.manual.advance(Duration::from_secs(60 * minutes));
+        testkit::execute(url, stale).await;
+        table.poll().await;
+        assert_eq!(table.executions().await.len(), 1, "that occurrence is over");
+    }
+    // Just before the next one.
+    testkit::execute(url, stale).await;
+    table.after(60).await;
+    let rows = table.executions().await;
+    assert_eq!(rows.len(), 2, "{rows:#?}");
+    assert!(rows.iter().all(|row| row.error_kind.is_none()), "{rows:#?}");
+}

@@ -5,7 +5,8 @@
 -- Differs because JSON is text in SQLite, and SQLite reads rows in our memory: huge ones are skipped.
 -- Parameters: $1 now, $2 read a job of any queue if due since, $3 queues with capacity, as ",a,b,",
 --   $4 most rows, $5 seconds of grace below which a job is never held.
--- Result: the jobs, with their number of open executions and of those that wait their turn.
+-- Result: the jobs, with their number of open executions and of those that wait their turn, and with the last
+--   occurrence from next_run_at on that has a row: such a next_run_at is stale. 1970: none has.
 SELECT j.id,
        CASE WHEN octet_length(j.name) <= 800 THEN j.name END AS name,
        CASE WHEN octet_length(j.job_type) <= 400 THEN j.job_type END AS job_type,
@@ -21,7 +22,14 @@ SELECT j.id,
        (SELECT count(*)
         FROM polychron_job_execution e
         WHERE e.job_id = j.id AND e.finished_at IS NULL
-          AND e.status = 'scheduled' AND e.available_at IS NULL) AS waiting
+          AND e.status = 'scheduled' AND e.available_at IS NULL) AS waiting,
+       coalesce(
+           (SELECT max(e.scheduled_for)
+            FROM polychron_job_execution e
+            WHERE e.job_id = j.id AND e.scheduled_for >= j.next_run_at
+              AND e.attempt = 1 AND e.trigger = 'schedule'),
+           '1970-01-01 00:00:00+00'::timestamptz
+       ) AS over_until
 FROM polychron_job j
 WHERE j.is_enabled
   AND j.quarantined_reason IS NULL

@@ -105,6 +105,10 @@ pub struct DueJob {
     pub open: i64,
     /// How many of those are occurrences that wait for their turn.
     pub waiting: i64,
+    /// If it is not before `next_run_at`: the occurrences up to this one have rows already, and somebody has
+    /// written a `next_run_at` of the past, as an ORM does that writes all columns of a row it read before.
+    #[sqlx(try_from = "ClampedTime")]
+    pub over_until: Time,
 }
 
 /// A row that may be dispatched, with the content of its message.
