@@ -75,6 +75,7 @@ impl Failure {
             | StoreError::Url(_)
             | StoreError::Unowned
             | StoreError::Owned(_)
+            | StoreError::StaleSession(_)
             | StoreError::Pooled
             | StoreError::Conflict(_)
             | StoreError::TooLarge(_)

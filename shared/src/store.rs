@@ -57,6 +57,7 @@ mod sweep;
 mod tenant_database;
 mod tenants;
 mod types;
+mod watched_file;
 mod workers;
 mod zone_rules;
 

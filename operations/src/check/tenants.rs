@@ -140,6 +140,8 @@ fn remedy(tenant: &Tenant, error: &StoreError) -> String {
         StoreError::Pooled => {
             "set `pool_mode = session` in the pooler, or connect without it".to_owned()
         }
-        StoreError::Refused(_) | StoreError::Conflict(_) => "try again".to_owned(),
+        StoreError::Refused(_) | StoreError::Conflict(_) | StoreError::StaleSession(_) => {
+            "try again".to_owned()
+        }
     }
 }

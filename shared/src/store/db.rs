@@ -81,7 +81,8 @@ pub(super) async fn limited<T>(statement: impl Future<Output = sqlx::Result<T>>)
     timeout(STATEMENT_LIMIT, caught(statement)).await.map_err(slow)?
 }
 
-/// The maximum number of tries of a statement that conflicts with another (deadlock, serialisation).
+/// The maximum number of tries of a statement that conflicts with another (deadlock, serialisation), or whose
+/// session has lost its state.
 pub(super) const TRIES: usize = 4;
 
 /// A statement is not retried after this time. Otherwise a permanently locked file, or a server that
@@ -109,13 +110,15 @@ macro_rules! run {
                 Err(error) => {
                     if error.spares_connection() {
                         held.keep();
+                    } else if error.spoils_idle_connections() {
+                        database.close_idle();
                     }
                     tries += 1;
                     if tries == crate::store::db::TRIES
                         || database.boot_time() - began > crate::store::db::TRY_WITHIN
-                        || !matches!(error, crate::store::error::StoreError::Conflict(_))
+                        || !error.is_worth_repeating()
                     {
-                        break Err(error);
+                        break Err(error.after_last_try());
                     }
                 }
             }

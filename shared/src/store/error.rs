@@ -21,6 +21,10 @@ pub enum StoreError {
     /// The user or password is wrong, or the role lacks a privilege.
     #[error("the database refuses access; correct the tenant's database_url or its role's rights")]
     Denied(#[source] sqlx::Error),
+    /// The session has lost its prepared statements, or one of their plans no longer fits the tables. The
+    /// statement was not executed; in a new session it may succeed.
+    #[error("the session can no longer be used: {}", message(.0))]
+    StaleSession(#[source] sqlx::Error),
     /// A connection pooler gives one session to several clients.
     #[error(
         "the connection pooler before the database works in transaction mode, where sessions are \
@@ -92,7 +96,30 @@ impl StoreError {
             | StoreError::TooLarge(_)
             | StoreError::Slow(_)
             | StoreError::Busy(_)
+            | StoreError::StaleSession(_)
             | StoreError::Pooled => false,
+        }
+    }
+
+    /// Whether the other sessions of this database are probably of no more use than the one that returned
+    /// this error: after a failover, a restart, `DISCARD ALL` or a changed table.
+    pub(super) fn spoils_idle_connections(&self) -> bool {
+        matches!(self, StoreError::Unreachable(_) | StoreError::StaleSession(_))
+    }
+
+    /// Whether the same statement may succeed when repeated at once.
+    pub(super) fn is_worth_repeating(&self) -> bool {
+        matches!(self, StoreError::Conflict(_) | StoreError::StaleSession(_))
+    }
+
+    /// The error of a statement that is not repeated any more. If each new session lacks its prepared
+    /// statements, several clients share one.
+    pub(super) fn after_last_try(self) -> StoreError {
+        match self {
+            StoreError::StaleSession(error) if code(&error).as_deref() != Some("0A000") => {
+                StoreError::Pooled
+            }
+            error => error,
         }
     }
 }
@@ -128,8 +155,13 @@ fn of_postgres(code: &str, error: sqlx::Error) -> StoreError {
         ("28", _) | (_, "42501" | "3D000") => StoreError::Denied(error),
         ("22" | "23", _) => StoreError::Refused(error),
         ("40", _) | (_, "55P03") => StoreError::Conflict(error),
-        // A prepared statement exists unexpectedly, or is missing: another client uses this session, too.
-        (_, "26000" | "42P05") => StoreError::Pooled,
+        // A prepared statement exists unexpectedly, or is missing: `DISCARD ALL`, or another client uses
+        // this session, too.
+        (_, "26000" | "42P05") => StoreError::StaleSession(error),
+        // "cached plan must not change result type"; the text is translated, the routine's name is not.
+        (_, "0A000") if routine(&error) == Some("RevalidateCachedQuery") => {
+            StoreError::StaleSession(error)
+        }
         _ => StoreError::Failed(error),
     }
 }
@@ -147,6 +179,11 @@ fn of_sqlite(code: &str, error: sqlx::Error) -> StoreError {
 
 fn code(error: &sqlx::Error) -> Option<String> {
     error.as_database_error()?.code().map(|code| code.into_owned())
+}
+
+/// The name of the function in PostgreSQL's source that reported the error.
+fn routine(error: &sqlx::Error) -> Option<&str> {
+    error.as_database_error()?.try_downcast_ref::<sqlx::postgres::PgDatabaseError>()?.routine()
 }
 
 /// The database's message without its details, which may quote a row.

@@ -24,6 +24,7 @@ use super::error::{Result, StoreError};
 use super::idle_pool::{CheckedOut, Idle, Live, Permit, Server};
 use super::read_limits::{READ_LIMITS_ARE_KEPT, ReadLimits};
 use super::session::{Open, Planning, SearchPath};
+use super::watched_file::{Generation, WatchedFile};
 use crate::clock::{BootTime, Clock};
 
 /// The longest wait for an idle or a new connection.
@@ -135,8 +136,10 @@ impl Pool {
         options: SqliteConnectOptions,
         at_once: usize,
     ) -> Database<SqliteConnection> {
+        let path = options.get_filename().to_path_buf();
         let mut database = self.database(self.0.sqlite.clone(), options, None, at_once);
         database.files = Some(Arc::new(Semaphore::new(at_once + SQLITE_CLOSING)));
+        database.file = Some(WatchedFile::new(path));
         database
     }
 
@@ -156,6 +159,7 @@ impl Pool {
             planning: self.0.planning,
             turns: Arc::new(Semaphore::new(at_once)),
             files: None,
+            file: None,
             #[cfg(feature = "faults")]
             gate: self.0.gate.clone(),
         }
@@ -181,6 +185,8 @@ pub(super) struct Database<C: Open> {
     turns: Arc<Semaphore>,
     /// Permits for connections to an SQLite file; each is held until the connection's thread has ended.
     files: Option<Arc<Semaphore>>,
+    /// The SQLite file, which may be replaced while we have it open.
+    file: Option<WatchedFile>,
     #[cfg(feature = "faults")]
     gate: Option<super::gate::Gate>,
 }
@@ -229,6 +235,13 @@ impl<C: Open> Database<C> {
         let turn = timeout(ACQUIRE_LIMIT, self.turns.clone().acquire_owned()).await;
         // The semaphore is never closed, so this error cannot occur.
         let turn = turn.map_err(busy)?.map_err(|_| StoreError::Busy(0))?;
+        if let Some(watched) = &self.file
+            && watched.is_due(self.boot_time())
+        {
+            // Boxed, because it would enlarge every statement's future.
+            Box::pin(watched.check(|| self.close_idle())).await;
+        }
+        let file = self.file.as_ref().map(WatchedFile::generation);
         loop {
             match timeout(ACQUIRE_LIMIT, self.server.check_out(&will_do)).await.map_err(busy)? {
                 CheckedOut::Idle(Idle { database, since, mut connection }, permit) => {
@@ -240,7 +253,7 @@ impl<C: Open> Database<C> {
                         )
                     {
                         let borrowed = (database != self.number).then_some(since);
-                        return Ok(Held { connection, permit, database, borrowed, turn });
+                        return Ok(Held { connection, permit, database, borrowed, file, turn });
                     }
                 }
                 CheckedOut::Permit(permit) => {
@@ -248,7 +261,7 @@ impl<C: Open> Database<C> {
                     let opening = timeout(ACQUIRE_LIMIT, caught(Box::pin(self.open()))).await;
                     let connection = opening.map_err(slow)??;
                     let (database, borrowed) = (self.number, None);
-                    return Ok(Held { connection, permit, database, borrowed, turn });
+                    return Ok(Held { connection, permit, database, borrowed, file, turn });
                 }
             }
         }
@@ -281,9 +294,16 @@ impl<C: Open> Database<C> {
             Some(files) => files.clone().acquire_owned().await.ok(),
             None => None,
         };
+        let found = match &self.file {
+            Some(watched) => watched.look().await,
+            None => None,
+        };
         let mut connection = C::open(&self.options, self.planning, self.path.as_ref()).await?;
         let alive = Arc::new(());
         connection.watch(Arc::downgrade(&alive), file).await?;
+        if let Some(watched) = &self.file {
+            watched.note_open(found).await;
+        }
         Ok(Live { connection, alive })
     }
 }
@@ -298,13 +318,18 @@ pub(super) struct Held<C> {
     /// its idle time: a connection that its own database does not need is closed, and that database can
     /// be dropped.
     borrowed: Option<BootTime>,
+    /// The SQLite file, which may be replaced meanwhile.
+    file: Option<Generation>,
     turn: OwnedSemaphorePermit,
 }
 
 impl<C> Held<C> {
     /// Returns it to the pool for the next statement.
     pub(super) fn keep(self) {
-        let Held { connection, permit, database, borrowed, turn } = self;
+        let Held { connection, permit, database, borrowed, file, turn } = self;
+        if file.is_some_and(|file| !file.is_current()) {
+            return; // no path leads to its file any more
+        }
         permit.check_in(database, connection, borrowed);
         drop(turn);
     }

@@ -9,6 +9,7 @@ mod connections;
 mod hostile_schema;
 mod hostile_sqlite;
 mod listing;
+mod lost_sessions;
 mod lying_server;
 mod migrations;
 mod monitoring;
