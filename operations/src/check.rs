@@ -87,6 +87,9 @@ async fn of_control(
     let finding =
         format!("{place} answers, its schema is known; tenants listed: {}", tenants.len());
     report.findings.push(Finding::ok("control database", finding));
+    if let Ok(Some(ids)) = control.find_lagging_ids().await {
+        report.findings.push(tenants::of_lagging("control database", "polychron_audit", &ids));
+    }
     report.findings.extend(producers::compare(&producers, tenants.len()));
     report.findings.extend(zones::of_producers(&producers));
     report.findings.extend(exposure::of_tenants(config, &tenants));

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
-use shared::store::{Connections, JobSummary, Quarantined, Store, StoreError};
+use shared::store::{Connections, JobSummary, LaggingIds, Quarantined, Store, StoreError};
 use shared::tenant::{Tenant, TenantStatus};
 
 use crate::failure::reason;
@@ -48,7 +48,7 @@ pub(super) async fn check(
         step.done += 1;
         on_step(step);
         let subject = format!("tenant {}", tenant.slug);
-        let Answer { summaries, quarantined, is_superuser, next_times } = match answer {
+        let Answer { summaries, quarantined, is_superuser, next_times, lagging } = match answer {
             Ok(answer) => answer,
             Err(error) => {
                 let finding = format!("{}: {}", tenant.database_url, reason(&error));
@@ -67,6 +67,7 @@ pub(super) async fn check(
         ));
         findings.extend(quarantined.into_iter().map(|job| of_quarantined(&tenant, job)));
         findings.extend(next_times);
+        findings.extend(lagging.map(|ids| of_lagging(&subject, "polychron_job", &ids)));
         if tenant.status == TenantStatus::Active {
             needs.add(&tenant, summaries);
         }
@@ -81,15 +82,18 @@ struct Answer {
     is_superuser: bool,
     /// Next times that are not what their schedules say.
     next_times: Vec<Finding>,
+    lagging: Option<LaggingIds>,
 }
 
 async fn ask(tenant: &Tenant, connections: &Connections) -> Result<Answer, StoreError> {
     let store = Store::of(tenant, connections)?;
-    let summaries = store.summarize_jobs().await?;
-    let quarantined = store.list_quarantined(QUARANTINED_MAX).await?;
-    let next_times = next_time::of_tenant(tenant, &store).await?;
-    let is_superuser = store.is_superuser().await?;
-    Ok(Answer { summaries, quarantined, is_superuser, next_times })
+    Ok(Answer {
+        summaries: store.summarize_jobs().await?,
+        quarantined: store.list_quarantined(QUARANTINED_MAX).await?,
+        next_times: next_time::of_tenant(tenant, &store).await?,
+        is_superuser: store.is_superuser().await?,
+        lagging: store.find_lagging_ids().await?,
+    })
 }
 
 impl Needs {
@@ -110,6 +114,18 @@ fn of_quarantined(tenant: &Tenant, job: Quarantined) -> Finding {
         format!("tenant {slug}"),
         format!("job {name} is quarantined: {quarantined_reason}"),
         format!("correct its schedule: `polychron job edit {slug} {name}`"),
+    )
+}
+
+/// Of a sequence that lags behind its table.
+pub(super) fn of_lagging(subject: &str, table: &str, ids: &LaggingIds) -> Finding {
+    let LaggingIds { name, highest } = ids;
+    Finding::problem(
+        subject,
+        format!(
+            "the sequence {name} lags behind {table}: inserts fail, because their ids are taken"
+        ),
+        format!("run `SELECT setval('{name}', {highest})` there"),
     )
 }
 

@@ -19,6 +19,13 @@ fn findings(report: &Value, level: &str) -> Vec<String> {
         .collect()
 }
 
+/// The remedy of the finding that contains a text.
+fn remedy_of(report: &Value, text: &str) -> Option<String> {
+    let mut findings = report.as_array().unwrap().iter();
+    let finding = findings.find(|finding| finding["finding"].as_str().unwrap().contains(text))?;
+    Some(finding["remedy"].as_str().unwrap().to_owned())
+}
+
 #[tokio::test]
 async fn all_is_well_once_a_consumer_knows_the_jobs_types() {
     for backend in BOTH {
@@ -110,6 +117,22 @@ async fn occurrences_are_checked_under_both_names_of_the_option() {
                 "occurrences of acme: jobs 0, occurrences 0, executions 0: all accounted for";
             assert!(found.iter().any(|finding| finding == wanted), "{found:#?}");
         }
+    }
+}
+
+#[tokio::test]
+async fn sequences_that_lag_behind_their_tables_are_named_until_they_are_raised() {
+    let console = Console::new(Backend::Postgres).await;
+    let url = console.database("acme").await;
+    console.add_tenant("acme", &url, &[]).succeeded();
+    console.run(&["job", "add", "acme", "a", "--type", "mail", "--every", "1h"]).succeeded();
+    for (database, table) in [(&url, "polychron_job"), (&console.control, "polychron_audit")] {
+        testkit::execute(database, &format!("SELECT setval('{table}_id_seq', 1, false)")).await;
+        let report = console.run(&["check", "-o", "json"]).json();
+        let remedy = remedy_of(&report, &format!("lags behind {table}:")).unwrap();
+        testkit::execute(database, remedy.split('`').nth(1).unwrap()).await;
+        let report = console.run(&["check", "-o", "json"]).json();
+        assert_eq!(remedy_of(&report, "lags behind"), None);
     }
 }
 

@@ -7,6 +7,7 @@ use sqlx::{query, query_as, query_scalar};
 use super::db::run_on_either;
 use super::db_time::DbTime;
 use super::error::Result;
+use super::lagging_ids::raised;
 use super::{Control, sql};
 use crate::clock::Time;
 
@@ -65,6 +66,14 @@ pub struct AuditFilter {
 impl Control {
     /// Records a planned change. Returns its id, for [`Control::complete_audit`].
     pub async fn insert_audit(&self, change: &Change, now: DbTime) -> Result<i64> {
+        let inserted = self.try_insert_audit(change, now).await;
+        match raised(&self.db, sql::RAISE_AUDIT_IDS, inserted.as_ref().err()).await {
+            true => self.try_insert_audit(change, now).await,
+            false => inserted,
+        }
+    }
+
+    async fn try_insert_audit(&self, change: &Change, now: DbTime) -> Result<i64> {
         run_on_either!(&self.db, sql::INSERT_AUDIT, |text, connection| {
             query_scalar(text)
                 .bind(now)

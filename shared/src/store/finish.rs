@@ -7,6 +7,7 @@ use sqlx::{Connection, FromRow, query, query_as};
 use super::db::{Db, begin_immediate, column, run, run_on_either};
 use super::db_time::DbTime;
 use super::error::Result;
+use super::lagging_ids::raised;
 use super::notifications::{
     Notification, Notified, notify_postgres, notify_sqlite, read_alert_state_postgres,
     read_alert_state_sqlite,
@@ -153,6 +154,21 @@ impl Store {
     }
 
     async fn finish_if(
+        &self,
+        ends: &[Finish],
+        expired_before: Option<DbTime>,
+        now: DbTime,
+    ) -> Result<Vec<Finished>> {
+        // A notification may insert the job that sends it.
+        let db = self.db.proved().await?;
+        let finished = self.try_finish(ends, expired_before, now).await;
+        match raised(db, sql::RAISE_JOB_IDS, finished.as_ref().err()).await {
+            true => self.try_finish(ends, expired_before, now).await,
+            false => finished,
+        }
+    }
+
+    async fn try_finish(
         &self,
         ends: &[Finish],
         expired_before: Option<DbTime>,

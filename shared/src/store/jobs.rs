@@ -4,10 +4,11 @@ use serde::Serialize;
 use serde_json::Value;
 use sqlx::{FromRow, query, query_as, query_scalar};
 
-use super::db::run_on_either;
+use super::db::{Db, run_on_either};
 use super::db_time::DbTime;
 use super::error::Result;
 use super::guarded::Guarded;
+use super::lagging_ids::raised;
 use super::{Store, sql};
 use crate::id::JobId;
 use crate::job::{Job, MisfirePolicy, OrphanPolicy, OverlapPolicy};
@@ -176,7 +177,16 @@ impl Store {
     /// [`Refused`](super::StoreError::Refused) if the name is taken or a constraint is violated; the text
     /// names the constraint.
     pub async fn insert_job(&self, job: &NewJob) -> Result<JobId> {
-        run_on_either!(self.db.proved().await?, sql::INSERT_JOB, |text, connection| {
+        let db = self.db.proved().await?;
+        let inserted = self.try_insert_job(db, job).await;
+        match raised(db, sql::RAISE_JOB_IDS, inserted.as_ref().err()).await {
+            true => self.try_insert_job(db, job).await,
+            false => inserted,
+        }
+    }
+
+    async fn try_insert_job(&self, db: &Db, job: &NewJob) -> Result<JobId> {
+        run_on_either!(db, sql::INSERT_JOB, |text, connection| {
             query_scalar(text)
                 .bind(&job.name)
                 .bind(&job.job_type)

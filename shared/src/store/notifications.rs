@@ -7,6 +7,7 @@ use super::db::{Db, begin_immediate, run, run_on_either};
 use super::db_time::DbTime;
 use super::error::Result;
 use super::executions::not_a_whole_second;
+use super::lagging_ids::raised;
 use super::types::ClampedTime;
 use super::{Store, sql};
 use crate::clock::Time;
@@ -221,7 +222,16 @@ impl Store {
 
     /// Adds the job whose executions are notifications, if it does not exist.
     pub async fn insert_notifier(&self) -> Result<()> {
-        run_on_either!(self.db.proved().await?, sql::INSERT_NOTIFIER, |text, connection| async {
+        let db = self.db.proved().await?;
+        let inserted = self.try_insert_notifier(db).await;
+        match raised(db, sql::RAISE_JOB_IDS, inserted.as_ref().err()).await {
+            true => self.try_insert_notifier(db).await,
+            false => inserted,
+        }
+    }
+
+    async fn try_insert_notifier(&self, db: &Db) -> Result<()> {
+        run_on_either!(db, sql::INSERT_NOTIFIER, |text, connection| async {
             query(text).bind(NOTIFIER).bind(JOB_TYPE).execute(connection).await?;
             Ok(())
         })

@@ -112,6 +112,8 @@ statements! { TENANT:
     READ_OWNER = both "tenant/read_owner";
     SET_OWNER = both "tenant/set_owner";
     REMOVE_OWNER = both "tenant/remove_owner";
+    RAISE_JOB_IDS = postgres "tenant/raise_job_ids";
+    FIND_LAGGING_JOB_IDS = postgres "tenant/find_lagging_job_ids";
     INSERT_JOB = both "tenant/insert_job";
     LIST_FROM = columns "small_execution" "tenant/list_from";
     LIST_JOBS = column_pair "job" "tenant/list_jobs";
@@ -165,6 +167,8 @@ statements! { CONTROL:
     UNREGISTER_PRODUCER = both "control/unregister_producer";
     LIST_PRODUCERS = both "control/list_producers";
     PAGE_TENANTS = both "control/page_tenants";
+    RAISE_AUDIT_IDS = postgres "control/raise_audit_ids";
+    FIND_LAGGING_AUDIT_IDS = postgres "control/find_lagging_audit_ids";
     INSERT_AUDIT = both "control/insert_audit";
     COMPLETE_AUDIT = both "control/complete_audit";
     LIST_AUDIT = both "control/list_audit";

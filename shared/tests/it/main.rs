@@ -8,6 +8,7 @@ mod change_token_sqlite;
 mod connections;
 mod hostile_schema;
 mod hostile_sqlite;
+mod lagging_ids;
 mod listing;
 mod lost_sessions;
 mod lying_server;
