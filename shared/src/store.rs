@@ -19,6 +19,7 @@
 //! In the life of a job this is the last file. `producer/rescuer.rs` comes after it: it acts if a process
 //! died on the way.
 
+mod ascii;
 mod audit;
 mod caught;
 mod change_token;

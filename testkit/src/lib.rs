@@ -63,6 +63,11 @@ pub async fn postgres_database() -> DatabaseUrl {
     copy_of_database("template1").await
 }
 
+/// A new, empty PostgreSQL database with another encoding than UTF8.
+pub async fn postgres_database_in(encoding: &str) -> DatabaseUrl {
+    copy_of_database(&format!("template0 ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'")).await
+}
+
 /// A new PostgreSQL database, a copy of one without connections.
 pub async fn copy_of_database(template: &str) -> DatabaseUrl {
     let admin = setting("POLYCHRON_TEST_POSTGRES");

@@ -11,7 +11,7 @@ use shared::store::{Connections, DbTime, Schema, Store, migrate};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row, SqliteConnection};
 use tokio::sync::Mutex;
 
-use crate::{Folder, copy_of_database, postgres_database};
+use crate::{Folder, copy_of_database, postgres_database, postgres_database_in};
 
 /// A tenant's database, claimed for that tenant.
 pub struct TenantDatabase {
@@ -54,7 +54,15 @@ impl TenantDatabase {
         if let Some(template) = over_template() {
             return TenantDatabase::copy_of(&template).await;
         }
-        let url = postgres_database().await;
+        TenantDatabase::within(postgres_database().await).await
+    }
+
+    /// In PostgreSQL, in a database with another encoding than UTF8.
+    pub async fn postgres_in(encoding: &str) -> TenantDatabase {
+        TenantDatabase::within(postgres_database_in(encoding).await).await
+    }
+
+    async fn within(url: DatabaseUrl) -> TenantDatabase {
         migrate(&url, Schema::Tenant).await.unwrap();
         let session = RawConnection::Postgres(PgConnection::connect(url.expose()).await.unwrap());
         TenantDatabase::claimed(url, session, None).await

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use sqlx::{FromRow, query, query_as, query_scalar};
 
+use super::ascii::lacks_a_character;
 use super::db::{Db, begin_immediate, column, json, run, run_on_either};
 use super::db_time::DbTime;
 use super::error::Result;
-use super::types::{ClampedTime, PolicyOrFail};
+use super::types::{ClampedTime, Lossy, PolicyOrFail};
 use super::{Store, sql};
 use crate::clock::{Time, delta};
 use crate::id::{ExecutionId, JobId};
@@ -36,10 +37,13 @@ pub struct Claim {
     /// The job.
     pub job_id: JobId,
     /// Its name.
+    #[sqlx(try_from = "Lossy")]
     pub name: String,
     /// Its type.
+    #[sqlx(try_from = "Lossy")]
     pub job_type: String,
     /// The handler's input, as JSON text; none if it is longer than a payload may be.
+    #[sqlx(try_from = "Lossy")]
     pub payload: Option<String>,
     /// The occurrence.
     #[sqlx(try_from = "ClampedTime")]
@@ -176,6 +180,16 @@ impl Store {
     /// Stores the output and progress of running handlers. Rows that are no longer the worker's are not
     /// changed.
     pub async fn report(&self, reports: &[(ExecutionId, Report)], worker: &str) -> Result<()> {
+        match self.try_report(reports, worker).await {
+            Err(error) if lacks_a_character(&error) => {
+                let ascii = reports.iter().map(|(id, report)| (*id, report.in_ascii()));
+                self.try_report(&ascii.collect::<Vec<_>>(), worker).await
+            }
+            done => done,
+        }
+    }
+
+    async fn try_report(&self, reports: &[(ExecutionId, Report)], worker: &str) -> Result<()> {
         match self.db.proved().await? {
             Db::Postgres(database) => run!(database, |connection| async {
                 query(sql::REPORT.postgres)

@@ -2,11 +2,12 @@
 
 use sqlx::{FromRow, query, query_as, query_scalar};
 
+use super::ascii::{in_ascii, lacks_a_character};
 use super::db::{Db, begin_immediate, column, run, run_on_either};
 use super::db_time::DbTime;
 use super::error::{Result, StoreError};
 use super::guarded::Guarded;
-use super::types::ClampedTime;
+use super::types::{ClampedTime, Lossy};
 use super::{Store, sql};
 use crate::clock::Time;
 use crate::execution::{ErrorKind, Status};
@@ -122,10 +123,13 @@ pub struct Ready {
     /// Which attempt it is.
     pub attempt: i32,
     /// The job's name.
+    #[sqlx(try_from = "Lossy")]
     pub name: String,
     /// The job's type.
+    #[sqlx(try_from = "Lossy")]
     pub job_type: String,
     /// The queue that it is published to.
+    #[sqlx(try_from = "Lossy")]
     pub queue: String,
 }
 
@@ -239,6 +243,15 @@ impl Store {
     /// Excludes a job from the due query until its schedule is edited. The guard: it still has this
     /// version.
     pub async fn quarantine(&self, job: JobId, version: i32, reason: &str) -> Result<Guarded> {
+        match self.try_quarantine(job, version, reason).await {
+            Err(error) if lacks_a_character(&error) => {
+                self.try_quarantine(job, version, &in_ascii(reason)).await
+            }
+            done => done,
+        }
+    }
+
+    async fn try_quarantine(&self, job: JobId, version: i32, reason: &str) -> Result<Guarded> {
         run_on_either!(self.db.proved().await?, sql::QUARANTINE, |text, connection| async {
             let done = query(text).bind(job).bind(version).bind(reason).execute(connection).await?;
             Ok(Guarded::of(done.rows_affected()))

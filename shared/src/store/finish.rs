@@ -4,6 +4,7 @@
 use sqlx::query::QueryAs;
 use sqlx::{Connection, FromRow, query, query_as};
 
+use super::ascii::{in_ascii, json_in_ascii, lacks_a_character};
 use super::db::{Db, begin_immediate, column, run, run_on_either};
 use super::db_time::DbTime;
 use super::error::Result;
@@ -12,7 +13,7 @@ use super::notifications::{
     Notification, Notified, notify_postgres, notify_sqlite, read_alert_state_postgres,
     read_alert_state_sqlite,
 };
-use super::types::{ClampedTime, PolicyOrFail};
+use super::types::{ClampedTime, Lossy, PolicyOrFail};
 use super::{Store, sql};
 use crate::clock::{Time, cut, delta};
 use crate::execution::{ErrorKind, Status, Trigger};
@@ -68,6 +69,19 @@ impl Finish {
     }
 }
 
+impl Finish {
+    /// The same in ASCII.
+    fn in_ascii(&self) -> Finish {
+        let mut finish = self.clone();
+        let ending = &mut finish.ending;
+        ending.error_message = ending.error_message.as_deref().map(in_ascii);
+        ending.error_detail = ending.error_detail.as_deref().map(in_ascii);
+        ending.result = ending.result.as_ref().map(json_in_ascii);
+        finish.report = self.report.in_ascii();
+        finish
+    }
+}
+
 /// The next attempt's row.
 #[derive(Clone, Copy, Debug)]
 pub struct NextRow {
@@ -98,6 +112,7 @@ pub struct Expired {
     /// The job.
     pub job_id: JobId,
     /// The worker that held it.
+    #[sqlx(try_from = "Lossy")]
     pub worker: String,
     /// The number of the attempt.
     pub attempt: i32,
@@ -114,6 +129,7 @@ pub struct Expired {
     #[sqlx(try_from = "ClampedTime")]
     pub deadline_at: Time,
     /// The job's name; empty if it was deleted.
+    #[sqlx(try_from = "Lossy")]
     pub name: String,
     max_attempts: i32,
     retry_base_seconds: i32,
@@ -161,10 +177,16 @@ impl Store {
     ) -> Result<Vec<Finished>> {
         // A notification may insert the job that sends it.
         let db = self.db.proved().await?;
-        let finished = self.try_finish(ends, expired_before, now).await;
-        match raised(db, sql::RAISE_JOB_IDS, finished.as_ref().err()).await {
-            true => self.try_finish(ends, expired_before, now).await,
-            false => finished,
+        let mut finished = self.try_finish(ends, expired_before, now).await;
+        if raised(db, sql::RAISE_JOB_IDS, finished.as_ref().err()).await {
+            finished = self.try_finish(ends, expired_before, now).await;
+        }
+        match (ends, finished) {
+            // Callers repeat a batch that is refused one by one.
+            ([end], Err(error)) if lacks_a_character(&error) => {
+                self.try_finish(&[end.in_ascii()], expired_before, now).await
+            }
+            (_, finished) => finished,
         }
     }
 

@@ -9,6 +9,7 @@ use super::db_time::DbTime;
 use super::error::Result;
 use super::guarded::Guarded;
 use super::lagging_ids::raised;
+use super::types::Lossy;
 use super::{Store, sql};
 use crate::id::JobId;
 use crate::job::{Job, MisfirePolicy, OrphanPolicy, OverlapPolicy};
@@ -136,8 +137,10 @@ pub struct JobEdit {
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct JobSummary {
     /// Selects the handler.
+    #[sqlx(try_from = "Lossy")]
     pub job_type: String,
     /// The queue that their executions are published to.
+    #[sqlx(try_from = "Lossy")]
     pub queue: String,
     /// How many jobs there are.
     pub jobs: i64,
@@ -149,8 +152,10 @@ pub struct JobSummary {
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct Quarantined {
     /// The job's name.
+    #[sqlx(try_from = "Lossy")]
     pub name: String,
     /// Why it is in quarantine.
+    #[sqlx(try_from = "Lossy")]
     pub quarantined_reason: String,
 }
 
@@ -160,6 +165,7 @@ pub struct PlannedLoad {
     /// The job.
     pub id: JobId,
     /// Its name.
+    #[sqlx(try_from = "Lossy")]
     pub name: String,
     /// When it runs, as JSON.
     pub schedule: String,

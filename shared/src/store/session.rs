@@ -15,6 +15,12 @@ const ALWAYS: &str = "SET statement_timeout = '5s'; SET lock_timeout = '2s'; \
                        SET plan_cache_mode = 'force_custom_plan'; \
                        SET synchronous_commit = 'on'; SET TimeZone = 'UTC'; \
                        SET row_security = 'off'; SET client_min_messages = 'warning'";
+/// A server whose database has the encoding SQL_ASCII refuses a whole answer if one text in it is no UTF-8. It
+/// sends the bytes as they are if no encoding is asked for, so that a row that cannot be decoded costs itself
+/// only. Runs under the role's own path, so it qualifies every name.
+const RAW_TEXT: &str = "SELECT pg_catalog.set_config('client_encoding', 'SQL_ASCII', false) \
+                        WHERE pg_catalog.current_setting('server_encoding') \
+                        OPERATOR(pg_catalog.=) 'SQL_ASCII'";
 /// For statements that find all rows by keys. The planner prefers scans, sorts and merge joins on tables
 /// without statistics, or if most rows are due at once: forbid them. A scan of a one-row table, which has no
 /// other plan, then seems so expensive that the statement would be JIT-compiled: forbid that, too.
@@ -125,7 +131,7 @@ impl Open for PgConnection {
         let mut connection = options.connect().await?;
         // In one round trip.
         let path = path.map(SearchPath::statement).unwrap_or_default();
-        let settings = format!("{}; {path}", planning.statements());
+        let settings = format!("{}; {RAW_TEXT}; {path}", planning.statements());
         raw_sql(AssertSqlSafe(settings)).execute(&mut connection).await?;
         Ok(connection)
     }

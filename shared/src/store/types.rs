@@ -155,6 +155,54 @@ impl Decode<'_, Sqlite> for Time {
     }
 }
 
+/// A text of a tenant's row, in which bytes that are no UTF-8 become U+FFFD. A database with the encoding
+/// SQL_ASCII, and SQLite, store any bytes; one such row must not fail the whole statement.
+#[derive(Debug)]
+pub(super) struct Lossy(Option<String>);
+
+impl From<Lossy> for String {
+    fn from(lossy: Lossy) -> String {
+        lossy.0.unwrap_or_default()
+    }
+}
+
+impl From<Lossy> for Option<String> {
+    fn from(lossy: Lossy) -> Option<String> {
+        lossy.0
+    }
+}
+
+impl<DB: Database> Type<DB> for Lossy
+where
+    String: Type<DB>,
+{
+    fn type_info() -> DB::TypeInfo {
+        <String as Type<DB>>::type_info()
+    }
+    fn compatible(ty: &DB::TypeInfo) -> bool {
+        <String as Type<DB>>::compatible(ty)
+    }
+}
+
+impl Decode<'_, Postgres> for Lossy {
+    fn decode(value: sqlx::postgres::PgValueRef<'_>) -> Result<Lossy, BoxDynError> {
+        if value.is_null() {
+            return Ok(Lossy(None));
+        }
+        Ok(Lossy(Some(String::from_utf8_lossy(value.as_bytes()?).into_owned())))
+    }
+}
+
+impl Decode<'_, Sqlite> for Lossy {
+    fn decode(value: sqlx::sqlite::SqliteValueRef<'_>) -> Result<Lossy, BoxDynError> {
+        if value.is_null() {
+            return Ok(Lossy(None));
+        }
+        let bytes = <&[u8] as Decode<'_, Sqlite>>::decode(value)?;
+        Ok(Lossy(Some(String::from_utf8_lossy(bytes).into_owned())))
+    }
+}
+
 /// A nullable time of a tenant's row that always decodes: a time out of range becomes [`Time::MIN`] or
 /// [`Time::MAX`], and text in SQLite that is not a time becomes [`Time::MIN`]. For times that only order or
 /// delay rows, so that one malformed row does not fail the whole statement.

@@ -6,6 +6,7 @@ extern crate polychron_shared as shared;
 mod change_token_postgres;
 mod change_token_sqlite;
 mod connections;
+mod encodings;
 mod hostile_schema;
 mod hostile_sqlite;
 mod lagging_ids;
