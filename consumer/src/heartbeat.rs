@@ -14,7 +14,7 @@ use shared::liveness::Watchdog;
 use shared::metrics::Metrics;
 use shared::store::{Heartbeat, StoreError, caught, chain};
 use shared::tenants::{OpenTenant, Tenants};
-use tracing::{debug, warn};
+use tracing::{info, warn};
 
 use crate::stop::StopSignals;
 
@@ -38,6 +38,18 @@ struct HeldByTenant {
     renew_at: BootTime,
     /// Whether a renewal is under way.
     renewing: bool,
+    renewal: Renewal,
+}
+
+/// How the last renewal of a tenant's leases has ended.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Renewal {
+    #[default]
+    Done,
+    /// Some rows were locked. Ours are, for a moment, while their results are written.
+    SomeLocked,
+    /// It failed, or rows were locked twice in a row; a warning was logged.
+    InDanger,
 }
 
 struct Lease {
@@ -119,25 +131,53 @@ impl Leases {
 
     async fn renew(self: Arc<Self>, tenant: TenantId, mut rows: Vec<ExecutionId>) {
         rows.sort();
-        let renewed = match self.tenants.get(tenant) {
+        let open = self.tenants.get(tenant);
+        let renewed = match &open {
             Some(open) => {
-                let renewing = async { Ok::<bool, StoreError>(self.try_renew(&open, &rows).await) };
+                let renewing = async { Ok::<_, StoreError>(self.try_renew(open, &rows).await) };
                 Box::pin(caught(renewing)).await.unwrap_or_else(|error| {
                     open.health.failed(open.slug(), &error);
-                    false
+                    Err(chain(&error))
                 })
             }
-            None => false, // the tenant was removed: its leases end
+            None => Err("the tenant was removed".to_owned()),
         };
         let now = self.clock.boot_time();
         let mut held = self.held();
-        if let Some(held) = held.get_mut(&tenant) {
-            held.renewing = false;
-            held.renew_at = now + if renewed { self.interval() } else { self.interval() / 5 };
-        }
+        let Some(held) = held.get_mut(&tenant) else { return };
+        held.renewing = false;
+        let wait = if renewed == Ok(0) { self.interval() } else { self.interval() / 5 };
+        held.renew_at = now + wait;
+        let ends = held.rows.values().map(|lease| lease.until).min();
+        let ends_in_s = ends.map(|until| (until - now).as_secs());
+        let (tenant, executions) = (open.as_ref().map(|open| open.slug()), rows.len());
+        let reason = match (renewed, held.renewal) {
+            (Ok(0), before) => {
+                held.renewal = Renewal::Done;
+                if before == Renewal::InDanger {
+                    info!(tenant, "leases are renewed again");
+                }
+                return;
+            }
+            (Ok(_), Renewal::Done) => {
+                held.renewal = Renewal::SomeLocked;
+                return;
+            }
+            (_, Renewal::InDanger) => return,
+            (Ok(locked), _) => format!("another session has locked the rows of {locked}"),
+            (Err(reason), _) => reason,
+        };
+        held.renewal = Renewal::InDanger;
+        warn!(
+            tenant,
+            executions,
+            ends_in_s,
+            "leases cannot be renewed; executions are stopped when theirs end: {reason}"
+        );
     }
 
-    async fn try_renew(&self, open: &OpenTenant, rows: &[ExecutionId]) -> bool {
+    /// Renews leases. Returns how many rows were locked; the error says why none was renewed.
+    async fn try_renew(&self, open: &OpenTenant, rows: &[ExecutionId]) -> Result<usize, String> {
         let before = self.clock.boot_time();
         let answer = match open.store.now().await {
             Ok(now) => {
@@ -152,17 +192,18 @@ impl Leases {
                 let latency = self.clock.boot_time() - before;
                 open.health.succeeded(open.slug(), latency);
                 self.apply(open, rows, &renewed, sent_at + self.lease);
-                true
+                Ok(renewed.iter().filter(|row| !row.renewed).count())
             }
+            Err(error @ StoreError::Conflict(_)) => Err(open.store.why_blocked(&error).await),
             Err(error) => {
                 open.health.failed(open.slug(), &error);
-                debug!(tenant = open.slug(), "leases could not be renewed: {}", chain(&error));
-                false
+                Err(chain(&error))
             }
         }
     }
 
-    /// `renewed` are those of the `requested` rows that are still this worker's.
+    /// `renewed` are those of the `requested` rows that are still this worker's. A row that another session
+    /// has locked keeps the lease that it has.
     fn apply(
         &self,
         open: &OpenTenant,
@@ -179,7 +220,9 @@ impl Leases {
                 self.lose(lease);
                 continue;
             };
-            lease.until = until;
+            if renewed.renewed {
+                lease.until = until;
+            }
             if renewed.cancel_requested {
                 lease.signals.cancel.cancel();
             }

@@ -53,6 +53,8 @@ pub enum Remaining {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Batch {
     Dispatched,
+    /// No row was changed: the rows are locked, or the jobs were edited meanwhile.
+    Unchanged,
     /// Another producer dispatched first, or the database refused a job, which is now in quarantine.
     Dropped,
 }
@@ -99,7 +101,7 @@ impl Dispatcher<'_> {
                 Err(reason) => self.quarantine(job.id, job.version, &reason).await?,
             }
         }
-        match self.tenant.store.arm(&arms, self.now).await {
+        let armed = match self.tenant.store.arm(&arms, self.now).await {
             // If the table refuses one job's time, the other jobs must still be armed.
             Err(StoreError::Refused(_)) => {
                 for arm in arms {
@@ -109,10 +111,15 @@ impl Dispatcher<'_> {
                         self.quarantine(arm.job, arm.version, &chain(&refused)).await?;
                     }
                 }
+                return Ok(Remaining::More);
             }
             armed => armed?,
-        }
-        Ok(Remaining::More)
+        };
+        Ok(match armed {
+            _ if unarmed.is_empty() => Remaining::Nothing, // their rows are locked
+            0 => Remaining::Burst,
+            _ => Remaining::More,
+        })
     }
 
     fn first_time(&self, job: &UnarmedJob) -> std::result::Result<Time, String> {
@@ -171,6 +178,7 @@ impl Dispatcher<'_> {
                 false => Remaining::Nothing,
             });
         }
+        let waiting_only = dispatch.advances.is_empty();
         let is_burst = jobs.len().max(waiting.len()) >= BURST_MIN;
         let batch = match self.carry_out(&dispatch, summary.dispatch_no, jobs, waiting).await {
             Err(refused @ StoreError::Refused(_)) if at_most == 1 => {
@@ -182,6 +190,11 @@ impl Dispatcher<'_> {
             batch => batch?,
         };
         Ok(match is_full {
+            // Rows that stay locked are left out of the next batch.
+            _ if batch == Batch::Unchanged => match waiting_only {
+                true => Remaining::Nothing,
+                false => Remaining::Burst,
+            },
             // A limit on the tenant's running executions needs the count of a new summary.
             true if batch == Batch::Dispatched && self.tenant.tenant.max_running.is_none() => {
                 Remaining::FullBatches
@@ -261,6 +274,7 @@ impl Dispatcher<'_> {
                 }
                 Ok(Batch::Dispatched)
             }
+            Dispatched::Nothing => Ok(Batch::Unchanged),
             Dispatched::Stale => {
                 debug!(
                     tenant = self.tenant.slug(),

@@ -25,7 +25,8 @@ pub struct PollFacts {
 impl PollFacts {
     /// Whether something should have been done by now, and was not.
     pub(crate) fn is_overdue(&self) -> bool {
-        self.deadlines().any(|time| time <= self.began_at)
+        let is_unarmed = self.is_active && self.summary.has_unarmed;
+        is_unarmed || self.deadlines().any(|time| time <= self.began_at)
     }
 
     /// Whether nothing is left to do, in progress or overdue.

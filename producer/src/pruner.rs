@@ -14,7 +14,7 @@ use shared::config::Config;
 use shared::id::{JobId, TenantId};
 use shared::metrics::Metrics;
 use shared::random::Random;
-use shared::store::{Control, DbTime, Keep, Result};
+use shared::store::{Control, DbTime, Keep, Result, StoreError};
 use shared::tenants::OpenTenant;
 use tracing::info;
 
@@ -126,7 +126,11 @@ impl Pruner {
             let Some(job) = tenant.store.next_history(pass.after).await? else {
                 return Ok(Progress::PassOver);
             };
-            let removed = tenant.store.prune(job, &keep, BATCH_MAX).await?;
+            let removed = match tenant.store.prune(job, &keep, BATCH_MAX).await {
+                // Another session has locked some row. The job is pruned in the next pass.
+                Err(StoreError::Conflict(_)) => 0,
+                removed => removed?,
+            };
             if removed > 0 {
                 pass.removed += removed;
                 self.metrics.pruned("execution", removed);

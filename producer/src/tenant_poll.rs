@@ -64,7 +64,12 @@ impl TenantPoller {
                 tenant.health.succeeded(tenant.slug(), self.clock.boot_time() - started);
                 result
             }
-            Err(error @ (StoreError::Refused(_) | StoreError::Conflict(_))) => {
+            Err(StoreError::Conflict(error)) => {
+                let reason = tenant.store.why_blocked(&StoreError::Conflict(error)).await;
+                tenant.health.blocked(tenant.slug(), reason);
+                PollResult::Failed(tenant.health.breaker_open_for())
+            }
+            Err(error @ StoreError::Refused(_)) => {
                 warn!(tenant = tenant.slug(), "the poll failed: {}", chain(&error));
                 PollResult::Refused
             }

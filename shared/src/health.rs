@@ -94,6 +94,18 @@ impl Health {
         }
     }
 
+    /// Records that another session keeps locked what is needed; nothing else is wrong with the database.
+    /// Logs the reason if it is new.
+    pub fn blocked(&self, tenant: &str, reason: String) {
+        let mut state = self.state();
+        state.retry_at = self.clock.boot_time() + WAITS.0;
+        let known = state.reason.replace(reason.clone()) == Some(reason.clone());
+        drop(state);
+        if !known {
+            warn!(tenant, "the tenant's jobs wait for another session; retrying: {reason}");
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

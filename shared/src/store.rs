@@ -9,8 +9,8 @@
 //! - by noun, what users define, request and read: `jobs.rs`, `executions.rs`; in the control database
 //!   `tenants.rs`, `workers.rs`, `producers.rs`, `audit.rs`, `zone_rules.rs`;
 //! - by verb, the engine's transitions in the order of a job's life: `dispatch.rs` (poll, arm, dispatch),
-//!   `replan.rs` (next times worked out anew),
-//!   `sweep.rs` (messages to publish again), `claim.rs` (claim, heartbeat, report), `finish.rs`,
+//!   `replan.rs` (next times worked out anew), `locked_jobs.rs` (who has locked a job's row), `sweep.rs`
+//!   (messages to publish again), `claim.rs` (claim, heartbeat, report), `finish.rs`,
 //!   `notifications.rs` (alerts, written in the transition that they report), `prune.rs`;
 //! - below them, `identity.rs` (whose database it is), `db_time.rs` and `server_clock.rs` (its time),
 //!   `db.rs` (runs a statement), `pool.rs` and `idle_pool.rs` (the connections), `sql.rs` (the table of
@@ -41,6 +41,7 @@ mod identity;
 mod idle_pool;
 mod jobs;
 mod lagging_ids;
+mod locked_jobs;
 mod migrate;
 mod notifications;
 mod old_programs;
@@ -82,6 +83,7 @@ pub use finish::{Expired, Finish, Finished, NextRow};
 pub use guarded::Guarded;
 pub use jobs::{JobEdit, JobSummary, NewJob, PlannedLoad, Quarantined};
 pub use lagging_ids::LaggingIds;
+pub use locked_jobs::{Blocker, LockHolder, TableLock};
 pub use migrate::{Migrated, Migration, Views, migrate};
 pub use notifications::{Notification, Notified, Unstarted};
 pub use old_programs::OldProgram;
@@ -105,6 +107,7 @@ use crate::tenant::Tenant;
 use changes::Changes;
 use db::Db;
 use identity::TenantDb;
+use locked_jobs::LockedJobs;
 use server_clock::ServerClock;
 
 /// One tenant's database. It is connected to at the first use.
@@ -112,6 +115,7 @@ pub struct Store {
     db: TenantDb,
     clock: ServerClock,
     changes: Changes,
+    locked_jobs: LockedJobs,
 }
 
 impl Store {
@@ -139,7 +143,8 @@ impl Store {
     ) -> Result<Store> {
         let db = Db::new(url, Schema::Tenant.search_path(schema), connections.pool())?;
         let clock = ServerClock::new(connections.clock().clone());
-        Ok(Store { db: TenantDb::new(tenant, db), clock, changes: connections.changes().clone() })
+        let (db, changes) = (TenantDb::new(tenant, db), connections.changes().clone());
+        Ok(Store { db, clock, changes, locked_jobs: LockedJobs::default() })
     }
 
     /// The database's time.

@@ -46,6 +46,17 @@ impl Writers {
         let sent_at = self.clock.boot_time();
         let claims = match tenant.store.claim(&ids, &self.terms, now).await {
             Ok(claims) => claims,
+            Err(StoreError::Conflict(_)) if requests.len() > 1 => {
+                // One by one: a row that another session has locked must not hold up the others.
+                let (mut left, mut failed) = (Vec::new(), None);
+                for request in requests {
+                    let alone = Box::pin(self.write_claims(tenant, vec![request], now));
+                    let (again, error) = alone.await;
+                    left.extend(again);
+                    failed = error.or(failed);
+                }
+                return (left, failed);
+            }
             Err(error) => return (self.still_worth_trying(requests, &error), Some(error)),
         };
         self.metrics.claim_duration.observe(self.metrics.since(sent_at));

@@ -32,19 +32,25 @@ impl Writers {
                 self.reply(requests, &finishes, &finished);
                 (Vec::new(), None)
             }
-            Err(StoreError::Refused(_)) if requests.len() > 1 => {
-                // Write them one by one: a refused row must not fail the others.
-                let (mut left, mut rest) = (Vec::new(), requests.into_iter());
+            Err(StoreError::Refused(_) | StoreError::Conflict(_)) if requests.len() > 1 => {
+                // Write them one by one: a row that is refused, or that another session has locked, must
+                // not fail the others.
+                let (mut left, mut locked) = (Vec::new(), None);
+                let mut rest = requests.into_iter();
                 while let Some(request) = rest.next() {
                     let alone = Box::pin(self.write_finishes(tenant, vec![request], now));
                     let (again, error) = alone.await;
                     left.extend(again);
-                    if error.is_some() {
-                        left.extend(rest);
-                        return (left, error);
+                    match error {
+                        Some(error @ StoreError::Conflict(_)) => locked = Some(error),
+                        None => {}
+                        error => {
+                            left.extend(rest);
+                            return (left, error);
+                        }
                     }
                 }
-                (left, None)
+                (left, locked)
             }
             Err(refused @ StoreError::Refused(_)) => {
                 let requests = requests.into_iter();

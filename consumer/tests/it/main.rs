@@ -7,6 +7,7 @@ mod command;
 mod database;
 mod handler_process;
 mod http;
+mod locked_rows;
 mod notification;
 mod peer;
 mod sql;

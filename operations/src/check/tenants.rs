@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
-use shared::store::{Connections, JobSummary, LaggingIds, Quarantined, Store, StoreError};
+use shared::clock::delta;
+use shared::store::{
+    Connections, JobSummary, LaggingIds, LockHolder, Quarantined, Store, StoreError,
+};
 use shared::tenant::{Tenant, TenantStatus};
 
 use crate::failure::reason;
@@ -17,6 +20,8 @@ use crate::step::Step;
 const AT_ONCE: usize = 8;
 /// How many quarantined jobs are named of each tenant.
 const QUARANTINED_MAX: i64 = 20;
+/// A job that has been due for longer should have been dispatched.
+const LOCKED_FOR: Duration = Duration::from_secs(3);
 
 /// What jobs need of consumers.
 #[derive(Default)]
@@ -48,10 +53,12 @@ pub(super) async fn check(
         step.done += 1;
         on_step(step);
         let subject = format!("tenant {}", tenant.slug);
-        let Answer { summaries, quarantined, is_superuser, next_times, lagging } = match answer {
+        let Answer { summaries, quarantined, is_superuser, next_times, locked, lagging } = match answer
+        {
             Ok(answer) => answer,
-            Err(error) => {
-                let finding = format!("{}: {}", tenant.database_url, reason(&error));
+            Err((error, blocked)) => {
+                let reason = blocked.unwrap_or_else(|| reason(&error));
+                let finding = format!("{}: {reason}", tenant.database_url);
                 findings.push(Finding::problem(subject, finding, remedy(&tenant, &error)));
                 continue;
             }
@@ -67,6 +74,9 @@ pub(super) async fn check(
         ));
         findings.extend(quarantined.into_iter().map(|job| of_quarantined(&tenant, job)));
         findings.extend(next_times);
+        if tenant.status == TenantStatus::Active {
+            findings.extend(locked.iter().map(|holder| of_locked(&tenant, holder)));
+        }
         findings.extend(lagging.map(|ids| of_lagging(&subject, "polychron_job", &ids)));
         if tenant.status == TenantStatus::Active {
             needs.add(&tenant, summaries);
@@ -82,16 +92,35 @@ struct Answer {
     is_superuser: bool,
     /// Next times that are not what their schedules say.
     next_times: Vec<Finding>,
+    /// The sessions that have locked the rows of due jobs.
+    locked: Vec<LockHolder>,
     lagging: Option<LaggingIds>,
 }
 
-async fn ask(tenant: &Tenant, connections: &Connections) -> Result<Answer, StoreError> {
-    let store = Store::of(tenant, connections)?;
+/// Asks a tenant's database. With the error comes which session kept it waiting, if one did.
+async fn ask(
+    tenant: &Tenant,
+    connections: &Connections,
+) -> Result<Answer, (StoreError, Option<String>)> {
+    let store = Store::of(tenant, connections).map_err(|error| (error, None))?;
+    match read(tenant, &store).await {
+        Ok(answer) => Ok(answer),
+        Err(error @ StoreError::Conflict(_)) => {
+            let blocked = store.why_blocked(&error).await;
+            Err((error, Some(blocked)))
+        }
+        Err(error) => Err((error, None)),
+    }
+}
+
+async fn read(tenant: &Tenant, store: &Store) -> Result<Answer, StoreError> {
+    let now = store.now().await?;
     Ok(Answer {
         summaries: store.summarize_jobs().await?,
         quarantined: store.list_quarantined(QUARANTINED_MAX).await?,
-        next_times: next_time::of_tenant(tenant, &store).await?,
+        next_times: next_time::of_tenant(tenant, store).await?,
         is_superuser: store.is_superuser().await?,
+        locked: store.find_lock_holders(now - delta(LOCKED_FOR)).await?,
         lagging: store.find_lagging_ids().await?,
     })
 }
@@ -129,6 +158,21 @@ pub(super) fn of_lagging(subject: &str, table: &str, ids: &LaggingIds) -> Findin
     )
 }
 
+fn of_locked(tenant: &Tenant, holder: &LockHolder) -> Finding {
+    let LockHolder { name, session, .. } = holder;
+    let remedy = match session.pid {
+        Some(pid) => {
+            format!("end that transaction, or the session: `SELECT pg_terminate_backend({pid})`")
+        }
+        None => "end it by `COMMIT PREPARED` or `ROLLBACK PREPARED`".to_owned(),
+    };
+    Finding::problem(
+        format!("tenant {}", tenant.slug),
+        format!("job {name} is due and waits, because its row is locked by {session}"),
+        remedy,
+    )
+}
+
 fn remedy(tenant: &Tenant, error: &StoreError) -> String {
     let slug = &tenant.slug;
     match error {
@@ -156,8 +200,7 @@ fn remedy(tenant: &Tenant, error: &StoreError) -> String {
         StoreError::Pooled => {
             "set `pool_mode = session` in the pooler, or connect without it".to_owned()
         }
-        StoreError::Refused(_) | StoreError::Conflict(_) | StoreError::StaleSession(_) => {
-            "try again".to_owned()
-        }
+        StoreError::Conflict(_) => "wait until that session has ended, or end it".to_owned(),
+        StoreError::Refused(_) | StoreError::StaleSession(_) => "try again".to_owned(),
     }
 }

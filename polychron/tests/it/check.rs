@@ -121,6 +121,35 @@ async fn occurrences_are_checked_under_both_names_of_the_option() {
 }
 
 #[tokio::test]
+async fn a_session_that_keeps_a_job_or_its_table_locked_is_named_until_it_ends() {
+    let console = Console::new(Backend::Postgres).await;
+    let url = console.database("acme").await;
+    console.add_tenant("acme", &url, &[]).succeeded();
+    console.run(&["job", "add", "acme", "a", "--type", "mail", "--every", "1h"]).succeeded();
+    testkit::execute(&url, "UPDATE polychron_job SET next_run_at = now() - interval '1 minute'").await;
+    let mut session = sqlx::PgConnection::connect(url.expose()).await.unwrap();
+    let pid: i32 =
+        sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut session).await.unwrap();
+    for (lock, text) in [
+        ("SELECT FROM polychron_job FOR UPDATE", "job a is due and waits"),
+        ("SELECT FROM polychron_job FOR SHARE", "job a is due and waits"),
+        ("LOCK TABLE polychron_job IN ACCESS EXCLUSIVE MODE", "polychron_job is kept locked"),
+    ] {
+        session.execute("BEGIN").await.unwrap();
+        session.execute(lock).await.unwrap();
+        let report = console.run(&["check", "-o", "json"]).json();
+        let problems = findings(&report, "problem");
+        let named = format!("session {pid}");
+        let found = problems.iter().any(|found| found.contains(text) && found.contains(&named));
+        assert!(found, "{lock}: {problems:#?}");
+        session.execute("ROLLBACK").await.unwrap();
+        let report = console.run(&["check", "-o", "json"]).json();
+        let problems = findings(&report, "problem");
+        assert!(!problems.iter().any(|found| found.contains("locked")), "{problems:#?}");
+    }
+}
+
+#[tokio::test]
 async fn sequences_that_lag_behind_their_tables_are_named_until_they_are_raised() {
     let console = Console::new(Backend::Postgres).await;
     let url = console.database("acme").await;

@@ -144,7 +144,7 @@ async fn a_dispatch_that_was_planned_under_an_old_schedule_has_no_effect() {
     let dispatch =
         Dispatch { advances: vec![advance], executions: vec![execution], released: Vec::new() };
     let done = store.dispatch(&dispatch, summary.dispatch_no, now).await.unwrap();
-    assert_eq!(done, Dispatched::Done(Vec::new()));
+    assert_eq!(done, Dispatched::Nothing);
     table.poll().await;
     assert!(table.executions().await.is_empty());
     table.after(1200).await;

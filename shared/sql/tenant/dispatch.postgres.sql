@@ -6,7 +6,8 @@
 --   jobs to advance, as arrays: $3 ids, $4 versions read, $5 next_run_at read, $6 next times;
 --   rows to insert, as arrays: $7 ids, $8 job ids, $9 scheduled_for, $10 statuses, $11 stands_for,
 --   $12 error kinds, $13 error messages; $14 ids of waiting rows to dispatch.
--- Result: one row without an id if the turn was taken, then the ids of rows to publish now.
+-- Result: one row without an id if the turn was taken, then the ids of rows to publish now. The second column
+--   is null; see dispatch_unlocked.postgres.sql.
 WITH turn AS (
     UPDATE polychron_identity
     SET dispatch_no = dispatch_no + 1
@@ -51,6 +52,6 @@ WITH turn AS (
       AND NOT e.cancel_requested
     RETURNING e.id
 )
-SELECT NULL::uuid AS id FROM turn
-UNION ALL SELECT id FROM inserted WHERE status = 'dispatched'
-UNION ALL SELECT id FROM released
+SELECT NULL::uuid AS id, NULL::bigint AS unmoved FROM turn
+UNION ALL SELECT id, NULL FROM inserted WHERE status = 'dispatched'
+UNION ALL SELECT id, NULL FROM released

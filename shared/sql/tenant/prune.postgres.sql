@@ -5,12 +5,18 @@
 -- Differs because SQLite needs a transaction of several statements.
 -- Parameters: $1 job id, $2 newest executions that always stay, $3 most executions to keep, or null,
 --   $4 delete what was scheduled before, or null, $5 only if finished before, $6 most occurrences.
--- Result: how many executions were deleted.
-WITH oldest AS MATERIALIZED (
+-- Result: how many executions were deleted; none while another session has locked the job's row.
+WITH parent AS MATERIALIZED (
+    SELECT id
+    FROM polychron_job
+    WHERE id = $1
+    FOR NO KEY UPDATE SKIP LOCKED
+), oldest AS MATERIALIZED (
     SELECT scheduled_for
     FROM polychron_job_execution
     WHERE job_id = $1
       AND attempt = 1
+      AND ((SELECT count(*) FROM parent) > 0 OR NOT EXISTS (SELECT 1 FROM polychron_job WHERE id = $1))
       AND scheduled_for < (
           SELECT scheduled_for
           FROM polychron_job_execution

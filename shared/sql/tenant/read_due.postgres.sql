@@ -4,7 +4,8 @@
 -- databases can do that.)
 -- Differs because JSON is text in SQLite, and SQLite reads rows in our memory: huge ones are skipped.
 -- Parameters: $1 now, $2 read a job of any queue if due since, $3 queues with capacity, as ",a,b,",
---   $4 most rows, $5 seconds of grace below which a job is never held.
+--   $4 most rows, $5 seconds of grace below which a job is never held, $6 jobs to leave out, because
+--   another session has locked their rows.
 -- Result: the jobs, with their number of open executions and of those that wait their turn, and with the last
 --   occurrence from next_run_at on that has a row: such a next_run_at is stale. 1970: none has.
 SELECT j.id,
@@ -34,6 +35,7 @@ FROM polychron_job j
 WHERE j.is_enabled
   AND j.quarantined_reason IS NULL
   AND j.next_run_at <= $1
+  AND j.id <> ALL($6::bigint[])
   AND (j.next_run_at <= $2
        OR j.misfire_grace_seconds < $5
        OR (octet_length(j.queue) <= 64 AND replace($3, ',' || j.queue || ',', '') <> $3))

@@ -1,5 +1,6 @@
 -- Reads running rows whose lease has ended: their worker died, hangs or is cut off. Not in the order
--- of ids, which would lead SQLite through the whole history.
+-- of ids, which would lead SQLite through the whole history. A row that another session has locked is left
+-- out: ending it would wait for that session, and with it the other rows.
 -- Differs because SQLite reads rows in our memory: huge ones are skipped.
 -- Parameters: $1 the lease ended before, $2 most rows.
 -- Result: the rows and what decides their next attempt, with `uncharged`, the number of attempts that
@@ -24,3 +25,4 @@ WHERE e.finished_at IS NULL
   AND e.lease_until < $1
 ORDER BY e.lease_until, e.id
 LIMIT $2
+FOR NO KEY UPDATE OF e SKIP LOCKED

@@ -1,6 +1,6 @@
 -- Reads jobs that have no next time: new and edited ones.
 -- Differs because JSON is text in SQLite, and SQLite reads rows in our memory: huge ones are skipped.
--- Parameters: $1 most rows.
+-- Parameters: $1 most rows, $2 jobs to leave out, because another session has locked their rows.
 -- Result: id, version and schedule.
 SELECT id,
        version,
@@ -9,5 +9,6 @@ FROM polychron_job
 WHERE is_enabled
   AND quarantined_reason IS NULL
   AND next_run_at IS NULL
+  AND id <> ALL($2::bigint[])
 ORDER BY id
 LIMIT $1

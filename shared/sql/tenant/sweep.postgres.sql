@@ -1,5 +1,5 @@
 -- Sweeps: takes rows for another publish. Guarded by publish_count, so of two sweepers one wins.
--- Rows are locked in the order of their ids, as in every batch, so that no two deadlock.
+-- A locked row is being claimed or finished, or stays for the next sweep.
 -- Differs because PostgreSQL takes a batch as arrays.
 -- Parameters: $1 execution ids, $2 publish counts read (arrays of one length), $3 now.
 -- Result: the ids to publish.
@@ -9,7 +9,7 @@ WITH locked AS MATERIALIZED (
     WHERE id = ANY($1::uuid[])
       AND finished_at IS NULL
     ORDER BY id
-    FOR NO KEY UPDATE
+    FOR NO KEY UPDATE SKIP LOCKED
 )
 UPDATE polychron_job_execution e
 SET published_at = $3,

@@ -87,8 +87,10 @@ impl Claim {
 pub struct Heartbeat {
     /// The row.
     pub id: ExecutionId,
-    /// The renewed lease.
+    /// When its lease ends.
     pub lease_until: Time,
+    /// Whether the lease was renewed. It was not if another session has locked the row.
+    pub renewed: bool,
     /// Whether its cancellation was requested.
     pub cancel_requested: bool,
 }

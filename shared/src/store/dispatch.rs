@@ -1,5 +1,7 @@
 //! The producer's transitions: poll, arm, dispatch. `sweep.rs` follows up on the messages.
 
+use sqlx::postgres::PgConnection;
+use sqlx::query::QueryAs;
 use sqlx::{FromRow, query, query_as, query_scalar};
 
 use super::ascii::{in_ascii, lacks_a_character};
@@ -7,6 +9,7 @@ use super::db::{Db, begin_immediate, column, run, run_on_either};
 use super::db_time::DbTime;
 use super::error::{Result, StoreError};
 use super::guarded::Guarded;
+use super::pool::Database;
 use super::types::{ClampedTime, Lossy};
 use super::{Store, sql};
 use crate::clock::Time;
@@ -184,6 +187,9 @@ pub enum Dispatched {
     Done(Vec<ExecutionId>),
     /// Another producer has dispatched since the poll: poll again.
     Stale,
+    /// No row was changed: other sessions have locked the rows, or edited the jobs. Jobs whose rows stay
+    /// locked are left out of [`Store::read_due`] for a moment.
+    Nothing,
 }
 
 impl Store {
@@ -204,38 +210,49 @@ impl Store {
 
     /// Jobs whose next time must be computed.
     pub async fn read_unarmed(&self, limit: i64) -> Result<Vec<UnarmedJob>> {
-        let rows =
-            run_on_either!(self.db.proved().await?, sql::READ_UNARMED, |text, connection| {
-                query_as(text).bind(limit).fetch_all(connection)
-            })?;
+        let rows = match self.db.proved().await? {
+            Db::Postgres(database) => run!(database, |connection| {
+                query_as(sql::READ_UNARMED.postgres)
+                    .bind(limit)
+                    .bind(self.locked_jobs.left_out(database.boot_time()))
+                    .fetch_all(connection)
+            })?,
+            Db::Sqlite(database) => run!(database, |connection| {
+                query_as(sql::READ_UNARMED.sqlite).bind(limit).fetch_all(connection)
+            })?,
+        };
         self.readable(rows).await
     }
 
-    /// Sets the first times of jobs, computed from `since`. Jobs edited meanwhile are not changed.
-    pub async fn arm(&self, arms: &[Arm], since: DbTime) -> Result<()> {
+    /// Sets the first times of jobs, computed from `since`, and returns how many it has set. Jobs that were
+    /// edited meanwhile are not changed, nor those whose rows another session has locked.
+    pub async fn arm(&self, arms: &[Arm], since: DbTime) -> Result<usize> {
         match self.db.proved().await? {
-            Db::Postgres(database) => run!(database, |connection| async {
-                query(sql::ARM.postgres)
-                    .bind(column(arms, |arm| arm.job))
-                    .bind(column(arms, |arm| arm.version))
-                    .bind(column(arms, |arm| arm.next_run_at))
-                    .bind(since)
-                    .execute(connection)
-                    .await?;
-                Ok(())
-            }),
+            Db::Postgres(database) => {
+                let armed: Vec<JobId> = run!(database, |connection| {
+                    query_scalar(sql::ARM.postgres)
+                        .bind(column(arms, |arm| arm.job))
+                        .bind(column(arms, |arm| arm.version))
+                        .bind(column(arms, |arm| arm.next_run_at))
+                        .bind(since)
+                        .fetch_all(connection)
+                })?;
+                let left = arms.iter().map(|arm| arm.job).filter(|job| !armed.contains(job));
+                self.note_locked(database, left.collect()).await;
+                Ok(armed.len())
+            }
             Db::Sqlite(database) => run!(database, |connection| async {
-                let mut transaction = begin_immediate(connection).await?;
+                let (mut transaction, mut armed) = (begin_immediate(connection).await?, 0);
                 for arm in arms {
-                    query(sql::ARM.sqlite)
+                    let arming = query(sql::ARM.sqlite)
                         .bind(arm.job)
                         .bind(arm.version)
                         .bind(arm.next_run_at)
-                        .bind(since)
-                        .execute(&mut *transaction)
-                        .await?;
+                        .bind(since);
+                    armed += arming.execute(&mut *transaction).await?.rows_affected();
                 }
-                transaction.commit().await
+                transaction.commit().await?;
+                Ok(armed as usize)
             }),
         }
     }
@@ -259,7 +276,8 @@ impl Store {
     }
 
     /// Due jobs, oldest first: those whose queues are in `with_capacity`, and those that must not be held any
-    /// longer, because they were due at `seen_by` already or have little misfire grace.
+    /// longer, because they were due at `seen_by` already or have little misfire grace. Jobs whose rows were
+    /// locked a moment ago are left out, so that they do not fill the batch.
     pub async fn read_due(
         &self,
         now: DbTime,
@@ -268,15 +286,27 @@ impl Store {
         limit: i64,
     ) -> Result<Vec<DueJob>> {
         let with_capacity = listed(with_capacity);
-        let rows = run_on_either!(self.db.proved().await?, sql::READ_DUE, |text, connection| {
-            query_as(text)
-                .bind(now)
-                .bind(seen_by)
-                .bind(&with_capacity)
-                .bind(limit)
-                .bind(HOLD_GRACE_SECONDS)
-                .fetch_all(connection)
-        })?;
+        let rows = match self.db.proved().await? {
+            Db::Postgres(database) => run!(database, |connection| {
+                query_as(sql::READ_DUE.postgres)
+                    .bind(now)
+                    .bind(seen_by)
+                    .bind(&with_capacity)
+                    .bind(limit)
+                    .bind(HOLD_GRACE_SECONDS)
+                    .bind(self.locked_jobs.left_out(database.boot_time()))
+                    .fetch_all(connection)
+            })?,
+            Db::Sqlite(database) => run!(database, |connection| {
+                query_as(sql::READ_DUE.sqlite)
+                    .bind(now)
+                    .bind(seen_by)
+                    .bind(&with_capacity)
+                    .bind(limit)
+                    .bind(HOLD_GRACE_SECONDS)
+                    .fetch_all(connection)
+            })?,
+        };
         self.readable(rows).await
     }
 
@@ -301,30 +331,26 @@ impl Store {
         now: DbTime,
     ) -> Result<Dispatched> {
         match self.db.proved().await? {
+            Db::Postgres(database) if self.locked_jobs.are_skipped(database.boot_time()) => {
+                self.dispatch_unlocked(database, dispatch, dispatch_no, now).await
+            }
             Db::Postgres(database) => {
-                let Dispatch { advances, executions, released } = dispatch;
-                let mut ids: Vec<Option<ExecutionId>> = run!(database, |connection| {
-                    query_scalar(sql::DISPATCH.postgres)
-                        .bind(dispatch_no)
-                        .bind(now)
-                        .bind(column(advances, |advance| advance.job))
-                        .bind(column(advances, |advance| advance.version))
-                        .bind(column(advances, |advance| advance.due_at))
-                        .bind(column(advances, |advance| advance.next_run_at))
-                        .bind(column(executions, |row| row.id))
-                        .bind(column(executions, |row| row.job))
-                        .bind(column(executions, |row| row.scheduled_for))
-                        .bind(column(executions, |row| row.status.as_str()))
-                        .bind(column(executions, |row| row.stands_for))
-                        .bind(column(executions, |row| row.error_kind.map(ErrorKind::as_str)))
-                        .bind(column(executions, |row| row.error_message.clone()))
-                        .bind(released)
+                let rows: Result<Vec<Moved>> = run!(database, |connection| {
+                    dispatching(sql::DISPATCH.postgres, dispatch, dispatch_no, now)
                         .fetch_all(connection)
-                })?;
-                if ids.is_empty() {
-                    return Ok(Dispatched::Stale);
+                });
+                match rows {
+                    Ok(rows) if rows.is_empty() => Ok(Dispatched::Stale),
+                    Ok(rows) => {
+                        Ok(Dispatched::Done(rows.into_iter().filter_map(|(id, _)| id).collect()))
+                    }
+                    // Most probably some row is locked. Nothing was written.
+                    Err(StoreError::Conflict(_)) => {
+                        self.locked_jobs.skip(database.boot_time());
+                        self.dispatch_unlocked(database, dispatch, dispatch_no, now).await
+                    }
+                    Err(error) => Err(error),
                 }
-                Ok(Dispatched::Done(ids.drain(..).flatten().collect()))
             }
             Db::Sqlite(database) => run!(database, |connection| async {
                 let mut transaction = begin_immediate(connection).await?;
@@ -333,6 +359,58 @@ impl Store {
                 Ok(dispatched)
             }),
         }
+    }
+}
+
+/// A row of a dispatch's answer: an execution to publish, or a job that did not move.
+type Moved = (Option<ExecutionId>, Option<JobId>);
+
+/// A statement that dispatches, with its parameters.
+fn dispatching<'q>(
+    text: &'static str,
+    dispatch: &'q Dispatch,
+    dispatch_no: i64,
+    now: DbTime,
+) -> QueryAs<'q, sqlx::Postgres, Moved, sqlx::postgres::PgArguments> {
+    let Dispatch { advances, executions, released } = dispatch;
+    query_as(text)
+        .bind(dispatch_no)
+        .bind(now)
+        .bind(column(advances, |advance| advance.job))
+        .bind(column(advances, |advance| advance.version))
+        .bind(column(advances, |advance| advance.due_at))
+        .bind(column(advances, |advance| advance.next_run_at))
+        .bind(column(executions, |row| row.id))
+        .bind(column(executions, |row| row.job))
+        .bind(column(executions, |row| row.scheduled_for))
+        .bind(column(executions, |row| row.status.as_str()))
+        .bind(column(executions, |row| row.stands_for))
+        .bind(column(executions, |row| row.error_kind.map(ErrorKind::as_str)))
+        .bind(column(executions, |row| row.error_message.clone()))
+        .bind(released)
+}
+
+impl Store {
+    /// Dispatches what no other session has locked.
+    async fn dispatch_unlocked(
+        &self,
+        database: &Database<PgConnection>,
+        dispatch: &Dispatch,
+        dispatch_no: i64,
+        now: DbTime,
+    ) -> Result<Dispatched> {
+        let rows: Vec<Moved> = run!(database, |connection| {
+            dispatching(sql::DISPATCH_UNLOCKED.postgres, dispatch, dispatch_no, now)
+                .fetch_all(connection)
+        })?;
+        if rows.is_empty() {
+            return Ok(Dispatched::Stale);
+        }
+        let ready: Vec<ExecutionId> = rows.iter().filter_map(|(id, _)| *id).collect();
+        let unmoved: Vec<JobId> = rows.iter().filter_map(|(_, job)| *job).collect();
+        let is_unchanged = ready.is_empty() && unmoved.len() == dispatch.advances.len();
+        self.note_locked(database, unmoved).await;
+        Ok(if is_unchanged { Dispatched::Nothing } else { Dispatched::Done(ready) })
     }
 }
 
@@ -384,7 +462,10 @@ async fn dispatch_in(
             ready.push(*id);
         }
     }
-    Ok(Dispatched::Done(ready))
+    Ok(match advanced.is_empty() && ready.is_empty() {
+        true => Dispatched::Nothing,
+        false => Dispatched::Done(ready),
+    })
 }
 
 /// Names in the form that `read_due.sql` expects: `,a,b,`.

@@ -183,7 +183,7 @@ impl Store {
     }
 
     /// Marks a job as late, as this execution shows, or as caught up, and inserts the notification if
-    /// one is needed.
+    /// one is needed. Does nothing while another session has locked the job's row.
     pub async fn notify(
         &self,
         job: JobId,
@@ -194,6 +194,13 @@ impl Store {
         match self.db.proved().await? {
             Db::Postgres(database) => run!(database, |connection| async {
                 let mut transaction = connection.begin().await?;
+                let locked: Option<JobId> = query_scalar(sql::LOCK_JOB.postgres)
+                    .bind(job)
+                    .fetch_optional(&mut *transaction)
+                    .await?;
+                if locked.is_none() {
+                    return Ok(Notified::NotNeeded); // another check follows
+                }
                 let state =
                     read_alert_state_postgres(&mut transaction, Some(job), execution).await?;
                 let notified = match state {

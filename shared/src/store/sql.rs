@@ -79,7 +79,7 @@ statements! { TENANT:
     POLL = pair "tenant/poll";
     READ_UNARMED = pair "tenant/read_unarmed";
     ARM = pair "tenant/arm";
-    QUARANTINE = both "tenant/quarantine";
+    QUARANTINE = pair "tenant/quarantine";
     READ_PLANNED = pair "tenant/read_planned";
     FIND_PLANNED_ROW = both "tenant/find_planned_row";
     REPLAN = pair "tenant/replan";
@@ -87,6 +87,7 @@ statements! { TENANT:
     READ_DUE = pair "tenant/read_due";
     READ_WAITING = pair "tenant/read_waiting";
     DISPATCH = postgres "tenant/dispatch";
+    DISPATCH_UNLOCKED = postgres "tenant/dispatch_unlocked";
     TAKE_TURN = sqlite "tenant/take_turn";
     ADVANCE = sqlite "tenant/advance";
     INSERT_OCCURRENCE = sqlite "tenant/insert_occurrence";
@@ -107,6 +108,10 @@ statements! { TENANT:
     READ_SERVER = postgres "tenant/read_server";
     READ_SUPERUSER = postgres "tenant/read_superuser";
     COUNT_CHANGES = postgres "tenant/count_changes";
+    LIST_DUE = postgres "tenant/list_due";
+    FIND_LOCK_HOLDERS = postgres "tenant/find_lock_holders";
+    FIND_LOCK_SHARERS = postgres "tenant/find_lock_sharers";
+    FIND_TABLE_LOCKS = postgres "tenant/find_table_locks";
     READ_SESSION = postgres "tenant/read_session";
     END_SESSIONS = postgres "tenant/end_sessions";
     READ_OWNER = both "tenant/read_owner";
@@ -141,6 +146,7 @@ statements! { TENANT:
     COUNT_DUE = both "tenant/count_due";
     READ_ALERT_STATE = pair "tenant/read_alert_state";
     MARK_FAILING = both "tenant/mark_failing";
+    LOCK_JOB = postgres "tenant/lock_job";
     MARK_LATE = both "tenant/mark_late";
     FIND_NOTIFIER = pair "tenant/find_notifier";
     INSERT_NOTIFIER = both "tenant/insert_notifier";

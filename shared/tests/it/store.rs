@@ -23,6 +23,7 @@ mod huge_rows;
 mod identity;
 mod lease;
 mod load;
+mod locked_rows;
 mod notify;
 mod plain_sql;
 mod plans;
@@ -79,6 +80,7 @@ async fn dispatch(store: &Store, dispatch: &Dispatch, now: DbTime) -> Vec<Execut
     let dispatch_no = store.poll().await.unwrap().dispatch_no;
     match store.dispatch(dispatch, dispatch_no, now).await.unwrap() {
         Dispatched::Done(ids) => ids,
+        Dispatched::Nothing => Vec::new(),
         Dispatched::Stale => panic!("there is no concurrent dispatch"),
     }
 }

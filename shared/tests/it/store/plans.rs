@@ -147,12 +147,16 @@ fn is_scan(line: &str) -> bool {
 /// The statements of every poll, dispatch, claim, heartbeat and finish, and those of pages.
 const HOT: &[(&str, &str)] = &[
     ("tenant/poll", ""),
-    ("tenant/read_due", "now(), now(), ',default,', 100, 60"),
+    ("tenant/read_due", "now(), now(), ',default,', 100, 60, '{}'"),
     ("tenant/read_waiting", "now(), ',default,', 100"),
     ("tenant/read_unclaimed", "now(), now(), now(), now(), now(), now(), 100"),
     ("tenant/read_expired", "now(), 100"),
     (
         "tenant/dispatch",
+        "1, now(), '{1}', '{1}', ARRAY[now()], ARRAY[now()], ARRAY[gen_random_uuid()], '{1}', ARRAY[now()], '{dispatched}', '{1}', '{null}', '{null}', ARRAY[gen_random_uuid()]",
+    ),
+    (
+        "tenant/dispatch_unlocked",
         "1, now(), '{1}', '{1}', ARRAY[now()], ARRAY[now()], ARRAY[gen_random_uuid()], '{1}', ARRAY[now()], '{dispatched}', '{1}', '{null}', '{null}', ARRAY[gen_random_uuid()]",
     ),
     ("tenant/insert_occurrence", ""),
