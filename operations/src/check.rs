@@ -87,11 +87,18 @@ async fn of_control(
     let finding =
         format!("{place} answers, its schema is known; tenants listed: {}", tenants.len());
     report.findings.push(Finding::ok("control database", finding));
+    if let Err(error) = control.exercise_rights().await {
+        let finding = format!("it cannot be written: {}", control_reason(&error));
+        let remedy = "make it writable, or name the primary in DATABASE_URL; its role needs SELECT, INSERT, \
+                      UPDATE and DELETE on all its tables";
+        report.findings.push(Finding::problem("control database", finding, remedy));
+    }
     if let Ok(Some(ids)) = control.find_lagging_ids().await {
         report.findings.push(tenants::of_lagging("control database", "polychron_audit", &ids));
     }
     report.findings.extend(producers::compare(&producers, tenants.len()));
     report.findings.extend(zones::of_producers(&producers));
+    report.findings.extend(producers::of_unusable(&producers, &tenants));
     report.findings.extend(exposure::of_tenants(config, &tenants));
     let needs = tenants::check(tenants, connections, &mut report.findings, on_step).await;
     let superusers: Vec<&str> = needs.superusers.iter().map(String::as_str).collect();

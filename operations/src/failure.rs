@@ -73,6 +73,7 @@ impl Failure {
             | StoreError::TooOld { .. }
             | StoreError::Setup(_)
             | StoreError::Url(_)
+            | StoreError::MissingTable(_)
             | StoreError::Unowned
             | StoreError::Owned(_)
             | StoreError::StaleSession(_)

@@ -51,6 +51,7 @@ mod prune;
 mod read_limits;
 mod readable;
 mod replan;
+mod rights;
 mod rows;
 mod schema;
 mod server_clock;

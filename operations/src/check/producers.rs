@@ -1,8 +1,12 @@
 //! The live producers, and how they divide the tenants.
 
 use shared::store::ProducerRow;
+use shared::tenant::Tenant;
 
 use crate::finding::Finding;
+
+/// How many tenants are named.
+const SHOWN_MAX: usize = 10;
 
 /// Lists the live producers, and says whether they watch all tenants.
 pub(super) fn compare(producers: &[ProducerRow], tenants: usize) -> Vec<Finding> {
@@ -25,6 +29,29 @@ pub(super) fn compare(producers: &[ProducerRow], tenants: usize) -> Vec<Finding>
         let finding = format!("{sum} of {tenants} tenants are watched");
         let remedy = "check again in 15 s: a producer has just started or stopped, or tenants were just added";
         findings.push(Finding::problem(SUBJECT, finding, remedy).warning());
+    }
+    findings
+}
+
+/// The tenants whose databases a producer cannot use, whatever this program finds from where it runs.
+pub(super) fn of_unusable(producers: &[ProducerRow], tenants: &[Tenant]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for ProducerRow { host, pid, unreachable, .. } in producers {
+        let unusable = tenants.iter().filter(|tenant| unreachable.contains(&tenant.id));
+        let slugs: Vec<&str> = unusable.map(|tenant| tenant.slug.as_str()).collect();
+        let (shown, rest) = slugs.split_at(slugs.len().min(SHOWN_MAX));
+        let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
+        if !shown.is_empty() {
+            findings.push(Finding::problem(
+                "producers",
+                format!(
+                    "the one on {host} with pid {pid} cannot use the databases of {}{more}",
+                    shown.join(", ")
+                ),
+                "if nothing is found at these tenants below, look at the way from that host to their \
+                 databases; its log says why",
+            ));
+        }
     }
     findings
 }

@@ -53,8 +53,15 @@ pub(super) async fn check(
         step.done += 1;
         on_step(step);
         let subject = format!("tenant {}", tenant.slug);
-        let Answer { summaries, quarantined, is_superuser, next_times, locked, lagging } = match answer
-        {
+        let Answer {
+            summaries,
+            quarantined,
+            is_superuser,
+            exercised,
+            next_times,
+            locked,
+            lagging,
+        } = match answer {
             Ok(answer) => answer,
             Err((error, blocked)) => {
                 let reason = blocked.unwrap_or_else(|| reason(&error));
@@ -65,6 +72,9 @@ pub(super) async fn check(
         };
         if is_superuser {
             needs.superusers.push(tenant.slug.clone());
+        }
+        if let Err(error) = exercised {
+            findings.push(of_rights(&tenant, &error));
         }
         let jobs: i64 = summaries.iter().map(|summary| summary.jobs).sum();
         let (status, url) = (tenant.status, &tenant.database_url);
@@ -92,6 +102,8 @@ struct Answer {
     is_superuser: bool,
     /// Next times that are not what their schedules say.
     next_times: Vec<Finding>,
+    /// Whether the engine may write what it must.
+    exercised: Result<(), StoreError>,
     /// The sessions that have locked the rows of due jobs.
     locked: Vec<LockHolder>,
     lagging: Option<LaggingIds>,
@@ -120,6 +132,7 @@ async fn read(tenant: &Tenant, store: &Store) -> Result<Answer, StoreError> {
         quarantined: store.list_quarantined(QUARANTINED_MAX).await?,
         next_times: next_time::of_tenant(tenant, store).await?,
         is_superuser: store.is_superuser().await?,
+        exercised: store.exercise_rights().await,
         locked: store.find_lock_holders(now - delta(LOCKED_FOR)).await?,
         lagging: store.find_lagging_ids().await?,
     })
@@ -144,6 +157,35 @@ fn of_quarantined(tenant: &Tenant, job: Quarantined) -> Finding {
         format!("job {name} is quarantined: {quarantined_reason}"),
         format!("correct its schedule: `polychron job edit {slug} {name}`"),
     )
+}
+
+/// Of a database that can be read, and not written.
+fn of_rights(tenant: &Tenant, error: &StoreError) -> Finding {
+    let remedy = match error {
+        StoreError::Denied(_) => {
+            let role = tenant.database_url.connection().map(|connection| connection.role);
+            format!(
+                "let the owner of the tables run `GRANT SELECT, INSERT, UPDATE, DELETE ON {} TO \"{}\"`",
+                tables(tenant).join(", "),
+                role.unwrap_or_default()
+            )
+        }
+        StoreError::Unreachable(_) => format!(
+            "make it writable (it is a standby, `default_transaction_read_only` is on, or its disk is \
+             full), or name the primary by `polychron tenant edit {} --database-url-file FILE`",
+            tenant.slug
+        ),
+        error => remedy(tenant, error),
+    };
+    let finding = format!("its jobs do not run, because it cannot be written: {}", reason(error));
+    Finding::problem(format!("tenant {}", tenant.slug), finding, remedy)
+}
+
+/// A tenant's tables, with their schema if it has one of its own.
+fn tables(tenant: &Tenant) -> [String; 3] {
+    let schema = tenant.schema.as_ref().map(|schema| format!("\"{schema}\".")).unwrap_or_default();
+    ["polychron_job", "polychron_job_execution", "polychron_identity"]
+        .map(|table| format!("{schema}{table}"))
 }
 
 /// Of a sequence that lags behind its table.
@@ -194,6 +236,16 @@ fn remedy(tenant: &Tenant, error: &StoreError) -> String {
             "start the database, restore its role's rights, or correct its URL by \
              `polychron tenant edit {slug} --database-url-file FILE`"
         ),
+        StoreError::MissingTable(_) => {
+            let record = tables(tenant)[2].replace("polychron_identity", "polychron_tenant_migration");
+            let tables = tables(tenant).into_iter().chain([record]);
+            let drop: Vec<_> = tables.map(|table| format!("DROP TABLE IF EXISTS {table}")).collect();
+            format!(
+                "restore them from a backup; or begin with empty ones: run `{}` there, then \
+                 `polychron tenant add {slug}` with the same URL",
+                drop.join("; ")
+            )
+        }
         StoreError::Url(_) => {
             format!("correct its URL by `polychron tenant edit {slug} --database-url-file FILE`")
         }

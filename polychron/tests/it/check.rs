@@ -121,6 +121,74 @@ async fn occurrences_are_checked_under_both_names_of_the_option() {
 }
 
 #[tokio::test]
+async fn a_database_that_cannot_be_written_is_a_problem_until_it_can() {
+    let console = Console::new(Backend::Postgres).await;
+    let url = console.database("acme").await;
+    console.add_tenant("acme", &url, &[]).succeeded();
+    let (_, name) = url.expose().rsplit_once('/').unwrap();
+    let (_, control) = console.control.expose().rsplit_once('/').unwrap();
+    let said = |text: &str| remedy_of(&console.run(&["check", "-o", "json"]).json(), text);
+    for database in [name, control] {
+        let read_only = format!("ALTER DATABASE {database} SET default_transaction_read_only");
+        testkit::execute(&url, &format!("{read_only} = on")).await;
+        let remedy = said("in a read-only transaction").unwrap();
+        assert!(remedy.contains("make it writable"), "{remedy}");
+        // Not in the session that would end this.
+        testkit::execute(&url, &format!("SET default_transaction_read_only = off; {read_only} = off"))
+            .await;
+        assert_eq!(said("read-only"), None);
+    }
+}
+
+#[tokio::test]
+async fn a_missing_right_is_a_problem_until_it_is_granted() {
+    let console = Console::new(Backend::Postgres).await;
+    let url = console.database("acme").await;
+    console.add_tenant("acme", &url, &[]).succeeded();
+    let (server, name) = url.expose().rsplit_once('/').unwrap();
+    let (_, place) = server.rsplit_once('@').unwrap();
+    let grant = format!(
+        "CREATE ROLE engine_{name} LOGIN PASSWORD 'x';
+         GRANT SELECT ON ALL TABLES IN SCHEMA public TO engine_{name}"
+    );
+    testkit::execute(&url, &grant).await;
+    let as_role = format!("postgres://engine_{name}:x@{place}/{name}");
+    let file = console.folder.path("url");
+    testkit::write_private(&file, &as_role);
+    let file = file.display().to_string();
+    console.run(&["tenant", "edit", "acme", "--database-url-file", &file]).succeeded();
+    let said = || remedy_of(&console.run(&["check", "-o", "json"]).json(), "its jobs do not run");
+    let remedy = said().unwrap();
+    testkit::execute(&url, remedy.split('`').nth(1).unwrap()).await;
+    assert_eq!(said(), None);
+    for right in ["INSERT ON polychron_job_execution", "UPDATE ON polychron_identity"] {
+        testkit::execute(&url, &format!("REVOKE {right} FROM engine_{name}")).await;
+        assert!(said().is_some(), "{right}");
+        testkit::execute(&url, &format!("GRANT {right} TO engine_{name}")).await;
+    }
+    assert_eq!(said(), None);
+    testkit::execute(&url, &format!("DROP OWNED BY engine_{name}; DROP ROLE engine_{name}")).await;
+}
+
+#[tokio::test]
+async fn missing_tables_are_named_and_can_be_made_anew() {
+    for backend in BOTH {
+        let console = Console::new(backend).await;
+        let url = console.database("acme").await;
+        console.add_tenant("acme", &url, &[]).succeeded();
+        testkit::execute(&url, "DROP TABLE polychron_job_execution").await;
+        console.run(&["migrate"]).ended(1).says(&["missing", "polychron_job_execution"]);
+        let report = console.run(&["check", "-o", "json"]).json();
+        let remedy = remedy_of(&report, "tables of ours are missing").unwrap();
+        testkit::execute(&url, remedy.split('`').nth(1).unwrap()).await;
+        console.add_tenant("acme", &url, &[]).succeeded();
+        console.run(&["migrate"]).succeeded();
+        let report = console.run(&["check", "-o", "json"]).json();
+        assert_eq!(remedy_of(&report, "missing"), None);
+    }
+}
+
+#[tokio::test]
 async fn a_session_that_keeps_a_job_or_its_table_locked_is_named_until_it_ends() {
     let console = Console::new(Backend::Postgres).await;
     let url = console.database("acme").await;

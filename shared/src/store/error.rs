@@ -53,6 +53,9 @@ pub enum StoreError {
     /// The tenant's `database_url` cannot be used. The text names the remedy.
     #[error(transparent)]
     Url(#[from] InvalidUrl),
+    /// A table is missing although the database records that it was created.
+    #[error("tables of ours are missing: {}", message(.0))]
+    MissingTable(#[source] sqlx::Error),
     /// Our tables or views cannot be created. The text names the remedy.
     #[error("{0}")]
     Setup(String),
@@ -90,6 +93,7 @@ impl StoreError {
             | StoreError::TooOld { .. }
             | StoreError::Setup(_)
             | StoreError::Url(_)
+            | StoreError::MissingTable(_)
             | StoreError::Unowned
             | StoreError::Owned(_) => true,
             StoreError::Unreachable(_)
@@ -153,6 +157,7 @@ fn of_postgres(code: &str, error: sqlx::Error) -> StoreError {
         // Read-only, in recovery, or failing storage: the server runs but cannot serve.
         ("25" | "58" | "XX", _) => StoreError::Unreachable(error),
         ("28", _) | (_, "42501" | "3D000") => StoreError::Denied(error),
+        (_, "42P01") => StoreError::MissingTable(error),
         ("22" | "23", _) => StoreError::Refused(error),
         ("40", _) | (_, "55P03") => StoreError::Conflict(error),
         // A prepared statement exists unexpectedly, or is missing: `DISCARD ALL`, or another client uses
@@ -169,6 +174,8 @@ fn of_postgres(code: &str, error: sqlx::Error) -> StoreError {
 /// Classifies by the primary result code (sqlite.org/rescode.html), the low byte of the extended code.
 fn of_sqlite(code: &str, error: sqlx::Error) -> StoreError {
     match code.parse::<u32>().unwrap_or_default() & 0xff {
+        // SQLite has only a general code for it.
+        1 if message(&error).starts_with("no such table") => StoreError::MissingTable(error),
         5 | 6 => StoreError::Conflict(error), // BUSY, LOCKED
         8 | 10 | 13 | 14 | 26 => StoreError::Unreachable(error), // READONLY, IOERR, FULL, CANTOPEN, NOTADB
         3 | 23 => StoreError::Denied(error),                     // PERM, AUTH

@@ -120,7 +120,9 @@ impl<'a> Migration<'a> {
         let applied = applied(&mut connection, self.schema).await?;
         let is_complete = migrations.is_complete(&applied);
         let within = self.make_schema(&mut connection, is_complete).await?;
-        if !is_complete {
+        if is_complete {
+            sqlx::query(self.schema.tables().postgres).execute(&mut connection).await?;
+        } else {
             apply(&mut connection, migrations, self.schema, &applied).await?;
         }
         if self.views == Views::Make {
@@ -141,7 +143,9 @@ impl<'a> Migration<'a> {
         let mut transaction = begin_immediate(&mut connection).await?;
         let migrations = self.schema.sqlite();
         let applied = applied(&mut *transaction, self.schema).await?;
-        if !migrations.is_complete(&applied) {
+        if migrations.is_complete(&applied) {
+            sqlx::query(self.schema.tables().sqlite).execute(&mut *transaction).await?;
+        } else {
             apply(&mut *transaction, migrations, self.schema, &applied).await?;
         }
         if self.views == Views::Make {

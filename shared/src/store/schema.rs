@@ -13,7 +13,7 @@ use sqlx::{AssertSqlSafe, SqlSafeStr as _};
 use super::db::{Db, run_on_either};
 use super::error::{Result, StoreError};
 use super::session::SearchPath;
-use super::sql;
+use super::sql::{self, Sql};
 
 /// The version at which a new database starts. Earlier migrations use table names without our prefix, which
 /// may be the application's tables. So a new database gets a script that creates the prefixed tables.
@@ -127,6 +127,14 @@ impl Schema {
         }
     }
 
+    /// The statement that fails if a table is missing.
+    pub(super) fn tables(self) -> Sql {
+        match self {
+            Schema::Control => sql::READ_CONTROL_TABLES,
+            Schema::Tenant => sql::READ_TENANT_TABLES,
+        }
+    }
+
     /// Where the tables are in PostgreSQL: in the schema with this name, or where the role's search path
     /// leads to them.
     pub(super) fn search_path(self, name: Option<&str>) -> SearchPath {
@@ -163,7 +171,7 @@ async fn read(db: &Db, schema: Schema) -> Result<(i64, i64)> {
         sqlx::query_as(text).fetch_one(connection)
     });
     match found {
-        Err(StoreError::Failed(error)) if is_missing_table(&error) => Ok((0, 0)),
+        Err(StoreError::MissingTable(_)) => Ok((0, 0)),
         Err(StoreError::Failed(error)) if is_missing_column(&error) => {
             let version = run_on_either!(db, before_minimum, |text, connection| {
                 sqlx::query_scalar(text).fetch_one(connection)

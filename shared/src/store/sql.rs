@@ -107,6 +107,8 @@ statements! { TENANT:
     READ_EXPIRED = pair "tenant/read_expired";
     READ_SERVER = postgres "tenant/read_server";
     READ_SUPERUSER = postgres "tenant/read_superuser";
+    READ_TENANT_TABLES = both "tenant/read_tables";
+    EXERCISE_RIGHTS = pair "tenant/exercise_rights";
     COUNT_CHANGES = postgres "tenant/count_changes";
     LIST_DUE = postgres "tenant/list_due";
     FIND_LOCK_HOLDERS = postgres "tenant/find_lock_holders";
@@ -161,6 +163,8 @@ statements! { TENANT:
 statements! { CONTROL:
     READ_CONTROL_SCHEMA = both "control/read_schema";
     READ_CONTROL_VERSION = both "control/read_version";
+    READ_CONTROL_TABLES = both "control/read_tables";
+    EXERCISE_CONTROL_RIGHTS = both "control/exercise_rights";
     LIST_TENANTS = both "control/list_tenants";
     FIND_TENANT = both "control/find_tenant";
     INSERT_TENANT = both "control/insert_tenant";
