@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use super::db::{Options, begin_immediate};
 use super::error::{Result, StoreError};
+use super::locked_jobs::TableLock;
 use super::schema::{BASELINE, Migrations, Schema, is_missing_table};
 use super::session::{Open, Planning, quote_identifier};
 use super::sql;
@@ -25,6 +26,12 @@ const MIGRATION_LIMIT: Duration = Duration::from_secs(600);
 
 /// The longest that reading a database's version may take.
 const PREVIEW_LIMIT: Duration = Duration::from_secs(10);
+
+/// How often a migration is tried that waits for a lock, and the pause between. Whoever comes after it waits
+/// behind it, so each try is short, and the application's statements run in the pauses.
+const LOCK_TRIES: u32 = 5;
+const LOCK_PAUSE: Duration = Duration::from_secs(1);
+const SHORT_WAITS: &str = "SET statement_timeout = 0; SET lock_timeout = '2s'";
 
 /// How often, and after which delay, opening a file that another process is creating is retried.
 const OPENED_AGAIN: u32 = 20;
@@ -93,13 +100,26 @@ impl<'a> Migration<'a> {
     pub async fn run(&self) -> Result<Migrated> {
         let migration = async {
             match Options::of(self.url)? {
-                Options::Postgres(options) => self.run_postgres(&options).await,
+                Options::Postgres(options) => self.try_postgres(&options).await,
                 Options::Sqlite(options) => self.run_sqlite(*options).await,
             }
         };
         match timeout(MIGRATION_LIMIT, migration).await {
             Ok(migrated) => migrated,
             Err(_) => Err(StoreError::Slow(MIGRATION_LIMIT.as_secs())),
+        }
+    }
+
+    /// Tries again while other sessions keep the tables locked. At last the error names them.
+    async fn try_postgres(&self, options: &PgConnectOptions) -> Result<Migrated> {
+        let mut tries = 1;
+        loop {
+            match self.run_postgres(options).await {
+                Err(StoreError::Conflict(_)) if tries < LOCK_TRIES => sleep(LOCK_PAUSE).await,
+                Err(error @ StoreError::Conflict(_)) => return Err(blocked(options, error).await),
+                done => return done,
+            }
+            tries += 1;
         }
     }
 
@@ -110,9 +130,7 @@ impl<'a> Migration<'a> {
         if connection.is_shared(options).await.unwrap_or(false) {
             return Err(StoreError::Pooled);
         }
-        raw_sql("SET statement_timeout = 0; SET lock_timeout = '30s'")
-            .execute(&mut connection)
-            .await?;
+        raw_sql(SHORT_WAITS).execute(&mut connection).await?;
         // sqlx takes the same lock again later. It must be held earlier, too: concurrent callers must not
         // read the applied migrations or create the schema. The end of the session releases it.
         connection.lock().await.map_err(of_migration)?;
@@ -266,6 +284,22 @@ impl<'a> Migration<'a> {
     fn migrated(&self, from: i64, within: Option<String>) -> Migrated {
         Migrated { from, to: from.max(self.schema.version()), within }
     }
+}
+
+/// The error of a migration that other sessions have kept waiting, with their names if they are found.
+async fn blocked(options: &PgConnectOptions, error: StoreError) -> StoreError {
+    let find = async {
+        let mut connection = PgConnection::open(options, Planning::Free, None).await?;
+        let users = sqlx::query_as(sql::FIND_TABLE_USERS.postgres);
+        let users: Vec<TableLock> = users.fetch_all(&mut connection).await?;
+        connection.close().await?;
+        sqlx::Result::Ok(users)
+    };
+    let users = find.await.unwrap_or_default();
+    let Some(TableLock { name, session }) = users.first() else { return error };
+    StoreError::Setup(format!(
+        "nothing was migrated, because {name} is in use by {session}: end that transaction, and try again"
+    ))
 }
 
 /// Opens a file, and retries while another process that created it switches it to a write-ahead log.

@@ -192,5 +192,6 @@ statements! { CONTROL:
 
 statements! { SCHEMA:
     READ_RIGHTS = postgres "schema/read_rights";
+    FIND_TABLE_USERS = postgres "schema/find_table_users";
     FIND_TAKEN_NAMES = pair "schema/find_taken_names";
 }

@@ -163,6 +163,41 @@ async fn an_older_schema_is_rejected_and_a_newer_one_accepted(empty: Empty) {
     );
 }
 
+/// Another session's transaction makes a migration wait, and everybody behind it: for 2 s at a time.
+#[tokio::test]
+async fn a_migration_that_another_session_blocks_is_tried_again_and_then_names_it() {
+    let empty = Empty::postgres().await;
+    migrate(&empty.0, Schema::Tenant).await.unwrap();
+    let last = format!(
+        "DELETE FROM polychron_tenant_migration WHERE version = {}",
+        Schema::Tenant.version()
+    );
+    empty.execute(&last).await;
+    let mut session = PgConnection::connect(empty.0.expose()).await.unwrap();
+    let pid: i32 =
+        sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut session).await.unwrap();
+    let lock = "BEGIN; LOCK TABLE polychron_tenant_migration IN EXCLUSIVE MODE";
+    sqlx::raw_sql(lock).execute(&mut session).await.unwrap();
+    let error = migrate(&empty.0, Schema::Tenant).await.unwrap_err().to_string();
+    let expected = format!("polychron_tenant_migration is in use by session {pid}");
+    assert!(error.contains(&expected), "{error}");
+
+    let url = empty.0.clone();
+    let migration = tokio::spawn(async move { migrate(&url, Schema::Tenant).await });
+    let waits = "SELECT 1 FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+                 WHERE d.datname = current_database() AND NOT l.granted";
+    for is_waiting in [true, false] {
+        testkit::eventually("the migration waits, and then lets others pass", || async {
+            let mut other = PgConnection::connect(empty.0.expose()).await.unwrap();
+            let found = sqlx::raw_sql(waits).fetch_optional(&mut other).await.unwrap();
+            (found.is_some() == is_waiting).then_some(())
+        })
+        .await;
+    }
+    sqlx::raw_sql("ROLLBACK").execute(&mut session).await.unwrap();
+    migration.await.unwrap().unwrap();
+}
+
 /// A process that dies while it migrates must not block the next one.
 #[tokio::test]
 async fn an_aborted_migration_releases_its_lock() {
