@@ -28,7 +28,7 @@ pub enum Verb {
   polychron tenant add acme --database-url-file /run/secrets/acme --max-running 10
   polychron tenant add acme --schema polychron --views < url   # PostgreSQL: in a schema of its own
   echo sqlite:///var/lib/acme.db | polychron tenant add acme
-  polychron tenant add acme-restored --adopt < url    # a copy that names another tenant")]
+  polychron tenant add acme-restored --adopt --suspended < url    # a copy that names another tenant")]
     Add(add::Add),
     /// List the tenants
     #[command(after_help = "Example:\n  polychron tenant list -o json")]

@@ -4,6 +4,7 @@ use clap::Args;
 use shared::database_url::DatabaseUrl;
 use shared::environment;
 use shared::store::Views;
+use shared::tenant::TenantStatus;
 
 use super::show;
 use crate::input;
@@ -34,6 +35,9 @@ pub struct Add {
     /// Claim a database even if it names another tenant, such as a restored copy
     #[arg(long)]
     adopt: bool,
+    /// List it as suspended: none of its jobs run before `polychron tenant resume`
+    #[arg(long)]
+    suspended: bool,
     /// The PostgreSQL schema for its tables, created if it does not exist; by default the one in which
     /// its role creates tables
     #[arg(long, value_name = "NAME", value_parser = schema)]
@@ -44,7 +48,8 @@ pub struct Add {
 }
 
 pub(crate) async fn run(arguments: Add, session: &Session) -> Result<(), Failure> {
-    let Add { slug, name, max_running, database_url_file, adopt, schema, views } = arguments;
+    let Add { slug, name, max_running, database_url_file, adopt, suspended, schema, views } =
+        arguments;
     let new = NewTenant {
         slug,
         name,
@@ -53,6 +58,7 @@ pub(crate) async fn run(arguments: Add, session: &Session) -> Result<(), Failure
         max_running,
         views: if views { Views::Make } else { Views::Leave },
         owned: if adopt { Owned::Adopt } else { Owned::Reject },
+        status: if suspended { TenantStatus::Suspended } else { TenantStatus::Active },
     };
     match operations::tenant::add(&session.context, &session.actor, new).await? {
         Change::Made(Added { tenant, was_listed }) => {

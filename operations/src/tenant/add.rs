@@ -34,6 +34,8 @@ pub struct NewTenant {
     pub views: Views,
     /// What to do with a database that belongs to another tenant.
     pub owned: Owned,
+    /// Whether its jobs run from now on, or once it is resumed.
+    pub status: TenantStatus,
 }
 
 /// What to do with a database that belongs to another tenant.
@@ -87,6 +89,12 @@ pub async fn add(
 
 /// The listed tenant, if it is the one to be added.
 fn known(listed: Tenant, new: &NewTenant) -> Result<Tenant, Failure> {
+    if new.status == TenantStatus::Suspended && listed.status != new.status {
+        return Err(Failure::Failed(format!(
+            "tenant {0} is listed already, and its jobs run: suspend it by `polychron tenant suspend {0}`",
+            listed.slug
+        )));
+    }
     let same_schema = new.schema.is_none() || new.schema == listed.schema;
     if listed.database_url == new.database_url && same_schema {
         return Ok(listed);
@@ -104,7 +112,7 @@ async fn fresh(context: &Context, new: &NewTenant) -> Result<Tenant, Failure> {
         id: TenantId::new(now.time(), &context.random),
         slug: new.slug.clone(),
         name: new.name.clone().unwrap_or_else(|| new.slug.clone()),
-        status: TenantStatus::Active,
+        status: new.status,
         database_url: new.database_url.clone(),
         schema: new.schema.clone(),
         max_running: new.max_running,

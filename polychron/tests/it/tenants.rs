@@ -27,6 +27,22 @@ async fn adding_is_idempotent_and_finishes_what_was_interrupted() {
     }
 }
 
+/// A restored copy has missed runs, retries and one-offs, which would start at once.
+#[tokio::test]
+async fn a_tenant_that_is_added_suspended_runs_nothing_before_it_is_resumed() {
+    for backend in BOTH {
+        let console = Console::new(backend).await;
+        let url = console.database("acme").await;
+        console.add_tenant("original", &url, &[]).succeeded();
+        let options = ["--adopt", "--suspended", "-o", "json"];
+        let added = console.add_tenant("copy", &url, &options).succeeded().json();
+        assert_eq!(added["status"], "suspended");
+        console.add_tenant("copy", &url, &options).succeeded();
+        console.run(&["tenant", "resume", "copy"]).succeeded();
+        console.add_tenant("copy", &url, &options).ended(1).says(&["tenant suspend copy"]);
+    }
+}
+
 #[tokio::test]
 async fn a_database_of_another_tenant_is_refused_without_a_trace_unless_adopted() {
     for backend in BOTH {
