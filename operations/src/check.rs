@@ -1,6 +1,7 @@
 //! Checks everything that must be right, and says of each problem what to do about it.
 
 mod broker;
+mod connections;
 pub mod consumers;
 mod exposure;
 mod handlers;
@@ -35,7 +36,7 @@ pub async fn check(
     range: Option<&occurrences::Range>,
     on_step: &mut impl FnMut(Step),
 ) -> Result<Report, Failure> {
-    let connections = Connections::new(Clock::System, config.connections);
+    let connections = Connections::within(Clock::System, config.connections);
     let control = context::control(config, &connections)?;
     let mut report = Report::default();
     report.findings.push(Finding::ok("settings", "all can be read"));
@@ -103,6 +104,8 @@ async fn of_control(
     let needs = tenants::check(tenants, connections, &mut report.findings, on_step).await;
     let superusers: Vec<&str> = needs.superusers.iter().map(String::as_str).collect();
     report.findings.extend(exposure::of_superusers(&superusers));
+    let processes = producers.len() + workers.len();
+    report.findings.extend(needs.servers.findings(config.connections, processes));
     report.findings.extend(consumers::compare(&workers, &needs));
     report.findings.extend(handlers::findings(&workers));
     Some(needs)

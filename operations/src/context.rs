@@ -73,7 +73,7 @@ impl TenantContext {
 impl Context {
     /// Opens the control database that the settings name, and checks its schema.
     pub async fn open(config: Config) -> Result<Context, Failure> {
-        let connections = Connections::new(Clock::System, config.connections);
+        let connections = Connections::within(Clock::System, config.connections);
         let control = control(&config, &connections)?;
         control.check_schema().await.map_err(Failure::control)?;
         let context = Context::new(config, connections, control, WakeBy::OwnConnection);

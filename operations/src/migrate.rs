@@ -116,7 +116,7 @@ pub async fn migrate(
     request: &Request,
     mut on_event: impl FnMut(Event),
 ) -> Result<Migrations, Failure> {
-    let connections = Connections::new(Clock::System, config.connections);
+    let connections = Connections::within(Clock::System, config.connections);
     let control = context::control(config, &connections)?;
     let migrated = migrate_control(config, request, &control, &mut on_event).await?;
     let list = match request.mode {

@@ -45,7 +45,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         if let Some(listener) = listener {
             tokio::spawn(http::serve(listener, http::health_routes(telemetry.clone())));
         }
-        let connections = Connections::new(Clock::System, config.connections);
+        let connections = Connections::within(Clock::System, config.connections);
         let connections = connections.planned(Planning::ByKeys);
         let database_url = config.database_url.as_ref().context("DATABASE_URL is not set")?;
         let queue = Queue::Rabbit(config.amqp_url.clone().context("AMQP_URL is not set")?);

@@ -88,7 +88,7 @@ keys! {
     SESSION = "POLYCHRON_SESSION", "12h", "how long a sign-in to the dashboard lasts at most; one that is not used for two hours ends earlier";
     PROXIES = "POLYCHRON_PROXIES", "", "the proxies in front of the dashboard, whose X-Forwarded-For is believed: networks such as 10.1.0.0/16,127.0.0.1";
     MANAGEMENT = "POLYCHRON_MANAGEMENT", "", "RabbitMQ's management UI, http:// or https://, for the dashboard's link to it";
-    CONNECTIONS = "POLYCHRON_CONNECTIONS", "20", "maximum number of connections of one process to one database server";
+    CONNECTIONS = "POLYCHRON_CONNECTIONS", "auto", "maximum number of connections of one process to one database server; auto: 20, and at most a twelfth of what a PostgreSQL server allows";
     ACK_TIMEOUT = "POLYCHRON_ACK_TIMEOUT", "30m", "RabbitMQ's consumer_timeout, which AMQP does not report; `check` compares the longest job timeout with it";
     KEEP = "POLYCHRON_KEEP", "90d", "how long executions are kept; off: forever. Each job's newest ten, last success and last failure always stay";
     KEEP_PER_JOB = "POLYCHRON_KEEP_PER_JOB", "100000", "maximum number of executions kept per job; off: unlimited";
@@ -153,8 +153,9 @@ pub struct Config {
     pub proxies: Vec<Network>,
     /// The address of RabbitMQ's management UI, for links.
     pub management: Option<String>,
-    /// The maximum number of connections of this process to one database server.
-    pub connections: usize,
+    /// The maximum number of connections of this process to one database server; none: see
+    /// [`Connections::within`](crate::store::Connections::within).
+    pub connections: Option<usize>,
     /// RabbitMQ's `consumer_timeout`, according to the operator.
     pub ack_timeout: Duration,
     /// How long executions are kept; none: forever.
@@ -246,9 +247,7 @@ impl Config {
             session: reader.duration(&SESSION, 1, 30 * 86_400),
             proxies: reader.parse(&PROXIES, values::networks).unwrap_or_default(),
             management: reader.parse(&MANAGEMENT, values::web_address),
-            connections: reader
-                .parse(&CONNECTIONS, |text| values::whole_number(text, 1, 10_000))
-                .unwrap_or(20),
+            connections: reader.parse(&CONNECTIONS, values::connections).flatten(),
             ack_timeout: reader.duration(&ACK_TIMEOUT, 60, 365 * 86_400),
             keep: reader.retention(&KEEP),
             keep_per_job: reader.parse(&KEEP_PER_JOB, values::retained_number).flatten(),

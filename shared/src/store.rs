@@ -71,7 +71,7 @@ pub use audit::{Audit, AuditFilter, Change};
 pub use caught::caught;
 pub use change_token::ChangeToken;
 pub use claim::{Claim, ClaimTerms, Heartbeat};
-pub use connections::Connections;
+pub use connections::{CONNECTIONS_MAX, ConnectionLimits, Connections};
 pub use control::Control;
 pub use db_time::DbTime;
 pub use dispatch::{
@@ -82,6 +82,7 @@ pub use error::{Result, StoreError, chain};
 pub use executions::{ExecutionFilter, Page, Recent};
 pub use finish::{Expired, Finish, Finished, NextRow};
 pub use guarded::Guarded;
+pub use idle_pool::share;
 pub use jobs::{JobEdit, JobSummary, NewJob, PlannedLoad, Quarantined};
 pub use lagging_ids::LaggingIds;
 pub use locked_jobs::{Blocker, LockHolder, TableLock};
@@ -159,6 +160,17 @@ impl Store {
             Db::Sqlite(_) => Ok(false),
             Db::Postgres(database) => db::run!(database, |connection| async {
                 sqlx::query_scalar(sql::READ_SUPERUSER.postgres).fetch_one(connection).await
+            }),
+        }
+    }
+
+    /// How many connections its server, role and database allow. SQLite has no limits.
+    pub async fn connection_limits(&self) -> Result<Option<ConnectionLimits>> {
+        match self.db.proved().await? {
+            Db::Sqlite(_) => Ok(None),
+            Db::Postgres(database) => db::run!(database, |connection| async {
+                let limits = sqlx::query_as(sql::READ_CONNECTION_LIMIT.postgres);
+                limits.fetch_one(connection).await.map(Some)
             }),
         }
     }

@@ -7,10 +7,11 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, stream};
 use shared::clock::delta;
 use shared::store::{
-    Connections, JobSummary, LaggingIds, LockHolder, Quarantined, Store, StoreError,
+    ConnectionLimits, Connections, JobSummary, LaggingIds, LockHolder, Quarantined, Store, StoreError,
 };
 use shared::tenant::{Tenant, TenantStatus};
 
+use super::connections::Servers;
 use crate::failure::reason;
 use crate::finding::Finding;
 use crate::next_time;
@@ -30,6 +31,8 @@ pub struct Needs {
     pub types: BTreeMap<(String, String), BTreeSet<String>>,
     /// Tenants that are reached as a superuser of their server.
     pub superusers: Vec<String>,
+    /// The servers that they are on.
+    pub servers: Servers,
     /// The longest timeout that any job states.
     pub longest_timeout: Option<Duration>,
 }
@@ -61,6 +64,7 @@ pub(super) async fn check(
             next_times,
             locked,
             lagging,
+            server,
         } = match answer {
             Ok(answer) => answer,
             Err((error, blocked)) => {
@@ -70,6 +74,10 @@ pub(super) async fn check(
                 continue;
             }
         };
+        let role = tenant.database_url.connection().map(|connection| connection.role);
+        if let (Some((address, limits)), Some(role)) = (server, role) {
+            needs.servers.add(&address, role, limits);
+        }
         if is_superuser {
             needs.superusers.push(tenant.slug.clone());
         }
@@ -107,6 +115,8 @@ struct Answer {
     /// The sessions that have locked the rows of due jobs.
     locked: Vec<LockHolder>,
     lagging: Option<LaggingIds>,
+    /// The address of its server, and that one's limits.
+    server: Option<(String, ConnectionLimits)>,
 }
 
 /// Asks a tenant's database. With the error comes which session kept it waiting, if one did.
@@ -127,6 +137,7 @@ async fn ask(
 
 async fn read(tenant: &Tenant, store: &Store) -> Result<Answer, StoreError> {
     let now = store.now().await?;
+    let limits = store.connection_limits().await?;
     Ok(Answer {
         summaries: store.summarize_jobs().await?,
         quarantined: store.list_quarantined(QUARANTINED_MAX).await?,
@@ -135,6 +146,7 @@ async fn read(tenant: &Tenant, store: &Store) -> Result<Answer, StoreError> {
         exercised: store.exercise_rights().await,
         locked: store.find_lock_holders(now - delta(LOCKED_FOR)).await?,
         lagging: store.find_lagging_ids().await?,
+        server: store.server().map(str::to_owned).zip(limits),
     })
 }
 

@@ -30,6 +30,13 @@ pub(super) fn retained_number(text: &str) -> Result<Option<i64>, String> {
     }
 }
 
+pub(super) fn connections(text: &str) -> Result<Option<usize>, String> {
+    match text {
+        "auto" => Ok(None),
+        text => whole_number(text, 1, 10_000).map(Some),
+    }
+}
+
 pub(super) fn switch(text: &str) -> Result<bool, String> {
     match text {
         "on" => Ok(true),

@@ -5,6 +5,22 @@ use super::pool::{ConnectionCounts, Pool};
 use super::session::Planning;
 use crate::clock::Clock;
 
+/// The maximum number of connections to one server, if none is set.
+pub const CONNECTIONS_MAX: usize = 20;
+
+/// How many connections a server allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct ConnectionLimits {
+    /// To ordinary roles together.
+    pub server: i32,
+    /// To the role that asks; negative: no limit.
+    pub role: i32,
+    /// To the database; negative: no limit.
+    pub database: i32,
+    /// How many are open, of all programs.
+    pub sessions: i64,
+}
+
 /// All connections of one process. Clones share them.
 #[derive(Clone)]
 pub struct Connections {
@@ -16,6 +32,18 @@ impl Connections {
     /// At most `per_server` connections to each database server, and to all SQLite files together.
     pub fn new(clock: Clock, per_server: usize) -> Connections {
         Connections { pool: Pool::new(clock, per_server), changes: Changes::default() }
+    }
+
+    /// As configured: at most so many, or, if no number is set, [`CONNECTIONS_MAX`], and no more than a
+    /// twelfth of what a PostgreSQL server gives to ordinary roles.
+    pub fn within(clock: Clock, per_server: Option<usize>) -> Connections {
+        match per_server {
+            Some(number) => Connections::new(clock, number),
+            None => {
+                let pool = Pool::new(clock, CONNECTIONS_MAX).sharing();
+                Connections { pool, changes: Changes::default() }
+            }
+        }
     }
 
     /// Sets how PostgreSQL plans the statements. Call it before anything else.

@@ -82,7 +82,32 @@ pub enum StoreError {
 /// The result of a database operation.
 pub type Result<T> = std::result::Result<T, StoreError>;
 
+/// Why a server has no connection left.
+pub(super) enum Refusal {
+    /// All are in use.
+    Server,
+    /// The role has a limit of its own.
+    Role,
+    /// The database has.
+    Database,
+}
+
 impl StoreError {
+    /// Whether the server refused a connection because it has none left, and why.
+    pub(super) fn refusal(&self) -> Option<Refusal> {
+        let StoreError::Unreachable(error) = self else { return None };
+        if code(error).as_deref() != Some("53300") {
+            return None;
+        }
+        // One tenant's limit must not cost the others. The text is translated, the routine's name is not.
+        Some(match routine(error) {
+            Some("InitializeSessionUserId") => Refusal::Role,
+            Some("CheckMyDatabase") => Refusal::Database,
+            _ => Refusal::Server,
+        })
+    }
+
+
     /// Whether the connection that returned this error can be reused.
     pub(super) fn spares_connection(&self) -> bool {
         match self {

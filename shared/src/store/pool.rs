@@ -10,18 +10,19 @@
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tracing::warn;
 
 use super::caught::caught;
-use super::error::{Result, StoreError};
-use super::idle_pool::{CheckedOut, Idle, Live, Permit, Server};
+use super::connections::ConnectionLimits;
+use super::error::{Refusal, Result, StoreError};
+use super::idle_pool::{CheckedOut, Idle, Live, Permit, Scarce, Server};
 use super::read_limits::{READ_LIMITS_ARE_KEPT, ReadLimits};
 use super::session::{Open, Planning, SearchPath};
 use super::watched_file::{Generation, WatchedFile};
@@ -29,6 +30,8 @@ use crate::clock::{BootTime, Clock};
 
 /// The longest wait for an idle or a new connection.
 const ACQUIRE_LIMIT: Duration = Duration::from_secs(3);
+/// The pause after the server has refused a connection because it has none left.
+const REFUSED_PAUSE: Duration = Duration::from_millis(100);
 /// A connection that was idle for longer is pinged before it is used.
 const PING_AFTER: Duration = Duration::from_secs(5);
 /// How many connections to an SQLite file may be closing. A connection cannot close before its current
@@ -47,6 +50,8 @@ struct Servers {
     #[cfg(feature = "faults")]
     gate: Option<super::gate::Gate>,
     per_server: usize,
+    /// Whether a server's limit lowers that.
+    shares: bool,
     planning: Planning,
     postgres: Mutex<HashMap<String, Arc<Server<PgConnection>>>>,
     sqlite: Arc<Server<SqliteConnection>>,
@@ -66,6 +71,7 @@ impl Pool {
             #[cfg(feature = "faults")]
             gate: None,
             per_server,
+            shares: false,
             planning: Planning::Free,
             postgres: Mutex::default(),
             sqlite,
@@ -77,6 +83,14 @@ impl Pool {
     pub(super) fn planned(mut self, planning: Planning) -> Pool {
         if let Some(servers) = Arc::get_mut(&mut self.0) {
             servers.planning = planning;
+        }
+        self
+    }
+
+    /// Takes no more than a share of what each server has. Call it before cloning the pool.
+    pub(super) fn sharing(mut self) -> Pool {
+        if let Some(servers) = Arc::get_mut(&mut self.0) {
+            servers.shares = true;
         }
         self
     }
@@ -125,9 +139,10 @@ impl Pool {
             None => format!("{}:{}", options.get_host(), options.get_port()),
         };
         let options = ReadLimits::of(self.0.planning).apply(options);
+        let role = options.get_username().into();
         let new = || Arc::new(Server::new(&address, self.0.clock.clone(), self.0.per_server));
         let server = lock(&self.0.postgres).entry(address.clone()).or_insert_with(new).clone();
-        self.database(server, options, Some(path), at_once)
+        self.database(server, options, (Some(path), role), at_once)
     }
 
     /// An SQLite file with at most `at_once` connections in use at a time.
@@ -137,7 +152,8 @@ impl Pool {
         at_once: usize,
     ) -> Database<SqliteConnection> {
         let path = options.get_filename().to_path_buf();
-        let mut database = self.database(self.0.sqlite.clone(), options, None, at_once);
+        let mut database =
+            self.database(self.0.sqlite.clone(), options, (None, "".into()), at_once);
         database.files = Some(Arc::new(Semaphore::new(at_once + SQLITE_CLOSING)));
         database.file = Some(WatchedFile::new(path));
         database
@@ -147,15 +163,18 @@ impl Pool {
         &self,
         server: Arc<Server<C>>,
         options: C::Options,
-        path: Option<SearchPath>,
+        (path, role): (Option<SearchPath>, Arc<str>),
         at_once: usize,
     ) -> Database<C> {
         let number = self.0.next_database.fetch_add(1, Ordering::Relaxed);
         Database {
             server,
             number,
+            role,
             options,
             path,
+            shares: self.0.shares,
+            is_limited: OnceLock::new(),
             planning: self.0.planning,
             turns: Arc::new(Semaphore::new(at_once)),
             files: None,
@@ -179,8 +198,12 @@ pub struct ConnectionCounts {
 pub(super) struct Database<C: Open> {
     server: Arc<Server<C>>,
     number: u64,
+    role: Arc<str>,
     options: C::Options,
     path: Option<SearchPath>,
+    shares: bool,
+    /// Whether its role, or the database, has few connections of its own. Unknown before the first one.
+    is_limited: OnceLock<bool>,
     planning: Planning,
     turns: Arc<Semaphore>,
     /// Permits for connections to an SQLite file; each is held until the connection's thread has ended.
@@ -242,9 +265,10 @@ impl<C: Open> Database<C> {
             Box::pin(watched.check(|| self.close_idle())).await;
         }
         let file = self.file.as_ref().map(WatchedFile::generation);
+        let give_up_at = self.boot_time() + ACQUIRE_LIMIT;
         loop {
             match timeout(ACQUIRE_LIMIT, self.server.check_out(&will_do)).await.map_err(busy)? {
-                CheckedOut::Idle(Idle { database, since, mut connection }, permit) => {
+                CheckedOut::Idle(Idle { database, role, since, mut connection }, permit) => {
                     let age = self.server.clock.boot_time() - since;
                     if age < PING_AFTER
                         || matches!(
@@ -253,15 +277,46 @@ impl<C: Open> Database<C> {
                         )
                     {
                         let borrowed = (database != self.number).then_some(since);
-                        return Ok(Held { connection, permit, database, borrowed, file, turn });
+                        let database = (database, role);
+                        let is_limited = self.is_limited();
+                        return Ok(Held {
+                            connection,
+                            permit,
+                            database,
+                            borrowed,
+                            file,
+                            is_limited,
+                            turn,
+                        });
                     }
                 }
                 CheckedOut::Permit(permit) => {
                     // Boxed, because it would enlarge every statement's future.
                     let opening = timeout(ACQUIRE_LIMIT, caught(Box::pin(self.open()))).await;
-                    let connection = opening.map_err(slow)??;
-                    let (database, borrowed) = (self.number, None);
-                    return Ok(Held { connection, permit, database, borrowed, file, turn });
+                    let connection = match opening.map_err(slow)? {
+                        Ok(connection) => connection,
+                        Err(error) => {
+                            let Some(what) = self.scarce(&error) else { return Err(error) };
+                            self.server.refused(what);
+                            if self.boot_time() >= give_up_at {
+                                return Err(error);
+                            }
+                            drop(permit);
+                            sleep(REFUSED_PAUSE).await;
+                            continue;
+                        }
+                    };
+                    let (database, borrowed) = ((self.number, self.role.clone()), None);
+                    let is_limited = self.is_limited();
+                    return Ok(Held {
+                            connection,
+                            permit,
+                            database,
+                            borrowed,
+                            file,
+                            is_limited,
+                            turn,
+                        });
                 }
             }
         }
@@ -282,10 +337,38 @@ impl<C: Open> Database<C> {
             }
         };
         self.server.gives_sessions.get_or_try_init(prove).await?;
-        match first {
-            Some(connection) => Ok(connection),
-            None => Ok(self.connect().await?),
+        let mut live = match first {
+            Some(connection) => connection,
+            None => self.connect().await?,
+        };
+        if self.is_limited.get().is_none() {
+            let limits = timeout(PROBE_LIMIT, live.connection.limits()).await;
+            self.note(limits.ok().and_then(std::result::Result::ok).flatten());
         }
+        Ok(live)
+    }
+
+    /// Notes how many connections there are. If that cannot be read, it stays unknown.
+    fn note(&self, limits: Option<ConnectionLimits>) {
+        let Some(limits) = limits else { return };
+        if self.shares {
+            self.server.share(usize::try_from(limits.server).unwrap_or_default());
+        }
+        // Set once: whoever is second has read the same.
+        let _ = self.is_limited.set(limits.role >= 0 || limits.database >= 0);
+    }
+
+    fn is_limited(&self) -> bool {
+        self.is_limited.get().copied().unwrap_or_default()
+    }
+
+    /// What the server has run out of, if that is why it refused a connection.
+    fn scarce(&self, error: &StoreError) -> Option<Scarce> {
+        Some(match error.refusal()? {
+            Refusal::Server => Scarce::Server,
+            Refusal::Role => Scarce::Role(self.role.clone()),
+            Refusal::Database => Scarce::Database(self.number),
+        })
     }
 
     async fn connect(&self) -> sqlx::Result<Live<C>> {
@@ -313,24 +396,27 @@ impl<C: Open> Database<C> {
 pub(super) struct Held<C> {
     connection: Live<C>,
     permit: Permit<C>,
-    database: u64,
+    /// The number of its database, and its role.
+    database: (u64, Arc<str>),
     /// Since when it was idle, if it is used for another database than its own. Such use does not reset
     /// its idle time: a connection that its own database does not need is closed, and that database can
     /// be dropped.
     borrowed: Option<BootTime>,
     /// The SQLite file, which may be replaced meanwhile.
     file: Option<Generation>,
+    /// Whether it may stay idle for a moment only.
+    is_limited: bool,
     turn: OwnedSemaphorePermit,
 }
 
-impl<C> Held<C> {
+impl<C: Send + 'static> Held<C> {
     /// Returns it to the pool for the next statement.
     pub(super) fn keep(self) {
-        let Held { connection, permit, database, borrowed, file, turn } = self;
+        let Held { connection, permit, database, borrowed, file, is_limited, turn } = self;
         if file.is_some_and(|file| !file.is_current()) {
             return; // no path leads to its file any more
         }
-        permit.check_in(database, connection, borrowed);
+        permit.check_in(database, connection, borrowed, is_limited);
         drop(turn);
     }
 }

@@ -7,6 +7,9 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row as _, raw_sql};
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::connections::ConnectionLimits;
+use super::sql;
+
 /// The settings of every PostgreSQL session. Sent as statements, because a pooler in between refuses
 /// start-up parameters. Custom plans, because a generic plan made while `polychron_job_execution` is small
 /// scans it whole for as long as it is cached. A policy that would hide rows from us fails instead.
@@ -115,6 +118,11 @@ pub(super) trait Open: Connection + Sized + Send + 'static {
         async { Ok(()) }
     }
 
+    /// How many connections the server, the role and the database allow; none for SQLite.
+    fn limits(&mut self) -> impl Future<Output = sqlx::Result<Option<ConnectionLimits>>> + Send {
+        async { Ok(None) }
+    }
+
     /// Whether a pooler shares this connection's session with other clients.
     fn is_shared(
         &mut self,
@@ -134,6 +142,10 @@ impl Open for PgConnection {
         let settings = format!("{}; {RAW_TEXT}; {path}", planning.statements());
         raw_sql(AssertSqlSafe(settings)).execute(&mut connection).await?;
         Ok(connection)
+    }
+
+    async fn limits(&mut self) -> sqlx::Result<Option<ConnectionLimits>> {
+        sqlx::query_as(sql::READ_CONNECTION_LIMIT.postgres).fetch_optional(self).await
     }
 
     /// A pooler in transaction mode gives the session that became free last to the next statement of any

@@ -192,6 +192,7 @@ statements! { CONTROL:
 
 statements! { SCHEMA:
     READ_RIGHTS = postgres "schema/read_rights";
+    READ_CONNECTION_LIMIT = postgres "schema/read_connection_limit";
     FIND_TABLE_USERS = postgres "schema/find_table_users";
     FIND_TAKEN_NAMES = pair "schema/find_taken_names";
 }

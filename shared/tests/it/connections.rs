@@ -294,3 +294,46 @@ async fn dropping_the_last_owner_closes_all_connections() {
     drop(store);
     sessions_become(&database, 0).await;
 }
+
+/// Small managed servers give a role few connections; several processes of ours, and the application, share them.
+#[tokio::test]
+async fn nothing_fails_when_a_role_or_a_database_has_few_connections_and_idle_ones_are_given_back() {
+    let database = TenantDatabase::postgres().await;
+    let (server, name) = database.url.expose().rsplit_once('/').unwrap();
+    let (_, place) = server.rsplit_once('@').unwrap();
+    let role = format!("few_{name}");
+    let grants = format!(
+        "CREATE ROLE {role} LOGIN PASSWORD 'x' CONNECTION LIMIT 3;
+         GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}"
+    );
+    database.execute(&grants).await;
+    let url: DatabaseUrl = format!("postgres://{role}:x@{place}/{name}").parse().unwrap();
+    for limit in [
+        "SELECT 1".to_owned(),
+        format!("ALTER ROLE {role} CONNECTION LIMIT -1; ALTER DATABASE {name} CONNECTION LIMIT 4"),
+    ] {
+        database.execute(&limit).await;
+        let processes = [(); 3].map(|()| Connections::within(Clock::System, None));
+        let stores: Vec<Arc<Store>> = processes
+            .iter()
+            .map(|process| Arc::new(Store::new(database.tenant, &url, process).unwrap()))
+            .collect();
+        let callers: Vec<_> = (0..60)
+            .map(|n| {
+                let store = stores[n % 3].clone();
+                tokio::spawn(async move { store.poll().await.map(drop) })
+            })
+            .collect();
+        for caller in callers {
+            caller.await.unwrap().unwrap();
+        }
+        // The application finds a connection, although none of ours has been idle for long.
+        eventually("the application connects", || async {
+            PgConnection::connect(url.expose()).await.ok()
+        })
+        .await;
+    }
+    let drop = format!("ALTER DATABASE {name} CONNECTION LIMIT -1; DROP OWNED BY {role}");
+    database.execute(&drop).await;
+    database.execute(&format!("DROP ROLE {role}")).await;
+}
