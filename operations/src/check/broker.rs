@@ -33,7 +33,7 @@ pub(super) async fn check(config: &Config, report: &mut Report) {
         Err(reason) => {
             report.unreachable.push("the broker");
             let remedy = "start RabbitMQ, correct AMQP_URL, or give its user configure, write and \
-                          read rights to `polychron.*`";
+                          read rights to `^polychron\\..*`";
             Finding::problem("broker", format!("{url}: {reason}"), remedy)
         }
     });

@@ -17,9 +17,12 @@ mod wakes;
 
 use std::time::Duration;
 
-use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::options::{
+    BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions,
+    ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
+};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lapin::{Channel, Connection, ConnectionProperties, ExchangeKind};
+use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, ExchangeKind};
 use tokio::time::timeout;
 
 pub use address::{AmqpUrl, InvalidAmqpUrl};
@@ -73,7 +76,7 @@ pub struct BrokerReport {
     pub version: Option<String>,
 }
 
-/// Connects, declares what producers and consumers need, and closes the connection.
+/// Connects, declares what producers and consumers need, reads and writes as they do, and closes the connection.
 ///
 /// # Errors
 /// A sentence that says what failed.
@@ -83,7 +86,8 @@ pub async fn inspect(url: &AmqpUrl, queues: &[String]) -> Result<BrokerReport, S
         let channel = open_channel(&connection).await?;
         declare_jobs(&channel, queues, version.as_deref()).await?;
         declare_dead(&channel, version.as_deref()).await?;
-        declare_wake(&channel).await?;
+        wakes::subscribe(&channel, "polychron check").await?;
+        exercise_rights(&channel).await?;
         close(&connection).await;
         Ok::<_, Fault>(version)
     };
@@ -91,6 +95,34 @@ pub async fn inspect(url: &AmqpUrl, queues: &[String]) -> Result<BrokerReport, S
         Ok(version) => Ok(BrokerReport { version }),
         Err(fault) => Err(fault.to_string()),
     }
+}
+
+/// Publishes to our exchanges what reaches no queue and wakes no one, and reads.
+async fn exercise_rights(channel: &Channel) -> Result<(), Fault> {
+    let selected = channel.confirm_select(ConfirmSelectOptions::default());
+    answer("ask for confirms", selected).await?;
+    for (exchange, key, what) in [
+        (JOBS_EXCHANGE, "polychron.check", "write to exchange polychron.jobs"),
+        (WAKE_EXCHANGE, "", "write to exchange polychron.wake"),
+    ] {
+        let published = channel.basic_publish(
+            exchange.into(),
+            key.into(),
+            BasicPublishOptions::default(),
+            b"",
+            BasicProperties::default(),
+        );
+        let confirm = answer(what, published).await?;
+        answer(what, confirm).await?;
+    }
+    // Only of an empty queue: RabbitMQ 4 drops a message that was returned too often.
+    let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+    let asked = channel.queue_declare(DEAD_QUEUE.into(), passive, FieldTable::default());
+    if answer("ask for the depth of polychron.dead", asked).await?.message_count() == 0 {
+        let got = channel.basic_get(DEAD_QUEUE.into(), BasicGetOptions { no_ack: false });
+        answer("read queue polychron.dead", got).await?;
+    }
+    Ok(())
 }
 
 struct Connected {
@@ -163,7 +195,17 @@ async fn declare_jobs(
 }
 
 async fn declare_dead(channel: &Channel, version: Option<&str>) -> Result<(), Fault> {
-    declare_queue(channel, &DEAD_QUEUE.into(), "declare queue polychron.dead", version).await
+    declare_queue(channel, &DEAD_QUEUE.into(), "declare queue polychron.dead", version).await?;
+    // To publish to it by the default exchange takes a right on `amq.default`. No queue of jobs has this
+    // name: a dot is not allowed there.
+    let bound = channel.queue_bind(
+        DEAD_QUEUE.into(),
+        JOBS_EXCHANGE.into(),
+        DEAD_QUEUE.into(),
+        QueueBindOptions::default(),
+        FieldTable::default(),
+    );
+    answer("bind queue polychron.dead", bound).await
 }
 
 async fn declare_wake(channel: &Channel) -> Result<(), Fault> {

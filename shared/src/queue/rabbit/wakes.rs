@@ -3,16 +3,18 @@
 use futures_util::{FutureExt, StreamExt};
 use lapin::options::{BasicConsumeOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
-use lapin::{Connection, Consumer};
+use lapin::{Channel, Connection, Consumer};
 use tokio::sync::mpsc;
 
 use super::keep_connected::{BrokerSession, Link, keep_connected};
 use super::{
     AmqpUrl, Connected, Fault, WAKE_EXCHANGE, answer, close, connect, declare_wake, open_channel,
+    short,
 };
 use crate::liveness::{PING_EVERY, Watchdog};
 use crate::queue::wake::{WaitingWake, WaitingWakes};
 use crate::queue::{Driver, Wake};
+use crate::random::Random;
 
 /// How many wakes may wait. If more come, the session ends, and the next one starts with
 /// [`Wake::All`].
@@ -108,13 +110,24 @@ impl WakeSession {
     }
 }
 
-/// Consumes from an exclusive queue, which the broker deletes with the connection.
 async fn listen(url: &AmqpUrl, name: &str) -> Result<(Connection, Consumer), Fault> {
     let Connected { connection, .. } = connect(url, name).await?;
     let channel = open_channel(&connection).await?;
-    declare_wake(&channel).await?;
+    let consumer = subscribe(&channel, name).await?;
+    Ok((connection, consumer))
+}
+
+/// Consumes from an exclusive queue, which the broker deletes with the connection. Its name is ours, so that
+/// rights on `polychron.*` suffice, and new each time, since the queue of a lost connection may still exist.
+pub(super) async fn subscribe(channel: &Channel, name: &str) -> Result<Consumer, Fault> {
+    declare_wake(channel).await?;
     let own = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
-    let declared = channel.queue_declare("".into(), own, FieldTable::default());
+    let new = u64::from_be_bytes(Random::system().bytes());
+    let declared = channel.queue_declare(
+        short(format!("{WAKE_EXCHANGE}.{new:016x}")),
+        own,
+        FieldTable::default(),
+    );
     let queue = answer("declare a queue for wakes", declared).await?.name().clone();
     let bound = channel.queue_bind(
         queue.clone(),
@@ -126,5 +139,5 @@ async fn listen(url: &AmqpUrl, name: &str) -> Result<(Connection, Consumer), Fau
     answer("bind the queue for wakes", bound).await?;
     let options = BasicConsumeOptions { no_ack: true, exclusive: true, ..Default::default() };
     let consume = channel.basic_consume(queue, name.into(), options, FieldTable::default());
-    Ok((connection, answer("consume wakes", consume).await?))
+    answer("consume wakes", consume).await
 }

@@ -33,6 +33,45 @@ on_rabbit! {
     unreadable_messages_are_bounded_listed_and_removed,
     processes_that_trim_at_once_keep_as_many_as_one,
     an_inspection_returns_the_version_or_the_error,
+    rights_on_our_names_suffice_and_less_is_found_by_an_inspection,
+}
+
+async fn rights_on_our_names_suffice_and_less_is_found_by_an_inspection(broker: Broker) {
+    let Queue::Rabbit(url) = broker.queue.clone() else { unreachable!() };
+    let (vhost, user) = (&broker.vhost, format!("user_of_{}", broker.vhost));
+    management("PUT", &format!("/api/users/{user}"), r#"{"password":"x","tags":""}"#).await;
+    let grant = async |configure: &str, write: &str, read: &str| {
+        let rights = serde_json::json!({"configure": configure, "write": write, "read": read});
+        let path = format!("/api/permissions/{vhost}/{user}");
+        management("PUT", &path, &rights.to_string()).await;
+    };
+    let address = url.to_string().replace("amqp://", &format!("amqp://{user}:x@"));
+    let url: AmqpUrl = address.parse().unwrap();
+    const OURS: &str = r"^polychron\..*";
+    for (configure, write, read) in [
+        (r"^polychron\.(jobs|dead).*", OURS, OURS),
+        (OURS, r"^polychron\.jobs.*", OURS),
+        (OURS, OURS, r"^polychron\.(jobs|wake).*"),
+    ] {
+        grant(configure, write, read).await;
+        let error = inspect(&url, &names(&["default"])).await.unwrap_err();
+        assert!(error.contains("ACCESS_REFUSED"), "{configure} {write} {read}: {error}");
+    }
+    grant(OURS, OURS, OURS).await;
+    inspect(&url, &names(&["default"])).await.unwrap();
+    let queue = Queue::Rabbit(url);
+    let (publisher, driver) = queue.publisher("limited", &names(&["default"]));
+    tokio::spawn(driver);
+    publisher.state().wait_for(|state| *state == BrokerState::Open).await.unwrap();
+    let (mut wakes, driver) = queue.wakes("limited wakes");
+    tokio::spawn(driver);
+    assert_eq!(wakes.next().await, Wake::All);
+    let tenant = broker.message("x").message.tenant;
+    publisher.wake(tenant).await;
+    assert_eq!(wakes.next().await, Wake::Tenant(tenant));
+    assert_eq!(publisher.bury(b"garbage".to_vec(), "why").await, Confirm::Confirmed);
+    assert_eq!(broker.dead().await, ["garbage"]);
+    management("DELETE", &format!("/api/users/{user}"), "").await;
 }
 
 async fn unroutable_messages_are_identified_among_many_in_flight(broker: Broker) {

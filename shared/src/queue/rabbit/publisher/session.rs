@@ -129,7 +129,7 @@ impl OpenSession {
                 headers.insert(dead::REASON.into(), header(reason));
                 let properties =
                     BasicProperties::default().with_delivery_mode(2).with_headers(headers);
-                let (exchange, key) = ("", DEAD_QUEUE);
+                let (exchange, key) = (JOBS_EXCHANGE, DEAD_QUEUE);
                 self.publish_each(
                     vec![(String::new(), exchange, key.into(), body, properties)],
                     reply,
