@@ -12,6 +12,7 @@ pub mod exit;
 mod findings;
 mod forecast;
 pub mod input;
+mod installation;
 mod job;
 mod migrate;
 pub mod output;
@@ -62,6 +63,9 @@ pub enum Verb {
     /// Computed from the schedules of the active tenants' enabled jobs and the durations of their
     /// latest runs. Manual runs and `max_running` are not taken into account.
     Forecast(forecast::Arguments),
+    /// Say what a control database is that was moved, restored or copied
+    #[command(subcommand)]
+    Installation(installation::Verb),
     /// List and remove messages that no consumer could parse
     #[command(subcommand)]
     Dead(dead::Verb),
@@ -83,6 +87,7 @@ impl Verb {
             | Verb::Job(_)
             | Verb::Execution(_)
             | Verb::Dead(_)
+            | Verb::Installation(_)
             | Verb::Forecast(_)
             | Verb::Zones(_) => &["DATABASE_URL"],
             Verb::Schedule(_) => &[],
@@ -109,6 +114,7 @@ pub async fn run(
         Verb::Job(verb) => Box::pin(job::run(verb, &session(config?).await?)).await,
         Verb::Execution(verb) => execution::run(verb, &session(config?).await?).await,
         Verb::Dead(verb) => dead::run(verb, &session(config?).await?).await,
+        Verb::Installation(verb) => installation::run(verb, &session(config?).await?).await,
         Verb::Forecast(arguments) => forecast::run(arguments, &session(config?).await?).await,
         Verb::Zones(verb) => Box::pin(zones::run(verb, &session(config?).await?)).await,
         Verb::Schedule(verb) => Box::pin(schedule::run(verb, config, output, request)).await,

@@ -13,7 +13,7 @@ mod zones;
 use shared::clock::Clock;
 use shared::config::Config;
 use shared::installed_rules::InstalledRules;
-use shared::store::{Connections, Control};
+use shared::store::{Connections, Control, StoreError};
 
 use super::context;
 use super::failure::{Failure, control_reason};
@@ -88,6 +88,12 @@ async fn of_control(
     let finding =
         format!("{place} answers, its schema is known; tenants listed: {}", tenants.len());
     report.findings.push(Finding::ok("control database", finding));
+    if let Err(StoreError::Elsewhere { before, now }) = control.check_place().await {
+        let finding = format!("it was at {before} and is at {now}: nothing starts");
+        let remedy = "run `polychron installation moved` if the one before is in use nowhere, or `polychron \
+                      installation new` if this is a copy";
+        report.findings.push(Finding::problem("control database", finding, remedy));
+    }
     if let Err(error) = control.exercise_rights().await {
         let finding = format!("it cannot be written: {}", control_reason(&error));
         let remedy = "make it writable, or name the primary in DATABASE_URL; its role needs SELECT, INSERT, \

@@ -74,6 +74,7 @@ impl Failure {
             | StoreError::Setup(_)
             | StoreError::Url(_)
             | StoreError::MissingTable(_)
+            | StoreError::Elsewhere { .. }
             | StoreError::Unowned
             | StoreError::Owned(_)
             | StoreError::StaleSession(_)

@@ -19,6 +19,7 @@ pub mod forecast;
 pub mod format;
 pub mod import;
 pub mod input;
+pub mod installation;
 pub mod job;
 pub mod migrate;
 mod next_time;

@@ -90,6 +90,7 @@ impl Tenants {
         loop {
             let read = async {
                 self.control.check_schema().await?;
+                self.control.prove_place().await?;
                 self.refresh().await
             };
             match read.await {

@@ -264,6 +264,7 @@ fn remedy(tenant: &Tenant, error: &StoreError) -> String {
         StoreError::Pooled => {
             "set `pool_mode = session` in the pooler, or connect without it".to_owned()
         }
+        StoreError::Elsewhere { .. } => "see the control database".to_owned(),
         StoreError::Conflict(_) => "wait until that session has ended, or end it".to_owned(),
         StoreError::Refused(_) | StoreError::StaleSession(_) => "try again".to_owned(),
     }

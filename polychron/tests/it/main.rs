@@ -12,6 +12,7 @@ mod follow;
 mod forecast;
 mod import;
 mod import_files;
+mod installation;
 mod jobs;
 mod migrate;
 mod next_times;

@@ -1,5 +1,6 @@
 //! The errors of a database, in the cases that callers distinguish.
 
+use super::installation::Place;
 use crate::database_url::InvalidUrl;
 use crate::id::TenantId;
 
@@ -59,6 +60,18 @@ pub enum StoreError {
     /// Our tables or views cannot be created. The text names the remedy.
     #[error("{0}")]
     Setup(String),
+    /// The control database does not lie where it did.
+    #[error(
+        "the control database was at {before} and is at {now}: if it was moved, and the one before is in use \
+         nowhere, run `polychron installation moved`; if it is a copy, run `polychron installation new`, which \
+         suspends its tenants"
+    )]
+    Elsewhere {
+        /// Where it was.
+        before: Place,
+        /// Where it is.
+        now: Place,
+    },
     /// The database contains no tenant's id.
     #[error("the database belongs to no tenant yet: enter it with `polychron tenant add`")]
     Unowned,
@@ -119,6 +132,7 @@ impl StoreError {
             | StoreError::Setup(_)
             | StoreError::Url(_)
             | StoreError::MissingTable(_)
+            | StoreError::Elsewhere { .. }
             | StoreError::Unowned
             | StoreError::Owned(_) => true,
             StoreError::Unreachable(_)

@@ -165,6 +165,9 @@ statements! { CONTROL:
     READ_CONTROL_VERSION = both "control/read_version";
     READ_CONTROL_TABLES = both "control/read_tables";
     EXERCISE_CONTROL_RIGHTS = both "control/exercise_rights";
+    READ_PLACE = postgres "control/read_place";
+    FIND_INSTALLATION = both "control/find_installation";
+    SETTLE = both "control/settle";
     LIST_TENANTS = both "control/list_tenants";
     FIND_TENANT = both "control/find_tenant";
     INSERT_TENANT = both "control/insert_tenant";

@@ -9,6 +9,7 @@ mod connections;
 mod encodings;
 mod hostile_schema;
 mod hostile_sqlite;
+mod installation;
 mod lagging_ids;
 mod listing;
 mod lost_sessions;
