@@ -41,7 +41,9 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<(), Failure> {
             yes,
             "Jobs would run twice if the control database from before is in use anywhere.",
         ),
-        Verb::New { yes } => (Kind::New, yes, "All tenants of this control database are suspended."),
+        Verb::New { yes } => {
+            (Kind::New, yes, "All tenants of this control database are suspended.")
+        }
     };
     if !session.actor.is_dry_run() {
         confirm(yes, question)?;

@@ -71,7 +71,7 @@ impl Engine {
         config.poll_interval = config.poll_interval.min(POLL_INTERVAL);
         let url = folder.control_url();
         migrate(&url, Schema::Control).await.context("the control database cannot be migrated")?;
-        let connections = Connections::new(Clock::System, config.connections);
+        let connections = Connections::within(Clock::System, config.connections);
         let connections = connections.planned(Planning::ByKeys);
         let control = Arc::new(Control::new(&url, &connections)?);
         let tenants = Arc::new(Tenants::new(control, connections));

@@ -63,8 +63,11 @@ pub async fn settle(
         let edit = TenantEdit { status: Some(TenantStatus::Suspended), ..TenantEdit::default() };
         for tenant in &suspended {
             let now = context.control.now().await.map_err(Failure::control)?;
-            let _ =
-                context.control.edit_tenant(tenant.id, &edit, now).await.map_err(Failure::control)?;
+            let _ = context
+                .control
+                .edit_tenant(tenant.id, &edit, now)
+                .await
+                .map_err(Failure::control)?;
         }
         context.control.settle_here().await.map_err(Failure::control)?;
         Ok((Settled { place, suspended: slugs }, after))

@@ -54,7 +54,8 @@ impl Servers {
             }
             if sessions * 10 >= limit * 9 {
                 let finding = format!("{sessions} of {limit} are open, of all programs");
-                let remedy = "find out whose they are in `pg_stat_activity`, or raise `max_connections`";
+                let remedy =
+                    "find out whose they are in `pg_stat_activity`, or raise `max_connections`";
                 findings.push(Finding::problem(&subject, finding, remedy).warning());
             }
             for (role, (limit, tenants)) in roles {

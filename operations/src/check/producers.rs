@@ -40,7 +40,8 @@ pub(super) fn of_unusable(producers: &[ProducerRow], tenants: &[Tenant]) -> Vec<
         let unusable = tenants.iter().filter(|tenant| unreachable.contains(&tenant.id));
         let slugs: Vec<&str> = unusable.map(|tenant| tenant.slug.as_str()).collect();
         let (shown, rest) = slugs.split_at(slugs.len().min(SHOWN_MAX));
-        let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
+        let more =
+            if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
         if !shown.is_empty() {
             findings.push(Finding::problem(
                 "producers",

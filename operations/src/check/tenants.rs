@@ -7,7 +7,8 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, stream};
 use shared::clock::delta;
 use shared::store::{
-    ConnectionLimits, Connections, JobSummary, LaggingIds, LockHolder, Quarantined, Store, StoreError,
+    ConnectionLimits, Connections, JobSummary, LaggingIds, LockHolder, Quarantined, Store,
+    StoreError,
 };
 use shared::tenant::{Tenant, TenantStatus};
 
@@ -249,9 +250,11 @@ fn remedy(tenant: &Tenant, error: &StoreError) -> String {
              `polychron tenant edit {slug} --database-url-file FILE`"
         ),
         StoreError::MissingTable(_) => {
-            let record = tables(tenant)[2].replace("polychron_identity", "polychron_tenant_migration");
+            let record =
+                tables(tenant)[2].replace("polychron_identity", "polychron_tenant_migration");
             let tables = tables(tenant).into_iter().chain([record]);
-            let drop: Vec<_> = tables.map(|table| format!("DROP TABLE IF EXISTS {table}")).collect();
+            let drop: Vec<_> =
+                tables.map(|table| format!("DROP TABLE IF EXISTS {table}")).collect();
             format!(
                 "restore them from a backup; or begin with empty ones: run `{}` there, then \
                  `polychron tenant add {slug}` with the same URL",

@@ -134,8 +134,11 @@ async fn a_database_that_cannot_be_written_is_a_problem_until_it_can() {
         let remedy = said("in a read-only transaction").unwrap();
         assert!(remedy.contains("make it writable"), "{remedy}");
         // Not in the session that would end this.
-        testkit::execute(&url, &format!("SET default_transaction_read_only = off; {read_only} = off"))
-            .await;
+        testkit::execute(
+            &url,
+            &format!("SET default_transaction_read_only = off; {read_only} = off"),
+        )
+        .await;
         assert_eq!(said("read-only"), None);
     }
 }
@@ -194,7 +197,8 @@ async fn a_session_that_keeps_a_job_or_its_table_locked_is_named_until_it_ends()
     let url = console.database("acme").await;
     console.add_tenant("acme", &url, &[]).succeeded();
     console.run(&["job", "add", "acme", "a", "--type", "mail", "--every", "1h"]).succeeded();
-    testkit::execute(&url, "UPDATE polychron_job SET next_run_at = now() - interval '1 minute'").await;
+    testkit::execute(&url, "UPDATE polychron_job SET next_run_at = now() - interval '1 minute'")
+        .await;
     let mut session = sqlx::PgConnection::connect(url.expose()).await.unwrap();
     let pid: i32 =
         sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut session).await.unwrap();

@@ -1,6 +1,6 @@
 -- Dispatches as dispatch.postgres.sql does, but waits for no other session: jobs and waiting rows that
--- another session has locked are left out. Used after that statement has waited for a lock in vain; to lock
--- rows before they are updated costs a quarter more.
+-- another session has locked are left out. Used after that statement has waited for a lock in vain, because
+-- to lock rows before they are updated is additional work.
 -- Differs because SQLite needs a transaction of several statements.
 -- Parameters: $1 dispatch_no read, $2 now;
 --   jobs to advance, as arrays: $3 ids, $4 versions read, $5 next_run_at read, $6 next times;

@@ -120,7 +120,6 @@ impl StoreError {
         })
     }
 
-
     /// Whether the connection that returned this error can be reused.
     pub(super) fn spares_connection(&self) -> bool {
         match self {

@@ -1,7 +1,7 @@
 //! Sequences that lag behind their tables. Logical replication and restores of single tables copy rows, but
 //! not the sequences that number them.
 
-use sqlx::query_as;
+use sqlx::{query, query_as};
 
 use super::control::Control;
 use super::db::{Db, run};
@@ -20,13 +20,13 @@ pub struct LaggingIds {
 
 /// Raises the sequence if an insert failed because its id is taken. True: insert again.
 pub(super) async fn raised(db: &Db, raise: Sql, error: Option<&StoreError>) -> bool {
-    let Db::Postgres(database) = db else { return false };
-    if !error.is_some_and(is_taken_id) {
-        return false;
-    }
-    let raised: Result<Option<(Option<i64>,)>> =
-        run!(database, |connection| query_as(raise.postgres).fetch_optional(connection));
-    raised.is_ok() // the role may lack the right
+    // It fails if the role lacks the right.
+    error.is_some_and(is_taken_id) && try_raise(db, raise).await.is_ok()
+}
+
+async fn try_raise(db: &Db, raise: Sql) -> Result<()> {
+    let Db::Postgres(database) = db else { return Ok(()) };
+    run!(database, |connection| async { query(raise.postgres).execute(connection).await.map(drop) })
 }
 
 /// Whether a row's id is taken. The primary keys' names end alike.
@@ -49,7 +49,7 @@ fn readable(found: Result<Option<LaggingIds>>) -> Result<Option<LaggingIds>> {
 async fn lagging(db: &Db, find: Sql) -> Result<Option<LaggingIds>> {
     match db {
         Db::Postgres(database) => {
-            run!(database, |connection| { query_as(find.postgres).fetch_optional(connection) })
+            run!(database, |connection| query_as(find.postgres).fetch_optional(connection))
         }
         Db::Sqlite(_) => Ok(None),
     }

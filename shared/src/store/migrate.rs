@@ -293,7 +293,7 @@ async fn blocked(options: &PgConnectOptions, error: StoreError) -> StoreError {
         let users = sqlx::query_as(sql::FIND_TABLE_USERS.postgres);
         let users: Vec<TableLock> = users.fetch_all(&mut connection).await?;
         connection.close().await?;
-        sqlx::Result::Ok(users)
+        Ok::<_, sqlx::Error>(users)
     };
     let users = find.await.unwrap_or_default();
     let Some(TableLock { name, session }) = users.first() else { return error };

@@ -309,14 +309,14 @@ impl<C: Open> Database<C> {
                     let (database, borrowed) = ((self.number, self.role.clone()), None);
                     let is_limited = self.is_limited();
                     return Ok(Held {
-                            connection,
-                            permit,
-                            database,
-                            borrowed,
-                            file,
-                            is_limited,
-                            turn,
-                        });
+                        connection,
+                        permit,
+                        database,
+                        borrowed,
+                        file,
+                        is_limited,
+                        turn,
+                    });
                 }
             }
         }

@@ -297,7 +297,8 @@ async fn dropping_the_last_owner_closes_all_connections() {
 
 /// Small managed servers give a role few connections; several processes of ours, and the application, share them.
 #[tokio::test]
-async fn nothing_fails_when_a_role_or_a_database_has_few_connections_and_idle_ones_are_given_back() {
+async fn nothing_fails_when_a_role_or_a_database_has_few_connections_and_idle_ones_are_given_back()
+{
     let database = TenantDatabase::postgres().await;
     let (server, name) = database.url.expose().rsplit_once('/').unwrap();
     let (_, place) = server.rsplit_once('@').unwrap();
