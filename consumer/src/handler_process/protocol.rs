@@ -1,5 +1,8 @@
 //! The messages between consumer and handler process: JSON, one per line (docs/handler-protocol.md).
 
+#[cfg(test)]
+mod fuzz;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
