@@ -6,8 +6,9 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  %-10s %s\n", $$1, $$2}'
 
 # The tests need both services; they are private to this run and deleted afterwards.
-test: ## run all tests, with a private PostgreSQL and RabbitMQ
-	scripts/services run scripts/test
+HANDLERS ?= rust
+test: ## run all tests, with a private PostgreSQL and RabbitMQ (make test HANDLERS=python)
+	POLYCHRON_TEST_HANDLERS=$(HANDLERS) scripts/services run scripts/test
 
 # A failing seed prints its steps and replays exactly. The optimised build pays off from some hundred
 # seeds on.
@@ -16,7 +17,6 @@ N ?= 1
 sim: ## simulate N seeds, starting at SEED (make sim SEED=7 N=1000)
 	SEED=$(SEED) N=$(N) cargo test --profile sim --quiet --package polychron-tests --test simulation -- --ignored --nocapture seeds_by_hand
 
-HANDLERS ?= rust
 chaos: ## kill, pause and disconnect real processes (make chaos T=name runs one test; HANDLERS=python)
 	POLYCHRON_TEST_HANDLERS=$(HANDLERS) scripts/services run scripts/chaos $(T)
 

@@ -37,6 +37,7 @@ impl Fixture {
         std::fs::write(&file, tables.iter().map(table).collect::<String>()).unwrap();
         let settings = [
             ("POLYCHRON_CONFIG", file.to_str().unwrap()),
+            ("POLYCHRON_HANDLERS", ""), // it would replace those of the file
             ("POLYCHRON_HTTP", &http.to_string()),
             ("POLYCHRON_LEASE", "5s"),
             ("PATH", "/usr/local/bin:/usr/bin:/bin"),
@@ -182,6 +183,15 @@ async fn without_hello_only_that_commands_types_wait() {
     let waiting = fixture.find("waits").await;
     assert!(waiting.is_none_or(|row| row.started_at.is_none()), "it waits unclaimed");
     assert!(fixture.metrics().await.contains("kind=\"refused\""));
+}
+
+#[tokio::test]
+async fn a_process_that_says_something_before_hello_is_refused() {
+    let fixture = Fixture::start(&[("--hello first-alive report", ""), ("mail", "")]).await;
+    let reason = "its first message is not a hello";
+    fixture.shown("it is not ready", |shown| is_not_ready(&shown[0], reason)).await;
+    fixture.consumer.logged(reason).await;
+    fixture.succeeds("works", "mail", json!({})).await;
 }
 
 #[tokio::test]

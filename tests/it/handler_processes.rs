@@ -9,11 +9,11 @@ use shared::execution::{Execution, Status};
 use shared::store::NewJob;
 use testkit::{Folder, eventually};
 
-fn consumer(system: &System, handlers: &str, more: &[(&str, &str)]) -> (Process, SocketAddr) {
+fn consumer(system: &System, handlers: &str) -> (Process, SocketAddr) {
     let address = free_address();
     let http = address.to_string();
-    let settings = [&[("POLYCHRON_HANDLERS", handlers), ("POLYCHRON_HTTP", &http)], more].concat();
-    (system.consumer(&settings), address)
+    let settings = [("POLYCHRON_HTTP", http.as_str())];
+    (system.program("polychron-consumer", &["--handlers", handlers], &settings), address)
 }
 
 async fn add(system: &System, name: &str, payload: Value) {
@@ -63,7 +63,7 @@ async fn health_shows_each_command_and_why_it_is_not_ready() {
     let go = folder.path("go");
     let command = handler_command(&format!("--hello die-until={} report", go.display()));
     let _producer = system.producer(&[]);
-    let (_consumer, address) = consumer(&system, &command, &[]);
+    let (_consumer, address) = consumer(&system, &command);
     add(&system, "waits", json!({})).await;
     let shown_then = shown(address, "not ready").await;
     assert_eq!(shown_then["command"].as_str().unwrap()[..12], command[..12]);
@@ -81,12 +81,12 @@ async fn health_shows_each_command_and_why_it_is_not_ready() {
 async fn two_commands_that_claim_one_type_are_an_error_that_names_both() {
     let system = System::new(0).await;
     let (first, second) = (handler_command("a report"), handler_command("report b"));
-    let (mut process, _) = consumer(&system, &format!("{first}\n{second}"), &[]);
+    let (mut process, _) = consumer(&system, &format!("{first}\n{second}"));
     assert_eq!(process.ended().await.code(), Some(1));
     let log = process.log();
     assert!(log.contains("job type `report` is claimed by both"), "{log}");
     assert!(log.contains("handler.py a report`") && log.contains("handler.py report b`"), "{log}");
-    let (mut process, _) = consumer(&system, &handler_command("http"), &[]);
+    let (mut process, _) = consumer(&system, &handler_command("http"));
     assert_eq!(process.ended().await.code(), Some(1));
     assert!(process.log().contains("a handler in this program"), "{}", process.log());
 }
@@ -98,7 +98,7 @@ async fn sighup_loads_new_code_and_interrupts_nothing() {
     std::fs::write(&types, "report").unwrap();
     let command = handler_command(&format!("--hello types-in={}", types.display()));
     let _producer = system.producer(&[]);
-    let (process, address) = consumer(&system, &command, &[]);
+    let (process, address) = consumer(&system, &command);
     add(&system, "before", json!({})).await;
     let before = pid(&ended(&system, "before").await);
 
@@ -129,11 +129,30 @@ async fn sighup_loads_new_code_and_interrupts_nothing() {
 }
 
 #[tokio::test]
+async fn what_handler_processes_have_started_dies_with_a_killed_consumer() {
+    let (system, folder) = (System::new(1).await, Folder::new());
+    let name = folder.path("").display().to_string(); // which no other process has in its arguments
+    let _producer = system.producer(&[]);
+    let (process, _) = consumer(&system, &handler_command("report"));
+    add(&system, "long", json!({"do": "ignore", "name": name})).await;
+    eventually("its child runs", || async { is_in_arguments(&name).then_some(()) }).await;
+    process.kill();
+    eventually("its child is dead", || async { (!is_in_arguments(&name)).then_some(()) }).await;
+}
+
+/// Whether a process has this text in its arguments.
+fn is_in_arguments(text: &str) -> bool {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let mut lines = processes.filter_map(|it| std::fs::read(it.path().join("cmdline")).ok());
+    lines.any(|line| String::from_utf8_lossy(&line).contains(text))
+}
+
+#[tokio::test]
 async fn a_stop_waits_for_what_runs_and_ends_the_processes() {
     let (system, folder) = (System::new(1).await, Folder::new());
     let go = folder.path("go");
     let _producer = system.producer(&[]);
-    let (mut process, _) = consumer(&system, &handler_command("report"), &[]);
+    let (mut process, _) = consumer(&system, &handler_command("report"));
     add(&system, "last", json!({"wait": go})).await;
     running(&system, "last").await;
     process.signal(Signal::TERM);

@@ -19,7 +19,7 @@ use shared::config::{Config, Sources};
 use shared::execution::Execution;
 use shared::id::ExecutionId;
 use shared::store::{NewJob, Store};
-use testkit::{Folder, eventually};
+use testkit::{Folder, eventually, write_private};
 
 /// An engine whose handlers are processes of `testkit/fixtures/handler.py`.
 struct Fixture {
@@ -37,6 +37,15 @@ fn command(arguments: &str) -> String {
 /// A table `[[handlers]]` with more settings.
 fn table(arguments: &str, more: &str) -> String {
     format!("[[handlers]]\ncommand = '{}'\n{more}\n", command(arguments))
+}
+
+/// The settings of a secret `SMTP` of the tenant `acme`. They go before the tables.
+fn with_secret(folder: &Folder, secret: &str) -> String {
+    write_private(folder.path("secret"), secret);
+    let file = folder.path("secret").display().to_string();
+    let table = format!("[SMTP]\nfile = '{file}'\ntenants = ['acme']\n");
+    write_private(folder.path("secrets.toml"), &table);
+    format!("secrets = '{}'\n", folder.path("secrets.toml").display())
 }
 
 /// Starts an engine with the settings in this file.

@@ -84,6 +84,35 @@ async fn processes_are_started_for_waiting_callers_up_to_the_limit() {
 }
 
 #[tokio::test]
+async fn processes_with_several_places_are_fewer_than_slots() {
+    for (share_tenants, expected) in [(true, 3), (false, 5)] {
+        let settings = HandlerCommand { share_tenants, ..HandlerCommand::default() };
+        let (pool, _) = pool(settings, 5);
+        let mut processes = vec![started(&pool, TWO_AT_ONCE)];
+        let tenants = (1..=9).map(|seed| {
+            TenantId::new("2026-11-24T12:00:00Z".parse().unwrap(), &Random::seeded(seed))
+        });
+        let mut waits: Vec<_> =
+            tenants.map(|tenant| Box::pin(pool.reserve("report", tenant))).collect();
+        let mut held = Vec::new();
+        for wait in &mut waits {
+            held.push(poll!(wait));
+        }
+        while let Next::Start(number, requests) = pool.next() {
+            assert_eq!(pool.said_hello(number, &hello(TWO_AT_ONCE)), Ok(()));
+            processes.push((number, requests));
+        }
+        // Without sharing, a tenant must not wait for another one's process.
+        assert_eq!(processes.len(), expected, "share_tenants: {share_tenants}");
+    }
+    let (pool, _) = pool(HandlerCommand::default(), 5);
+    let _process = started(&pool, TWO_AT_ONCE);
+    let [acme, _] = tenants();
+    let _held = (pool.try_reserve(acme).unwrap(), pool.try_reserve(acme).unwrap());
+    assert!(matches!(pool.next(), Next::Enough), "one process has room for both");
+}
+
+#[tokio::test]
 async fn new_code_takes_over_once_it_has_said_hello() {
     let (pool, manual) = pool(HandlerCommand::default(), 1);
     let (_, mut old) = started(&pool, ONE_AT_ONCE);

@@ -75,6 +75,18 @@ async fn a_process_that_closes_its_socket_cannot_answer_and_is_killed() {
 }
 
 #[tokio::test]
+async fn a_death_is_noticed_although_a_child_holds_socket_and_streams_open() {
+    let fixture = start("").await;
+    let payload = json!({"do": "orphan", "status": 4, "child": fixture.path("child")});
+    let row = fixture.run(payload).await;
+    let expected = "failed/crash: the handler process exited with status 4";
+    assert_eq!(how(&row), expected);
+    assert_eq!(row.output.as_deref(), Some("last words\n"));
+    let child = std::fs::read_to_string(fixture.path("child")).unwrap();
+    assert!(!std::path::Path::new("/proc").join(child).exists(), "its child is dead, too");
+}
+
+#[tokio::test]
 async fn a_process_that_dies_idle_is_replaced() {
     let fixture = start_with(&table("report", "processes = 1")).await;
     for _ in 0..3 {

@@ -2,9 +2,8 @@
 
 use serde_json::json;
 
-use super::{ended, how, job, report, start, start_with, table};
+use super::{ended, how, job, report, start, start_with, table, with_secret};
 use shared::store::NewJob;
-use testkit::write_private;
 
 #[tokio::test]
 async fn an_execution_gets_what_it_needs_of_its_own_tenant() {
@@ -53,15 +52,43 @@ async fn results_are_limited_as_for_rust_handlers() {
 }
 
 #[tokio::test]
+async fn output_progress_and_errors_are_limited_as_for_rust_handlers() {
+    let fixture = start("").await;
+    let text = "é".repeat(15_000);
+    let row = fixture.run(json!({"do": "say", "text": text})).await;
+    let output = row.output.unwrap();
+    assert!((12_000..=16_384).contains(&output.len()), "{}", output.len());
+    assert!(output.ends_with("é\n"), "the end is kept");
+    let progress = row.progress.unwrap();
+    let message = progress["message"].as_str().unwrap();
+    assert!((512..=1024).contains(&message.len()), "{}", message.len());
+    let row = fixture.run(json!({"do": "say", "text": text, "fail": true})).await;
+    let message = row.error_message.unwrap();
+    assert!((4096..=8192).contains(&message.len()), "{}", message.len());
+    let with = json!({"message": "no", "detail": "é".repeat(25_000)});
+    let row = fixture.run(json!({"do": "fail", "with": with})).await;
+    assert_eq!(row.error_detail.unwrap().len(), 50_000);
+}
+
+#[tokio::test]
+async fn an_execution_whose_start_exceeds_a_line_fails_without_reaching_a_process() {
+    let folder = testkit::Folder::new();
+    let settings = with_secret(&folder, &"hunter2-".repeat(2000));
+    let fixture = start_with(&format!("{settings}{}", table("report", ""))).await;
+    let many = vec![json!({"$secret": "SMTP"}); 70];
+    let job = NewJob { max_attempts: 3, ..report(json!({"do": "echo", "many": many})) };
+    let row = fixture.acme.run_job(&job).await.unwrap();
+    let expected = "failed/handler: payload is too large for a handler process";
+    assert!(how(&row).starts_with(expected), "{}", how(&row));
+    assert_eq!(row.attempt, 1, "another attempt would fail in the same way");
+    assert_eq!(how(&fixture.run(json!({})).await), "success");
+}
+
+#[tokio::test]
 async fn secrets_are_resolved_and_redacted_everywhere() {
     let folder = testkit::Folder::new();
-    write_private(folder.path("secret"), "hunter2-hunter2");
-    let secrets =
-        format!("[SMTP]\nfile = '{}'\ntenants = ['acme']\n", folder.path("secret").display());
-    write_private(folder.path("secrets.toml"), &secrets);
-    let settings =
-        format!("secrets = '{}'\n{}", folder.path("secrets.toml").display(), table("report", ""));
-    let fixture = start_with(&settings).await;
+    let settings = with_secret(&folder, "hunter2-hunter2");
+    let fixture = start_with(&format!("{settings}{}", table("report", ""))).await;
     let secret = json!({"$secret": "SMTP"});
     let row = fixture.run(json!({"do": "say", "text": secret})).await;
     assert_eq!((how(&row).as_str(), row.result.unwrap()), ("success", json!({"text": "[secret]"})));
@@ -79,13 +106,8 @@ async fn secrets_are_resolved_and_redacted_everywhere() {
 #[tokio::test]
 async fn secrets_of_an_earlier_execution_are_redacted_as_well() {
     let folder = testkit::Folder::new();
-    write_private(folder.path("secret"), "hunter2-hunter2");
-    let secrets =
-        format!("[SMTP]\nfile = '{}'\ntenants = ['acme']\n", folder.path("secret").display());
-    write_private(folder.path("secrets.toml"), &secrets);
-    let file = folder.path("secrets.toml").display().to_string();
-    let settings = format!("secrets = '{file}'\n{}", table("report", "processes = 1"));
-    let fixture = start_with(&settings).await;
+    let settings = with_secret(&folder, "hunter2-hunter2");
+    let fixture = start_with(&format!("{settings}{}", table("report", "processes = 1"))).await;
     let (go, printed) = (fixture.path("go"), fixture.path("printed"));
     let late = json!({"do": "late", "text": {"$secret": "SMTP"}, "go": go, "printed": printed});
     assert_eq!(how(&fixture.run(late).await), "success");
@@ -101,6 +123,7 @@ async fn a_process_inherits_only_what_it_may() {
     let fixture = start_with(&table("report", more)).await;
     let got = fixture.run(json!({"do": "environment"})).await.result.unwrap();
     assert_eq!((&got["folder"], &got["environment"]["MODE"]), (&json!("/usr"), &json!("test")));
+    assert_eq!(got["no_new_privileges"], "1");
     // Input, output, errors and the socket.
     assert_eq!(got["descriptors"], 4);
     let names: Vec<&String> = got["environment"].as_object().unwrap().keys().collect();

@@ -28,6 +28,13 @@ async fn one_process_holds_several_executions_of_one_tenant() {
 }
 
 #[tokio::test]
+async fn what_a_process_with_several_executions_prints_belongs_to_none_of_them() {
+    let fixture = start_with(&table("--concurrency 2 report", "processes = 1")).await;
+    let row = fixture.run(json!({"do": "say", "text": "hello"})).await;
+    assert_eq!(row.output.as_deref(), Some("WARNING hello\n"), "the message `log` does");
+}
+
+#[tokio::test]
 async fn tenants_share_a_process_if_the_operator_says_so() {
     let more = "processes = 1\nshare_tenants = true";
     let fixture = start_with(&table("--concurrency 3 report", more)).await;

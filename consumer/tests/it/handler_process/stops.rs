@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use shared::store::NewJob;
 use testkit::eventually;
 
-use super::{alive, ended, gone, how, report, start, start_with, table, unique};
+use super::{alive, ended, gone, how, job, report, start, start_with, table, unique, with_secret};
 
 fn one_second(payload: Value) -> NewJob {
     NewJob { timeout_seconds: Some(1), ..report(payload) }
@@ -60,6 +60,28 @@ async fn a_process_that_is_stopped_or_reads_nothing_is_killed_after_the_deadline
         let next = fixture.run(json!({})).await.result.unwrap();
         assert_ne!(first["pid"], next["pid"], "a fresh process");
     }
+}
+
+#[tokio::test]
+async fn a_full_socket_delays_only_its_own_process() {
+    let folder = testkit::Folder::new();
+    let settings = with_secret(&folder, &"hunter2-".repeat(2000));
+    let more = table("--concurrency 2 report", "processes = 1");
+    let fixture = start_with(&format!("{settings}{more}")).await;
+    let first = fixture.run(json!({})).await.result.unwrap();
+    let three_seconds = |payload| NewJob { timeout_seconds: Some(3), ..report(payload) };
+    let deaf = fixture.begin(&three_seconds(json!({"do": "deaf"}))).await;
+    // Far more than a socket's buffer holds.
+    let many = vec![json!({"$secret": "SMTP"}); 60];
+    let full = fixture.begin(&three_seconds(json!({"many": many}))).await;
+    let row = fixture.acme.run_job(&job("rust", json!(1))).await.unwrap();
+    assert_eq!(how(&row), "success");
+    for id in [deaf, full] {
+        let row = ended(&fixture.acme.store, id).await;
+        assert_eq!(how(&row), "failed/timeout: ran longer than its 3s");
+    }
+    let next = fixture.run(json!({})).await.result.unwrap();
+    assert_ne!(first["pid"], next["pid"], "a fresh process");
 }
 
 #[tokio::test]
