@@ -92,8 +92,12 @@ pub(crate) async fn run(
 
 fn preview(arguments: Preview, output: Output) -> Result<(), Failure> {
     let Preview { expression, timezone, except, years, from, n } = arguments;
-    let options =
-        Options { timezone: timezone.as_deref(), except: &except, years: years.as_deref() };
+    let options = Options {
+        timezone: timezone.as_deref(),
+        except: &except,
+        years: years.as_deref(),
+        ..Options::default()
+    };
     let text = written(&expression, &options)?;
     // The job is not known yet.
     let schedule = read(&text, Spread::new(TenantId(Uuid::nil()), JobId(0)))?;

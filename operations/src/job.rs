@@ -64,7 +64,11 @@ pub fn timing(schedule: &Value) -> String {
             format!("{} {timezone}", timing_of_any(schedule))
         }
         (None, None, None, None) if schedule.get("any").is_some() => timing_of_any(schedule),
-        _ => schedule.to_string(),
+        _ => match (field("rrule"), field("timezone")) {
+            (Some(rrule), Some(timezone)) => format!("{rrule} {timezone}"),
+            (Some(rrule), None) => rrule.to_owned(),
+            _ => schedule.to_string(),
+        },
     }
 }
 

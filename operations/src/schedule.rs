@@ -54,13 +54,21 @@ pub struct Options<'a> {
     pub except: &'a [String],
     /// The years of a cron expression.
     pub years: Option<&'a str>,
+    /// Its first possible time.
+    pub start: Option<&'a str>,
+    /// Its last possible time.
+    pub end: Option<&'a str>,
 }
 
 impl Options<'_> {
     /// The schedule with these options.
     pub fn added_to(&self, mut schedule: Value) -> Value {
-        if let Some(timezone) = self.timezone {
-            schedule["timezone"] = timezone.into();
+        for (field, given) in
+            [("timezone", self.timezone), ("start", self.start), ("end", self.end)]
+        {
+            if let Some(given) = given {
+                schedule[field] = given.into();
+            }
         }
         if let Some(years) = self.years {
             // Several expressions are schedules of their own.
@@ -83,6 +91,8 @@ impl Options<'_> {
             ("timezone", self.timezone.is_some()),
             ("except", !self.except.is_empty()),
             ("years", self.years.is_some()),
+            ("start", self.start.is_some()),
+            ("end", self.end.is_some()),
         ];
         given.into_iter().filter(|(_, is_given)| *is_given).map(|(name, _)| name)
     }

@@ -3,11 +3,12 @@
 //! This is the second file on a job's path through the code: `job.rs` comes before it, and next is
 //! `producer/src/dispatcher.rs`, which asks for the next occurrence when one is due.
 //!
-//! A schedule is a set of instants, its *occurrences*, in one of four forms: a cron expression in
+//! A schedule is a set of instants, its *occurrences*, in one of five forms: a cron expression in
 //! a time zone (`cron`), a period (`every`; with a `timezone` a calendar interval), a single
-//! instant (`at`), or the union of several of these (`any`). All functions here are queries over
-//! that set, without those in `except`. The set depends only on the schedule's text, the job's [`Spread`] and the time zone
-//! rules. `docs/schedules.md` documents the syntax.
+//! instant (`at`), a recurrence rule of calendars (`rrule`), or the union of several of these
+//! (`any`), without those in `except`. All functions here are queries over that set. It depends only
+//! on the schedule's text, the job's [`Spread`] and the time zone rules. `docs/schedules.md` documents
+//! the syntax.
 //!
 //! A cron expression is parsed by `expression` (with `part`, `field`, `item` and `days`). `wall_clock`
 //! enumerates the local times that it matches, and `cron` maps those to instants with the clock
@@ -27,6 +28,7 @@ mod item;
 mod json;
 mod part;
 mod patch;
+mod rrule;
 mod rule;
 mod set;
 mod spread;
@@ -105,7 +107,10 @@ impl Schedule {
     fn of(fields: &Fields, spread: Spread) -> Result<Schedule, ScheduleError> {
         let rule = Rule::read(fields, spread)?;
         let delay = read_delay(fields, &rule, spread)?;
-        let start = fields.time("start")?.map_or(i64::MIN, micros);
+        // That of a recurrence rule is its first time, and is in the rule.
+        let is_bound = !fields.has("rrule");
+        let start = if is_bound { fields.time("start")? } else { None };
+        let start = start.map_or(i64::MIN, micros);
         let end = fields.time("end")?.map_or(zone::END * SECOND - 1, micros);
         if end < start {
             return Err(ScheduleError::new("end", "is before `start`"));

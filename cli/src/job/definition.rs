@@ -10,7 +10,7 @@ use crate::input;
 use operations::failure::Failure;
 use operations::schedule::{self, Options};
 
-/// When a job runs: one of four ways to say it.
+/// When a job runs: one of five ways to say it.
 #[derive(Args)]
 #[command(next_help_heading = "When it runs")]
 pub(super) struct Timing {
@@ -29,6 +29,15 @@ pub(super) struct Timing {
     /// Once, at this time, such as 2026-12-01T09:00:00Z; without Z or an offset, in --timezone
     #[arg(long, value_name = "TIME", conflicts_with = "schedule")]
     at: Option<String>,
+    /// A recurrence rule of a calendar, such as FREQ=WEEKLY;INTERVAL=2;BYDAY=FR; with --start, its DTSTART
+    #[arg(long, value_name = "RULE", conflicts_with_all = ["cron", "every", "at", "schedule"])]
+    rrule: Option<String>,
+    /// No run before this time; without Z or an offset, in --timezone
+    #[arg(long, value_name = "TIME")]
+    start: Option<String>,
+    /// No run after this time; without Z or an offset, in --timezone
+    #[arg(long, value_name = "TIME")]
+    end: Option<String>,
     /// The years in which a cron expression runs, such as 2026-2028,2030
     #[arg(long, value_name = "YEARS")]
     years: Option<String>,
@@ -59,16 +68,24 @@ impl Timing {
 
     /// The flags as JSON.
     fn text(&self) -> Result<Option<String>, Failure> {
-        let Timing { cron, timezone, every, from, at, schedule, except, years } = self;
-        let options = Options { timezone: timezone.as_deref(), except, years: years.as_deref() };
+        let Timing { cron, timezone, every, from, at, schedule, except, years, rrule, start, end } =
+            self;
+        let options = Options {
+            timezone: timezone.as_deref(),
+            except,
+            years: years.as_deref(),
+            start: start.as_deref(),
+            end: end.as_deref(),
+        };
         let text = schedule.clone().or_else(|| (!cron.is_empty()).then(|| cron.join("\n")));
         if let Some(text) = text {
             return schedule::written(&text, &options).map(Some);
         }
-        let mut fields = match (every, at) {
-            (Some(every), _) => json!({"every": every}),
-            (None, Some(at)) => json!({"at": at}),
-            (None, None) => json!({}),
+        let mut fields = match (every, at, rrule) {
+            (Some(every), ..) => json!({"every": every}),
+            (None, Some(at), _) => json!({"at": at}),
+            (None, None, Some(rrule)) => json!({"rrule": rrule}),
+            (None, None, None) => json!({}),
         };
         if let Some(from) = from {
             fields["from"] = from.as_str().into();

@@ -43,7 +43,7 @@ async fn a_notification_target_is_stored_and_the_audit_does_not_contain_it() {
 }
 
 /// Jobs by the flags that add them, and what is shown of each; `file` is a payload's `@path`.
-fn jobs_by_flags(file: &str) -> [(&'static str, Vec<&str>, Value); 8] {
+fn jobs_by_flags(file: &str) -> [(&'static str, Vec<&str>, Value); 9] {
     [
         (
             "cron",
@@ -83,6 +83,19 @@ fn jobs_by_flags(file: &str) -> [(&'static str, Vec<&str>, Value); 8] {
             ],
             json!({"schedule": {"cron": "0 9 W#1 * *", "except": ["12-24/01-01", "2026-05-01"],
                                 "years": "2026-2099"}}),
+        ),
+        (
+            "rule",
+            vec![
+                "--rrule",
+                "FREQ=MONTHLY;BYDAY=-1FR",
+                "--start",
+                "2026-01-02T09:00:00",
+                "--timezone",
+                "Europe/London",
+            ],
+            json!({"schedule": {"rrule": "FREQ=MONTHLY;BYDAY=-1FR", "start": "2026-01-02T09:00:00",
+                                "timezone": "Europe/London"}}),
         ),
         (
             "at",
@@ -138,7 +151,7 @@ async fn a_job_is_added_as_its_flags_say() {
             .collect();
         assert_eq!(
             names,
-            ["at", "cron", "every", "fortnightly", "json", "several", "text", "workdays"]
+            ["at", "cron", "every", "fortnightly", "json", "rule", "several", "text", "workdays"]
         );
     }
 }

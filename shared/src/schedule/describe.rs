@@ -6,12 +6,13 @@ use super::cron::{CronRule, Fold, Gap};
 use super::days::{Days, DaysOfMonth, DaysOfWeek, MonthDay, WeekDay};
 use super::expression::Expression;
 use super::field::{MONTH_NAMES, WEEKDAY_NAMES};
+use super::rrule::{End, Frequency, NthWeekday, Parts, RecurrenceRule};
 use super::rule::except::{Entry, ExceptRule, YearlyDate};
 use super::set::Set;
 use super::zone::Zone;
-use super::{Rule, SECOND, Schedule, time, zone};
+use super::{Rule, SECOND, Schedule, micros, time, zone};
 use crate::clock::Time;
-use chrono::{Datelike, Timelike};
+use chrono::{Datelike, NaiveTime, Timelike};
 
 /// The most exceptions that are listed individually.
 const ENTRIES_MAX: usize = 6;
@@ -53,7 +54,81 @@ fn words(rule: &Rule, known: Option<&Zone>) -> String {
         Rule::Every { period, from } => every(period / SECOND, *from),
         Rule::At { at, zone } => format!("once, at {}", local(*at, zone)),
         Rule::Any(rule) => any(rule),
+        Rule::Recurrence(rule) => recurrence(rule, known),
         Rule::Except(rule) => format!("{}{}", words(&rule.rule, known), except(rule)),
+    }
+}
+
+/// "every 2 weeks on Monday and Friday at 09:00, London time, from 2026-01-02".
+fn recurrence(rule: &RecurrenceRule, known: Option<&Zone>) -> String {
+    let Parts { frequency, interval, months, month_days, weekdays, times, positions, .. } =
+        &rule.parts;
+    let unit = match frequency {
+        Frequency::Daily => "day",
+        Frequency::Weekly => "week",
+        Frequency::Monthly => "month",
+        Frequency::Yearly => "year",
+    };
+    let mut words = number_of(*interval, unit);
+    let weekdays = weekdays.iter().map(|NthWeekday { nth, weekday }| {
+        let name = WEEKDAY_NAMES[weekday.num_days_from_sunday() as usize];
+        if *nth == 0 { name.to_owned() } else { format!("the {} {name}", position(*nth)) }
+    });
+    let mut days = Vec::from_iter(weekdays);
+    if !month_days.is_empty() {
+        let numbers = month_days.iter().map(|day| format!("the {}", position(*day)));
+        let numbers = join(&numbers.collect::<Vec<String>>());
+        days = match &days[..] {
+            [] => vec![format!("{numbers} day of the month")],
+            days => vec![format!("{numbers} day of the month, if that is {}", join(days))],
+        };
+    }
+    if !days.is_empty() {
+        words += &format!(" on {}", join(&days));
+    }
+    if !months.is_empty() && months.count() < 12 {
+        words +=
+            &format!(" in {}", listing(*months, |month| MONTH_NAMES[month as usize - 1].into()));
+    }
+    let format = |time: &NaiveTime| {
+        time.format(if time.second() == 0 { "%H:%M" } else { "%H:%M:%S" }).to_string()
+    };
+    let mut shown: Vec<String> = times.iter().take(TIMES_MAX as usize).map(format).collect();
+    if times.len() > shown.len() {
+        shown.push(format!("{} more times", times.len() - shown.len()));
+    }
+    words += &format!(" at {}", join(&shown));
+    if !positions.is_empty() {
+        let numbers: Vec<String> = positions.iter().map(|number| position(*number)).collect();
+        words += &format!(", only the {} of these in each {unit}", join(&numbers));
+    }
+    words += &format!("{}, from {}", in_zone(&rule.zone, known), rule.start().date());
+    match rule.parts.end {
+        End::Never => {}
+        End::Count(1) => words += ", once",
+        End::Count(count) => words += &format!(", {count} times"),
+        End::Until(until) => words += &format!(", until {}", until.format("%Y-%m-%d %H:%M:%S")),
+        End::UntilInstant(until) => {
+            words += &format!(", until {}", local(micros(until), &rule.zone))
+        }
+    }
+    words
+}
+
+/// "3rd", "last", "2nd-last".
+fn position(number: i32) -> String {
+    match number {
+        -1 => "last".to_owned(),
+        ..0 => format!("{}-last", ordinal(number.unsigned_abs())),
+        _ => ordinal(number.unsigned_abs()),
+    }
+}
+
+/// "every week", "every 2 weeks".
+fn number_of(number: u32, unit: &str) -> String {
+    match number {
+        1 => format!("every {unit}"),
+        _ => format!("every {number} {unit}s"),
     }
 }
 
@@ -244,10 +319,6 @@ fn days_of_week(days: &DaysOfWeek) -> Option<String> {
 /// "every 2 weeks on Friday at 09:00, London time, from 2026-01-02".
 fn calendar(rule: &CalendarRule, known: Option<&Zone>) -> String {
     let (first, at) = rule.first();
-    let number_of = |number: u32, unit: &str| match number {
-        1 => format!("every {unit}"),
-        _ => format!("every {number} {unit}s"),
-    };
     let dates = match rule.step {
         Step::Days(days) if days % 7 == 0 => {
             let weekday = WEEKDAY_NAMES[first.weekday().num_days_from_sunday() as usize];

@@ -62,7 +62,7 @@ impl Reading {
 
     /// The same in a zone. Its times become local ones.
     fn in_zone(mut self, zone: &str) -> Reading {
-        if self.schedule.get("every").is_some() {
+        if self.schedule.get("every").is_some() || self.schedule.get("timezone").is_some() {
             return self;
         }
         for bound in ["start", "end", "at"] {
@@ -179,6 +179,10 @@ pub(super) fn explain(json: &str, error: ScheduleError) -> ScheduleError {
             _ => reading,
         };
         readings = readings.into_iter().map(in_zone).collect();
+    }
+    if readings.is_empty() && text.to_ascii_uppercase().contains("FREQ=") {
+        let remedy = r#"write {"rrule":"FREQ=…","start":"2026-01-02T09:00:00"}, with its DTSTART as `start`"#;
+        return error.saying("this is an RRULE (RFC 5545)".to_owned(), remedy.to_owned());
     }
     let (languages, remedies): (Vec<&str>, Vec<String>) =
         readings.iter().map(|reading| (reading.language, reading.written())).unzip();

@@ -19,25 +19,26 @@ const BYTES_MAX: usize = 4096;
 const SECONDS_MAX: u64 = 36_525 * 86_400;
 
 /// The forms of a schedule. Each is the name of the field that it must have.
-pub(super) const FORMS: [&str; 4] = ["cron", "every", "at", "any"];
+pub(super) const FORMS: [&str; 5] = ["cron", "every", "at", "rrule", "any"];
 /// The most schedules in `any`.
 const MEMBERS_MAX: usize = 20;
 
 /// The fields, and the forms of schedule that may have them.
-const FIELDS: [(&str, &[&str]); 13] = [
+const FIELDS: [(&str, &[&str]); 14] = [
     ("cron", &["cron"]),
-    ("timezone", &["cron", "every", "at", "any"]),
+    ("timezone", &["cron", "every", "at", "rrule", "any"]),
     ("years", &["cron"]),
     ("gap", &["cron"]),
     ("fold", &["cron"]),
     ("every", &["every"]),
     ("from", &["every"]),
     ("at", &["at"]),
+    ("rrule", &["rrule"]),
     ("any", &["any"]),
-    ("jitter", &["cron", "every", "any"]),
-    ("start", &["cron", "every", "at", "any"]),
-    ("end", &["cron", "every", "at", "any"]),
-    ("except", &["cron", "every", "any"]),
+    ("jitter", &["cron", "every", "rrule", "any"]),
+    ("start", &["cron", "every", "at", "rrule", "any"]),
+    ("end", &["cron", "every", "at", "rrule", "any"]),
+    ("except", &["cron", "every", "rrule", "any"]),
 ];
 
 /// The fields of one schedule. Each is known, given once and valid for the schedule's form.

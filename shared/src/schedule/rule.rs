@@ -11,6 +11,7 @@ use super::cron::{Change, CronRule, Fold, Gap};
 use super::error::{self, ScheduleError};
 use super::expression::Expression;
 use super::json::Fields;
+use super::rrule::RecurrenceRule;
 use super::spread::Spread;
 use super::wall_clock::WallClock;
 use super::years::Years;
@@ -34,6 +35,7 @@ pub(super) enum Rule {
     },
     Any(Box<AnyRule>),
     Except(Box<ExceptRule>),
+    Recurrence(Box<RecurrenceRule>),
 }
 
 impl Rule {
@@ -48,6 +50,9 @@ impl Rule {
     fn read_form(fields: &Fields, spread: Spread) -> Result<Rule, ScheduleError> {
         if let Some(expression) = fields.text("cron")? {
             return read_cron(expression, fields, spread);
+        }
+        if let Some(rule) = fields.text("rrule")? {
+            return Ok(Rule::Recurrence(Box::new(RecurrenceRule::read(rule, fields)?)));
         }
         if !fields.members().is_empty() {
             return Ok(Rule::Any(Box::new(AnyRule::read(fields, spread)?)));
@@ -81,6 +86,7 @@ impl Rule {
             Rule::At { at, .. } => Some(*at).filter(|at| *at > after),
             Rule::Any(rule) => rule.next(after),
             Rule::Except(rule) => rule.next(after),
+            Rule::Recurrence(rule) => rule.next(after),
         }
     }
 
@@ -101,6 +107,7 @@ impl Rule {
             Rule::At { at, .. } => Some(*at).filter(|at| *at < before),
             Rule::Any(rule) => rule.prev(before),
             Rule::Except(rule) => rule.prev(before),
+            Rule::Recurrence(rule) => rule.prev(before),
         }
     }
 
@@ -116,6 +123,7 @@ impl Rule {
             Rule::At { at, .. } => u64::from(after < *at && *at <= until),
             Rule::Any(rule) => rule.count(after, until),
             Rule::Except(rule) => rule.count(after, until),
+            Rule::Recurrence(rule) => rule.count(after, until),
         }
     }
 
@@ -129,6 +137,7 @@ impl Rule {
             Rule::At { .. } => None,
             Rule::Any(rule) => rule.period_within(limit),
             Rule::Except(rule) => rule.rule.period_within(limit),
+            Rule::Recurrence(rule) => Some(rule.period()).filter(|period| *period <= limit),
         }
     }
 
@@ -140,6 +149,7 @@ impl Rule {
             Rule::Calendar(rule) => &rule.zone,
             Rule::Any(rule) => &rule.zone,
             Rule::Except(rule) => rule.rule.zone(),
+            Rule::Recurrence(rule) => &rule.zone,
             Rule::At { zone, .. } => zone,
             Rule::Every { .. } => &UTC,
         }
@@ -148,7 +158,7 @@ impl Rule {
     /// Whether its words name the zone.
     pub(super) fn says_zone(&self) -> bool {
         match self {
-            Rule::Cron(_) | Rule::Calendar(_) => true,
+            Rule::Cron(_) | Rule::Calendar(_) | Rule::Recurrence(_) => true,
             Rule::Except(rule) => rule.rule.says_zone(),
             Rule::Every { .. } | Rule::At { .. } | Rule::Any(_) => false,
         }
@@ -157,7 +167,7 @@ impl Rule {
     /// Whether counting its occurrences takes as long as enumerating them.
     pub(super) fn is_enumerated(&self) -> bool {
         match self {
-            Rule::Any(_) => true,
+            Rule::Any(_) | Rule::Recurrence(_) => true,
             Rule::Except(rule) => rule.rule.is_enumerated(),
             Rule::Cron(_) | Rule::Calendar(_) | Rule::Every { .. } | Rule::At { .. } => false,
         }
@@ -170,6 +180,7 @@ impl Rule {
             Rule::Calendar(rule) => rule.clock_change(instant),
             Rule::Any(rule) => rule.clock_change(instant),
             Rule::Except(rule) => rule.rule.clock_change(instant),
+            Rule::Recurrence(rule) => rule.clock_change(instant),
             Rule::At { .. } | Rule::Every { .. } => None,
         }
     }

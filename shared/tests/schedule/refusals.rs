@@ -127,11 +127,11 @@ fn errors_name_the_fault_in_the_json() {
         ),
         (
             "{}",
-            "schedule: has none of `cron`, `every`, `at` and `any`; give exactly one of `cron`, `every`, `at` and `any`",
+            "schedule: has none of `cron`, `every`, `at`, `rrule` and `any`; give exactly one of `cron`, `every`, `at`, `rrule` and `any`",
         ),
         (
             r#"{"cron":"@daily","every":"1h"}"#,
-            "schedule: has both `cron` and `every`; give exactly one of `cron`, `every`, `at` and `any`",
+            "schedule: has both `cron` and `every`; give exactly one of `cron`, `every`, `at`, `rrule` and `any`",
         ),
         (r#"{"cron":"@daily","cron":"@hourly"}"#, "schedule: `cron` is given twice"),
         (
@@ -144,7 +144,7 @@ fn errors_name_the_fault_in_the_json() {
         ),
         (
             r#"{"at":"2026-01-01T00:00:00Z","jitter":"1m"}"#,
-            "jitter: can't be used with `at`; leave it out, or use `cron`, `every` or `any`",
+            "jitter: can't be used with `at`; leave it out, or use `cron`, `every`, `rrule` or `any`",
         ),
         (r#"{"cron":5}"#, "cron: must be a string, not a number"),
         (r#"{"every":900}"#, "every: must be a string, not a number; write \"900s\" for seconds"),

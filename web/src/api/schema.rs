@@ -74,7 +74,7 @@ fn of_tenants() -> Vec<NamedSchema> {
 fn schedule() -> Value {
     json!({
         "type": "object",
-        "description": "One of `cron`, `every`, `at` and `any` (several schedules), with its options: docs/schedules.md",
+        "description": "One of `cron`, `every`, `at`, `rrule` and `any` (several schedules), with its options: docs/schedules.md",
     })
 }
 

@@ -138,8 +138,8 @@ pub(super) fn read_patch(
     let except = except.split([',', ' ']).filter(|date| !date.is_empty());
     let except: Vec<String> = except.map(str::to_owned).collect();
     let timezone = Some(timezone.trim()).filter(|zone| !zone.is_empty());
-    let patch =
-        patch(text, &Options { timezone, except: &except, years: None }).map_err(|failure| {
+    let patch = patch(text, &Options { timezone, except: &except, ..Options::default() }).map_err(
+        |failure| {
             match failure {
                 // Failures name the command's flag; here it is a field.
                 Failure::Usage(text) => Failure::Usage(
@@ -148,7 +148,8 @@ pub(super) fn read_patch(
                 ),
                 other => other,
             }
-        })?;
+        },
+    )?;
     let is_whole = text.trim_start().starts_with('{');
     Ok(if is_whole { patch.replacing(&job.schedule) } else { patch })
 }

@@ -1,8 +1,10 @@
-//! Recurrence rules of calendars (RFC 5545), as far as they are cron expressions.
+//! Recurrence rules of calendars (RFC 5545): as cron expressions as far as possible, and as `rrule` with
+//! the dates of a calendar's entry otherwise.
 
 use std::collections::BTreeMap;
 
-use chrono::{NaiveDateTime, Timelike};
+use chrono::{NaiveDate, NaiveDateTime, Timelike};
+use serde_json::{Value, json};
 
 use super::Reading;
 use super::fields::{WEEKDAYS, values, written};
@@ -16,7 +18,68 @@ pub(super) fn read(text: &str) -> Vec<Reading> {
     if !text.to_ascii_uppercase().contains("FREQ=") {
         return Vec::new();
     }
-    rule(&text.to_ascii_uppercase()).into_iter().collect()
+    let plain = rule(&text.to_ascii_uppercase());
+    plain.or_else(|| entry(text)).into_iter().collect()
+}
+
+/// The lines of a calendar's entry: `DTSTART`, `RRULE`, `EXDATE` and `RDATE`, with their zone.
+fn entry(text: &str) -> Option<Reading> {
+    let unfolded = text.replace("\r\n ", "").replace("\n ", "");
+    let (mut schedule, mut zone) = (json!({}), None);
+    let (mut except, mut more) = (Vec::new(), Vec::new());
+    for line in unfolded.split_whitespace() {
+        let (head, value) = line.rsplit_once(':').unwrap_or(("RRULE", line));
+        let mut head = head.split(';');
+        let name = head.next()?.to_ascii_uppercase();
+        if let Some(named) = head.find_map(|parameter| parameter.strip_prefix("TZID=")) {
+            zone = Some(named.to_owned());
+        }
+        match name.as_str() {
+            "RRULE" => schedule["rrule"] = value.into(),
+            "DTSTART" => {
+                zone = zone.or_else(|| value.ends_with('Z').then(|| "UTC".to_owned()));
+                schedule["start"] = written_time(value, true)?.into();
+            }
+            "EXDATE" => {
+                for date in value.split(',') {
+                    except.push(Value::from(written_time(date, false)?));
+                }
+            }
+            "RDATE" => {
+                for date in value.split(',') {
+                    more.push(json!({"at": written_time(date, true)?}));
+                }
+            }
+            _ => return None,
+        }
+    }
+    schedule.get("start")?;
+    if !more.is_empty() {
+        more.insert(0, schedule);
+        schedule = json!({"any": more});
+    }
+    if !except.is_empty() {
+        schedule["except"] = except.into();
+    }
+    let reading = Reading::new(LANGUAGE, schedule);
+    Some(match zone {
+        Some(zone) => reading.with("timezone", zone),
+        None => reading,
+    })
+}
+
+/// `20260102T090000Z` as `2026-01-02T09:00:00Z`; a date as a date, or as its beginning.
+fn written_time(text: &str, is_time: bool) -> Option<String> {
+    if let Ok(date) = NaiveDate::parse_from_str(text, "%Y%m%d") {
+        let format = if is_time { "%Y-%m-%dT00:00:00" } else { "%Y-%m-%d" };
+        return Some(date.format(format).to_string());
+    }
+    let (time, zone) = match text.strip_suffix('Z') {
+        Some(time) => (time, "Z"),
+        None => (text, ""),
+    };
+    let time = NaiveDateTime::parse_from_str(time, "%Y%m%dT%H%M%S").ok()?;
+    Some(format!("{}{zone}", time.format("%Y-%m-%dT%H:%M:%S")))
 }
 
 fn rule(text: &str) -> Option<Reading> {
