@@ -11,7 +11,7 @@ use shared::private_file;
 
 use crate::output::say;
 use operations::failure::Failure;
-pub(crate) use operations::input::{target, time};
+pub(crate) use operations::input::{fault, target, time};
 
 /// The most bytes that are read from a file or standard input.
 const INPUT_BYTES_MAX: u64 = 1024 * 1024;
@@ -135,7 +135,8 @@ impl Since {
 pub(crate) fn since(text: &str) -> Result<Since, String> {
     let duration = humantime::parse_duration(text).map(Since::Ago);
     let remedy = "is neither a duration such as 2h nor a time such as 2026-12-01T09:00:00Z";
-    duration.or_else(|_| text.parse().map(Since::At)).map_err(|_| format!("`{text}` {remedy}"))
+    let since = duration.or_else(|_| text.parse().map(Since::At));
+    since.map_err(|_| format!("`{text}` {remedy}{}", fault(text)))
 }
 
 /// An execution's id on the command line.

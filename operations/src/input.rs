@@ -2,13 +2,18 @@
 
 use serde_json::{Value, json};
 use shared::clock::Time;
+use shared::date_fault::date_fault;
 use shared::notification;
 
 /// Reads a time, such as `2026-12-01T09:00:00Z`.
 pub fn time(text: &str) -> Result<Time, String> {
-    let remedy =
-        "is not a time; write one like 2026-12-01T09:00:00Z, or with an offset like +01:00";
-    text.parse().map_err(|_| format!("`{text}` {remedy}"))
+    let remedy = "write one like 2026-12-01T09:00:00Z, or with an offset like +01:00";
+    text.parse().map_err(|_| format!("`{text}` is not a time{}; {remedy}", fault(text)))
+}
+
+/// ` (month 13 does not exist)`, for the message about a time that cannot be read.
+pub fn fault(text: &str) -> String {
+    date_fault(text).map(|fault| format!(" ({fault})")).unwrap_or_default()
 }
 
 /// Reads a tenant's slug, by the rule of the control database.
@@ -50,6 +55,14 @@ pub fn target(text: &str) -> Result<Value, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_that_does_not_exist_is_refused_with_the_reason() {
+        let refused = time("2026-02-30T09:00:00Z").unwrap_err();
+        assert!(refused.contains("is not a time (February 2026 has no day 30); write"), "{refused}");
+        assert!(time("soon").unwrap_err().contains("`soon` is not a time; write"));
+        assert!(time("2026-12-01T09:00:00+01:00").is_ok());
+    }
 
     #[test]
     fn a_slug_is_checked_before_anything_is_done() {

@@ -14,6 +14,7 @@
 pub mod clock;
 pub mod config;
 pub mod database_url;
+pub mod date_fault;
 pub mod environment;
 pub mod execution;
 pub mod failpoint;

@@ -18,6 +18,7 @@ use serde_json::{Map, Value, json};
 use super::error::ScheduleError;
 use super::json::Fields;
 use super::{Schedule, Spread};
+use crate::date_fault::date_fault;
 use crate::id::{JobId, TenantId};
 
 /// Our own language.
@@ -151,6 +152,16 @@ fn without_zone(text: &str) -> (&str, Option<&str>) {
     }
 }
 
+/// The part that does not exist of a date in a text, such as month 13 in `at(2026-13-01T00:00:00)`.
+fn fault_of_date(text: &str) -> Option<String> {
+    let words = text.split(|char: char| char.is_whitespace() || "()/;=,".contains(char));
+    let words = words.map(|word| word.trim_start_matches(|char: char| !char.is_ascii_digit()));
+    // Without a year, it may be a range of hours.
+    let is_dated =
+        |word: &&str| word.len() >= 8 && word.bytes().take(4).all(|byte| byte.is_ascii_digit());
+    words.filter(is_dated).find_map(date_fault)
+}
+
 /// Explains an error in terms of the language that the faulty field is written in, if it is
 /// recognised.
 pub(super) fn explain(json: &str, error: ScheduleError) -> ScheduleError {
@@ -179,6 +190,11 @@ pub(super) fn explain(json: &str, error: ScheduleError) -> ScheduleError {
             _ => reading,
         };
         readings = readings.into_iter().map(in_zone).collect();
+    }
+    if readings.is_empty()
+        && let Some(fault) = fault_of_date(text)
+    {
+        return error.saying(fault, "write a date that exists".to_owned());
     }
     if readings.is_empty() && text.to_ascii_uppercase().contains("FREQ=") {
         let remedy = r#"write {"rrule":"FREQ=…","start":"2026-01-02T09:00:00"}, with its DTSTART as `start`"#;

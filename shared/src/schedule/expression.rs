@@ -145,6 +145,9 @@ fn wrong_number(text: &str, parts: &[Part<'_>]) -> ScheduleError {
         return error.remedy(r#"write it in a field of its own: "years":"2026-2028""#);
     }
     let whole = Part { expression: text, start: first.start, end: parts[parts.len() - 1].end };
-    let message = format!("has {} fields instead of five or six", parts.len());
+    let message = match parts.len() {
+        1 => "has 1 field instead of five or six".to_owned(),
+        count => format!("has {count} fields instead of five or six"),
+    };
     whole.error(message).remedy(format!("write an optional second, then {FIELDS}"))
 }

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use chrono::{DateTime, Datelike, NaiveDateTime, TimeDelta};
+use chrono::format::ParseErrorKind;
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, TimeDelta};
 use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
 use serde_json::Value;
@@ -12,6 +13,7 @@ use super::zone::Zone;
 use super::zone_alias;
 use super::zone_rules::ZoneRules;
 use crate::clock::Time;
+use crate::date_fault::date_fault;
 
 /// The longest valid text, in bytes.
 const BYTES_MAX: usize = 4096;
@@ -321,12 +323,21 @@ fn kind(value: &Value) -> &'static str {
 fn read_time(name: &'static str, text: &str) -> Result<Time, ScheduleError> {
     let example = "write it as 2026-12-01T09:00:00Z or with an offset such as +01:00";
     let time = DateTime::parse_from_rfc3339(text).map_err(|error| {
-        ScheduleError::new(name, format!("`{}` isn't a time ({error})", shown(text)))
+        let reason = date_fault(text).unwrap_or_else(|| match error.kind() {
+            ParseErrorKind::TooShort if is_date(text) => "it has no time of day".to_owned(),
+            ParseErrorKind::TooShort => "it is incomplete".to_owned(),
+            _ => error.to_string(),
+        });
+        ScheduleError::new(name, format!("`{}` isn't a time ({reason})", shown(text)))
             .remedy(example)
     })?;
     // Converting through microseconds also turns a leap second into the following second.
     let time = Time::from_timestamp_micros(time.timestamp_micros()).filter(in_bounds);
     time.ok_or_else(|| out_of_bounds(name, text))
+}
+
+fn is_date(text: &str) -> bool {
+    NaiveDate::parse_from_str(text, "%Y-%m-%d").is_ok()
 }
 
 /// The instants of a time with an offset, or at which clocks in `zone` show a local time. One that they

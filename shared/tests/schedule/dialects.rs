@@ -56,6 +56,10 @@ fn an_expression_of_another_language_is_refused_with_its_translation() {
         ("every monday 09:00", &["write `0 9 * * MON`"]),
         ("1st,third monday of month 15:30", &["write `30 15 * * MON#1,MON#3`"]),
         ("2nd wednesday of march,june 17:00", &["write `0 17 * MAR,JUN WED#2`"]),
+        ("at(2026-13-01T09:00:00)", &["cron: month 13 does not exist; write a date that exists"]),
+        ("R/2026-02-30T00:00:00Z/PT12H", &["February 2026 has no day 30"]),
+        ("DTSTART:20261301T090000 RRULE:FREQ=DAILY;COUNT=2", &["month 13 does not exist"]),
+        ("2026-04-31 09:00", &["April 2026 has no day 31"]),
         ("PT15M", &["ISO 8601", r#"{"every":"15m"}"#]),
         (
             "RRULE:FREQ=WEEKLY;INTERVAL=2;BYDAY=FR",

@@ -94,6 +94,11 @@ fn errors_name_what_makes_a_text_no_expression() {
         "the expression is empty; write five fields: minute, hour, day of month, month, day of week",
     );
     check(
+        "soon",
+        "soon",
+        "has 1 field instead of five or six; write an optional second, then minute, hour, day of month, month, day of week",
+    );
+    check(
         "* * * *",
         "* * * *",
         "has 4 fields instead of five or six; write an optional second, then minute, hour, day of month, month, day of week",
@@ -208,6 +213,23 @@ fn errors_name_the_fault_in_a_field() {
         refusal(r#"{"at":"2026-12-01 at nine"}"#)
             .starts_with("at: `2026-12-01 at nine` isn't a time (")
     );
+    for (time, reason) in [
+        ("2026-13-01T09:00:00Z", "month 13 does not exist"),
+        ("2026-04-31T09:00:00+01:00", "April 2026 has no day 31"),
+        ("2026-12-01T25:00", "hour 25 does not exist"),
+        ("2026-12-01", "it has no time of day"),
+        ("2026-12", "it is incomplete"),
+    ] {
+        for field in ["at", "start", "end", "from"] {
+            let json = match field {
+                "at" => format!(r#"{{"at":"{time}"}}"#),
+                _ => format!(r#"{{"every":"1d","{field}":"{time}"}}"#),
+            };
+            let refused = refusal(&json);
+            let expected = format!("{field}: `{time}` isn't a time ({reason}); write it as");
+            assert!(refused.starts_with(&expected), "{refused}");
+        }
+    }
     assert!(refusal(r#"{"every":"often"}"#).starts_with("every: `often` isn't a duration; "));
     assert!(try_read(r#"{"cron":"0 0 * * 1","jitter":"6d"}"#).is_ok());
 }

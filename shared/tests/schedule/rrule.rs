@@ -150,6 +150,8 @@ fn what_is_not_supported_is_refused_by_name() {
         ("FREQ=DAILY;COUNT=2;UNTIL=20260103", "COUNT can't be used with UNTIL"),
         ("FREQ=DAILY;UNTIL=soon", "UNTIL `soon` isn't a time; write 20271231"),
         ("FREQ=DAILY;UNTIL=20260103Z", "isn't a time"),
+        ("FREQ=DAILY;UNTIL=20261301", "UNTIL `20261301`: month 13 does not exist"),
+        ("FREQ=DAILY;UNTIL=20260103T250000Z", "hour 25 does not exist"),
         ("FREQ=DAILY;BYMONTH=13", "BYMONTH 13 is outside 1–12"),
         ("FREQ=MONTHLY;BYMONTHDAY=0", "BYMONTHDAY 0 is neither in 1–31"),
         ("FREQ=MONTHLY;BYMONTHDAY=-32", "BYMONTHDAY -32 is outside"),

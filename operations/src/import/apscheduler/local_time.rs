@@ -5,6 +5,8 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, Utc};
 use shared::clock::Time;
 use shared::schedule::ZoneRules;
 
+use crate::input::fault;
+
 /// Reads `2026-12-01 09:00:00`, with `T`, fractions, an offset or an abbreviation, or only a day,
 /// which begins at midnight. A local time that occurs twice is the first of the two, as in Python.
 pub(super) fn read(text: &str, timezone: &str) -> Result<Time, String> {
@@ -20,7 +22,9 @@ pub(super) fn read(text: &str, timezone: &str) -> Result<Time, String> {
     let midnight = |day: NaiveDate| day.and_time(NaiveTime::MIN);
     let local = NaiveDateTime::parse_from_str(local, "%Y-%m-%dT%H:%M:%S%.f")
         .or_else(|_| NaiveDate::parse_from_str(local, "%Y-%m-%d").map(midnight))
-        .map_err(|_| format!("`{text}` isn't a time such as 2026-12-01 09:00:00"))?;
+        .map_err(|_| {
+            format!("`{text}` isn't a time such as 2026-12-01 09:00:00{}", fault(text))
+        })?;
     if abbreviation == Some("UTC") {
         return in_range(local.and_utc());
     }

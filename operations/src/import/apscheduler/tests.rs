@@ -122,6 +122,7 @@ fn what_has_no_counterpart_is_refused_with_the_reason() {
         (json!({"trigger": "date"}), "run_date"),
         (json!({"trigger": "date", "run_date": "2020-01-01"}), "past"),
         (json!({"trigger": "date", "run_date": "soon"}), "isn't a time"),
+        (json!({"trigger": "date", "run_date": "2026-04-31 09:00"}), "April 2026 has no day 31"),
         (json!({"trigger": "and"}), "no counterpart"),
         (json!({"trigger": "and[cron[hour='5'], cron[minute='6']]"}), "no counterpart"),
         (json!({}), "no trigger"),

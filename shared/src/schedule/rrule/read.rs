@@ -9,6 +9,7 @@ use super::super::error::{ScheduleError, did_you_mean, shown};
 use super::super::set::Set;
 use super::{NthWeekday, Parts};
 use crate::clock::Time;
+use crate::date_fault::date_fault;
 
 /// The longest valid rule, in bytes.
 const BYTES_MAX: usize = 1024;
@@ -334,7 +335,11 @@ impl<'a> Written<'a> {
             NaiveDateTime::parse_from_str(time, "%Y%m%dT%H%M%S").ok()
         };
         let Some(until) = read.filter(|until| (1970..=9999).contains(&until.year())) else {
-            let error = self.error("UNTIL", format!("`{}` isn't a time", shown(text)));
+            let message = match date_fault(&upper) {
+                Some(fault) => format!("`{}`: {fault}", shown(text)),
+                None => format!("`{}` isn't a time", shown(text)),
+            };
+            let error = self.error("UNTIL", message);
             return Err(error.remedy("write 20271231, 20271231T235959 or 20271231T235959Z"));
         };
         Ok(if is_utc {

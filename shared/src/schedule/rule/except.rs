@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 use chrono::{Datelike, NaiveDate, NaiveTime};
 
 use super::Rule;
+use crate::date_fault::date_fault;
 use crate::schedule::error::{ScheduleError, shown};
 use crate::schedule::json::{self, Fields};
 use crate::schedule::zone::{self, Span, Zone};
@@ -204,7 +205,10 @@ fn checked(entry: Entry, text: &str) -> Result<Entry, ScheduleError> {
 /// A single time, local or with an offset. A local time that clocks repeat is left out both times.
 fn times(text: &str, zone: &Zone) -> Result<Vec<Entry>, ScheduleError> {
     let instants = json::instants("except", text, zone).map_err(|error| {
-        let message = error.message().to_owned();
+        let message = match text.split('/').find_map(date_fault) {
+            Some(fault) => format!("`{}`: {fault}", shown(text)),
+            None => error.message().to_owned(),
+        };
         let remedy = "write dates: 2026-12-25, 2026-12-24/2027-01-02, 12-25 for each year, or a time: \
                       2026-12-25T09:00:00";
         ScheduleError::new("except", message).remedy(remedy)
