@@ -185,8 +185,3 @@ pub(crate) fn each<T>(lists: Vec<Of<Vec<T>>>) -> Vec<Of<T>> {
     };
     lists.into_iter().flat_map(of).collect()
 }
-
-/// `1 tenant`, `2 tenants`.
-pub(crate) fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
-}

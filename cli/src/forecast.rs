@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use clap::Args;
 use operations::failure::Failure;
+use operations::format::counted;
 use operations::forecast::{Forecast, Outlook, Peak, Question, Range, forecast};
 use shared::clock::Time;
 
@@ -106,8 +107,12 @@ fn show(outlook: &Outlook, arguments: &Arguments, output: Output) -> Result<(), 
     let Outlook { tenants, jobs, starts, slots, consumers, prefetch, .. } = outlook;
     let wait = humantime::format_duration(arguments.wait);
     output.text(&format!(
-        "\n{starts} starts by {jobs} jobs of {tenants} tenants. Slots needed, if nothing is to wait \
-         longer than {wait}: {slots}; consumers of {prefetch} slots: {consumers}.\n"
+        "\n{} by {} of {}. Slots needed, if nothing is to wait \
+         longer than {wait}: {slots}; consumers of {}: {consumers}.\n",
+        counted(*starts as usize, "start"),
+        counted(*jobs, "job"),
+        counted(*tenants, "tenant"),
+        counted(*prefetch as usize, "slot"),
     ))?;
     Ok(())
 }

@@ -4,6 +4,8 @@ use shared::config::Problems;
 use shared::store::{StoreError, chain};
 use shared::tenant::Tenant;
 
+use crate::format::counted;
+
 /// Why an operation failed. The text says why, and what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -32,7 +34,7 @@ pub enum Failure {
     #[error("{0}")]
     NotFound(String),
     /// Some tenants failed; each was reported.
-    #[error("{failed} of {all} tenants failed; see above")]
+    #[error("{failed} of {} failed; see above", counted(*.all, "tenant"))]
     SomeTenants {
         /// How many.
         failed: usize,

@@ -10,6 +10,7 @@ use crate::fleet::{FleetCache, HOURS, OutcomeCounts, TenantSnapshot, TenantStats
 use operations::check::consumers;
 use operations::check::tenants::Needs;
 use operations::finding::{Finding, Level};
+use operations::format::counted;
 
 /// How late the engine may be before that is a finding.
 const PATIENCE: TimeDelta = TimeDelta::seconds(15);
@@ -162,8 +163,8 @@ fn failures(slug: &str, stats: &TenantStats, now: Time) -> Option<Finding> {
         lately.iter().flatten().map(|counts| count(counts)).sum::<u32>()
     };
     let (failed, success) = (sum(|counts| counts.failed), sum(|counts| counts.success));
-    let finding =
-        format!("{failed} of {} executions failed in this hour or the last", failed + success);
+    let ended = counted((failed + success) as usize, "execution");
+    let finding = format!("{failed} of {ended} failed in this hour or the last");
     let remedy = format!("see why: `polychron execution list {slug} --status failed`");
     (failed > 0).then(|| Finding::problem(format!("tenant {slug}"), finding, remedy).warning())
 }

@@ -10,13 +10,14 @@ use shared::id::ExecutionId;
 use shared::store::ExecutionFilter;
 
 use super::COLUMNS;
-use crate::each_tenant::{FanOut, counted, each};
+use crate::each_tenant::{FanOut, each};
 use crate::input::{Since, confirm, execution_id, since};
 use crate::output::{Of, say};
 use crate::session::Session;
 use operations::context::TenantContext;
 use operations::execution as operation;
 use operations::failure::Failure;
+use operations::format::counted;
 
 /// How many rows are read at once.
 const PAGE: i64 = 500;

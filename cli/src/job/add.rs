@@ -7,12 +7,13 @@ use uuid::Uuid;
 
 use super::definition::{Definition, Timing};
 use super::{COLUMNS, FIELDS};
-use crate::each_tenant::{FanOut, counted};
+use crate::each_tenant::FanOut;
 use crate::input::confirm;
 use crate::session::{Session, mention_suspension};
 use operations::change::Change;
 use operations::context::TenantContext;
 use operations::failure::Failure;
+use operations::format::counted;
 
 #[derive(Args)]
 pub struct Add {

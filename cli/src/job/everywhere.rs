@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use shared::job::Job;
 
-use crate::each_tenant::{FanOut, counted};
+use crate::each_tenant::FanOut;
 use crate::input::confirm;
 use crate::output::{Column, Of};
 use crate::session::Session;
 use operations::change::Change;
 use operations::context::TenantContext;
+use operations::format::counted;
 use operations::failure::Failure;
 
 /// The jobs called `name`, and the fan-out that continues with their tenants.

@@ -4,6 +4,7 @@ use shared::store::ProducerRow;
 use shared::tenant::Tenant;
 
 use crate::finding::Finding;
+use crate::format::counted;
 
 /// How many tenants are named.
 const SHOWN_MAX: usize = 10;
@@ -26,7 +27,7 @@ pub(super) fn compare(producers: &[ProducerRow], tenants: usize) -> Vec<Finding>
     let mut findings = vec![Finding::ok(SUBJECT, finding)];
     let sum: i64 = producers.iter().map(|one| i64::from(one.watched)).sum();
     if sum < tenants as i64 {
-        let finding = format!("{sum} of {tenants} tenants are watched");
+        let finding = format!("watched are {sum} of {}", counted(tenants, "tenant"));
         let remedy = "check again in 15 s: a producer has just started or stopped, or tenants were just added";
         findings.push(Finding::problem(SUBJECT, finding, remedy).warning());
     }
@@ -87,7 +88,7 @@ mod tests {
         assert_eq!((findings[0].level, findings[0].finding.as_str()), (Level::Ok, text));
         let findings = compare(&two, 40);
         assert_eq!(findings[1].level, Level::Warning);
-        assert_eq!(findings[1].finding, "39 of 40 tenants are watched");
+        assert_eq!(findings[1].finding, "watched are 39 of 40 tenants");
         assert_eq!(compare(&[], 0)[0].level, Level::Warning);
     }
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 use shared::store::NewJob;
 
 use super::matching::OtherJobs;
+use crate::format::counted;
 
 /// An import, entry by entry, and in sum.
 #[derive(Serialize)]
@@ -125,10 +126,10 @@ impl ImportedEntry {
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Counts { carried, existing, differing, left } = self;
-        let all = carried + existing + differing + left;
+        let all = counted(carried + existing + differing + left, "entry");
         write!(
             f,
-            "{all} entries: {carried} carried over, {existing} existing, {differing} differing, {left} left"
+            "{all}: {carried} carried over, {existing} existing, {differing} differing, {left} left"
         )
     }
 }

@@ -14,6 +14,7 @@ use crate::html::{Html, html};
 use crate::overview::{Hour, Overview, overview};
 use crate::page::{Page, prose, short};
 use operations::finding::{Finding, Level};
+use operations::format::counted;
 
 /// The height of the chart and the width of one hour, in its own units.
 const HEIGHT: u32 = 60;
@@ -133,7 +134,8 @@ fn strip(hours: &[Hour]) -> Html {
     };
     let ended: u32 = hours.iter().map(total).sum();
     let failed: u32 = hours.iter().map(|hour| hour.counts.failed).sum();
-    let summary = format!("The last 24 hours: {ended} executions ended, {failed} of them failed");
+    let ended = counted(ended as usize, "execution");
+    let summary = format!("The last 24 hours: {ended} ended, {failed} failed");
     let bars = hours.iter().enumerate().map(bar).collect::<Html>();
     html!(
         "<figure><figcaption>{}</figcaption><svg class=\"strip\" role=\"img\" aria-label=\"{}\" \
@@ -189,10 +191,10 @@ fn summary(overview: &Overview) -> Html {
         n => format!("{n} of them were not visited yet since this page's server started. "),
     };
     html!(
-        "These facts come from a walk through {} tenants that never ends, at most ten databases a second \
+        "These facts come from a walk through {} that never ends, at most ten databases a second \
          on servers; a file that has not changed is not opened. {}The oldest fact is {} old. \
          Each tenant's own pages ask its database at that moment.",
-        overview.tenants,
+        counted(overview.tenants, "tenant"),
         unvisited,
         short(TimeDelta::seconds(overview.oldest_seconds as i64))
     )
