@@ -7,8 +7,8 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use clap::Args;
 use operations::failure::Failure;
-use operations::format::counted;
 use operations::forecast::{Forecast, Outlook, Peak, Question, Range, forecast};
+use operations::format::counted;
 use shared::clock::Time;
 
 use crate::output::{Column, Output, column, say, time};

@@ -27,9 +27,12 @@ mod tests {
 
     #[test]
     fn one_is_singular() {
-        for (count, one, expected) in
-            [(0, "job", "0 jobs"), (1, "job", "1 job"), (1, "entry", "1 entry"), (2, "entry", "2 entries")]
-        {
+        for (count, one, expected) in [
+            (0, "job", "0 jobs"),
+            (1, "job", "1 job"),
+            (1, "entry", "1 entry"),
+            (2, "entry", "2 entries"),
+        ] {
             assert_eq!(counted(count, one), expected);
         }
     }

@@ -8,6 +8,8 @@ mod add;
 pub mod apscheduler;
 pub mod celery;
 pub mod crontab;
+mod days;
+mod document;
 pub mod kubernetes;
 mod matching;
 mod name;
@@ -224,7 +226,7 @@ mod fuzz {
         "${A}",
         "\\\n",
     ];
-    const DOCUMENT_WORDS: [&str; 14] = [
+    const DOCUMENT_WORDS: [&str; 20] = [
         "{\"kind\": \"CronJob\", ",
         "\"spec\": {",
         "\"jobTemplate\": {",
@@ -239,6 +241,12 @@ mod fuzz {
         "$(A)",
         "}",
         "]",
+        "kind: CronJob\nspec:\n",
+        "  schedule: '",
+        "\n---\n",
+        "&a ",
+        "*a",
+        "- ",
     ];
 
     /// Each job that would be imported is one that the engine accepts.

@@ -59,7 +59,10 @@ mod tests {
     #[test]
     fn a_time_that_does_not_exist_is_refused_with_the_reason() {
         let refused = time("2026-02-30T09:00:00Z").unwrap_err();
-        assert!(refused.contains("is not a time (February 2026 has no day 30); write"), "{refused}");
+        assert!(
+            refused.contains("is not a time (February 2026 has no day 30); write"),
+            "{refused}"
+        );
         assert!(time("soon").unwrap_err().contains("`soon` is not a time; write"));
         assert!(time("2026-12-01T09:00:00+01:00").is_ok());
     }

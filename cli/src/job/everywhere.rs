@@ -11,8 +11,8 @@ use crate::output::{Column, Of};
 use crate::session::Session;
 use operations::change::Change;
 use operations::context::TenantContext;
-use operations::format::counted;
 use operations::failure::Failure;
+use operations::format::counted;
 
 /// The jobs called `name`, and the fan-out that continues with their tenants.
 pub(super) async fn find<'a>(

@@ -33,10 +33,10 @@ pub enum Source {
   polychron schedule import systemd backup.timer backup.service
   systemctl cat 'backup.*' | polychron schedule import systemd - --tenant acme --apply")]
     Systemd(Systemd),
-    /// Kubernetes' CronJobs, as JSON
+    /// Kubernetes' CronJobs: manifests in YAML, or what `kubectl get cronjob -o json` prints
     #[command(after_help = "Examples:
   kubectl get cronjob -o json | polychron schedule import kubernetes -
-  kubectl create --dry-run=client -o json -f report.yaml | polychron schedule import kubernetes - --type pod")]
+  polychron schedule import kubernetes report.yaml --type pod")]
     Kubernetes(Named),
     /// Celery beat's schedules: what `polychron schedule exporter` or `manage.py dumpdata django_celery_beat` writes
     #[command(after_help = "Examples:

@@ -13,7 +13,7 @@ use shared::clock::{Clock, Time};
 use shared::job::{MisfirePolicy, OverlapPolicy};
 use shared::store::NewJob;
 
-use super::{Entry, Import, Names, Text, cron, job};
+use super::{Entry, Import, Names, Text, job};
 use crate::failure::Failure;
 
 /// The longest grace that a job may have, in seconds.
@@ -79,11 +79,17 @@ impl Reader {
     /// # Errors
     /// If it begins like JSON and is not a list of objects.
     pub fn read(&self, text: &Text) -> Result<Import, Failure> {
-        let (text, mut remarks) = (&text.text, text.remarks.clone());
-        let found = match text.trim_start().starts_with(['[', '{']) {
-            true => listed(text)?,
-            false => printed(text),
+        let mut remarks = text.remarks.clone();
+        let found = match text.text.trim_start().starts_with(['[', '{']) {
+            true => listed(&text.text)?,
+            false => printed(&text.text),
         };
+        if found.is_empty() {
+            remarks.push(match text.is_blank() {
+                true => "the file is empty".to_owned(),
+                false => "the file has no jobs".to_owned(),
+            });
+        }
         let mut names = Names::default();
         let entries = found.into_iter().map(|Found { place, source, fields }| {
             let (notes, job) = match fields {
@@ -235,10 +241,10 @@ impl Item<'_> {
         let mut bounds = self.bounds()?;
         let mut schedule = match trigger {
             "cron" => {
-                let (expression, notes) = expression::of(self.fields)?;
+                let (schedule, notes) = expression::schedule(self.fields, &self.timezone)?;
                 self.notes.extend(notes);
                 bounds = self.within_years(bounds)?;
-                cron(&expression, &self.timezone)
+                schedule
             }
             "interval" => {
                 // It counts from its start, which is therefore an occurrence.

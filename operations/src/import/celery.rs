@@ -40,7 +40,11 @@ impl Reader {
     pub fn read(&self, text: &Text) -> Result<Import, Failure> {
         let document: Value = serde_json::from_str(&text.text).map_err(|error| {
             let remedy = "`polychron schedule exporter` and `manage.py dumpdata django_celery_beat` write it";
-            Failure::Usage(format!("FILE isn't JSON ({error}); {remedy}"))
+            let fault = match text.is_blank() {
+                true => "is empty".to_owned(),
+                false => format!("isn't JSON ({error})"),
+            };
+            Failure::Usage(format!("FILE {fault}; {remedy}"))
         })?;
         let (items, zone) = match &document {
             Value::Array(rows) => (dump::items(rows), None),

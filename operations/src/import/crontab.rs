@@ -114,8 +114,12 @@ impl Reader<'_> {
         remarks.extend(remark);
         remarks.extend(reading.remarks());
         if entries.is_empty() {
-            let text = "the file has no entries: only comments, settings and empty lines";
-            remarks.push(text.to_owned());
+            remarks.push(match text.is_blank() {
+                true => "the file is empty: it has no entries".to_owned(),
+                false => {
+                    "the file has no entries: only comments, settings and empty lines".to_owned()
+                }
+            });
         }
         Import::new(entries, remarks)
     }

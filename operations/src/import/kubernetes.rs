@@ -1,4 +1,4 @@
-//! Translates Kubernetes' CronJobs, as `kubectl get cronjob -o json` prints them.
+//! Translates Kubernetes' CronJobs: manifests, or what `kubectl get cronjob -o json` or `-o yaml` prints.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,8 +6,9 @@ use serde_json::{Map, Value, json};
 use shared::job::{MisfirePolicy, OverlapPolicy, PAYLOAD_BYTES_MAX};
 use shared::store::NewJob;
 
-use super::{Budget, Entry, Import, Text, cron, job};
+use super::{Budget, Entry, Import, Text, days, document, job};
 use crate::failure::Failure;
+use crate::format::counted;
 
 /// Retries of a CronJob that states none.
 const BACKOFF_LIMIT: i64 = 6;
@@ -62,25 +63,29 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Translates an object, or a list of them.
+    /// Translates objects, or lists of them.
     ///
     /// # Errors
-    /// If the text is no JSON.
+    /// If the text is neither JSON nor YAML.
     pub fn read(&self, text: &Text) -> Result<Import, Failure> {
-        let document: Value = serde_json::from_str(&text.text).map_err(|error| {
-            Failure::Usage(format!(
-                "FILE isn't JSON ({error}); `kubectl get cronjob -o json` writes it, and `kubectl create --dry-run=client \
-                 -o json -f FILE` makes it from a manifest"
-            ))
+        let documents = document::read(&text.text).map_err(|reason| {
+            let remedy = "name a manifest, or what `kubectl get cronjob -o json` prints";
+            Failure::Usage(format!("FILE is neither JSON nor YAML: {reason}; {remedy}"))
         })?;
-        let objects = match document {
-            Value::Array(objects) => objects,
-            Value::Object(mut fields) => match fields.remove("items") {
-                Some(Value::Array(items)) => items,
-                _ => vec![Value::Object(fields)],
-            },
-            _ => return Err(Failure::Usage("FILE has neither an object nor a list".to_owned())),
-        };
+        let mut objects = Vec::new();
+        for document in documents {
+            match document {
+                Value::Array(items) => objects.extend(items),
+                Value::Object(mut fields) => match fields.remove("items") {
+                    Some(Value::Array(items)) => objects.extend(items),
+                    _ => objects.push(Value::Object(fields)),
+                },
+                _ => {
+                    let text = "FILE has neither an object nor a list";
+                    return Err(Failure::Usage(text.to_owned()));
+                }
+            }
+        }
         let mut remarks = text.remarks.clone();
         let (cron_jobs, others): (Vec<Value>, Vec<Value>) =
             objects.into_iter().partition(|object| object["kind"] == "CronJob");
@@ -89,11 +94,8 @@ impl Reader {
                 others.iter().map(|object| object["kind"].as_str().unwrap_or("no kind")).collect();
             kinds.sort_unstable();
             kinds.dedup();
-            let number = others.len();
-            remarks.push(format!(
-                "{number} objects are not CronJobs and were left out: {}",
-                kinds.join(", ")
-            ));
+            let left = counted(others.len(), "object");
+            remarks.push(format!("left out: {left} of other kinds ({})", kinds.join(", ")));
         }
         remarks.push(match &self.job_type {
             Some(job_type) => format!("consumers must bring a handler for `{job_type}`, which starts the image"),
@@ -170,7 +172,7 @@ impl Reader {
                 "its schedule has a time zone, which Kubernetes refuses: write timeZone".to_owned()
             );
         }
-        Ok(either_day(&text.replace('?', "*"), zone))
+        Ok(days::either(&text.replace('?', "*"), zone))
     }
 
     fn payload(&self, pod: &Map<String, Value>, notes: &mut Vec<String>) -> Result<Value, String> {
@@ -254,24 +256,6 @@ fn note_left(place: &str, fields: &Map<String, Value>, known: &[&str], notes: &m
     }
 }
 
-/// A cron schedule. Either day field is enough for Kubernetes unless one of them is a plain `*`; here both
-/// must match if one begins with `*`, as `*/2` does.
-fn either_day(text: &str, zone: &str) -> Value {
-    let fields: Vec<&str> = text.split_whitespace().collect();
-    match fields[..] {
-        [minute, hour, day, month, weekday]
-            if day != "*"
-                && weekday != "*"
-                && (day.starts_with('*') || weekday.starts_with('*')) =>
-        {
-            let by_day = cron(&format!("{minute} {hour} {day} {month} *"), zone);
-            let by_weekday = cron(&format!("{minute} {hour} * {month} {weekday}"), zone);
-            json!({ "any": [by_day, by_weekday] })
-        }
-        _ => cron(&fields.join(" "), zone),
-    }
-}
-
 fn policies(
     job: &mut NewJob,
     spec: &Map<String, Value>,
@@ -311,7 +295,8 @@ fn policies(
     }
     let retries = whole(of_job, "backoffLimit")?.unwrap_or(BACKOFF_LIMIT);
     job.max_attempts = (retries.min(99) + 1) as i32;
-    notes.push(format!("backoffLimit {retries} becomes {} attempts", job.max_attempts));
+    let attempts = counted(retries.min(99) as usize + 1, "attempt");
+    notes.push(format!("backoffLimit {retries} becomes {attempts}"));
     if let Some(seconds) = whole(of_job, "activeDeadlineSeconds")? {
         job.timeout_seconds = Some(seconds.clamp(1, TIMEOUT_MAX) as i32);
         notes.push(

@@ -37,6 +37,11 @@ impl Text {
         Text { text: ends_of_lines(text, &mut remarks), remarks, recoded }
     }
 
+    /// Whether there is nothing in it.
+    pub(super) fn is_blank(&self) -> bool {
+        self.text.trim().is_empty()
+    }
+
     /// Text that is UTF-8 already.
     pub fn plain(text: &str) -> Text {
         Text::decode(text.as_bytes())

@@ -172,7 +172,9 @@ pub(super) fn explain(json: &str, error: ScheduleError) -> ScheduleError {
     let Ok(fields) = Fields::parse(json) else { return error };
     let text = fields.iter().find(|(name, _)| name == field).and_then(|(_, value)| value.as_str());
     let Some(text) = text else { return error };
-    if field == "cron" && matches!(text.trim(), "@reboot" | "") {
+    let is_date = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    // An instant lacks its time of day then, and is no calendar event.
+    if field == "cron" && matches!(text.trim(), "@reboot" | "") || field == "at" && is_date {
         return error;
     }
     let mut readings = readings(text);
@@ -192,6 +194,7 @@ pub(super) fn explain(json: &str, error: ScheduleError) -> ScheduleError {
         readings = readings.into_iter().map(in_zone).collect();
     }
     if readings.is_empty()
+        && field == "cron"
         && let Some(fault) = fault_of_date(text)
     {
         return error.saying(fault, "write a date that exists".to_owned());

@@ -337,7 +337,7 @@ fn read_time(name: &'static str, text: &str) -> Result<Time, ScheduleError> {
 }
 
 fn is_date(text: &str) -> bool {
-    NaiveDate::parse_from_str(text, "%Y-%m-%d").is_ok()
+    text.len() == 10 && NaiveDate::parse_from_str(text, "%Y-%m-%d").is_ok()
 }
 
 /// The instants of a time with an offset, or at which clocks in `zone` show a local time. One that they

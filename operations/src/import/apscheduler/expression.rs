@@ -1,10 +1,13 @@
-//! A cron trigger's fields as a cron expression.
+//! A cron trigger's fields as a cron expression, or as a recurrence rule.
 //!
 //! APScheduler differs in four ways: weekdays count from Monday; a day must match `day` *and*
 //! `day_of_week`; positions such as `3rd fri` are values of the day of the month; and a missing field is
 //! `*` before the last field that is stated, and its minimum after it.
 
 use serde_json::{Map, Value};
+
+use super::super::cron;
+use super::super::days::{BothDays, NOTE, values};
 
 /// From the most significant to the least; the order decides the value of a missing field.
 pub(super) const FIELDS: [&str; 8] =
@@ -19,8 +22,11 @@ const POSITIONS: [&str; 6] = ["1st", "2nd", "3rd", "4th", "5th", "last"];
 const WEEKS: [(u32, u32); 5] = [(1, 7), (8, 14), (15, 21), (22, 28), (29, 31)];
 const LAST_DAY: u32 = 31;
 
-/// The expression with notes about it, or why there is none.
-pub(super) fn of(fields: &Map<String, Value>) -> Result<(String, Vec<String>), String> {
+/// The schedule with notes about it, or why there is none.
+pub(super) fn schedule(
+    fields: &Map<String, Value>,
+    zone: &str,
+) -> Result<(Value, Vec<String>), String> {
     let mut texts = Vec::with_capacity(FIELDS.len());
     let last = FIELDS.iter().rposition(|field| is_stated(fields, field));
     for (at, (field, minimum)) in FIELDS.iter().zip(MINIMA).enumerate() {
@@ -37,16 +43,40 @@ pub(super) fn of(fields: &Map<String, Value>) -> Result<(String, Vec<String>), S
         let remedy = "an interval of weeks, or a check in the handler, may do";
         return Err(format!("week='{week}': a cron expression has no week of the year; {remedy}"));
     }
+    let [hour, minute, second] =
+        [plain("hour", hour)?, plain("minute", minute)?, plain("second", second)?];
+    let (day, weekdays, month) = (list("day", day)?, weekdays(weekday)?, months(month)?);
     let mut notes = Vec::new();
-    let (day, weekday) = days(&list("day", day)?, &weekdays(weekday)?, &mut notes)?;
-    let [hour, minute] = [plain("hour", hour)?, plain("minute", minute)?];
-    let rest = format!("{minute} {hour} {day} {} {weekday}", months(month)?);
-    let expression = match plain("second", second)?.as_str() {
-        "0" => rest,
-        second => format!("{second} {rest}"),
+    let (day, weekday) = match days(&day, &weekdays, &mut notes) {
+        Ok(days) => days,
+        Err(reason) => {
+            let (second, minute, hour, month) = (&*second, &*minute, &*hour, &*month);
+            let weekdays = weekdays.iter().map(|day| *day as usize).collect();
+            let both = month_days(&day).map(|days| BothDays {
+                second,
+                minute,
+                hour,
+                month,
+                days,
+                weekdays,
+            });
+            let rule = both.and_then(|both| both.schedule(zone)).ok_or(reason)?;
+            return Ok((rule, vec![NOTE.to_owned()]));
+        }
     };
+    let rest = format!("{minute} {hour} {day} {month} {weekday}");
+    let expression = if second == "0" { rest } else { format!("{second} {rest}") };
     notes.insert(0, format!("read as `{expression}`"));
-    Ok((expression, notes))
+    Ok((cron(&expression, zone), notes))
+}
+
+/// Days by their numbers, of which -1 is the last; none if there are others.
+fn month_days(day: &[&str]) -> Option<Vec<i32>> {
+    let days = day.iter().map(|item| match *item {
+        "last" => Some(vec![-1]),
+        item => values(item, 1, 31),
+    });
+    Some(days.collect::<Option<Vec<_>>>()?.concat())
 }
 
 /// The first and the last year of a cron trigger; none if it has all of them.

@@ -22,9 +22,7 @@ pub(super) fn read(text: &str, timezone: &str) -> Result<Time, String> {
     let midnight = |day: NaiveDate| day.and_time(NaiveTime::MIN);
     let local = NaiveDateTime::parse_from_str(local, "%Y-%m-%dT%H:%M:%S%.f")
         .or_else(|_| NaiveDate::parse_from_str(local, "%Y-%m-%d").map(midnight))
-        .map_err(|_| {
-            format!("`{text}` isn't a time such as 2026-12-01 09:00:00{}", fault(text))
-        })?;
+        .map_err(|_| format!("`{text}` isn't a time such as 2026-12-01 09:00:00{}", fault(text)))?;
     if abbreviation == Some("UTC") {
         return in_range(local.and_utc());
     }

@@ -86,8 +86,14 @@ fn translated_triggers_fire_when_apscheduler_does() {
 #[test]
 fn what_has_no_counterpart_is_refused_with_the_reason() {
     for (item, says) in [
-        (json!({"trigger": "cron", "day": "1,15", "day_of_week": "mon-fri"}), "must both match"),
-        (json!({"trigger": "cron", "day": "last", "day_of_week": "mon"}), "day='last'"),
+        (
+            json!({"trigger": "cron", "day": "1,15", "day_of_week": "mon-fri", "second": "*", "minute": "*"}),
+            "must both match",
+        ),
+        (
+            json!({"trigger": "cron", "day": "last", "day_of_week": "mon", "second": "*", "minute": "*"}),
+            "day='last'",
+        ),
         (json!({"trigger": "cron", "day": "1st mon", "day_of_week": "mon"}), "must both match"),
         (json!({"trigger": "cron", "year": "2096,2098"}), "neither one year"),
         (json!({"trigger": "cron", "year": 2027, "end_date": "2026-01-01"}), "before `start`"),
@@ -273,4 +279,36 @@ fn combined_triggers_and_calendar_intervals_are_translated() {
         (&schedule["start"], &schedule["end"]),
         (&json!("2096-05-31T22:00:00Z"), &json!("2097-12-31T22:59:59Z"))
     );
+}
+
+#[test]
+fn days_that_must_both_match_become_a_recurrence_rule() {
+    let zone = "Europe/London";
+    let item = json!({"trigger": "cron", "day": "1,15,last", "day_of_week": "mon-fri", "hour": "9",
+                      "timezone": zone, "start_date": "2026-12-02 00:00:30"});
+    let schedule = one(&json!([item]).to_string(), None).schedule;
+    assert_eq!(
+        schedule,
+        json!({"rrule": "FREQ=DAILY;BYMONTHDAY=1,15,-1;BYDAY=MO,TU,WE,TH,FR;BYHOUR=9;BYMINUTE=0;BYSECOND=0",
+               "start": "2026-12-02T00:00:30Z", "timezone": zone})
+    );
+    let spread = Spread::new(TenantId(Uuid::nil()), JobId(0));
+    let schedule = Schedule::read(&schedule.to_string(), spread).unwrap();
+    let mut at: Time = "2026-11-01T00:00:00Z".parse().unwrap();
+    for expected in ["2026-12-15T09:00:00Z", "2026-12-31T09:00:00Z", "2027-01-01T09:00:00Z"] {
+        at = schedule.next_after(at).unwrap();
+        assert_eq!(at, expected.parse::<Time>().unwrap());
+    }
+}
+
+#[test]
+fn a_file_without_jobs_says_so() {
+    for (text, says) in
+        [("", "the file is empty"), ("\n \n", "the file is empty"), ("[]", "has no jobs")]
+    {
+        let reader = Reader { timezone: None, job_type: None };
+        let import = reader.read(&Text::plain(text)).unwrap();
+        let remarks = import.remarks.join("; ");
+        assert!(import.entries.is_empty() && remarks.contains(says), "{text}: {remarks}");
+    }
 }

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::super::cron;
+use super::super::days::{self, BothDays};
 
 const WEEKDAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 const WEEKS: [(u32, u32); 4] = [(1, 7), (8, 14), (15, 21), (22, 28)];
@@ -31,14 +32,37 @@ pub(super) fn schedule(
         .and_then(|(first, last)| Some((first.parse().ok()?, last.parse().ok()?)));
     let week = WEEKS.iter().position(|week| bounds == Some(*week));
     let Some(week) = week else {
-        return Err(format!(
-            "day_of_month='{day}' and day_of_week='{weekday}' must both match there, and either is enough in a cron \
-             expression; keep one of them, and check the other in the handler"
-        ));
+        let schedule =
+            both(&minute, &hour, &month, &day, &weekday).and_then(|both| both.schedule(zone));
+        let schedule = schedule.ok_or_else(|| {
+            format!(
+                "day_of_month='{day}' and day_of_week='{weekday}' must both match there, and either is enough in a \
+                 cron expression; keep one of them, and check the other in the handler"
+            )
+        })?;
+        notes.push(days::NOTE.to_owned());
+        return Ok(schedule);
     };
     notes.push("a whole week of the month and days of the week become positions".to_owned());
     let nth: Vec<String> = weekday.split(',').map(|day| format!("{day}#{}", week + 1)).collect();
     Ok(cron(&format!("{minute} {hour} * {month} {}", nth.join(",")), zone))
+}
+
+fn both<'a>(
+    minute: &'a str,
+    hour: &'a str,
+    month: &'a str,
+    day: &str,
+    weekday: &str,
+) -> Option<BothDays<'a>> {
+    let days = days::values(day, 1, 31)?;
+    // From Sunday to Monday as the first day.
+    let weekdays = weekday.split(',').map(|name| {
+        let from_sunday = WEEKDAYS.iter().position(|known| *known == name)?;
+        Some((from_sunday + 6) % 7)
+    });
+    let weekdays = weekdays.collect::<Option<Vec<usize>>>()?;
+    Some(BothDays { second: "0", minute, hour, month, days, weekdays })
 }
 
 /// A field without spaces, and without the brackets of Python's sets.

@@ -46,10 +46,21 @@ fn schedules_are_translated() {
         crontab(json!({"minute": "0", "day_of_month": "1-7", "day_of_week": "sunday"})),
         cron("0 * * * SUN#1")
     );
+    assert_eq!(
+        crontab(json!({"minute": "0", "hour": "9", "day_of_month": "13", "day_of_week": "0,fri"})),
+        Ok(json!({
+            "rrule": "FREQ=DAILY;BYMONTHDAY=13;BYDAY=SU,FR;BYHOUR=9;BYMINUTE=0;BYSECOND=0",
+            "start": "2000-01-01T00:00:00", "timezone": "Europe/Berlin"
+        }))
+    );
     assert_eq!(schedule(json!({"type": "interval", "seconds": 90.0})), Ok(json!({"every": "90s"})));
     for (fields, says) in [
         (
             json!({"type": "crontab", "day_of_month": "1,15", "day_of_week": "mon"}),
+            "must both match",
+        ),
+        (
+            json!({"type": "crontab", "minute": "0", "day_of_month": "1,first", "day_of_week": "mon"}),
             "must both match",
         ),
         (json!({"type": "crontab", "day_of_week": "noday"}), "not understood"),
@@ -148,5 +159,14 @@ fn other_documents_are_wrong_usage() {
             matches!(Reader::default().read(&Text::plain(text)), Err(Failure::Usage(_))),
             "{text}"
         );
+    }
+}
+
+#[test]
+fn an_empty_file_is_called_empty() {
+    for (text, says) in [("", "FILE is empty"), (" \n", "FILE is empty"), ("{", "isn't JSON (EOF")]
+    {
+        let failure = Reader::default().read(&Text::plain(text)).err().unwrap().to_string();
+        assert!(failure.contains(says), "{failure}");
     }
 }

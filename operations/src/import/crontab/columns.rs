@@ -7,6 +7,7 @@ use shared::schedule::readings;
 
 use super::timing::Timing;
 use super::{Cron, Format, Line};
+use crate::format::counted;
 
 /// Users that own lines of system crontabs. None of these names is a program's.
 const USERS: [&str; 26] = [
@@ -318,30 +319,13 @@ fn timing<'a>(
     // Supercronic has years last, and seconds first if there are seven.
     let years = if more > 0 { fields.pop() } else { None };
     if cron == Cron::Supercronic {
-        both_days(&fields)?;
         fields.iter_mut().filter(|field| **field == "?").for_each(|field| *field = "*");
     }
     if fields.len() < 5 {
-        let words = text.split_whitespace().count();
-        return Err(format!("it has {words} words, which is not 5 fields of time, then a command"));
+        let words = counted(text.split_whitespace().count(), "word");
+        return Err(format!("it has {words}, which is not 5 fields of time, then a command"));
     }
     Ok((Timing::Cron { expression: fields.join(" "), years }, "5 fields".to_owned()))
-}
-
-/// Refuses days that supercronic reads otherwise: either day field is enough for it, even if one begins
-/// with `*`.
-fn both_days(fields: &[&str]) -> Result<(), String> {
-    let [.., day, _, weekday] = fields else { return Ok(()) };
-    let is_restricted = |field: &str| field != "*" && field != "?";
-    let begins = day.starts_with('*') || weekday.starts_with('*');
-    match is_restricted(day) && is_restricted(weekday) && begins {
-        true => Err(format!(
-            "either day field of `{}` is enough for supercronic, and both must match here, since one begins with `*`: \
-             list its days",
-            fields.join(" ")
-        )),
-        false => Ok(()),
-    }
 }
 
 fn too_many_fields<'a>(fields: impl Iterator<Item = &'a str>) -> String {

@@ -89,6 +89,11 @@ impl<'a> Settings<'a> {
         }
     }
 
+    /// Whether either day field is enough even if one of them begins with `*`.
+    pub(super) fn takes_either_day(&self) -> bool {
+        self.cron == Cron::Supercronic
+    }
+
     /// The upper bound of a random delay in minutes, if there is one.
     pub(super) fn random_delay(&self) -> Option<u32> {
         self.get("RANDOM_DELAY")?.parse().ok().filter(|minutes| *minutes > 0)

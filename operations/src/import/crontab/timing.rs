@@ -5,8 +5,9 @@ use shared::id::{JobId, TenantId};
 use shared::schedule::{Schedule, Spread};
 use uuid::Uuid;
 
-use super::super::cron;
+use super::super::{cron, days};
 use super::settings::Settings;
+use crate::format::counted;
 
 /// Names for times that our own cron expressions lack.
 const NAMED: [(&str, &str); 10] = [
@@ -49,7 +50,11 @@ pub(super) fn schedule(
 ) -> Result<Value, String> {
     let schedule = match timing {
         Timing::Cron { expression, years } => {
-            let schedule = cron(&spread(named(expression), notes), zone);
+            let expression = spread(named(expression), notes);
+            let schedule = match settings.takes_either_day() {
+                true => days::either(&expression, zone),
+                false => cron(&expression, zone),
+            };
             in_years(schedule, *years)?
         }
         Timing::Every(duration) => {
@@ -112,7 +117,8 @@ fn anacron(
     let minutes = settings.first_hour() * 60 + delay;
     let (hour, minute) = (minutes / 60, minutes % 60);
     if hour > 23 {
-        return Err(format!("its delay of {delay} minutes goes beyond the day"));
+        let delay = counted(delay as usize, "minute");
+        return Err(format!("its delay of {delay} goes beyond the day"));
     }
     let days = PERIODS.iter().find(|(name, _)| *name == period).map_or(period, |(_, days)| days);
     Ok(match days {
@@ -133,16 +139,15 @@ fn delayed(schedule: Value, settings: &Settings<'_>, notes: &mut Vec<String>) ->
     let Some(minutes) = settings.random_delay() else { return schedule };
     let mut delayed = schedule.clone();
     delayed["jitter"] = json!(format!("{minutes}m"));
+    let minutes = counted(minutes as usize, "minute");
     let spread = Spread::new(TenantId(Uuid::nil()), JobId(0));
     if Schedule::read(&delayed.to_string(), spread).is_ok() {
-        notes.push(format!(
-            "RANDOM_DELAY becomes `jitter`, one fixed delay below {minutes} minutes"
-        ));
+        notes.push(format!("RANDOM_DELAY becomes `jitter`, one fixed delay below {minutes}"));
         return delayed;
     }
     if Schedule::read(&schedule.to_string(), spread).is_ok() {
         let reason = "since it is not shorter than the time between two starts";
-        notes.push(format!("RANDOM_DELAY of {minutes} minutes is left out, {reason}"));
+        notes.push(format!("RANDOM_DELAY of {minutes} is left out, {reason}"));
     }
     schedule
 }

@@ -92,7 +92,7 @@ fn schedules_mean_what_they_mean_there() {
     assert_eq!(schedule("0 5 13 * 5"), Ok(cron("0 5 13 * 5")));
     assert_eq!(
         schedule("0 5 */2 * 1"),
-        Ok(json!({"any": [cron("0 5 */2 * *"), cron("0 5 * * 1")]}))
+        Ok(json!({"any": [{"cron": "0 5 */2 * *"}, {"cron": "0 5 * * 1"}], "timezone": "UTC"}))
     );
     assert!(schedule("TZ=UTC 0 5 * * *").unwrap_err().contains("timeZone"));
     assert!(schedule("nonsense").is_err());
@@ -142,6 +142,55 @@ fn a_handler_gets_image_and_command() {
 }
 
 #[test]
+fn a_manifest_in_yaml_is_read_like_json() {
+    let manifest = r#"# Two objects.
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: settings}
+---
+apiVersion: batch/v1
+kind: CronJob
+metadata:
+  name: report
+  namespace: shop
+spec:
+  schedule: "0 5 * * *"
+  timeZone: Europe/Berlin
+  suspend: yes
+  jobTemplate:
+    spec:
+      backoffLimit: 2
+      template:
+        spec:
+          restartPolicy: Never
+          containers:
+          - name: a
+            image: example/report:1
+            command: [/bin/report]
+            args:
+            - --all
+            - "1"
+            env:
+            - {name: SINCE, value: "2026-01-01"}
+"#;
+    let import = reader(None).read(&Text::plain(manifest)).unwrap();
+    assert_eq!(import.entries.len(), 1);
+    let left = "left out: 1 object of other kinds (ConfigMap)";
+    assert!(import.remarks.iter().any(|remark| remark == left), "{:?}", import.remarks);
+    let job = import.entries.into_iter().next().unwrap().job.unwrap();
+    let object = cron_job(
+        json!({"timeZone": "Europe/Berlin", "suspend": true}),
+        json!({"backoffLimit": 2}),
+        json!({}),
+        json!({"args": ["--all", "1"], "env": [{"name": "SINCE", "value": "2026-01-01"}]}),
+    );
+    let same = read(&object).0.unwrap();
+    assert_eq!((job.name, job.is_enabled), (same.name, false));
+    assert_eq!((job.schedule, job.payload), (same.schedule, same.payload));
+    assert_eq!(job.max_attempts, same.max_attempts);
+}
+
+#[test]
 fn lists_are_read_and_other_objects_are_named() {
     let empty = || json!({});
     let first = cron_job(empty(), empty(), empty(), empty());
@@ -157,7 +206,7 @@ fn lists_are_read_and_other_objects_are_named() {
         import.remarks
     );
     assert!(import.entries.iter().all(|entry| entry.job.is_ok()));
-    for text in ["kind: CronJob", "1"] {
+    for text in ["kind: [CronJob", "kind: CronJob\n---\n1", "", "1"] {
         assert!(matches!(reader(None).read(&Text::plain(text)), Err(Failure::Usage(_))), "{text}");
     }
 }
