@@ -181,6 +181,10 @@ fn what_is_not_supported_is_refused_by_name() {
         let error = try_read(&json).unwrap_err().to_string();
         assert!(error.contains(says), "{rule}: {error}");
     }
+}
+
+#[test]
+fn other_fields_of_a_rule_are_checked() {
     for (json, says) in [
         (r#"{"rrule":"FREQ=DAILY"}"#, "start: is missing: the local time"),
         (r#"{"rrule":"FREQ=DAILY","start":"soon"}"#, "start: `soon` isn't a time"),
