@@ -93,7 +93,7 @@ async fn a_job_that_the_table_refuses_does_not_fail_the_others() {
         let list = json!([
             {"id": "a", "func": "f", "trigger": "interval[1:00:00]"},
             {"id": "b", "func": "f", "trigger": "interval", "hours": 1, "kwargs": {"text": "\u{0}"}},
-            {"id": "c", "func": "f", "trigger": "cron", "day": "1,15", "day_of_week": "mon"},
+            {"id": "c", "func": "f", "trigger": "cron", "week": "*/2", "day_of_week": "mon"},
             {"id": "d", "func": "f", "trigger": "date", "run_date": "2096-01-01 09:00:00 UTC"},
         ]);
         let import =
