@@ -62,6 +62,7 @@ pub struct LyingServer {
     /// The real server's database, reached through this server.
     pub url: DatabaseUrl,
     lie: watch::Sender<Option<Lie>>,
+    delay: watch::Sender<Duration>,
     accepting: JoinHandle<()>,
 }
 
@@ -72,18 +73,25 @@ impl LyingServer {
         let address = listener.local_addr().unwrap();
         let (behind, url) = by_way_of(url, address);
         let (lie, current) = watch::channel(None);
+        let (delay, current_delay) = watch::channel(Duration::ZERO);
         let accepting = tokio::spawn(async move {
             loop {
                 let (client, _) = listener.accept().await.unwrap();
-                tokio::spawn(serve(client, behind.clone(), current.clone()));
+                let (lie, delay) = (current.clone(), current_delay.clone());
+                tokio::spawn(serve(client, behind.clone(), lie, delay));
             }
         });
-        LyingServer { url, lie, accepting }
+        LyingServer { url, lie, delay, accepting }
     }
 
     /// Lies from the next statement on, or no more.
     pub fn tell(&self, lie: Option<Lie>) {
         self.lie.send_replace(lie);
+    }
+
+    /// Accepts connections as before, but passes on what belongs to a statement only after a delay.
+    pub fn delay_statements(&self, by: Duration) {
+        self.delay.send_replace(by);
     }
 }
 
@@ -102,7 +110,12 @@ fn by_way_of(url: &DatabaseUrl, address: SocketAddr) -> (String, DatabaseUrl) {
     (server.to_owned(), lying.parse().unwrap())
 }
 
-async fn serve(mut client: TcpStream, behind: String, lie: watch::Receiver<Option<Lie>>) {
+async fn serve(
+    mut client: TcpStream,
+    behind: String,
+    lie: watch::Receiver<Option<Lie>>,
+    delay: watch::Receiver<Duration>,
+) {
     let Ok(mut server) = TcpStream::connect(behind).await else { return };
     let (mut request, mut response) = (vec![0; 8192], vec![0; 8192]);
     loop {
@@ -115,6 +128,11 @@ async fn serve(mut client: TcpStream, behind: String, lie: watch::Receiver<Optio
                         // Ends when the client hangs up.
                         let _ = send(lie, &mut client).await;
                         return;
+                    }
+                    // A query, or the first message of a statement's preparation or execution.
+                    if matches!(request[0], b'Q' | b'P' | b'B') {
+                        let delay = *delay.borrow();
+                        tokio::time::sleep(delay).await;
                     }
                     if server.write_all(&request[..n]).await.is_err() {
                         return;

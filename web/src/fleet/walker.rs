@@ -14,6 +14,7 @@ use operations::failure::reason;
 use operations::tenant::TenantView;
 use shared::store::{ChangeToken, DbTime, Result, Store, chain};
 use shared::tenant::Tenant;
+use tokio::time::timeout;
 use tracing::warn;
 
 use super::FleetCache;
@@ -27,6 +28,8 @@ const AT_ONCE: usize = 4;
 const VISIT_MIN: Duration = Duration::from_millis(400);
 /// The least time for a visit to a file, which needs no session of a server.
 const FILE_VISIT_MIN: Duration = Duration::from_millis(5);
+/// The longest visit, so that tenants whose databases answer slowly or not at all delay few others.
+const VISIT_MAX: Duration = Duration::from_secs(5);
 /// The pause after a visit to a file, in multiples of the visit.
 const PAUSE_FACTOR: u32 = 9;
 /// The least time for a walk.
@@ -82,7 +85,14 @@ async fn visit(tenant: &Tenant, cache: &FleetCache, context: &Context) {
     let begun = cache.clock.boot_time();
     let before = cache.get(&tenant.slug);
     let read = match context.store(tenant) {
-        Ok(store) => read(&store, before).await,
+        Ok(store) => match timeout(VISIT_MAX, read(&store, before)).await {
+            Ok(reading) => reading,
+            Err(_) => {
+                let problem =
+                    format!("the database did not answer within {} s", VISIT_MAX.as_secs());
+                Reading::failed(cache.get(&tenant.slug), problem)
+            }
+        },
         Err(failure) => Reading::failed(before, failure.to_string()),
     };
     let at = cache.clock.boot_time();

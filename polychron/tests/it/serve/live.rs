@@ -3,8 +3,10 @@
 use std::io::{BufRead as _, BufReader};
 use std::net::{TcpListener, TcpStream};
 use std::process::Stdio;
+use std::time::Duration;
 
-use testkit::eventually;
+use shared::clock::Clock;
+use testkit::{LyingServer, eventually};
 
 use super::server::Server;
 use crate::console::{BOTH, Console};
@@ -38,6 +40,32 @@ async fn a_page_is_notified_of_changes_at_its_tenant() {
         walk();
         server.get("/events?tenant=nobody").ended(404);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tenants_that_answer_slowly_delay_no_snapshot_of_others_for_long() {
+    const SLOW: usize = 8;
+    /// No statement is cancelled for it, but a visit of several takes 20 s.
+    const DELAY: Duration = Duration::from_millis(1500);
+    /// Four are visited at a time, each for five seconds at most.
+    const WALK_MAX: Duration = Duration::from_secs(14);
+    let console = Console::with_tenant(BOTH[1]).await;
+    let mut servers = Vec::new();
+    for n in 0..SLOW {
+        let server = LyingServer::before(&console.database("slow").await).await;
+        console.add_tenant(&format!("slow-{n}"), &server.url, &[]).succeeded();
+        server.delay_statements(DELAY);
+        servers.push(server);
+    }
+    let server = Server::start(&console);
+    let mut walk = hear(server.open("GET", "/events", &[], ""));
+    walk();
+    let began = Clock::System.boot_time();
+    walk();
+    let took = Clock::System.boot_time() - began;
+    assert!(took < WALK_MAX, "{took:?}");
+    let page = server.get("/tenants").body;
+    assert_eq!(page.matches("did not answer within 5 s").count(), SLOW, "{page}");
 }
 
 #[tokio::test]
