@@ -1,13 +1,19 @@
 //! What pages share: the frame, and how times, durations and statuses are shown.
 
+use std::io::{self, Write};
+
 use axum::response::{IntoResponse, Response};
 use chrono::TimeDelta;
+use serde_json::Value;
 use shared::clock::Time;
 
 use crate::access::Visitor;
 use crate::document::document;
 use crate::form::form;
 use crate::html::{Fill, Html, html, in_url};
+
+/// The most bytes of a JSON value that is shown indented.
+const INDENTED_BYTES_MAX: usize = 128 * 1024;
 
 /// A page without its frame.
 pub(crate) struct Page<'a> {
@@ -152,6 +158,28 @@ pub(crate) fn facts(facts: &[(&str, Html)]) -> Html {
 /// Text as a fact.
 pub(crate) fn text(text: impl Fill) -> Html {
     html!("{}", text)
+}
+
+/// A JSON value, indented unless that makes it long: each of thousands of values in nested lists would take
+/// a line of its own, with hundreds of spaces.
+pub(crate) fn json(value: &Value) -> String {
+    struct Limited(Vec<u8>);
+    impl Write for Limited {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.0.len() + bytes.len() > INDENTED_BYTES_MAX {
+                return Err(io::ErrorKind::FileTooLarge.into());
+            }
+            self.0.write(bytes)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut indented = Limited(Vec::new());
+    match serde_json::to_writer_pretty(&mut indented, value) {
+        Ok(()) => String::from_utf8_lossy(&indented.0).into_owned(),
+        Err(_) => value.to_string(),
+    }
 }
 
 /// Text with the commands in backticks as code.

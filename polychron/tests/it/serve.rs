@@ -6,6 +6,7 @@ mod audit;
 mod changes;
 mod live;
 mod matrix;
+mod memory;
 mod pages;
 mod server;
 mod why;

@@ -11,12 +11,12 @@ use shared::execution::{Execution, Status};
 use shared::id::ExecutionId;
 
 use super::Answer;
-use super::executions::took;
+use super::executions::{first_line, took};
 use crate::AppState;
 use crate::access::Visitor;
 use crate::form::careful_form;
 use crate::html::{Html, html};
-use crate::page::{Page, badge, exact, facts, of_job, of_tenant, short, table, text, when};
+use crate::page::{Page, badge, exact, facts, json, of_job, of_tenant, short, table, text, when};
 use operations::execution::find;
 use operations::execution::{job_name, progress};
 use operations::failure::Failure;
@@ -167,7 +167,7 @@ fn attempts_list(slug: &str, execution: &Execution, attempts: &[Execution], now:
                 attempt.started_at.map_or_else(|| html!("–"), |at| when(at, now))
             }),
             ("Took", &|attempt| text(took(attempt))),
-            ("Error", &|attempt| text(maybe(attempt.error_message.as_ref()))),
+            ("Error", &|attempt| text(attempt.error_message.as_deref().map_or("", first_line))),
         ],
     );
     html!("<h2>Attempts</h2>{}", list)
@@ -175,11 +175,15 @@ fn attempts_list(slug: &str, execution: &Execution, attempts: &[Execution], now:
 
 /// Its payload, error, result and output.
 fn contents(execution: &Execution) -> Html {
-    let json = |name: &str, value: &Option<Value>| {
-        let pretty = value.as_ref().map(|value| format!("{value:#}"));
-        pretty.map(|pretty| html!("<h2>{}</h2><pre>{}</pre>", name, pretty))
+    let section = |name: &str, value: &Option<Value>| {
+        value.as_ref().map(|value| html!("<h2>{}</h2><pre>{}</pre>", name, json(value)))
     };
     let output =
         execution.output.as_ref().map(|output| html!("<h2>Output</h2><pre>{}</pre>", output));
-    html!("{}{}{}", json("Payload", &execution.payload), json("Result", &execution.result), output)
+    html!(
+        "{}{}{}",
+        section("Payload", &execution.payload),
+        section("Result", &execution.result),
+        output
+    )
 }

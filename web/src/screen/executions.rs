@@ -118,7 +118,7 @@ pub(super) fn took(execution: &Execution) -> String {
 }
 
 /// The first line of an error; the execution's own page shows all of it.
-fn first_line(text: &str) -> &str {
+pub(super) fn first_line(text: &str) -> &str {
     const BYTES: usize = 160;
     let line = text.lines().next().unwrap_or_default();
     let end = (0..=BYTES.min(line.len())).rev().find(|at| line.is_char_boundary(*at));

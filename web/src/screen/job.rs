@@ -19,7 +19,7 @@ use crate::AppState;
 use crate::access::Visitor;
 use crate::form::{careful_form, form};
 use crate::html::{Html, html};
-use crate::page::{Page, badge, facts, maybe_when, of_job, of_tenant, table, text, when};
+use crate::page::{Page, badge, facts, json, maybe_when, of_job, of_tenant, table, text, when};
 use operations::context::TenantContext;
 use operations::failure::Failure;
 use operations::format::maybe;
@@ -224,6 +224,5 @@ fn policies(at: &TenantContext, job: &Job) -> Html {
         ("Version", text(job.version)),
         ("Changed", when(job.updated_at, at.now.time())),
     ]);
-    let payload = format!("{:#}", job.payload);
-    html!("<h2>Policies</h2>{}<h2>Payload</h2><pre>{}</pre>", facts, payload)
+    html!("<h2>Policies</h2>{}<h2>Payload</h2><pre>{}</pre>", facts, json(&job.payload))
 }

@@ -17,7 +17,7 @@ use crate::AppState;
 use crate::access::Visitor;
 use crate::form::{Filled, form};
 use crate::html::{Exact, Html, html};
-use crate::page::{Page, of_job, of_tenant};
+use crate::page::{Page, json, of_job, of_tenant};
 use crate::problem::made;
 use operations::context::TenantContext;
 use operations::failure::Failure;
@@ -123,7 +123,7 @@ impl Owner {
             (None, Owner::Job(_)) => "default".to_owned(),
             (None, Owner::Tenant(_)) => "off".to_owned(),
             (Some(target), _) if target.get("url").is_none() => "off".to_owned(),
-            (Some(target), _) => format!("{target:#}"),
+            (Some(target), _) => json(target),
         }
     }
 

@@ -17,7 +17,7 @@ use crate::AppState;
 use crate::access::Visitor;
 use crate::form::form;
 use crate::html::{Exact, Html, html};
-use crate::page::{Page, maybe_when, of_job, of_tenant};
+use crate::page::{Page, json, maybe_when, of_job, of_tenant};
 use operations::context::TenantContext;
 use operations::failure::Failure;
 use operations::job::find;
@@ -48,7 +48,7 @@ pub(super) async fn show(
     let at = state.enter(&visitor, &slug).await?;
     let job = find(&at, &query.name).await?;
     let preview = query.schedule.as_deref().map(|text| preview(&at, &job, &visitor, text, &query));
-    let text = query.schedule.clone().unwrap_or_else(|| format!("{:#}", job.schedule));
+    let text = query.schedule.clone().unwrap_or_else(|| json(&job.schedule));
     let action = of_job(&slug, &job.name, "/schedule");
     let body = html!(
         "<form method=\"get\" action=\"{}\" class=\"form\"><input type=\"hidden\" name=\"name\" value=\"{}\">\

@@ -67,6 +67,13 @@ impl Server {
         Server { child, address, headers: Vec::new() }
     }
 
+    /// The most memory that it has used, in KiB.
+    pub(super) fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.split_whitespace().next().unwrap().parse().unwrap()
+    }
+
     /// Sends a header with every later request.
     pub(super) fn always(&mut self, header: String) {
         self.headers = vec![header];
