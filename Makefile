@@ -26,7 +26,7 @@ chaos-mix: ## inject all these faults at random (make chaos-mix MINUTES=30 SEED=
 
 # Every target at a time of its own, at low priority. A failing input is kept in /tmp, and named.
 fuzz: ## feed each decoder with mutated inputs for as long (make fuzz MINUTES=60 T=rows)
-	POLYCHRON_FUZZ_SECONDS=$$(($(MINUTES) * 60)) nice -n 19 cargo test --profile sim -p polychron-shared -p polychron-operations -p polychron-consumer --test fuzz --lib fuzz_$(T) -- --nocapture --test-threads=2
+	POLYCHRON_FUZZ_SECONDS=$$(($(MINUTES) * 60)) nice -n 19 cargo test --profile sim -p polychron-shared -p polychron-operations -p polychron-consumer -p polychron-web --test fuzz --lib fuzz_$(T) -- --nocapture --test-threads=2
 
 versions: ## run this version beside another one (make versions OLD=commit)
 	scripts/two-versions $(OLD)

@@ -11,6 +11,8 @@ mod document;
 mod events;
 mod fleet;
 mod form;
+#[cfg(test)]
+mod fuzz;
 mod guard;
 mod html;
 mod html_error;
