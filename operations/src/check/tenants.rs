@@ -172,7 +172,7 @@ fn of_quarantined(tenant: &Tenant, job: Quarantined) -> Finding {
     )
 }
 
-/// Of a database that can be read, and not written.
+/// Of a database that answers, and lacks what the engine needs.
 fn of_rights(tenant: &Tenant, error: &StoreError) -> Finding {
     let remedy = match error {
         StoreError::Denied(_) => {
@@ -190,7 +190,7 @@ fn of_rights(tenant: &Tenant, error: &StoreError) -> Finding {
         ),
         error => remedy(tenant, error),
     };
-    let finding = format!("its jobs do not run, because it cannot be written: {}", reason(error));
+    let finding = format!("its jobs do not run: {}", reason(error));
     Finding::problem(format!("tenant {}", tenant.slug), finding, remedy)
 }
 

@@ -84,7 +84,7 @@ async fn invalid_input_is_refused_by_name_and_never_quoted() {
             5,
             "cannot be reached",
         ),
-        (&["tenant", "add", "acme"], "postgres://us3r:s3cret@host:many/x", 1, "port"),
+        (&["tenant", "add", "acme"], "postgres://us3r:s3cret@host:many/x", 2, "port"),
         (
             &["tenant", "add", "acme"],
             "postgres://127.0.0.1:1/x?password=s3cret&odd=s3cret",

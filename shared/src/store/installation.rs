@@ -46,7 +46,9 @@ impl Control {
         if self.settle(&now, false).await?.is_applied() {
             return Ok(());
         }
-        self.check_place().await
+        self.check_place().await?;
+        // Path or inode may have changed; the next change is compared with what is here now.
+        self.settle(&now, true).await.map(drop)
     }
 
     /// The same, but changes nothing.

@@ -12,7 +12,11 @@ impl Store {
     /// [`Denied`](super::StoreError::Denied) if one is missing, [`Unreachable`](super::StoreError::Unreachable)
     /// if the database is read-only, [`MissingTable`](super::StoreError::MissingTable).
     pub async fn exercise_rights(&self) -> Result<()> {
-        run_on_either!(self.db.proved().await?, sql::EXERCISE_RIGHTS, |text, connection| async {
+        let db = self.db.proved().await?;
+        run_on_either!(db, sql::READ_TENANT_TABLES, |text, connection| async {
+            sqlx::query(text).execute(connection).await.map(drop)
+        })?;
+        run_on_either!(db, sql::EXERCISE_RIGHTS, |text, connection| async {
             sqlx::query(text).execute(connection).await.map(drop)
         })
     }
