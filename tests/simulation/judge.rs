@@ -255,10 +255,14 @@ fn may_create(
                 _ => wrong("inserted with a status that only a later step sets"),
             }
         }
-        (Actor::Process(_, _, "finish_if"), Trigger::Retry | Trigger::Rescue) => match before {
-            Some(before) if before.status.is_final() && new.status == Status::Scheduled => Ok(()),
-            _ => wrong("the attempt before it isn't over"),
-        },
+        (Actor::Process(_, _, "finish_if" | "try_finish"), Trigger::Retry | Trigger::Rescue) => {
+            match before {
+                Some(before) if before.status.is_final() && new.status == Status::Scheduled => {
+                    Ok(())
+                }
+                _ => wrong("the attempt before it isn't over"),
+            }
+        }
         _ => wrong("no process inserts such a row"),
     }
 }

@@ -8,6 +8,7 @@
 --   another session has locked their rows.
 -- Result: the jobs, with their number of open executions and of those that wait their turn, and with the last
 --   occurrence from next_run_at on that has a row: such a next_run_at is stale. 1970: none has.
+--   A row beyond now was made by a clock that was wrong, and says nothing.
 SELECT j.id,
        CASE WHEN octet_length(j.name) <= 800 THEN j.name END AS name,
        CASE WHEN octet_length(j.job_type) <= 400 THEN j.job_type END AS job_type,
@@ -28,7 +29,7 @@ SELECT j.id,
            (SELECT max(e.scheduled_for)
             FROM polychron_job_execution e
             WHERE e.job_id = j.id AND e.scheduled_for >= j.next_run_at
-              AND e.attempt = 1 AND e.trigger = 'schedule'),
+              AND e.scheduled_for <= $1 AND e.attempt = 1 AND e.trigger = 'schedule'),
            '1970-01-01 00:00:00+00'::timestamptz
        ) AS over_until
 FROM polychron_job j

@@ -7,6 +7,7 @@
 --   $4 most rows, $5 seconds of grace below which a job is never held.
 -- Result: the jobs, with their number of open executions and of those that wait their turn, and with the last
 --   occurrence from next_run_at on that has a row: such a next_run_at is stale. 1970: none has.
+--   A row beyond now was made by a clock that was wrong, and says nothing.
 SELECT j.id,
        CASE WHEN octet_length(j.name) <= 800 THEN j.name END AS name,
        CASE WHEN octet_length(j.job_type) <= 400 THEN j.job_type END AS job_type,
@@ -27,7 +28,7 @@ SELECT j.id,
            (SELECT max(e.scheduled_for)
             FROM polychron_job_execution e
             WHERE e.job_id = j.id AND e.scheduled_for >= strftime('%Y-%m-%dT%H:%M:%S', j.next_run_at)
-              AND e.attempt = 1 AND e.trigger = 'schedule'),
+              AND e.scheduled_for <= $1 AND e.attempt = 1 AND e.trigger = 'schedule'),
            '1970-01-01T00:00:00.000000+00:00'
        ) AS over_until
 FROM polychron_job j
