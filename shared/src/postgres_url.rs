@@ -67,10 +67,9 @@ pub(crate) fn problem(url: &str) -> Option<String> {
     let shown = shown(host);
     let at = |key: &str| parameters.iter().find(|(k, _)| *k == key).map(|(_, value)| *value);
     if host.contains(',') || at("host").is_some_and(|host| host.contains(',')) {
-        return Some(format!(
-            "it names several hosts, and one is supported: name an address that leads to the \
-             primary (a proxy, a virtual IP address or a DNS name that follows it)"
-        ));
+        let several = "it names several hosts, and one is supported: name an address that leads to \
+                       the primary (a proxy, a virtual IP address or a DNS name that follows it)";
+        return Some(several.to_owned());
     }
     if user.is_none() && database.contains('@') {
         return Some(format!("its host is read as `{shown}`; {ENCODE}"));
@@ -87,7 +86,7 @@ pub(crate) fn problem(url: &str) -> Option<String> {
     if host.chars().any(|c| c.is_whitespace() || "\\\"<>^`{|}".contains(c)) {
         return Some(format!("its host is read as `{shown}`; {ENCODE}"));
     }
-    if database.is_empty() && !at("dbname").is_some_and(|name| !name.is_empty()) {
+    if database.is_empty() && at("dbname").is_none_or(str::is_empty) {
         return Some(format!(
             "it names no database: append it to the host, as in postgres://{shown}/acme"
         ));

@@ -37,6 +37,7 @@ async fn lock(url: &DatabaseUrl, row: ExecutionId) -> PgConnection {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one story, told in order")]
 async fn a_locked_row_is_claimed_and_finished_once_it_is_free_and_the_others_at_once() {
     let (folder, random, clock) = (Folder::new(), Random::system(), Clock::System);
     let connections = Connections::new(clock.clone(), 4);

@@ -8,19 +8,6 @@ use crate::clock::Clock;
 /// The maximum number of connections to one server, if none is set.
 pub const CONNECTIONS_MAX: usize = 20;
 
-/// How many connections a server allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::FromRow)]
-pub struct ConnectionLimits {
-    /// To ordinary roles together.
-    pub server: i32,
-    /// To the role that asks; negative: no limit.
-    pub role: i32,
-    /// To the database; negative: no limit.
-    pub database: i32,
-    /// How many are open, of all programs.
-    pub sessions: i64,
-}
-
 /// All connections of one process. Clones share them.
 #[derive(Clone)]
 pub struct Connections {

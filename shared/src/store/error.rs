@@ -1,6 +1,6 @@
 //! The errors of a database, in the cases that callers distinguish.
 
-use super::installation::Place;
+use super::place::Place;
 use crate::database_url::InvalidUrl;
 use crate::id::TenantId;
 

@@ -1,40 +1,17 @@
 //! Where the control database lies. A copy (for staging, or a disk's snapshot) lists the original's tenants, and
 //! must not run their jobs, too.
 
-use std::fmt;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::path::Path;
 
-use sqlx::{FromRow, query, query_as};
+use sqlx::{query, query_as};
 
 use super::control::Control;
 use super::db::{Db, run, run_on_either};
 use super::error::{Result, StoreError};
 use super::guarded::Guarded;
+use super::place::Place;
 use super::sql;
-
-/// Where a control database lies.
-#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
-pub struct Place {
-    /// The PostgreSQL server's system identifier and the database's oid, or the path of the SQLite file.
-    place: String,
-    /// Device and inode of the SQLite file.
-    file: Option<String>,
-}
-
-impl Place {
-    /// Whether a database that was there may be the same one that is here now. An SQLite file that was renamed
-    /// keeps its inode, and one that was restored keeps its path.
-    fn is_same(&self, now: &Place) -> bool {
-        self.place == now.place || (self.file.is_some() && self.file == now.file)
-    }
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.place)
-    }
-}
 
 impl Control {
     /// Fails if this database is not where it was settled; settles it if it was not yet.
@@ -96,16 +73,12 @@ impl Control {
                     place => place,
                 }
             }
-            Db::Sqlite(database) => {
-                let path = database.options().get_filename().to_path_buf();
-                // In a thread of its own, because a network file system may hang.
-                Ok(tokio::task::spawn_blocking(move || of_file(path)).await.ok().flatten())
-            }
+            Db::Sqlite(database) => Ok(of_file(database.options().get_filename())),
         }
     }
 }
 
-fn of_file(path: PathBuf) -> Option<Place> {
+fn of_file(path: &Path) -> Option<Place> {
     let (path, data) = (path.canonicalize().ok()?, path.metadata().ok()?);
     let file = Some(format!("{}:{}", data.dev(), data.ino()));
     Some(Place { place: path.display().to_string(), file })

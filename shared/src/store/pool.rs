@@ -20,7 +20,7 @@ use tokio::time::{sleep, timeout};
 use tracing::warn;
 
 use super::caught::caught;
-use super::connections::ConnectionLimits;
+use super::connection_limits::ConnectionLimits;
 use super::error::{Refusal, Result, StoreError};
 use super::idle_pool::{CheckedOut, Idle, Live, Permit, Scarce, Server};
 use super::read_limits::{READ_LIMITS_ARE_KEPT, ReadLimits};

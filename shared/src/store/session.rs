@@ -7,7 +7,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row as _, raw_sql};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::connections::ConnectionLimits;
+use super::connection_limits::ConnectionLimits;
 use super::sql;
 
 /// The settings of every PostgreSQL session. Sent as statements, because a pooler in between refuses

@@ -38,7 +38,6 @@ async fn slow_readers_of_large_answers_do_not_exhaust_the_memory() {
         assert!(start.ends_with(" 200") || start.ends_with(" 429"), "{start}");
     }
     let grown = server.peak_memory() - before;
-    println!("{READERS} slow readers: {grown} KiB");
     assert!(grown < GROWTH_MAX, "{grown} KiB");
     drop(readers);
     server.get("/tenants/acme").ended(200);
@@ -85,7 +84,6 @@ async fn pages_of_the_largest_values_are_bounded() {
         "/".to_owned(),
     ] {
         let page = server.get(&path).ended(200);
-        println!("{path}: {} bytes", page.body.len());
         assert!(page.body.len() < PAGE_MAX, "{path}: {} bytes", page.body.len());
     }
     let attempts = server.get(&format!("/tenants/acme/executions/{id}")).body;
