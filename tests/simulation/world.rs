@@ -313,8 +313,9 @@ impl World {
             }
             self.sql(tenant, jobs_off)?;
         }
-        // A hundred missed runs, one at a time, each retried twice, take a while.
-        for _ in 0..600 {
+        // A hundred missed runs, one at a time, each retried twice, take a while; and what was run by hand
+        // before the clock went back three hours is not moved, because it may be wanted then.
+        for _ in 0..1200 {
             self.calm_down(Duration::from_secs(15))?;
             if self.judge.open().is_empty() {
                 self.check_occurrences(TimeDelta::zero())?;
