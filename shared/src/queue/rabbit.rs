@@ -9,6 +9,7 @@
 mod acks;
 mod address;
 mod dead;
+mod header_depth;
 mod keep_connected;
 mod post;
 mod publisher;
@@ -132,6 +133,7 @@ struct Connected {
 
 /// Connects under a name that the management UI shows.
 async fn connect(url: &AmqpUrl, name: &str) -> Result<Connected, Fault> {
+    header_depth::warn_if_unbounded();
     // lapin leaks a thread for each attempt to connect that is given up, so an unresponsive peer is
     // detected before lapin is called.
     let version = match timeout(PROBE_LIMIT, address::probe(url)).await {

@@ -25,6 +25,7 @@ on_rabbit! {
     overlapping_batches_get_their_own_confirms,
     a_messages_headers_name_the_job_and_show_no_secret,
     names_too_long_for_amqp_affect_only_their_message,
+    headers_that_lie_too_deep_affect_only_their_message,
     closed_connections_are_reopened,
     a_flood_of_wakes_for_one_tenant_loses_no_other_wake,
     a_deleted_queue_is_declared_again,
@@ -115,6 +116,28 @@ async fn unreadable_messages_are_bounded_listed_and_removed(broker: Broker) {
     let removed = empty_dead(&url).await.unwrap();
     assert!((990..=1001).contains(&removed), "{removed}");
     assert_eq!(publisher.dead_depth().await, Some(0));
+}
+
+async fn headers_that_lie_too_deep_affect_only_their_message(broker: Broker) {
+    let slots = Arc::new(Semaphore::new(5));
+    let publisher = broker.publisher(&["default"]).await;
+    for levels in [40, 1000, 20_000] {
+        let (open, close) = ("[".repeat(levels), "]".repeat(levels));
+        let message = format!(
+            r#"{{"properties": {{"headers": {{"x": {open}{close}}}}}, "routing_key": "default",
+                "payload": "deep", "payload_encoding": "string"}}"#
+        );
+        let path = format!("/api/exchanges/{}/polychron.jobs/publish", broker.vhost);
+        management("POST", &path, &message).await;
+    }
+    publisher.publish(vec![broker.message("default")]).await;
+    let mut receiver = broker.receiver(&["default"], &slots).await;
+    for _ in 0..3 {
+        let delivery = receiver.next().await;
+        assert_eq!(delivery.body, b"deep");
+        delivery.ack();
+    }
+    assert_ne!(receiver.next().await.body, b"deep");
 }
 
 async fn processes_that_trim_at_once_keep_as_many_as_one(broker: Broker) {
