@@ -266,7 +266,7 @@ impl<C: Open> Database<C> {
         }
         let file = self.file.as_ref().map(WatchedFile::generation);
         let give_up_at = self.boot_time() + ACQUIRE_LIMIT;
-        loop {
+        let (connection, permit, database, borrowed) = loop {
             match timeout(ACQUIRE_LIMIT, self.server.check_out(&will_do)).await.map_err(busy)? {
                 CheckedOut::Idle(Idle { database, role, since, mut connection }, permit) => {
                     let age = self.server.clock.boot_time() - since;
@@ -277,17 +277,7 @@ impl<C: Open> Database<C> {
                         )
                     {
                         let borrowed = (database != self.number).then_some(since);
-                        let database = (database, role);
-                        let is_limited = self.is_limited();
-                        return Ok(Held {
-                            connection,
-                            permit,
-                            database,
-                            borrowed,
-                            file,
-                            is_limited,
-                            turn,
-                        });
+                        break (connection, permit, (database, role), borrowed);
                     }
                 }
                 CheckedOut::Permit(permit) => {
@@ -306,20 +296,12 @@ impl<C: Open> Database<C> {
                             continue;
                         }
                     };
-                    let (database, borrowed) = ((self.number, self.role.clone()), None);
-                    let is_limited = self.is_limited();
-                    return Ok(Held {
-                        connection,
-                        permit,
-                        database,
-                        borrowed,
-                        file,
-                        is_limited,
-                        turn,
-                    });
+                    break (connection, permit, (self.number, self.role.clone()), None);
                 }
             }
-        }
+        };
+        let is_limited = self.is_limited();
+        Ok(Held { connection, permit, database, borrowed, file, is_limited, turn })
     }
 }
 
