@@ -1,6 +1,7 @@
 //! Makes this process follow the time zone rules of the installation, which are in the control database.
 //! Without any there, the built-in ones count.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::{error, info};
@@ -13,6 +14,8 @@ use crate::store::{Control, LatestZoneRules, Result, StoredZoneRules, chain};
 pub struct InstalledRules {
     /// The rules that were read last.
     followed: Mutex<Option<LatestZoneRules>>,
+    /// Whether it has read once which rules hold. The rules that a process begins with are no change.
+    has_begun: AtomicBool,
     /// Why it cannot follow the installation's rules; none if it does.
     problem: Mutex<Option<String>>,
 }
@@ -43,17 +46,19 @@ impl InstalledRules {
 
     async fn update(&self, control: &Control) -> std::result::Result<(), String> {
         let latest = control.read_zone_rules().await.map_err(|error| chain(&error))?;
+        let has_begun = self.has_begun.swap(true, Ordering::Relaxed);
         // What could not be read may be readable by now.
         if self.problem().is_none() && *lock(&self.followed) == latest {
             return Ok(());
         }
-        self.read(control, latest).await
+        self.read(control, latest, has_begun).await
     }
 
     async fn read(
         &self,
         control: &Control,
         latest: Option<LatestZoneRules>,
+        has_begun: bool,
     ) -> std::result::Result<(), String> {
         let stored = control.list_zone_rules().await.map_err(|error| chain(&error))?;
         let last = stored.last().map(|last| (last.number, &last.hash));
@@ -64,7 +69,7 @@ impl InstalledRules {
         let is_new = rules.hash() != ZoneRules::current().hash();
         // Sets that differ only in what held before are different ones, too.
         ZoneRules::use_from_now_on(rules.clone());
-        if is_new {
+        if is_new && has_begun {
             info!(%rules, "the time zone rules have changed");
         }
         *lock(&self.followed) = latest;

@@ -60,6 +60,9 @@ async fn an_update_shows_what_it_changes_before_and_is_audited() {
         assert_eq!(versions, ["2099a", ZoneRules::built_in().version()]);
         assert_eq!(shown[0]["from"], shown[1]["until"]);
 
+        // The rules that a command begins with are no news.
+        assert_eq!(console.run(&["tenant", "list"]).succeeded().stderr, "");
+
         // The same again, and older ones, are refused.
         let again = console.run(&update).ended(1);
         assert!(again.stderr.contains("in force already"), "{}", again.stderr);
