@@ -24,6 +24,7 @@ struct ErrorFields {
 pub fn code(failure: &Failure) -> u8 {
     match failure {
         Failure::Failed(_)
+        | Failure::TenantFailed { .. }
         | Failure::Conflict(_)
         | Failure::Stale(_)
         | Failure::Refused(_)
@@ -37,7 +38,7 @@ pub fn code(failure: &Failure) -> u8 {
 
 fn kind(failure: &Failure) -> &'static str {
     match failure {
-        Failure::Failed(_) => "failed",
+        Failure::Failed(_) | Failure::TenantFailed { .. } => "failed",
         Failure::Conflict(_) => "conflict",
         Failure::Stale(_) => "stale",
         Failure::Refused(_) => "refused",

@@ -12,6 +12,14 @@ pub enum Failure {
     /// It was tried, and did not succeed.
     #[error("{0}")]
     Failed(String),
+    /// It was tried in a tenant's database, and did not succeed.
+    #[error("{text}")]
+    TenantFailed {
+        /// The tenant's slug.
+        tenant: String,
+        /// Why, with the tenant and the database.
+        text: String,
+    },
     /// It is not possible in the present state.
     #[error("{0}")]
     Conflict(String),
@@ -61,7 +69,11 @@ impl Failure {
     /// The failure for an error of a tenant's database.
     pub fn tenant(tenant: &Tenant, error: StoreError) -> Failure {
         let Tenant { slug, database_url, .. } = tenant;
-        Failure::of(&error, format!("tenant {slug}, {database_url}: {}", reason(&error)))
+        let text = format!("tenant {slug}, {database_url}: {}", reason(&error));
+        match Failure::of(&error, text) {
+            Failure::Failed(text) => Failure::TenantFailed { tenant: slug.to_string(), text },
+            failure => failure,
+        }
     }
 
     fn of(error: &StoreError, text: String) -> Failure {

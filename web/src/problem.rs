@@ -51,6 +51,11 @@ impl From<Failure> for Problem {
             Failure::Forbidden(_) => StatusCode::FORBIDDEN,
             Failure::NotFound(_) => StatusCode::NOT_FOUND,
             Failure::Unreachable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            // The tenant is a field, so that a flood of its failures leaves out no other tenant's.
+            Failure::TenantFailed { tenant, text } => {
+                error!(tenant, "a request failed: {text}");
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
             Failure::Failed(_) | Failure::Settings(_) | Failure::SomeTenants { .. } => {
                 error!("a request failed: {failure}");
                 StatusCode::INTERNAL_SERVER_ERROR

@@ -4,6 +4,7 @@ use std::io::Read as _;
 
 use serde_json::json;
 use sqlx::{Connection as _, Executor as _, SqliteConnection};
+use testkit::eventually;
 
 use super::server::Server;
 use crate::console::{BOTH, Console};
@@ -91,6 +92,33 @@ async fn pages_of_the_largest_values_are_bounded() {
 }
 
 /// A session at the tenant's database.
+#[tokio::test]
+async fn a_flood_of_one_tenants_failures_hides_no_other_tenants() {
+    let console = Console::with_tenant(BOTH[0]).await;
+    console.add_tenant("beta", &console.database("beta").await, &[]).succeeded();
+    for name in ["acme", "beta"] {
+        let file = console.folder.path(&format!("{name}.db"));
+        let url = format!("sqlite://{}", file.display());
+        let mut database = SqliteConnection::connect(&url).await.unwrap();
+        database.execute("DROP TABLE polychron_job_execution").await.unwrap();
+    }
+    let log = console.folder.path("log");
+    let server = Server::logging_to(console.command(&["serve", "--listen", "127.0.0.1:0"]), &log);
+    for _ in 0..70 {
+        server.get("/api/v1/tenants/acme/executions").ended(500);
+    }
+    server.get("/api/v1/tenants/beta/executions").ended(500);
+    let lines = eventually("beta's failure is logged", || async {
+        let text = std::fs::read_to_string(&log).unwrap();
+        let lines = text.lines().filter(|line| line.contains("a request failed"));
+        let lines: Vec<String> = lines.map(str::to_owned).collect();
+        lines.iter().any(|line| line.contains("tenant=\"beta\"")).then_some(lines)
+    })
+    .await;
+    let of_acme = lines.iter().filter(|line| line.contains("tenant=\"acme\"")).count();
+    assert_eq!(of_acme, 60, "the rest are counted in one line");
+}
+
 async fn tenant(console: &Console) -> SqliteConnection {
     let url = console.folder.sqlite_database("acme.db");
     SqliteConnection::connect(url.expose()).await.unwrap()
